@@ -1,0 +1,78 @@
+# One virtual environment, two stamps: `make demo` waits for the package and its example data only, the
+# development tools are added to the same environment when a target first needs them.
+
+PYTHON ?= python3
+VENV ?= .venv
+UV ?= $(shell command -v uv 2>/dev/null)
+WORKERS ?= 2
+
+BIN := $(VENV)/bin
+ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
+ifneq ($(UV),)
+INSTALL := "$(UV)" pip install --python "$(BIN)/python"
+else
+INSTALL := "$(BIN)/python" -m pip install --disable-pip-version-check --no-input
+endif
+
+SHELL := /bin/sh
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint lint-ruff lint-format lint-types lint-imports format bench clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: $(VENV)/.dev  ## Create the environment with every development tool
+
+demo: $(VENV)/.examples  ## Train a model that learns a shortcut, and watch it being caught
+	$(BIN)/python examples/digits_with_a_shortcut.py
+
+test: $(VENV)/.dev  ## Run every test and every docstring example
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+lint: lint-ruff lint-format lint-types lint-imports  ## Run every static check
+
+lint-ruff: $(VENV)/.dev
+	$(BIN)/ruff check .
+
+lint-format: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+
+lint-types: $(VENV)/.dev
+	$(BIN)/mypy
+
+lint-imports: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev  ## Apply the formatter and the safe fixes
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev  ## Measure cost and accuracy against other libraries
+	$(BIN)/python -m benchmarks.run $(ARGS)
+
+clean:  ## Remove the environment and everything generated
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis lightning_logs
+	find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.examples: pyproject.toml | $(BIN)/python
+	$(INSTALL) -e '.[examples]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	$(INSTALL) -e '.[dev,examples]'
+	@touch $(VENV)/.examples $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+		echo "saliency-callbacks needs Python 3.10 or newer, but '$(PYTHON)' is $$($(PYTHON) --version 2>&1)." >&2; \
+		echo "Name another interpreter: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+ifneq ($(UV),)
+	"$(UV)" venv --seed --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" "$(VENV)"
+else
+	@$(PYTHON) -m venv "$(VENV)" || { rm -rf "$(VENV)"; \
+		echo "'$(PYTHON) -m venv $(VENV)' failed. It needs Python's venv and ensurepip modules" >&2; \
+		echo "(on Debian and Ubuntu the package python3-venv), or uv on the PATH." >&2; exit 1; }
+endif

@@ -1,0 +1,1 @@
+"""Cost of explanations, measured beside other libraries and hand-written lower bounds: ``python -m benchmarks.run``."""

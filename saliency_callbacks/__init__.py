@@ -1,0 +1,39 @@
+"""Explain a model while it trains: Lightning callbacks for saliency, its trustworthiness and its drift.
+
+Public names are imported on first use, so that ``import saliency_callbacks.functional`` needs torch alone.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from saliency_callbacks.callbacks.saliency_monitor import SaliencyMonitor
+    from saliency_callbacks.explain import explain
+    from saliency_callbacks.probe.probe import Probe
+    from saliency_callbacks.types import Attribution, Snapshot
+
+__all__ = ["Attribution", "Probe", "SaliencyMonitor", "Snapshot", "explain"]
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Attribution": "saliency_callbacks.types",
+    "Probe": "saliency_callbacks.probe.probe",
+    "SaliencyMonitor": "saliency_callbacks.callbacks.saliency_monitor",
+    "Snapshot": "saliency_callbacks.types",
+    "explain": "saliency_callbacks.explain",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,139 @@
+"""What a monitor remembers of one method's earlier maps; all of it survives a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["Frame", "Frames", "MethodHistory"]
+
+_LONGEST_SIDE = 96
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A small copy of the maps of one observation, for the filmstrip.
+
+    Args:
+        moment: Title of the column.
+        peak: Largest absolute value of each map, ``[N]``.
+        relative: The maps divided by their peak, ``float16 [N, *spatial]``.
+    """
+
+    moment: str
+    peak: Tensor
+    relative: Tensor
+
+    @classmethod
+    def of(cls, moment: str, maps: Tensor) -> Frame:
+        """Shrink ``maps [N, *spatial]`` to at most 96 places a side."""
+        small = torch.nan_to_num(_shrunk(maps.float()), nan=0.0, posinf=0.0, neginf=0.0)
+        peak = small.flatten(1).abs().amax(dim=1)
+        divisor = torch.where(peak > 0, peak, torch.ones_like(peak)).reshape(-1, *[1] * (small.ndim - 1))
+        return cls(moment, peak, (small / divisor).half())
+
+    def maps(self) -> Tensor:
+        """Return the maps, ``float32 [N, *small_spatial]``."""
+        return self.relative.float() * self.peak.reshape(-1, *[1] * (self.relative.ndim - 1))
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The frames of a run, evenly thinned: the first is always kept.
+
+    Args:
+        kept: The frames, oldest first.
+        stride: Observations from one kept frame to the next.
+        count: Observations so far.
+        limit: Most frames that are kept.
+    """
+
+    kept: tuple[Frame, ...] = ()
+    stride: int = 1
+    count: int = 0
+    limit: int = 16
+
+    def added(self, frame: Frame) -> Frames:
+        """Return the frames after one more observation."""
+        kept = (*self.kept, frame) if self.count % self.stride == 0 else self.kept
+        if len(kept) < self.limit:
+            return Frames(kept, self.stride, self.count + 1, self.limit)
+        return Frames(kept[::2], self.stride * 2, self.count + 1, self.limit)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the frames as tensors, numbers and strings."""
+        return {
+            "kept": [{"moment": frame.moment, "peak": frame.peak, "relative": frame.relative} for frame in self.kept],
+            "stride": self.stride,
+            "count": self.count,
+            "limit": self.limit,
+        }
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any]) -> Frames:
+        """Restore what :meth:`state_dict` returned."""
+        kept = tuple(Frame(**frame) for frame in state["kept"])
+        return cls(kept, state["stride"], state["count"], state["limit"])
+
+
+@dataclass(frozen=True)
+class MethodHistory:
+    """Earlier maps of one method.
+
+    Args:
+        initial: Ranks of the first observation's signed maps, ``[N, P]``.
+        previous: Ranks of the last observation's.
+        scale: Largest 99th percentile of each sample's map so far, ``[N]``: the shared colour scale.
+        frames: Small copies for the filmstrip.
+    """
+
+    initial: Tensor | None = None
+    previous: Tensor | None = None
+    scale: Tensor | None = None
+    frames: Frames = field(default_factory=Frames)
+
+    def compares_with(self, values: Tensor) -> bool:
+        """Return whether maps with ``values [N, C, *spatial]`` are of the same number and size as the earlier ones."""
+        return self.previous is None or self.previous.shape == (len(values), values[0, 0].numel())
+
+    def added(self, ranks: Tensor, scale: Tensor, frame: Frame) -> MethodHistory:
+        """Return the history after one more observation."""
+        scale = torch.nan_to_num(scale, nan=0.0, posinf=0.0)
+        return MethodHistory(
+            initial=ranks if self.initial is None else self.initial,
+            previous=ranks,
+            scale=scale if self.scale is None else torch.maximum(self.scale, scale),
+            frames=self.frames.added(frame),
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the history as tensors, numbers, strings and None."""
+        return {
+            "initial": self.initial,
+            "previous": self.previous,
+            "scale": self.scale,
+            "frames": self.frames.state_dict(),
+        }
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any]) -> MethodHistory:
+        """Restore what :meth:`state_dict` returned."""
+        frames = Frames.from_state_dict(state["frames"])
+        return cls(state["initial"], state["previous"], state["scale"], frames)
+
+
+def _shrunk(maps: Tensor) -> Tensor:
+    spatial = maps.shape[1:]
+    factor = min(1.0, _LONGEST_SIDE / max(spatial))
+    size = [max(1, round(side * factor)) for side in spatial]
+    if size == list(spatial):
+        return maps
+    # The strongest place stands for its neighbours: averaging would make fine gradient maps fade.
+    pool = {1: F.adaptive_max_pool1d, 2: F.adaptive_max_pool2d, 3: F.adaptive_max_pool3d}[len(spatial)]
+    channel = maps.unsqueeze(1)
+    highest, lowest = pool(channel, size), -pool(-channel, size)
+    return torch.where(highest >= -lowest, highest, lowest).squeeze(1)

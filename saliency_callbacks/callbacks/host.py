@@ -1,0 +1,184 @@
+"""Everything that depends on how Lightning behaves; the rest of the package does not know its quirks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING or find_spec("lightning"):
+    from lightning.pytorch import Callback, LightningModule, Trainer
+    from lightning.pytorch.trainer.states import RunningStage, TrainerFn
+    from lightning.pytorch.utilities import move_data_to_device, rank_zero_info, rank_zero_warn
+    from lightning.pytorch.utilities.model_helpers import is_overridden
+else:  # only the stand-alone package is installed
+    from pytorch_lightning import Callback, LightningModule, Trainer
+    from pytorch_lightning.trainer.states import RunningStage, TrainerFn
+    from pytorch_lightning.utilities import (
+        move_data_to_device,
+        rank_zero_info,
+        rank_zero_warn,
+    )
+    from pytorch_lightning.utilities.model_helpers import is_overridden
+
+__all__ = [
+    "Callback",
+    "LightningModule",
+    "Trainer",
+    "converted",
+    "dataloader",
+    "epoch_logging_step",
+    "forward_context",
+    "has_forward",
+    "is_dry_run",
+    "is_fitting",
+    "log_directly",
+    "log_scalars",
+    "logging_step",
+    "move_to_device",
+    "rank_zero_info",
+    "rank_zero_warn",
+    "run_directory",
+    "transferred",
+]
+
+
+def logging_step(trainer: Trainer) -> int:
+    """Return the step under which Lightning logs its own metrics of this moment.
+
+    With several optimizers or gradient accumulation this is not ``global_step``.
+    """
+    epoch_loop = getattr(trainer.fit_loop, "epoch_loop", None)
+    return int(getattr(epoch_loop, "_batches_that_stepped", trainer.global_step))
+
+
+def epoch_logging_step(trainer: Trainer) -> int:
+    """Return the step under which Lightning logs what is logged in ``on_train_epoch_end``: that of the last batch."""
+    return max(0, logging_step(trainer) - 1)
+
+
+def dataloader(trainer: Trainer, source: str, index: int) -> Any | None:
+    """Return one of the Trainer's own dataloaders, never a new one; ``None`` where there is none (yet).
+
+    Args:
+        trainer: The Trainer.
+        source: ``"val"`` or ``"train"``.
+        index: Which of several.
+
+    Raises:
+        IndexError: If there are dataloaders, but not that many.
+    """
+    loaders = trainer.val_dataloaders if source == "val" else trainer.train_dataloader
+    if loaders is None:
+        return None
+    flat = _flatten(loaders)
+    if not flat:
+        return None
+    if index >= len(flat):
+        raise IndexError(f"dataloader_idx={index}, but there are {len(flat)} {source} dataloaders")
+    return flat[index]
+
+
+def _flatten(loaders: Any) -> list[Any]:
+    if isinstance(loaders, Mapping):
+        return [loader for value in loaders.values() for loader in _flatten(value)]
+    if isinstance(loaders, (list, tuple)):
+        return [loader for value in loaders for loader in _flatten(value)]
+    return [loaders]
+
+
+def converted(trainer: Trainer, module: LightningModule, batch: Any) -> Any:
+    """Return a batch that is already what the model takes, in the Trainer's precision and on the module's device."""
+    return move_data_to_device(trainer.precision_plugin.convert_input(batch), module.device)
+
+
+def transferred(trainer: Trainer, module: LightningModule, batch: Any, dataloader_idx: int) -> Any:
+    """Return ``batch`` as a validation step would receive it.
+
+    Precision conversion, then the module's batch-transfer hooks, with the Trainer in its validating stage: hooks that
+    augment on the device do so while training only.
+    """
+    with _validating(trainer):
+        batch = trainer.precision_plugin.convert_input(batch)
+        batch = module._on_before_batch_transfer(batch, dataloader_idx=dataloader_idx)
+        return trainer.strategy.batch_to_device(batch, dataloader_idx=dataloader_idx)
+
+
+@contextmanager
+def _validating(trainer: Trainer) -> Iterator[None]:
+    stage = trainer.state.stage
+    trainer.state.stage = RunningStage.VALIDATING
+    try:
+        yield
+    finally:
+        trainer.state.stage = stage
+
+
+def forward_context(trainer: Trainer) -> AbstractContextManager[Any]:
+    """Return the context of the Trainer's own forwards, e.g. its autocast."""
+    context: AbstractContextManager[Any] = trainer.precision_plugin.forward_context()
+    return context
+
+
+def is_dry_run(trainer: Trainer) -> bool:
+    """Return whether the Trainer only tries its code out (``fast_dev_run``), so that nothing is to be written."""
+    return bool(getattr(trainer, "fast_dev_run", False))
+
+
+def is_fitting(trainer: Trainer) -> bool:
+    """Return whether the Trainer is in ``fit``, training or validating."""
+    return trainer.state.fn == TrainerFn.FITTING
+
+
+def move_to_device(batch: Any, module: LightningModule) -> Any:
+    """Return ``batch`` on the module's device."""
+    return move_data_to_device(batch, module.device)
+
+
+def has_forward(module: LightningModule) -> bool:
+    """Return whether the module defines ``forward``."""
+    return is_overridden("forward", module, parent=LightningModule) if isinstance(module, LightningModule) else True
+
+
+def log_scalars(module: LightningModule, scores: Mapping[str, float]) -> None:
+    """Log scores so that ``EarlyStopping`` and ``ModelCheckpoint`` can monitor them.
+
+    Every rank computes the same values, so nothing is synchronised.
+    """
+    for tag, value in scores.items():
+        # `self.log`, which Lightning binds to callbacks, would make them unpicklable.
+        module.log(tag, torch.tensor(value), on_step=False, on_epoch=True, batch_size=1, add_dataloader_idx=False)
+
+
+def log_directly(trainer: Trainer, scores: Mapping[str, float], step: int) -> None:
+    """Log scores where ``module.log`` is not allowed: before the training starts."""
+    for logger in trainer.loggers:
+        logger.log_metrics({**scores, "epoch": trainer.current_epoch}, step=step)
+
+
+def run_directory(trainer: Trainer) -> Path | None:
+    """Return the directory of this run, derived from its first logger; ``None`` for a remote one.
+
+    All ranks must call it.
+    """
+    directory = _logger_directory(trainer.loggers[0]) if trainer.loggers else trainer.default_root_dir
+    directory = trainer.strategy.broadcast(directory)
+    if directory is None or "://" in str(directory):
+        return None
+    return Path(directory)
+
+
+def _logger_directory(logger: Any) -> str | None:
+    log_dir = getattr(logger, "log_dir", None)
+    if isinstance(log_dir, str):
+        return log_dir
+    if not isinstance(logger.save_dir, (str, Path)):
+        return None
+    # Loggers without a directory of their own share `save_dir` between runs.
+    parts = [re.sub(r"[^\w.-]+", "_", str(part)).strip(".") for part in (logger.name, logger.version) if part]
+    return str(Path(logger.save_dir, *filter(None, parts)))

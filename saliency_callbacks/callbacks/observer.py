@@ -1,0 +1,223 @@
+"""One observation: explain the frozen probe, score the maps, and describe what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor, nn
+
+from saliency_callbacks.callbacks import host
+from saliency_callbacks.callbacks.arguments import is_auto
+from saliency_callbacks.callbacks.history import Frame, MethodHistory
+from saliency_callbacks.callbacks.monitor_state import MonitorState
+from saliency_callbacks.callbacks.pictures import Appearance, Pictures, frame_of, scale_of
+from saliency_callbacks.callbacks.scoring import Scored, predict, resolve_target, score
+from saliency_callbacks.capture.inputs import ModelInputs
+from saliency_callbacks.engine import Explanation, Settings, run_engine
+from saliency_callbacks.errors import DegenerateMapWarning, SaliencyWarning
+from saliency_callbacks.probe.batch import ProbeBatch
+from saliency_callbacks.rendering.images import display_images
+from saliency_callbacks.rendering.panel import Caption
+from saliency_callbacks.scores import describe_degenerate
+from saliency_callbacks.types import Attribution, Snapshot
+
+__all__ = ["Moment", "Observation", "Observer"]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When an observation is made; see :class:`~saliency_callbacks.types.Snapshot`."""
+
+    epoch: int
+    step: int
+    stage: Literal["initial", "fit", "validate"]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What is to be written, and the state once it has been."""
+
+    snapshot: Snapshot
+    pictures: Pictures
+    next_state: MonitorState
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Makes the observations of one run.
+
+    Args:
+        settings: How the model is explained.
+        target: The callback's ``target``.
+        probe: The frozen probe.
+        appearance: How maps are drawn.
+        namespace: First part of every tag.
+        normalization: ``(mean, std)`` to undo for display.
+        class_names: Names of the classes.
+    """
+
+    settings: Settings
+    target: Any
+    probe: ProbeBatch
+    appearance: Appearance
+    namespace: str
+    normalization: Sequence[Sequence[float]] | None = None
+    class_names: Sequence[str] | None = None
+
+    def observe(
+        self,
+        model: nn.Module,
+        moment: Moment,
+        state: MonitorState,
+        *,
+        to_device: Callable[[Any], Any],
+        forward_context: Callable[[], AbstractContextManager[Any]],
+    ) -> Observation:
+        """Explain ``model`` now. Nothing is written, and ``state`` is not changed.
+
+        Args:
+            model: The explained module.
+            moment: When this is.
+            state: State after the previous observation.
+            to_device: Brings the probe to the model's device.
+            forward_context: Opened around every forward.
+        """
+        # A layer that was found once stays, so that maps compare; one that was given is the user's to change.
+        layers = list(state.target_layers) if is_auto(self.settings.target_layers) else []
+        settings = replace(
+            self.settings, target_layers=layers or self.settings.target_layers, forward_context=forward_context
+        )
+        target = resolve_target(self.target, self.probe, state.pinned)
+        explanation = run_engine(model, to_device(self.probe.inputs), settings, [target])
+        attributions = {name: found.cpu() for name, found in explanation.attributions[0].items()}
+        self._warn_of_degenerate_maps(attributions)
+        state = _comparable(state, attributions)
+        predictions = predict(explanation.logits, self.probe.labels)
+        scored = score(attributions, state.histories, self.probe, predictions, self.namespace)
+        snapshot = self._snapshot(model, moment, attributions, predictions, scored, explanation)
+        frames = {
+            name: frame_of(attribution, self.appearance, snapshot.moment) for name, attribution in attributions.items()
+        }
+        next_state = self._next_state(snapshot, state, scored, explanation, frames)
+        return Observation(snapshot, self._pictures(snapshot, state, next_state, frames), next_state)
+
+    def _snapshot(
+        self,
+        model: nn.Module,
+        moment: Moment,
+        attributions: dict[str, Attribution],
+        predictions: tuple[Tensor | None, Tensor | None],
+        scored: Scored,
+        explanation: Explanation,
+    ) -> Snapshot:
+        return Snapshot(
+            epoch=moment.epoch,
+            step=moment.step,
+            stage=moment.stage,
+            attributions=attributions,
+            predictions=predictions[0],
+            confidences=predictions[1],
+            labels=self.probe.labels,
+            ids=self.probe.ids,
+            scores=scored.scores,
+            sample_scores=scored.sample_scores,
+            metadata={
+                "model": type(model).__name__,
+                "methods": {method.name: repr(method) for method in self.settings.methods},
+                "target_layers": list(explanation.target_layers),
+                "n_passes": explanation.n_passes,
+                "probe": self.probe.fingerprint,
+            },
+        )
+
+    def _next_state(
+        self,
+        snapshot: Snapshot,
+        state: MonitorState,
+        scored: Scored,
+        explanation: Explanation,
+        frames: Mapping[str, Frame],
+    ) -> MonitorState:
+        histories = {
+            name: state.histories.get(name, MethodHistory()).added(
+                scored.ranks[name], scale_of(attribution, self.appearance), frames[name]
+            )
+            for name, attribution in snapshot.attributions.items()
+        }
+        explained = next(iter(snapshot.attributions.values())).target
+        return replace(
+            state,
+            target_layers=explanation.target_layers,
+            pinned=explained if state.pinned is None else state.pinned,
+            histories=histories,
+            scores=dict(snapshot.scores),
+            last_observed=state.last_observed if snapshot.stage == "initial" else snapshot.epoch,
+            n_observations=state.n_observations + 1,
+        )
+
+    def _pictures(
+        self, snapshot: Snapshot, state: MonitorState, next_state: MonitorState, frames: Mapping[str, Frame]
+    ) -> Pictures:
+        return Pictures(
+            snapshot,
+            images=self._images,
+            captions=self._captions(snapshot),
+            scales={name: history.scale for name, history in next_state.histories.items() if history.scale is not None},
+            frames={
+                name: [*state.histories.get(name, MethodHistory()).frames.kept, frame] for name, frame in frames.items()
+            },
+            appearance=self.appearance,
+            namespace=self.namespace,
+        )
+
+    @cached_property
+    def _images(self) -> npt.NDArray[np.uint8]:
+        explained = ModelInputs.of(self.probe.inputs, self.settings.attribute_to).explained
+        mean, std = self.normalization or self.probe.normalization or (None, None)
+        return display_images(explained, mean=mean, std=std)
+
+    def _captions(self, snapshot: Snapshot) -> list[Caption]:
+        return [self._caption(snapshot, position) for position in range(self.probe.size)]
+
+    def _caption(self, snapshot: Snapshot, position: int) -> Caption:
+        label = None if snapshot.labels is None else int(snapshot.labels[position])
+        title = f"#{self.probe.ids[position]}" if label is None else self._class_name(label)
+        if snapshot.predictions is None or snapshot.confidences is None:
+            score = float(next(iter(snapshot.attributions.values())).score[position])
+            return Caption(title, f"score {score:.3g}")
+        predicted = int(snapshot.predictions[position])
+        detail = f"pred {self._class_name(predicted)} · {float(snapshot.confidences[position]):.2f}"
+        return Caption(title, detail, None if label is None else predicted != label)
+
+    def _class_name(self, index: int) -> str:
+        names = self.class_names or self.probe.class_names
+        return str(names[index]) if names is not None and 0 <= index < len(names) else str(index)
+
+    def _warn_of_degenerate_maps(self, attributions: dict[str, Attribution]) -> None:
+        for attribution in attributions.values():
+            message = describe_degenerate(attribution, self.probe.ids)
+            if message:
+                host.rank_zero_warn(message, category=DegenerateMapWarning)
+
+
+def _comparable(state: MonitorState, attributions: Mapping[str, Attribution]) -> MonitorState:
+    """Return ``state`` without the histories that the new maps cannot be compared with."""
+    kept = {
+        name: history
+        for name, history in state.histories.items()
+        if name in attributions and history.compares_with(attributions[name].values)
+    }
+    forgotten = sorted(set(state.histories) & set(attributions) - set(kept))
+    if forgotten:
+        host.rank_zero_warn(
+            f"the maps of {forgotten} have another number or size than those of the checkpoint (other target layers or "
+            "another image size); their drift, colours and filmstrips start anew",
+            category=SaliencyWarning,
+        )
+    return replace(state, histories=kept)

@@ -1,0 +1,83 @@
+"""Where a run's observations go: the Trainer's loggers, the disk, and sinks of the user's own."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from saliency_callbacks.callbacks import host
+from saliency_callbacks.errors import SaliencyWarning
+from saliency_callbacks.sinks import DiskSink, sink_for_logger
+from saliency_callbacks.types import Picture, Sink, Snapshot
+
+__all__ = ["Outlets", "open_outlets"]
+
+
+class Outlets:
+    """The sinks of a run. One that fails is reported once and left out; the others and the training go on.
+
+    Args:
+        sinks: Where to write.
+        trainer: Whose run this is.
+    """
+
+    def __init__(self, sinks: Sequence[Sink], trainer: host.Trainer | None = None) -> None:
+        self.sinks = list(sinks)
+        self.trainer = trainer
+
+    def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
+        """Write one observation to every sink."""
+        self.sinks = [sink for sink in self.sinks if _writes(sink, snapshot, pictures)]
+
+
+def _writes(sink: Sink, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> bool:
+    try:
+        sink.write(snapshot, pictures)
+    except Exception as error:
+        host.rank_zero_warn(
+            f"{type(sink).__name__} failed and is left out from now on ({type(error).__name__}: {error})",
+            category=SaliencyWarning,
+        )
+        return False
+    return True
+
+
+def open_outlets(
+    trainer: host.Trainer, own: Sequence[Sink], *, namespace: str, save_maps: bool, resumed: bool
+) -> Outlets:
+    """Return the sinks of this run; on other ranks than zero, none. All ranks must call it.
+
+    Args:
+        trainer: The Trainer.
+        own: The user's sinks.
+        namespace: Name of the directory in the run's directory.
+        save_maps: Whether to keep raw maps on disk.
+        resumed: Whether the run goes on from a checkpoint, and with it the directory.
+    """
+    directory = host.run_directory(trainer)
+    if not trainer.is_global_zero:
+        return Outlets([], trainer)
+    sinks = list(own)
+    if not host.is_dry_run(trainer):
+        of_loggers = [sink for sink in map(sink_for_logger, trainer.loggers) if sink is not None]
+        sinks += of_loggers
+        if save_maps and directory is not None:
+            sinks.append(DiskSink(_free_directory(directory / namespace, resumed), pictures=not of_loggers))
+        elif save_maps:
+            host.rank_zero_warn(
+                "raw maps are not kept: the run's directory is remote. Use a logger with a local directory, or "
+                "save_maps=False to be rid of this warning",
+                category=SaliencyWarning,
+            )
+    return Outlets(sinks, trainer)
+
+
+def _free_directory(directory: Path, resumed: bool) -> Path:
+    # Loggers without versions share a directory; an earlier run's maps must not pass for this one's.
+    if resumed:
+        return directory
+    candidates = itertools.chain(
+        [directory], (directory.with_name(f"{directory.name}-{n}") for n in itertools.count(1))
+    )
+    return next(candidate for candidate in candidates if not (candidate / "index.json").exists())

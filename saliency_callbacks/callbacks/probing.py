@@ -1,0 +1,64 @@
+"""The probe batch of a Trainer: read once from its own dataloader, and frozen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from saliency_callbacks.callbacks import host
+from saliency_callbacks.capture.quiescence import quiescence
+from saliency_callbacks.errors import ProbeError
+from saliency_callbacks.probe.batch import ProbeBatch, freeze
+from saliency_callbacks.probe.metadata import class_names, normalization
+from saliency_callbacks.probe.probe import Probe
+
+__all__ = ["freeze_probe"]
+
+
+def freeze_probe(trainer: host.Trainer, module: host.LightningModule, probe: Probe) -> ProbeBatch | None:
+    """Read the probe as a validation step would receive it, and freeze it on the CPU.
+
+    The dataset is indexed directly: iterating the user's dataloader would draw from the training's random numbers.
+    Random transforms are seeded by the probe, so that a resumed run sees the same samples.
+
+    Returns:
+        The frozen probe; ``None`` where the dataloader does not exist yet.
+
+    Raises:
+        ProbeError: If the data cannot be read.
+    """
+    loader = _dataloader(trainer, probe)
+    if loader is None and not probe.is_fixed:
+        return None
+    dataset = getattr(loader, "dataset", None)
+    if dataset is None and not probe.is_fixed:
+        raise ProbeError(
+            f"the {probe.source} dataloader is a {type(loader).__name__} without a `dataset` to choose samples from; "
+            "give them with probe=Probe.from_tensors(inputs, labels)"
+        )
+    with quiescence(module, seed=probe.seed):
+        batch, indices = probe.read(dataset, getattr(loader, "collate_fn", None))
+        # The module's transfer hooks expect what its dataloaders deliver, not tensors that are given by hand.
+        batch = (
+            host.converted(trainer, module, batch)
+            if probe.is_fixed
+            else host.transferred(trainer, module, batch, probe.dataloader_idx)
+        )
+        inputs, labels = probe.unpack(batch)
+        return freeze(
+            inputs,
+            labels,
+            ids=probe.ids,
+            indices=indices,
+            masks=probe.masks,
+            class_names=class_names(dataset),
+            normalization=normalization(dataset),
+        )
+
+
+def _dataloader(trainer: host.Trainer, probe: Probe) -> Any | None:
+    try:
+        return host.dataloader(trainer, probe.source, probe.dataloader_idx)
+    except IndexError as error:
+        if probe.is_fixed:
+            return None
+        raise ProbeError(f"{error}; choose another with Probe(dataloader_idx=…)") from error

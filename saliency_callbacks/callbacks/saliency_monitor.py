@@ -1,0 +1,307 @@
+"""The callback that shows where a model looks while it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, Literal
+
+from typing_extensions import override
+
+from saliency_callbacks.callbacks import host
+from saliency_callbacks.callbacks.arguments import (
+    checked_appearance,
+    checked_choice,
+    checked_namespace,
+    checked_normalization,
+    checked_sinks,
+    checked_target,
+    is_auto,
+)
+from saliency_callbacks.callbacks.monitor_state import MonitorState
+from saliency_callbacks.callbacks.observer import Moment, Observer
+from saliency_callbacks.callbacks.outlets import Outlets, open_outlets
+from saliency_callbacks.callbacks.pictures import Appearance, ColorScale
+from saliency_callbacks.callbacks.preconditions import check_namespaces, check_validation_is_off, explained_module
+from saliency_callbacks.callbacks.probing import freeze_probe
+from saliency_callbacks.callbacks.schedule import check_interval, is_due
+from saliency_callbacks.capture.layers import find_layers
+from saliency_callbacks.dotted_paths import resolve_callable
+from saliency_callbacks.engine import Settings
+from saliency_callbacks.errors import ConfigurationError, SaliencyWarning, TargetError
+from saliency_callbacks.methods.registry import resolve_methods
+from saliency_callbacks.probe.batch import ProbeBatch
+from saliency_callbacks.probe.probe import Probe
+from saliency_callbacks.rendering.colormap import DEFAULT_ALPHA, DEFAULT_COLORMAP
+from saliency_callbacks.rendering.legend import Style
+from saliency_callbacks.types import Sink
+
+__all__ = ["SaliencyMonitor"]
+
+Stage = Literal["initial", "fit", "validate"]
+
+
+class SaliencyMonitor(host.Callback):
+    """Explain a fixed probe batch at every validation epoch, and log heatmaps and how they evolve.
+
+    The probe is chosen once, from the Trainer's own validation data; the first observation is made before the first
+    training step. The training is not changed by a bit.
+
+    Logged, with ``{method}`` as in ``methods``:
+
+    ===========================================  =========================================================
+    ``saliency/{method}``                        picture: input and map of each probe sample
+    ``saliency/{method}/filmstrip``              picture: one row a sample, one column an observation
+    ``saliency/{method}/drift_previous``         1 - Spearman with the previous maps; 0 same, 1 unrelated
+    ``saliency/{method}/drift_initial``          the same with the maps before training; in [0, 2]
+    ``saliency/{method}/entropy``                0 a single place, 1 spread evenly
+    ``saliency/{method}/gini``                   0 spread evenly, towards 1 concentrated
+    ``saliency/{method}/region_mass``            share of the map in the probe's masks, in [0, 1]
+    ``saliency/{method}/region_lift``            that share over the masks' share of the area; 1 is chance
+    ``saliency/probe_accuracy``                  accuracy on the probe, in [0, 1]
+    ``saliency/probe_confidence``                mean probability of the predicted class, in [0, 1]
+    ===========================================  =========================================================
+
+    Scalars are means over the samples that have a score, and can be monitored by ``EarlyStopping`` and
+    ``ModelCheckpoint``. Raw maps are kept as safetensors in the run's directory.
+
+    Args:
+        methods: Names (see :data:`saliency_callbacks.methods.BUILT_IN`) or method objects.
+        probe: What is explained; a number is the number of samples.
+        target: The explained score: ``"label"``, ``"initial_prediction"`` (both stay the same over time),
+            ``"predicted"``, a class index, or a callable ``output -> [N]``. By default the label where the probe has
+            labels, else the initial prediction.
+        target_layers: ``"auto"``, a dotted name, a module, or a list of these; for class activation maps.
+        reshape_transform: ``layer output -> [N, K, *spatial]``, where the layout is not found by itself.
+        output_fn: ``model output -> [N, classes]``, where the output is not read by itself.
+        attribute_to: Position or key of the explained tensor, for tuple and dict inputs.
+        module: Dotted name of the submodule that is explained; by default the LightningModule's own forward.
+        internal_batch_size: Rows that are run at once; sets the peak memory.
+        every_n_epochs: Epochs between two observations.
+        style: ``overlay``, ``heatmap``, ``signed``, ``signed_color`` or ``greyscale``.
+        color_scale: ``shared`` over the epochs for each sample (so that fading and growing can be seen) or ``per_map``.
+        colormap: Name of a Matplotlib colour map.
+        alpha: Opacity of the hottest place of an overlay, in [0, 1].
+        normalization: ``(mean, std)`` that the inputs were normalised with; by default found in the dataset's
+            transforms.
+        class_names: Names of the classes; by default the dataset's.
+        save_maps: Whether to keep raw maps on disk.
+        sinks: Further places to write to, beside the Trainer's loggers.
+        on_error: ``"warn"`` skips a failed observation, ``"raise"`` stops the training. A wrong configuration always
+            raises, before the first training step.
+        namespace: First part of every tag and name of the directory; must differ between the monitors of a Trainer.
+        seed: Seed of all noise.
+
+    Raises:
+        ConfigurationError: If an argument cannot be used.
+
+    Example:
+        >>> monitor = SaliencyMonitor(["gradient", "grad_cam"], probe=8)
+        >>> monitor.namespace
+        'saliency'
+    """
+
+    def __init__(
+        self,
+        methods: Any = ("gradient", "grad_cam"),
+        probe: Probe | int = 16,
+        target: int | str | Callable[..., Any] | None = None,
+        *,
+        target_layers: Any = "auto",
+        reshape_transform: str | Callable[..., Any] | None = None,
+        output_fn: str | Callable[..., Any] | None = None,
+        attribute_to: int | str | None = None,
+        module: str | None = None,
+        internal_batch_size: int | None = None,
+        every_n_epochs: int = 1,
+        style: Style = "overlay",
+        color_scale: ColorScale = "shared",
+        colormap: str = DEFAULT_COLORMAP,
+        alpha: float = DEFAULT_ALPHA,
+        normalization: Sequence[Sequence[float]] | None = None,
+        class_names: Sequence[str] | None = None,
+        save_maps: bool = True,
+        sinks: Sequence[Sink] = (),
+        on_error: Literal["warn", "raise"] = "warn",
+        namespace: str = "saliency",
+        seed: int = 0,
+    ) -> None:
+        self.probe = Probe.of(probe)
+        self.target = checked_target(target)
+        self.module = module
+        self.every_n_epochs = check_interval(every_n_epochs)
+        self.normalization = checked_normalization(normalization)
+        self.class_names = class_names
+        self.save_maps = save_maps
+        self.sinks = checked_sinks(sinks)
+        self.on_error = checked_choice("on_error", on_error, ("warn", "raise"))
+        self.namespace = checked_namespace(namespace)
+        self.appearance = checked_appearance(Appearance(style, color_scale, colormap, alpha))
+        self.settings = Settings(
+            methods=resolve_methods(methods),
+            target_layers=target_layers,
+            reshape_transform=resolve_callable("reshape_transform", reshape_transform),
+            output_fn=resolve_callable("output_fn", output_fn),
+            attribute_to=attribute_to,
+            internal_batch_size=internal_batch_size,
+            seed=seed,
+        )
+        self.state = MonitorState()
+        self._observer: Observer | None = None
+        self._outlets: Outlets | None = None
+        self._is_resumed = False
+        self._observes_training = False
+
+    @property
+    def state_key(self) -> str:
+        """Key of this monitor's state in a checkpoint; differs between the monitors of a Trainer."""
+        return self._generate_state_key(namespace=self.namespace)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return probe, pinned target, earlier maps and scores, for a checkpoint."""
+        return self.state.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.state = MonitorState.from_state_dict(state_dict)
+        self._is_resumed = True
+
+    @override
+    def setup(self, trainer: host.Trainer, pl_module: host.LightningModule, stage: str) -> None:
+        """Forget an earlier run, unless this one goes on from it."""
+        if stage not in ("fit", "validate"):
+            return
+        check_namespaces(trainer, self)
+        if stage == "fit" and trainer.global_step == 0:
+            # A checkpoint's state is loaded after this.
+            self.state, self._observer, self._is_resumed = MonitorState(), None, False
+        if self._outlets is not None and self._outlets.trainer is not trainer:
+            self._outlets = None
+
+    @override
+    def on_fit_start(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
+        """Find mistakes that need no data; from here on the model is complete."""
+        model = explained_module(pl_module, self.module)
+        if not is_auto(self.settings.target_layers):
+            find_layers(model, self.settings.target_layers)
+
+    @override
+    def on_train_start(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
+        """Freeze the probe and make the first observation, of the untrained model."""
+        self._observes_training = not trainer.enable_validation
+        if self._observes_training and self.probe.source == "val" and not self.probe.is_fixed:
+            check_validation_is_off(trainer)
+            return
+        step = host.logging_step(trainer)
+        stage: Stage = "initial" if trainer.global_step == 0 else "fit"
+        if not self._prepare(trainer, pl_module):
+            host.rank_zero_warn(
+                "the validation dataloader does not exist before training, so the untrained model is not observed; "
+                "with Trainer(num_sanity_val_steps=1) it does",
+                category=SaliencyWarning,
+            )
+        elif self.state.n_observations == 0 and self._observe(trainer, pl_module, stage, step, is_early=True):
+            host.log_directly(trainer, self.state.scores, step)
+
+    @override
+    def on_validation_epoch_end(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
+        """Observe, if it is time."""
+        if trainer.sanity_checking:
+            return
+        stage: Stage = "fit" if host.is_fitting(trainer) else "validate"
+        self._observe_if_due(trainer, pl_module, stage, host.logging_step(trainer))
+
+    @override
+    def on_train_epoch_end(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
+        """Observe, if it is time, where there is no validation."""
+        if self._observes_training and (self.probe.source == "train" or self.probe.is_fixed):
+            self._observe_if_due(trainer, pl_module, "fit", host.epoch_logging_step(trainer))
+
+    def _observe_if_due(self, trainer: host.Trainer, module: host.LightningModule, stage: Stage, step: int) -> None:
+        is_early = stage == "validate"
+        if is_early or is_due(trainer.current_epoch, self.state.last_observed, self.every_n_epochs):
+            self._observe(trainer, module, stage, step, is_early=is_early)
+        # On other epochs too: the Trainer keeps metrics for monitoring, but loggers would miss them.
+        host.log_scalars(module, self.state.scores)
+
+    def _prepare(self, trainer: host.Trainer, module: host.LightningModule) -> bool:
+        """Freeze the probe and open the sinks, once; return whether there is a probe."""
+        if self._observer is None:
+            frozen = freeze_probe(trainer, module, self.probe)
+            if frozen is None:
+                return False
+            self._check_probe(frozen)
+            self.state = replace(self.state, indices=frozen.indices, fingerprint=frozen.fingerprint)
+            self._observer = Observer(
+                settings=self.settings,
+                target=self.target,
+                probe=frozen,
+                appearance=self.appearance,
+                namespace=self.namespace,
+                normalization=self.normalization,
+                class_names=self.class_names,
+            )
+        if self._outlets is None:
+            self._outlets = open_outlets(
+                trainer, self.sinks, namespace=self.namespace, save_maps=self.save_maps, resumed=self._is_resumed
+            )
+        return True
+
+    def _observe(
+        self, trainer: host.Trainer, module: host.LightningModule, stage: Stage, step: int, *, is_early: bool
+    ) -> bool:
+        """Observe and write; return whether that was possible.
+
+        Args:
+            trainer: The Trainer.
+            module: The LightningModule.
+            stage: See :class:`~saliency_callbacks.types.Snapshot`.
+            step: Where loggers show this observation.
+            is_early: Whether no training is lost by an error, so that a wrong configuration is one.
+        """
+        try:
+            if not self._prepare(trainer, module):
+                host.rank_zero_warn(
+                    f"nothing is observed: there is no {self.probe.source} dataloader here to take the probe from; fit "
+                    "before, or use probe=Probe.from_tensors(inputs, labels)",
+                    category=SaliencyWarning,
+                )
+                return False
+            assert self._observer is not None
+            assert self._outlets is not None
+            observation = self._observer.observe(
+                explained_module(module, self.module),
+                Moment(trainer.current_epoch, step, stage),
+                self.state,
+                to_device=partial(host.move_to_device, module=module),
+                forward_context=partial(host.forward_context, trainer),
+            )
+        except Exception as error:
+            if (is_early and isinstance(error, ConfigurationError)) or self.on_error == "raise":
+                raise
+            host.rank_zero_warn(
+                f"the observation of epoch {trainer.current_epoch} is skipped ({type(error).__name__}: {error}); the "
+                "training goes on. Use on_error='raise' to see where it comes from",
+                category=SaliencyWarning,
+            )
+            return False
+        self._outlets.write(observation.snapshot, observation.pictures)
+        # Last: whatever fails before, the next observation is compared with this one's predecessor.
+        self.state = observation.next_state
+        return True
+
+    def _check_probe(self, frozen: ProbeBatch) -> None:
+        if isinstance(self.target, str) and self.target == "label" and frozen.labels is None:
+            raise TargetError(
+                "target='label', but the probe has no class labels; use target='initial_prediction', a class index or "
+                "a callable, or give labels with Probe(unpack_batch=…)"
+            )
+        if self.state.fingerprint not in (None, frozen.fingerprint):
+            host.rank_zero_warn(
+                "the probe is not the one of the checkpoint: the data or its transforms have changed, so drift "
+                "compares maps of different samples. Fix the data, or start anew without this callback's state",
+                category=SaliencyWarning,
+            )
+            if self.state.pinned is not None and len(self.state.pinned) != frozen.size:
+                self.state = replace(self.state, pinned=None, histories={})

@@ -1,0 +1,124 @@
+"""Where space lies in a layer's output: channels first, channels last, or a sequence of tokens."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from torch import Tensor, nn
+
+__all__ = ["Grid", "find_grid"]
+
+# Class, distillation and register tokens come before the patch tokens; published models have at most 1 + 8.
+_MAX_PREFIX_TOKENS = 16
+_FEATURES_LAST = (
+    nn.LayerNorm,
+    nn.Linear,
+    nn.MultiheadAttention,
+    nn.RNNBase,
+    nn.TransformerEncoder,
+    nn.TransformerEncoderLayer,
+)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How to read a layer's output as a map ``[N, K, *spatial]``.
+
+    Args:
+        layout: Where the channels are; ``tokens`` is ``[N, T, K]`` with the patches in row-major order.
+        spatial: Size of the map.
+        n_prefix: Tokens in front of the patch tokens (class and register tokens).
+        batch_dim: Where the samples are: 0, or 1 for a sequence ``[T, N, K]``.
+    """
+
+    layout: Literal["channels_first", "channels_last", "tokens"]
+    spatial: tuple[int, ...]
+    n_prefix: int = 0
+    batch_dim: int = 0
+
+    def to_map(self, output: Tensor) -> Tensor:
+        """Return ``output`` as ``[N, K, *spatial]``; works alike on activations and on their gradients."""
+        output = output.movedim(self.batch_dim, 0)
+        if self.layout == "channels_first":
+            return output
+        if self.layout == "tokens":
+            output = output[:, self.n_prefix :].unflatten(1, self.spatial)
+        return output.movedim(-1, 1)
+
+
+def find_grid(
+    shape: Sequence[int],
+    input_spatial: Sequence[int],
+    *,
+    n_rows: int | None = None,
+    module: nn.Module | None = None,
+    known_grids: Sequence[tuple[int, ...]] = (),
+) -> Grid | None:
+    """Find how a layer's output covers the input's space.
+
+    Args:
+        shape: Shape of the output, batch first.
+        input_spatial: Spatial size of the model's input.
+        n_rows: Rows that were fed, where that is known; sequences may have them in the second place.
+        module: The layer; normalisations over features and linear layers have their channels last.
+        known_grids: Sizes of maps seen earlier in the same forward, e.g. of a patch embedding.
+
+    Returns:
+        The grid, or ``None`` for an output without space: a vector, or a map of a single place; or without one entry
+        a row, like the windows of an attention.
+    """
+    if n_rows is not None and shape[0] != n_rows:
+        return _sequence_first_grid(tuple(shape), input_spatial, n_rows, known_grids)
+    n_spatial = len(input_spatial)
+    grid: Grid | None = None
+    if len(shape) == n_spatial + 2:
+        grid = _dense_grid(tuple(shape), tuple(input_spatial), isinstance(module, _FEATURES_LAST))
+    elif len(shape) == 3 and n_spatial > 1:
+        grid = _token_grid(shape[1], tuple(input_spatial), known_grids)
+    return grid if grid is not None and math.prod(grid.spatial) > 1 else None
+
+
+def _sequence_first_grid(
+    shape: tuple[int, ...], input_spatial: Sequence[int], n_rows: int, known_grids: Sequence[tuple[int, ...]]
+) -> Grid | None:
+    if len(shape) != 3 or shape[1] != n_rows:
+        return None
+    batch_first = (n_rows, shape[0], shape[2])
+    if len(input_spatial) == 1:
+        return Grid("channels_last", (shape[0],), batch_dim=1) if shape[0] > 1 else None
+    grid = find_grid(batch_first, input_spatial, known_grids=known_grids)
+    return None if grid is None else replace(grid, batch_dim=1)
+
+
+def _dense_grid(shape: tuple[int, ...], input_spatial: tuple[int, ...], features_last: bool) -> Grid:
+    first, last = shape[2:], shape[1:-1]
+    # A map keeps the input's aspect ratio; channels that are mistaken for space do not.
+    first_error, last_error = _aspect_error(first, input_spatial), _aspect_error(last, input_spatial)
+    if last_error < first_error or (last_error == first_error and features_last):
+        return Grid("channels_last", last)
+    return Grid("channels_first", first)
+
+
+def _aspect_error(spatial: tuple[int, ...], input_spatial: tuple[int, ...]) -> float:
+    scales = [math.log(size / whole) if size else math.inf for size, whole in zip(spatial, input_spatial, strict=True)]
+    return max(scales) - min(scales)
+
+
+def _token_grid(n_tokens: int, input_spatial: tuple[int, ...], known_grids: Sequence[tuple[int, ...]]) -> Grid | None:
+    for spatial in reversed(known_grids):
+        n_prefix = n_tokens - math.prod(spatial)
+        if len(spatial) == len(input_spatial) and 0 <= n_prefix <= _MAX_PREFIX_TOKENS:
+            return Grid("tokens", tuple(spatial), n_prefix)
+    if len(input_spatial) != 2:
+        return None
+    aspect = input_spatial[0] / input_spatial[1]
+    for n_prefix in range(min(_MAX_PREFIX_TOKENS, n_tokens - 1) + 1):
+        n_patches = n_tokens - n_prefix
+        height = max(1, round(math.sqrt(n_patches * aspect)))
+        width = n_patches // height
+        if height * width == n_patches and abs(math.log(height / width / aspect)) < 0.05:
+            return Grid("tokens", (height, width), n_prefix)
+    return None

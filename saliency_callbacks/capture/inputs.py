@@ -1,0 +1,140 @@
+"""What is fed to a model: one tensor, or a tuple or dict of which one tensor is explained."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from saliency_callbacks.errors import InputError, nearest_names
+
+__all__ = ["ModelInputs"]
+
+
+@dataclass(frozen=True)
+class ModelInputs:
+    """A batch for a model, and which of its tensors is explained.
+
+    Args:
+        structure: A tensor, a tuple (fed as positional arguments) or a dict (fed as keyword arguments).
+        attribute_to: Position or key of the explained tensor; ``None`` for a single tensor.
+        explained: The explained tensor ``[N, C, *spatial]``.
+    """
+
+    structure: Tensor | tuple[Any, ...] | Mapping[str, Any]
+    attribute_to: int | str | None
+    explained: Tensor
+
+    @classmethod
+    def of(cls, inputs: Any, attribute_to: int | str | None = None) -> ModelInputs:
+        """Check a batch and find its explained tensor.
+
+        Raises:
+            InputError: If the batch is of another type, no tensor or several could be meant, or the
+                explained tensor is not a floating-point ``[N, C, *spatial]`` with 1 to 3 spatial dimensions.
+        """
+        if isinstance(inputs, Sequence) and not isinstance(inputs, (str, bytes)):
+            inputs = tuple(inputs)
+        if not isinstance(inputs, (Tensor, tuple, Mapping)):
+            raise InputError(
+                f"inputs are of type {type(inputs).__name__}; expected a tensor [N, C, *spatial], or a tuple or "
+                "dict of tensors with `attribute_to` naming the one to explain"
+            )
+        structure = _apply(inputs, _outside_inference_mode)
+        if isinstance(structure, Tensor):
+            _check_explained(structure, "inputs")
+            return cls(structure, None, structure)
+        key = _explained_key(structure, attribute_to)
+        explained = structure[key]
+        _check_explained(explained, f"inputs[{key!r}]")
+        return cls(structure, key, explained)
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples N."""
+        return self.explained.shape[0]
+
+    def call(self, model: Callable[..., Any], explained: Tensor, samples: Tensor) -> Any:
+        """Run ``model`` on rows of this batch.
+
+        Args:
+            model: The model, or a function with the signature of its ``forward``.
+            explained: What is fed in place of the explained tensor, ``[M, C, *spatial]``.
+            samples: The sample each row belongs to, ``[M]``; the other tensors' rows are selected by it.
+        """
+        if isinstance(self.structure, Tensor):
+            return model(explained)
+        rows = _apply(self.structure, lambda tensor: self._rows(tensor, samples))
+        if isinstance(rows, tuple):
+            return model(*(explained if position == self.attribute_to else row for position, row in enumerate(rows)))
+        arguments = {**rows, self.attribute_to: explained}
+        return model(**arguments) if _accepts_keywords(model, arguments) else model(arguments)
+
+    def _rows(self, tensor: Tensor, samples: Tensor) -> Tensor:
+        is_batched = tensor.ndim > 0 and tensor.shape[0] == self.n_samples
+        return tensor.index_select(0, samples.to(tensor.device)) if is_batched else tensor
+
+
+def _apply(structure: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    if isinstance(structure, Tensor):
+        return function(structure)
+    if isinstance(structure, tuple):
+        return tuple(_apply(item, function) for item in structure)
+    if isinstance(structure, Mapping):
+        return {key: _apply(item, function) for key, item in structure.items()}
+    return structure
+
+
+def _outside_inference_mode(tensor: Tensor) -> Tensor:
+    return tensor.detach().clone() if tensor.is_inference() else tensor.detach()
+
+
+def _explained_key(structure: tuple[Any, ...] | Mapping[str, Any], attribute_to: int | str | None) -> int | str:
+    entries: dict[Any, Any] = dict(structure) if isinstance(structure, Mapping) else dict(enumerate(structure))
+    if attribute_to is not None:
+        if attribute_to not in entries:
+            raise InputError(
+                f"attribute_to={attribute_to!r} is not among the inputs; "
+                + nearest_names(str(attribute_to), [str(key) for key in entries])
+            )
+        return attribute_to
+    candidates = [
+        key
+        for key, value in entries.items()
+        if isinstance(value, Tensor) and value.is_floating_point() and 3 <= value.ndim <= 5
+    ]
+    if len(candidates) != 1:
+        raise InputError(
+            f"{len(candidates)} of the inputs {sorted(map(str, entries))} could be explained; expected exactly one "
+            "floating-point tensor [N, C, *spatial]. Name it with `attribute_to=`"
+        )
+    key: int | str = candidates[0]
+    return key
+
+
+def _check_explained(tensor: Any, name: str) -> None:
+    if not isinstance(tensor, Tensor):
+        raise InputError(f"{name} is of type {type(tensor).__name__}; expected a tensor [N, C, *spatial]")
+    if not tensor.is_floating_point():
+        raise InputError(
+            f"{name} has dtype {tensor.dtype}; expected floating point, as gradients are taken with respect to it. "
+            "Convert it as the training does, e.g. `.float() / 255`"
+        )
+    if not 3 <= tensor.ndim <= 5 or tensor.numel() == 0:
+        raise InputError(
+            f"{name} has shape {list(tensor.shape)}; expected [N, C, *spatial] with N ≥ 1 and 1, 2 or 3 spatial "
+            "dimensions. Add a batch or channel dimension, e.g. `x.unsqueeze(0)`"
+        )
+
+
+def _accepts_keywords(model: Callable[..., Any], arguments: Mapping[Any, Any]) -> bool:
+    try:
+        # The forward of a compiled module takes anything; that of the module inside does not.
+        inner = getattr(model, "_orig_mod", model)
+        inspect.signature(getattr(inner, "forward", inner)).bind(**arguments)
+    except TypeError:
+        return False
+    return True

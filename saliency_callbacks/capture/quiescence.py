@@ -1,0 +1,125 @@
+"""The one context in which a live model may be run for an explanation.
+
+Inside it gradients work wherever the caller stands, the model is in evaluation mode, random numbers are
+isolated, and compiled modules run eagerly so that hooks fire. On exit, also by an exception, the model and
+the process are as they were, byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from saliency_callbacks.capture.rng import isolated_rng
+
+__all__ = ["quiescence"]
+
+
+@contextmanager
+def quiescence(model: nn.Module, *, seed: int = 0) -> Iterator[None]:
+    """Make it safe to run ``model`` here, and leave no trace.
+
+    Args:
+        model: The model to be run.
+        seed: Seed of every random number generator inside the context.
+    """
+    with ExitStack() as stack:
+        # Under inference mode `enable_grad` alone has no effect.
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(isolated_rng(seed))
+        stack.enter_context(_evaluation_mode(model))
+        stack.enter_context(_unchanged_buffers(model))
+        stack.enter_context(_own_autocast_cache())
+        stack.enter_context(_eager_execution())
+        stack.enter_context(_no_attention_fastpath())
+        if any(isinstance(module, nn.RNNBase) for module in model.modules()):
+            # The backward of cuDNN's recurrent kernels refuses to run in evaluation mode.
+            stack.enter_context(_no_cudnn())
+        yield
+
+
+@contextmanager
+def _evaluation_mode(model: nn.Module) -> Iterator[None]:
+    # Flags are set directly: `eval()` may be overridden with side effects (merged adapters, fused blocks).
+    flags = [(module, module.training) for module in model.modules()]
+    try:
+        for module, _ in flags:
+            module.training = False
+        yield
+    finally:
+        for module, flag in flags:
+            module.training = flag
+
+
+@contextmanager
+def _unchanged_buffers(model: nn.Module) -> Iterator[None]:
+    owners = [(module, dict(module._buffers)) for module in model.modules()]
+    saved = [
+        (buffer, buffer.detach().clone(), _version(buffer))
+        for _, buffers in owners
+        for buffer in buffers.values()
+        if isinstance(buffer, Tensor) and not nn.parameter.is_lazy(buffer)
+    ]
+    try:
+        yield
+    finally:
+        for module, buffers in owners:
+            # Also those that were rebound, added, or removed.
+            module._buffers.clear()
+            module._buffers.update(buffers)
+        for buffer, content, version in saved:
+            if version is None or _version(buffer) != version:
+                with torch.inference_mode(buffer.is_inference()), torch.no_grad():
+                    buffer.copy_(content)
+
+
+def _version(tensor: Tensor) -> int | None:
+    return None if tensor.is_inference() else tensor._version
+
+
+@contextmanager
+def _own_autocast_cache() -> Iterator[None]:
+    # Autocast keeps the weights it has cast until its outermost context closes. Those that the caller cast under
+    # inference mode are of no use here, and those cast here without a graph would cut the caller's gradients.
+    torch.clear_autocast_cache()
+    try:
+        yield
+    finally:
+        torch.clear_autocast_cache()
+
+
+@contextmanager
+def _no_cudnn() -> Iterator[None]:
+    # Not `torch.backends.cudnn.flags`, which also writes the TF32 settings, and fails where the newer ones are in use.
+    enabled = torch.backends.cudnn.enabled
+    torch.backends.cudnn.enabled = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.enabled = enabled
+
+
+@contextmanager
+def _eager_execution() -> Iterator[None]:
+    # Hooks that are added after `torch.compile` silently do not fire in compiled code.
+    set_stance = getattr(torch.compiler, "set_stance", None)
+    if set_stance is None:
+        yield
+        return
+    with set_stance("force_eager"):
+        yield
+
+
+@contextmanager
+def _no_attention_fastpath() -> Iterator[None]:
+    # The fused kernel skips the submodules of a transformer layer, and with them their hooks.
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)

@@ -1,0 +1,167 @@
+"""The rows that a pass feeds to the model, generated chunk by chunk.
+
+The rows of a pass are ordered by noise draw, baseline, step on the path, and sample. Each chunk is built
+from its row numbers alone, so neither its content nor the peak memory depends on how many rows there are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from saliency_callbacks.errors import MethodError
+from saliency_callbacks.functional.gradients import noise_scale, quadrature
+from saliency_callbacks.types import Baseline, Pass, TensorBaseline
+
+__all__ = ["Rows", "Sampler"]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A chunk of what is fed.
+
+    Args:
+        inputs: ``[M, C, *spatial]``.
+        samples: The sample each row belongs to, ``[M]``.
+        weights: Weight of each row in the average over its sample's rows, ``[M]``; sums to 1 over a pass.
+        displacement: end - start of each row's path, ``[M, C, *spatial]``; ``None`` without a path.
+    """
+
+    inputs: Tensor
+    samples: Tensor
+    weights: Tensor
+    displacement: Tensor | None
+
+
+class Sampler:
+    """Generate the rows of one pass over a batch.
+
+    The noise of a draw is the same for every sample of the batch (scaled by each sample's own range), for
+    every chunk size and at every epoch: a sample's map does not depend on its neighbours, and sampling noise
+    is never mistaken for drift.
+
+    Args:
+        inputs: The explained input, ``[N, C, *spatial]``.
+        pass_: What is fed.
+        seed: Seed of the noise.
+    """
+
+    def __init__(self, inputs: Tensor, pass_: Pass, seed: int) -> None:
+        self.inputs = inputs
+        self.pass_ = pass_
+        self.seed = seed
+        self.n_draws = pass_.noise.nt_samples if pass_.noise else 1
+        self.starts = [self._start(baseline) for baseline in pass_.path.baselines] if pass_.path else []
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows of the whole pass."""
+        return self.n_draws * max(1, len(self.starts)) * len(self._nodes) * self.inputs.shape[0]
+
+    def chunks(self, size: int) -> Iterator[Rows]:
+        """Yield all rows in chunks of at most ``size``."""
+        for begin in range(0, self.n_rows, size):
+            yield self._rows(range(begin, min(begin + size, self.n_rows)))
+
+    def ends(self, size: int) -> Iterator[Rows]:
+        """Yield the ends of all paths: each noisy copy of the input, weighted for their mean."""
+        endpoint = Sampler(self.inputs, Pass(noise=self.pass_.noise), self.seed)
+        return endpoint.chunks(size)
+
+    def beginnings(self, size: int) -> Iterator[Rows]:
+        """Yield the starts of all paths: every baseline, weighted for their mean."""
+        n_samples = self.inputs.shape[0]
+        for start in self.starts:
+            for begin in range(0, n_samples, size):
+                samples = torch.arange(begin, min(begin + size, n_samples), device=self.inputs.device)
+                weights = self._weights.new_full((len(samples),), 1 / len(self.starts))
+                yield Rows(start.expand_as(self.inputs).index_select(0, samples), samples, weights, None)
+
+    def _rows(self, numbers: range) -> Rows:
+        n_samples, n_steps, n_starts = self.inputs.shape[0], len(self._nodes), max(1, len(self.starts))
+        number = torch.arange(numbers.start, numbers.stop, device=self.inputs.device)
+        samples = number % n_samples
+        step = number // n_samples % n_steps
+        path = number // (n_samples * n_steps) % n_starts
+        draw = number // (n_samples * n_steps * n_starts)
+        ends = self._ends(samples, draw)
+        weights = self._weights[step] / (self.n_draws * n_starts)
+        if not self.starts:
+            return Rows(ends, samples, weights, None)
+        start = torch.zeros_like(ends)
+        for index in path.unique().tolist():
+            of_path = path == index
+            start[of_path] = self.starts[index].expand_as(self.inputs)[samples[of_path]]
+        displacement = ends - start
+        node = self._nodes[step].reshape(-1, *[1] * (ends.ndim - 1))
+        return Rows((start + node * displacement).to(ends.dtype), samples, weights, displacement)
+
+    def _ends(self, samples: Tensor, draw: Tensor) -> Tensor:
+        ends = self.inputs.index_select(0, samples)
+        if self.pass_.noise is None:
+            return ends
+        first, last = int(draw[0]), int(draw[-1])
+        noise = torch.stack([self._random(f"noise/{number}", normal=True) for number in range(first, last + 1)])
+        scale = self._scale[samples].reshape(-1, *[1] * (ends.ndim - 1))
+        return ends + scale * noise[draw - first]
+
+    def _start(self, baseline: Baseline) -> Tensor:
+        inputs = self.inputs
+        if baseline == "zeros":
+            return torch.zeros_like(inputs[:1])
+        if baseline == "mean":
+            return inputs.mean(dim=0, keepdim=True)
+        if baseline == "noise":
+            low = inputs.flatten(1).amin(dim=1).reshape(-1, *[1] * (inputs.ndim - 1))
+            high = inputs.flatten(1).amax(dim=1).reshape(-1, *[1] * (inputs.ndim - 1))
+            return low + (high - low) * self._random("baseline", normal=False)
+        if isinstance(baseline, TensorBaseline):
+            return self._fitted(baseline.tensor)
+        raise MethodError(
+            f"baseline {baseline!r} is unknown; expected 'zeros', 'mean', 'noise', a tensor, or a list of these"
+        )
+
+    def _fitted(self, tensor: Tensor) -> Tensor:
+        tensor = tensor.to(self.inputs)
+        if tensor.ndim == self.inputs.ndim - 1:
+            tensor = tensor.unsqueeze(0)
+        if tensor.shape[1:] != self.inputs.shape[1:] or tensor.shape[0] not in (1, self.inputs.shape[0]):
+            raise MethodError(
+                f"a baseline tensor has shape {list(tensor.shape)}; expected {list(self.inputs.shape[1:])} (the same "
+                f"for every sample) or {list(self.inputs.shape)}"
+            )
+        return tensor
+
+    def _random(self, purpose: str, *, normal: bool) -> Tensor:
+        # Drawn on the CPU, so that a seed means the same numbers on every device.
+        digest = hashlib.sha256(f"{self.seed}/{purpose}".encode()).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+        draw = torch.randn if normal else torch.rand
+        return draw(self.inputs.shape[1:], generator=generator).to(self.inputs)
+
+    @cached_property
+    def _scale(self) -> Tensor:
+        return noise_scale(self.inputs, self.pass_.noise.stdevs if self.pass_.noise else 0.0)
+
+    @cached_property
+    def _quadrature(self) -> tuple[Tensor, Tensor]:
+        # Rounded to half precision, the weights would not sum to 1.
+        dtype = torch.promote_types(self.inputs.dtype, torch.float32)
+        path = self.pass_.path
+        if path is None:
+            return self.inputs.new_zeros(1, dtype=dtype), self.inputs.new_ones(1, dtype=dtype)
+        nodes, weights = quadrature(path.n_steps, path.rule)
+        return nodes.to(self.inputs.device, dtype), weights.to(self.inputs.device, dtype)
+
+    @property
+    def _nodes(self) -> Tensor:
+        return self._quadrature[0]
+
+    @property
+    def _weights(self) -> Tensor:
+        return self._quadrature[1]

@@ -1,0 +1,41 @@
+"""Functions given as dotted import paths, so that every setting can be written in a configuration file."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Callable
+from typing import Any
+
+from saliency_callbacks.errors import ConfigurationError
+
+__all__ = ["resolve_callable"]
+
+
+def resolve_callable(argument: str, value: Callable[..., Any] | str | None) -> Callable[..., Any] | None:
+    """Return the function that a dotted path such as ``"package.module.function"`` names.
+
+    Args:
+        argument: Name of the argument, for messages.
+        value: A callable or ``None``, returned as it is, or a dotted path.
+
+    Raises:
+        ConfigurationError: If nothing can be imported under that path, or it is not callable.
+    """
+    if value is None or (callable(value) and not isinstance(value, str)):
+        return value
+    advice = (
+        "Give a function, or the path 'package.module.function' of one that Python finds from where the training starts"
+    )
+    if not isinstance(value, str):
+        raise ConfigurationError(
+            f"{argument}={value!r} is of type {type(value).__name__}; expected a function. {advice}"
+        )
+    try:
+        resolved = pkgutil.resolve_name(value)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigurationError(
+            f"{argument}={value!r} cannot be imported ({type(error).__name__}: {error}). {advice}"
+        ) from error
+    if not callable(resolved):
+        raise ConfigurationError(f"{argument}={value!r} names a {type(resolved).__name__}, not a function. {advice}")
+    return resolved  # type: ignore[no-any-return]

@@ -1,0 +1,104 @@
+"""Everything that can go wrong, as one tree.
+
+::
+
+    SaliencyError
+    ├── ConfigurationError (ValueError)   found before the first training step, always raised
+    │   ├── MethodError                   unknown or duplicate method, bad hyperparameter
+    │   ├── LayerError                    unknown layer, a layer that never runs or has no map
+    │   ├── TargetError                   a class that does not exist, a target that cannot be read
+    │   ├── InputError                    inputs that cannot be explained
+    │   ├── OutputError                   a model output that is not ``[N, classes]``
+    │   ├── ReluError                     a guided method on a model without a ReLU
+    │   ├── ProbeError                    data from which no probe can be made
+    │   └── MissingExtraError             an optional package that is not installed
+    └── ObservationError (RuntimeError)   one observation failed while the training runs
+
+    SaliencyWarning (UserWarning)
+    └── DegenerateMapWarning              a map that is all zero, constant or not finite
+
+Every message says what was given, what was expected and how to fix it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "ConfigurationError",
+    "DegenerateMapWarning",
+    "InputError",
+    "LayerError",
+    "MethodError",
+    "MissingExtraError",
+    "ObservationError",
+    "OutputError",
+    "ProbeError",
+    "ReluError",
+    "SaliencyError",
+    "SaliencyWarning",
+    "TargetError",
+    "nearest_names",
+]
+
+
+class SaliencyError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class ConfigurationError(SaliencyError, ValueError):
+    """A setting that cannot work; found before the first training step."""
+
+
+class MethodError(ConfigurationError):
+    """An unknown or duplicate method, or a hyperparameter out of its range."""
+
+
+class LayerError(ConfigurationError):
+    """A target layer that does not exist, never runs, or has no spatial map."""
+
+
+class TargetError(ConfigurationError):
+    """A target that does not exist in the model's output or cannot be read."""
+
+
+class InputError(ConfigurationError):
+    """Inputs whose type, shape or structure cannot be explained."""
+
+
+class OutputError(ConfigurationError):
+    """A model output from which no ``[N, classes]`` tensor can be read."""
+
+
+class ReluError(ConfigurationError):
+    """A ReLU backward rule was asked for on a model that runs no ReLU."""
+
+
+class ProbeError(ConfigurationError):
+    """Data from which no probe batch can be made."""
+
+
+class MissingExtraError(ConfigurationError, ImportError):
+    """An optional dependency is not installed; the message names the extra."""
+
+
+class ObservationError(SaliencyError, RuntimeError):
+    """One observation failed; the training is not affected."""
+
+
+class SaliencyWarning(UserWarning):
+    """Base of every warning this package emits."""
+
+
+class DegenerateMapWarning(SaliencyWarning):
+    """A saliency map is all zero, constant or not finite."""
+
+
+def nearest_names(name: str, known: Iterable[str], *, limit: int = 5) -> str:
+    """Return a clause that names the entries of ``known`` closest to ``name``."""
+    names = list(known)
+    close = difflib.get_close_matches(name, names, n=limit, cutoff=0.4)
+    if close:
+        return "did you mean " + " or ".join(repr(candidate) for candidate in close) + "?"
+    return "known: " + ", ".join(repr(candidate) for candidate in names[-limit:])

@@ -1,0 +1,94 @@
+"""Methods that need one plain gradient: the vanilla gradient, and input × gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import get_args
+
+from torch import Tensor
+
+from saliency_callbacks.functional.maps import reduce_channels
+from saliency_callbacks.methods._parameters import check_choice
+from saliency_callbacks.types import Evidence, Pass, Quantity, RawMap, Reduction
+
+__all__ = ["Gradient", "InputXGradient"]
+
+
+@dataclass(frozen=True)
+class Gradient:
+    r"""Vanilla gradient of the explained score with respect to the input.
+
+    .. math:: R = \frac{\partial f_c}{\partial x}
+
+    Values are signed, ``[N, C, *spatial]``, in score units per input unit.
+
+    Args:
+        reduction: How channels become one map: ``abs_max`` (the paper's), ``positive_max`` (ReLU, then max), ``l2``,
+            ``abs_sum`` or ``sum`` (absolute value of the sum).
+        name: Key of the result and ``{method}`` in the logged tags.
+
+    Raises:
+        MethodError: If the reduction is unknown.
+
+    Reference:
+        Simonyan et al. 2013, arXiv 1312.6034, §3.
+    """
+
+    reduction: Reduction = "abs_max"
+    name: str = "gradient"
+
+    def __post_init__(self) -> None:
+        check_choice(self.name, "reduction", self.reduction, get_args(Reduction))
+
+    def requires(self) -> Mapping[Pass, Quantity]:
+        """One point pass; its gradient."""
+        return {Pass(): Quantity.GRADIENT}
+
+    def attribute(self, evidence: Mapping[Pass, Evidence]) -> RawMap:
+        """Return the gradient as it is."""
+        values = needed(evidence[Pass()].gradient)
+        return RawMap(values, reduce_channels(values, self.reduction))
+
+
+@dataclass(frozen=True)
+class InputXGradient:
+    r"""Input times gradient.
+
+    .. math:: R = x \odot \frac{\partial f_c}{\partial x}
+
+    Values are signed, ``[N, C, *spatial]``, in score units. On a bias-free ReLU network they sum to the score.
+
+    Args:
+        reduction: How channels become one map, as of :class:`Gradient`. The default is the absolute value of the sum:
+            the attribution of a place is the sum over its channels.
+        name: Key of the result and ``{method}`` in the logged tags.
+
+    Raises:
+        MethodError: If the reduction is unknown.
+
+    Reference:
+        Shrikumar et al. 2016, arXiv 1605.01713.
+    """
+
+    reduction: Reduction = "sum"
+    name: str = "input_x_gradient"
+
+    def __post_init__(self) -> None:
+        check_choice(self.name, "reduction", self.reduction, get_args(Reduction))
+
+    def requires(self) -> Mapping[Pass, Quantity]:
+        """One point pass; its gradient."""
+        return {Pass(): Quantity.GRADIENT}
+
+    def attribute(self, evidence: Mapping[Pass, Evidence]) -> RawMap:
+        """Multiply the gradient by the input."""
+        point = evidence[Pass()]
+        values = point.inputs * needed(point.gradient)
+        return RawMap(values, reduce_channels(values, self.reduction))
+
+
+def needed(quantity: Tensor | None) -> Tensor:
+    """Return a quantity that the method itself declared; its absence is a defect of the engine."""
+    assert quantity is not None, "the engine did not keep a quantity that the method requires"
+    return quantity

@@ -1,0 +1,23 @@
+"""What is explained: the probe batch, chosen once and frozen."""
+
+from saliency_callbacks.probe.batch import ProbeBatch, freeze
+from saliency_callbacks.probe.content import copy_inputs, fingerprint
+from saliency_callbacks.probe.labels import class_indices, dataset_labels
+from saliency_callbacks.probe.metadata import class_names, normalization
+from saliency_callbacks.probe.probe import Probe
+from saliency_callbacks.probe.selection import stratified
+from saliency_callbacks.probe.unpack import unpack_batch
+
+__all__ = [
+    "Probe",
+    "ProbeBatch",
+    "class_indices",
+    "class_names",
+    "copy_inputs",
+    "dataset_labels",
+    "fingerprint",
+    "freeze",
+    "normalization",
+    "stratified",
+    "unpack_batch",
+]

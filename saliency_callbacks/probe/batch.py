@@ -1,0 +1,99 @@
+"""The frozen probe batch: what is explained, the same at every observation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from saliency_callbacks.probe.checks import (
+    checked_ids,
+    checked_indices,
+    checked_labels,
+    checked_masks,
+    checked_normalization,
+    checked_size,
+)
+from saliency_callbacks.probe.content import copy_inputs, fingerprint, leaves
+
+__all__ = ["Inputs", "ProbeBatch", "freeze"]
+
+Inputs = Tensor | tuple[Any, ...] | dict[str, Any]
+"""A tensor ``[N, ...]``, or a tuple or dictionary of such, nested as the model takes it."""
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeBatch:
+    """The samples that are explained, on the CPU. Compare two by their ``fingerprint``.
+
+    Args:
+        inputs: Collated inputs: a tensor ``[N, C, *spatial]``, or a tuple or dictionary of tensors. Feed a
+            model with copies (:func:`copy_inputs`), as it may write into what it is given.
+        labels: Class of each sample, ``int64 [N]``, where there are classes.
+        ids: A stable name for each sample.
+        indices: Positions in the dataset; ``None`` where the samples were given as tensors.
+        masks: Region of interest of each sample ``[N, *spatial]``, bool or a share of each pixel in [0, 1].
+        fingerprint: SHA-256 of inputs and labels, see :func:`fingerprint`.
+        class_names: Name of each class, by index.
+        normalization: Mean and standard deviation of each channel that the inputs were normalised with.
+    """
+
+    inputs: Inputs
+    labels: Tensor | None
+    ids: tuple[str, ...]
+    indices: tuple[int, ...] | None
+    masks: Tensor | None
+    fingerprint: str
+    class_names: tuple[str, ...] | None = None
+    normalization: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of samples N."""
+        return len(self.ids)
+
+
+def freeze(
+    inputs: Any,
+    labels: Any = None,
+    *,
+    ids: Sequence[object] | None = None,
+    indices: Sequence[int] | None = None,
+    masks: Tensor | None = None,
+    class_names: Sequence[str] | None = None,
+    normalization: tuple[Sequence[float], Sequence[float]] | None = None,
+) -> ProbeBatch:
+    """Copy a batch to the CPU and detach it, so that nothing the training does can change it.
+
+    Args:
+        inputs: A tensor or array ``[N, ...]``, or a tuple, list or dictionary of such. Every tensor has N
+            rows, except scalars.
+        labels: ``[N]`` or ``[N, 1]`` integers, one-hot rows ``[N, K]``, or ``None``.
+        ids: A name for each sample; ``indices``, else 0 to N - 1, by default.
+        indices: Positions in the dataset.
+        masks: ``[N, *spatial]``, with the spatial shape of ``inputs`` where that is a tensor. Integers count
+            as bool; floats are shares in [0, 1].
+        class_names: Name of each class.
+        normalization: Mean and standard deviation of each channel.
+
+    Raises:
+        ProbeError: The inputs hold no tensor, or one of the arguments has another number of samples or
+            another shape.
+    """
+    frozen = copy_inputs(inputs)
+    size = checked_size([(path, leaf) for path, leaf in leaves(frozen) if isinstance(leaf, Tensor)], inputs)
+    class_labels = checked_labels(labels, size)
+    positions = checked_indices(indices, size)
+    default_ids = range(size) if positions is None else positions
+    return ProbeBatch(
+        inputs=frozen,
+        labels=class_labels,
+        ids=checked_ids(default_ids if ids is None else ids, size),
+        indices=positions,
+        masks=checked_masks(masks, frozen, size),
+        fingerprint=fingerprint(frozen, class_labels),
+        class_names=None if class_names is None else tuple(str(name) for name in class_names),
+        normalization=checked_normalization(normalization),
+    )

@@ -1,0 +1,134 @@
+"""Checks that the parts of a probe batch fit together."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from saliency_callbacks.errors import ProbeError
+from saliency_callbacks.probe.description import describe
+from saliency_callbacks.probe.labels import class_indices
+
+__all__ = [
+    "checked_ids",
+    "checked_indices",
+    "checked_labels",
+    "checked_masks",
+    "checked_normalization",
+    "checked_size",
+]
+
+
+def checked_size(leaves: Sequence[tuple[str, Tensor]], given: Any) -> int:
+    """Return the number of rows that all tensors of the inputs share; scalars have none.
+
+    Raises:
+        ProbeError: There is no such tensor, they disagree, or they have no rows.
+    """
+    sizes = {path: leaf.shape[0] for path, leaf in leaves if leaf.ndim}
+    if not sizes:
+        raise ProbeError(
+            f"The probe's inputs are {describe(given)}; a tensor [N, ...], or a tuple or dictionary of such, was "
+            "expected. Give one tensor with a row for each sample, e.g. torch.stack(images)."
+        )
+    if len(set(sizes.values())) > 1:
+        raise ProbeError(
+            f"The tensors of the probe's inputs have different numbers of rows: {describe(given)}. Each was expected "
+            "to have one row for each sample; stack them along the first dimension, and leave out what is shared."
+        )
+    size = next(iter(sizes.values()))
+    if size == 0:
+        raise ProbeError(f"The probe's inputs are empty: {describe(given)}. Give at least one sample.")
+    return size
+
+
+def checked_labels(labels: Any, size: int) -> Tensor | None:
+    """Return labels as ``int64 [N]`` on the CPU; raise ``ProbeError`` where they are no class labels of N samples."""
+    if labels is None:
+        return None
+    classes = class_indices(labels)
+    if classes is None:
+        raise ProbeError(
+            f"The probe's labels are {describe(labels)}; integers [{size}] or one-hot rows [{size}, classes] were "
+            "expected. Give labels=None where the samples have no class."
+        )
+    _require_size("labels", describe(labels), len(classes), size)
+    with torch.inference_mode(False):
+        return classes.detach().cpu().clone()
+
+
+def checked_indices(indices: Sequence[int] | None, size: int) -> tuple[int, ...] | None:
+    """Return indices as a tuple of N integers; raise ``ProbeError`` where there are more or fewer."""
+    if indices is None:
+        return None
+    positions = tuple(operator.index(index) for index in indices)
+    if len(positions) != size:
+        raise ProbeError(
+            f"{len(positions)} samples were read for the probe, but the batch made of them has {size} rows. The "
+            'collate function or Probe(unpack_batch="package.function") must give one row for each sample.'
+        )
+    return positions
+
+
+def checked_ids(ids: Any, size: int) -> tuple[str, ...]:
+    """Return ids as a tuple of N strings; raise ``ProbeError`` where there are more or fewer."""
+    if isinstance(ids, str):
+        raise ProbeError(f"The probe's ids are the string {ids!r}; a list of {size} names was expected.")
+    names = tuple(str(name) for name in ids)
+    _require_size("ids", f"{len(names)} names", len(names), size)
+    return names
+
+
+def checked_masks(masks: Any, inputs: Any, size: int) -> Tensor | None:
+    """Return masks ``[N, *spatial]`` as bool or float shares on the CPU.
+
+    Raises:
+        ProbeError: Another number of samples, another spatial shape than the inputs, or shares outside [0, 1].
+    """
+    if masks is None:
+        return None
+    if not isinstance(masks, Tensor | np.ndarray) or not masks.shape:
+        raise ProbeError(f"The probe's masks are {describe(masks)}; a tensor [{size}, *spatial] was expected.")
+    regions = torch.as_tensor(masks)
+    _require_size("masks", describe(masks), regions.shape[0], size)
+    if isinstance(inputs, Tensor) and regions.shape[1:] != inputs.shape[2:]:
+        raise ProbeError(
+            f"The probe's masks have shape {list(regions.shape)}, but its inputs have shape {list(inputs.shape)}; "
+            f"{[size, *inputs.shape[2:]]} was expected: no channel dimension (masks.squeeze(1)), same resolution."
+        )
+    with torch.inference_mode(False):
+        regions = regions.detach().cpu().clone().as_subclass(Tensor)
+    if not regions.is_floating_point():
+        return regions != 0
+    if not ((regions >= 0) & (regions <= 1)).all():
+        raise ProbeError(
+            f"The probe's masks have values from {regions.min():g} to {regions.max():g}; bool, or shares in [0, 1], "
+            "were expected. Give masks > threshold."
+        )
+    return regions
+
+
+def checked_normalization(normalization: Any) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Return mean and standard deviation as two tuples of floats of the same length."""
+    if normalization is None:
+        return None
+    mean, std = (tuple(float(value) for value in values) for values in normalization)
+    if len(mean) != len(std):
+        raise ProbeError(
+            f"The probe's normalization has {len(mean)} means and {len(std)} standard deviations; one of each for "
+            "every channel was expected."
+        )
+    return mean, std
+
+
+def _require_size(name: str, given: str, number: int, size: int) -> None:
+    if number != size:
+        raise ProbeError(
+            f"The probe's {name} are {given}, for {number} samples, but its inputs have {size} rows. Give one for each "
+            f"sample."
+        )

@@ -1,0 +1,112 @@
+"""Class labels: what counts as one, and how to find a dataset's without reading its items."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import ConcatDataset, Subset, TensorDataset
+
+__all__ = ["class_indices", "dataset_labels"]
+
+_ATTRIBUTES = ("targets", "labels", "y")
+_WRAPPED = ("dataset", "subset")
+_MAX_DEPTH = 16
+
+
+def class_indices(value: Any) -> Tensor | None:
+    """Return ``value`` as class indices, or ``None`` where it holds no class labels.
+
+    Args:
+        value: A tensor, array, list or tuple of integers ``[N]`` or ``[N, 1]``, or one-hot rows ``[N, K]``
+            of any dtype.
+
+    Returns:
+        ``int64 [N]``; ``None`` for everything else, such as regression targets, several labels a sample,
+        mixed labels (mixup), segmentation maps or boxes.
+    """
+    labels = _as_tensor(value)
+    if labels is None or labels.ndim not in (1, 2):
+        return None
+    if labels.shape[1:] == (1,):
+        labels = labels[:, 0]
+    if labels.ndim == 1:
+        is_integer = not labels.is_floating_point() and not labels.is_complex()
+        return labels.long() if is_integer else None
+    is_binary = ((labels == 0) | (labels == 1)).all()
+    return labels.float().argmax(dim=1) if is_binary and (labels != 0).sum(dim=1).eq(1).all() else None
+
+
+def dataset_labels(dataset: Any) -> Tensor | None:
+    """Return the label of every item of a map-style dataset without reading an item.
+
+    Looks at the attributes ``targets``, ``labels`` and ``y``, at the last integer column of a
+    ``TensorDataset``, and through ``Subset``, ``ConcatDataset`` and wrappers of the same length.
+
+    Args:
+        dataset: A dataset with ``__len__``.
+
+    Returns:
+        ``int64 [len(dataset)]``, or ``None`` where no such attribute holds one class label an item.
+    """
+    return _find(dataset, _MAX_DEPTH)
+
+
+def _find(dataset: Any, depth: int) -> Tensor | None:
+    length = _length(dataset)
+    if length is None or depth == 0:
+        return None
+    for attribute in _ATTRIBUTES:
+        labels = class_indices(getattr(dataset, attribute, None))
+        if labels is not None and len(labels) == length:
+            return labels.cpu()
+    if isinstance(dataset, TensorDataset):
+        return _last_integer_column(dataset)
+    if isinstance(dataset, Subset):
+        labels = _find(dataset.dataset, depth - 1)
+        return None if labels is None else labels[torch.as_tensor(list(dataset.indices), dtype=torch.long)]
+    if isinstance(dataset, ConcatDataset):
+        parts = [_find(part, depth - 1) for part in dataset.datasets]
+        found = [part for part in parts if part is not None]
+        return torch.cat(found) if found and len(found) == len(parts) else None
+    return _find_wrapped(dataset, length, depth)
+
+
+def _find_wrapped(dataset: Any, length: int, depth: int) -> Tensor | None:
+    for name in _WRAPPED:
+        inner = getattr(dataset, name, None)
+        # A wrapper of another length leaves out or repeats items, in an order that only it knows.
+        if inner is not None and _length(inner) == length:
+            return _find(inner, depth - 1)
+    return None
+
+
+def _last_integer_column(dataset: TensorDataset) -> Tensor | None:
+    columns = [class_indices(column) for column in dataset.tensors if column.ndim == 1]
+    found = [column for column in columns if column is not None]
+    return found[-1].cpu() if found else None
+
+
+def _length(dataset: Any) -> int | None:
+    try:
+        return len(dataset)
+    except (TypeError, NotImplementedError):
+        return None
+
+
+def _as_tensor(value: Any) -> Tensor | None:
+    if isinstance(value, Tensor):
+        return value.detach().as_subclass(Tensor)
+    if hasattr(value, "to_numpy"):  # a column of a data frame
+        value = value.to_numpy()
+    if not isinstance(value, np.ndarray | list | tuple):
+        return None
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError):
+        return None
+    if array.dtype.kind not in "biuf":
+        return None
+    return torch.from_numpy(array.astype(np.float64 if array.dtype.kind == "f" else np.int64))

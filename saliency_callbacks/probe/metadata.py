@@ -1,0 +1,104 @@
+"""What a dataset tells about its classes and about the normalisation of its images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from saliency_callbacks.probe.traversal import inner_datasets, levels
+
+__all__ = ["class_names", "normalization"]
+
+_NORMALIZERS = {"Normalize", "ImageClassification", "VideoClassification", "SemanticSegmentation"}
+
+Normalization = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+def class_names(dataset: Any) -> tuple[str, ...] | None:
+    """Return the name of each class, by index.
+
+    Looks at ``classes``, ``class_names`` and ``class_to_idx`` of the dataset, then of the datasets it wraps
+    (``Subset``, ``ConcatDataset``, wrappers with ``.dataset``). Where a class has several names, the first.
+
+    Args:
+        dataset: Any dataset, or ``None``.
+
+    Returns:
+        ``None`` where there are no names, or the datasets of one level disagree.
+    """
+    for level in levels(dataset, inner_datasets):
+        found = {names for names in map(_own_names, level) if names}
+        if found:
+            return found.pop() if len(found) == 1 else None
+    return None
+
+
+def normalization(dataset: Any) -> Normalization | None:
+    """Return the mean and standard deviation of each channel that a dataset's transforms normalise with.
+
+    Looks for ``Normalize`` (torchvision v1 and v2, and anything of that name with ``mean`` and ``std``) and
+    for the presets of torchvision's weights, in ``transform`` and ``transforms`` of the dataset and of the
+    datasets it wraps, through nested ``Compose`` and ``Sequential``.
+
+    Args:
+        dataset: Any dataset, or ``None``.
+
+    Returns:
+        ``(mean, std)``, one number a channel; ``None`` where there is none, or several disagree.
+    """
+    found = {_own_normalization(each) for each in chain.from_iterable(levels(dataset, _parts))} - {None}
+    return found.pop() if len(found) == 1 else None
+
+
+def _own_names(dataset: Any) -> tuple[str, ...] | None:
+    for attribute in ("classes", "class_names"):
+        names = getattr(dataset, attribute, None)
+        if isinstance(names, list | tuple | np.ndarray) and len(names):
+            first = [_first_name(name) for name in names]
+            return tuple(str(name) for name in first) if all(isinstance(name, str | int) for name in first) else None
+    indices = getattr(dataset, "class_to_idx", None)
+    return _names_by_index(indices) if isinstance(indices, Mapping) else None
+
+
+def _first_name(name: Any) -> Any:
+    """Return the first of several synonyms, as torchvision's ImageNet has them."""
+    return name[0] if isinstance(name, list | tuple) and name else name
+
+
+def _names_by_index(indices: Mapping[Any, Any]) -> tuple[str, ...] | None:
+    names: dict[Any, str] = {}
+    for name, index in indices.items():
+        names.setdefault(index, str(name))
+    return tuple(names[index] for index in range(len(names))) if set(names) == set(range(len(names))) else None
+
+
+def _parts(owner: Any) -> list[Any]:
+    """Return the datasets and transforms directly inside a dataset or a transform; no target transforms."""
+    parts = inner_datasets(owner)
+    for attribute in ("transform", "transforms"):
+        part = getattr(owner, attribute, None)
+        parts.extend(part if isinstance(part, list | tuple | nn.ModuleList) else [part])
+    if isinstance(owner, nn.Sequential):
+        parts.extend(owner.children())
+    return [part for part in parts if part is not None]
+
+
+def _own_normalization(transform: Any) -> Normalization | None:
+    if type(transform).__name__ not in _NORMALIZERS:
+        return None
+    mean, std = (_numbers(getattr(transform, name, None)) for name in ("mean", "std"))
+    return (mean, std) if mean and std and len(mean) == len(std) else None
+
+
+def _numbers(values: Any) -> tuple[float, ...] | None:
+    if isinstance(values, int | float):
+        values = [values]
+    if not isinstance(values, Tensor | np.ndarray | Sequence) or isinstance(values, str):
+        return None
+    # Rounded, so that a mean kept as float32 equals the same mean kept as float64.
+    return tuple(round(value, 6) for value in torch.as_tensor(values, dtype=torch.float64).flatten().tolist())

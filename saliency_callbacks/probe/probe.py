@@ -1,0 +1,188 @@
+"""The recipe of the probe: which samples of which dataloader are explained, or the samples themselves."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from torch import Tensor
+from torch.utils.data import default_collate, default_convert
+
+from saliency_callbacks.errors import ProbeError
+from saliency_callbacks.probe.arguments import as_flag, as_function, as_indices, as_integer, as_source
+from saliency_callbacks.probe.batch import ProbeBatch, freeze
+from saliency_callbacks.probe.content import copy_inputs, fingerprint
+from saliency_callbacks.probe.description import describe
+from saliency_callbacks.probe.reading import Collate, collate_items, read_items
+from saliency_callbacks.probe.unpack import resolve_function, unpack_batch, unpack_with
+
+__all__ = ["Probe"]
+
+
+class Probe:
+    """Which samples are explained. Chosen once, before the training, and the same ever after.
+
+    Args:
+        size: Number of samples.
+        source: Take them from the validation (``"val"``) or the training (``"train"``) dataloader.
+        dataloader_idx: Which of several dataloaders.
+        stratify: Choose equally many samples of each class, where there are classes.
+        indices: Choose these items of the dataset, in this order, instead; ``size`` is then their number.
+        seed: Decides which samples are chosen.
+        unpack_batch: A function ``batch -> (inputs, labels)``, or its dotted import path, for batches that
+            :func:`~saliency_callbacks.probe.unpack.unpack_batch` cannot read.
+
+    Raises:
+        ProbeError: An argument of another type or out of its range.
+
+    Example:
+        >>> Probe(size=8, source="train")
+        Probe(size=8, source='train')
+    """
+
+    def __init__(
+        self,
+        size: int = 16,
+        source: Literal["val", "train"] = "val",
+        dataloader_idx: int = 0,
+        stratify: bool = True,
+        indices: Sequence[int] | None = None,
+        seed: int = 0,
+        *,
+        unpack_batch: Callable[..., Any] | str | None = None,
+    ) -> None:
+        chosen = as_indices(indices)
+        self.size = as_integer("size", size, minimum=1) if chosen is None else len(chosen)
+        self.source = as_source(source)
+        self.dataloader_idx = as_integer("dataloader_idx", dataloader_idx, minimum=0)
+        self.stratify = as_flag("stratify", stratify)
+        self.indices = chosen
+        self.seed = as_integer("seed", seed, minimum=0)
+        self.unpack_batch = as_function(unpack_batch)
+        self._fixed: ProbeBatch | None = None
+
+    @classmethod
+    def from_tensors(
+        cls, inputs: Any, labels: Any = None, ids: Sequence[object] | None = None, masks: Tensor | None = None
+    ) -> Probe:
+        """Explain these samples instead of a dataloader's.
+
+        Args:
+            inputs: ``[N, C, *spatial]`` as the model takes it, or a tuple or dictionary of tensors.
+            labels: Class of each sample ``[N]``.
+            ids: A name for each sample; 0 to N - 1 by default.
+            masks: Region of interest of each sample, ``[N, *spatial]``, bool or shares in [0, 1].
+
+        Raises:
+            ProbeError: The arguments disagree about N or the spatial shape.
+        """
+        fixed = freeze(inputs, labels, ids=ids, masks=masks)
+        probe = cls(size=fixed.size)
+        probe._fixed = fixed
+        return probe
+
+    @classmethod
+    def of(cls, value: Probe | int | None) -> Probe:
+        """Return ``value`` as a probe: a number is its size, ``None`` is the default probe."""
+        if value is None:
+            return cls()
+        if isinstance(value, Probe):
+            return value
+        if isinstance(value, int) and not isinstance(value, bool):
+            return cls(size=value)
+        raise ProbeError(
+            f"probe={describe(value)} is no probe; a Probe, its size or None was expected. Write Probe(size=16), or "
+            "Probe.from_tensors(inputs, labels) for samples of your own."
+        )
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the samples were given as tensors, so that no dataset is read."""
+        return self._fixed is not None
+
+    @property
+    def ids(self) -> tuple[str, ...] | None:
+        """The names given to :meth:`from_tensors`; ``None`` where the samples come from a dataset."""
+        return self._fixed.ids if self._fixed else None
+
+    @property
+    def masks(self) -> Tensor | None:
+        """The masks given to :meth:`from_tensors`, ``[N, *spatial]``."""
+        return self._fixed.masks if self._fixed else None
+
+    def read(self, dataset: Any = None, collate_fn: Collate | None = None) -> tuple[Any, tuple[int, ...] | None]:
+        """Choose the samples, read and collate them.
+
+        Global random state is not touched by the choice, but the dataset's own reading may draw from it
+        (augmentation): the caller isolates and seeds it. An iterable dataset is read from a deep copy.
+
+        Args:
+            dataset: The dataloader's dataset; not read, and not needed, where the probe :attr:`is_fixed`.
+            collate_fn: The dataloader's; PyTorch's default collate function by default.
+
+        Returns:
+            The batch as the dataloader would deliver it, and the positions of its samples in the dataset. A
+            fixed probe gives a copy of ``(inputs, labels)``, or ``(inputs,)``, and ``None``.
+
+        Raises:
+            ProbeError: The dataset is empty, cannot be read, has not all ``indices``, or its items do not
+                collate.
+
+        Warns:
+            SaliencyWarning: The dataset has fewer than ``size`` items; all are taken.
+        """
+        if self._fixed is not None:
+            parts = (self._fixed.inputs, self._fixed.labels)
+            return tuple(copy_inputs(part) for part in parts if part is not None), None
+        # A loader without batching converts single items, and would leave a list of several uncollated.
+        collate = default_collate if collate_fn is None or collate_fn is default_convert else collate_fn
+        items, indices = read_items(
+            dataset,
+            self.size,
+            indices=self.indices,
+            stratify=self.stratify,
+            seed=self.seed,
+            read_label=lambda item: self._label(item, collate),
+        )
+        return collate_items(items, collate), indices
+
+    def unpack(self, batch: Any) -> tuple[Any, Tensor | None]:
+        """Split a batch into the inputs and the labels ``int64 [N]``, or ``None`` where it has no classes.
+
+        Raises:
+            ProbeError: The batch cannot be read, or the path given as ``unpack_batch`` not be imported.
+        """
+        if self.unpack_batch is None:
+            return unpack_batch(batch)
+        return unpack_with(resolve_function(self.unpack_batch), batch)
+
+    def __repr__(self) -> str:
+        if self._fixed is not None:
+            shown = [describe(self._fixed.inputs), f"fingerprint={self._fixed.fingerprint[:12]!r}"]
+            return f"{type(self).__name__}.from_tensors({', '.join(shown)})"
+        defaults = inspect.signature(Probe).parameters
+        given = [f"{name}={value!r}" for name, value in self._settings().items() if value != defaults[name].default]
+        return f"{type(self).__name__}({', '.join(given)})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Probe) and self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash(self._identity())
+
+    def _settings(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+    def _identity(self) -> tuple[Any, ...]:
+        if self._fixed is None:
+            return tuple(self._settings().values())
+        return self._fixed.fingerprint, self._fixed.ids, None if self.masks is None else fingerprint(self.masks)
+
+    def _label(self, item: Any, collate: Collate) -> int | None:
+        try:
+            _, labels = self.unpack(collate_items([item], collate))
+        except ProbeError:
+            # The module's transfer hooks may yet bring the batch into a form that can be read.
+            return None
+        return None if labels is None or not len(labels) else int(labels[0])

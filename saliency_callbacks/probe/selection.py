@@ -1,0 +1,144 @@
+"""Which items of a map-style dataset become the probe: deterministic, and independent of global RNG."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from saliency_callbacks.errors import ProbeError, SaliencyWarning
+from saliency_callbacks.probe.labels import dataset_labels
+
+__all__ = ["SCAN_FACTOR", "check_range", "fit_size", "random_sample", "scan_labels", "select_indices", "stratified"]
+
+SCAN_FACTOR = 16
+"""At most this many items are read for each probe sample where labels can be found only by reading."""
+
+
+def select_indices(
+    dataset: Any, size: int, *, stratify: bool, seed: int, read_label: Callable[[Any], int | None]
+) -> tuple[int, ...]:
+    """Choose ``size`` items of a map-style dataset.
+
+    Args:
+        dataset: Has ``__len__`` and ``__getitem__``. It is read only where ``stratify`` is asked for and no
+            attribute holds the labels; then at ``16 * size`` seeded random positions at most. Reading may
+            draw random numbers (augmentation): the caller isolates and seeds global RNG.
+        size: Number of items. All items, in their own order, where the dataset has no more than that.
+        stratify: Choose equally many items of each class; a random sample where there are no classes.
+        seed: Decides the choice, together with the labels.
+        read_label: Label of an item, ``None`` where it has none.
+
+    Returns:
+        Indices in an order of which every prefix is balanced (``stratify``) or random as well.
+
+    Raises:
+        ProbeError: The dataset is empty.
+
+    Warns:
+        SaliencyWarning: The dataset has fewer than ``size`` items.
+    """
+    length = len(dataset)
+    size = fit_size(size, length)
+    if size == length:
+        return tuple(range(length))
+    if not stratify:
+        return random_sample(length, size, seed)
+    labels = dataset_labels(dataset)
+    if labels is not None:
+        return stratified(labels, size, seed)
+    candidates = random_sample(length, min(length, SCAN_FACTOR * size), seed)
+    scanned = scan_labels((dataset[index] for index in candidates), read_label)
+    if scanned is None:
+        return candidates[:size]
+    return tuple(candidates[position] for position in stratified(scanned, size, seed))
+
+
+def stratified(labels: Tensor | Sequence[int], size: int, seed: int) -> tuple[int, ...]:
+    """Choose a class-balanced sample of positions.
+
+    The numbers chosen of any two classes differ by at most one, except where a class has too few items:
+    it then gives all it has. Which classes give one more, and which items a class gives, is drawn from
+    ``seed``.
+
+    Args:
+        labels: One class a position, ``[N]``.
+        size: Number of positions; all of them where there are no more.
+        seed: Decides the draw.
+
+    Returns:
+        Distinct positions, one of each class in turn and classes in ascending order (``0, 1, 2, 0, 1, 2``):
+        each prefix shows as many classes as it can. Positions of one class ascend.
+    """
+    generator = Generator().manual_seed(seed)
+    classes, inverse, counts = torch.unique(torch.as_tensor(labels), return_inverse=True, return_counts=True)
+    quotas = _quotas(counts.tolist(), size, torch.randperm(len(classes), generator=generator).tolist())
+    members = torch.argsort(inverse, stable=True)
+    starts = (counts.cumsum(0) - counts).tolist()
+    turns: list[tuple[int, int, int]] = []
+    for rank, (quota, start, count) in enumerate(zip(quotas, starts, counts.tolist(), strict=True)):
+        if quota:
+            drawn = members[start + torch.randperm(count, generator=generator)[:quota]]
+            turns.extend((turn, rank, position) for turn, position in enumerate(sorted(drawn.tolist())))
+    return tuple(position for _, _, position in sorted(turns))
+
+
+def _quotas(counts: list[int], size: int, order: list[int]) -> list[int]:
+    """Share ``size`` out one by one, in rounds over the classes in ``order``, to those that have items left."""
+    quotas = [0] * len(counts)
+    left = min(size, sum(counts))
+    while left:
+        open_classes = [index for index in order if quotas[index] < counts[index]]
+        for index in open_classes[:left]:
+            quotas[index] += 1
+        left -= min(left, len(open_classes))
+    return quotas
+
+
+def random_sample(length: int, size: int, seed: int) -> tuple[int, ...]:
+    """Choose ``size`` distinct positions below ``length``, in the order drawn."""
+    generator = Generator().manual_seed(seed)
+    if length <= 4 * size:
+        return tuple(torch.randperm(length, generator=generator)[:size].tolist())
+    # A permutation of a very long dataset would not fit into memory.
+    drawn: dict[int, None] = {}
+    while len(drawn) < size:
+        drawn.update(dict.fromkeys(torch.randint(length, (size,), generator=generator).tolist()))
+    return tuple(drawn)[:size]
+
+
+def scan_labels(items: Iterable[Any], read_label: Callable[[Any], int | None]) -> list[int] | None:
+    """Read the label of each item; ``None``, without reading on, at the first item that has none."""
+    labels: list[int] = []
+    for item in items:
+        label = read_label(item)
+        if label is None:
+            return None
+        labels.append(label)
+    return labels
+
+
+def fit_size(size: int, available: int) -> int:
+    """Return ``size``, or ``available`` with a warning where that is less; an empty dataset is an error."""
+    if not available:
+        raise ProbeError(
+            "The dataset of the probe is empty, at least one item was expected. Give a dataset with items, "
+            "another Probe(source=...), or the samples themselves with Probe.from_tensors(...)."
+        )
+    if available < size:
+        message = f"The probe has {available} samples instead of {size}: its dataset has no more than {available}."
+        warnings.warn(message, SaliencyWarning, stacklevel=2)
+    return min(size, available)
+
+
+def check_range(indices: Sequence[int], length: int) -> None:
+    """Raise ``ProbeError`` unless every index is in ``[0, length)``."""
+    outside = [index for index in indices if not 0 <= index < length]
+    if outside:
+        raise ProbeError(
+            f"Probe(indices=...) names {outside[:5]}, but the dataset has {length} items, so indices from 0 to "
+            f"{length - 1} were expected. Remove them, or choose another dataset with Probe(source=...)."
+        )

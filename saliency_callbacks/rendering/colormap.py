@@ -1,0 +1,190 @@
+"""Maps of numbers → colours, through lookup tables of 256 entries.
+
+Every function takes a batch and returns ``uint8 [N, H, W, 3]``. Values that are not finite count as zero
+(NaN) or as the end of the range (±∞), so they never reach a picture.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TypeVar
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+
+from saliency_callbacks.errors import ConfigurationError, nearest_names
+
+__all__ = [
+    "DEFAULT_ALPHA",
+    "DEFAULT_COLORMAP",
+    "apply",
+    "greyscale",
+    "overlay",
+    "signed",
+    "signed_color",
+]
+
+Entry = TypeVar("Entry", bound=np.generic)
+
+DEFAULT_COLORMAP = "turbo"
+DEFAULT_ALPHA = 0.85
+
+# Below 1 so that the flanks of a map stay visible on dark pictures; at 0.5 faint noise already veils the picture.
+_OPACITY_EXPONENT = 0.7
+
+# Blue - white - red; an odd number of entries, so that zero is exactly white.
+_DIVERGING_STOPS = (-1.0, -0.55, 0.0, 0.55, 1.0)
+_DIVERGING_COLORS = ((16, 52, 150), (98, 142, 224), (255, 255, 255), (240, 104, 86), (158, 8, 30))
+_DIVERGING_HALF = 127
+
+
+def apply(maps: npt.NDArray[np.floating], name: str = DEFAULT_COLORMAP) -> npt.NDArray[np.uint8]:
+    """Colour maps in [0, 1] with a Matplotlib colour map.
+
+    Args:
+        maps: ``[N, H, W]``, clipped to [0, 1].
+        name: Name of a Matplotlib colour map.
+
+    Returns:
+        ``uint8 [N, H, W, 3]``.
+
+    Raises:
+        ConfigurationError: If no colour map has that name.
+    """
+    return _look_up(_table(name), _entries(maps))
+
+
+def greyscale(maps: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
+    """Show maps ``[N, H, W]`` in [0, 1] from black to white, as ``uint8 [N, H, W, 3]``."""
+    grey = (np.clip(_finite(maps), 0, 1) * 255 + 0.5).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=-1)
+
+
+def overlay(
+    images: npt.NDArray[np.uint8],
+    heat: npt.NDArray[np.floating],
+    *,
+    colormap: str = DEFAULT_COLORMAP,
+    alpha: float = DEFAULT_ALPHA,
+) -> npt.NDArray[np.uint8]:
+    """Lay coloured heat over pictures; the opacity is ``alpha · heat^0.7``.
+
+    Where the heat is 0 the picture is left exactly as it is.
+
+    Args:
+        images: ``uint8 [N, H, W, 3]``.
+        heat: ``[N, H, W]``, clipped to [0, 1].
+        colormap: Name of a Matplotlib colour map.
+        alpha: Opacity of the hottest place, in [0, 1].
+
+    Returns:
+        ``uint8 [N, H, W, 3]``.
+
+    Raises:
+        ConfigurationError: If no colour map has that name, or ``alpha`` is outside [0, 1].
+    """
+    keep, paint = _blend_tables(colormap, alpha)
+    entries = _entries(heat)
+    blended = images * _look_up(keep, entries)
+    blended += _look_up(paint, entries)
+    blended >>= 8
+    return blended.astype(np.uint8)
+
+
+def signed(values: npt.NDArray[np.floating], scale: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
+    """Show signed values: red positive, blue negative, white zero.
+
+    Args:
+        values: ``[N, H, W]``.
+        scale: ``[N]``, the absolute value that gets the full colour; where it is not positive all is white.
+
+    Returns:
+        ``uint8 [N, H, W, 3]``.
+    """
+    unit = _unit(values, scale)
+    unit *= _DIVERGING_HALF
+    unit += _DIVERGING_HALF + 0.5
+    return _look_up(_diverging_table(), unit.astype(np.uint8))
+
+
+def signed_color(values: npt.NDArray[np.floating], scale: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
+    """Show signed values channel by channel as RGB; grey is zero.
+
+    The colour rendering of class saliency maps. One channel is repeated; with neither 1 nor 3 channels
+    there is no such colour, and the channel sum is shown by `signed`.
+
+    Args:
+        values: ``[N, C, H, W]``.
+        scale: ``[N]``, the absolute value that gets the full colour; where it is not positive all is grey.
+
+    Returns:
+        ``uint8 [N, H, W, 3]``.
+
+    Reference:
+        Simonyan et al., arXiv:1312.6034, section 3.
+    """
+    channels = values.shape[1]
+    if channels not in (1, 3):
+        return signed(values.sum(axis=1), scale)
+    unit = _unit(values, scale)
+    unit *= 127
+    unit += 128.5
+    levels = np.moveaxis(unit.astype(np.uint8), 1, -1)
+    return np.ascontiguousarray(np.broadcast_to(levels, (*levels.shape[:-1], 3)))
+
+
+def _finite(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    limit = float(np.finfo(np.float32).max)
+    return np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=limit, neginf=-limit)
+
+
+def _entries(maps: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
+    unit = np.clip(_finite(maps), 0, 1)
+    unit *= 256
+    return np.minimum(unit, 255, out=unit).astype(np.uint8)
+
+
+def _unit(values: npt.NDArray[np.floating], scale: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    """Return ``values / scale`` in [-1, 1], one scale a sample; zero where the scale is not positive."""
+    per_sample = _finite(scale).reshape(-1, *[1] * (values.ndim - 1))
+    divisor = np.where(per_sample > 0, per_sample, np.float32(np.inf))
+    return np.clip(_finite(values) / divisor, -1, 1)
+
+
+def _look_up(table: npt.NDArray[Entry], entries: npt.NDArray[np.uint8]) -> npt.NDArray[Entry]:
+    return np.take(table, entries, axis=0)
+
+
+@lru_cache(maxsize=64)
+def _table(name: str) -> npt.NDArray[np.uint8]:
+    if name not in mpl.colormaps:
+        message = f"Unknown colour map {name!r}; expected the name of a Matplotlib colour map: "
+        raise ConfigurationError(message + nearest_names(name, list(mpl.colormaps)))
+    # Through [0, 1] rather than by index: a colour map need not have 256 colours of its own.
+    colors = mpl.colormaps[name](np.linspace(0, 1, 256), bytes=True)
+    return _constant(np.asarray(colors, dtype=np.uint8)[:, :3])
+
+
+@lru_cache(maxsize=64)
+def _blend_tables(colormap: str, alpha: float) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
+    """Return the weight of the picture ``[256, 1]`` and the paint that is added ``[256, 3]``, in 1/256."""
+    if not 0 <= alpha <= 1:
+        raise ConfigurationError(f"alpha is {alpha}; expected an opacity between 0 and 1, e.g. {DEFAULT_ALPHA}")
+    opacity = np.round(alpha * np.linspace(0, 1, 256) ** _OPACITY_EXPONENT * 256)[:, None]
+    # The largest sum is 255 · 256 + 128, which still fits into 16 bits.
+    paint = opacity * _table(colormap) + 128
+    return _constant((256 - opacity).astype(np.uint16)), _constant(paint.astype(np.uint16))
+
+
+@lru_cache(maxsize=1)
+def _diverging_table() -> npt.NDArray[np.uint8]:
+    places = np.linspace(-1, 1, 2 * _DIVERGING_HALF + 1)
+    colors = np.array(_DIVERGING_COLORS, dtype=float)
+    channels = [np.interp(places, _DIVERGING_STOPS, colors[:, channel]) for channel in range(3)]
+    return _constant(np.round(np.stack(channels, axis=-1)).astype(np.uint8))
+
+
+def _constant(table: npt.NDArray[Entry]) -> npt.NDArray[Entry]:
+    table.flags.writeable = False
+    return table

@@ -1,0 +1,133 @@
+"""One picture of how the maps of a few samples change over the epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+from saliency_callbacks.errors import ConfigurationError, InputError
+from saliency_callbacks.rendering import text
+from saliency_callbacks.rendering.colormap import DEFAULT_COLORMAP
+from saliency_callbacks.rendering.legend import Heading, Style
+from saliency_callbacks.rendering.theme import DETAIL_SIZE, EDGE, INK, MUTED, PAPER
+from saliency_callbacks.rendering.tiles import check_pictures, fit, tile_limit
+
+__all__ = ["MAX_ROWS", "filmstrip", "thin"]
+
+MAX_ROWS = 16
+"""Further samples are left out of a filmstrip, and the title says so."""
+
+_MARGIN = 12
+_GAP = 3
+_INPUT_GAP = 10
+_WIDEST_ROW_CAPTION = 140
+
+_PIXEL_BUDGET = 2_400_000
+_LARGEST_TILE = 192
+_LONGEST_SIDE = 2000
+
+
+def filmstrip(
+    images: npt.NDArray[np.uint8],
+    columns: Sequence[tuple[str, npt.NDArray[np.uint8]]],
+    row_captions: Sequence[str],
+    *,
+    title: str,
+    max_columns: int = 16,
+    tile: int = 96,
+    style: Style = "overlay",
+    colormap: str = DEFAULT_COLORMAP,
+    scale_note: str = "",
+) -> npt.NDArray[np.uint8]:
+    """Draw one row a sample: the input, then its map at each logged epoch, oldest first.
+
+    Args:
+        images: Inputs as pictures, ``uint8 [N, H, W, 3]``; the first 16 are shown.
+        columns: Name and maps ``uint8 [N, H, W, 3]`` of each epoch. Of more than ``max_columns`` the first, the last
+            and evenly spaced others are shown; their names tell which.
+        row_captions: One for each sample.
+        title: Line at the top, e.g. the method.
+        max_columns: Most epochs that are shown, at least 2.
+        tile: Side of the square below whose area pictures are enlarged by a whole number. Where there is room, tiles
+            are up to twice as large.
+        style: Style of the maps, for the colour bar.
+        colormap: Colour map of the maps, for the colour bar.
+        scale_note: What the colours are relative to, e.g. ``"shared scale"``.
+
+    Returns:
+        ``uint8 [height, width, 3]``.
+
+    Raises:
+        InputError: If the pictures are not ``uint8 [N, H, W, 3]``, or their numbers or sizes differ.
+        ConfigurationError: If ``max_columns`` is below 2, or there is no such style or colour map.
+    """
+    _check(images, columns, row_captions)
+    rows = min(len(images), MAX_ROWS)
+    if rows < len(images):
+        title = f"{title} · first {rows} of {len(images)}"
+    shown = [columns[index] for index in thin(len(columns), max_columns)]
+    names = ["input", *(name for name, _ in shown)]
+    largest = tile_limit(rows * len(names), budget=_PIXEL_BUDGET, smallest=tile, largest=_LARGEST_TILE)
+    largest = max(tile, min(largest, _LONGEST_SIDE // max(rows, len(names))))
+    batches = [
+        fit(batch[:rows], smallest=tile, largest=largest, longest_side=2 * largest)
+        for batch in (images, *(maps for _, maps in shown))
+    ]
+    return _compose(batches, names, row_captions[:rows], Heading(title, style, colormap, scale_note))
+
+
+def thin(count: int, limit: int) -> list[int]:
+    """Return at most ``limit`` evenly spaced indices below ``count``, always with the first and the last.
+
+    Raises:
+        ConfigurationError: If ``limit`` is below 2.
+    """
+    if limit < 2:
+        raise ConfigurationError(f"The limit is {limit} columns; expected at least 2, for the first and the last")
+    if count <= limit:
+        return list(range(count))
+    return [round(place * (count - 1) / (limit - 1)) for place in range(limit)]
+
+
+def _check(
+    images: npt.NDArray[np.uint8],
+    columns: Sequence[tuple[str, npt.NDArray[np.uint8]]],
+    row_captions: Sequence[str],
+) -> None:
+    check_pictures(images, "images")
+    for name, maps in columns:
+        check_pictures(maps, f"column {name!r}")
+        if maps.shape != images.shape:
+            raise InputError(f"Column {name!r} is {list(maps.shape)}; expected {list(images.shape)}, as the images")
+    if len(row_captions) != len(images):
+        raise InputError(f"Got {len(row_captions)} row captions for {len(images)} images; expected one for each")
+
+
+def _compose(
+    batches: Sequence[npt.NDArray[np.uint8]], names: Sequence[str], row_captions: Sequence[str], heading: Heading
+) -> npt.NDArray[np.uint8]:
+    rows, height, width, _ = batches[0].shape
+    line = text.line_height(DETAIL_SIZE)
+    widths = [text.text_width(text.printable(caption), DETAIL_SIZE) for caption in row_captions]
+    caption_width = min(max(widths), _WIDEST_ROW_CAPTION)
+    first = _MARGIN + caption_width + (_INPUT_GAP if caption_width else 0)
+    lefts = [first + index * (width + _GAP) + (_INPUT_GAP if index else 0) for index in range(len(batches))]
+    inner = lefts[-1] + width - _MARGIN
+    names_top = _MARGIN + heading.height(inner) + _MARGIN
+    top = names_top + line + _GAP
+    canvas = Image.new("RGB", (inner + 2 * _MARGIN, top + rows * (height + _GAP) - _GAP + _MARGIN), PAPER)
+    heading.draw(canvas, _MARGIN, _MARGIN, inner)
+    pen = ImageDraw.Draw(canvas)
+    for row, caption in enumerate(row_captions):
+        middle = top + row * (height + _GAP) + (height - line) // 2
+        text.draw(pen, (_MARGIN, middle), caption, size=DETAIL_SIZE, color=INK, max_width=caption_width)
+    for left, name, batch in zip(lefts, names, batches, strict=True):
+        text.draw(pen, (left, names_top), name, size=DETAIL_SIZE, color=MUTED, max_width=width)
+        for row, picture in enumerate(batch):
+            upper = top + row * (height + _GAP)
+            pen.rectangle((left - 1, upper - 1, left + width, upper + height), outline=EDGE)
+            canvas.paste(Image.fromarray(picture), (left, upper))
+    return np.asarray(canvas)

@@ -1,0 +1,137 @@
+"""Probe inputs and maps of any number of spatial dimensions → pictures and maps that fit each other.
+
+A 1-D signal becomes a drawn trace, and its map vertical bands; of a 3-D volume the middle slice of the first
+spatial dimension is shown, of its map the same slice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from saliency_callbacks.errors import InputError
+from saliency_callbacks.rendering.trace import draw_traces
+
+__all__ = ["display_images", "display_maps"]
+
+# A float batch whose maximum lies between the two is a measurement on a scale of its own, not 8-bit pixels.
+_EIGHT_BIT_MAXIMUM = (127, 255)
+
+
+def display_images(
+    inputs: Tensor,
+    *,
+    mean: float | Sequence[float] | Tensor | None = None,
+    std: float | Sequence[float] | Tensor | None = None,
+) -> npt.NDArray[np.uint8]:
+    """Return inputs as pictures.
+
+    With ``mean`` or ``std`` the normalisation is undone, ``x · std + mean``. Otherwise values within [0, 1] are
+    taken as they are, values from 0 up to at most 255 and beyond 127 as 8-bit pixels, and anything else is
+    scaled from the minimum and maximum of the whole batch.
+
+    Channels: 1 is grey, 3 are RGB, of 4 the first three are taken, any other number is averaged to grey.
+    Values that are not finite are shown as zero.
+
+    Args:
+        inputs: ``[N, C, *spatial]`` with 1, 2 or 3 spatial dimensions.
+        mean: Mean that was subtracted, one value or one a channel; ``None`` is 0 if ``std`` is given.
+        std: Standard deviation that was divided by, one value or one a channel; ``None`` is 1 if ``mean`` is given.
+
+    Returns:
+        ``uint8 [N, height, width, 3]``.
+
+    Raises:
+        InputError: If the inputs have no or more than 3 spatial dimensions, or ``mean`` or ``std`` do not fit.
+    """
+    _check_dimensions(inputs, inputs.ndim - 2, "[N, C, *spatial]")
+    values = torch.nan_to_num(inputs.detach().float().cpu(), nan=0.0, posinf=0.0, neginf=0.0)
+    if mean is not None or std is not None:
+        values = values * _per_channel(std, 1.0, values, "std") + _per_channel(mean, 0.0, values, "mean")
+    if values.ndim == 3:
+        return draw_traces(values)
+    planes = _middle_slice(values, values.ndim - 2)
+    if mean is None and std is None:
+        planes = _to_unit_range(planes, low=values.amin(), high=values.amax())
+    pixels = planes.clamp(0, 1).mul(255).add(0.5).to(torch.uint8)
+    return np.ascontiguousarray(_as_rgb(pixels).permute(0, 2, 3, 1).numpy())
+
+
+def display_maps(maps: Tensor, size: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """Return maps at the size of the pictures that `display_images` makes of their inputs.
+
+    Resampled to the nearest pixel; a 1-D map that has to shrink keeps the largest magnitude of what falls
+    together, so that no peak is lost. Values that are not finite are zero.
+
+    Args:
+        maps: ``[N, *spatial]`` with 1, 2 or 3 spatial dimensions.
+        size: Height and width of the pictures.
+
+    Returns:
+        ``float32 [N, height, width]``.
+
+    Raises:
+        InputError: If the maps have no or more than 3 spatial dimensions.
+    """
+    _check_dimensions(maps, maps.ndim - 1, "[N, *spatial]")
+    values = torch.nan_to_num(maps.detach().float().cpu(), nan=0.0, posinf=0.0, neginf=0.0)
+    height, width = size
+    if values.ndim == 2:
+        return np.asarray(_resample_bands(values, width)[:, None, :].expand(-1, height, -1).numpy())
+    planes = _middle_slice(values, values.ndim - 1)
+    if planes.shape[1:] != (height, width):
+        planes = F.interpolate(planes[:, None], size=(height, width), mode="nearest-exact")[:, 0]
+    return np.asarray(planes.numpy())
+
+
+def _check_dimensions(tensor: Tensor, spatial: int, expected: str) -> None:
+    if not 1 <= spatial <= 3:
+        raise InputError(
+            f"Got a tensor of shape {list(tensor.shape)}; expected {expected} with 1, 2 or 3 spatial dimensions. "
+            "Move the spatial dimensions last, or explain an input that has some."
+        )
+
+
+def _per_channel(value: float | Sequence[float] | Tensor | None, default: float, inputs: Tensor, name: str) -> Tensor:
+    given = torch.as_tensor(default if value is None else value, dtype=torch.float32).flatten().cpu()
+    channels = inputs.shape[1]
+    if given.numel() not in (1, channels):
+        raise InputError(f"{name} has {given.numel()} values; expected 1 or {channels}, the number of channels")
+    return given.view(1, -1, *[1] * (inputs.ndim - 2))
+
+
+def _middle_slice(tensor: Tensor, spatial: int) -> Tensor:
+    if spatial < 3:
+        return tensor
+    return tensor.select(-3, tensor.shape[-3] // 2)
+
+
+def _to_unit_range(planes: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    if low >= 0 and high <= 1:
+        return planes
+    smallest, largest = _EIGHT_BIT_MAXIMUM
+    if low >= 0 and smallest < high <= largest:
+        return planes / 255
+    return (planes - low) / (high - low).clamp_min(torch.finfo(torch.float32).tiny)
+
+
+def _as_rgb(pixels: Tensor) -> Tensor:
+    """Return ``[N, 3, H, W]`` of ``uint8 [N, C, H, W]``."""
+    channels = pixels.shape[1]
+    if channels in (3, 4):
+        return pixels[:, :3]
+    grey = pixels if channels == 1 else pixels.float().mean(dim=1, keepdim=True).round().to(torch.uint8)
+    return grey.expand(-1, 3, -1, -1)
+
+
+def _resample_bands(maps: Tensor, width: int) -> Tensor:
+    if maps.shape[1] <= width:
+        return F.interpolate(maps[:, None], size=width, mode="nearest-exact")[:, 0]
+    highest = F.adaptive_max_pool1d(maps, width)
+    lowest = -F.adaptive_max_pool1d(-maps, width)
+    return torch.where(highest >= -lowest, highest, lowest)

@@ -1,0 +1,122 @@
+"""The title line above every picture, with the colour bar that says how to read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+from saliency_callbacks.errors import ConfigurationError, nearest_names
+from saliency_callbacks.rendering import colormap as colors
+from saliency_callbacks.rendering import text
+from saliency_callbacks.rendering.theme import DETAIL_SIZE, EDGE, INK, MUTED, TITLE_SIZE
+
+__all__ = ["STYLES", "Heading", "Style", "check_style", "color_bar"]
+
+Style = Literal["overlay", "heatmap", "signed", "signed_color", "greyscale"]
+STYLES: tuple[Style, ...] = get_args(Style)
+
+_BAR_WIDTH = 112
+_SHORTEST_BAR = 40
+_BAR_HEIGHT = 10
+_GAP = 6
+_LINE_GAP = 4
+
+
+def check_style(style: str) -> None:
+    """Raise if ``style`` is not one of `STYLES`.
+
+    Raises:
+        ConfigurationError: If there is no such style.
+    """
+    if style not in STYLES:
+        raise ConfigurationError(
+            f"Unknown style {style!r}; expected one of {', '.join(STYLES)}: {nearest_names(style, STYLES)}"
+        )
+
+
+def color_bar(style: Style, *, colormap: str = colors.DEFAULT_COLORMAP) -> npt.NDArray[np.uint8]:
+    """Return the colours of a style from low to high, ``uint8 [256, 3]``.
+
+    Raises:
+        ConfigurationError: If there is no such style or colour map.
+    """
+    check_style(style)
+    ramp = np.linspace(0, 1, 256)[None, None, :]
+    if style in ("overlay", "heatmap"):
+        picture = colors.apply(ramp, colormap)
+    elif style == "greyscale":
+        picture = colors.greyscale(ramp)
+    elif style == "signed":
+        picture = colors.signed(2 * ramp - 1, np.ones(1))
+    else:
+        picture = colors.signed_color(2 * ramp[:, None] - 1, np.ones(1))
+    return picture.reshape(256, 3)
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A title on the left and a colour bar on the right; below each other where they do not fit side by side.
+
+    Args:
+        title: What is shown, e.g. ``"grad_cam · epoch 3 · layer4"``.
+        style: Style of the maps below.
+        colormap: Colour map of the maps below.
+        scale_note: What the colours are relative to, e.g. ``"shared scale"``.
+    """
+
+    title: str
+    style: Style = "overlay"
+    colormap: str = colors.DEFAULT_COLORMAP
+    scale_note: str = ""
+
+    def height(self, width: int) -> int:
+        """Return the height in pixels that the heading takes at a width."""
+        first = text.line_height(TITLE_SIZE)
+        return first if self._on_one_line(width) else first + _LINE_GAP + text.line_height(DETAIL_SIZE)
+
+    def draw(self, canvas: Image.Image, left: int, top: int, width: int) -> None:
+        """Draw the heading into a box of a width."""
+        pen = ImageDraw.Draw(canvas)
+        text.draw(pen, (left, top), self.title, size=TITLE_SIZE, color=INK, max_width=width)
+        first = text.line_height(TITLE_SIZE)
+        if self._on_one_line(width):
+            legend = self._words_width() + _BAR_WIDTH
+            left, width = left + width - legend, legend
+            top += (first - text.line_height(DETAIL_SIZE)) // 2 + 1
+        else:
+            top += first + _LINE_GAP
+        self._draw_legend(canvas, left, top, width)
+
+    def _draw_legend(self, canvas: Image.Image, left: int, top: int, width: int) -> None:
+        pen = ImageDraw.Draw(canvas)
+        low, high = self._ends()
+        right = left + width
+        bar_width = max(_SHORTEST_BAR, min(_BAR_WIDTH, width - self._words_width()))
+        left += text.draw(pen, (left, top), low, size=DETAIL_SIZE, color=MUTED) + _GAP
+        upper = top + (text.line_height(DETAIL_SIZE) - _BAR_HEIGHT) // 2
+        bar = np.broadcast_to(color_bar(self.style, colormap=self.colormap), (_BAR_HEIGHT, 256, 3))
+        canvas.paste(Image.fromarray(bar).resize((bar_width, _BAR_HEIGHT), Image.Resampling.NEAREST), (left, upper))
+        pen.rectangle((left - 1, upper - 1, left + bar_width, upper + _BAR_HEIGHT), outline=EDGE)
+        left += bar_width + _GAP
+        left += text.draw(pen, (left, top), high, size=DETAIL_SIZE, color=MUTED) + _GAP
+        text.draw(pen, (left, top), self._note(), size=DETAIL_SIZE, color=MUTED, max_width=right - left)
+
+    def _ends(self) -> tuple[str, str]:
+        return ("negative", "positive") if self.style in ("signed", "signed_color") else ("low", "high")
+
+    def _note(self) -> str:
+        return text.printable(f"· {self.scale_note}") if self.scale_note else ""
+
+    def _words_width(self) -> int:
+        """Return the width of everything in the legend but the bar."""
+        words = (*self._ends(), self._note())
+        gaps = 3 if self.scale_note else 2
+        return sum(text.text_width(part, DETAIL_SIZE) for part in words) + gaps * _GAP
+
+    def _on_one_line(self, width: int) -> bool:
+        title = text.text_width(text.printable(self.title), TITLE_SIZE)
+        return title + 4 * _GAP + self._words_width() + _BAR_WIDTH <= width

@@ -1,0 +1,71 @@
+"""Pictures of any size → tiles of a bounded size.
+
+Small pictures are enlarged by repeating pixels, a whole number of times, so that no pixel is invented; large ones
+are reduced by averaging.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from saliency_callbacks.errors import InputError
+
+__all__ = ["check_pictures", "fit", "tile_limit"]
+
+_LARGEST_ASPECT = 16
+
+
+def tile_limit(tiles: int, *, budget: int, smallest: int, largest: int) -> int:
+    """Return the side of the square tiles of which that many fit into a budget of pixels, within two bounds."""
+    return max(smallest, min(largest, math.isqrt(budget // max(tiles, 1))))
+
+
+def fit(
+    pictures: npt.NDArray[np.uint8], *, smallest: int, largest: int, longest_side: int = 768
+) -> npt.NDArray[np.uint8]:
+    """Bring pictures to a size between that of two squares, by area, and keep their aspect.
+
+    A strip thinner than 1 : 16 is thickened by repeating its pixels across, since it could not be seen otherwise.
+
+    Args:
+        pictures: ``uint8 [N, H, W, 3]``.
+        smallest: Side of the square below whose area pictures are enlarged.
+        largest: Side of the square above whose area pictures are reduced.
+        longest_side: Largest height or width, which comes before ``smallest``.
+
+    Returns:
+        ``uint8 [N, height, width, 3]``.
+    """
+    pictures = _thicken(pictures)
+    height, width = pictures.shape[1:3]
+    side = math.sqrt(height * width)
+    factor = min(math.ceil(smallest / side), longest_side // max(height, width))
+    if factor > 1:
+        return pictures.repeat(factor, axis=1).repeat(factor, axis=2)
+    shrink = min(largest / side, longest_side / max(height, width))
+    if shrink >= 1:
+        return pictures
+    size = max(1, round(width * shrink)), max(1, round(height * shrink))
+    return np.stack([np.asarray(Image.fromarray(one).resize(size, Image.Resampling.BOX)) for one in pictures])
+
+
+def check_pictures(pictures: npt.NDArray[np.uint8], name: str) -> None:
+    """Raise unless ``pictures`` is a batch of RGB pictures.
+
+    Raises:
+        InputError: If the array is not ``uint8 [N, H, W, 3]`` with at least one picture.
+    """
+    if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[-1] != 3 or 0 in pictures.shape:
+        raise InputError(
+            f"{name} is {pictures.dtype} {list(pictures.shape)}; expected uint8 [N, H, W, 3] with at least one picture"
+        )
+
+
+def _thicken(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    height, width = pictures.shape[1:3]
+    times = max(1, math.ceil(max(height, width) / (_LARGEST_ASPECT * min(height, width))))
+    return pictures.repeat(times, axis=1 if height < width else 2)

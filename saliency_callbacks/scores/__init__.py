@@ -1,0 +1,9 @@
+"""Scores: from attributions to one number a sample."""
+
+from saliency_callbacks.scores.concentration import concentration
+from saliency_callbacks.scores.degeneracy import describe_degenerate
+from saliency_callbacks.scores.drift import drift, ranks
+from saliency_callbacks.scores.localization import localization
+from saliency_callbacks.scores.means import mean_of_finite
+
+__all__ = ["concentration", "describe_degenerate", "drift", "localization", "mean_of_finite", "ranks"]

@@ -1,0 +1,42 @@
+"""Maps that show nothing, named in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from saliency_callbacks.functional.maps import degenerate
+from saliency_callbacks.types import Attribution
+
+__all__ = ["describe_degenerate"]
+
+_SHOWN = 8
+
+
+def describe_degenerate(attribution: Attribution, ids: Sequence[str] | None = None) -> str | None:
+    """Return a sentence that names the samples whose map is all zero, constant or not finite; ``None`` if none is.
+
+    Args:
+        attribution: The maps.
+        ids: A name for each sample; its position by default.
+    """
+    bad = degenerate(attribution.magnitude)
+    if not bad.any():
+        return None
+    positions = bad.nonzero()[:, 0].tolist()
+    names = [ids[position] if ids else str(position) for position in positions]
+    shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+    finite = bool(attribution.magnitude[bad].isfinite().all())
+    if not finite:
+        cause = "the model's weights, inputs or gradients are not finite (a diverged training, or fp16 overflow)"
+    elif attribution.layer is not None:
+        cause = (
+            f"no positive evidence for the target at layer {attribution.layer!r}, a head initialised with zeros, or a "
+            "layer without gradient; try another `target_layers`"
+        )
+    else:
+        cause = (
+            "the score does not depend on the input there (a dead network, a head initialised with zeros, or a part "
+            "of the model that runs under `torch.no_grad()`)"
+        )
+    kind = "zero or constant" if finite else "not finite"
+    return f"{attribution.method}: {len(names)} of {len(bad)} maps are {kind} (samples {shown}); likely cause: {cause}"

@@ -1,0 +1,35 @@
+"""How far the maps have moved since an earlier observation."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from saliency_callbacks.functional.maps import signed_map
+from saliency_callbacks.functional.similarity import rank, spearman_from_ranks
+from saliency_callbacks.types import Attribution
+
+__all__ = ["drift", "ranks"]
+
+
+def ranks(attribution: Attribution) -> Tensor:
+    """Return the ranks of each sample's signed map, ``[N, P]``; all that a later drift needs.
+
+    The signed map is the sum over the channels at every place: the effect on the score of a change that all channels
+    share.
+    """
+    # Half ranks up to 2^23 are exact in float32, at half the size in a checkpoint.
+    return rank(signed_map(attribution.values).flatten(1)).float()
+
+
+def drift(current: Tensor, reference: Tensor) -> Tensor:
+    r"""Return the drift of every sample's map, ``[N]`` in [0, 2].
+
+    .. math:: 1 - \rho_\mathrm{Spearman}(R_\mathrm{now}, R_\mathrm{then})
+
+    0: the same order of importance. 1: unrelated. 2: reversed. NaN where a map is constant or not finite.
+
+    Args:
+        current: Ranks now, ``[N, P]``.
+        reference: Ranks then, ``[N, P]``.
+    """
+    return 1 - spearman_from_ranks(current, reference)

@@ -1,0 +1,14 @@
+"""Where observations are written: one adapter a logger, raw maps on disk, and a test double.
+
+A sink has one method, ``write(snapshot, pictures)``. To support another logger, add a file here and one
+entry to the table in ``dispatch``; a third-party package declares an entry point in the group
+``saliency_callbacks.sinks`` instead.
+"""
+
+from saliency_callbacks.sinks.archive import read_index, read_maps
+from saliency_callbacks.sinks.disk import DiskSink
+from saliency_callbacks.sinks.dispatch import sink_for_logger
+from saliency_callbacks.sinks.memory import MemorySink
+from saliency_callbacks.sinks.tensorboard import TensorBoardSink
+
+__all__ = ["DiskSink", "MemorySink", "TensorBoardSink", "read_index", "read_maps", "sink_for_logger"]

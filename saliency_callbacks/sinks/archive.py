@@ -1,0 +1,214 @@
+"""The format in which raw maps are kept on disk, and how it is read back.
+
+::
+
+    <directory>/
+    ├── index.json                          what was observed, oldest step first
+    ├── maps/<step>[-initial|-validate].safetensors
+    └── pictures/<tag>/<step>[...].png      where pictures are kept
+
+A safetensors file holds, for each method, ``{method}/values``, ``{method}/target``, ``{method}/score`` and
+``{method}/extras/{name}``, and the probe's ``predictions``, ``confidences`` and ``labels`` where there are
+any. ``{method}/magnitude`` is left out where a ``reduction`` named in the index gives it back from the values.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypedDict
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from saliency_callbacks.errors import ConfigurationError
+
+__all__ = [
+    "FORMAT",
+    "INDEX_NAME",
+    "Index",
+    "MethodEntry",
+    "Observation",
+    "find_reduction",
+    "inside",
+    "parse_index",
+    "read_index",
+    "read_maps",
+]
+
+FORMAT = 1
+"""Number of the format this module writes and reads."""
+
+INDEX_NAME = "index.json"
+"""Name of the index inside the directory."""
+
+
+class MethodEntry(TypedDict):
+    """What the index says of one method's maps.
+
+    ``layer`` is where the map was taken, ``None`` at the input. ``reduction`` and ``size`` give the magnitude
+    back from the values; ``reduction`` is ``None`` where the magnitude itself is stored.
+    """
+
+    layer: str | None
+    reduction: str | None
+    size: list[int]
+
+
+class Observation(TypedDict):
+    """One entry of the index; paths are relative to the directory, a score that is not finite is ``None``."""
+
+    epoch: int
+    step: int
+    stage: str
+    file: str
+    ids: list[str]
+    methods: dict[str, MethodEntry]
+    scores: dict[str, float | None]
+    metadata: dict[str, Any]
+    pictures: dict[str, str]
+
+
+class Index(TypedDict):
+    """The whole of ``index.json``."""
+
+    format: int
+    observations: list[Observation]
+
+
+# The format owns these definitions: what an old file means must not change with the package's mathematics.
+_REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "abs_max": lambda values: values.abs().amax(1),
+    "positive_max": lambda values: values.clamp(min=0).amax(1),
+    "l2": lambda values: values.square().sum(1).sqrt(),
+    "abs_sum": lambda values: values.abs().sum(1),
+}
+_INTERPOLATIONS = {1: "linear", 2: "bilinear", 3: "trilinear"}
+
+
+def reduce_values(values: Tensor, reduction: str, size: list[int]) -> Tensor:
+    """Reduce ``[N, C, *spatial]`` over the channels, and resize the result linearly to ``[N, *size]``."""
+    reduced = _REDUCTIONS[reduction](values.float())
+    if list(reduced.shape[1:]) == size:
+        return reduced
+    mode = _INTERPOLATIONS[len(size)]
+    return interpolate(reduced.unsqueeze(1), size=tuple(size), mode=mode, align_corners=False).squeeze(1)
+
+
+def find_reduction(values: Tensor, magnitude: Tensor) -> str | None:
+    """Return the name of a reduction that turns ``values`` into ``magnitude``, or ``None``.
+
+    It is found by trying, so a method with a reduction of its own costs space but is never misread.
+    """
+    if magnitude.ndim != values.ndim - 1 or magnitude.ndim - 1 not in _INTERPOLATIONS:
+        return None
+    size = list(magnitude.shape[1:])
+    for name in _REDUCTIONS:
+        candidate = reduce_values(values, name, size)
+        scale = candidate.abs().max().item() if candidate.numel() else 0.0
+        if torch.allclose(candidate, magnitude.float(), rtol=1e-5, atol=1e-6 * scale):
+            return name
+    return None
+
+
+def inside(directory: Path, relative: str) -> Path:
+    """Return the path of ``relative`` in ``directory``.
+
+    Raises:
+        ConfigurationError: If it would be outside the directory.
+    """
+    path = directory / relative
+    if not path.resolve().is_relative_to(directory.resolve()):
+        raise ConfigurationError(
+            f"{relative!r} leads out of {str(directory)!r}; expected a path inside it. "
+            "The index was edited or is not one of DiskSink's."
+        )
+    return path
+
+
+def read_index(directory: str | PathLike[str]) -> Index:
+    """Read the index that a :class:`~saliency_callbacks.sinks.DiskSink` wrote.
+
+    Args:
+        directory: The sink's directory.
+
+    Returns:
+        ``{"format": 1, "observations": [...]}``, ordered by step.
+
+    Raises:
+        ConfigurationError: If there is no index, or it is damaged or of another format.
+    """
+    path = Path(directory) / INDEX_NAME
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"{str(path)!r} cannot be read ({error.strerror}); expected the index that DiskSink writes. "
+            "Name the directory given to DiskSink."
+        ) from error
+    return parse_index(content, path)
+
+
+def parse_index(encoded: bytes, path: Path) -> Index:
+    """Decode the content of the index at ``path``.
+
+    Raises:
+        ConfigurationError: If it is damaged or of another format.
+    """
+    try:
+        content = json.loads(encoded)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{str(path)!r} is not JSON ({error}); expected the index that DiskSink writes. "
+            "Remove the file, or restore it from a copy."
+        ) from error
+    if not _is_index(content):
+        found = content.get("format") if isinstance(content, dict) else type(content).__name__
+        raise ConfigurationError(
+            f"{str(path)!r} is not an index of format {FORMAT} (found {found!r}). "
+            "Use the version of saliency-callbacks that wrote it, or another directory."
+        )
+    return Index(format=FORMAT, observations=content["observations"])
+
+
+def _is_index(content: object) -> bool:
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        return False
+    observations = content.get("observations")
+    if not isinstance(observations, list):
+        return False
+    keys = Observation.__required_keys__
+    return all(isinstance(observation, dict) and keys <= observation.keys() for observation in observations)
+
+
+def read_maps(directory: str | PathLike[str], entry: Observation) -> dict[str, Tensor]:
+    """Read the tensors of one observation.
+
+    Args:
+        directory: The sink's directory.
+        entry: One of ``read_index(directory)["observations"]``.
+
+    Returns:
+        Every stored tensor by its name, and ``{method}/magnitude`` of every method whether stored or not.
+
+    Raises:
+        ConfigurationError: If the file is missing, damaged or outside the directory.
+    """
+    path = inside(Path(directory), entry["file"])
+    try:
+        tensors = safetensors.torch.load(path.read_bytes())
+    except (OSError, SafetensorError) as error:
+        raise ConfigurationError(
+            f"{str(path)!r} cannot be read ({error}); expected the maps of step {entry['step']}. "
+            "Copy the whole directory, index and maps together."
+        ) from error
+    for method, facts in entry["methods"].items():
+        if facts["reduction"] is not None:
+            values = tensors[f"{method}/values"]
+            tensors[f"{method}/magnitude"] = reduce_values(values, facts["reduction"], facts["size"])
+    return tensors

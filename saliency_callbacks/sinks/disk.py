@@ -1,0 +1,188 @@
+"""Raw maps to disk, so that they can be compared and rendered again later."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import os
+import re
+import warnings
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+from PIL import Image
+from torch import Tensor
+
+from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
+from saliency_callbacks.sinks.archive import (
+    FORMAT,
+    INDEX_NAME,
+    Index,
+    MethodEntry,
+    Observation,
+    find_reduction,
+    inside,
+    parse_index,
+)
+from saliency_callbacks.sinks.atomic import replace_file
+from saliency_callbacks.types import Attribution, Picture, Snapshot
+
+__all__ = ["DiskSink"]
+
+
+class DiskSink:
+    """Keep the raw maps of every observation, with an index of what was observed.
+
+    The layout is described in :mod:`saliency_callbacks.sinks.archive`; read it back with
+    :func:`~saliency_callbacks.sinks.read_index` and :func:`~saliency_callbacks.sinks.read_maps`.
+
+    Every file is written atomically, and the index last: whatever it lists is there, and a killed run leaves
+    no half file. A later run in the same directory continues the index. An observation of the same step and
+    stage replaces the earlier one. One process at a time may write.
+
+    Args:
+        directory: A local directory, made at the first observation. Relative paths are resolved now, since
+            some launchers change the working directory later.
+        pictures: Whether to write the pictures as well, as PNG files.
+
+    Raises:
+        ConfigurationError: If ``directory`` is a file or a remote address.
+    """
+
+    def __init__(self, directory: str | PathLike[str], *, pictures: bool = False) -> None:
+        if "://" in os.fspath(directory):
+            raise ConfigurationError(
+                f"directory={os.fspath(directory)!r} is a remote address; expected a local directory. "
+                "Write to a local one and copy it after the training."
+            )
+        self.directory = Path(directory).expanduser().absolute()
+        if self.directory.exists() and not self.directory.is_dir():
+            raise ConfigurationError(
+                f"directory={str(self.directory)!r} is a file; expected a directory or a free name. Choose another."
+            )
+        self.keeps_pictures = pictures
+
+    def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
+        """Write one observation; see :class:`~saliency_callbacks.types.Sink`."""
+        stem = _stem(snapshot)
+        file = f"maps/{stem}.safetensors"
+        reductions = {
+            name: find_reduction(attribution.values, attribution.magnitude)
+            for name, attribution in snapshot.attributions.items()
+        }
+        replace_file(inside(self.directory, file), safetensors.torch.save(_tensors(snapshot, reductions)))
+        written = self._write_pictures(stem, pictures) if self.keeps_pictures else {}
+        self._add_to_index(
+            Observation(
+                epoch=snapshot.epoch,
+                step=snapshot.step,
+                stage=snapshot.stage,
+                file=file,
+                ids=list(snapshot.ids),
+                methods={
+                    name: _method_entry(attribution, reductions[name])
+                    for name, attribution in snapshot.attributions.items()
+                },
+                scores={tag: _finite(score) for tag, score in snapshot.scores.items()},
+                metadata={str(key): _plain(value) for key, value in snapshot.metadata.items()},
+                pictures=written,
+            )
+        )
+
+    def _write_pictures(self, stem: str, pictures: Mapping[str, Picture]) -> dict[str, str]:
+        files = {}
+        for tag, picture in pictures.items():
+            files[tag] = f"pictures/{_directory_name(tag)}/{stem}.png"
+            content = io.BytesIO()
+            Image.fromarray(picture).save(content, format="PNG")
+            replace_file(inside(self.directory, files[tag]), content.getvalue())
+        return files
+
+    def _add_to_index(self, observation: Observation) -> None:
+        index = self._current_index()
+        moment = (observation["step"], observation["stage"])
+        others = [other for other in index["observations"] if (other["step"], other["stage"]) != moment]
+        # Sorting is stable and the initial observation has the lowest step, so equal steps keep their order.
+        index["observations"] = sorted([*others, observation], key=lambda entry: entry["step"])
+        content = json.dumps(index, indent=1, allow_nan=False)
+        replace_file(self.directory / INDEX_NAME, content.encode())
+
+    def _current_index(self) -> Index:
+        path = self.directory / INDEX_NAME
+        if not path.exists():
+            return Index(format=FORMAT, observations=[])
+        # Outside the try: a disk that cannot be read for a moment is no reason to discard a good index.
+        content = path.read_bytes()
+        try:
+            return parse_index(content, path)
+        except ConfigurationError as error:
+            aside = path.with_name(f"{INDEX_NAME}.corrupt")
+            os.replace(path, aside)  # noqa: PTH105 - the name says that an existing file is replaced
+            warnings.warn(
+                f"{error} It was moved to {aside.name!r} and a new index begins; the files it listed stay.",
+                SaliencyWarning,
+                stacklevel=4,
+            )
+            return Index(format=FORMAT, observations=[])
+
+
+def _stem(snapshot: Snapshot) -> str:
+    suffix = "" if snapshot.stage == "fit" else f"-{snapshot.stage}"
+    return f"{snapshot.step:09d}{suffix}"
+
+
+def _tensors(snapshot: Snapshot, reductions: Mapping[str, str | None]) -> dict[str, Tensor]:
+    tensors = {}
+    for method, attribution in snapshot.attributions.items():
+        tensors[f"{method}/values"] = attribution.values
+        tensors[f"{method}/target"] = attribution.target
+        tensors[f"{method}/score"] = attribution.score
+        if reductions[method] is None:
+            tensors[f"{method}/magnitude"] = attribution.magnitude
+        for name, extra in attribution.extras.items():
+            tensors[f"{method}/extras/{name}"] = extra
+    for name in ("predictions", "confidences", "labels"):
+        tensor = getattr(snapshot, name)
+        if tensor is not None:
+            tensors[name] = tensor
+    # safetensors refuses views and tensors that share memory, and methods do share their targets.
+    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+
+
+def _method_entry(attribution: Attribution, reduction: str | None) -> MethodEntry:
+    return MethodEntry(layer=attribution.layer, reduction=reduction, size=list(attribution.magnitude.shape[1:]))
+
+
+def _finite(score: float) -> float | None:
+    number = float(score)
+    return number if math.isfinite(number) else None
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can hold of ``value``: containers element by element, anything unknown as text."""
+    if isinstance(value, np.generic) or (isinstance(value, Tensor) and value.ndim == 0):
+        return _plain(value.item())
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return _finite(value)
+    if value is None or isinstance(value, str | int):
+        return value
+    return str(value)
+
+
+def _directory_name(tag: str) -> str:
+    """Return a directory name for a tag: ``a/b`` as ``a__b``, and no name that leads anywhere or clashes."""
+    name = re.sub(r"[^A-Za-z0-9._=+-]", "_", tag.replace("/", "__"))
+    if name.replace("__", "/") == tag and 0 < len(name) <= 100 and not name.startswith("."):
+        return name
+    # The digest keeps tags apart that the replacement makes equal.
+    return f"{name[:100].strip('.')}-{hashlib.sha256(tag.encode()).hexdigest()[:8]}"

@@ -1,0 +1,53 @@
+"""A sink that keeps everything it is given, for tests and notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from saliency_callbacks.errors import SaliencyError
+from saliency_callbacks.types import Picture, Snapshot
+
+__all__ = ["MemorySink"]
+
+
+class MemorySink:
+    """Keep every observation in memory.
+
+    Attributes:
+        snapshots: Every snapshot written, oldest first.
+        pictures: The pictures of each snapshot, ``{tag: uint8 [height, width, 3]}``. They are copies, so a
+            renderer that re-uses a buffer cannot change what was kept.
+
+    Example:
+        >>> from saliency_callbacks.types import Snapshot
+        >>> sink = MemorySink()
+        >>> sink.write(Snapshot(epoch=0, step=10, stage="fit", attributions={}, scores={"drift": 0.5}), {})
+        >>> sink.latest.scores["drift"]
+        0.5
+    """
+
+    def __init__(self) -> None:
+        self.snapshots: list[Snapshot] = []
+        self.pictures: list[dict[str, Picture]] = []
+
+    def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
+        """Keep one observation; see :class:`~saliency_callbacks.types.Sink`."""
+        copies = {tag: np.array(picture, copy=True) for tag, picture in pictures.items()}
+        self.snapshots.append(snapshot)
+        self.pictures.append(copies)
+
+    @property
+    def latest(self) -> Snapshot:
+        """The snapshot written last.
+
+        Raises:
+            SaliencyError: If nothing was written yet.
+        """
+        if not self.snapshots:
+            raise SaliencyError(
+                "MemorySink holds 0 snapshots, expected at least one: write an observation first, or check that "
+                "the schedule of the callback came due."
+            )
+        return self.snapshots[-1]

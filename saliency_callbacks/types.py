@@ -1,0 +1,262 @@
+"""The values that travel between the layers, and the protocols of what can be plugged in.
+
+Data moves one way: probe → evidence → attribution → score → snapshot → panel → sink. Everything here is
+frozen; nothing here touches a model, a file or a logger.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Flag, auto
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+__all__ = [
+    "Attribution",
+    "Baseline",
+    "Evidence",
+    "Method",
+    "Noise",
+    "Pass",
+    "Path",
+    "PathRule",
+    "Picture",
+    "Quantity",
+    "RawMap",
+    "Reduction",
+    "ReluRule",
+    "Sink",
+    "Snapshot",
+    "TensorBaseline",
+]
+
+ReluRule = Literal["standard", "guided", "deconvnet"]
+PathRule = Literal["gauss_legendre", "midpoint", "trapezoid"]
+Reduction = Literal["abs_max", "positive_max", "l2", "abs_sum", "sum"]
+
+
+@dataclass(frozen=True)
+class TensorBaseline:
+    """A baseline given as a tensor, compared and hashed by its content.
+
+    Args:
+        tensor: ``[C, *spatial]`` (the same for every sample) or ``[N, C, *spatial]``.
+    """
+
+    tensor: Tensor = field(compare=False, repr=False)
+    digest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        content = self.tensor.detach().cpu().contiguous()
+        digest = hashlib.sha256(content.view(torch.uint8).numpy().tobytes())
+        digest.update(f"{content.dtype}{tuple(content.shape)}".encode())
+        object.__setattr__(self, "digest", digest.hexdigest())
+
+
+Baseline = Literal["zeros", "mean", "noise"] | TensorBaseline
+
+
+@dataclass(frozen=True)
+class Path:
+    """Feed the straight line from each baseline to the input instead of the input alone.
+
+    Args:
+        n_steps: Number of points on the line.
+        rule: Quadrature rule that places and weighs the points.
+        baselines: Where the lines start; several are averaged.
+    """
+
+    n_steps: int = 50
+    rule: PathRule = "gauss_legendre"
+    baselines: tuple[Baseline, ...] = ("zeros",)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Feed ``nt_samples`` noisy copies of the input instead of the input alone.
+
+    Args:
+        nt_samples: Number of noisy copies.
+        stdevs: Standard deviation of the Gaussian noise, as a fraction of each sample's (max - min).
+    """
+
+    nt_samples: int = 50
+    stdevs: float = 0.15
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What is fed to the model, and which rule the backward of its ReLUs follows.
+
+    Without a ``path`` and without ``noise`` the input itself is fed (a *point* pass). With both, every
+    noisy copy of the input is the end of its own path. Equal passes, hyperparameters included, run once.
+    """
+
+    path: Path | None = None
+    noise: Noise | None = None
+    relu_rule: ReluRule = "standard"
+
+    @property
+    def is_point(self) -> bool:
+        """Whether each sample is fed exactly once, as it is."""
+        return self.path is None and self.noise is None
+
+
+class Quantity(Flag):
+    """What a method wants kept of a pass; the union over all methods decides what is computed."""
+
+    GRADIENT = auto()
+    GRADIENT_SQUARE = auto()
+    PATH_INTEGRAL = auto()
+    ACTIVATIONS = auto()
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one pass measured for one target. Fields that no method asked for are ``None`` or empty.
+
+    Args:
+        inputs: The explained input, ``[N, C, *spatial]``.
+        target: Explained class of each sample ``[N]``, -1 where the target is a callable.
+        score: Explained score of each sample ``[N]``; the mean over the rows of a multi-sample pass.
+        gradient: Mean over the pass of the gradient of the score, ``[N, C, *spatial]``.
+        gradient_square: Mean over the pass of the squared gradient.
+        path_integral: Mean over the paths of Σ weight · (end - start) ⊙ gradient.
+        score_change: Mean over the paths of score(end) - score(start), ``[N]``.
+        activations: Output of each target layer as ``[N, K, *layer_spatial]``, in execution order.
+        activation_gradients: Gradient of the score with respect to each of ``activations``.
+    """
+
+    inputs: Tensor
+    target: Tensor
+    score: Tensor
+    gradient: Tensor | None = None
+    gradient_square: Tensor | None = None
+    path_integral: Tensor | None = None
+    score_change: Tensor | None = None
+    activations: Mapping[str, Tensor] = field(default_factory=dict)
+    activation_gradients: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RawMap:
+    """What a method makes of the evidence, before it is brought to the input's resolution.
+
+    Args:
+        values: Signed values, ``[N, C, *spatial]`` or ``[N, 1, h, w]``.
+        magnitude: Non-negative map ``[N, *spatial]`` or ``[N, h, w]``, unnormalised.
+        layer: Where the map was taken; ``None`` for methods at the input.
+        extras: Further tensors, one row per sample.
+    """
+
+    values: Tensor
+    magnitude: Tensor
+    layer: str | None = None
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """The explanation of one batch by one method.
+
+    Args:
+        method: Name of the method.
+        values: Raw signed values: ``[N, C, *spatial]`` for input methods, ``[N, 1, h, w]`` at the layer's
+            own resolution for class activation maps.
+        magnitude: Non-negative, unnormalised map at the input's resolution, ``[N, *spatial]``. Comparable
+            between epochs.
+        heatmap: ``magnitude`` clipped at its 99th percentile and scaled to [0, 1], each map on its own.
+        target: Explained class of each sample ``[N]``, -1 where the target is a callable.
+        score: Explained score (a logit) of each sample ``[N]``.
+        layer: Target layer; ``None`` for input methods, names joined by ``+`` for several.
+        extras: Further tensors, e.g. ``convergence_delta [N]`` of integrated gradients.
+    """
+
+    method: str
+    values: Tensor
+    magnitude: Tensor
+    heatmap: Tensor
+    target: Tensor
+    score: Tensor
+    layer: str | None = None
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def cpu(self) -> Attribution:
+        """Return a copy whose tensors are on the CPU."""
+        return Attribution(
+            method=self.method,
+            values=self.values.cpu(),
+            magnitude=self.magnitude.cpu(),
+            heatmap=self.heatmap.cpu(),
+            target=self.target.cpu(),
+            score=self.score.cpu(),
+            layer=self.layer,
+            extras={name: value.cpu() for name, value in self.extras.items()},
+        )
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything one observation found, on the CPU.
+
+    Args:
+        epoch: The Trainer's epoch, counted from 0.
+        step: The step under which the Trainer's own metrics of this moment are logged.
+        stage: ``"initial"`` before the first training step, ``"fit"`` or ``"validate"`` after it.
+        attributions: One attribution a method.
+        predictions: Predicted class of each probe sample ``[N]``; ``None`` for models that do not classify.
+        confidences: Probability of the predicted class ``[N]``, in [0, 1].
+        labels: Labels of the probe ``[N]``, where it has them.
+        ids: A stable name for each probe sample.
+        scores: Every scalar of this observation under its full tag.
+        sample_scores: The values ``[N]`` behind those of ``scores`` that are means over the samples.
+        metadata: Facts about the observation, e.g. the precision or the weights that were explained.
+    """
+
+    epoch: int
+    step: int
+    stage: Literal["initial", "fit", "validate"]
+    attributions: Mapping[str, Attribution]
+    predictions: Tensor | None = None
+    confidences: Tensor | None = None
+    labels: Tensor | None = None
+    ids: tuple[str, ...] = ()
+    scores: Mapping[str, float] = field(default_factory=dict)
+    sample_scores: Mapping[str, Tensor] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def moment(self) -> str:
+        """A short title of the moment, as shown above a picture."""
+        return "untrained" if self.stage == "initial" else f"epoch {self.epoch}"
+
+
+Picture = Any
+"""A rendered picture: a ``uint8`` NumPy array ``[height, width, 3]``."""
+
+
+@runtime_checkable
+class Method(Protocol):
+    """A saliency method: declares the passes it needs, and reduces their evidence to a map."""
+
+    @property
+    def name(self) -> str:
+        """Key of the result and ``{method}`` in the logged tags."""
+
+    def requires(self) -> Mapping[Pass, Quantity]:
+        """Return what has to be run, and what has to be kept of it."""
+
+    def attribute(self, evidence: Mapping[Pass, Evidence]) -> RawMap:
+        """Reduce the evidence of the required passes to a map; pure."""
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """A place where observations are written."""
+
+    def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
+        """Write one observation; ``pictures`` maps tags to ``uint8 [height, width, 3]`` arrays."""

@@ -1,0 +1,142 @@
+"""Rank and product-moment correlation against SciPy and NumPy, and the laws they obey."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from saliency_callbacks import functional
+from saliency_callbacks.errors import ConfigurationError
+
+# Whole numbers make ties likely and any monotone transform below exact.
+tied = arrays(np.float64, st.tuples(st.just(3), st.integers(2, 30)), elements=st.integers(-6, 6).map(float))
+
+
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def varies(values: np.ndarray) -> np.ndarray:
+    return values.max(axis=1) > values.min(axis=1)
+
+
+@given(tied)
+def test_rank_is_scipys(values):
+    expected = scipy.stats.rankdata(values, axis=1)
+    assert functional.rank(torch.from_numpy(values)).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.int64])
+def test_rank_counts_further_than_half_precision_can(dtype):
+    values = (noise(2, 70_000) * 10).to(dtype)
+    expected = scipy.stats.rankdata(values.double().numpy(), axis=1)
+    np.testing.assert_array_equal(functional.rank(values).numpy(), expected)
+
+
+def test_rank_treats_both_zeros_as_a_tie():
+    assert functional.rank(torch.tensor([[0.0, -0.0, 1.0]])).tolist() == [[1.5, 1.5, 3.0]]
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+def test_rank_is_nan_only_for_the_sample_that_is_not_finite(bad):
+    ranks = functional.rank(torch.tensor([[2.0, 1.0], [1.0, bad]]))
+    assert ranks[0].tolist() == [2.0, 1.0]
+    assert ranks[1].isnan().all()
+
+
+@pytest.mark.parametrize(("offset", "scale"), [(0, 1), (1000, 1), (0, 1e-30), (0, 1e15)])
+def test_pearson_is_numpys_for_a_million_values_in_single_precision(offset, scale):
+    a = (noise(1, 1_000_000) * scale + offset).float()
+    b = (a.double() + noise(1, 1_000_000, seed=1) * scale).float()
+    expected = np.corrcoef(a[0].double().numpy(), b[0].double().numpy())[0, 1]
+    assert functional.pearson(a, b).item() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_pearson_of_half_precision_is_computed_in_double(dtype):
+    a = (noise(1, 10_000) + 10).to(dtype)
+    b = (a.double() + noise(1, 10_000, seed=1)).to(dtype)
+    expected = np.corrcoef(a[0].double().numpy(), b[0].double().numpy())[0, 1]
+    assert functional.pearson(a, b).item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_pearson_of_values_whose_squares_underflow():
+    a = noise(2, 100) * 1e-200
+    np.testing.assert_allclose(functional.pearson(a, 3 * a).numpy(), 1, rtol=1e-12)
+
+
+@given(tied, st.randoms(use_true_random=False))
+def test_spearman_is_scipys(values, shuffler):
+    other = np.array([shuffler.sample(list(row), len(row)) for row in values])
+    result = functional.spearman(torch.from_numpy(values), torch.from_numpy(other)).numpy()
+    for row, (a, b) in enumerate(zip(values, other, strict=True)):
+        if varies(values)[row]:
+            assert result[row] == pytest.approx(scipy.stats.spearmanr(a, b).statistic, abs=1e-12)
+        else:
+            assert np.isnan(result[row])
+
+
+@pytest.mark.parametrize("spatial", [(9,), (5, 6), (3, 4, 5)])
+def test_spearman_takes_maps_of_any_dimension(spatial):
+    a, b = noise(4, *spatial), noise(4, *spatial, seed=1)
+    for absolute in (False, True):
+        reading = np.abs if absolute else np.asarray
+        expected = [
+            scipy.stats.spearmanr(reading(x).ravel(), reading(y).ravel()).statistic
+            for x, y in zip(a.numpy(), b.numpy(), strict=True)
+        ]
+        np.testing.assert_allclose(functional.spearman(a, b, absolute=absolute).numpy(), expected, atol=1e-12)
+
+
+@given(tied)
+def test_spearman_laws(values):
+    a = torch.from_numpy(values[varies(values)])
+    b = a.roll(1, dims=1)
+    one = torch.ones(len(a), dtype=torch.float64)
+    assert functional.spearman(a, a).tolist() == one.tolist()
+    assert functional.spearman(a, -a).tolist() == (-one).tolist()
+    torch.testing.assert_close(functional.spearman(a, b), functional.spearman(b, a))
+    torch.testing.assert_close(functional.spearman(a.exp(), b**3), functional.spearman(a, b))
+    from_ranks = functional.spearman_from_ranks(functional.rank(a), functional.rank(b))
+    torch.testing.assert_close(from_ranks, functional.spearman(a, b))
+
+
+@given(tied)
+def test_absolute_spearman_does_not_see_a_sign_flip(values):
+    a = torch.from_numpy(values)
+    expected = torch.where(torch.from_numpy(varies(np.abs(values))), 1.0, torch.nan).double()
+    torch.testing.assert_close(functional.spearman(a, -a, absolute=True), expected, equal_nan=True, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("similarity", [functional.pearson, functional.spearman])
+@pytest.mark.parametrize("bad", [0.1, 0.0, torch.nan, torch.inf])
+def test_a_map_that_shows_nothing_is_similar_to_nothing(similarity, bad):
+    good = noise(2, 1000)
+    broken = good.clone()
+    broken[1] = bad
+    if not np.isfinite(bad):
+        broken[1, 1:] = good[1, 1:]
+    for result in (similarity(good, broken), similarity(broken, good), similarity(broken, broken)):
+        assert result[0] == 1
+        assert result[1].isnan()
+
+
+@pytest.mark.parametrize("similarity", [functional.pearson, functional.spearman])
+@pytest.mark.parametrize(
+    ("given_dtype", "dtype"),
+    [(torch.bfloat16, torch.float32), (torch.float16, torch.float32), (torch.float64, torch.float64)],
+)
+def test_similarity_has_at_least_single_precision(similarity, given_dtype, dtype):
+    maps = noise(2, 50).to(given_dtype)
+    assert similarity(maps, maps).dtype == dtype
+
+
+@pytest.mark.parametrize("similarity", [functional.pearson, functional.spearman, functional.spearman_from_ranks])
+def test_shapes_that_differ_are_refused(similarity):
+    with pytest.raises(ConfigurationError, match=r"\(2, 9\).*\(1, 9\)"):
+        similarity(torch.ones(2, 9), torch.ones(1, 9))

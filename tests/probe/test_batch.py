@@ -1,0 +1,110 @@
+"""The frozen batch: copies, checks and what it is compared by."""
+
+import numpy as np
+import pytest
+import torch
+
+from saliency_callbacks.errors import ProbeError
+from saliency_callbacks.probe import freeze
+
+
+def images(n=4):
+    return torch.arange(n * 3 * 5 * 6, dtype=torch.float32).reshape(n, 3, 5, 6)
+
+
+def test_writing_into_the_original_does_not_reach_the_frozen_batch():
+    inputs, labels = images(), torch.tensor([0, 1, 2, 3])
+    masks = torch.zeros(4, 5, 6, dtype=torch.bool)
+    batch = freeze(inputs, labels, masks=masks)
+    inputs.zero_(), labels.zero_(), masks.fill_(value=True)
+    assert torch.equal(batch.inputs, images())
+    assert batch.labels.tolist() == [0, 1, 2, 3]
+    assert not batch.masks.any()
+
+
+def test_frozen_tensors_carry_no_graph_and_no_subclass():
+    class Tagged(torch.Tensor):
+        pass
+
+    inputs = images().requires_grad_().mul(1).as_subclass(Tagged)
+    batch = freeze((inputs, {"table": np.ones((4, 2))}))
+    assert type(batch.inputs[0]) is torch.Tensor
+    assert not batch.inputs[0].requires_grad
+    assert isinstance(batch.inputs[1]["table"], torch.Tensor)
+
+
+def test_a_batch_frozen_under_inference_mode_can_take_part_in_a_backward_pass():
+    with torch.inference_mode():
+        batch = freeze(images() + 1, torch.arange(4), masks=torch.zeros(4, 5, 6))
+    assert not any(each.is_inference() for each in (batch.inputs, batch.labels, batch.masks))
+    inputs = batch.inputs.requires_grad_()
+    (gradient,) = torch.autograd.grad((inputs**2).sum(), inputs)
+    assert torch.equal(gradient, 2 * inputs)
+
+
+def test_structure_is_kept_and_lists_become_tuples():
+    batch = freeze({"image": images(), "extra": [torch.ones(4), torch.tensor(3.0), "fixed"]})
+    assert set(batch.inputs) == {"image", "extra"}
+    assert isinstance(batch.inputs["extra"], tuple)
+    assert batch.size == 4
+
+
+@pytest.mark.parametrize(
+    ("ids", "indices", "expected"),
+    [
+        (None, None, ("0", "1", "2", "3")),
+        (None, [9, 4, 7, 1], ("9", "4", "7", "1")),
+        (["a", "b", "c", 5], [9, 4, 7, 1], ("a", "b", "c", "5")),
+    ],
+)
+def test_default_ids_are_indices(ids, indices, expected):
+    assert freeze(images(), ids=ids, indices=indices).ids == expected
+
+
+def test_metadata_becomes_plain_tuples():
+    batch = freeze(images(), class_names=["cat", "dog"], normalization=([0.5], torch.tensor([0.25])))
+    assert batch.class_names == ("cat", "dog")
+    assert batch.normalization == ((0.5,), (0.25,))
+
+
+def test_masks_become_bool_or_stay_shares():
+    assert freeze(images(), masks=torch.full((4, 5, 6), 255, dtype=torch.uint8)).masks.dtype == torch.bool
+    shares = torch.rand(4, 5, 6)
+    assert torch.equal(freeze(images(), masks=shares).masks, shares)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"labels": [0, 1, 2]}, r"labels are list of 3.* for 3 samples.* 4 rows"),
+        ({"labels": torch.rand(4)}, r"labels are Tensor\[4\] float32; integers \[4\]"),
+        ({"ids": ["a"]}, "1 names.* 4 rows"),
+        ({"ids": []}, "0 names.* 4 rows"),
+        ({"ids": "abcd"}, "string 'abcd'"),
+        ({"indices": [1, 2, 3]}, "3 samples were read.* 4 rows"),
+        ({"masks": torch.zeros(3, 5, 6)}, r"Tensor\[3, 5, 6\].* 4 rows"),
+        ({"masks": torch.zeros(4, 6, 5)}, r"\[4, 6, 5\].*\[4, 3, 5, 6\].*\[4, 5, 6\]"),
+        ({"masks": torch.zeros(4, 1, 5, 6)}, r"squeeze\(1\)"),
+        ({"masks": torch.full((4, 5, 6), 1.5)}, r"from 1.5 to 1.5"),
+        ({"masks": "box"}, "masks are str"),
+        ({"normalization": ((0.5, 0.5), (1.0,))}, "2 means and 1 standard deviations"),
+    ],
+)
+def test_parts_that_do_not_fit_are_named_with_their_shapes(arguments, message):
+    with pytest.raises(ProbeError, match=message):
+        freeze(images(), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ((images(4), torch.ones(3)), r"different numbers of rows: tuple of 2 \(Tensor\[4, 3, 5, 6\].*Tensor\[3\]"),
+        (images(0), "empty"),
+        ("path.png", "inputs are str"),
+        ((torch.tensor(1.0),), "one tensor with a row for each sample"),
+        ({"image": images(), "meta": object()}, "hold object.*unpack_batch"),
+    ],
+)
+def test_inputs_that_are_no_batch_are_described(inputs, message):
+    with pytest.raises(ProbeError, match=message):
+        freeze(inputs)

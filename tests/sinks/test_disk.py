@@ -1,0 +1,322 @@
+import json
+import random
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
+from saliency_callbacks.sinks import DiskSink, atomic, disk, read_index, read_maps
+from saliency_callbacks.types import Sink
+
+
+def steps(directory):
+    return [(entry["step"], entry["stage"]) for entry in read_index(directory)["observations"]]
+
+
+def files(directory):
+    return sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
+
+
+def test_is_a_sink(tmp_path):
+    assert isinstance(DiskSink(tmp_path), Sink)
+
+
+def test_the_stored_file_is_plain_safetensors(tmp_path, make_snapshot):
+    snapshot = make_snapshot(step=10)
+    DiskSink(tmp_path).write(snapshot, {})
+    stored = safetensors.numpy.load_file(tmp_path / "maps" / "000000010.safetensors")
+    assert sorted(stored) == [
+        "confidences",
+        "grad_cam/score",
+        "grad_cam/target",
+        "grad_cam/values",
+        "gradient/extras/convergence_delta",
+        "gradient/score",
+        "gradient/target",
+        "gradient/values",
+        "labels",
+        "predictions",
+    ]
+    np.testing.assert_array_equal(stored["gradient/values"], snapshot.attributions["gradient"].values.numpy())
+    assert stored["labels"].tolist() == [1, 0]
+
+
+def test_reading_gives_every_tensor_back(tmp_path, make_snapshot):
+    snapshot = make_snapshot()
+    DiskSink(tmp_path).write(snapshot, {})
+    (entry,) = read_index(tmp_path)["observations"]
+    maps = read_maps(tmp_path, entry)
+    for name, attribution in snapshot.attributions.items():
+        for part in ("values", "target", "score"):
+            assert torch.equal(maps[f"{name}/{part}"], getattr(attribution, part))
+        torch.testing.assert_close(maps[f"{name}/magnitude"], attribution.magnitude)
+    for part in ("predictions", "confidences", "labels"):
+        assert torch.equal(maps[part], getattr(snapshot, part))
+
+
+def test_the_index_describes_the_observation(tmp_path, make_snapshot):
+    DiskSink(tmp_path).write(make_snapshot(step=10), {})
+    assert json.loads((tmp_path / "index.json").read_text()) == {
+        "format": 1,
+        "observations": [
+            {
+                "epoch": 1,
+                "step": 10,
+                "stage": "fit",
+                "file": "maps/000000010.safetensors",
+                "ids": ["val/0", "val/7"],
+                "methods": {
+                    "gradient": {"layer": None, "reduction": "abs_max", "size": [8, 8]},
+                    "grad_cam": {"layer": "layer4", "reduction": "positive_max", "size": [8, 8]},
+                },
+                "scores": {"saliency/gradient/entropy": 0.25},
+                "metadata": {"precision": "32-true"},
+                "pictures": {},
+            }
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    "magnitude", [torch.rand(2, 8, 8), torch.full((2, 8, 8), torch.nan)], ids=["of another reduction", "not finite"]
+)
+def test_a_magnitude_that_the_values_do_not_give_is_stored(tmp_path, make_snapshot, magnitude):
+    snapshot = make_snapshot()
+    object.__setattr__(snapshot.attributions["gradient"], "magnitude", magnitude)
+    DiskSink(tmp_path).write(snapshot, {})
+    (entry,) = read_index(tmp_path)["observations"]
+    assert entry["methods"]["gradient"]["reduction"] is None
+    stored = read_maps(tmp_path, entry)["gradient/magnitude"]
+    assert torch.equal(stored.nan_to_num(), magnitude.nan_to_num())
+
+
+@pytest.mark.parametrize("spatial", [(6,), (6, 5), (4, 5, 3)])
+@pytest.mark.parametrize(
+    "reduce",
+    [
+        pytest.param(lambda values: values.abs().amax(1), id="abs_max"),
+        pytest.param(lambda values: values.relu().amax(1), id="positive_max"),
+        pytest.param(lambda values: torch.linalg.vector_norm(values, dim=1), id="l2"),
+        pytest.param(lambda values: values.abs().sum(1), id="abs_sum"),
+    ],
+)
+def test_every_known_reduction_comes_back_in_every_dimension(tmp_path, make_snapshot, spatial, reduce):
+    snapshot = make_snapshot()
+    attribution = snapshot.attributions["gradient"]
+    object.__setattr__(attribution, "values", torch.randn(2, 3, *spatial))
+    object.__setattr__(attribution, "magnitude", reduce(attribution.values))
+    DiskSink(tmp_path).write(snapshot, {})
+    (entry,) = read_index(tmp_path)["observations"]
+    assert entry["methods"]["gradient"]["reduction"] is not None
+    torch.testing.assert_close(read_maps(tmp_path, entry)["gradient/magnitude"], attribution.magnitude)
+
+
+def test_views_shared_and_half_precision_tensors(tmp_path, make_snapshot):
+    snapshot = make_snapshot()
+    gradient, cam = snapshot.attributions["gradient"], snapshot.attributions["grad_cam"]
+    object.__setattr__(cam, "target", gradient.target)
+    object.__setattr__(gradient, "values", torch.randn(2, 1, 8, 8).bfloat16().expand(2, 3, 8, 8).transpose(2, 3))
+    DiskSink(tmp_path).write(snapshot, {})
+    maps = read_maps(tmp_path, read_index(tmp_path)["observations"][0])
+    assert torch.equal(maps["gradient/values"], gradient.values)
+    assert maps["gradient/values"].dtype == torch.bfloat16
+
+
+def test_a_model_that_does_not_classify(tmp_path, make_snapshot):
+    DiskSink(tmp_path).write(make_snapshot(predictions=None, confidences=None, labels=None), {})
+    maps = read_maps(tmp_path, read_index(tmp_path)["observations"][0])
+    assert not {"predictions", "confidences", "labels"} & set(maps)
+
+
+def test_stages_of_one_step_do_not_collide(tmp_path, make_snapshot):
+    sink = DiskSink(tmp_path)
+    for stage in ("initial", "fit", "validate"):
+        sink.write(make_snapshot(step=0, stage=stage), {})
+    assert steps(tmp_path) == [(0, "initial"), (0, "fit"), (0, "validate")]
+    assert files(tmp_path / "maps") == [
+        "000000000-initial.safetensors",
+        "000000000-validate.safetensors",
+        "000000000.safetensors",
+    ]
+
+
+def test_a_resumed_run_continues_the_index(tmp_path, make_snapshot):
+    first = DiskSink(tmp_path)
+    for step in (10, 20, 30):
+        first.write(make_snapshot(step=step, scores={"score": 1.0}), {})
+    resumed = DiskSink(tmp_path)
+    resumed.write(make_snapshot(step=20, scores={"score": 2.0}), {})
+    resumed.write(make_snapshot(step=15), {})
+    assert steps(tmp_path) == [(10, "fit"), (15, "fit"), (20, "fit"), (30, "fit")]
+    assert [entry["scores"].get("score") for entry in read_index(tmp_path)["observations"]] == [1.0, None, 2.0, 1.0]
+
+
+def test_scores_that_are_not_finite_are_null(tmp_path, make_snapshot):
+    scores = {"nan": float("nan"), "inf": float("inf"), "half": 0.5}
+    DiskSink(tmp_path).write(make_snapshot(scores=scores), {})
+    assert read_index(tmp_path)["observations"][0]["scores"] == {"nan": None, "inf": None, "half": 0.5}
+    json.loads((tmp_path / "index.json").read_text(), parse_constant=pytest.fail)
+
+
+def test_any_metadata_is_kept_as_well_as_json_can(tmp_path, make_snapshot):
+    metadata = {
+        "flag": True,
+        "shape": (3, 8),
+        "nested": {1: [None, float("nan")]},
+        "count": np.int64(3),
+        "rate": torch.tensor(0.5),
+        "dtype": torch.float16,
+        "path": tmp_path,
+    }
+    DiskSink(tmp_path).write(make_snapshot(metadata=metadata), {})
+    assert read_index(tmp_path)["observations"][0]["metadata"] == {
+        "flag": True,
+        "shape": [3, 8],
+        "nested": {"1": [None, None]},
+        "count": 3,
+        "rate": 0.5,
+        "dtype": "torch.float16",
+        "path": str(tmp_path),
+    }
+
+
+def test_pictures_are_off_by_default(tmp_path, make_snapshot, picture):
+    DiskSink(tmp_path).write(make_snapshot(), {"saliency/gradient": picture})
+    assert files(tmp_path) == ["index.json", "maps/000000010.safetensors"]
+
+
+def test_pictures_are_lossless_and_indexed(tmp_path, make_snapshot, picture):
+    DiskSink(tmp_path, pictures=True).write(make_snapshot(step=10), {"saliency/gradient": picture})
+    (entry,) = read_index(tmp_path)["observations"]
+    assert entry["pictures"] == {"saliency/gradient": "pictures/saliency__gradient/000000010.png"}
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / entry["pictures"]["saliency/gradient"])), picture)
+
+
+@pytest.mark.parametrize(
+    "tag", ["../../escape", "..", "", ".", "/etc/x", "a\\..\\b", "C:x", "a\0b", "é" * 300, "x" * 300]
+)
+def test_a_tag_cannot_lead_out_of_the_directory(tmp_path, make_snapshot, picture, tag):
+    directory = tmp_path / "inside"
+    DiskSink(directory, pictures=True).write(make_snapshot(), {tag: picture})
+    assert [path.name for path in tmp_path.iterdir()] == ["inside"]
+    (file,) = read_index(directory)["observations"][0]["pictures"].values()
+    assert (directory / file).resolve().parent.parent == (directory / "pictures").resolve()
+
+
+@given(st.lists(st.text(alphabet="ab_/.:é-", max_size=8), min_size=2, max_size=2, unique=True))
+def test_different_tags_have_different_directories(tags):
+    first, second = (disk._directory_name(tag) for tag in tags)
+    assert first != second
+    assert "/" not in first
+    assert not first.startswith(".")
+
+
+@pytest.mark.parametrize("failing", ["replace", "serialiser", "picture"])
+def test_a_failure_in_the_middle_leaves_the_old_observations_whole(
+    tmp_path, monkeypatch, make_snapshot, picture, failing
+):
+    sink = DiskSink(tmp_path, pictures=True)
+    sink.write(make_snapshot(step=1), {"tag": picture})
+    before = {file: (tmp_path / file).read_bytes() for file in files(tmp_path)}
+
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    owner, name = {
+        "replace": (atomic.os, "replace"),
+        "serialiser": (disk.safetensors.torch, "save"),
+        "picture": (disk.Image, "fromarray"),
+    }[failing]
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, fail)
+        with pytest.raises(OSError, match="No space left"):
+            sink.write(make_snapshot(step=2), {"tag": picture})
+    after = {file: (tmp_path / file).read_bytes() for file in files(tmp_path)}
+    assert before.items() <= after.items()
+    assert not [file for file in after if ".tmp" in file]
+    assert steps(tmp_path) == [(1, "fit")]
+    sink.write(make_snapshot(step=2), {"tag": picture})
+    assert steps(tmp_path) == [(1, "fit"), (2, "fit")]
+
+
+def test_the_index_never_lists_a_file_that_is_not_there(tmp_path, monkeypatch, make_snapshot, picture):
+    replaced = []
+    replace = atomic.os.replace
+
+    def record(source, destination):
+        replaced.append(destination.name)
+        replace(source, destination)
+
+    monkeypatch.setattr(atomic.os, "replace", record)
+    DiskSink(tmp_path, pictures=True).write(make_snapshot(step=1), {"tag": picture})
+    assert replaced == ["000000001.safetensors", "000000001.png", "index.json"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b"\xff\xfe\x00",
+        b'{"format": 1, "observ',
+        b'{"format": 1}',
+        b'{"format": 2, "observations": []}',
+        b'{"format": 1, "observations": [7]}',
+        b'{"format": 1, "observations": [{"step": 3}]}',
+    ],
+)
+def test_a_damaged_index_is_moved_aside(tmp_path, make_snapshot, content):
+    (tmp_path / "index.json").write_bytes(content)
+    with pytest.warns(SaliencyWarning, match=r"moved to 'index.json.corrupt'"):
+        DiskSink(tmp_path).write(make_snapshot(step=5), {})
+    assert (tmp_path / "index.json.corrupt").read_bytes() == content
+    assert steps(tmp_path) == [(5, "fit")]
+
+
+def test_an_index_that_cannot_be_read_for_a_moment_is_not_discarded(tmp_path, monkeypatch, make_snapshot):
+    sink = DiskSink(tmp_path)
+    sink.write(make_snapshot(step=1), {})
+
+    def fail(_):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(disk.Path, "read_bytes", fail)
+        with pytest.raises(OSError, match="Input/output error"):
+            sink.write(make_snapshot(step=2), {})
+    assert steps(tmp_path) == [(1, "fit")]
+
+
+def test_a_relative_directory_is_resolved_at_construction(tmp_path, monkeypatch, make_snapshot):
+    monkeypatch.chdir(tmp_path)
+    sink = DiskSink("maps_of_run")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    sink.write(make_snapshot(), {})
+    assert steps(tmp_path / "maps_of_run") == [(10, "fit")]
+
+
+def test_construction_touches_no_disk(tmp_path):
+    DiskSink(tmp_path / "later")
+    assert not (tmp_path / "later").exists()
+
+
+def test_directories_that_cannot_work(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match="is a file; expected a directory"):
+        DiskSink(tmp_path / "file")
+    with pytest.raises(ConfigurationError, match="remote address; expected a local directory"):
+        DiskSink("s3://bucket/run")
+
+
+def test_writing_advances_no_random_generator(tmp_path, make_snapshot, picture):
+    snapshot = make_snapshot()
+    before = (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist())  # noqa: NPY002
+    DiskSink(tmp_path, pictures=True).write(snapshot, {"tag": picture})
+    after = (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist())  # noqa: NPY002
+    assert before == after

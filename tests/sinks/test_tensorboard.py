@@ -1,0 +1,56 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils.tensorboard import SummaryWriter
+
+from saliency_callbacks.sinks import TensorBoardSink
+from saliency_callbacks.types import Sink
+
+
+def read_images(directory, tag):
+    events = EventAccumulator(str(directory), size_guidance={"images": 0}).Reload()
+    return {event.step: np.asarray(Image.open(io.BytesIO(event.encoded_image_string))) for event in events.Images(tag)}
+
+
+def test_is_a_sink():
+    assert isinstance(TensorBoardSink(experiment=None), Sink)
+
+
+def test_event_file_holds_exactly_the_pixels_at_the_step_of_each_snapshot(tmp_path, make_snapshot, picture):
+    later = 255 - picture
+    with SummaryWriter(str(tmp_path)) as writer:
+        sink = TensorBoardSink(writer)
+        sink.write(make_snapshot(step=0, stage="initial"), {"saliency/gradient": picture})
+        sink.write(make_snapshot(step=31), {"saliency/gradient": later, "saliency/grad_cam": picture})
+    images = read_images(tmp_path, "saliency/gradient")
+    assert list(images) == [0, 31]
+    np.testing.assert_array_equal(images[0], picture)
+    np.testing.assert_array_equal(images[31], later)
+    np.testing.assert_array_equal(read_images(tmp_path, "saliency/grad_cam")[31], picture)
+
+
+def test_more_pictures_than_a_dashboard_shows_are_all_kept(tmp_path, make_snapshot, picture):
+    with SummaryWriter(str(tmp_path)) as writer:
+        for step in range(25):
+            TensorBoardSink(writer).write(make_snapshot(step=step), {"tag": picture})
+    assert list(read_images(tmp_path, "tag")) == list(range(25))
+
+
+def test_no_scalars_are_written(tmp_path, make_snapshot, picture):
+    with SummaryWriter(str(tmp_path)) as writer:
+        TensorBoardSink(writer).write(make_snapshot(), {"tag": picture})
+    tags = EventAccumulator(str(tmp_path)).Reload().Tags()
+    assert tags["scalars"] == []
+    assert tags["tensors"] == []
+
+
+def test_a_failing_writer_is_not_hidden(make_snapshot, picture):
+    class Full:
+        def add_image(self, *_, **__):
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        TensorBoardSink(Full()).write(make_snapshot(), {"tag": picture})
