@@ -56,9 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         workload = replace(workload, rounds=given.rounds, path_rounds=given.rounds)
     facts = _facts()
     print(*(f"{name}: {value}" for name, value in facts.items()), sep="\n")
-    print(
-        f"workload: ResNet-18, {workload.images} images {workload.size}×{workload.size}; medians of interleaved rounds"
-    )
+    print(f"workload: ResNet-18, {workload.images} images {workload.size}×{workload.size}")
+    print(f"clock: {workload.clock}; medians of interleaved rounds, ratios taken within a round")
     # Of random weights, maps may be zero; Captum announces that it asks for gradients.
     warnings.filterwarnings("ignore", category=DegenerateMapWarning)
     warnings.filterwarnings("ignore", message="Input Tensor 0 did not already require gradients")

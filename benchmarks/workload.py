@@ -47,7 +47,7 @@ class Workload:
 
 
 FULL = Workload()
-QUICK = Workload(size=64, images=4, rounds=2, path_images=2, path_steps=4, path_rounds=2, memory_steps=(4, 16))
+QUICK = Workload(size=64, images=4, rounds=2, path_images=2, path_steps=4, path_rounds=2, memory_steps=(8, 16))
 
 
 def random_resnet18() -> ResNet:

@@ -76,8 +76,8 @@ def checked_appearance(appearance: Appearance) -> Appearance:
     """
     check_style(appearance.style)
     checked_choice("color_scale", appearance.color_scale, get_args(ColorScale))
-    one_pixel = np.zeros((1, 1, 1), dtype=np.float32)
-    overlay(np.zeros((1, 1, 1, 3), dtype=np.uint8), one_pixel, colormap=appearance.colormap, alpha=appearance.alpha)
+    picture, heat = np.zeros((1, 1, 1, 3), dtype=np.uint8), np.zeros((1, 1, 1), dtype=np.float32)
+    overlay(picture, heat, alpha=appearance.alpha, **appearance.colors)
     return appearance
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["Frame", "Frames", "MethodHistory"]
+__all__ = ["Frame", "Frames", "MethodHistory", "frame_size"]
 
-_LONGEST_SIDE = 96
+_LONGEST_SIDE = 72
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Frame:
 
     @classmethod
     def of(cls, moment: str, maps: Tensor) -> Frame:
-        """Shrink ``maps [N, *spatial]`` to at most 96 places a side."""
+        """Shrink ``maps [N, *spatial]`` to at most 72 places a side."""
         small = torch.nan_to_num(_shrunk(maps.float()), nan=0.0, posinf=0.0, neginf=0.0)
         peak = small.flatten(1).abs().amax(dim=1)
         divisor = torch.where(peak > 0, peak, torch.ones_like(peak)).reshape(-1, *[1] * (small.ndim - 1))
@@ -126,10 +127,15 @@ class MethodHistory:
         return cls(state["initial"], state["previous"], state["scale"], frames)
 
 
+def frame_size(spatial: Sequence[int]) -> list[int]:
+    """Return the size of a frame's maps: the aspect of ``spatial``, and at most 72 places a side."""
+    factor = min(1.0, _LONGEST_SIDE / max(spatial))
+    return [max(1, round(side * factor)) for side in spatial]
+
+
 def _shrunk(maps: Tensor) -> Tensor:
     spatial = maps.shape[1:]
-    factor = min(1.0, _LONGEST_SIDE / max(spatial))
-    size = [max(1, round(side * factor)) for side in spatial]
+    size = frame_size(spatial)
     if size == list(spatial):
         return maps
     # The strongest place stands for its neighbours: averaging would make fine gradient maps fade.

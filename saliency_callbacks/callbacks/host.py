@@ -177,7 +177,7 @@ def _logger_directory(logger: Any) -> str | None:
     log_dir = getattr(logger, "log_dir", None)
     if isinstance(log_dir, str):
         return log_dir
-    if not isinstance(logger.save_dir, (str, Path)):
+    if not isinstance(logger.save_dir, (str, Path)) or "://" in str(logger.save_dir):
         return None
     # Loggers without a directory of their own share `save_dir` between runs.
     parts = [re.sub(r"[^\w.-]+", "_", str(part)).strip(".") for part in (logger.name, logger.version) if part]

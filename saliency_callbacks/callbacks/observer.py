@@ -16,7 +16,7 @@ from saliency_callbacks.callbacks import host
 from saliency_callbacks.callbacks.arguments import is_auto
 from saliency_callbacks.callbacks.history import Frame, MethodHistory
 from saliency_callbacks.callbacks.monitor_state import MonitorState
-from saliency_callbacks.callbacks.pictures import Appearance, Pictures, frame_of, scale_of
+from saliency_callbacks.callbacks.pictures import Appearance, Pictures, frame_of, reduced, scale_of
 from saliency_callbacks.callbacks.scoring import Scored, predict, resolve_target, score
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.engine import Explanation, Settings, run_engine
@@ -167,6 +167,7 @@ class Observer:
         return Pictures(
             snapshot,
             images=self._images,
+            small_images=self._small_images,
             captions=self._captions(snapshot),
             scales={name: history.scale for name, history in next_state.histories.items() if history.scale is not None},
             frames={
@@ -181,6 +182,11 @@ class Observer:
         explained = ModelInputs.of(self.probe.inputs, self.settings.attribute_to).explained
         mean, std = self.normalization or self.probe.normalization or (None, None)
         return display_images(explained, mean=mean, std=std)
+
+    @cached_property
+    def _small_images(self) -> npt.NDArray[np.uint8]:
+        explained = ModelInputs.of(self.probe.inputs, self.settings.attribute_to).explained
+        return reduced(self._images, explained.ndim - 2)
 
     def _captions(self, snapshot: Snapshot) -> list[Caption]:
         return [self._caption(snapshot, position) for position in range(self.probe.size)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,16 +12,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from saliency_callbacks.callbacks.history import Frame
+from saliency_callbacks.callbacks.history import Frame, frame_size
 from saliency_callbacks.functional.maps import percentile, resize, signed_map
 from saliency_callbacks.rendering.attribution import render, signed_scale
-from saliency_callbacks.rendering.colormap import DEFAULT_ALPHA, DEFAULT_COLORMAP
-from saliency_callbacks.rendering.filmstrip import filmstrip
+from saliency_callbacks.rendering.colormap import DEFAULT_ALPHA
+from saliency_callbacks.rendering.filmstrip import MAX_ROWS, filmstrip
 from saliency_callbacks.rendering.legend import Style
 from saliency_callbacks.rendering.panel import Caption, panel
 from saliency_callbacks.types import Attribution, Snapshot
 
-__all__ = ["Appearance", "Pictures", "frame_of", "scale_of"]
+__all__ = ["Appearance", "Pictures", "frame_of", "reduced", "scale_of"]
+
+_TILE = 72
 
 ColorScale = Literal["shared", "per_map"]
 
@@ -33,14 +35,19 @@ class Appearance:
     Args:
         style: ``overlay``, ``heatmap``, ``signed``, ``signed_color`` or ``greyscale``.
         color_scale: ``shared`` over the epochs, for each sample, or ``per_map``.
-        colormap: Name of a Matplotlib colour map.
+        colormap: Name of a Matplotlib colour map; ``None`` for the style's own.
         alpha: Opacity of the hottest place of an overlay, in [0, 1].
     """
 
     style: Style = "overlay"
     color_scale: ColorScale = "shared"
-    colormap: str = DEFAULT_COLORMAP
+    colormap: str | None = None
     alpha: float = DEFAULT_ALPHA
+
+    @property
+    def colors(self) -> dict[str, Any]:
+        """The colour map as an argument, where one was asked for."""
+        return {} if self.colormap is None else {"colormap": self.colormap}
 
     @property
     def is_signed(self) -> bool:
@@ -70,6 +77,7 @@ class Pictures(Mapping[str, npt.NDArray[np.uint8]]):
     Args:
         snapshot: The observation.
         images: The probe as pictures, ``uint8 [N, H, W, 3]``.
+        small_images: The same at the size of the frames.
         captions: One for each sample.
         scales: Method → shared colour scale ``[N]``, this observation included.
         frames: Method → what the filmstrip shows, this observation last.
@@ -82,6 +90,7 @@ class Pictures(Mapping[str, npt.NDArray[np.uint8]]):
         snapshot: Snapshot,
         *,
         images: npt.NDArray[np.uint8],
+        small_images: npt.NDArray[np.uint8],
         captions: Sequence[Caption],
         scales: Mapping[str, Tensor],
         frames: Mapping[str, Sequence[Frame]],
@@ -90,6 +99,7 @@ class Pictures(Mapping[str, npt.NDArray[np.uint8]]):
     ) -> None:
         self.snapshot = snapshot
         self.images = images
+        self.small_images = small_images
         self.captions = captions
         self.scales = scales
         self.frames = frames
@@ -128,8 +138,8 @@ class Pictures(Mapping[str, npt.NDArray[np.uint8]]):
             self.images,
             style=look.style,
             scale=self.scales[method] if look.color_scale == "shared" else None,
-            colormap=look.colormap,
             alpha=look.alpha,
+            **look.colors,
         )
         title = " · ".join(filter(None, [method, self.snapshot.moment, attribution.layer]))
         return panel(
@@ -138,42 +148,50 @@ class Pictures(Mapping[str, npt.NDArray[np.uint8]]):
             self.captions,
             title=title,
             style=look.style,
-            colormap=look.colormap,
             scale_note=self._scale_note,
+            **look.colors,
         )
 
     def _filmstrip(self, method: str) -> npt.NDArray[np.uint8]:
         look = self.appearance
-        attribution = self.snapshot.attributions[method]
-        columns = []
-        images = self.images
-        for frame in self.frames[method]:
-            maps = frame.maps()
-            images = _reduced(self.images, maps)
-            small = replace(attribution, values=maps.unsqueeze(1), magnitude=maps, heatmap=_unit(maps))
-            scale = self.scales[method] if look.color_scale == "shared" else None
-            style: Style = "signed" if look.is_signed else look.style
-            shown = render(small, images, style=style, scale=scale, colormap=look.colormap, alpha=look.alpha)
-            columns.append((frame.moment, shown))
-        return filmstrip(
-            images,
-            columns,
-            [caption.title for caption in self.captions],
-            title=method,
-            style="signed" if look.is_signed else look.style,
-            colormap=look.colormap,
-            scale_note=self._scale_note,
+        style: Style = "signed" if look.is_signed else look.style
+        rows = min(len(self.images), MAX_ROWS)
+        frames = self.frames[method]
+        # All columns at once: the cost of a call is paid once, not at every epoch.
+        maps = torch.cat([frame.maps()[:rows] for frame in frames])
+        shown = render(
+            replace(
+                self.snapshot.attributions[method], values=maps.unsqueeze(1), magnitude=maps, heatmap=_unit(maps)
+            ),
+            np.tile(self.small_images[:rows], (len(frames), 1, 1, 1)),
+            style=style,
+            scale=self.scales[method][:rows].repeat(len(frames)) if look.color_scale == "shared" else None,
+            alpha=look.alpha,
+            **look.colors,
         )
+        columns = np.split(shown, len(frames))
+        return filmstrip(
+            self.small_images[:rows],
+            [(frame.moment, column) for frame, column in zip(frames, columns, strict=True)],
+            [caption.title for caption in self.captions[:rows]],
+            title=method if rows == len(self.images) else f"{method} · first {rows} of {len(self.images)}",
+            tile=_TILE,
+            style=style,
+            scale_note=self._scale_note,
+            **look.colors,
+        )
+
+
+def reduced(images: npt.NDArray[np.uint8], n_spatial: int) -> npt.NDArray[np.uint8]:
+    """Return pictures at the size of the filmstrip's frames; those of signals and volumes as they are."""
+    height, width = frame_size(images.shape[1:3])
+    if n_spatial != 2 or (height, width) == images.shape[1:3]:
+        return images
+    return np.stack(
+        [np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BOX)) for image in images]
+    )
 
 
 def _unit(maps: Tensor) -> Tensor:
     peak = maps.abs().flatten(1).amax(dim=1).reshape(-1, *[1] * (maps.ndim - 1))
     return torch.where(peak > 0, maps.abs() / peak, torch.zeros_like(maps))
-
-
-def _reduced(images: npt.NDArray[np.uint8], maps: Tensor) -> npt.NDArray[np.uint8]:
-    """Return the pictures at the size of a frame's maps, where these were made smaller."""
-    if maps.ndim != 3 or images.shape[1] <= maps.shape[1]:
-        return images
-    size = (maps.shape[2], maps.shape[1])
-    return np.stack([np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX)) for image in images])

@@ -33,9 +33,9 @@ from saliency_callbacks.errors import ConfigurationError, SaliencyWarning, Targe
 from saliency_callbacks.methods.registry import resolve_methods
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
-from saliency_callbacks.rendering.colormap import DEFAULT_ALPHA, DEFAULT_COLORMAP
+from saliency_callbacks.rendering.colormap import DEFAULT_ALPHA
 from saliency_callbacks.rendering.legend import Style
-from saliency_callbacks.types import Sink
+from saliency_callbacks.types import Method, Sink
 
 __all__ = ["SaliencyMonitor"]
 
@@ -81,7 +81,7 @@ class SaliencyMonitor(host.Callback):
         every_n_epochs: Epochs between two observations.
         style: ``overlay``, ``heatmap``, ``signed``, ``signed_color`` or ``greyscale``.
         color_scale: ``shared`` over the epochs for each sample (so that fading and growing can be seen) or ``per_map``.
-        colormap: Name of a Matplotlib colour map.
+        colormap: Name of a Matplotlib colour map; by default ``rainbow`` for overlays and ``inferno`` for heatmaps.
         alpha: Opacity of the hottest place of an overlay, in [0, 1].
         normalization: ``(mean, std)`` that the inputs were normalised with; by default found in the dataset's
             transforms.
@@ -104,7 +104,7 @@ class SaliencyMonitor(host.Callback):
 
     def __init__(
         self,
-        methods: Any = ("gradient", "grad_cam"),
+        methods: str | Method | Sequence[str | Method] = ("gradient", "grad_cam"),
         probe: Probe | int = 16,
         target: int | str | Callable[..., Any] | None = None,
         *,
@@ -117,7 +117,7 @@ class SaliencyMonitor(host.Callback):
         every_n_epochs: int = 1,
         style: Style = "overlay",
         color_scale: ColorScale = "shared",
-        colormap: str = DEFAULT_COLORMAP,
+        colormap: str | None = None,
         alpha: float = DEFAULT_ALPHA,
         normalization: Sequence[Sequence[float]] | None = None,
         class_names: Sequence[str] | None = None,

@@ -33,11 +33,13 @@ def find_layers(model: nn.Module, target_layers: Any) -> Mapping[str, nn.Module]
     for layer in wanted:
         if not isinstance(layer, (str, nn.Module)):
             raise LayerError(
-                f"target layer {layer!r} is of type {type(layer).__name__}; expected 'auto', a module name, a module, or "
-                "a list of these"
+                f"target layer {layer!r} is of type {type(layer).__name__}; expected 'auto', a module name, a module, "
+                "or a list of these"
             )
         module = aliases.get(layer) if isinstance(layer, str) else layer
-        name = layer if module is None else names.get(id(module))
+        name: str | None = layer if isinstance(layer, str) else None
+        if module is not None:
+            name = names.get(id(module))
         if name is None:
             raise LayerError(
                 f"target layer {type(layer).__name__} is not a module of the explained {type(model).__name__}; "

@@ -84,7 +84,8 @@ def _version(tensor: Tensor) -> int | None:
 @contextmanager
 def _own_autocast_cache() -> Iterator[None]:
     # Autocast keeps the weights it has cast until its outermost context closes. Those that the caller cast under
-    # inference mode are of no use here, and those cast here without a graph would cut the caller's gradients.
+    # inference mode are of no use here, and those cast here without a graph would cut the caller's gradients (older
+    # releases of torch did not tell them apart).
     torch.clear_autocast_cache()
     try:
         yield

@@ -22,7 +22,7 @@ def check_choice(method: str, argument: str, value: str, choices: Collection[str
 
 def check_at_least(method: str, argument: str, value: Any, minimum: float) -> None:
     """Raise a MethodError unless ``value`` is a finite number of at least ``minimum``."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not minimum <= value < float("inf"):
+    if isinstance(value, bool) or not isinstance(value, Real) or not minimum <= float(value) < float("inf"):
         raise MethodError(f"{method}: {argument}={value!r}; expected a finite number of at least {minimum}")
 
 

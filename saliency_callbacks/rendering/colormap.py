@@ -21,13 +21,20 @@ __all__ = [
     "apply",
     "greyscale",
     "overlay",
+    "overlay_table",
     "signed",
     "signed_color",
 ]
 
 Entry = TypeVar("Entry", bound=np.generic)
 
-DEFAULT_COLORMAP = "turbo"
+DEFAULT_COLORMAP = "auto"
+"""``rainbow`` for overlays, ``inferno`` for maps on their own."""
+
+# Ends in a bright red that stands out of dark and bright pictures; turbo and jet end in a red that is lost on black.
+_OVERLAY_COLORMAP = "rainbow"
+# Grows in lightness throughout, so that a map on its own cannot be misread.
+_HEATMAP_COLORMAP = "inferno"
 DEFAULT_ALPHA = 0.85
 
 # Below 1 so that the flanks of a map stay visible on dark pictures; at 0.5 faint noise already veils the picture.
@@ -44,7 +51,7 @@ def apply(maps: npt.NDArray[np.floating], name: str = DEFAULT_COLORMAP) -> npt.N
 
     Args:
         maps: ``[N, H, W]``, clipped to [0, 1].
-        name: Name of a Matplotlib colour map.
+        name: Name of a Matplotlib colour map; ``auto`` is ``inferno``.
 
     Returns:
         ``uint8 [N, H, W, 3]``.
@@ -52,7 +59,7 @@ def apply(maps: npt.NDArray[np.floating], name: str = DEFAULT_COLORMAP) -> npt.N
     Raises:
         ConfigurationError: If no colour map has that name.
     """
-    return _look_up(_table(name), _entries(maps))
+    return _look_up(_table(_HEATMAP_COLORMAP if name == DEFAULT_COLORMAP else name), _entries(maps))
 
 
 def greyscale(maps: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
@@ -75,7 +82,7 @@ def overlay(
     Args:
         images: ``uint8 [N, H, W, 3]``.
         heat: ``[N, H, W]``, clipped to [0, 1].
-        colormap: Name of a Matplotlib colour map.
+        colormap: Name of a Matplotlib colour map; ``auto`` is ``rainbow``.
         alpha: Opacity of the hottest place, in [0, 1].
 
     Returns:
@@ -134,6 +141,15 @@ def signed_color(values: npt.NDArray[np.floating], scale: npt.NDArray[np.floatin
     return np.ascontiguousarray(np.broadcast_to(levels, (*levels.shape[:-1], 3)))
 
 
+def overlay_table(colormap: str = DEFAULT_COLORMAP) -> npt.NDArray[np.uint8]:
+    """Return the colours of an `overlay` without its opacity, from low to high, ``uint8 [256, 3]``.
+
+    Raises:
+        ConfigurationError: If no colour map has that name.
+    """
+    return _table(_OVERLAY_COLORMAP if colormap == DEFAULT_COLORMAP else colormap)
+
+
 def _finite(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
     limit = float(np.finfo(np.float32).max)
     return np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=limit, neginf=-limit)
@@ -173,7 +189,7 @@ def _blend_tables(colormap: str, alpha: float) -> tuple[npt.NDArray[np.uint16], 
         raise ConfigurationError(f"alpha is {alpha}; expected an opacity between 0 and 1, e.g. {DEFAULT_ALPHA}")
     opacity = np.round(alpha * np.linspace(0, 1, 256) ** _OPACITY_EXPONENT * 256)[:, None]
     # The largest sum is 255 · 256 + 128, which still fits into 16 bits.
-    paint = opacity * _table(colormap) + 128
+    paint = opacity * overlay_table(colormap) + 128
     return _constant((256 - opacity).astype(np.uint16)), _constant(paint.astype(np.uint16))
 
 

@@ -22,12 +22,16 @@ MAX_ROWS = 16
 
 _MARGIN = 12
 _GAP = 3
+# Room for the colour bar and its words above a single column.
+_NARROWEST = 340
 _INPUT_GAP = 10
 _WIDEST_ROW_CAPTION = 140
 
-_PIXEL_BUDGET = 2_400_000
+_PIXEL_BUDGET = 1_400_000
 _LARGEST_TILE = 192
-_LONGEST_SIDE = 2000
+# What all tiles of a row or column may take together; long ones would be too thin at the first.
+_SQUARE_TILES_SIDE = 2000
+_LONG_TILES_SIDE = 3000
 
 
 def filmstrip(
@@ -71,9 +75,11 @@ def filmstrip(
     shown = [columns[index] for index in thin(len(columns), max_columns)]
     names = ["input", *(name for name, _ in shown)]
     largest = tile_limit(rows * len(names), budget=_PIXEL_BUDGET, smallest=tile, largest=_LARGEST_TILE)
-    largest = max(tile, min(largest, _LONGEST_SIDE // max(rows, len(names))))
+    largest = max(tile, min(largest, _SQUARE_TILES_SIDE // max(rows, len(names))))
+    along = len(names) if images.shape[2] > images.shape[1] else rows
+    longest_side = max(tile, min(2 * largest, _LONG_TILES_SIDE // along))
     batches = [
-        fit(batch[:rows], smallest=tile, largest=largest, longest_side=2 * largest)
+        fit(batch[:rows], smallest=tile, largest=largest, longest_side=longest_side)
         for batch in (images, *(maps for _, maps in shown))
     ]
     return _compose(batches, names, row_captions[:rows], Heading(title, style, colormap, scale_note))
@@ -115,7 +121,7 @@ def _compose(
     caption_width = min(max(widths), _WIDEST_ROW_CAPTION)
     first = _MARGIN + caption_width + (_INPUT_GAP if caption_width else 0)
     lefts = [first + index * (width + _GAP) + (_INPUT_GAP if index else 0) for index in range(len(batches))]
-    inner = lefts[-1] + width - _MARGIN
+    inner = max(lefts[-1] + width - _MARGIN, _NARROWEST)
     names_top = _MARGIN + heading.height(inner) + _MARGIN
     top = names_top + line + _GAP
     canvas = Image.new("RGB", (inner + 2 * _MARGIN, top + rows * (height + _GAP) - _GAP + _MARGIN), PAPER)

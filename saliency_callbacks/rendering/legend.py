@@ -46,7 +46,9 @@ def color_bar(style: Style, *, colormap: str = colors.DEFAULT_COLORMAP) -> npt.N
     """
     check_style(style)
     ramp = np.linspace(0, 1, 256)[None, None, :]
-    if style in ("overlay", "heatmap"):
+    if style == "overlay":
+        picture = colors.overlay_table(colormap)
+    elif style == "heatmap":
         picture = colors.apply(ramp, colormap)
     elif style == "greyscale":
         picture = colors.greyscale(ramp)

@@ -25,13 +25,15 @@ MAX_SAMPLES = 64
 _MARGIN = 12
 _CELL_GAP = 12
 _FRAME = 3
+# Room for the colour bar and its words above a single small sample.
+_NARROWEST = 340
 _PAIR_GAP = 2
 _CAPTION_GAP = 3
 _WIDE = 1.8
 
 _ASPECT = 1.6
 _EMPTY_CELL_COST = 0.15
-_PIXEL_BUDGET = 1_620_000
+_PIXEL_BUDGET = 1_000_000
 _SMALLEST_LIMIT = 112
 _LARGEST_LIMIT = 256
 
@@ -95,7 +97,7 @@ def panel(
     cell = _Cell.around(pairs, captions)
     columns = min(columns, count) if columns else _columns(count, cell.width + _CELL_GAP, cell.height + _CELL_GAP)
     heading = Heading(title, style, colormap, scale_note)
-    inner = columns * (cell.width + _CELL_GAP) - _CELL_GAP
+    inner = max(columns * (cell.width + _CELL_GAP) - _CELL_GAP, _NARROWEST)
     top = _MARGIN + heading.height(inner - 2 * (_FRAME - 1)) + _CELL_GAP
     height = top + -(-count // columns) * (cell.height + _CELL_GAP)
     canvas = Image.new("RGB", (inner + 2 * _MARGIN, height), PAPER)

@@ -40,7 +40,7 @@ def fit(
     Returns:
         ``uint8 [N, height, width, 3]``.
     """
-    pictures = _thicken(pictures)
+    pictures = _thicken(pictures, longest_side)
     height, width = pictures.shape[1:3]
     side = math.sqrt(height * width)
     factor = min(math.ceil(smallest / side), longest_side // max(height, width))
@@ -49,8 +49,7 @@ def fit(
     shrink = min(largest / side, longest_side / max(height, width))
     if shrink >= 1:
         return pictures
-    size = max(1, round(width * shrink)), max(1, round(height * shrink))
-    return np.stack([np.asarray(Image.fromarray(one).resize(size, Image.Resampling.BOX)) for one in pictures])
+    return _reduce(pictures, max(1, round(height * shrink)), max(1, round(width * shrink)))
 
 
 def check_pictures(pictures: npt.NDArray[np.uint8], name: str) -> None:
@@ -65,7 +64,19 @@ def check_pictures(pictures: npt.NDArray[np.uint8], name: str) -> None:
         )
 
 
-def _thicken(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def _thicken(pictures: npt.NDArray[np.uint8], longest_side: int) -> npt.NDArray[np.uint8]:
     height, width = pictures.shape[1:3]
-    times = max(1, math.ceil(max(height, width) / (_LARGEST_ASPECT * min(height, width))))
+    if max(height, width) <= _LARGEST_ASPECT * min(height, width):
+        return pictures
+    # Reduced along first: thickening a strip of a million pixels would need a million times as many.
+    pictures = _reduce(pictures, min(height, longest_side), min(width, longest_side))
+    height, width = pictures.shape[1:3]
+    times = math.ceil(max(height, width) / (_LARGEST_ASPECT * min(height, width)))
     return pictures.repeat(times, axis=1 if height < width else 2)
+
+
+def _reduce(pictures: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
+    if pictures.shape[1:3] == (height, width):
+        return pictures
+    resized = (Image.fromarray(one).resize((width, height), Image.Resampling.BOX) for one in pictures)
+    return np.stack([np.asarray(one) for one in resized])

@@ -46,12 +46,14 @@ def draw_traces(signals: Tensor) -> npt.NDArray[np.uint8]:
         signals = signals.mean(dim=1, keepdim=True)
     top, bottom = _column_spans(_to_rows(signals), _width(signals.shape[-1]))
     paper = np.array(_PAPER, dtype=np.float32)
-    picture = np.broadcast_to(paper, (signals.shape[0], _HEIGHT, top.shape[-1], 3))
+    picture = np.empty((signals.shape[0], _HEIGHT, top.shape[-1], 3), dtype=np.float32)
+    picture[:] = paper + 0.5
     # The first channel is drawn last, on top of the others.
     for channel in reversed(range(signals.shape[1])):
         coverage = _coverage(top[:, channel], bottom[:, channel])[..., None]
-        picture = picture + coverage * (np.array(_INKS[channel], dtype=np.float32) - picture)
-    return np.asarray((picture + 0.5).astype(np.uint8))
+        picture *= 1 - coverage
+        picture += coverage * (np.array(_INKS[channel], dtype=np.float32) + 0.5)
+    return picture.astype(np.uint8)
 
 
 def _width(length: int) -> int:
@@ -71,7 +73,7 @@ def _to_rows(signals: Tensor) -> Tensor:
 
 def _column_spans(rows: Tensor, width: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Return the smallest and largest row coordinate of the line in each column, ``[N, C, width]`` each."""
-    points = rows if rows.shape[-1] > width else F.interpolate(rows, size=4 * width, mode="linear")
+    points = rows if rows.shape[-1] >= width else F.interpolate(rows, size=8 * width, mode="linear")
     bottom = F.adaptive_max_pool1d(points, width)
     top = -F.adaptive_max_pool1d(-points, width)
     # Neighbouring columns have to touch, or a steep line falls into pieces.
@@ -87,4 +89,5 @@ def _coverage(top: npt.NDArray[np.float32], bottom: npt.NDArray[np.float32]) -> 
     row = np.arange(_HEIGHT, dtype=np.float32)[:, None]
     lower = np.minimum(bottom[:, None, :] + _HALF_THICKNESS, row + 1)
     upper = np.maximum(top[:, None, :] - _HALF_THICKNESS, row)
-    return (lower - upper).clip(0, 1)
+    covered: npt.NDArray[np.float32] = np.clip(lower - upper, 0, 1)
+    return covered

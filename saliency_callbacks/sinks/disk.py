@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
 import os
@@ -16,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import safetensors.torch
-from PIL import Image
 from torch import Tensor
 
 from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
@@ -31,6 +29,7 @@ from saliency_callbacks.sinks.archive import (
     parse_index,
 )
 from saliency_callbacks.sinks.atomic import replace_file
+from saliency_callbacks.sinks.png import encode_png
 from saliency_callbacks.types import Attribution, Picture, Snapshot
 
 __all__ = ["DiskSink"]
@@ -99,9 +98,7 @@ class DiskSink:
         files = {}
         for tag, picture in pictures.items():
             files[tag] = f"pictures/{_directory_name(tag)}/{stem}.png"
-            content = io.BytesIO()
-            Image.fromarray(picture).save(content, format="PNG")
-            replace_file(inside(self.directory, files[tag]), content.getvalue())
+            replace_file(inside(self.directory, files[tag]), encode_png(picture))
         return files
 
     def _add_to_index(self, observation: Observation) -> None:

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+from saliency_callbacks.sinks.png import encode_png
 from saliency_callbacks.types import Picture, Snapshot
 
 __all__ = ["TensorBoardSink"]
-
-
-class ImageWriter(Protocol):
-    """The one method that is used of a ``SummaryWriter``."""
-
-    def add_image(self, tag: str, img_tensor: Any, global_step: int, *, dataformats: str) -> object:
-        """Write one image."""
 
 
 class TensorBoardSink:
@@ -26,14 +21,30 @@ class TensorBoardSink:
     ``tensorboard --logdir ... --samples_per_plugin images=1000``.
 
     Args:
-        experiment: A ``SummaryWriter`` of ``torch.utils.tensorboard`` or ``tensorboardX``, or any object with
-            their ``add_image``. It is neither flushed nor closed here; its owner does both.
+        experiment: A ``SummaryWriter`` of ``torch.utils.tensorboard``, or any object with its ``add_image``. It is
+            neither flushed nor closed here; its owner does both.
     """
 
-    def __init__(self, experiment: ImageWriter) -> None:
+    def __init__(self, experiment: Any) -> None:
         self.experiment = experiment
 
     def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
         """Write the pictures at the snapshot's step; see :class:`~saliency_callbacks.types.Sink`."""
-        for tag, picture in pictures.items():
-            self.experiment.add_image(tag, picture, snapshot.step, dataformats="HWC")
+        file_writer = getattr(self.experiment, "file_writer", None)
+        if not hasattr(file_writer, "add_summary"):
+            for tag, picture in pictures.items():
+                self.experiment.add_image(tag, picture, snapshot.step, dataformats="HWC")
+            return
+        # `add_image` would compress at a level that takes longer than all the rest of an observation's writing.
+        with ThreadPoolExecutor() as pool:
+            encoded = {tag: (picture, pool.submit(encode_png, picture)) for tag, picture in pictures.items()}
+        for tag, (picture, png) in encoded.items():
+            file_writer.add_summary(_image_summary(tag, picture, png.result()), snapshot.step)
+
+
+def _image_summary(tag: str, picture: Picture, png: bytes) -> Any:
+    from tensorboard.compat.proto.summary_pb2 import Summary  # noqa: PLC0415 - a logger is imported when it is used
+
+    height, width, channels = picture.shape
+    image = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=png)
+    return Summary(value=[Summary.Value(tag=tag, image=image)])

@@ -37,7 +37,8 @@ def test_torchvision(name):
 @pytest.mark.filterwarnings("ignore::saliency_callbacks.errors.DegenerateMapWarning")
 def test_torchvision_vit_b_16():
     torch.manual_seed(0)
-    found = explain(torchvision.models.vit_b_16(), torch.rand(1, 3, 224, 224), methods="grad_cam", target=0)["grad_cam"]
+    model = with_trained_head(torchvision.models.vit_b_16())
+    found = explain(model, torch.rand(1, 3, 224, 224), methods="grad_cam", target=0)["grad_cam"]
     assert found.layer == "encoder.layers.encoder_layer_11.ln_1"
     assert found.values.shape == (1, 1, 14, 14)
 
@@ -126,20 +127,18 @@ class TokenClassifier(nn.Module):
 )
 def test_transformer_encoder(batch_first, norm_first, pooled, expected):
     model = TokenClassifier(norm_first=norm_first, batch_first=batch_first, pooled=pooled)
-    x = torch.rand(2, 3, 16, 32, generator=torch.Generator().manual_seed(0))
+    x = 4 * torch.randn(2, 3, 16, 32, generator=torch.Generator().manual_seed(0))
     found = explain(model, x, methods="layer_cam", target=lambda output: output.square().sum(1))["layer_cam"]
     assert found.layer == expected
     assert found.values.shape == (2, 1, 2, 4)
-    named = explain(
-        model, x, methods="layer_cam", target=lambda output: output.square().sum(1), target_layers=expected
-    )
+    named = explain(model, x, methods="layer_cam", target=lambda output: output.square().sum(1), target_layers=expected)
     assert torch.equal(named["layer_cam"].values, found.values)
 
 
 @pytest.mark.parametrize("n_samples", [4, 9, 16])
 def test_samples_in_the_second_place_are_never_taken_for_tokens(n_samples):
     """As many samples as a square has places; the map must be the one of batch-first."""
-    x = torch.rand(n_samples, 3, 16, 32, generator=torch.Generator().manual_seed(0))
+    x = 4 * torch.randn(n_samples, 3, 16, 32, generator=torch.Generator().manual_seed(0))
     maps = [
         explain(
             TokenClassifier(norm_first=True, batch_first=batch_first),
@@ -232,10 +231,13 @@ def test_a_branch_that_the_score_ignores_is_passed_over():
 
 @pytest.mark.parametrize("model", [nn.Sequential(nn.Flatten(), nn.Linear(48, 2)), nn.Flatten()])
 def test_no_layer_at_all(model):
-    with pytest.raises(LayerError, match="has a spatial map that the explained score depends on; give `target_layers=`"):
+    with pytest.raises(
+        LayerError, match="has a spatial map that the explained score depends on; give `target_layers=`"
+    ):
         explain(model, torch.rand(2, 3, 4, 4), methods="grad_cam", target=0)
 
 
+@pytest.mark.filterwarnings("ignore::saliency_callbacks.errors.DegenerateMapWarning")
 def test_no_more_rows_than_allowed_are_run_while_searching():
     class Net(nn.Module):
         def __init__(self):

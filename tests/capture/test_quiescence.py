@@ -60,7 +60,7 @@ class Restless(nn.Module):
 
     def forward(self, x):
         random.random()
-        np.random.rand()
+        np.random.rand()  # noqa: NPY002
         torch.rand(1)
         x = self.dropout(self.counting(F.relu(self.norm(self.conv(x)))))
         if self.failure is not None:
@@ -86,7 +86,9 @@ def model(inputs):
 
 
 def content(tensor):
-    return None if tensor is None else (id(tensor), tensor.dtype, tuple(tensor.shape), tensor.detach().numpy().tobytes())
+    return (
+        None if tensor is None else (id(tensor), tensor.dtype, tuple(tensor.shape), tensor.detach().numpy().tobytes())
+    )
 
 
 def state_of(model):
@@ -105,7 +107,7 @@ def state_of(model):
             (name, kind): list(getattr(module, kind)) for name, module in model.named_modules() for kind in HOOKS
         },
         "python": random.getstate(),
-        "numpy": (np.random.get_state()[1].tobytes(), np.random.get_state()[2:]),
+        "numpy": (np.random.get_state()[1].tobytes(), np.random.get_state()[2:]),  # noqa: NPY002
         "torch": torch.get_rng_state().numpy().tobytes(),
         "grad_mode": torch.is_grad_enabled(),
         "inference_mode": torch.is_inference_mode_enabled(),
@@ -225,9 +227,9 @@ def test_everything_inside_is_reproducible():
     draws = []
     for _ in range(2):
         with quiescence(nn.Identity(), seed=3):
-            draws.append((random.random(), float(np.random.rand()), float(torch.rand(1))))
+            draws.append((random.random(), float(np.random.rand()), float(torch.rand(1))))  # noqa: NPY002
     with quiescence(nn.Identity(), seed=4):
-        draws.append((random.random(), float(np.random.rand()), float(torch.rand(1))))
+        draws.append((random.random(), float(np.random.rand()), float(torch.rand(1))))  # noqa: NPY002
     assert draws[0] == draws[1]
     assert all(first != other for first, other in zip(draws[0], draws[2], strict=True))
 
@@ -246,6 +248,20 @@ def test_weights_that_autocast_has_cast_under_inference_mode_do_not_come_in(inpu
     with torch.autocast("cpu", torch.bfloat16), torch.inference_mode():
         model(inputs)
         assert explain(model, inputs, methods="gradient")["gradient"].values.any()
+
+
+def test_the_cache_of_autocast_is_emptied_on_both_sides(monkeypatch):
+    events = []
+    monkeypatch.setattr(torch, "clear_autocast_cache", lambda: events.append("cleared"))
+    with quiescence(nn.Identity()):
+        events.append("inside")
+    assert events == ["cleared", "inside", "cleared"]
+
+
+def test_fused_attention_is_off_as_it_runs_no_hooks():
+    with quiescence(nn.Identity()):
+        assert not torch.backends.mha.get_fastpath_enabled()
+    assert torch.backends.mha.get_fastpath_enabled()
 
 
 def test_cudnn_is_off_for_recurrent_layers_only():

@@ -102,7 +102,9 @@ def test_formula_twin(rule):
         forward, before = x[sample, 0].tolist(), []
         for layer in layers[:-1]:
             weight, bias = layer.weight.tolist(), layer.bias.tolist()
-            before.append([sum(w * v for w, v in zip(row, forward, strict=True)) + b for row, b in zip(weight, bias)])
+            before.append(
+                [sum(w * v for w, v in zip(row, forward, strict=True)) + b for row, b in zip(weight, bias, strict=True)]
+            )
             forward = [max(0.0, value) for value in before[-1]]
         signal = layers[-1].weight[2].tolist()
         for layer, values in zip(layers[-2::-1], before[::-1], strict=True):
@@ -123,7 +125,9 @@ def test_the_forward_is_unchanged(inputs):
     assert torch.equal(ruled, net(inputs))
 
 
-@pytest.mark.parametrize("activation", ["GELU", "SiLU", "LeakyReLU", "ELU", "Mish", "Hardswish", "Softplus", "Hardtanh"])
+@pytest.mark.parametrize(
+    "activation", ["GELU", "SiLU", "LeakyReLU", "ELU", "Mish", "Hardswish", "Softplus", "Hardtanh"]
+)
 def test_a_network_without_a_relu_is_an_error_that_says_what_ran(inputs, activation):
     other = getattr(nn, activation)()
     with pytest.raises(ReluError, match=r"Net ran none \(it ran: \w+\); leave out guided_backprop") as error:

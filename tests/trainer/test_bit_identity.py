@@ -137,8 +137,8 @@ def test_training_is_bit_identical_with_the_training_data_as_probe(tmp_path: Pat
 def test_training_is_bit_identical_when_every_explanation_raises(tmp_path: Path) -> None:
     sink = MemorySink()
     plain = _final_state(tmp_path, lambda: RaisesWhenExplained(small_net(noisy=True)), [])
+    monitor = SaliencyMonitor(probe=6, sinks=[sink], save_maps=False)
     with pytest.warns(SaliencyWarning, match="is skipped .*cannot be explained"):
-        monitor = SaliencyMonitor(probe=6, sinks=[sink], save_maps=False)
         observed = _final_state(tmp_path, lambda: RaisesWhenExplained(small_net(noisy=True)), [monitor])
     assert sink.snapshots == []
     _assert_equal(plain, observed)

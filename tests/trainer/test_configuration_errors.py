@@ -133,7 +133,7 @@ def test_two_monitors_need_two_namespaces(tmp_path: Path) -> None:
         def configure_callbacks(self) -> list[L.Callback]:
             return [SaliencyMonitor("gradient"), SaliencyMonitor("grad_cam")]
 
-    with pytest.raises(RuntimeError, match="`state_key` must be unique"):
+    with pytest.raises(RuntimeError, match="state_key` must be unique"):
         trainer(tmp_path, SaliencyMonitor("gradient"), SaliencyMonitor("grad_cam"))
     # Lightning does not look at the callbacks that a module brings.
     with pytest.raises(ConfigurationError, match=r"2 SaliencyMonitors have namespace='saliency'"):

@@ -27,9 +27,7 @@ _SCALARS = {
     "saliency/probe_accuracy",
     "saliency/probe_confidence",
 }
-_PICTURES = {
-    f"saliency/{method}{suffix}" for method in ("gradient", "grad_cam") for suffix in ("", "/filmstrip")
-}
+_PICTURES = {f"saliency/{method}{suffix}" for method in ("gradient", "grad_cam") for suffix in ("", "/filmstrip")}
 
 
 def _events(logger: TensorBoardLogger) -> EventAccumulator:
@@ -106,10 +104,12 @@ def test_pictures_in_the_event_file_are_the_rendered_ones(tmp_path: Path) -> Non
 
 def test_a_trained_model_gives_other_pictures(tmp_path: Path) -> None:
     sink = MemorySink()
-    trainer(tmp_path, SaliencyMonitor(probe=4, sinks=[sink])).fit(Classifier(), train_loader(), val_loader())
+    run = trainer(tmp_path, SaliencyMonitor(probe=4, sinks=[sink]), max_epochs=5)
+    run.fit(Classifier(), train_loader(), val_loader())
     assert not np.array_equal(sink.pictures[0]["saliency/gradient"], sink.pictures[-1]["saliency/gradient"])
     widths = [pictures["saliency/gradient/filmstrip"].shape[1] for pictures in sink.pictures]
-    assert widths == sorted(set(widths)), "the filmstrip has one more column at each observation"
+    # A strip of one or two columns is as wide as its title.
+    assert widths[2:] == sorted(set(widths[2:])), "the filmstrip has one more column at each observation"
 
 
 def test_drift_is_one_minus_spearman_of_the_raw_maps(tmp_path: Path) -> None:

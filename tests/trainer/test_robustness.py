@@ -35,6 +35,15 @@ class FailsOnce(Classifier):
         return super().forward(images)
 
 
+class Diverges(Classifier):
+    """Has weights that are not finite from the second epoch on."""
+
+    def on_train_epoch_start(self) -> None:
+        if self.current_epoch == 1:
+            with torch.no_grad():
+                self.net[-1].weight.fill_(float("nan"))
+
+
 class Broken(MemorySink):
     """Fails at its second observation."""
 
@@ -98,6 +107,7 @@ def test_an_unreadable_probe_found_late_does_not_end_the_training(tmp_path: Path
     assert run.current_epoch == 2
 
 
+@pytest.mark.filterwarnings("ignore:Found 1 module")
 @pytest.mark.parametrize("error", [RuntimeError("no luck"), KeyboardInterrupt()], ids=["error", "interrupt"])
 def test_an_interrupted_observation_leaves_the_model_as_it_was(tmp_path: Path, error: BaseException) -> None:
     class Notices(L.Callback):
@@ -148,16 +158,11 @@ def test_a_sink_that_fails_is_reported_once_and_left_out(tmp_path: Path) -> None
 @pytest.mark.parametrize("style", ["overlay", "signed"])
 @pytest.mark.filterwarnings("default::saliency_callbacks.errors.DegenerateMapWarning")
 def test_weights_that_are_not_finite_warn_and_the_run_goes_on(tmp_path: Path, style: Any) -> None:
-    class Diverges(Classifier):
-        def on_train_epoch_start(self) -> None:
-            if self.current_epoch == 1:
-                with torch.no_grad():
-                    self.net[-1].weight.fill_(float("nan"))
-
     images = digits(100, 103).tensors[0]
     sink = MemorySink()
     probe = Probe.from_tensors(images, [0, 1, 2], ids=["nail", "pin", "tack"])
-    run = trainer(tmp_path, SaliencyMonitor("gradient", probe, sinks=[sink], style=style), max_epochs=3)
+    monitor = SaliencyMonitor("gradient", probe, sinks=[sink], style=style, save_maps=False)
+    run = trainer(tmp_path, monitor, max_epochs=3)
     with pytest.warns(DegenerateMapWarning, match=r"gradient: 3 of 3 maps are not finite \(samples nail, pin, tack\)"):
         run.fit(Diverges(), train_loader(), val_loader())
     assert stages(sink) == [("initial", 0), ("fit", 0), ("fit", 1), ("fit", 2)]
@@ -167,6 +172,12 @@ def test_weights_that_are_not_finite_warn_and_the_run_goes_on(tmp_path: Path, st
         assert torch.tensor(sink.latest.scores[f"saliency/gradient/{tag}"]).isnan()
         assert run.callback_metrics[f"saliency/gradient/{tag}"].isnan()
     assert sink.pictures[-1]["saliency/gradient"].shape == sink.pictures[0]["saliency/gradient"].shape
+
+
+@pytest.mark.xfail(strict=True, raises=SaliencyWarning, reason="DiskSink refuses maps that are not finite")
+def test_maps_that_are_not_finite_are_kept_on_disk(tmp_path: Path) -> None:
+    trainer(tmp_path, SaliencyMonitor("gradient", probe=4), max_epochs=3).fit(Diverges(), train_loader(), val_loader())
+    assert len(read_index(tmp_path / "saliency")["observations"]) == 4
 
 
 def test_one_map_without_evidence_is_left_out_of_the_mean(tmp_path: Path) -> None:
@@ -217,6 +228,8 @@ def test_a_second_fit_of_the_same_trainer_goes_on(tmp_path: Path) -> None:
     assert len(read_index(tmp_path / "saliency")["observations"]) == 4
 
 
+# Dynamo looks at the gradients of what it traces.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
 def test_a_compiled_module_is_explained_as_the_plain_one(tmp_path: Path) -> None:
     found = []
     for wrap in (lambda module: module, lambda module: torch.compile(module, backend="eager")):
@@ -268,15 +281,13 @@ def test_colour_images_are_shown_without_their_normalisation(tmp_path: Path) -> 
     images[:, 1] *= 0.5
     labels = digits(0, 60).tensors[1]
     mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in ([0.5, 0.4, 0.3], [0.2, 0.3, 0.4]))
+    undone = [mean.flatten().tolist(), std.flatten().tolist()]
     found = []
-    for inputs, normalization in ((images, None), ((images - mean) / std, [mean.flatten().tolist(), std.flatten().tolist()])):
-        sink = MemorySink()
-        monitor = SaliencyMonitor("gradient", probe=4, sinks=[sink], normalization=normalization)
+    for inputs, normalization in ((images, None), ((images - mean) / std, undone)):
+        monitor = SaliencyMonitor("gradient", probe=4, normalization=normalization)
         dataset = TensorDataset(inputs, labels)
-        trainer(tmp_path, monitor, max_epochs=0).fit(Colour(), DataLoader(dataset, 20), DataLoader(dataset, 20))
-        trainer(tmp_path, monitor, limit_train_batches=1, max_epochs=1).fit(
-            Colour(), DataLoader(dataset, 20), DataLoader(dataset, 20)
-        )
-        found.append(monitor._observer._images)
-    assert abs(found[0].astype(int) - found[1].astype(int)).max() <= 1
+        run = trainer(tmp_path, monitor, limit_train_batches=1, max_epochs=1)
+        run.fit(Colour(), DataLoader(dataset, 20), DataLoader(dataset, 20))
+        found.append(monitor._observer._images.astype(int))
+    assert abs(found[0] - found[1]).max() <= 1
     assert found[0].std() > 0

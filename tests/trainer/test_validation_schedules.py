@@ -56,21 +56,24 @@ def test_without_a_loader_before_training_it_says_so_and_observes_later(tmp_path
 def test_the_sanity_check_logs_and_counts_nothing(tmp_path: Path) -> None:
     class LooksBack(L.Callback):
         def on_sanity_check_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-            seen.append((len(sink.snapshots), dict(trainer.callback_metrics), monitor.state.n_observations))
+            logged = [tag for tag in trainer.callback_metrics if tag.startswith("saliency")]
+            seen.append((len(sink.snapshots), logged, monitor.state.n_observations))
 
     seen: list[Any] = []
     sink, logger = MemorySink(), RecordingLogger(tmp_path)
     monitor = SaliencyMonitor("gradient", probe=4, sinks=[sink])
     run = trainer(tmp_path, monitor, LooksBack(), logger=logger, num_sanity_val_steps=2)
     run.fit(Classifier(), train_loader(), val_loader())
-    assert seen == [(0, {}, 0)]
+    assert seen == [(0, [], 0)]
     assert monitor.state.n_observations == 3
     assert [step for step, _ in logger.of("saliency/gradient/gini")] == [0, 3, 7]
 
 
 def test_a_fast_dev_run_writes_nothing(tmp_path: Path) -> None:
     sink = MemorySink()
-    run = trainer(tmp_path, SaliencyMonitor(probe=4, sinks=[sink]), fast_dev_run=True, logger=TensorBoardLogger(tmp_path))
+    run = trainer(
+        tmp_path, SaliencyMonitor(probe=4, sinks=[sink]), fast_dev_run=True, logger=TensorBoardLogger(tmp_path)
+    )
     run.fit(Classifier(), train_loader(), val_loader())
     assert stages(sink) == [("initial", 0), ("fit", 0)], "it still tries everything out"
     assert list(tmp_path.rglob("*")) == []

@@ -1,0 +1,98 @@
+import pytest
+import torch
+
+from saliency_callbacks.callbacks.history import Frame, Frames, MethodHistory
+from saliency_callbacks.callbacks.monitor_state import MonitorState
+
+
+def _frame(name: str = "epoch 0") -> Frame:
+    return Frame.of(name, torch.rand(2, 4, 4))
+
+
+@pytest.mark.parametrize("shape", [(3, 20), (3, 8, 8), (3, 6, 5, 4)])
+def test_a_small_map_is_kept_to_half_precision(shape):
+    maps = torch.randn(shape) * 1e-6
+    frame = Frame.of("epoch 1", maps)
+    assert frame.moment == "epoch 1"
+    peak = maps.flatten(1).abs().amax(1)
+    torch.testing.assert_close(frame.peak, peak)
+    error = (frame.maps() - maps).flatten(1).abs().amax(1)
+    assert (error <= peak * 2**-10).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "kept"), [((1, 200), (1, 96)), ((1, 192, 96), (1, 96, 48)), ((1, 8, 8, 960), (1, 1, 1, 96))]
+)
+def test_a_large_map_shrinks_to_96_places_and_keeps_its_peaks(shape, kept):
+    maps = torch.zeros(shape)
+    maps.view(-1)[7] = -3.0
+    maps.view(-1)[-1] = 2.0
+    small = Frame.of("", maps).maps()
+    assert small.shape == kept
+    assert small.min() == -3.0
+    assert small.max() == pytest.approx(2.0, rel=1e-3)
+
+
+def test_the_stronger_sign_stands_for_its_neighbours():
+    maps = torch.zeros(1, 192)
+    maps[0, :2] = torch.tensor([1.0, -2.0])
+    maps[0, 2:4] = torch.tensor([3.0, -2.0])
+    assert Frame.of("", maps).maps()[0, :2].tolist() == pytest.approx([-2.0, 3.0], rel=1e-3)
+
+
+def test_what_is_not_finite_or_zero_stays_finite():
+    maps = torch.tensor([[float("nan"), float("inf"), 1.0], [0.0, 0.0, 0.0]])
+    assert Frame.of("", maps).maps().tolist() == [[0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]
+
+
+@pytest.mark.parametrize("count", [1, 15, 16, 17, 40, 200])
+def test_frames_are_thinned_evenly_and_keep_the_first(count):
+    frames = Frames()
+    for index in range(count):
+        frames = frames.added(_frame(str(index)))
+    kept = [int(frame.moment) for frame in frames.kept]
+    assert frames.count == count
+    assert len(kept) < 16
+    assert kept == list(range(0, count, frames.stride))
+    assert len(kept) >= 8 or frames.stride == 1
+
+
+def test_a_history_keeps_the_first_the_last_and_the_largest():
+    ranks = [torch.full((2, 3), float(index)) for index in range(3)]
+    scales = [torch.tensor([1.0, 5.0]), torch.tensor([4.0, float("nan")]), torch.tensor([float("inf"), 2.0])]
+    history = MethodHistory()
+    for one, scale in zip(ranks, scales, strict=True):
+        history = history.added(one, scale, _frame())
+    assert torch.equal(history.initial, ranks[0])
+    assert torch.equal(history.previous, ranks[2])
+    assert history.scale.tolist() == [4.0, 5.0]
+    assert len(history.frames.kept) == 3
+
+
+def test_a_history_compares_with_maps_of_its_own_size_only():
+    history = MethodHistory().added(torch.zeros(2, 12), torch.ones(2), _frame())
+    assert MethodHistory().compares_with(torch.zeros(5, 1, 7, 7))
+    assert history.compares_with(torch.zeros(2, 3, 3, 4))
+    assert not history.compares_with(torch.zeros(3, 3, 3, 4))
+    assert not history.compares_with(torch.zeros(2, 3, 4, 4))
+
+
+@pytest.mark.parametrize("observed", [False, True])
+def test_a_state_survives_a_checkpoint(tmp_path, observed):
+    state = MonitorState()
+    if observed:
+        history = MethodHistory().added(torch.rand(2, 16), torch.ones(2), _frame())
+        state = MonitorState((3, 1), "ab", ("net.0",), torch.tensor([1, 2]), {"m": history}, {"s": 0.5}, 4, 7)
+    path = tmp_path / "state.ckpt"
+    torch.save(state.state_dict(), path)
+    restored = MonitorState.from_state_dict(torch.load(path, weights_only=True))
+    plain = ("indices", "fingerprint", "target_layers", "scores", "last_observed", "n_observations")
+    assert [getattr(restored, name) for name in plain] == [getattr(state, name) for name in plain]
+    assert restored.histories.keys() == state.histories.keys()
+    if observed:
+        assert torch.equal(restored.pinned, state.pinned)
+        again, once = restored.histories["m"], history
+        assert torch.equal(again.initial, once.initial)
+        assert torch.equal(again.scale, once.scale)
+        assert torch.equal(again.frames.kept[0].maps(), once.frames.kept[0].maps())
+        assert (again.frames.stride, again.frames.count, again.frames.limit) == (1, 1, 16)

@@ -1,0 +1,70 @@
+"""The examples, run as a person runs them, and what they leave behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from saliency_callbacks.sinks import read_index, read_maps
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def run_example(name: str, directory: Path, *arguments: str) -> str:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TORCH_HOME": str(directory / "empty_cache")}
+    completed = subprocess.run(
+        [sys.executable, str(EXAMPLES / name), *arguments],
+        cwd=directory,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert completed.returncode == 0, completed.stderr[-3000:]
+    return completed.stdout
+
+
+def shares_on_the_patch(output: str) -> dict[str, tuple[int, int]]:
+    rows = re.findall(r"^(\w+) +(\d+)% → +(\d+)%", output, flags=re.MULTILINE)
+    return {method: (int(before), int(after)) for method, before, after in rows}
+
+
+@pytest.mark.timeout(400)
+def test_the_heatmaps_move_onto_the_patch(tmp_path):
+    output = run_example("digits_with_a_shortcut.py", tmp_path)
+    shares = shares_on_the_patch(output)
+    assert set(shares) == {"gradient", "integrated_gradients", "hires_cam", "layer_cam"}
+    for method, (before, after) in shares.items():
+        assert after >= 2 * before, f"{method}: {before}% → {after}%"
+    assert "4 of 4 other digits become a 0 by the patch" in output
+    assert "--samples_per_plugin images=1000" in output
+
+    run = tmp_path / "lightning_logs" / "digits_with_a_shortcut" / "version_0"
+    events = EventAccumulator(str(run), size_guidance={"images": 0}).Reload()
+    assert len(events.Images("saliency/hires_cam")) == 9
+    assert "saliency/hires_cam/region_mass" in events.Tags()["scalars"]
+    index = read_index(run / "saliency")
+    assert [entry["stage"] for entry in index["observations"]] == ["initial"] + ["fit"] * 8
+    assert read_maps(run / "saliency", index["observations"][-1])["gradient/values"].shape == (12, 3, 32, 32)
+
+
+def test_the_control_run_does_not_look_at_the_patch_more_than_at_the_start(tmp_path):
+    output = run_example("digits_with_a_shortcut.py", tmp_path, "--no-patch", "--epochs", "4")
+    before, after = shares_on_the_patch(output)["gradient"]
+    assert after <= 2 * before
+    assert "0 of 4 other digits become a 0 by the patch" in output
+
+
+def test_a_torchvision_model_without_cached_weights(tmp_path):
+    output = run_example("mobilenet_on_photographs.py", tmp_path, "--epochs", "1", "--crops", "8")
+    assert "starting from random ones" in output
+    run = tmp_path / "lightning_logs" / "mobilenet_on_photographs" / "version_0"
+    index = read_index(run / "saliency")
+    assert index["observations"][0]["methods"]["layer_cam"]["layer"] == "net.features"

@@ -1,0 +1,118 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from saliency_callbacks.errors import InputError
+from saliency_callbacks.rendering.images import display_images, display_maps
+from saliency_callbacks.rendering.trace import draw_traces
+
+
+def test_the_normalisation_is_undone():
+    pixels = torch.rand(2, 3, 5, 4)
+    mean, std = torch.tensor([0.4, 0.5, 0.6]), (0.2, 0.3, 0.1)
+    normalised = (pixels - mean.view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+    expected = (pixels * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    assert np.abs(display_images(normalised, mean=mean, std=std).astype(int) - expected).max() <= 1
+    assert np.array_equal(display_images(pixels), expected)
+    assert np.array_equal(display_images(pixels - 0.5, mean=0.5), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64, torch.int64])
+def test_eight_bit_pixels_are_recognised(dtype):
+    pixels = torch.tensor([[[[0, 40], [128, 200]]]]).to(dtype)
+    assert display_images(pixels)[0, :, :, 0].tolist() == [[0, 40], [128, 200]]
+
+
+def test_other_ranges_are_scaled_over_the_whole_batch():
+    batch = torch.tensor([[-2.0, 0.0], [1.0, 2.0]]).view(2, 1, 1, 2)
+    assert display_images(batch)[:, 0, :, 0].tolist() == [[0, 128], [191, 255]]
+    assert display_images(torch.tensor([0.0, 16.0]).view(1, 1, 1, 2)).max() == 255
+    overshoot = torch.tensor([0.0, 0.5, 1.01]).view(1, 1, 1, 3)
+    assert display_images(overshoot)[0, 0, :, 0].tolist() == pytest.approx([0, 126, 255], abs=1)
+    assert display_images(torch.full((1, 3, 4, 4), 7.0)).shape == (1, 4, 4, 3)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 6])
+def test_channels(channels):
+    batch = torch.rand(2, channels, 4, 5)
+    drawn = display_images(batch)
+    assert drawn.shape == (2, 4, 5, 3)
+    assert drawn.flags["C_CONTIGUOUS"]
+    wanted = batch[:, :3] if channels in (3, 4) else batch.mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    assert np.abs(drawn - wanted.permute(0, 2, 3, 1).numpy() * 255).max() <= 1.5
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.bool])
+def test_any_dtype(dtype):
+    assert display_images(torch.ones(1, 1, 2, 2, dtype=dtype)).min() == 255
+
+
+def test_what_is_not_finite_is_shown_as_zero():
+    batch = torch.rand(1, 1, 2, 2)
+    batch[0, 0, 0] = torch.tensor([float("nan"), float("inf")])
+    assert display_images(batch)[0, 0].max() == 0
+    assert np.isfinite(display_maps(batch[:, 0], (2, 2))).all()
+    assert display_images(torch.full((1, 1, 50), float("nan"))).shape[1] == 96
+
+
+def test_impossible_inputs_are_refused():
+    with pytest.raises(InputError, match="spatial"):
+        display_images(torch.rand(2, 3))
+    with pytest.raises(InputError, match="spatial"):
+        display_maps(torch.rand(2), (4, 4))
+    with pytest.raises(InputError, match="mean has 2 values; expected 1 or 3"):
+        display_images(torch.rand(1, 3, 2, 2), mean=(0.1, 0.2))
+
+
+def test_a_volume_shows_its_middle_slice_and_so_does_its_map():
+    volume = torch.rand(2, 1, 5, 6, 7)
+    assert np.array_equal(display_images(volume), display_images(volume[:, :, 2]))
+    assert np.array_equal(display_maps(volume[:, 0], (6, 7)), volume[:, 0, 2].numpy())
+
+
+def test_maps_are_resampled_to_the_nearest_pixel_as_pillow_does():
+    maps = torch.rand(2, 7, 5)
+    expected = [np.asarray(Image.fromarray(one).resize((23, 30), Image.Resampling.NEAREST)) for one in maps.numpy()]
+    assert np.array_equal(display_maps(maps, (30, 23)), np.stack(expected))
+
+
+@pytest.mark.parametrize(
+    ("length", "width"), [(3, 258), (60, 300), (187, 374), (256, 256), (300, 300), (512, 512), (20000, 512)]
+)
+def test_a_signal_is_drawn_at_a_legible_size(length, width):
+    drawn = display_images(torch.randn(2, 1, length).cumsum(-1))
+    assert drawn.shape == (2, 96, width, 3)
+    ink = drawn.min(axis=(1, 3)) < 200
+    assert ink.all(), "every column holds a piece of the line"
+    assert drawn.mean() > 180, "light paper"
+
+
+@pytest.mark.parametrize("length", [50, 512, 1024, 9000])
+def test_a_spike_survives_and_its_band_lies_on_it(length):
+    signal = torch.zeros(1, 1, length)
+    signal[0, 0, length // 3] = 1
+    drawn = draw_traces(signal)
+    spike = np.flatnonzero(drawn[0, 8, :, 0] < 150)
+    bands = display_maps(signal[:, 0], drawn.shape[1:3])
+    assert len(spike)
+    assert bands.shape == (1, *drawn.shape[1:3])
+    hot = np.flatnonzero(bands[0, 0])
+    assert hot[0] - 1 <= spike.mean() <= hot[-1] + 1
+    assert (bands == bands[:, :1]).all()
+
+
+def test_shrunken_bands_keep_peaks_of_either_sign():
+    values = torch.zeros(1, 4000)
+    values[0, 1000], values[0, 3000] = 2.0, -3.0
+    bands = display_maps(values, (96, 512))
+    assert (bands.max(), bands.min()) == (2.0, -3.0)
+
+
+def test_traces_have_a_colour_a_channel_and_a_steep_line_does_not_fall_apart():
+    step = torch.tensor([0.0, 1.0]).repeat_interleave(512)
+    drawn = draw_traces(torch.stack([step, step.flip(0)])[:, None])
+    assert (drawn[:, 8:88, 254:258].min(axis=(2, 3)) < 200).all()
+    two = draw_traces(torch.stack([torch.zeros(64), torch.ones(64)])[None])
+    assert two[0, 89, 100].tolist() != two[0, 5, 100].tolist()
+    assert draw_traces(torch.randn(1, 40, 64)).shape == (1, 96, 256, 3)

@@ -1,0 +1,172 @@
+"""Every argument can be written in the configuration of a ``LightningCLI``."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+import yaml
+from lightning.pytorch.cli import LightningCLI
+from torch.utils.data import DataLoader
+
+from saliency_callbacks import Probe, SaliencyMonitor
+from saliency_callbacks.methods import Gradient, IntegratedGradients
+from saliency_callbacks.sinks import DiskSink, read_index
+from tests.trainer.runs import Classifier, as_pair, image_mean, train_loader, val_loader
+
+_EXAMPLE = Path(__file__).parents[2] / "configs" / "saliency_monitor.yaml"
+
+_EVERY_ARGUMENT = """
+methods:
+  - gradient
+  - class_path: saliency_callbacks.methods.IntegratedGradients
+    init_args:
+      n_steps: 3
+      baselines: mean
+probe:
+  class_path: saliency_callbacks.Probe
+  init_args:
+    size: 5
+    source: train
+    dataloader_idx: 0
+    stratify: false
+    seed: 3
+    unpack_batch: tests.trainer.runs.as_pair
+target: tests.trainer.runs.image_mean
+target_layers: [net.0, net.2]
+reshape_transform: torch.relu
+output_fn: torch.sigmoid
+attribute_to: x
+module: net
+internal_batch_size: 2
+every_n_epochs: 2
+style: signed
+color_scale: per_map
+colormap: viridis
+alpha: 0.3
+normalization: [[0.5], [0.2]]
+class_names: [a, b]
+save_maps: false
+sinks:
+  - class_path: saliency_callbacks.sinks.DiskSink
+    init_args:
+      directory: elsewhere
+      pictures: true
+on_error: raise
+namespace: look
+seed: 7
+"""
+
+
+class Digits(L.LightningDataModule):
+    """The digits, for a command line."""
+
+    def train_dataloader(self) -> DataLoader:
+        return train_loader()
+
+    def val_dataloader(self) -> DataLoader:
+        return val_loader()
+
+
+def _config(tmp_path: Path, arguments: dict[str, Any]) -> Path:
+    callback = {"class_path": "saliency_callbacks.SaliencyMonitor", "init_args": arguments}
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump({"trainer": {"callbacks": [callback]}}))
+    return path
+
+
+def _cli(monkeypatch: pytest.MonkeyPatch, *arguments: Any, run: bool = False) -> LightningCLI:
+    silent = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+    given = [*map(str, arguments), "--trainer.accelerator=cpu", *(f"--trainer.{name}=false" for name in silent)]
+    monkeypatch.setattr(sys, "argv", ["train.py", *(["fit"] if run else []), *given])
+    return LightningCLI(Classifier, Digits, run=run, save_config_callback=None, seed_everything_default=0)
+
+
+def _monitor(cli: LightningCLI) -> SaliencyMonitor:
+    (monitor,) = (callback for callback in cli.trainer.callbacks if isinstance(callback, SaliencyMonitor))
+    return monitor
+
+
+def _settings(monitor: SaliencyMonitor) -> dict[str, Any]:
+    names = inspect.signature(SaliencyMonitor).parameters.keys() - {"sinks"} | {"appearance", "settings"}
+    return {name: value for name, value in vars(monitor).items() if name in names}
+
+
+def test_a_run_of_the_example_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    root = ["--trainer.default_root_dir", tmp_path, "--trainer.max_epochs", 1, "--trainer.log_every_n_steps", 1]
+    cli = _cli(monkeypatch, "--config", _EXAMPLE, *root, run=True)
+    assert "saliency/grad_cam/drift_initial" in cli.trainer.callback_metrics
+    assert [entry["stage"] for entry in read_index(tmp_path / "saliency")["observations"]] == ["initial", "fit"]
+    assert _settings(_monitor(cli)) == _settings(SaliencyMonitor())
+
+
+def test_every_argument(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    arguments = yaml.safe_load(_EVERY_ARGUMENT)
+    assert arguments.keys() == inspect.signature(SaliencyMonitor).parameters.keys(), "none is forgotten"
+    monitor = _monitor(_cli(monkeypatch, "--config", _config(tmp_path, arguments)))
+    assert monitor.settings.methods == (Gradient(), IntegratedGradients(n_steps=3, baselines="mean"))
+    assert monitor.probe == Probe(5, "train", stratify=False, seed=3, unpack_batch=monitor.probe.unpack_batch)
+    assert monitor.probe.unpack_batch in ("tests.trainer.runs.as_pair", as_pair)
+    assert monitor.target is image_mean
+    assert list(monitor.settings.target_layers) == ["net.0", "net.2"]
+    assert monitor.settings.reshape_transform is torch.relu
+    assert monitor.settings.output_fn is torch.sigmoid
+    assert monitor.settings.attribute_to == "x"
+    assert monitor.settings.internal_batch_size == 2
+    assert monitor.settings.seed == 7
+    assert (monitor.module, monitor.every_n_epochs) == ("net", 2)
+    look = monitor.appearance
+    assert (look.style, look.color_scale, look.colormap, look.alpha) == ("signed", "per_map", "viridis", 0.3)
+    assert monitor.normalization == ((0.5,), (0.2,))
+    assert list(monitor.class_names) == ["a", "b"]
+    assert (monitor.save_maps, monitor.on_error, monitor.namespace) == (False, "raise", "look")
+    (sink,) = monitor.sinks
+    assert isinstance(sink, DiskSink)
+    assert (sink.directory.name, sink.keeps_pictures) == ("elsewhere", True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "expected"),
+    [
+        ({"methods": "gradient"}, "methods", (Gradient(),)),
+        ({"target": 3}, "target", 3),
+        ({"target": "predicted"}, "target", "predicted"),
+        ({"probe": 8}, "probe", Probe(8)),
+        ({"target_layers": "net.0"}, "target_layers", "net.0"),
+        ({"attribute_to": 1}, "attribute_to", 1),
+        ({}, "target", None),
+    ],
+    ids=str,
+)
+def test_other_forms(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: dict[str, Any], name: str, expected: Any
+) -> None:
+    monitor = _monitor(_cli(monkeypatch, "--config", _config(tmp_path, arguments)))
+    found = {**_settings(monitor), **vars(monitor.settings)}[name]
+    assert found == expected
+    assert type(found) is type(expected)
+
+
+def test_a_printed_configuration_gives_the_same_monitor(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = _config(tmp_path, yaml.safe_load(_EVERY_ARGUMENT))
+    first = _monitor(_cli(monkeypatch, "--config", written))
+    with pytest.raises(SystemExit) as exit_:
+        _cli(monkeypatch, "--config", written, "--print_config")
+    assert exit_.value.code == 0
+    printed = tmp_path / "printed.yaml"
+    printed.write_text(capsys.readouterr().out)
+    second = _monitor(_cli(monkeypatch, "--config", printed))
+    assert _settings(first) == _settings(second)
+    assert second.sinks[0].directory == first.sinks[0].directory
+
+
+def test_a_mistake_in_a_configuration_is_explained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="'grad_camm' is unknown; did you mean 'grad_cam'"):
+        _cli(monkeypatch, "--config", _config(tmp_path, {"methods": ["grad_camm"]}))
