@@ -15,7 +15,7 @@ from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.layer_maps import LayerMaps
 from saliency_callbacks.capture.quiescence import quiescence
 from saliency_callbacks.errors import InputError, OutputError, TargetError
-from saliency_callbacks.functional.maps import normalize, resize
+from saliency_callbacks.functional.maps import normalize, reduce_channels, resize
 from saliency_callbacks.probe.outputs import read_logits
 from saliency_callbacks.probe.targets import Target, class_selector, selector
 from saliency_callbacks.types import Attribution, Evidence, Method, Pass, Quantity
@@ -135,7 +135,8 @@ def _subject(
     if not any(Quantity.ACTIVATIONS in quantities for quantities in plan.values()):
         return subject
     # A callable target may have been written for exactly as many rows as all passes run at once.
-    n_rows = min(subject.batch_size, batch.n_samples if callable(targets[0]) else 2)
+    whole = min(subject.batch_size, batch.n_samples)
+    n_rows = (whole,) if callable(targets[0]) else (1, whole)
     maps = LayerMaps.resolve(
         model,
         batch,
@@ -195,14 +196,16 @@ def _attribution(method: Method, clean: Clean, evidence: Mapping[Pass, Evidence]
     raw = method.attribute(evidence)
     inputs = next(iter(evidence.values())).inputs
     dtype = torch.promote_types(inputs.dtype, torch.float32)
-    magnitude = resize(raw.magnitude.to(dtype), inputs.shape[2:])
+    values = raw.values.to(dtype)
+    magnitude = resize(reduce_channels(values, raw.reduction), inputs.shape[2:])
     return Attribution(
         method=method.name,
-        values=raw.values.to(dtype),
+        values=values,
         magnitude=magnitude,
         heatmap=normalize(magnitude),
         target=clean.target,
         score=clean.score,
         layer=raw.layer,
         extras={name: value.to(dtype) for name, value in raw.extras.items()},
+        reduction=raw.reduction,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Flag, auto
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -148,13 +148,13 @@ class RawMap:
 
     Args:
         values: Signed values, ``[N, C, *spatial]`` or ``[N, 1, h, w]``.
-        magnitude: Non-negative map ``[N, *spatial]`` or ``[N, h, w]``, unnormalised.
+        reduction: How the channels become one non-negative map.
         layer: Where the map was taken; ``None`` for methods at the input.
         extras: Further tensors, one row per sample.
     """
 
     values: Tensor
-    magnitude: Tensor
+    reduction: Reduction = "sum"
     layer: str | None = None
     extras: Mapping[str, Tensor] = field(default_factory=dict)
 
@@ -174,6 +174,8 @@ class Attribution:
         score: Explained score (a logit) of each sample ``[N]``.
         layer: Target layer; ``None`` for input methods, names joined by ``+`` for several.
         extras: Further tensors, e.g. ``convergence_delta [N]`` of integrated gradients.
+        reduction: How ``magnitude`` follows from the channels of ``values``, before it is resized; ``None`` where it
+            does not.
     """
 
     method: str
@@ -184,17 +186,17 @@ class Attribution:
     score: Tensor
     layer: str | None = None
     extras: Mapping[str, Tensor] = field(default_factory=dict)
+    reduction: Reduction | None = None
 
     def cpu(self) -> Attribution:
         """Return a copy whose tensors are on the CPU."""
-        return Attribution(
-            method=self.method,
+        return replace(
+            self,
             values=self.values.cpu(),
             magnitude=self.magnitude.cpu(),
             heatmap=self.heatmap.cpu(),
             target=self.target.cpu(),
             score=self.score.cpu(),
-            layer=self.layer,
             extras={name: value.cpu() for name, value in self.extras.items()},
         )
 
@@ -232,7 +234,7 @@ class Snapshot:
     @property
     def moment(self) -> str:
         """A short title of the moment, as shown above a picture."""
-        return "untrained" if self.stage == "initial" else f"epoch {self.epoch}"
+        return {"initial": "start", "validate": "validation"}.get(self.stage, f"epoch {self.epoch}")
 
 
 Picture = Any

@@ -160,9 +160,7 @@ class Pictures(Mapping[str, npt.NDArray[np.uint8]]):
         # All columns at once: the cost of a call is paid once, not at every epoch.
         maps = torch.cat([frame.maps()[:rows] for frame in frames])
         shown = render(
-            replace(
-                self.snapshot.attributions[method], values=maps.unsqueeze(1), magnitude=maps, heatmap=_unit(maps)
-            ),
+            replace(self.snapshot.attributions[method], values=maps.unsqueeze(1), magnitude=maps, heatmap=_unit(maps)),
             np.tile(self.small_images[:rows], (len(frames), 1, 1, 1)),
             style=style,
             scale=self.scales[method][:rows].repeat(len(frames)) if look.color_scale == "shared" else None,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import replace
+from typing import Any, Protocol
 
 from torch import nn
 
 from saliency_callbacks.callbacks import host
+from saliency_callbacks.callbacks.monitor_state import MonitorState
 from saliency_callbacks.capture.layers import find_layers
-from saliency_callbacks.errors import ConfigurationError, ProbeError, SaliencyWarning
+from saliency_callbacks.errors import ConfigurationError, ProbeError, SaliencyWarning, TargetError
+from saliency_callbacks.probe.batch import ProbeBatch
 
-__all__ = ["check_namespaces", "check_validation_is_off", "explained_module"]
+__all__ = ["check_labels", "check_namespaces", "check_validation_is_off", "explained_module", "state_for_probe"]
 
 
 class _Named(Protocol):
@@ -67,3 +70,25 @@ def check_validation_is_off(trainer: host.Trainer) -> None:
         "observe training epochs",
         category=SaliencyWarning,
     )
+
+
+def check_labels(probe: ProbeBatch, target: Any) -> None:
+    """Raise a TargetError if labels are to be explained that the probe does not have."""
+    if isinstance(target, str) and target == "label" and probe.labels is None:
+        raise TargetError(
+            "target='label', but the probe has no class labels; use target='initial_prediction', a class index or a "
+            "callable, or give labels with Probe(unpack_batch=…)"
+        )
+
+
+def state_for_probe(state: MonitorState, probe: ProbeBatch) -> MonitorState:
+    """Return the state to go on with; warn where the probe is not the one that the state was made with."""
+    if state.fingerprint not in (None, probe.fingerprint):
+        host.rank_zero_warn(
+            "the probe is not the one of the checkpoint: the data or its transforms have changed, so drift compares "
+            "maps of different samples. Fix the data, or start anew without this callback's state",
+            category=SaliencyWarning,
+        )
+        if state.pinned is not None and len(state.pinned) != probe.size:
+            state = replace(state, pinned=None, histories={})
+    return replace(state, indices=probe.indices, fingerprint=probe.fingerprint)

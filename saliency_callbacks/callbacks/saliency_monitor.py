@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -23,19 +22,24 @@ from saliency_callbacks.callbacks.monitor_state import MonitorState
 from saliency_callbacks.callbacks.observer import Moment, Observer
 from saliency_callbacks.callbacks.outlets import Outlets, open_outlets
 from saliency_callbacks.callbacks.pictures import Appearance, ColorScale
-from saliency_callbacks.callbacks.preconditions import check_namespaces, check_validation_is_off, explained_module
+from saliency_callbacks.callbacks.preconditions import (
+    check_labels,
+    check_namespaces,
+    check_validation_is_off,
+    explained_module,
+    state_for_probe,
+)
 from saliency_callbacks.callbacks.probing import freeze_probe
 from saliency_callbacks.callbacks.schedule import check_interval, is_due
 from saliency_callbacks.capture.layers import find_layers
 from saliency_callbacks.dotted_paths import resolve_callable
 from saliency_callbacks.engine import Settings
-from saliency_callbacks.errors import ConfigurationError, SaliencyWarning, TargetError
+from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
 from saliency_callbacks.methods.registry import resolve_methods
-from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.rendering.colormap import DEFAULT_ALPHA
 from saliency_callbacks.rendering.legend import Style
-from saliency_callbacks.types import Method, Sink
+from saliency_callbacks.types import Method, Sink, Snapshot
 
 __all__ = ["SaliencyMonitor"]
 
@@ -201,8 +205,10 @@ class SaliencyMonitor(host.Callback):
                 "with Trainer(num_sanity_val_steps=1) it does",
                 category=SaliencyWarning,
             )
-        elif self.state.n_observations == 0 and self._observe(trainer, pl_module, stage, step, is_early=True):
-            host.log_directly(trainer, self.state.scores, step)
+        elif self.state.n_observations == 0:
+            snapshot = self._observe(trainer, pl_module, stage, step, is_early=True)
+            if snapshot is not None:
+                host.log_directly(trainer, snapshot.scores, step)
 
     @override
     def on_validation_epoch_end(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
@@ -219,11 +225,12 @@ class SaliencyMonitor(host.Callback):
             self._observe_if_due(trainer, pl_module, "fit", host.epoch_logging_step(trainer))
 
     def _observe_if_due(self, trainer: host.Trainer, module: host.LightningModule, stage: Stage, step: int) -> None:
+        snapshot = None
         is_early = stage == "validate"
         if is_early or is_due(trainer.current_epoch, self.state.last_observed, self.every_n_epochs):
-            self._observe(trainer, module, stage, step, is_early=is_early)
+            snapshot = self._observe(trainer, module, stage, step, is_early=is_early)
         # On other epochs too: the Trainer keeps metrics for monitoring, but loggers would miss them.
-        host.log_scalars(module, self.state.scores)
+        host.log_scalars(module, self.state.scores if snapshot is None else snapshot.scores)
 
     def _prepare(self, trainer: host.Trainer, module: host.LightningModule) -> bool:
         """Freeze the probe and open the sinks, once; return whether there is a probe."""
@@ -231,8 +238,8 @@ class SaliencyMonitor(host.Callback):
             frozen = freeze_probe(trainer, module, self.probe)
             if frozen is None:
                 return False
-            self._check_probe(frozen)
-            self.state = replace(self.state, indices=frozen.indices, fingerprint=frozen.fingerprint)
+            check_labels(frozen, self.target)
+            self.state = state_for_probe(self.state, frozen)
             self._observer = Observer(
                 settings=self.settings,
                 target=self.target,
@@ -250,8 +257,8 @@ class SaliencyMonitor(host.Callback):
 
     def _observe(
         self, trainer: host.Trainer, module: host.LightningModule, stage: Stage, step: int, *, is_early: bool
-    ) -> bool:
-        """Observe and write; return whether that was possible.
+    ) -> Snapshot | None:
+        """Observe and write; return what was seen, or ``None`` where that was not possible.
 
         Args:
             trainer: The Trainer.
@@ -267,7 +274,7 @@ class SaliencyMonitor(host.Callback):
                     "before, or use probe=Probe.from_tensors(inputs, labels)",
                     category=SaliencyWarning,
                 )
-                return False
+                return None
             assert self._observer is not None
             assert self._outlets is not None
             observation = self._observer.observe(
@@ -285,23 +292,10 @@ class SaliencyMonitor(host.Callback):
                 "training goes on. Use on_error='raise' to see where it comes from",
                 category=SaliencyWarning,
             )
-            return False
+            return None
         self._outlets.write(observation.snapshot, observation.pictures)
-        # Last: whatever fails before, the next observation is compared with this one's predecessor.
-        self.state = observation.next_state
-        return True
-
-    def _check_probe(self, frozen: ProbeBatch) -> None:
-        if isinstance(self.target, str) and self.target == "label" and frozen.labels is None:
-            raise TargetError(
-                "target='label', but the probe has no class labels; use target='initial_prediction', a class index or "
-                "a callable, or give labels with Probe(unpack_batch=…)"
-            )
-        if self.state.fingerprint not in (None, frozen.fingerprint):
-            host.rank_zero_warn(
-                "the probe is not the one of the checkpoint: the data or its transforms have changed, so drift "
-                "compares maps of different samples. Fix the data, or start anew without this callback's state",
-                category=SaliencyWarning,
-            )
-            if self.state.pinned is not None and len(self.state.pinned) != frozen.size:
-                self.state = replace(self.state, pinned=None, histories={})
+        if stage != "validate":
+            # Last: whatever fails before, the next observation is compared with this one's predecessor. A validation
+            # on its own is a look at the model, and no step of its training.
+            self.state = observation.next_state
+        return observation.snapshot

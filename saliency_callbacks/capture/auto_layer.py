@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -35,7 +35,7 @@ _FIRST_BLOCK = 16
 
 
 def find_target_layer(
-    model: nn.Module, inputs: ModelInputs, score: Callable[[Any, Tensor], Tensor], *, n_rows: int = 2
+    model: nn.Module, inputs: ModelInputs, score: Callable[[Any, Tensor], Tensor], *, n_rows: Sequence[int] = (1,)
 ) -> str:
     """Return the name of the last layer with a spatial map and a non-zero gradient, in execution order.
 
@@ -46,16 +46,18 @@ def find_target_layer(
         model: The model, quiescent.
         inputs: A batch.
         score: ``(model output, samples [M]) -> [M]`` explained scores.
-        n_rows: How many of the first samples are run.
+        n_rows: How many of the first samples are run; the next number is tried where all gradients are zero.
 
     Raises:
         LayerError: If no layer qualifies.
     """
-    name = _last_with_gradient(model, inputs, score, n_rows)
-    if name is None:
-        # A head that is initialised with zeros (as of vision transformers) blocks every gradient, though not
-        # for long; look at how the model is wired instead of at this one value.
-        name = _last_with_gradient(model, inputs, score, n_rows, parameters=_without_zero_weights(model))
+    for rows in sorted(set(n_rows)):
+        name = _last_with_gradient(model, inputs, score, rows)
+        if name is not None:
+            return name
+    # A head that is initialised with zeros (as of vision transformers) blocks every gradient, though not for
+    # long; look at how the model is wired instead of at this one value.
+    name = _last_with_gradient(model, inputs, score, n_rows[-1], parameters=_without_zero_weights(model))
     if name is None:
         raise LayerError(
             f"no layer of {type(model).__name__} has a spatial map that the explained score depends on; give "

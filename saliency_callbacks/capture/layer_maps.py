@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,10 +46,10 @@ class LayerMaps:
         score: Callable[[Any, Tensor], Tensor],
         reshape_transform: Callable[[Tensor], Tensor] | None = None,
         *,
-        n_rows: int = 2,
+        n_rows: Sequence[int] = (1,),
         forward_context: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> LayerMaps:
-        """Resolve ``target_layers``; ``"auto"`` runs the model once on the first ``n_rows`` samples.
+        """Resolve ``target_layers``; ``"auto"`` runs the model on ``n_rows`` samples.
 
         Raises:
             LayerError: If a layer is unknown, or ``"auto"`` finds none.

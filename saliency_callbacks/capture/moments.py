@@ -52,13 +52,13 @@ class Moments:
                 kept.setdefault(name, []).append(value)
 
     def _add_gradient(self, rows: Rows, gradient: Tensor) -> None:
-        weighted = gradient * rows.weights.to(self.dtype).reshape(-1, *[1] * (gradient.ndim - 1))
+        weights = rows.weights.to(self.dtype).reshape(-1, *[1] * (gradient.ndim - 1))
         if Quantity.GRADIENT in self.quantities:
-            self._sum(Quantity.GRADIENT).index_add_(0, rows.samples, weighted)
+            self._sum(Quantity.GRADIENT).index_add_(0, rows.samples, gradient * weights)
         if Quantity.GRADIENT_SQUARE in self.quantities:
-            self._sum(Quantity.GRADIENT_SQUARE).index_add_(0, rows.samples, weighted * gradient)
+            self._sum(Quantity.GRADIENT_SQUARE).index_add_(0, rows.samples, gradient.square().mul_(weights))
         if Quantity.PATH_INTEGRAL in self.quantities and rows.displacement is not None:
-            self._sum(Quantity.PATH_INTEGRAL).index_add_(0, rows.samples, weighted * rows.displacement)
+            self._sum(Quantity.PATH_INTEGRAL).index_add_(0, rows.samples, (gradient * rows.displacement).mul_(weights))
 
     def _sum(self, quantity: Quantity) -> Tensor:
         if quantity not in self.sums:

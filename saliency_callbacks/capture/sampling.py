@@ -93,13 +93,22 @@ class Sampler:
         weights = self._weights[step] / (self.n_draws * n_starts)
         if not self.starts:
             return Rows(ends, samples, weights, None)
-        start = torch.zeros_like(ends)
-        for index in path.unique().tolist():
-            of_path = path == index
-            start[of_path] = self.starts[index].expand_as(self.inputs)[samples[of_path]]
+        start = self._starts_of(path, samples)
         displacement = ends - start
         node = self._nodes[step].reshape(-1, *[1] * (ends.ndim - 1))
-        return Rows((start + node * displacement).to(ends.dtype), samples, weights, displacement)
+        # In the nodes' precision, which half-precision inputs do not have.
+        inputs = torch.addcmul(start.to(node), node, displacement.to(node)).to(ends)
+        return Rows(inputs, samples, weights, displacement)
+
+    def _starts_of(self, path: Tensor, samples: Tensor) -> Tensor:
+        if len(self.starts) == 1:
+            start = self.starts[0]
+            return start if start.shape[0] == 1 else start.index_select(0, samples)
+        starts = torch.empty((len(samples), *self.inputs.shape[1:]), dtype=self.inputs.dtype, device=path.device)
+        for index in path.unique().tolist():
+            of_path = path == index
+            starts[of_path] = self.starts[index].expand_as(self.inputs)[samples[of_path]]
+        return starts
 
     def _ends(self, samples: Tensor, draw: Tensor) -> Tensor:
         ends = self.inputs.index_select(0, samples)
@@ -108,7 +117,7 @@ class Sampler:
         first, last = int(draw[0]), int(draw[-1])
         noise = torch.stack([self._random(f"noise/{number}", normal=True) for number in range(first, last + 1)])
         scale = self._scale[samples].reshape(-1, *[1] * (ends.ndim - 1))
-        return ends + scale * noise[draw - first]
+        return ends.addcmul_(scale, noise if first == last else noise[draw - first])
 
     def _start(self, baseline: Baseline) -> Tensor:
         inputs = self.inputs

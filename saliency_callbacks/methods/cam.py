@@ -142,7 +142,7 @@ def fused_map(evidence: Evidence, formula: CamFormula) -> RawMap:
     }
     if len(maps) == 1:
         ((layer, only),) = maps.items()
-        return RawMap(only.unsqueeze(1), only, layer)
+        return RawMap(only.unsqueeze(1), layer=layer)
     fused = cam.fuse(list(maps.values()))
     extras = {layer: layer_map.unsqueeze(1) for layer, layer_map in maps.items()}
-    return RawMap(fused.unsqueeze(1), fused, "+".join(maps), extras)
+    return RawMap(fused.unsqueeze(1), layer="+".join(maps), extras=extras)

@@ -8,7 +8,6 @@ from typing import get_args
 
 from torch import Tensor
 
-from saliency_callbacks.functional.maps import reduce_channels
 from saliency_callbacks.methods._parameters import check_choice
 from saliency_callbacks.types import Evidence, Pass, Quantity, RawMap, Reduction
 
@@ -48,7 +47,7 @@ class Gradient:
     def attribute(self, evidence: Mapping[Pass, Evidence]) -> RawMap:
         """Return the gradient as it is."""
         values = needed(evidence[Pass()].gradient)
-        return RawMap(values, reduce_channels(values, self.reduction))
+        return RawMap(values, self.reduction)
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class InputXGradient:
         """Multiply the gradient by the input."""
         point = evidence[Pass()]
         values = point.inputs * needed(point.gradient)
-        return RawMap(values, reduce_channels(values, self.reduction))
+        return RawMap(values, self.reduction)
 
 
 def needed(quantity: Tensor | None) -> Tensor:

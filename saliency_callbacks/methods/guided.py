@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from saliency_callbacks.functional import cam
-from saliency_callbacks.functional.maps import reduce_channels, resize
+from saliency_callbacks.functional.maps import resize
 from saliency_callbacks.methods._parameters import check_choice
 from saliency_callbacks.methods.cam import fused_map
 from saliency_callbacks.methods.gradients import needed
@@ -51,7 +51,7 @@ class GuidedBackprop:
 
     def attribute(self, evidence: Mapping[Pass, Evidence]) -> RawMap:
         """Return the guided gradient as it is."""
-        return _gradient_map(evidence[_GUIDED], self.reduction)
+        return RawMap(needed(evidence[_GUIDED].gradient), self.reduction)
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Deconvnet:
 
     def attribute(self, evidence: Mapping[Pass, Evidence]) -> RawMap:
         """Return the deconvnet's gradient as it is."""
-        return _gradient_map(evidence[_DECONVNET], self.reduction)
+        return RawMap(needed(evidence[_DECONVNET].gradient), self.reduction)
 
 
 @dataclass(frozen=True)
@@ -122,10 +122,5 @@ class GuidedGradCAM:
         """Multiply the guided gradient by the upsampled map."""
         guided = needed(evidence[_GUIDED].gradient)
         coarse = fused_map(evidence[Pass()], cam.grad_cam)
-        values = guided * resize(coarse.magnitude, guided.shape[2:]).unsqueeze(1).to(guided)
-        return RawMap(values, reduce_channels(values, self.reduction), coarse.layer)
-
-
-def _gradient_map(evidence: Evidence, reduction: Reduction) -> RawMap:
-    values = needed(evidence.gradient)
-    return RawMap(values, reduce_channels(values, reduction))
+        values = guided * resize(coarse.values[:, 0], guided.shape[2:]).unsqueeze(1).to(guided)
+        return RawMap(values, self.reduction, coarse.layer)

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from saliency_callbacks.errors import MethodError, nearest_names
 from saliency_callbacks.functional.gradients import convergence_delta
-from saliency_callbacks.functional.maps import reduce_channels
 from saliency_callbacks.methods._parameters import check_at_least, check_choice, check_count
 from saliency_callbacks.methods.gradients import needed
 from saliency_callbacks.types import (
@@ -90,7 +89,7 @@ class IntegratedGradients:
         path = evidence[self._pass]
         values = needed(path.path_integral)
         delta = convergence_delta(values, needed(path.score_change))
-        return RawMap(values, reduce_channels(values, self.reduction), extras={"convergence_delta": delta})
+        return RawMap(values, self.reduction, extras={"convergence_delta": delta})
 
 
 def _baselines(method: str, given: Any) -> tuple[Baseline, ...]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from saliency_callbacks.functional.gradients import variance
-from saliency_callbacks.functional.maps import reduce_channels
 from saliency_callbacks.methods._parameters import check_at_least, check_choice, check_count
 from saliency_callbacks.methods.gradients import needed
 from saliency_callbacks.types import Evidence, Noise, Pass, Quantity, RawMap, Reduction
@@ -79,4 +78,4 @@ class SmoothGrad:
             values = needed(noisy.gradient_square)
         else:
             values = variance(needed(noisy.gradient), needed(noisy.gradient_square))
-        return RawMap(values, reduce_channels(values, self.reduction))
+        return RawMap(values, self.reduction)

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import safetensors.torch
-import torch
 from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -31,10 +30,10 @@ from saliency_callbacks.errors import ConfigurationError
 __all__ = [
     "FORMAT",
     "INDEX_NAME",
+    "REDUCTIONS",
     "Index",
     "MethodEntry",
     "Observation",
-    "find_reduction",
     "inside",
     "parse_index",
     "read_index",
@@ -82,38 +81,23 @@ class Index(TypedDict):
 
 
 # The format owns these definitions: what an old file means must not change with the package's mathematics.
-_REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "abs_max": lambda values: values.abs().amax(1),
     "positive_max": lambda values: values.clamp(min=0).amax(1),
     "l2": lambda values: values.square().sum(1).sqrt(),
     "abs_sum": lambda values: values.abs().sum(1),
+    "sum": lambda values: values.sum(1).abs(),
 }
 _INTERPOLATIONS = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
 def reduce_values(values: Tensor, reduction: str, size: list[int]) -> Tensor:
     """Reduce ``[N, C, *spatial]`` over the channels, and resize the result linearly to ``[N, *size]``."""
-    reduced = _REDUCTIONS[reduction](values.float())
+    reduced = REDUCTIONS[reduction](values.float())
     if list(reduced.shape[1:]) == size:
         return reduced
     mode = _INTERPOLATIONS[len(size)]
     return interpolate(reduced.unsqueeze(1), size=tuple(size), mode=mode, align_corners=False).squeeze(1)
-
-
-def find_reduction(values: Tensor, magnitude: Tensor) -> str | None:
-    """Return the name of a reduction that turns ``values`` into ``magnitude``, or ``None``.
-
-    It is found by trying, so a method with a reduction of its own costs space but is never misread.
-    """
-    if magnitude.ndim != values.ndim - 1 or magnitude.ndim - 1 not in _INTERPOLATIONS:
-        return None
-    size = list(magnitude.shape[1:])
-    for name in _REDUCTIONS:
-        candidate = reduce_values(values, name, size)
-        scale = candidate.abs().max().item() if candidate.numel() else 0.0
-        if torch.allclose(candidate, magnitude.float(), rtol=1e-5, atol=1e-6 * scale):
-            return name
-    return None
 
 
 def inside(directory: Path, relative: str) -> Path:

@@ -21,10 +21,10 @@ from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
 from saliency_callbacks.sinks.archive import (
     FORMAT,
     INDEX_NAME,
+    REDUCTIONS,
     Index,
     MethodEntry,
     Observation,
-    find_reduction,
     inside,
     parse_index,
 )
@@ -71,11 +71,7 @@ class DiskSink:
         """Write one observation; see :class:`~saliency_callbacks.types.Sink`."""
         stem = _stem(snapshot)
         file = f"maps/{stem}.safetensors"
-        reductions = {
-            name: find_reduction(attribution.values, attribution.magnitude)
-            for name, attribution in snapshot.attributions.items()
-        }
-        replace_file(inside(self.directory, file), safetensors.torch.save(_tensors(snapshot, reductions)))
+        replace_file(inside(self.directory, file), safetensors.torch.save(_tensors(snapshot)))
         written = self._write_pictures(stem, pictures) if self.keeps_pictures else {}
         self._add_to_index(
             Observation(
@@ -84,10 +80,7 @@ class DiskSink:
                 stage=snapshot.stage,
                 file=file,
                 ids=list(snapshot.ids),
-                methods={
-                    name: _method_entry(attribution, reductions[name])
-                    for name, attribution in snapshot.attributions.items()
-                },
+                methods={name: _method_entry(attribution) for name, attribution in snapshot.attributions.items()},
                 scores={tag: _finite(score) for tag, score in snapshot.scores.items()},
                 metadata={str(key): _plain(value) for key, value in snapshot.metadata.items()},
                 pictures=written,
@@ -134,13 +127,13 @@ def _stem(snapshot: Snapshot) -> str:
     return f"{snapshot.step:09d}{suffix}"
 
 
-def _tensors(snapshot: Snapshot, reductions: Mapping[str, str | None]) -> dict[str, Tensor]:
+def _tensors(snapshot: Snapshot) -> dict[str, Tensor]:
     tensors = {}
     for method, attribution in snapshot.attributions.items():
         tensors[f"{method}/values"] = attribution.values
         tensors[f"{method}/target"] = attribution.target
         tensors[f"{method}/score"] = attribution.score
-        if reductions[method] is None:
+        if _reduction(attribution) is None:
             tensors[f"{method}/magnitude"] = attribution.magnitude
         for name, extra in attribution.extras.items():
             tensors[f"{method}/extras/{name}"] = extra
@@ -152,8 +145,15 @@ def _tensors(snapshot: Snapshot, reductions: Mapping[str, str | None]) -> dict[s
     return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
 
 
-def _method_entry(attribution: Attribution, reduction: str | None) -> MethodEntry:
-    return MethodEntry(layer=attribution.layer, reduction=reduction, size=list(attribution.magnitude.shape[1:]))
+def _reduction(attribution: Attribution) -> str | None:
+    """Return how the magnitude can be had back from the values; ``None`` where it has to be stored."""
+    return attribution.reduction if attribution.reduction in REDUCTIONS else None
+
+
+def _method_entry(attribution: Attribution) -> MethodEntry:
+    return MethodEntry(
+        layer=attribution.layer, reduction=_reduction(attribution), size=list(attribution.magnitude.shape[1:])
+    )
 
 
 def _finite(score: float) -> float | None:

@@ -30,8 +30,8 @@ class TensorBoardSink:
 
     def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
         """Write the pictures at the snapshot's step; see :class:`~saliency_callbacks.types.Sink`."""
-        file_writer = getattr(self.experiment, "file_writer", None)
-        if not hasattr(file_writer, "add_summary"):
+        file_writer: Any = getattr(self.experiment, "file_writer", None)
+        if file_writer is None:
             for tag, picture in pictures.items():
                 self.experiment.add_image(tag, picture, snapshot.step, dataformats="HWC")
             return
