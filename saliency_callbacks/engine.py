@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from saliency_callbacks.capture.evidence import Clean, Selector, Subject, collec
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.layer_maps import LayerMaps
 from saliency_callbacks.capture.quiescence import quiescence
-from saliency_callbacks.errors import InputError, OutputError, TargetError
+from saliency_callbacks.errors import InputError, ObservationError, OutputError, TargetError
 from saliency_callbacks.functional.maps import normalize, reduce_channels, resize
 from saliency_callbacks.probe.outputs import read_logits
 from saliency_callbacks.probe.targets import Target, class_selector, selector
@@ -33,8 +33,8 @@ class Settings:
         reshape_transform: ``layer output -> [N, K, *spatial]``; ``None`` finds channels and tokens by itself.
         output_fn: ``model output -> [N, classes]``.
         attribute_to: Position or key of the explained tensor, for tuple and dict inputs.
-        internal_batch_size: Rows that are run at once; ``None`` for as many as there are samples.
-        seed: Seed of all noise.
+        internal_batch_size: Rows that are run at once; ``None`` for all samples at once.
+        seed: Seed of all noise, from 0 up to 2**63 - 1.
         forward_context: Opened around every forward, e.g. for autocast.
     """
 
@@ -51,11 +51,13 @@ class Settings:
         size = self.internal_batch_size
         if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
             raise InputError(
-                f"internal_batch_size={size!r}; expected a positive number of rows, or None for one a sample"
+                f"internal_batch_size={size!r}; expected a positive number of rows, or None for all samples at once"
             )
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
+            raise InputError(f"seed={self.seed!r}; expected an integer from 0 up to 2**63 - 1")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Explanation:
     """What one run of the engine found.
 
@@ -83,13 +85,13 @@ def run_engine(model: nn.Module, inputs: Any, settings: Settings, targets: Seque
 
     Raises:
         ConfigurationError: If a layer, target, input or output cannot be used.
-        ObservationError: If the score has no gradient.
+        ObservationError: If the score has no gradient, or the model keeps tensors made under inference mode.
     """
     if not targets:
         raise TargetError("targets is empty; expected at least one class index, tensor of indices, or callable")
     plan = _union(settings.methods)
     # The inputs may have been made under inference mode, and must be copied outside of it.
-    with quiescence(model, seed=settings.seed):
+    with quiescence(model, seed=settings.seed), _inference_tensors_named(model):
         batch = ModelInputs.of(inputs, settings.attribute_to)
         selectors = [selector(target, batch.n_samples, settings.output_fn) for target in targets]
         subject = _subject(model, batch, selectors, settings, plan, targets)
@@ -103,6 +105,21 @@ def run_engine(model: nn.Module, inputs: Any, settings: Settings, targets: Seque
         target_layers=tuple(subject.layers),
         n_passes=len(plan),
     )
+
+
+@contextmanager
+def _inference_tensors_named(model: nn.Module) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        # What torch raises has no type of its own.
+        if isinstance(error, ObservationError) or "inference tensor" not in str(error).lower():
+            raise
+        raise ObservationError(
+            f"{type(model).__name__} keeps a tensor that was made under inference mode (a cache filled during a "
+            "validation, or weights loaded there), of which no gradient can be taken. Use "
+            "`Trainer(inference_mode=False)`, or make that tensor outside of `torch.inference_mode()`"
+        ) from error
 
 
 def _union(methods: Sequence[Method]) -> dict[Pass, Quantity]:
@@ -155,7 +172,8 @@ def _run(
     targets: Sequence[Target],
     output_fn: Callable[[Any], Any] | None,
 ) -> tuple[list[dict[Pass, Evidence]], list[Clean], Tensor | None]:
-    chunks: list[Tensor | None] = []
+    # By first sample, as a chunk may have to be run twice.
+    chunks: dict[int, Tensor | None] = {}
     first = replace(
         subject, selectors=[_keeping_logits(subject.selectors[0], output_fn, chunks), *subject.selectors[1:]]
     )
@@ -177,16 +195,18 @@ def _run(
         if pass_ != Pass():
             for kept, one in zip(evidence, collect(fixed, pass_, quantities, clean), strict=True):
                 kept[pass_] = one
-    logits = [chunk for chunk in chunks if chunk is not None]
+    logits = [chunk for chunk in chunks.values() if chunk is not None]
     return evidence, clean, torch.cat(logits) if logits else None
 
 
-def _keeping_logits(select: Selector, output_fn: Callable[[Any], Any] | None, chunks: list[Tensor | None]) -> Selector:
+def _keeping_logits(
+    select: Selector, output_fn: Callable[[Any], Any] | None, chunks: dict[int, Tensor | None]
+) -> Selector:
     def selecting(output: Any, samples: Tensor) -> tuple[Tensor, Tensor]:
         try:
-            chunks.append(read_logits(output, output_fn).detach().clone())
+            chunks[int(samples[0])] = read_logits(output, output_fn).detach().clone()
         except OutputError:
-            chunks.append(None)
+            chunks[int(samples[0])] = None
         return select(output, samples)
 
     return selecting

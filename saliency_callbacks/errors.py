@@ -13,6 +13,7 @@
     │   ├── ProbeError                    data from which no probe can be made
     │   └── MissingExtraError             an optional package that is not installed
     └── ObservationError (RuntimeError)   one observation failed while the training runs
+        └── PictureError                  a picture could not be drawn
 
     SaliencyWarning (UserWarning)
     └── DegenerateMapWarning              a map that is all zero, constant or not finite
@@ -34,6 +35,7 @@ __all__ = [
     "MissingExtraError",
     "ObservationError",
     "OutputError",
+    "PictureError",
     "ProbeError",
     "ReluError",
     "SaliencyError",
@@ -85,6 +87,10 @@ class MissingExtraError(ConfigurationError, ImportError):
 
 class ObservationError(SaliencyError, RuntimeError):
     """One observation failed; the training is not affected."""
+
+
+class PictureError(ObservationError):
+    """A picture could not be drawn; what it shows was found and scored."""
 
 
 class SaliencyWarning(UserWarning):

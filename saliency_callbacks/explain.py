@@ -68,12 +68,14 @@ def explain(
 ) -> dict[str, Attribution] | list[dict[str, Attribution]]:
     """Explain a batch by one or more methods, each distinct pass run once.
 
-    The model comes back as it was, byte for byte: parameters, buffers, ``.grad``, modes, hooks and random states, also
-    when an exception interrupts the work.
+    The model comes back as it was, byte for byte: parameters, buffers, plain attributes, ``.grad``, modes, hooks and
+    random states, also when an exception interrupts the work. Only parameters that the forward itself rewrites (through
+    ``.data``, or as ``nn.Embedding(max_norm=…)`` does) are not put back.
 
     Args:
         model: Any module. It is run in evaluation mode.
-        inputs: A tensor ``[N, C, *spatial]`` with 1 to 3 spatial dimensions, or a tuple or dict of tensors.
+        inputs: A tensor ``[N, C, *spatial]`` with 1 to 3 spatial dimensions, or a tuple or dict of tensors. Of the
+            tensors that are not explained, one whose first size is N is taken as one row a sample.
         methods: Names (see :data:`saliency_callbacks.methods.BUILT_IN`) or method objects.
         target: The explained score: a class index, a tensor of class indices ``[N]``, ``"predicted"``, or a callable
             ``output -> [N]``. Class scores are logits, not probabilities.

@@ -1,7 +1,7 @@
 """The values that travel between the layers, and the protocols of what can be plugged in.
 
 Data moves one way: probe → evidence → attribution → score → snapshot → panel → sink. Everything here is
-frozen; nothing here touches a model, a file or a logger.
+frozen; nothing here touches a model, a file or a logger. What holds tensors is compared by identity.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ class TensorBaseline:
     """A baseline given as a tensor, compared and hashed by its content.
 
     Args:
-        tensor: ``[C, *spatial]`` (the same for every sample) or ``[N, C, *spatial]``.
+        tensor: A number, ``[C, *spatial]`` (the same for every sample) or ``[N, C, *spatial]``.
     """
 
     tensor: Tensor = field(compare=False, repr=False)
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
-        content = self.tensor.detach().cpu().contiguous()
+        content = self.tensor.detach().cpu().reshape(-1)
         digest = hashlib.sha256(content.view(torch.uint8).numpy().tobytes())
-        digest.update(f"{content.dtype}{tuple(content.shape)}".encode())
+        digest.update(f"{content.dtype}{tuple(self.tensor.shape)}".encode())
         object.__setattr__(self, "digest", digest.hexdigest())
 
 
@@ -115,7 +115,7 @@ class Quantity(Flag):
     ACTIVATIONS = auto()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evidence:
     """What one pass measured for one target. Fields that no method asked for are ``None`` or empty.
 
@@ -142,7 +142,7 @@ class Evidence:
     activation_gradients: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RawMap:
     """What a method makes of the evidence, before it is brought to the input's resolution.
 
@@ -159,7 +159,7 @@ class RawMap:
     extras: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Attribution:
     """The explanation of one batch by one method.
 
@@ -201,7 +201,7 @@ class Attribution:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Snapshot:
     """Everything one observation found, on the CPU.
 

@@ -12,7 +12,15 @@ import torch.nn.functional as F
 from torch import nn
 
 from saliency_callbacks.engine import Settings, run_engine
-from saliency_callbacks.errors import InputError, ObservationError, OutputError, TargetError
+from saliency_callbacks.errors import (
+    InputError,
+    LayerError,
+    ObservationError,
+    OutputError,
+    ReluError,
+    SaliencyWarning,
+    TargetError,
+)
 from saliency_callbacks.methods import (
     BUILT_IN,
     GradCAM,
@@ -27,6 +35,10 @@ from saliency_callbacks.probe.targets import Labels
 SINGLE_PASS = ["gradient", "input_x_gradient", "grad_cam", "grad_cam_plus_plus", "hires_cam", "layer_cam", "xgrad_cam"]
 
 
+class Log(list):
+    """What a model has seen. Of a plain list, the engine would put the content back."""
+
+
 class Net(nn.Module):
     """A classifier that counts the rows of every forward, and whether a graph was recorded."""
 
@@ -36,7 +48,7 @@ class Net(nn.Module):
         self.conv = nn.Conv2d(2, 6, 3, padding=1)
         self.head = nn.Linear(6, n_classes)
         self.head.weight.data.abs_()
-        self.rows, self.recorded = [], []
+        self.rows, self.recorded = Log(), Log()
 
     def forward(self, x):
         self.rows.append(len(x))
@@ -107,6 +119,23 @@ class TestCost:
         run(model, inputs, ["gradient", IntegratedGradients(n_steps=3)])
         assert model.rows == [5] * (1 + 3 + 1)
         assert model.recorded == [True] * 4 + [False]
+
+    def test_a_layout_that_takes_a_forward_is_found_before_the_gradients(self, inputs, monkeypatch):
+        class Tokens(Net):
+            def __init__(self):
+                super().__init__()
+                self.mix = nn.Linear(6, 6)
+
+            def forward(self, x):
+                events.append(len(x))
+                return self.head(self.mix(self.conv(x).abs().flatten(2).transpose(1, 2)).abs().mean(1))
+
+        events, grad = [], torch.autograd.grad
+        monkeypatch.setattr(
+            torch.autograd, "grad", lambda *args, **kwargs: events.append("grad") or grad(*args, **kwargs)
+        )
+        run(Tokens(), inputs, ["gradient", "grad_cam"], target_layers="mix")
+        assert events == [5, 1, "grad"]
 
     @pytest.mark.parametrize("n_steps", [5, 50])
     def test_rows_at_once_do_not_grow_with_the_steps(self, inputs, n_steps):
@@ -223,7 +252,7 @@ class TestTargets:
         assert gradient[..., :3, :3].any()
         assert not gradient[..., 3:, :].any()
         assert not gradient[..., :, 3:].any()
-        with pytest.raises(OutputError, match=r"'out': a tensor \[5, 3, 6, 7\].*expected class scores \[N, classes\]"):
+        with pytest.raises(OutputError, match=r"'out': Tensor\[5, 3, 6, 7\].*expected class scores \[N, classes\]"):
             run(model, inputs, ["gradient"])
 
     def test_a_regression_head(self, inputs):
@@ -256,13 +285,13 @@ class TestTargets:
             (torch.zeros(5), r"target has dtype torch.float32; expected integer class indices.*`.long\(\)`"),
             (torch.ones(5, dtype=torch.bool), r"dtype torch.bool"),
             ("predict", r"target 'predict' is unknown; did you mean 'predicted'"),
-            ([0, 1], r"target is a list of .*`targets=\[...\]`"),
-            (None, r"target is an object of type NoneType; expected a class index"),
-            (True, r"target is an object of type bool"),
-            (1.5, r"target is an object of type float"),
-            (lambda output: output, r"returned a tensor \[5, 4\] .* for 5 rows; expected one score a row, \[5\]"),
-            (lambda output: output.sum(), r"returned a tensor \[\] .*second argument `samples` \[M\]"),
-            (lambda output: 3.0, r"returned an object of type float"),
+            ([0, 1], r"target is list of .*`targets=\[...\]`"),
+            (None, r"target is NoneType; expected a class index"),
+            (True, r"target is bool"),
+            (1.5, r"target is float"),
+            (lambda output: output, r"returned Tensor\[5, 4\] .* for 5 rows; expected one score a row, \[5\]"),
+            (lambda output: output.sum(), r"returned Tensor\[\] .*second argument `samples` \[M\]"),
+            (lambda output: 3.0, r"returned float"),
         ],
     )
     def test_what_is_no_target(self, inputs, target, message):
@@ -352,8 +381,57 @@ class TestInputs:
 
     @pytest.mark.parametrize("size", [0, -1, 2.0, True, "4"])
     def test_internal_batch_size(self, size):
-        with pytest.raises(InputError, match=r"internal_batch_size=.*; expected a positive number of rows"):
+        with pytest.raises(InputError, match=r"internal_batch_size=.*; expected .* rows, or None for all samples"):
             Settings(methods=(Gradient(),), internal_batch_size=size)
+
+    @pytest.mark.parametrize("seed", [-1, 2**63, 1.0, True, None, "0"])
+    def test_what_is_no_seed(self, seed):
+        with pytest.raises(InputError, match=r"seed=.*; expected an integer from 0 up to 2\*\*63 - 1"):
+            Settings(methods=(Gradient(),), seed=seed)
+
+    def test_the_largest_seed(self, inputs):
+        assert run(Net(), inputs, [SmoothGrad(2)], seed=2**63 - 1).attributions[0]["smooth_grad"].values.any()
+
+    @pytest.mark.parametrize("target_layers", ["conv", "auto"])
+    @pytest.mark.parametrize("shape", [(5, 3), (7, 3), (3,)])
+    def test_other_inputs_that_the_model_writes_into(self, inputs, target_layers, shape):
+        class Writing(Net):
+            def forward(self, image, table):
+                table.add_(1)
+                image.mul_(2)
+                return super().forward(image) * table.sum()
+
+        batch = {"image": inputs.clone(), "table": torch.ones(shape)}
+        run(Writing(), batch, ["gradient", "grad_cam"], target_layers=target_layers, attribute_to="image")
+        assert torch.equal(batch["image"], inputs)
+        assert torch.equal(batch["table"], torch.ones(shape))
+
+    def test_a_signal_that_the_model_writes_into(self):
+        class Writing(nn.Module):
+            def __init__(self):
+                super().__init__()
+                torch.manual_seed(0)
+                self.conv, self.head = nn.Conv1d(2, 4, 3, padding=1), nn.Linear(4, 3)
+
+            def forward(self, x):
+                return self.head(self.conv(x.mul_(2)).abs().mean(-1))
+
+        signal = torch.ones(3, 2, 10)
+        run(Writing(), signal, ["grad_cam", "gradient"])
+        assert (signal == 1).all()
+
+    def test_another_default_device(self, inputs):
+        methods = ["gradient", SmoothGrad(2), IntegratedGradients(n_steps=2, baselines="noise"), "layer_cam"]
+        model = Net()
+        nn.init.zeros_(model.head.weight)
+        expected = run(model, inputs, methods, target_layers="auto").attributions[0]
+        torch.set_default_device("meta")
+        try:
+            found = run(model, inputs, methods, target_layers="auto").attributions[0]
+        finally:
+            torch.set_default_device(None)
+        for name in expected:
+            assert torch.equal(found[name].values, expected[name].values)
 
 
 @dataclasses.dataclass
@@ -395,11 +473,11 @@ class TestOutputs:
         [
             (
                 lambda logits: (logits, logits * 2),
-                r"the model returned a tuple of \(a tensor \[5, 4\].*Give `output_fn=`",
+                r"the model returned tuple of 2 \(Tensor\[5, 4\].*Give `output_fn=`",
             ),
-            (lambda logits: logits[:, :, None], r"a tensor \[5, 4, 1\] of torch.float32; expected class scores"),
-            (lambda logits: None, r"an object of type NoneType"),
-            (lambda logits: logits.argmax(1), r"torch.int64; expected class scores"),
+            (lambda logits: logits[:, :, None], r"Tensor\[5, 4, 1\] float32; expected class scores"),
+            (lambda logits: None, r"returned NoneType"),
+            (lambda logits: logits.argmax(1), r"int64; expected class scores"),
             (lambda logits: logits.repeat(2, 1), r"class scores \[10, 4\] for 5 samples; expected \[5, classes\]"),
             (lambda logits: logits[0], r"class scores \[4, 1\] for 5 samples"),
         ],
@@ -410,7 +488,7 @@ class TestOutputs:
             run(Wrapped(wrap), inputs, ["gradient"], targets=[target])
 
     def test_output_fn_that_returns_no_class_scores(self, inputs):
-        with pytest.raises(OutputError, match=r"output_fn returned a tensor \[\]"):
+        with pytest.raises(OutputError, match=r"output_fn returned Tensor\[\]"):
             run(Net(), inputs, ["gradient"], output_fn=lambda output: output.sum())
 
     def test_a_callable_target_sees_what_output_fn_returns(self, inputs):
@@ -430,6 +508,19 @@ class TestOutputs:
         found = run(model, inputs, methods, internal_batch_size=2)
         torch.testing.assert_close(found.logits, model(inputs).detach())
         assert not found.logits.requires_grad
+
+
+class Probing(Net):
+    """A head on a backbone that may run without gradients."""
+
+    def __init__(self, switch):
+        super().__init__()
+        self.switch = switch
+
+    def forward(self, x):
+        with self.switch():
+            features = self.conv(x)
+        return self.head(F.relu(features).mean((2, 3)))
 
 
 class TestModels:
@@ -459,16 +550,96 @@ class TestModels:
         alone = run(frozen, inputs, ["grad_cam"], target_layers="auto").attributions[0]
         assert torch.equal(alone["grad_cam"].values, expected["grad_cam"].values)
 
-    @pytest.mark.parametrize("methods", [["gradient"], ["grad_cam"], ["gradient", "grad_cam"]])
-    def test_a_backbone_without_gradients_is_an_error(self, inputs, methods):
-        class Probing(Net):
-            def forward(self, x):
-                with torch.no_grad():
-                    features = F.relu(self.conv(x)).mean((2, 3))
-                return self.head(features)
+    @pytest.mark.parametrize("methods", [["gradient"], ["gradient", "grad_cam"], [SmoothGrad(2)]])
+    @pytest.mark.parametrize("switch", [torch.no_grad, lambda: torch.set_grad_enabled(False)])
+    def test_a_backbone_without_gradients_is_an_error_for_input_methods(self, inputs, methods, switch):
+        for target_layers in ("conv", "auto"):
+            with pytest.raises(
+                ObservationError, match=r"no gradient.*`torch.no_grad\(\)`.*class activation maps alone"
+            ):
+                run(Probing(switch), inputs, methods, target_layers=target_layers)
 
-        with pytest.raises(ObservationError, match=r"no gradient.*`torch.no_grad\(\)`"):
-            run(Probing(), inputs, methods)
+    @pytest.mark.parametrize("methods", [["grad_cam"], ["grad_cam", "layer_cam"]])
+    @pytest.mark.parametrize("switch", [torch.no_grad, lambda: torch.set_grad_enabled(False)])
+    @pytest.mark.parametrize("target_layers", ["conv", "auto"])
+    @pytest.mark.parametrize("size", [None, 2])
+    def test_class_activation_maps_start_where_a_frozen_backbone_ends(
+        self, inputs, methods, switch, target_layers, size
+    ):
+        found, expected = (
+            run(model, inputs, methods, target_layers=target_layers, internal_batch_size=size)
+            for model in (Probing(switch), Probing(contextlib.nullcontext))
+        )
+        for name in methods:
+            assert found.attributions[0][name].layer == "conv"
+            torch.testing.assert_close(found.attributions[0][name].values, expected.attributions[0][name].values)
+            assert found.attributions[0][name].values.any()
+        torch.testing.assert_close(found.logits, expected.logits)
+
+    def test_tensors_of_inference_mode_are_named(self, inputs):
+        class Caching(Net):
+            def __init__(self):
+                super().__init__()
+                self.scale = None
+
+            def forward(self, x):
+                if self.scale is None:
+                    self.scale = torch.full((1, 2, 1, 1), 2.0)
+                return super().forward(x * self.scale)
+
+        model = Caching()
+        with torch.inference_mode():
+            model(inputs)
+        with pytest.raises(ObservationError, match=r"Caching keeps a tensor.*`Trainer\(inference_mode=False\)`"):
+            run(model, inputs, ["gradient"])
+
+    def test_other_errors_of_the_model_come_through(self, inputs):
+        with pytest.raises(RuntimeError, match="expected input") as caught:
+            run(Net(), inputs[:, :1], ["gradient"])
+        assert not isinstance(caught.value, ObservationError)
+
+    @pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning", "ignore:`torch.jit:DeprecationWarning")
+    class TestTorchScript:
+        def model(self):
+            torch.manual_seed(0)
+            body = nn.Sequential(nn.Conv2d(2, 6, 3), nn.BatchNorm2d(6), nn.ReLU())
+            return body, [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 4)]
+
+        def test_input_methods_work(self, inputs):
+            body, head = self.model()
+            expected = run(nn.Sequential(body, *head), inputs, ["gradient"]).attributions[0]["gradient"].values
+            assert expected.any()
+            for model in (
+                torch.jit.script(nn.Sequential(body, *head)),
+                nn.Sequential(torch.jit.script(body), *head),
+                nn.Sequential(torch.jit.trace(body.eval(), inputs), *head),
+            ):
+                found = run(model, inputs, ["gradient"]).attributions[0]["gradient"].values
+                torch.testing.assert_close(found, expected)
+
+        @pytest.mark.parametrize(
+            ("target_layers", "message"),
+            [("0", "'0' is TorchScript, which runs no hooks.*from before `torch.jit`"), ("auto", "are TorchScript")],
+        )
+        def test_layers_are_refused(self, inputs, target_layers, message):
+            body, head = self.model()
+            model = nn.Sequential(torch.jit.script(body), *head)
+            with pytest.raises(LayerError, match=message):
+                run(model, inputs, ["gradient", "grad_cam"], target_layers=target_layers)
+
+        def test_layers_above_are_found(self, inputs):
+            body, head = self.model()
+            model = nn.Sequential(torch.jit.script(body), nn.Conv2d(6, 6, 1), *head)
+            nn.init.zeros_(model[-1].weight)
+            assert run(model, inputs, ["layer_cam"], target_layers="auto").target_layers == ("1",)
+
+        def test_its_relus_are_named(self, inputs):
+            body, head = self.model()
+            model = nn.Sequential(torch.jit.script(body), *head)
+            with pytest.raises(ReluError, match=r"ran none .*TorchScript code"):
+                run(model, inputs, ["guided_backprop"])
+            with pytest.warns(SaliencyWarning, match="not its TorchScript code"):
+                run(nn.Sequential(model, nn.ReLU()), inputs, ["guided_backprop"])
 
     @pytest.mark.parametrize("methods", [["gradient"], ["grad_cam"]])
     def test_a_score_without_gradient_is_an_error(self, inputs, methods):
@@ -618,3 +789,11 @@ def test_autocast_as_the_forward_context(inputs):
         assert attribution.values.dtype == torch.float32
         expected = exact.attributions[0][name].values
         assert (torch.cosine_similarity(attribution.values.flatten(1), expected.flatten(1)) > 0.95).all()
+
+
+def test_what_holds_tensors_is_compared_by_identity(inputs):
+    found, other = (run(Net(), inputs, ["gradient"]) for _ in range(2))
+    assert found == found  # noqa: PLR0124
+    assert found != other
+    assert found.attributions[0]["gradient"] != other.attributions[0]["gradient"]
+    assert len({found, other}) == 2

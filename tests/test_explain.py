@@ -165,10 +165,13 @@ def test_a_method_of_ones_own(inputs):
 
         def attribute(self, evidence):
             raw = Gradient().attribute(evidence)
-            return type(raw)(2 * raw.values, 2 * raw.magnitude, extras={"twice": raw.values.flatten(1).sum(1)})
+            return type(raw)(2 * raw.values, raw.reduction, extras={"twice": raw.values.flatten(1).sum(1)})
 
     found = explain(Net(), inputs, methods=["gradient", Doubled()], target=0)
     assert torch.equal(found["doubled"].values, 2 * found["gradient"].values)
+    assert torch.equal(found["doubled"].magnitude, 2 * found["gradient"].magnitude)
+    assert found["doubled"].reduction == found["gradient"].reduction == "abs_max"
+    assert torch.equal(found["doubled"].heatmap, found["gradient"].heatmap)
     assert found["doubled"].extras["twice"].shape == (3,)
     with pytest.raises(MethodError, match="type type"):
         explain(Net(), inputs, methods=Doubled)

@@ -21,6 +21,10 @@ class ActivationRecorder:
     (a residual ``out += identity``, an in-place ReLU) cannot overwrite what was kept. A module that runs
     several times keeps its last call. Of a tuple output, the first tensor is kept.
 
+    Where gradients are recorded when the context opens, or ``start_graph`` is set, what is handed on is part of the
+    graph even if the layer runs under a ``torch.no_grad()`` of the model: a frozen backbone ends the graph, not the
+    map at its end.
+
     Args:
         layers: Name → module. One module may stand under one name only.
         start_graph: Record the autograd graph from the first of these layers on; the caller runs the model
@@ -28,15 +32,21 @@ class ActivationRecorder:
 
     Attributes:
         outputs: Name → captured output, in execution order.
+        under_no_grad: Layers that ran without gradients although the caller records them.
+        complex_valued: Layers whose output is complex, which is not kept.
     """
 
     def __init__(self, layers: Mapping[str, nn.Module], *, start_graph: bool = False) -> None:
         self.layers = layers
         self.start_graph = start_graph
         self.outputs: dict[str, Tensor] = {}
+        self.under_no_grad: set[str] = set()
+        self.complex_valued: set[str] = set()
+        self._records_graph = False
         self._handles: list[RemovableHandle] = []
 
     def __enter__(self) -> ActivationRecorder:
+        self._records_graph = self.start_graph or torch.is_grad_enabled()
         for name, module in self.layers.items():
             self._handles.append(module.register_forward_hook(self._hook(name)))
         return self
@@ -51,19 +61,29 @@ class ActivationRecorder:
     def _hook(self, name: str) -> Any:
         def keep(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
             found = first_tensor(output)
+            self._note(name, found)
             if found is None or not found.is_floating_point():
                 return None
             if self.start_graph:
-                # Stays enabled for the rest of the forward; the caller's context restores it.
+                # Stays enabled for the rest of the forward, or of the model's own `no_grad`; the caller's context
+                # restores it.
                 torch.set_grad_enabled(True)
-            captured = found.clone()
-            if not captured.requires_grad:
-                captured.requires_grad_(True)
+            with torch.set_grad_enabled(self._records_graph):
+                captured = found.clone()
+                if not captured.requires_grad:
+                    captured.requires_grad_(True)
+                handed_on = captured.clone()
             self.outputs.pop(name, None)
             self.outputs[name] = captured
-            return _replace_first(output, found, captured.clone())
+            return _replace_first(output, found, handed_on)
 
         return keep
+
+    def _note(self, name: str, found: Tensor | None) -> None:
+        if self._records_graph and not self.start_graph and not torch.is_grad_enabled():
+            self.under_no_grad.add(name)
+        if found is not None and found.is_complex():
+            self.complex_valued.add(name)
 
 
 def first_tensor(output: Any) -> Tensor | None:

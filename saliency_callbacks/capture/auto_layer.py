@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from saliency_callbacks.capture.activations import ActivationRecorder
-from saliency_callbacks.capture.grids import Grid, find_grid
+from saliency_callbacks.capture.grids import Grid, find_grid, has_own_layout
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.errors import LayerError
 
@@ -62,17 +62,42 @@ def find_target_layer(
         raise LayerError(
             f"no layer of {type(model).__name__} has a spatial map that the explained score depends on; give "
             "`target_layers=` (and `reshape_transform=` for an unusual layout), or use input methods only"
+            + _possible_causes(model, inputs, n_rows[-1])
         )
     return name
 
 
 def trace_grids(model: nn.Module, inputs: ModelInputs) -> Mapping[str, Grid]:
     """Run the first sample and return the grid of every module's output that has one, in execution order."""
-    candidates = {name: module for name, module in model.named_modules() if name}
+    candidates = _candidates(model)
     rows = torch.arange(1, device=inputs.explained.device)
     with torch.no_grad(), ActivationRecorder(candidates) as recorder:
-        inputs.call(model, inputs.explained[:1], rows)
+        # A clone: the model may work in place on what it is fed.
+        inputs.call(model, inputs.explained[:1].clone(), rows)
     return _grids(recorder.outputs, candidates, inputs, len(rows))
+
+
+def _candidates(model: nn.Module) -> dict[str, nn.Module]:
+    # TorchScript runs no hooks.
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if name and not isinstance(module, torch.jit.ScriptModule)
+    }
+
+
+def _possible_causes(model: nn.Module, inputs: ModelInputs, n_rows: int) -> str:
+    samples = torch.arange(min(n_rows, inputs.n_samples), device=inputs.explained.device)
+    with ActivationRecorder(_candidates(model)) as recorder:
+        inputs.call(model, inputs.explained.index_select(0, samples), samples)
+    causes = []
+    if recorder.under_no_grad:
+        causes.append("parts of the model run under `torch.no_grad()`")
+    if recorder.complex_valued:
+        causes.append("the outputs of some layers are complex, which have no map")
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        causes.append("parts of the model are TorchScript, whose layers cannot be seen")
+    return f". Possible causes: {'; '.join(causes)}" if causes else ""
 
 
 def _last_with_gradient(
@@ -82,7 +107,7 @@ def _last_with_gradient(
     n_rows: int,
     parameters: Mapping[str, Tensor] | None = None,
 ) -> str | None:
-    candidates = {name: module for name, module in model.named_modules() if name}
+    candidates = _candidates(model)
     samples = torch.arange(min(n_rows, inputs.n_samples), device=inputs.explained.device)
     rows = inputs.explained.index_select(0, samples).requires_grad_(True)
     with ActivationRecorder(candidates) as recorder:
@@ -99,9 +124,17 @@ def _grids(
 ) -> dict[str, Grid]:
     input_spatial = tuple(inputs.explained.shape[2:])
     grids: dict[str, Grid] = {}
+    certain: dict[torch.Size, set[Grid]] = {}
     for name, output in outputs.items():
+        module = modules[name]
         known = [grid.spatial for grid in grids.values() if grid.layout != "tokens"]
-        grid = find_grid(output.shape, input_spatial, n_rows=n_rows, module=modules[name], known_grids=known)
+        grid = find_grid(output.shape, input_spatial, n_rows=n_rows, module=module, known_grids=known)
+        alike = certain.setdefault(output.shape, set())
+        if grid is not None and has_own_layout(module):
+            alike.add(grid)
+        elif len(alike) == 1:
+            # A block around linear layers and normalisations hands on what they do.
+            (grid,) = alike
         if grid is not None and math.prod(grid.spatial) <= math.prod(input_spatial):
             grids[name] = grid
     return grids
@@ -132,9 +165,15 @@ def _with_parameters(model: nn.Module, parameters: Mapping[str, Tensor] | None) 
 
 
 def _without_zero_weights(model: nn.Module) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator("cpu").manual_seed(0)
+    scripted = {
+        id(weight)
+        for module in model.modules()
+        if isinstance(module, torch.jit.ScriptModule)
+        for weight in module.parameters()
+    }
     return {
-        name: torch.randn(weight.shape, generator=generator).to(weight)
+        name: torch.randn(weight.shape, generator=generator, device="cpu").to(weight)
         for name, weight in model.named_parameters()
-        if weight.ndim >= 2 and not weight.any()
+        if id(weight) not in scripted and weight.ndim >= 2 and not weight.any()
     }

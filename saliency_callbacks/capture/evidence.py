@@ -37,7 +37,7 @@ class Clean(NamedTuple):
     target: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Subject:
     """What is explained, and how it is run.
 
@@ -118,25 +118,33 @@ def _run(subject: Subject, rows: Rows, quantities: Quantity) -> Iterator[_Measur
     wants_gradient = bool(quantities & ~Quantity.ACTIVATIONS)
     layers = subject.layers if Quantity.ACTIVATIONS in quantities else {}
     inputs = rows.inputs.requires_grad_(wants_gradient)
-    with (
-        ActivationRecorder(layers, start_graph=not wants_gradient) as recorder,
-        torch.set_grad_enabled(wants_gradient),
-    ):
-        # A clone: the model may work in place on what it is fed.
-        scores = subject.scores(inputs.clone(), rows.samples)
-    _check_ran(layers, recorder.outputs)
-    outputs = recorder.outputs
+    scores, outputs = _forward(subject, rows, layers, whole_graph=wants_gradient)
+    if not wants_gradient and not all(score.requires_grad for score, _ in scores):
+        # Where a layer runs under a `no_grad` of the model, the graph that starts there ends with that block.
+        scores, outputs = _forward(subject, rows, layers, whole_graph=True)
+    # Before the gradients: to find the layout of an output may take a forward of its own.
+    maps = {name: _as_map(subject, name, output.detach(), rows) for name, output in outputs.items()}
     for index, (score, target) in enumerate(scores):
         wrt = [inputs, *outputs.values()] if wants_gradient else list(outputs.values())
-        gradients = _gradients(score, wrt, keep_graph=index < len(scores) - 1)
+        gradients = _gradients(score, wrt, keep_graph=index < len(scores) - 1, needs_first=wants_gradient)
         layer_gradients = dict(zip(outputs, gradients[1:] if wants_gradient else gradients, strict=True))
         yield _Measured(
             score.detach(),
             target,
             gradients[0] if wants_gradient else None,
-            {name: _as_map(subject, name, output.detach(), rows) for name, output in outputs.items()},
+            maps,
             {name: _as_map(subject, name, gradient, rows) for name, gradient in layer_gradients.items()},
         )
+
+
+def _forward(
+    subject: Subject, rows: Rows, layers: Mapping[str, nn.Module], *, whole_graph: bool
+) -> tuple[list[tuple[Tensor, Tensor]], dict[str, Tensor]]:
+    with torch.set_grad_enabled(whole_graph), ActivationRecorder(layers, start_graph=not whole_graph) as recorder:
+        # A clone: the model may work in place on what it is fed.
+        scores = subject.scores(rows.inputs.clone(), rows.samples)
+    _check_ran(layers, recorder.outputs)
+    return scores, recorder.outputs
 
 
 def _as_map(subject: Subject, name: str, output: Tensor, rows: Rows) -> Tensor:
@@ -159,18 +167,20 @@ def _check_ran(layers: Mapping[str, nn.Module], outputs: Mapping[str, Tensor]) -
             )
 
 
-def _gradients(score: Tensor, wrt: Sequence[Tensor], *, keep_graph: bool) -> list[Tensor]:
+def _gradients(score: Tensor, wrt: Sequence[Tensor], *, keep_graph: bool, needs_first: bool) -> list[Tensor]:
     if not score.requires_grad:
         raise ObservationError(
             "the explained score has no gradient: the model, its `output_fn` or the target detaches it, or computes it "
             "under `torch.no_grad()`. Let the forward record gradients, or choose target layers above that part"
         )
     gradients = torch.autograd.grad(score.sum(), wrt, retain_graph=keep_graph, allow_unused=True)
-    if all(gradient is None for gradient in gradients):
+    is_cut_off = gradients[0] is None if needs_first else all(gradient is None for gradient in gradients)
+    if is_cut_off:
+        what = "input" if needs_first else "target layers"
         raise ObservationError(
-            "the explained score has no gradient with respect to the input or the target layers: it does not depend on "
-            "them, or a part of the model in between detaches, or runs under `torch.no_grad()`. Let the forward record "
-            "gradients, or choose target layers above that part"
+            f"the explained score has no gradient with respect to the {what}: it does not depend on that, or the model "
+            "in between detaches, or runs under `torch.no_grad()`. Let the forward record gradients, or use class "
+            "activation maps alone, at target layers above that part"
         )
     return [
         torch.zeros_like(tensor) if gradient is None else gradient
@@ -202,16 +212,19 @@ def _relu_rule(pass_: Pass, model: nn.Module) -> Iterator[None]:
         return
     with ReluRuleMode(pass_.relu_rule) as mode:
         yield
+    uncovered = sorted(mode.other_activations)
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        uncovered.append("TorchScript code, whose activations cannot be seen")
     if mode.n_relus == 0:
-        ran = ", ".join(sorted(mode.other_activations)) or "no known activation"
+        ran = ", ".join(uncovered) or "no known activation"
         raise ReluError(
             f"the {pass_.relu_rule} backward rule needs a ReLU, but {type(model).__name__} ran none (it ran: {ran}); "
             "leave out guided_backprop, deconvnet and guided_grad_cam for this model, or use gradient methods"
         )
-    if mode.other_activations:
+    if uncovered:
         warnings.warn(
             f"the {pass_.relu_rule} backward rule covers the ReLUs of {type(model).__name__}, but not its "
-            f"{', '.join(sorted(mode.other_activations))}; those keep their own gradient",
+            f"{', '.join(uncovered)}; those keep their own gradient",
             SaliencyWarning,
             stacklevel=2,
         )

@@ -8,13 +8,34 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import Tensor, nn
+from torch.nn.modules import batchnorm, conv, instancenorm, pooling
 
-__all__ = ["Grid", "find_grid"]
+__all__ = ["Grid", "find_grid", "has_own_layout", "keeps_aspect"]
 
 # Class, distillation and register tokens come before the patch tokens; published models have at most 1 + 8.
 _MAX_PREFIX_TOKENS = 16
+# Whatever the shapes say: these see channels in the second place.
+_CHANNELS_FIRST = (
+    conv._ConvNd,  # noqa: SLF001 (the only name that covers the transposed ones too)
+    batchnorm._BatchNorm,  # noqa: SLF001
+    instancenorm._InstanceNorm,  # noqa: SLF001
+    pooling._AdaptiveAvgPoolNd,  # noqa: SLF001
+    pooling._AdaptiveMaxPoolNd,  # noqa: SLF001
+    pooling._AvgPoolNd,  # noqa: SLF001
+    pooling._LPPoolNd,  # noqa: SLF001
+    pooling._MaxPoolNd,  # noqa: SLF001
+    nn.Dropout1d,
+    nn.Dropout2d,
+    nn.Dropout3d,
+    nn.FractionalMaxPool2d,
+    nn.FractionalMaxPool3d,
+    nn.GroupNorm,
+    nn.LocalResponseNorm,
+    nn.PixelShuffle,
+    nn.PixelUnshuffle,
+    nn.Upsample,
+)
 _FEATURES_LAST = (
-    nn.LayerNorm,
     nn.Linear,
     nn.MultiheadAttention,
     nn.RNNBase,
@@ -63,7 +84,8 @@ def find_grid(
         shape: Shape of the output, batch first.
         input_spatial: Spatial size of the model's input.
         n_rows: Rows that were fed, where that is known; sequences may have them in the second place.
-        module: The layer; normalisations over features and linear layers have their channels last.
+        module: The layer. A convolution, pooling or batch normalisation has its channels first, a linear layer or a
+            normalisation over features has them last, whatever the shape; for all others the shape decides.
         known_grids: Sizes of maps seen earlier in the same forward, e.g. of a patch embedding.
 
     Returns:
@@ -75,10 +97,21 @@ def find_grid(
     n_spatial = len(input_spatial)
     grid: Grid | None = None
     if len(shape) == n_spatial + 2:
-        grid = _dense_grid(tuple(shape), tuple(input_spatial), isinstance(module, _FEATURES_LAST))
+        grid = _dense_grid(tuple(shape), tuple(input_spatial), module, known_grids)
     elif len(shape) == 3 and n_spatial > 1:
         grid = _token_grid(shape[1], tuple(input_spatial), known_grids)
     return grid if grid is not None and math.prod(grid.spatial) > 1 else None
+
+
+def has_own_layout(module: nn.Module | None) -> bool:
+    """Whether a layer's type alone says where the channels of a dense output are."""
+    return isinstance(module, _CHANNELS_FIRST) or _has_features_last(module)
+
+
+def keeps_aspect(shape: Sequence[int], input_spatial: Sequence[int]) -> bool:
+    """Whether a dense output has the input's aspect ratio to the last digit if read channels first, and only then."""
+    first, last = _aspect_errors(tuple(shape), tuple(input_spatial))
+    return first == 0 < last
 
 
 def _sequence_first_grid(
@@ -88,18 +121,52 @@ def _sequence_first_grid(
         return None
     batch_first = (n_rows, shape[0], shape[2])
     if len(input_spatial) == 1:
-        return Grid("channels_last", (shape[0],), batch_dim=1) if shape[0] > 1 else None
+        return replace(_signal_tokens(shape[0], known_grids), batch_dim=1) if shape[0] > 1 else None
     grid = find_grid(batch_first, input_spatial, known_grids=known_grids)
     return None if grid is None else replace(grid, batch_dim=1)
 
 
-def _dense_grid(shape: tuple[int, ...], input_spatial: tuple[int, ...], features_last: bool) -> Grid:
-    first, last = shape[2:], shape[1:-1]
+def _dense_grid(
+    shape: tuple[int, ...],
+    input_spatial: tuple[int, ...],
+    module: nn.Module | None,
+    known_grids: Sequence[tuple[int, ...]],
+) -> Grid:
+    channels_first = Grid("channels_first", shape[2:])
+    channels_last = Grid("channels_last", shape[1:-1])
+    if len(input_spatial) == 1:
+        channels_last = _signal_tokens(shape[1], known_grids)
+    if isinstance(module, _CHANNELS_FIRST):
+        return channels_first
+    if _has_features_last(module):
+        return channels_last
+    is_known = [grid.spatial in known_grids for grid in (channels_first, channels_last)]
+    if is_known[0] != is_known[1]:
+        return channels_first if is_known[0] else channels_last
     # A map keeps the input's aspect ratio; channels that are mistaken for space do not.
-    first_error, last_error = _aspect_error(first, input_spatial), _aspect_error(last, input_spatial)
-    if last_error < first_error or (last_error == first_error and features_last):
-        return Grid("channels_last", last)
-    return Grid("channels_first", first)
+    first_error, last_error = _aspect_errors(shape, input_spatial)
+    return channels_last if last_error < first_error else channels_first
+
+
+def _has_features_last(module: nn.Module | None) -> bool:
+    # A subclass of the layer normalisation may well turn its input around, as torchvision's does, and one over several
+    # dimensions has space among them.
+    if isinstance(module, nn.LayerNorm):
+        return type(module) is nn.LayerNorm and len(module.normalized_shape) == 1
+    return isinstance(module, _FEATURES_LAST)
+
+
+def _signal_tokens(n_tokens: int, known_grids: Sequence[tuple[int, ...]]) -> Grid:
+    if (n_tokens,) not in known_grids:
+        for spatial in reversed(known_grids):
+            n_prefix = n_tokens - math.prod(spatial)
+            if len(spatial) == 1 and spatial[0] > 1 and 0 < n_prefix <= _MAX_PREFIX_TOKENS:
+                return Grid("tokens", tuple(spatial), n_prefix)
+    return Grid("channels_last", (n_tokens,))
+
+
+def _aspect_errors(shape: tuple[int, ...], input_spatial: tuple[int, ...]) -> tuple[float, float]:
+    return _aspect_error(shape[2:], input_spatial), _aspect_error(shape[1:-1], input_spatial)
 
 
 def _aspect_error(spatial: tuple[int, ...], input_spatial: tuple[int, ...]) -> float:

@@ -14,9 +14,12 @@ from saliency_callbacks.errors import InputError, nearest_names
 __all__ = ["ModelInputs"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ModelInputs:
     """A batch for a model, and which of its tensors is explained.
+
+    Of the other tensors, one whose first size is N is taken as one row a sample: it is fed row by row, along with what
+    is explained. All others are fed whole.
 
     Args:
         structure: A tensor, a tuple (fed as positional arguments) or a dict (fed as keyword arguments).
@@ -75,7 +78,8 @@ class ModelInputs:
 
     def _rows(self, tensor: Tensor, samples: Tensor) -> Tensor:
         is_batched = tensor.ndim > 0 and tensor.shape[0] == self.n_samples
-        return tensor.index_select(0, samples.to(tensor.device)) if is_batched else tensor
+        # Always a copy: the model may work in place on what it is fed.
+        return tensor.index_select(0, samples.to(tensor.device)) if is_batched else tensor.clone()
 
 
 def _apply(structure: Any, function: Callable[[Tensor], Tensor]) -> Any:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
 
 from saliency_callbacks.capture.auto_layer import find_target_layer, trace_grids
-from saliency_callbacks.capture.grids import Grid, find_grid
+from saliency_callbacks.capture.grids import Grid, find_grid, has_own_layout, keeps_aspect
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.layers import find_layers
 from saliency_callbacks.errors import LayerError
@@ -18,9 +17,11 @@ from saliency_callbacks.errors import LayerError
 __all__ = ["LayerMaps"]
 
 
-@dataclass(frozen=True)
 class LayerMaps:
     """The target layers and the layout of their outputs.
+
+    A layout is found when the first output of its layer is read, and kept. Where neither the type of the layer nor the
+    shape of the output settles it, that runs the model on one sample; so read activations before their gradients.
 
     Args:
         model: The model, quiescent while maps are read.
@@ -30,12 +31,20 @@ class LayerMaps:
         forward_context: Opened around every forward, e.g. for autocast.
     """
 
-    model: nn.Module
-    inputs: ModelInputs
-    layers: Mapping[str, nn.Module]
-    reshape_transform: Callable[[Tensor], Tensor] | None = None
-    forward_context: Callable[[], AbstractContextManager[Any]] = nullcontext
-    _grids: dict[str, Grid] = field(default_factory=dict, init=False, repr=False)
+    def __init__(
+        self,
+        model: nn.Module,
+        inputs: ModelInputs,
+        layers: Mapping[str, nn.Module],
+        reshape_transform: Callable[[Tensor], Tensor] | None = None,
+        forward_context: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
+        self.model = model
+        self.inputs = inputs
+        self.layers = layers
+        self.reshape_transform = reshape_transform
+        self.forward_context = forward_context
+        self._grids: dict[str, Grid] = {}
 
     @classmethod
     def resolve(
@@ -85,9 +94,9 @@ class LayerMaps:
     def _find_grid(self, name: str, output: Tensor) -> Grid:
         spatial = self.inputs.explained.shape[2:]
         grid = find_grid(output.shape, spatial, module=self.layers[name])
-        if grid is None or output.ndim == 3:
-            # Earlier maps of the same forward tell the patches of a token sequence apart for certain, and a single row
-            # tells samples from tokens.
+        if grid is None or not self._is_settled(name, output):
+            # Earlier maps of the same forward tell channels from space and the patches of a token sequence apart for
+            # certain, and a single row tells samples from tokens.
             with self.forward_context():
                 grid = trace_grids(self.model, self.inputs).get(name)
         if grid is None:
@@ -96,3 +105,8 @@ class LayerMaps:
                 f"size {list(spatial)}; choose an earlier layer, 'auto', or give `reshape_transform=`"
             )
         return grid
+
+    def _is_settled(self, name: str, output: Tensor) -> bool:
+        if output.ndim == 3:
+            return False
+        return has_own_layout(self.layers[name]) or keeps_aspect(output.shape, self.inputs.explained.shape[2:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import nn
 
 from saliency_callbacks.errors import LayerError, nearest_names
@@ -20,7 +21,7 @@ def find_layers(model: nn.Module, target_layers: Any) -> Mapping[str, nn.Module]
         target_layers: A dotted module name, a module of the model, or a list of these.
 
     Raises:
-        LayerError: If a layer is not part of the model, or none is given.
+        LayerError: If a layer is not part of the model, runs no hooks, or none is given.
     """
     several = isinstance(target_layers, Sequence) and not isinstance(target_layers, str)
     wanted: Sequence[Any] = target_layers if several else [target_layers]
@@ -31,6 +32,7 @@ def find_layers(model: nn.Module, target_layers: Any) -> Mapping[str, nn.Module]
     aliases = _aliases(model)
     found: dict[str, nn.Module] = {}
     for layer in wanted:
+        _check_not_auto(layer)
         if not isinstance(layer, (str, nn.Module)):
             raise LayerError(
                 f"target layer {layer!r} is of type {type(layer).__name__}; expected 'auto', a module name, a module, "
@@ -50,8 +52,25 @@ def find_layers(model: nn.Module, target_layers: Any) -> Mapping[str, nn.Module]
                 f"{type(model).__name__} has no layer {name!r}; {nearest_names(str(name), filter(None, modules))} "
                 "Use a name of `model.named_modules()`, a module, or 'auto'"
             )
+        _check_runs_hooks(name, modules[name])
         found[name] = modules[name]
     return found
+
+
+def _check_not_auto(layer: Any) -> None:
+    if isinstance(layer, str) and layer == "auto":
+        raise LayerError(
+            "target layer 'auto' is given in a list; expected it to stand alone. Give `target_layers='auto'`, or name "
+            "every layer"
+        )
+
+
+def _check_runs_hooks(name: str, module: nn.Module) -> None:
+    if isinstance(module, torch.jit.ScriptModule):
+        raise LayerError(
+            f"target layer {name!r} is TorchScript, which runs no hooks: its output cannot be kept; expected an eager "
+            "module. Explain the model from before `torch.jit`, or use input methods only"
+        )
 
 
 def _aliases(model: nn.Module) -> Mapping[str, nn.Module]:

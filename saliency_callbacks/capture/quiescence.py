@@ -2,7 +2,9 @@
 
 Inside it gradients work wherever the caller stands, the model is in evaluation mode, random numbers are
 isolated, and compiled modules run eagerly so that hooks fire. On exit, also by an exception, the model and
-the process are as they were, byte for byte.
+the process are as they were, byte for byte. Two things are out of reach without a copy of the whole model: parameters
+that the forward itself rewrites (through ``.data``, or as ``nn.Embedding(max_norm=…)`` does) are not put back, nor are
+large tensors or nested containers in plain attributes that it writes into.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import Tensor, nn
 
+from saliency_callbacks.capture.attributes import unchanged_attributes
+from saliency_callbacks.capture.contents import TensorContents
 from saliency_callbacks.capture.rng import isolated_rng
 
 __all__ = ["quiescence"]
@@ -32,6 +36,7 @@ def quiescence(model: nn.Module, *, seed: int = 0) -> Iterator[None]:
         stack.enter_context(torch.enable_grad())
         stack.enter_context(isolated_rng(seed))
         stack.enter_context(_evaluation_mode(model))
+        stack.enter_context(unchanged_attributes(model))
         stack.enter_context(_unchanged_buffers(model))
         stack.enter_context(_own_autocast_cache())
         stack.enter_context(_eager_execution())
@@ -57,28 +62,20 @@ def _evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _unchanged_buffers(model: nn.Module) -> Iterator[None]:
-    owners = [(module, dict(module._buffers)) for module in model.modules()]
-    saved = [
-        (buffer, buffer.detach().clone(), _version(buffer))
-        for _, buffers in owners
-        for buffer in buffers.values()
-        if isinstance(buffer, Tensor) and not nn.parameter.is_lazy(buffer)
-    ]
+    owners = [(module, dict(module._buffers.items())) for module in model.modules()]
+    contents = TensorContents(
+        buffer for _, buffers in owners for buffer in buffers.values() if isinstance(buffer, Tensor)
+    )
     try:
         yield
     finally:
         for module, buffers in owners:
-            # Also those that were rebound, added, or removed.
-            module._buffers.clear()
-            module._buffers.update(buffers)
-        for buffer, content, version in saved:
-            if version is None or _version(buffer) != version:
-                with torch.inference_mode(buffer.is_inference()), torch.no_grad():
-                    buffer.copy_(content)
-
-
-def _version(tensor: Tensor) -> int | None:
-    return None if tensor.is_inference() else tensor._version
+            # The buffers of TorchScript cannot be rebound.
+            if not isinstance(module, torch.jit.ScriptModule):
+                # Also those that were rebound, added, or removed.
+                module._buffers.clear()
+                module._buffers.update(buffers)
+        contents.restore()
 
 
 @contextmanager

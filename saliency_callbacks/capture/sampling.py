@@ -21,7 +21,7 @@ from saliency_callbacks.types import Baseline, Pass, TensorBaseline
 __all__ = ["Rows", "Sampler"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rows:
     """A chunk of what is fed.
 
@@ -137,6 +137,8 @@ class Sampler:
 
     def _fitted(self, tensor: Tensor) -> Tensor:
         tensor = tensor.to(self.inputs)
+        if tensor.ndim == 0:
+            tensor = tensor.expand(self.inputs.shape[1:])
         if tensor.ndim == self.inputs.ndim - 1:
             tensor = tensor.unsqueeze(0)
         if tensor.shape[1:] != self.inputs.shape[1:] or tensor.shape[0] not in (1, self.inputs.shape[0]):
@@ -149,9 +151,9 @@ class Sampler:
     def _random(self, purpose: str, *, normal: bool) -> Tensor:
         # Drawn on the CPU, so that a seed means the same numbers on every device.
         digest = hashlib.sha256(f"{self.seed}/{purpose}".encode()).digest()
-        generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+        generator = torch.Generator("cpu").manual_seed(int.from_bytes(digest[:8], "big") >> 1)
         draw = torch.randn if normal else torch.rand
-        return draw(self.inputs.shape[1:], generator=generator).to(self.inputs)
+        return draw(self.inputs.shape[1:], generator=generator, device="cpu").to(self.inputs)
 
     @cached_property
     def _scale(self) -> Tensor:

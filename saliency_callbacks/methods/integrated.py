@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
+import torch
 from torch import Tensor
 
 from saliency_callbacks.errors import MethodError, nearest_names
@@ -43,8 +44,8 @@ class IntegratedGradients:
     Args:
         n_steps: Points on each path.
         rule: ``gauss_legendre``, ``midpoint`` or ``trapezoid``.
-        baselines: ``"zeros"``, ``"mean"`` (of the batch), ``"noise"`` (uniform within each sample's range), a tensor
-            ``[C, *spatial]`` or ``[N, C, *spatial]``, or a list of these.
+        baselines: ``"zeros"``, ``"mean"`` (of the batch), ``"noise"`` (uniform within each sample's range), a number,
+            a tensor ``[C, *spatial]`` or ``[N, C, *spatial]``, or a list of these.
         nt_samples: Noisy copies of the input; 0 for none.
         stdevs: Standard deviation of the noise, as a fraction of each sample's (max - min).
         reduction: How channels become one map, as of :class:`~saliency_callbacks.methods.Gradient`.
@@ -102,6 +103,8 @@ def _baselines(method: str, given: Any) -> tuple[Baseline, ...]:
 
 
 def _baseline(method: str, given: Any) -> Baseline:
+    if isinstance(given, (int, float)) and not isinstance(given, bool):
+        return TensorBaseline(torch.tensor(float(given)))
     if isinstance(given, Tensor):
         return TensorBaseline(given.detach())
     if isinstance(given, TensorBaseline) or (isinstance(given, str) and given in _NAMED_BASELINES):

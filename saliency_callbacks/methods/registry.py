@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Any
@@ -53,6 +54,12 @@ def resolve_methods(methods: Any) -> tuple[Method, ...]:
     if not resolved:
         raise MethodError(f"methods is empty; expected at least one of {sorted(BUILT_IN)}")
     names = [method.name for method in resolved]
+    for name in names:
+        if not re.fullmatch(r"[\w.+-]+", name):
+            raise MethodError(
+                f"a method has name={name!r}; expected letters, digits and '_', '.', '+' or '-', as it is part of tags "
+                "and file names"
+            )
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise MethodError(

@@ -11,6 +11,8 @@ import torchvision
 from torch import nn
 
 from saliency_callbacks import explain
+from saliency_callbacks.capture.auto_layer import find_target_layer
+from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.errors import DegenerateMapWarning, LayerError
 
 EXPECTED = {
@@ -237,12 +239,16 @@ def test_no_layer_at_all(model):
         explain(model, torch.rand(2, 3, 4, 4), methods="grad_cam", target=0)
 
 
+class Rows(list):
+    """How many a model was fed. Of a plain list, the content would be put back."""
+
+
 @pytest.mark.filterwarnings("ignore::saliency_callbacks.errors.DegenerateMapWarning")
 def test_no_more_rows_than_allowed_are_run_while_searching():
     class Net(nn.Module):
         def __init__(self):
             super().__init__()
-            self.conv, self.head, self.rows = nn.Conv2d(3, 4, 3), nn.Linear(4, 2), []
+            self.conv, self.head, self.rows = nn.Conv2d(3, 4, 3), nn.Linear(4, 2), Rows()
 
         def forward(self, x):
             self.rows.append(len(x))
@@ -252,3 +258,146 @@ def test_no_more_rows_than_allowed_are_run_while_searching():
         model = Net()
         explain(model, torch.rand(5, 3, 8, 8), methods="layer_cam", target=target, internal_batch_size=size)
         assert max(model.rows) <= size
+
+
+@pytest.mark.parametrize(
+    ("silent", "n_rows", "expected"),
+    [
+        ([], (1, 3), [1]),
+        (["sample"], (1, 3), [1, 3]),
+        (["sample"], (3,), [3]),
+        (["head"], (1,), [1, 1]),
+        (["head"], (1, 3), [1, 3, 3]),
+        (["head", "sample"], (1, 3), [1, 3, 3]),
+        (["head"], (1, 1), [1, 1]),
+        (["head"], (1, 9), [1, 5, 5]),
+    ],
+)
+def test_more_rows_are_run_only_where_the_first_has_no_gradient_and_other_weights_last(silent, n_rows, expected):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.conv, self.head = nn.Conv2d(3, 4, 3, bias=False), nn.Linear(4, 2, bias=False)
+            self.rows = []
+
+        def forward(self, x):
+            self.rows.append(len(x))
+            return self.head(self.conv(x).mean((2, 3)))
+
+    model, x = Net(), torch.rand(5, 3, 8, 8)
+    if "sample" in silent:
+        x[0] = 0
+    if "head" in silent:
+        nn.init.zeros_(model.head.weight)
+    weights = {name: weight.clone() for name, weight in model.state_dict().items()}
+    # The gradient of a square is zero where the output is.
+    found = find_target_layer(model, ModelInputs.of(x, None), lambda output, _: output.square().sum(1), n_rows=n_rows)
+    assert found == "conv"
+    assert model.rows == expected
+    assert all(torch.equal(weight, weights[name]) for name, weight in model.state_dict().items())
+
+
+class Strided(nn.Module):
+    """Halves or quarters one dimension only, so that the channels have the size of the input."""
+
+    def __init__(self, layers, n_features):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body, self.head = layers, nn.Linear(n_features, 3)
+
+    def forward(self, x):
+        return self.head(self.body(x).mean((2, 3)))
+
+
+@pytest.mark.parametrize("target_layers", ["auto", "body"])
+@pytest.mark.parametrize(
+    ("layers", "spatial", "expected"),
+    [
+        (lambda: nn.Conv2d(1, 16, 3, stride=(1, 4), padding=1), (16, 16), (16, 4)),
+        (
+            lambda: nn.Sequential(nn.Conv2d(1, 64, 3, stride=(1, 2), padding=1), nn.ReLU(), nn.MaxPool2d((1, 2))),
+            (64, 128),
+            (64, 32),
+        ),
+        (
+            lambda: nn.Sequential(nn.Conv2d(1, 16, 3, stride=(1, 4), padding=1), nn.Sequential(nn.ReLU())),
+            (16, 16),
+            (16, 4),
+        ),
+    ],
+    ids=["convolution", "pooling last", "activation last"],
+)
+def test_strides_that_change_the_aspect(target_layers, layers, spatial, expected):
+    model = Strided(layers(), 64 if spatial[0] == 64 else 16)
+    found = explain(
+        model,
+        torch.rand(2, 1, *spatial),
+        methods="layer_cam",
+        target=lambda output: output.abs().sum(1),
+        target_layers=target_layers,
+    )["layer_cam"]
+    assert (found.layer, found.values.shape[2:]) == ("body", expected)
+
+
+class Block(nn.Module):
+    def __init__(self, batch_first):
+        super().__init__()
+        self.norm, self.attention = nn.LayerNorm(16), nn.MultiheadAttention(16, 2, batch_first=batch_first)
+        self.mlp = nn.Sequential(nn.Linear(16, 16), nn.GELU())
+
+    def forward(self, x):
+        normed = self.norm(x)
+        x = x + self.attention(normed, normed, normed, need_weights=False)[0]
+        return x + self.mlp(x)
+
+
+class SignalTransformer(nn.Module):
+    def __init__(self, *, n_prefix, batch_first):
+        super().__init__()
+        torch.manual_seed(0)
+        self.patches = nn.Conv1d(2, 16, 4, stride=4)
+        self.tokens = nn.Parameter(torch.randn(n_prefix, 16))
+        self.blocks = nn.Sequential(Block(batch_first), Block(batch_first))
+        self.head = nn.Linear(16, 5)
+        self.batch_first = batch_first
+
+    def forward(self, x):
+        tokens = self.patches(x).transpose(1, 2)
+        tokens = torch.cat([self.tokens.expand(len(x), -1, -1), tokens], dim=1)
+        encoded = self.blocks(tokens if self.batch_first else tokens.transpose(0, 1))
+        return self.head(encoded.mean(1 if self.batch_first else 0))
+
+
+@pytest.mark.parametrize("n_prefix", [0, 1, 5])
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("target_layers", ["auto", "blocks"])
+def test_transformer_blocks_of_ones_own_on_a_signal(n_prefix, batch_first, target_layers):
+    model, x = SignalTransformer(n_prefix=n_prefix, batch_first=batch_first), torch.randn(3, 2, 100)
+    found = explain(
+        model, x, methods="layer_cam", target=lambda output: output.abs().sum(1), target_layers=target_layers
+    )["layer_cam"]
+    assert (found.layer, found.values.shape) == ("blocks", (3, 1, 25))
+
+
+def test_what_no_layer_may_come_from_is_named():
+    class WithoutGradients(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
+
+        @torch.no_grad()
+        def forward(self, x):
+            return self.head(self.conv(x).mean((2, 3)))
+
+    class Complex(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(3, 4, 3, dtype=torch.cfloat), nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.head(self.conv(x.to(torch.cfloat)).abs().mean((2, 3)))
+
+    for model, cause in ((WithoutGradients(), r"run under `torch.no_grad\(\)`$"), (Complex(), "complex.*no map$")):
+        with pytest.raises(LayerError, match=cause):
+            explain(model, torch.rand(2, 3, 8, 8), methods="grad_cam", target=0)

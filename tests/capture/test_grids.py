@@ -59,6 +59,46 @@ def test_the_module_decides_where_shapes_cannot(module):
     assert find_grid((2, 8, 8, 8), (16, 16), module=nn.Conv2d(3, 8, 1)).layout == "channels_first"
 
 
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.Conv2d(1, 1, 1),
+        nn.ConvTranspose2d(1, 1, 1),
+        nn.BatchNorm2d(1),
+        nn.InstanceNorm2d(1),
+        nn.GroupNorm(1, 1),
+        nn.MaxPool2d(2),
+        nn.AvgPool2d(2),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Upsample(2),
+        nn.PixelShuffle(2),
+        nn.Dropout2d(),
+    ],
+)
+def test_the_module_outranks_the_aspect(module):
+    assert find_grid((2, 16, 16, 4), (16, 16), module=module) == Grid("channels_first", (16, 4))
+    assert find_grid((2, 16, 4, 4), (16, 16), module=nn.Linear(4, 4)) == Grid("channels_last", (16, 4))
+    assert find_grid((2, 16, 4, 4), (16, 16), module=nn.LayerNorm(4)) == Grid("channels_last", (16, 4))
+
+
+def test_layer_normalisations_that_do_not_have_their_features_last():
+    class Turning(nn.LayerNorm):
+        pass
+
+    for module in (nn.LayerNorm((8, 4, 4)), Turning(8)):
+        assert find_grid((2, 8, 4, 4), (16, 16), module=module) == Grid("channels_first", (4, 4))
+
+
+def test_earlier_maps_outrank_the_aspect():
+    shape, module = (2, 16, 16, 4), nn.ReLU()
+    assert find_grid(shape, (16, 16), module=module).spatial == (16, 16)
+    assert find_grid(shape, (16, 16), module=module, known_grids=[(16, 4)]).spatial == (16, 4)
+    assert find_grid(shape, (16, 16), module=module, known_grids=[(16, 4), (16, 16)]).spatial == (16, 16)
+    assert find_grid((2, 25, 16), (100,), known_grids=[(25,)]) == Grid("channels_last", (25,))
+    assert find_grid((2, 26, 16), (100,), module=nn.Linear(1, 1), known_grids=[(25,)]) == Grid("tokens", (25,), 1)
+    assert find_grid((2, 16, 25), (100,), known_grids=[(25,)]) == Grid("channels_first", (25,))
+
+
 def test_earlier_maps_tell_the_patches_apart():
     # 17 x 7 patches keep no aspect ratio; nothing but the patch embedding tells.
     assert find_grid((2, 120, 8), (64, 64)) is None

@@ -62,6 +62,7 @@ def test_names_of_the_model_inside_a_compiled_one():
         ("", r"Net has no layer ''"),
         (7, r"target layer 7 is of type int; expected 'auto', a module name"),
         ([["features.0"]], r"target layer \['features.0'\] is of type list"),
+        (["auto"], r"'auto' is given in a list; expected it to stand alone"),
         ([], r"target_layers is empty; expected 'auto'"),
         (nn.Conv2d(3, 4, 3), r"Conv2d is not a module of the explained Net; pass a module of this very model"),
         ("never", r"'never' \(Conv2d\) did not run.*choose a layer that the forward calls"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+from typing import get_args
 
 import pytest
 import torch
@@ -11,7 +12,8 @@ from torch import nn
 
 from saliency_callbacks import explain
 from saliency_callbacks.methods import BUILT_IN, resolve_methods
-from saliency_callbacks.types import Method, Pass, Quantity
+from saliency_callbacks.sinks import archive
+from saliency_callbacks.types import Method, Pass, Quantity, Reduction
 
 SPATIAL = [(12,), (6, 9), (4, 5, 6)]
 CONVS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -81,6 +83,14 @@ def test_shapes_and_range(name, spatial, n_channels, n_samples):
     assert found.score.shape == (n_samples,)
     assert all(len(extra) == n_samples for extra in found.extras.values())
     assert not any(tensor.requires_grad for tensor in (found.values, found.heatmap, found.magnitude, found.score))
+
+
+@pytest.mark.parametrize("spatial", SPATIAL, ids=["1-D", "2-D", "3-D"])
+def test_the_magnitude_follows_from_the_values(name, spatial):
+    found = attribute(name, network(3, spatial), batch(2, 3, spatial), internal_batch_size=64)
+    assert found.reduction in get_args(Reduction)
+    expected = archive.reduce_values(found.values, found.reduction, list(spatial))
+    torch.testing.assert_close(found.magnitude, expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])

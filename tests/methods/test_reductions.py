@@ -43,6 +43,7 @@ def test_the_twins_are_complete():
 def test_magnitude(model, name, reduction):
     method = dataclasses.replace(BUILT_IN[name](), reduction=reduction)
     found = explain(model, torch.randn(2, 3, 4, 4, dtype=torch.float64), methods=method, target_layers="0")[name]
+    assert found.reduction == reduction
     for sample, row, column in [(0, 0, 0), (1, 2, 3), (1, 3, 1)]:
         expected = REDUCTIONS[reduction](found.values[sample, :, row, column].tolist())
         assert float(found.magnitude[sample, row, column]) == pytest.approx(expected, rel=1e-12)

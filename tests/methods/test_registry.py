@@ -106,7 +106,7 @@ def test_what_is_no_method(given, message):
         (lambda: IntegratedGradients(nt_samples=-1), r"nt_samples=-1"),
         (lambda: IntegratedGradients(baselines="zero"), r"baseline 'zero' is unknown; did you mean 'zeros'"),
         (lambda: IntegratedGradients(baselines=[]), r"baselines is empty"),
-        (lambda: IntegratedGradients(baselines=[0.5]), r"baseline 0.5 is unknown.*a tensor"),
+        (lambda: IntegratedGradients(baselines=[None]), r"baseline None is unknown.*a tensor"),
     ],
 )
 def test_hyperparameters_out_of_range(make, message):

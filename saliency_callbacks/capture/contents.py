@@ -1,0 +1,82 @@
+"""Copies of tensors that a forward may write into, and their return."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["TensorContents"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Saved:
+    tensor: Tensor
+    content: Tensor
+    version: int | None
+
+
+class TensorContents:
+    """Keep the content of tensors, and write it back into those that have changed.
+
+    Args:
+        tensors: What is kept; uninitialised tensors of lazy modules are passed over.
+    """
+
+    def __init__(self, tensors: Iterable[Tensor]) -> None:
+        unique = {id(tensor): tensor for tensor in tensors if not nn.parameter.is_lazy(tensor)}
+        self._saved = [_Saved(tensor, tensor.detach().clone(), _version(tensor)) for tensor in unique.values()]
+
+    def restore(self) -> None:
+        """Write back what has changed; a tensor that has not is left alone, with its version."""
+        with torch.no_grad():
+            for saved in _changed(self._saved):
+                # Inference tensors can be written under inference mode only.
+                with torch.inference_mode(saved.tensor.is_inference()):
+                    _write_back(saved)
+
+
+def _changed(saved: Sequence[_Saved]) -> list[_Saved]:
+    # A write through `.data` leaves the version as it is, so contents are compared wherever that is possible.
+    by_content = [one for one in saved if _has_comparable_bytes(one.tensor) and _is_alike(one)]
+    compared = {id(one) for one in by_content}
+    changed = [
+        one
+        for one in saved
+        if id(one) not in compared
+        and (not _is_alike(one) or one.version is None or _version(one.tensor) != one.version)
+    ]
+    flags = [(_bytes(one.tensor) != _bytes(one.content)).any() for one in by_content]
+    if flags:
+        # Stacked, so that an accelerator is waited for once.
+        found = torch.stack([flag.to(flags[0].device) for flag in flags]).tolist()
+        changed += [one for one, differs in zip(by_content, found, strict=True) if differs]
+    return changed
+
+
+def _is_alike(saved: _Saved) -> bool:
+    tensor, content = saved.tensor, saved.content
+    return tensor.shape == content.shape and tensor.dtype == content.dtype and tensor.device == content.device
+
+
+def _has_comparable_bytes(tensor: Tensor) -> bool:
+    is_plain = type(tensor) in (Tensor, nn.Parameter) and tensor.layout == torch.strided
+    return is_plain and not (tensor.is_meta or tensor.is_quantized or tensor.is_conj() or tensor.is_neg())
+
+
+def _bytes(tensor: Tensor) -> Tensor:
+    # Bytes are equal for every dtype, also where a value is not equal to itself.
+    return tensor.detach().reshape(-1).contiguous().view(torch.uint8)
+
+
+def _write_back(saved: _Saved) -> None:
+    if _is_alike(saved):
+        saved.tensor.copy_(saved.content)
+    else:
+        saved.tensor.data = saved.content
+
+
+def _version(tensor: Tensor) -> int | None:
+    return None if tensor.is_inference() else tensor._version  # noqa: SLF001 (torch has no other name for it)
