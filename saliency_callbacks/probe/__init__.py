@@ -3,14 +3,16 @@
 from saliency_callbacks.probe.batch import ProbeBatch, freeze
 from saliency_callbacks.probe.content import copy_inputs, fingerprint
 from saliency_callbacks.probe.labels import class_indices, dataset_labels
+from saliency_callbacks.probe.loaders import candidate_indices
 from saliency_callbacks.probe.metadata import class_names, normalization
 from saliency_callbacks.probe.probe import Probe
-from saliency_callbacks.probe.selection import stratified
+from saliency_callbacks.probe.sampling import stratified
 from saliency_callbacks.probe.unpack import unpack_batch
 
 __all__ = [
     "Probe",
     "ProbeBatch",
+    "candidate_indices",
     "class_indices",
     "class_names",
     "copy_inputs",

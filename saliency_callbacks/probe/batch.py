@@ -76,7 +76,8 @@ def freeze(
         masks: ``[N, *spatial]``, with the spatial shape of ``inputs`` where that is a tensor. Integers count
             as bool; floats are shares in [0, 1].
         class_names: Name of each class.
-        normalization: Mean and standard deviation of each channel.
+        normalization: Mean and standard deviation of each channel, as a dataset tells it; left out where the inputs
+            are one tensor with another number of channels.
 
     Raises:
         ProbeError: The inputs hold no tensor, or one of the arguments has another number of samples or
@@ -95,5 +96,5 @@ def freeze(
         masks=checked_masks(masks, frozen, size),
         fingerprint=fingerprint(frozen, class_labels),
         class_names=None if class_names is None else tuple(str(name) for name in class_names),
-        normalization=checked_normalization(normalization),
+        normalization=checked_normalization(normalization, frozen),
     )

@@ -113,8 +113,8 @@ def checked_masks(masks: Any, inputs: Any, size: int) -> Tensor | None:
     return regions
 
 
-def checked_normalization(normalization: Any) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """Return mean and standard deviation as two tuples of floats of the same length."""
+def checked_normalization(normalization: Any, inputs: Any) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Return mean and standard deviation as two tuples of floats, ``None`` where they are for other channels."""
     if normalization is None:
         return None
     mean, std = (tuple(float(value) for value in values) for values in normalization)
@@ -123,7 +123,9 @@ def checked_normalization(normalization: Any) -> tuple[tuple[float, ...], tuple[
             f"The probe's normalization has {len(mean)} means and {len(std)} standard deviations; one of each for "
             "every channel was expected."
         )
-    return mean, std
+    # What a dataset's transform says need not be about the tensor that is explained, e.g. after added channels.
+    is_for_others = isinstance(inputs, Tensor) and len(mean) not in {1, *inputs.shape[1:2]}
+    return None if is_for_others else (mean, std)
 
 
 def _require_size(name: str, given: str, number: int, size: int) -> None:

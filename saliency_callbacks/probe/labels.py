@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import ConcatDataset, Subset, TensorDataset
 
+from saliency_callbacks.probe.traversal import attribute, length
+
 __all__ = ["class_indices", "dataset_labels"]
 
 _ATTRIBUTES = ("targets", "labels", "y")
@@ -55,30 +57,32 @@ def dataset_labels(dataset: Any) -> Tensor | None:
 
 
 def _find(dataset: Any, depth: int) -> Tensor | None:
-    length = _length(dataset)
-    if length is None or depth == 0:
+    size = length(dataset)
+    if size is None or depth == 0:
         return None
-    for attribute in _ATTRIBUTES:
-        labels = class_indices(getattr(dataset, attribute, None))
-        if labels is not None and len(labels) == length:
+    for name in _ATTRIBUTES:
+        labels = class_indices(attribute(dataset, name))
+        if labels is not None and len(labels) == size:
             return labels.cpu()
     if isinstance(dataset, TensorDataset):
         return _last_integer_column(dataset)
     if isinstance(dataset, Subset):
         labels = _find(dataset.dataset, depth - 1)
-        return None if labels is None else labels[torch.as_tensor(list(dataset.indices), dtype=torch.long)]
+        return (
+            None if labels is None else labels[torch.as_tensor(list(dataset.indices), dtype=torch.long, device="cpu")]
+        )
     if isinstance(dataset, ConcatDataset):
         parts = [_find(part, depth - 1) for part in dataset.datasets]
         found = [part for part in parts if part is not None]
         return torch.cat(found) if found and len(found) == len(parts) else None
-    return _find_wrapped(dataset, length, depth)
+    return _find_wrapped(dataset, size, depth)
 
 
-def _find_wrapped(dataset: Any, length: int, depth: int) -> Tensor | None:
+def _find_wrapped(dataset: Any, size: int, depth: int) -> Tensor | None:
     for name in _WRAPPED:
-        inner = getattr(dataset, name, None)
+        inner = attribute(dataset, name)
         # A wrapper of another length leaves out or repeats items, in an order that only it knows.
-        if inner is not None and _length(inner) == length:
+        if inner is not None and length(inner) == size:
             return _find(inner, depth - 1)
     return None
 
@@ -89,23 +93,17 @@ def _last_integer_column(dataset: TensorDataset) -> Tensor | None:
     return found[-1].cpu() if found else None
 
 
-def _length(dataset: Any) -> int | None:
-    try:
-        return len(dataset)
-    except (TypeError, NotImplementedError):
-        return None
-
-
 def _as_tensor(value: Any) -> Tensor | None:
     if isinstance(value, Tensor):
         return value.detach().as_subclass(Tensor)
-    if hasattr(value, "to_numpy"):  # a column of a data frame
-        value = value.to_numpy()
-    if not isinstance(value, np.ndarray | list | tuple):
-        return None
+    column_to_numpy = attribute(value, "to_numpy")  # a column of a data frame
     try:
+        if column_to_numpy is not None:
+            value = column_to_numpy()
+        if not isinstance(value, np.ndarray | list | tuple):
+            return None
         array = np.asarray(value)
-    except (TypeError, ValueError, RuntimeError):
+    except Exception:
         return None
     if array.dtype.kind not in "biuf":
         return None

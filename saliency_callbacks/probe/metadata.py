@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from saliency_callbacks.probe.traversal import inner_datasets, levels
+from saliency_callbacks.probe.traversal import attribute, inner_datasets, levels
 
 __all__ = ["class_names", "normalization"]
 
@@ -56,12 +56,12 @@ def normalization(dataset: Any) -> Normalization | None:
 
 
 def _own_names(dataset: Any) -> tuple[str, ...] | None:
-    for attribute in ("classes", "class_names"):
-        names = getattr(dataset, attribute, None)
+    for place in ("classes", "class_names"):
+        names = attribute(dataset, place)
         if isinstance(names, list | tuple | np.ndarray) and len(names):
             first = [_first_name(name) for name in names]
             return tuple(str(name) for name in first) if all(isinstance(name, str | int) for name in first) else None
-    indices = getattr(dataset, "class_to_idx", None)
+    indices = attribute(dataset, "class_to_idx")
     return _names_by_index(indices) if isinstance(indices, Mapping) else None
 
 
@@ -71,6 +71,8 @@ def _first_name(name: Any) -> Any:
 
 
 def _names_by_index(indices: Mapping[Any, Any]) -> tuple[str, ...] | None:
+    if not all(isinstance(index, int | np.integer) for index in indices.values()):
+        return None
     names: dict[Any, str] = {}
     for name, index in indices.items():
         names.setdefault(index, str(name))
@@ -80,8 +82,8 @@ def _names_by_index(indices: Mapping[Any, Any]) -> tuple[str, ...] | None:
 def _parts(owner: Any) -> list[Any]:
     """Return the datasets and transforms directly inside a dataset or a transform; no target transforms."""
     parts = inner_datasets(owner)
-    for attribute in ("transform", "transforms"):
-        part = getattr(owner, attribute, None)
+    for place in ("transform", "transforms"):
+        part = attribute(owner, place)
         parts.extend(part if isinstance(part, list | tuple | nn.ModuleList) else [part])
     if isinstance(owner, nn.Sequential):
         parts.extend(owner.children())
@@ -91,7 +93,7 @@ def _parts(owner: Any) -> list[Any]:
 def _own_normalization(transform: Any) -> Normalization | None:
     if type(transform).__name__ not in _NORMALIZERS:
         return None
-    mean, std = (_numbers(getattr(transform, name, None)) for name in ("mean", "std"))
+    mean, std = (_numbers(attribute(transform, name)) for name in ("mean", "std"))
     return (mean, std) if mean and std and len(mean) == len(std) else None
 
 
@@ -100,5 +102,9 @@ def _numbers(values: Any) -> tuple[float, ...] | None:
         values = [values]
     if not isinstance(values, Tensor | np.ndarray | Sequence) or isinstance(values, str):
         return None
+    try:
+        numbers = torch.as_tensor(values, dtype=torch.float64, device="cpu").flatten().tolist()
+    except Exception:
+        return None
     # Rounded, so that a mean kept as float32 equals the same mean kept as float64.
-    return tuple(round(value, 6) for value in torch.as_tensor(values, dtype=torch.float64).flatten().tolist())
+    return tuple(round(value, 6) for value in numbers)

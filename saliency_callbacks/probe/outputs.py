@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from saliency_callbacks.errors import OutputError
+from saliency_callbacks.probe.description import describe
 
 __all__ = ["read_logits"]
 
@@ -46,15 +47,3 @@ def _find(output: Any) -> Tensor | None:
     items = output.values() if isinstance(output, Mapping) else output if isinstance(output, (tuple, list)) else ()
     matrices = [item for item in items if isinstance(item, Tensor) and item.ndim == 2]
     return matrices[0] if len(matrices) == 1 else None
-
-
-def describe(value: Any, depth: int = 2) -> str:
-    """Return a short description of a nested structure of tensors."""
-    if isinstance(value, Tensor):
-        return f"a tensor {list(value.shape)} of {value.dtype}"
-    if isinstance(value, Mapping) and depth:
-        entries = ", ".join(f"{key!r}: {describe(item, depth - 1)}" for key, item in list(value.items())[:6])
-        return f"a {type(value).__name__} {{{entries}}}"
-    if isinstance(value, (tuple, list)) and depth:
-        return f"a {type(value).__name__} of (" + ", ".join(describe(item, depth - 1) for item in value[:6]) + ")"
-    return f"an object of type {type(value).__name__}"

@@ -9,13 +9,15 @@ from typing import Any, Literal
 from torch import Tensor
 from torch.utils.data import default_collate, default_convert
 
+from saliency_callbacks.dotted_paths import resolve_callable
 from saliency_callbacks.errors import ProbeError
 from saliency_callbacks.probe.arguments import as_flag, as_function, as_indices, as_integer, as_source
 from saliency_callbacks.probe.batch import ProbeBatch, freeze
 from saliency_callbacks.probe.content import copy_inputs, fingerprint
 from saliency_callbacks.probe.description import describe
-from saliency_callbacks.probe.reading import Collate, collate_items, read_items
-from saliency_callbacks.probe.unpack import resolve_function, unpack_batch, unpack_with
+from saliency_callbacks.probe.preservation import preserved
+from saliency_callbacks.probe.reading import Collate, collate_items, read_items, read_rows
+from saliency_callbacks.probe.unpack import unpack_batch, unpack_with
 
 __all__ = ["Probe"]
 
@@ -91,8 +93,9 @@ class Probe:
             return value
         if isinstance(value, int) and not isinstance(value, bool):
             return cls(size=value)
+        shown = repr(value) if isinstance(value, str | float | bool) else describe(value)
         raise ProbeError(
-            f"probe={describe(value)} is no probe; a Probe, its size or None was expected. Write Probe(size=16), or "
+            f"probe={shown} is no probe; a Probe, its size or None was expected. Write Probe(size=16), or "
             "Probe.from_tensors(inputs, labels) for samples of your own."
         )
 
@@ -111,23 +114,40 @@ class Probe:
         """The masks given to :meth:`from_tensors`, ``[N, *spatial]``."""
         return self._fixed.masks if self._fixed else None
 
-    def read(self, dataset: Any = None, collate_fn: Collate | None = None) -> tuple[Any, tuple[int, ...] | None]:
+    def read(
+        self,
+        dataset: Any = None,
+        collate_fn: Collate | None = None,
+        candidates: Sequence[int] | None = None,
+        *,
+        indices: Sequence[int] | None = None,
+        batched: bool = True,
+    ) -> tuple[Any, tuple[int, ...] | None]:
         """Choose the samples, read and collate them.
 
         Global random state is not touched by the choice, but the dataset's own reading may draw from it
-        (augmentation): the caller isolates and seeds it. An iterable dataset is read from a deep copy.
+        (augmentation): the caller isolates and seeds it. The dataset, its transforms and their own random generators
+        are left as they were (:func:`~saliency_callbacks.probe.preservation.preserved`); an iterable dataset is read
+        from a deep copy.
 
         Args:
             dataset: The dataloader's dataset; not read, and not needed, where the probe :attr:`is_fixed`.
             collate_fn: The dataloader's; PyTorch's default collate function by default.
+            candidates: Choose among these positions of a map-style dataset only, see
+                :func:`~saliency_callbacks.probe.loaders.candidate_indices`.
+            indices: Positions of an earlier run's probe, read instead of choosing anew. Ignored where the probe has
+                ``indices`` or a ``size`` other than their number, or the dataset no longer has them all.
+            batched: Whether the dataloader makes batches. Where it does not (``batch_size=None``), the items are
+                batches already: the first ``size`` rows of the first items are taken, without stratification.
 
         Returns:
-            The batch as the dataloader would deliver it, and the positions of its samples in the dataset. A
-            fixed probe gives a copy of ``(inputs, labels)``, or ``(inputs,)``, and ``None``.
+            The batch as the dataloader would deliver it, and the positions of its samples in the dataset; ``None``
+            instead of positions for rows of whole batches. A fixed probe gives a copy of ``(inputs, labels)``, or
+            ``(inputs,)``, and ``None``.
 
         Raises:
-            ProbeError: The dataset is empty, cannot be read, has not all ``indices``, or its items do not
-                collate.
+            ProbeError: The dataset is empty, cannot be read, has not all of the probe's ``indices``, or its items do
+                not collate.
 
         Warns:
             SaliencyWarning: The dataset has fewer than ``size`` items; all are taken.
@@ -135,27 +155,32 @@ class Probe:
         if self._fixed is not None:
             parts = (self._fixed.inputs, self._fixed.labels)
             return tuple(copy_inputs(part) for part in parts if part is not None), None
-        # A loader without batching converts single items, and would leave a list of several uncollated.
-        collate = default_collate if collate_fn is None or collate_fn is default_convert else collate_fn
-        items, indices = read_items(
-            dataset,
-            self.size,
-            indices=self.indices,
-            stratify=self.stratify,
-            seed=self.seed,
-            read_label=lambda item: self._label(item, collate),
-        )
-        return collate_items(items, collate), indices
+        with preserved(dataset, collate_fn):
+            if not batched:
+                return self._read_rows(dataset, collate_fn, candidates), None
+            # A loader without batching converts single items, and would leave a list of several uncollated.
+            collate = default_collate if collate_fn is None or collate_fn is default_convert else collate_fn
+            items, chosen = read_items(
+                dataset,
+                self.size,
+                indices=self.indices,
+                stratify=self.stratify,
+                seed=self.seed,
+                read_label=lambda item: self._label(item, collate),
+                candidates=candidates,
+                saved=indices,
+            )
+            return collate_items(items, collate), chosen
 
     def unpack(self, batch: Any) -> tuple[Any, Tensor | None]:
         """Split a batch into the inputs and the labels ``int64 [N]``, or ``None`` where it has no classes.
 
         Raises:
-            ProbeError: The batch cannot be read, or the path given as ``unpack_batch`` not be imported.
+            ProbeError: The batch cannot be read.
+            ConfigurationError: The path given as ``unpack_batch`` cannot be imported.
         """
-        if self.unpack_batch is None:
-            return unpack_batch(batch)
-        return unpack_with(resolve_function(self.unpack_batch), batch)
+        function = resolve_callable("Probe(unpack_batch=...)", self.unpack_batch)
+        return unpack_batch(batch) if function is None else unpack_with(function, batch)
 
     def __repr__(self) -> str:
         if self._fixed is not None:
@@ -178,6 +203,15 @@ class Probe:
         if self._fixed is None:
             return tuple(self._settings().values())
         return self._fixed.fingerprint, self._fixed.ids, None if self.masks is None else fingerprint(self.masks)
+
+    def _read_rows(self, dataset: Any, collate_fn: Collate | None, candidates: Sequence[int] | None) -> Any:
+        if self.indices is not None:
+            raise ProbeError(
+                f"Probe(indices={describe(list(self.indices))}) chooses single samples, but the dataloader has no "
+                "batching (batch_size=None), so its dataset delivers whole batches. Write Probe(size=...), or give the "
+                "samples themselves with Probe.from_tensors(...)."
+            )
+        return read_rows(dataset, self.size, collate_fn or default_convert, candidates)
 
     def _label(self, item: Any, collate: Collate) -> int | None:
         try:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 from torch.utils.data import DataLoader
 
 from saliency_callbacks.errors import ProbeError
 from saliency_callbacks.probe.description import describe
-from saliency_callbacks.probe.selection import check_range, select_indices
-from saliency_callbacks.probe.stream import is_map_style, read_stream, select_from_stream
+from saliency_callbacks.probe.rows import first_rows
+from saliency_callbacks.probe.selection import SCAN_FACTOR, check_range, positions_of, select_indices
+from saliency_callbacks.probe.stream import is_map_style, iterate_copy, read_stream, select_from_stream
 
-__all__ = ["Collate", "collate_items", "read_items"]
+__all__ = ["Collate", "collate_items", "read_items", "read_rows"]
 
 Collate = Callable[[list[Any]], Any]
 
@@ -25,11 +27,14 @@ def read_items(
     stratify: bool,
     seed: int,
     read_label: Callable[[Any], int | None],
+    candidates: Sequence[int] | None = None,
+    saved: Sequence[int] | None = None,
 ) -> tuple[list[Any], tuple[int, ...]]:
     """Read the items at ``indices``, or at ``size`` chosen positions, of a map-style or iterable dataset.
 
     Items are read one by one with ``dataset[index]``; iterating the user's dataloader would draw from global
-    random state and could take samples away from the training.
+    random state and could take samples away from the training. The positions ``saved`` go before a choice, where
+    there are ``size`` and the dataset still has them all; ``candidates`` limits the choice from a map-style dataset.
 
     Returns:
         The items, and their positions in the dataset.
@@ -40,20 +45,38 @@ def read_items(
     Warns:
         SaliencyWarning: The dataset has fewer than ``size`` items; all are read.
     """
-    if isinstance(dataset, DataLoader):
-        raise ProbeError(
-            f"A {type(dataset).__name__} was given to read the probe from, its dataset was expected. Call "
-            "probe.read(loader.dataset, loader.collate_fn)."
-        )
+    _require_dataset(dataset)
+    if indices is not None:
+        return _read_at(dataset, indices), indices
+    if saved is not None and len(saved) == size:
+        try:
+            return _read_at(dataset, saved), tuple(saved)
+        except ProbeError:
+            # The dataset has become shorter since; the caller tells by the fingerprint that the probe is another.
+            pass
     if not is_map_style(dataset):
-        if indices is not None:
-            return read_stream(dataset, indices), indices
         return select_from_stream(dataset, size, stratify=stratify, seed=seed, read_label=read_label)
-    if indices is None:
-        indices = select_indices(dataset, size, stratify=stratify, seed=seed, read_label=read_label)
-    else:
-        check_range(indices, len(dataset))
-    return [dataset[index] for index in indices], indices
+    chosen = select_indices(dataset, size, stratify=stratify, seed=seed, read_label=read_label, candidates=candidates)
+    return [dataset[index] for index in chosen], chosen
+
+
+def read_rows(dataset: Any, size: int, convert: Collate, candidates: Sequence[int] | None = None) -> Any:
+    """Read ``size`` rows of a dataset whose items are whole batches, the first of the first items.
+
+    Raises:
+        ProbeError: The dataset has no rows, or cannot be read.
+
+    Warns:
+        SaliencyWarning: There are fewer rows.
+    """
+    _require_dataset(dataset)
+    batches: Iterable[Any] = (
+        (dataset[position] for position in positions_of(dataset, candidates))
+        if is_map_style(dataset)
+        else iterate_copy(dataset)
+    )
+    # An endless stream may deliver nothing but empty batches.
+    return first_rows(map(convert, islice(batches, SCAN_FACTOR * size)), size)
 
 
 def collate_items(items: list[Any], collate: Collate) -> Any:
@@ -70,3 +93,18 @@ def collate_items(items: list[Any], collate: Collate) -> Any:
             f"{describe(items[:2])}. Samples of one shape were expected: resize them in the dataset, or choose others "
             "with Probe(indices=...)."
         ) from error
+
+
+def _read_at(dataset: Any, indices: Sequence[int]) -> list[Any]:
+    if not is_map_style(dataset):
+        return read_stream(dataset, indices)
+    check_range(indices, len(positions_of(dataset, None)))
+    return [dataset[index] for index in indices]
+
+
+def _require_dataset(dataset: Any) -> None:
+    if isinstance(dataset, DataLoader):
+        raise ProbeError(
+            f"A {type(dataset).__name__} was given to read the probe from, its dataset was expected. Call "
+            "probe.read(loader.dataset, loader.collate_fn)."
+        )

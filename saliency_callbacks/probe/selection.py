@@ -7,19 +7,26 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
 
 from saliency_callbacks.errors import ProbeError, SaliencyWarning
 from saliency_callbacks.probe.labels import dataset_labels
+from saliency_callbacks.probe.sampling import random_sample, stratified
+from saliency_callbacks.probe.traversal import length as length_of
 
-__all__ = ["SCAN_FACTOR", "check_range", "fit_size", "random_sample", "scan_labels", "select_indices", "stratified"]
+__all__ = ["SCAN_FACTOR", "check_range", "fit_size", "positions_of", "scan_labels", "select_indices"]
 
 SCAN_FACTOR = 16
 """At most this many items are read for each probe sample where labels can be found only by reading."""
 
 
 def select_indices(
-    dataset: Any, size: int, *, stratify: bool, seed: int, read_label: Callable[[Any], int | None]
+    dataset: Any,
+    size: int,
+    *,
+    stratify: bool,
+    seed: int,
+    read_label: Callable[[Any], int | None],
+    candidates: Sequence[int] | None = None,
 ) -> tuple[int, ...]:
     """Choose ``size`` items of a map-style dataset.
 
@@ -31,6 +38,7 @@ def select_indices(
         stratify: Choose equally many items of each class; a random sample where there are no classes.
         seed: Decides the choice, together with the labels.
         read_label: Label of an item, ``None`` where it has none.
+        candidates: Positions to choose from; all by default.
 
     Returns:
         Indices in an order of which every prefix is balanced (``stratify``) or random as well.
@@ -41,73 +49,40 @@ def select_indices(
     Warns:
         SaliencyWarning: The dataset has fewer than ``size`` items.
     """
-    length = len(dataset)
+    positions = positions_of(dataset, candidates)
+    length = len(positions)
     size = fit_size(size, length)
     if size == length:
-        return tuple(range(length))
+        return tuple(positions)
     if not stratify:
-        return random_sample(length, size, seed)
+        return tuple(positions[rank] for rank in random_sample(length, size, seed))
     labels = dataset_labels(dataset)
     if labels is not None:
-        return stratified(labels, size, seed)
-    candidates = random_sample(length, min(length, SCAN_FACTOR * size), seed)
-    scanned = scan_labels((dataset[index] for index in candidates), read_label)
+        if candidates is not None:
+            labels = labels[torch.as_tensor(positions, device="cpu")]
+        return tuple(positions[rank] for rank in stratified(labels, size, seed))
+    drawn = [positions[rank] for rank in random_sample(length, min(length, SCAN_FACTOR * size), seed)]
+    scanned = scan_labels((dataset[index] for index in drawn), read_label)
     if scanned is None:
-        return candidates[:size]
-    return tuple(candidates[position] for position in stratified(scanned, size, seed))
+        return tuple(drawn[:size])
+    return tuple(drawn[rank] for rank in stratified(scanned, size, seed))
 
 
-def stratified(labels: Tensor | Sequence[int], size: int, seed: int) -> tuple[int, ...]:
-    """Choose a class-balanced sample of positions.
+def positions_of(dataset: Any, candidates: Sequence[int] | None) -> Sequence[int]:
+    """Return the positions of a map-style dataset, or those ``candidates`` that it has.
 
-    The numbers chosen of any two classes differ by at most one, except where a class has too few items:
-    it then gives all it has. Which classes give one more, and which items a class gives, is drawn from
-    ``seed``.
-
-    Args:
-        labels: One class a position, ``[N]``.
-        size: Number of positions; all of them where there are no more.
-        seed: Decides the draw.
-
-    Returns:
-        Distinct positions, one of each class in turn and classes in ascending order (``0, 1, 2, 0, 1, 2``):
-        each prefix shows as many classes as it can. Positions of one class ascend.
+    Raises:
+        ProbeError: The length of the dataset is needed, and cannot be read.
     """
-    generator = Generator().manual_seed(seed)
-    classes, inverse, counts = torch.unique(torch.as_tensor(labels), return_inverse=True, return_counts=True)
-    quotas = _quotas(counts.tolist(), size, torch.randperm(len(classes), generator=generator).tolist())
-    members = torch.argsort(inverse, stable=True)
-    starts = (counts.cumsum(0) - counts).tolist()
-    turns: list[tuple[int, int, int]] = []
-    for rank, (quota, start, count) in enumerate(zip(quotas, starts, counts.tolist(), strict=True)):
-        if quota:
-            drawn = members[start + torch.randperm(count, generator=generator)[:quota]]
-            turns.extend((turn, rank, position) for turn, position in enumerate(sorted(drawn.tolist())))
-    return tuple(position for _, _, position in sorted(turns))
-
-
-def _quotas(counts: list[int], size: int, order: list[int]) -> list[int]:
-    """Share ``size`` out one by one, in rounds over the classes in ``order``, to those that have items left."""
-    quotas = [0] * len(counts)
-    left = min(size, sum(counts))
-    while left:
-        open_classes = [index for index in order if quotas[index] < counts[index]]
-        for index in open_classes[:left]:
-            quotas[index] += 1
-        left -= min(left, len(open_classes))
-    return quotas
-
-
-def random_sample(length: int, size: int, seed: int) -> tuple[int, ...]:
-    """Choose ``size`` distinct positions below ``length``, in the order drawn."""
-    generator = Generator().manual_seed(seed)
-    if length <= 4 * size:
-        return tuple(torch.randperm(length, generator=generator)[:size].tolist())
-    # A permutation of a very long dataset would not fit into memory.
-    drawn: dict[int, None] = {}
-    while len(drawn) < size:
-        drawn.update(dict.fromkeys(torch.randint(length, (size,), generator=generator).tolist()))
-    return tuple(drawn)[:size]
+    length = length_of(dataset)
+    if candidates is not None:
+        return [index for index in candidates if index >= 0 and (length is None or index < length)]
+    if length is None:
+        raise ProbeError(
+            f"The length of {type(dataset).__name__} cannot be read, so no samples can be chosen from it. Let "
+            "len(dataset) return it, or give the samples themselves with Probe.from_tensors(...)."
+        )
+    return range(length)
 
 
 def scan_labels(items: Iterable[Any], read_label: Callable[[Any], int | None]) -> list[int] | None:

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 from torch.utils.data import IterableDataset
 
 from saliency_callbacks.errors import ProbeError
-from saliency_callbacks.probe.selection import (
-    SCAN_FACTOR,
-    check_range,
-    fit_size,
-    random_sample,
-    scan_labels,
-    stratified,
-)
+from saliency_callbacks.probe.sampling import random_sample, stratified
+from saliency_callbacks.probe.selection import SCAN_FACTOR, check_range, fit_size, scan_labels
+from saliency_callbacks.probe.traversal import attribute
 
-__all__ = ["is_map_style", "read_stream", "select_from_stream"]
+__all__ = ["is_map_style", "iterate_copy", "read_stream", "select_from_stream"]
 
 _FIX = "Give the samples themselves with Probe.from_tensors(...)."
 
@@ -28,7 +23,7 @@ def is_map_style(dataset: Any) -> bool:
     """Whether items can be read by index: ``__getitem__`` and ``__len__``, and not an ``IterableDataset``."""
     if isinstance(dataset, IterableDataset):
         return False
-    return hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")
+    return attribute(dataset, "__getitem__") is not None and attribute(dataset, "__len__") is not None
 
 
 def read_stream(dataset: Any, indices: Sequence[int]) -> list[Any]:
@@ -40,7 +35,7 @@ def read_stream(dataset: Any, indices: Sequence[int]) -> list[Any]:
     wanted = set(indices)
     kept: dict[int, Any] = {}
     length = 0
-    for position, item in enumerate(islice(_iterate_copy(dataset), max(indices) + 1)):
+    for position, item in enumerate(islice(iterate_copy(dataset), max(indices) + 1)):
         length = position + 1
         if position in wanted:
             kept[position] = item
@@ -69,7 +64,7 @@ def select_from_stream(
     Warns:
         SaliencyWarning: The stream has fewer than ``size`` items.
     """
-    items = list(islice(_iterate_copy(dataset), SCAN_FACTOR * size))
+    items = list(islice(iterate_copy(dataset), SCAN_FACTOR * size))
     size = fit_size(size, len(items))
     labels = scan_labels(items, read_label) if stratify else None
     if size == len(items):
@@ -81,9 +76,10 @@ def select_from_stream(
     return [items[position] for position in positions], positions
 
 
-def _iterate_copy(dataset: Any) -> Any:
+def iterate_copy(dataset: Any) -> Iterator[Any]:
+    """Return an iterator over a copy of ``dataset``; raise ``ProbeError`` where it cannot be copied or iterated."""
     name = type(dataset).__name__
-    if not hasattr(dataset, "__iter__"):
+    if attribute(dataset, "__iter__") is None:
         raise ProbeError(
             f"No probe can be read from {name}: a dataset with __len__ and __getitem__, or with __iter__, was "
             f"expected. {_FIX}"

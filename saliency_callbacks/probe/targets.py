@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor
 
 from saliency_callbacks.errors import OutputError, TargetError, nearest_names
-from saliency_callbacks.probe.outputs import describe, read_logits
+from saliency_callbacks.probe.description import describe
+from saliency_callbacks.probe.outputs import read_logits
 
 __all__ = ["Labels", "Target", "class_selector", "predicted_selector", "score_selector", "selector"]
 
@@ -56,12 +58,12 @@ def selector(target: Target, n_samples: int, output_fn: OutputFn | None = None) 
                 "tensor of N indices, 'predicted', or a callable on the model's output"
             )
         return predicted_selector(output_fn)
-    if isinstance(target, bool) or not (isinstance(target, (int, Tensor)) or callable(target)):
+    if isinstance(target, bool) or not (isinstance(target, (numbers.Integral, Tensor)) or callable(target)):
         raise TargetError(
             f"target is {describe(target)}; expected a class index, a tensor of N indices, 'predicted', or a callable. "
             "For several targets of each sample use `targets=[...]`"
         )
-    if isinstance(target, (int, Tensor)):
+    if isinstance(target, (numbers.Integral, Tensor)):
         return class_selector(_class_indices(target, n_samples), output_fn)
     return score_selector(target, output_fn)
 
@@ -88,6 +90,14 @@ def _label_selector(classes: Tensor, output_fn: OutputFn | None) -> Selector:
         logits = _logits(output, output_fn, samples)
         if logits.shape[1] > 1:
             return class_selector(classes)(logits, samples)
+        labels = classes.to(logits.device)[samples]
+        wrong = sorted(set(labels.tolist()) - {0, 1})
+        if wrong:
+            raise TargetError(
+                f"the model returns a single score z a sample, but there are labels {wrong[:5]}; expected 0 (explained "
+                "by -z) and 1 (by z). Explain the score itself with target=0, give a callable target "
+                "(output -> score [N]), or check the size of the model's head"
+            )
         return class_selector(classes)(torch.cat([-logits, logits], dim=1), samples)
 
     return select
@@ -130,9 +140,9 @@ def _logits(output: Any, output_fn: OutputFn | None, samples: Tensor) -> Tensor:
     return logits
 
 
-def _class_indices(target: int | Tensor, n_samples: int) -> Tensor:
-    if isinstance(target, int):
-        return torch.full((n_samples,), target)
+def _class_indices(target: numbers.Integral | Tensor, n_samples: int) -> Tensor:
+    if isinstance(target, numbers.Integral):
+        return torch.full((n_samples,), int(target), device="cpu")
     if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
         raise TargetError(
             f"target has dtype {target.dtype}; expected integer class indices [N]. Convert with `.long()`"

@@ -5,9 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-__all__ = ["inner_datasets", "levels"]
+__all__ = ["attribute", "inner_datasets", "length", "levels"]
 
 _MAX_DEPTH = 16
+
+
+def attribute(owner: Any, name: str) -> Any:
+    """Return an attribute, or ``None`` where there is none or a property of that name raises anything.
+
+    What a dataset tells about itself is a convenience: a property that is not implemented must not end a training.
+    """
+    try:
+        return getattr(owner, name, None)
+    except Exception:
+        return None
+
+
+def length(owner: Any) -> int | None:
+    """Return ``len(owner)``, or ``None`` where there is none."""
+    try:
+        return len(owner)
+    except Exception:
+        return None
 
 
 def inner_datasets(dataset: Any) -> list[Any]:
@@ -16,8 +35,8 @@ def inner_datasets(dataset: Any) -> list[Any]:
     ``.dataset`` (``torch.utils.data.Subset`` and most wrappers), ``.subset`` and ``.datasets``
     (``ConcatDataset``, ``StackDataset``, ``ChainDataset``).
     """
-    inner = [getattr(dataset, name, None) for name in ("dataset", "subset")]
-    several = getattr(dataset, "datasets", None)
+    inner = [attribute(dataset, name) for name in ("dataset", "subset")]
+    several = attribute(dataset, "datasets")
     if isinstance(several, Mapping):
         inner.extend(several.values())
     elif isinstance(several, list | tuple):

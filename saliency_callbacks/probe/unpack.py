@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,7 +12,7 @@ from saliency_callbacks.errors import ProbeError
 from saliency_callbacks.probe.description import describe
 from saliency_callbacks.probe.labels import class_indices
 
-__all__ = ["INPUT_KEYS", "LABEL_KEYS", "resolve_function", "unpack_batch", "unpack_with"]
+__all__ = ["INPUT_KEYS", "LABEL_KEYS", "unpack_batch", "unpack_with"]
 
 INPUT_KEYS = ("image", "images", "pixel_values", "input", "inputs", "x", "img", "data", "input_values")
 """Keys, in any case, under which a batch dictionary holds what the model is given."""
@@ -74,29 +73,6 @@ def unpack_with(function: Callable[..., Any], batch: Any) -> tuple[Any, Tensor |
             f"{describe(batch)}. Let it return a pair (inputs, labels); labels may be None."
         )
     return _plain(result[0]), class_indices(result[1])
-
-
-def resolve_function(function: Callable[..., Any] | str) -> Callable[..., Any]:
-    """Return the function that a dotted import path such as ``"package.module.function"`` names.
-
-    Raises:
-        ProbeError: Nothing can be imported under that path, or it is not callable.
-    """
-    if not isinstance(function, str):
-        return function
-    try:
-        resolved = pkgutil.resolve_name(function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ProbeError(
-            f"Probe(unpack_batch={function!r}) cannot be imported ({type(error).__name__}: {error}). Give the path "
-            f"'package.module.function' of a function that Python finds from where the training starts."
-        ) from error
-    if not callable(resolved):
-        raise ProbeError(
-            f"Probe(unpack_batch={function!r}) names a {type(resolved).__name__}, which cannot be called. Give the "
-            f"path of a function batch -> (inputs, labels)."
-        )
-    return resolved  # type: ignore[no-any-return]
 
 
 def _unpack_mapping(batch: Mapping[Any, Any]) -> tuple[Any, Tensor | None]:

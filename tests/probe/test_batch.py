@@ -67,6 +67,24 @@ def test_metadata_becomes_plain_tuples():
     assert batch.normalization == ((0.5,), (0.25,))
 
 
+@pytest.mark.parametrize(
+    ("inputs", "known"),
+    [
+        (torch.rand(4, 1, 5, 6), False),
+        (torch.rand(4, 4, 5, 6), False),
+        (torch.rand(4, 3, 5, 6), True),
+        ((torch.rand(4, 1, 5, 6), torch.rand(4, 2)), True),
+    ],
+)
+def test_a_normalization_of_other_channels_is_left_out(inputs, known):
+    assert (freeze(inputs, normalization=((0.1, 0.2, 0.3), (1, 1, 1))).normalization is not None) == known
+    assert freeze(inputs, normalization=((0.5,), (1,))).normalization == ((0.5,), (1.0,))
+
+
+def test_integers_stay_integers():
+    assert freeze(torch.zeros(4, 3, 5, 6, dtype=torch.uint8)).inputs.dtype == torch.uint8
+
+
 def test_masks_become_bool_or_stay_shares():
     assert freeze(images(), masks=torch.full((4, 5, 6), 255, dtype=torch.uint8)).masks.dtype == torch.bool
     shares = torch.rand(4, 5, 6)

@@ -62,6 +62,7 @@ def test_the_outermost_names_count():
         Data(classes=[]),
         Data(classes=[{"name": "cat"}]),
         Data(class_to_idx={"cat": 1, "dog": 2}),
+        Data(class_to_idx={"cat": [0], "dog": [1]}),
         ConcatDataset([Data(classes=["cat", "dog"]), Data(classes=["dog", "cat"])]),
     ],
 )
@@ -127,6 +128,7 @@ def test_equal_numbers_of_another_precision_agree():
         None,
         Data(transform=lambda image: image),
         Data(transform=Normalize(None, None)),
+        Data(transform=Normalize(["red", "green"], ["red", "green"])),
         Data(transform=Normalize((0.5, 0.5), (0.5,))),
         Data(transform=SimpleNamespace(mean=MEAN, std=STD)),
         ConcatDataset([Data(transform=Normalize(0.5, 0.5)), Data(transform=Normalize(0.4, 0.5))]),

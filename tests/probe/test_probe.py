@@ -13,6 +13,16 @@ from saliency_callbacks.errors import ProbeError, SaliencyWarning
 from saliency_callbacks.probe import Probe, class_names, freeze, normalization, unpack_batch
 
 
+class Reads(list):
+    """A record that outlives the reading, after which a plain list of the dataset is as it was."""
+
+    def clear(self):
+        """Keep what was recorded."""
+
+    def extend(self, entries):
+        """Keep what was recorded."""
+
+
 class Counting(Dataset):
     """Ten classes; counts what is read of it."""
 
@@ -20,7 +30,7 @@ class Counting(Dataset):
 
     def __init__(self, length=200, *, labelled=True):
         self.length = length
-        self.read = []
+        self.read = Reads()
         if labelled:
             self.targets = [index % 10 for index in range(length)]
 
@@ -121,6 +131,38 @@ def test_explicit_indices_keep_their_order():
         probe.read(Counting(4))
 
 
+def test_the_positions_of_an_earlier_run_go_before_a_choice():
+    probe = Probe(3)
+    (inputs, _), indices = probe.read(Counting(), None, range(100, 120), indices=[7, 3, 5])
+    assert inputs[:, 0, 0, 0].tolist() == [7, 3, 5]
+    assert indices == (7, 3, 5)
+    shorter = Counting(6)
+    assert probe.read(shorter, indices=[7, 3, 5])[1] == probe.read(shorter)[1]
+    assert probe.read(shorter, indices=[])[1] == probe.read(shorter)[1]
+    assert Probe(4).read(Counting(), indices=[7, 3, 5])[1] == Probe(4).read(Counting())[1]
+    assert Probe(indices=[1, 2, 4]).read(Counting(), indices=[7, 3, 5])[1] == (1, 2, 4)
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_the_choice_is_the_same_whatever_the_default_device(labelled):
+    def collate(items):
+        return torch.stack([item[0] for item in items]), [item[1] for item in items]
+
+    images = torch.rand(200, 1, 4, 4)
+
+    class Images(Counting):
+        def __getitem__(self, index):
+            return images[index], index % 10
+
+    expected = [Probe(20, stratify=stratify).read(Images(labelled=labelled), collate)[1] for stratify in (True, False)]
+    torch.set_default_device("meta")
+    try:
+        found = [Probe(20, stratify=stratify).read(Images(labelled=labelled), collate)[1] for stratify in (True, False)]
+    finally:
+        torch.set_default_device(None)
+    assert found == expected
+
+
 def test_hydra_lists():
     omegaconf = pytest.importorskip("omegaconf")
     assert Probe(indices=omegaconf.OmegaConf.create([4, 1])) == Probe(indices=[4, 1])
@@ -182,8 +224,8 @@ def test_of():
     assert Probe.of(probe) is probe
     assert Probe.of(None) == Probe()
     assert Probe.of(8) == Probe(size=8)
-    for value in ("val", True, torch.rand(2, 3)):
-        with pytest.raises(ProbeError, match=r"from_tensors"):
+    for value, named in (("all", "'all'"), (True, "True"), (0.5, "0.5"), (torch.rand(2, 3), r"Tensor\[2, 3\]")):
+        with pytest.raises(ProbeError, match=rf"probe={named} .*from_tensors"):
             Probe.of(value)
     with pytest.raises(ProbeError, match="at least 1"):
         Probe.of(0)

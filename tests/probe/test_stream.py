@@ -65,6 +65,13 @@ def test_explicit_positions():
         Probe(indices=[7, 2]).read(Stream(5))
 
 
+def test_the_positions_of_an_earlier_run():
+    (inputs, _), indices = Probe(2).read(Stream(), indices=[7, 2])
+    assert inputs[:, 0].tolist() == [7, 2]
+    assert indices == (7, 2)
+    assert Probe(2).read(Stream(5), indices=[7, 2])[1] == Probe(2).read(Stream(5))[1]
+
+
 def test_a_short_stream_is_taken_as_a_whole_with_a_warning():
     with pytest.warns(SaliencyWarning, match="3 samples instead of 8"):
         assert Probe(8).read(Stream(3))[1] == (0, 1, 2)

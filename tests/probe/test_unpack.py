@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from saliency_callbacks.errors import ProbeError
+from saliency_callbacks.errors import ConfigurationError, ProbeError
 from saliency_callbacks.probe import Probe, unpack_batch
 from saliency_callbacks.probe.unpack import INPUT_KEYS, LABEL_KEYS
 
@@ -111,8 +111,14 @@ def test_a_dotted_path_is_imported_when_it_is_needed():
 )
 def test_a_path_that_leads_nowhere_is_an_error_at_first_use(path, message):
     probe = Probe(unpack_batch=path)
-    with pytest.raises(ProbeError, match=message):
+    with pytest.raises(ConfigurationError, match=message):
         probe.unpack((X, Y))
+
+
+def test_a_path_that_leads_nowhere_ends_the_reading_of_labels_too():
+    items = [(torch.zeros(1, 2, 2), 0)] * 40
+    with pytest.raises(ConfigurationError, match=r"unpack_batch.*cannot be imported"):
+        Probe(4, unpack_batch="no_such_package.function").read(items)
 
 
 def test_a_function_that_returns_more_than_a_pair_is_an_error():
