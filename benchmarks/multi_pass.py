@@ -57,8 +57,14 @@ def _floor_in_chunks(model: ResNet, images: Tensor, target: Tensor, workload: Wo
 
 
 def _captum_integrated_gradients(model: ResNet, images: Tensor, target: Tensor, workload: Workload) -> Tensor:
-    found: Tensor = IntegratedGradients(model).attribute(
-        images, target=target, n_steps=workload.path_steps, internal_batch_size=workload.images
+    # With the convergence delta, which ours always has.
+    found: Tensor
+    found, _ = IntegratedGradients(model).attribute(
+        images,
+        target=target,
+        n_steps=workload.path_steps,
+        internal_batch_size=workload.images,
+        return_convergence_delta=True,
     )
     return found
 

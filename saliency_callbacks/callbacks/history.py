@@ -21,25 +21,30 @@ class Frame:
 
     Args:
         moment: Title of the column.
-        peak: Largest absolute value of each map, ``[N]``.
-        relative: The maps divided by their peak, ``float16 [N, *spatial]``.
+        maps: ``float32 [N, *small_spatial]``, finite.
     """
 
     moment: str
-    peak: Tensor
-    relative: Tensor
+    maps: Tensor
 
     @classmethod
     def of(cls, moment: str, maps: Tensor) -> Frame:
         """Shrink ``maps [N, *spatial]`` to at most 72 places a side."""
         small = torch.nan_to_num(_shrunk(maps.float()), nan=0.0, posinf=0.0, neginf=0.0)
-        peak = small.flatten(1).abs().amax(dim=1)
-        divisor = torch.where(peak > 0, peak, torch.ones_like(peak)).reshape(-1, *[1] * (small.ndim - 1))
-        return cls(moment, peak, (small / divisor).half())
+        # Rounded now as a checkpoint rounds it, so that a resumed run draws the same picture.
+        return cls.from_state_dict(cls(moment, small).state_dict())
 
-    def maps(self) -> Tensor:
-        """Return the maps, ``float32 [N, *small_spatial]``."""
-        return self.relative.float() * self.peak.reshape(-1, *[1] * (self.relative.ndim - 1))
+    def state_dict(self) -> dict[str, Any]:
+        """Return the frame at half the size: each map's peak ``[N]``, and what it is relative to that in float16."""
+        peak = self.maps.flatten(1).abs().amax(dim=1)
+        divisor = torch.where(peak > 0, peak, torch.ones_like(peak)).reshape(-1, *[1] * (self.maps.ndim - 1))
+        return {"moment": self.moment, "peak": peak, "relative": (self.maps / divisor).half()}
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any]) -> Frame:
+        """Restore what :meth:`state_dict` returned."""
+        relative: Tensor = state["relative"].float()
+        return cls(state["moment"], relative * state["peak"].reshape(-1, *[1] * (relative.ndim - 1)))
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class Frames:
     def state_dict(self) -> dict[str, Any]:
         """Return the frames as tensors, numbers and strings."""
         return {
-            "kept": [{"moment": frame.moment, "peak": frame.peak, "relative": frame.relative} for frame in self.kept],
+            "kept": [frame.state_dict() for frame in self.kept],
             "stride": self.stride,
             "count": self.count,
             "limit": self.limit,
@@ -77,7 +82,7 @@ class Frames:
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> Frames:
         """Restore what :meth:`state_dict` returned."""
-        kept = tuple(Frame(**frame) for frame in state["kept"])
+        kept = tuple(Frame.from_state_dict(frame) for frame in state["kept"])
         return cls(kept, state["stride"], state["count"], state["limit"])
 
 

@@ -45,6 +45,7 @@ __all__ = [
     "rank_zero_warn",
     "run_directory",
     "transferred",
+    "without_logging",
 ]
 
 
@@ -138,6 +139,23 @@ def is_fitting(trainer: Trainer) -> bool:
 def move_to_device(batch: Any, module: LightningModule) -> Any:
     """Return ``batch`` on the module's device."""
     return move_data_to_device(batch, module.device)
+
+
+@contextmanager
+def without_logging(module: LightningModule) -> Iterator[None]:
+    """Make ``module.log`` and ``module.log_dict`` do nothing, for modules that log in their ``forward``."""
+    attributes = vars(module)
+    hidden: dict[str, Any] = {name: attributes[name] for name in ("log", "log_dict") if name in attributes}
+    try:
+        attributes.update(log=_ignore, log_dict=_ignore)
+        yield
+    finally:
+        del attributes["log"], attributes["log_dict"]
+        attributes.update(hidden)
+
+
+def _ignore(*args: Any, **kwargs: Any) -> None:
+    pass
 
 
 def has_forward(module: LightningModule) -> bool:

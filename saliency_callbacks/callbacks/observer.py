@@ -25,9 +25,11 @@ from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.rendering.images import display_images
 from saliency_callbacks.rendering.panel import Caption
 from saliency_callbacks.scores import describe_degenerate
-from saliency_callbacks.types import Attribution, Snapshot
+from saliency_callbacks.types import Attribution, Method, Quantity, Snapshot
 
-__all__ = ["Moment", "Observation", "Observer"]
+__all__ = ["Moment", "Observation", "Observer", "Stage"]
+
+Stage = Literal["initial", "fit", "validate"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Moment:
 
     epoch: int
     step: int
-    stage: Literal["initial", "fit", "validate"]
+    stage: Stage
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,11 @@ class Observer:
         }
         next_state = self._next_state(snapshot, state, scored, explanation, frames)
         return Observation(snapshot, self._pictures(snapshot, state, next_state, frames), next_state)
+
+    def of_methods(self, *, needing_layers: bool) -> Observer:
+        """Return an observer of those methods alone that need a target layer, or none; this one if none are left."""
+        methods = tuple(method for method in self.settings.methods if _needs_layer(method) is needing_layers)
+        return replace(self, settings=replace(self.settings, methods=methods)) if methods else self
 
     def _snapshot(
         self,
@@ -227,3 +234,7 @@ def _comparable(state: MonitorState, attributions: Mapping[str, Attribution]) ->
             category=SaliencyWarning,
         )
     return replace(state, histories=kept)
+
+
+def _needs_layer(method: Method) -> bool:
+    return any(Quantity.ACTIVATIONS in quantities for quantities in method.requires().values())

@@ -7,44 +7,64 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from saliency_callbacks.callbacks import host
-from saliency_callbacks.errors import SaliencyWarning
+from saliency_callbacks.errors import PictureError, SaliencyWarning
 from saliency_callbacks.sinks import DiskSink, sink_for_logger
 from saliency_callbacks.types import Picture, Sink, Snapshot
 
 __all__ = ["Outlets", "open_outlets"]
 
 
+_MOST_FAILURES = 3
+
+
 class Outlets:
-    """The sinks of a run. One that fails is reported once and left out; the others and the training go on.
+    """The sinks of a run. A failure of one is reported; the others and the training go on.
+
+    A sink that fails three times in a row is left out: a disk may be full for a moment, a broken adapter stays broken.
 
     Args:
         sinks: Where to write.
         trainer: Whose run this is.
+        on_error: ``"raise"`` to let failures through.
     """
 
-    def __init__(self, sinks: Sequence[Sink], trainer: host.Trainer | None = None) -> None:
+    def __init__(self, sinks: Sequence[Sink], trainer: host.Trainer | None = None, on_error: str = "warn") -> None:
         self.sinks = list(sinks)
         self.trainer = trainer
+        self.on_error = on_error
+        self._failures = [0] * len(self.sinks)
 
     def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
-        """Write one observation to every sink."""
-        self.sinks = [sink for sink in self.sinks if _writes(sink, snapshot, pictures)]
+        """Write one observation to every sink.
+
+        Raises:
+            Exception: Whatever a sink raises, with ``on_error="raise"``.
+        """
+        for index, sink in enumerate(self.sinks):
+            if self._failures[index] < _MOST_FAILURES:
+                self._failures[index] = 0 if self._writes(sink, snapshot, pictures) else self._failures[index] + 1
+                if self._failures[index] == _MOST_FAILURES:
+                    _warn(f"{type(sink).__name__} failed {_MOST_FAILURES} times in a row and is left out from now on")
+
+    def _writes(self, sink: Sink, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> bool:
+        try:
+            sink.write(snapshot, pictures)
+        except Exception as error:
+            if self.on_error == "raise":
+                raise
+            # A picture that cannot be drawn says so itself, and is no fault of the sink.
+            blamed = "" if isinstance(error, PictureError) else f"{type(sink).__name__} failed: "
+            _warn(f"{blamed}{type(error).__name__}: {error}; the training goes on")
+            return isinstance(error, PictureError)
+        return True
 
 
-def _writes(sink: Sink, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> bool:
-    try:
-        sink.write(snapshot, pictures)
-    except Exception as error:
-        host.rank_zero_warn(
-            f"{type(sink).__name__} failed and is left out from now on ({type(error).__name__}: {error})",
-            category=SaliencyWarning,
-        )
-        return False
-    return True
+def _warn(message: str) -> None:
+    host.rank_zero_warn(message, category=SaliencyWarning)
 
 
 def open_outlets(
-    trainer: host.Trainer, own: Sequence[Sink], *, namespace: str, save_maps: bool, resumed: bool
+    trainer: host.Trainer, own: Sequence[Sink], *, namespace: str, save_maps: bool, resumed: bool, on_error: str
 ) -> Outlets:
     """Return the sinks of this run; on other ranks than zero, none. All ranks must call it.
 
@@ -54,10 +74,11 @@ def open_outlets(
         namespace: Name of the directory in the run's directory.
         save_maps: Whether to keep raw maps on disk.
         resumed: Whether the run goes on from a checkpoint, and with it the directory.
+        on_error: ``"raise"`` to let a sink's failures through.
     """
     directory = host.run_directory(trainer)
     if not trainer.is_global_zero:
-        return Outlets([], trainer)
+        return Outlets([], trainer, on_error)
     sinks = list(own)
     if not host.is_dry_run(trainer):
         of_loggers = [sink for sink in map(sink_for_logger, trainer.loggers) if sink is not None]
@@ -70,7 +91,7 @@ def open_outlets(
                 "save_maps=False to be rid of this warning",
                 category=SaliencyWarning,
             )
-    return Outlets(sinks, trainer)
+    return Outlets(sinks, trainer, on_error)
 
 
 def _free_directory(directory: Path, resumed: bool) -> Path:

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from saliency_callbacks.callbacks.history import Frame, frame_size
+from saliency_callbacks.errors import PictureError
 from saliency_callbacks.functional.maps import percentile, resize, signed_map
 from saliency_callbacks.rendering.attribution import render, signed_scale
 from saliency_callbacks.rendering.colormap import DEFAULT_ALPHA
@@ -117,7 +118,10 @@ class Pictures(Mapping[str, npt.NDArray[np.uint8]]):
     def __getitem__(self, tag: str) -> npt.NDArray[np.uint8]:
         if tag not in self._rendered:
             kind, method = self._tags[tag]
-            self._rendered[tag] = kind(method)
+            try:
+                self._rendered[tag] = kind(method)
+            except Exception as error:
+                raise PictureError(f"the picture {tag!r} cannot be drawn ({type(error).__name__}: {error})") from error
         return self._rendered[tag]
 
     def __iter__(self) -> Iterator[str]:
@@ -126,9 +130,8 @@ class Pictures(Mapping[str, npt.NDArray[np.uint8]]):
     def __len__(self) -> int:
         return len(self._tags)
 
-    @property
-    def _scale_note(self) -> str:
-        return "scale shared over epochs" if self.appearance.color_scale == "shared" else "scale per map"
+    def _scale_note(self, shared: str) -> str:
+        return shared if self.appearance.color_scale == "shared" else "scale per map"
 
     def _panel(self, method: str) -> npt.NDArray[np.uint8]:
         attribution = self.snapshot.attributions[method]
@@ -148,7 +151,7 @@ class Pictures(Mapping[str, npt.NDArray[np.uint8]]):
             self.captions,
             title=title,
             style=look.style,
-            scale_note=self._scale_note,
+            scale_note=self._scale_note("scale: largest so far"),
             **look.colors,
         )
 
@@ -158,7 +161,7 @@ class Pictures(Mapping[str, npt.NDArray[np.uint8]]):
         rows = min(len(self.images), MAX_ROWS)
         frames = self.frames[method]
         # All columns at once: the cost of a call is paid once, not at every epoch.
-        maps = torch.cat([frame.maps()[:rows] for frame in frames])
+        maps = torch.cat([frame.maps[:rows] for frame in frames])
         shown = render(
             replace(self.snapshot.attributions[method], values=maps.unsqueeze(1), magnitude=maps, heatmap=_unit(maps)),
             np.tile(self.small_images[:rows], (len(frames), 1, 1, 1)),
@@ -175,7 +178,7 @@ class Pictures(Mapping[str, npt.NDArray[np.uint8]]):
             title=method if rows == len(self.images) else f"{method} · first {rows} of {len(self.images)}",
             tile=_TILE,
             style=style,
-            scale_note=self._scale_note,
+            scale_note=self._scale_note("one scale over all epochs"),
             **look.colors,
         )
 

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from saliency_callbacks.callbacks import host
 from saliency_callbacks.capture.quiescence import quiescence
 from saliency_callbacks.errors import ProbeError
 from saliency_callbacks.probe.batch import ProbeBatch, freeze
+from saliency_callbacks.probe.loaders import candidate_indices, is_batched
 from saliency_callbacks.probe.metadata import class_names, normalization
+from saliency_callbacks.probe.preservation import preserved
 from saliency_callbacks.probe.probe import Probe
 
 __all__ = ["freeze_probe"]
 
 
-def freeze_probe(trainer: host.Trainer, module: host.LightningModule, probe: Probe) -> ProbeBatch | None:
+def freeze_probe(
+    trainer: host.Trainer, module: host.LightningModule, probe: Probe, saved_indices: Sequence[int] | None = None
+) -> ProbeBatch | None:
     """Read the probe as a validation step would receive it, and freeze it on the CPU.
 
     The dataset is indexed directly: iterating the user's dataloader would draw from the training's random numbers.
-    Random transforms are seeded by the probe, so that a resumed run sees the same samples.
+    Random transforms are seeded by the probe, so that a resumed run sees the same samples. Only samples that the
+    dataloader's sampler can draw are chosen.
+
+    Args:
+        trainer: The Trainer.
+        module: The module whose transfer hooks prepare the batch.
+        probe: What to read.
+        saved_indices: Positions of the probe in a checkpoint. They are read again; others where the probe asks for
+            others, or the dataset no longer has them all, which the fingerprint of the result tells.
 
     Returns:
         The frozen probe; ``None`` where the dataloader does not exist yet.
@@ -36,7 +49,13 @@ def freeze_probe(trainer: host.Trainer, module: host.LightningModule, probe: Pro
             "give them with probe=Probe.from_tensors(inputs, labels)"
         )
     with quiescence(module, seed=probe.seed):
-        batch, indices = probe.read(dataset, getattr(loader, "collate_fn", None))
+        batch, indices = probe.read(
+            dataset,
+            getattr(loader, "collate_fn", None),
+            candidate_indices(loader),
+            indices=saved_indices,
+            batched=is_batched(loader),
+        )
         # The module's transfer hooks expect what its dataloaders deliver, not tensors that are given by hand.
         batch = (
             host.converted(trainer, module, batch)
@@ -44,14 +63,17 @@ def freeze_probe(trainer: host.Trainer, module: host.LightningModule, probe: Pro
             else host.transferred(trainer, module, batch, probe.dataloader_idx)
         )
         inputs, labels = probe.unpack(batch)
+        # A property may read what it tells from a file that it opens.
+        with preserved(dataset):
+            names, statistics = class_names(dataset), normalization(dataset)
         return freeze(
             inputs,
             labels,
             ids=probe.ids,
             indices=indices,
             masks=probe.masks,
-            class_names=class_names(dataset),
-            normalization=normalization(dataset),
+            class_names=names,
+            normalization=statistics,
         )
 
 

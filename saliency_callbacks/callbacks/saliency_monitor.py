@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -18,12 +18,14 @@ from saliency_callbacks.callbacks.arguments import (
     checked_target,
     is_auto,
 )
+from saliency_callbacks.callbacks.attempt import attempt
 from saliency_callbacks.callbacks.monitor_state import MonitorState
-from saliency_callbacks.callbacks.observer import Moment, Observer
+from saliency_callbacks.callbacks.observer import Moment, Observer, Stage
 from saliency_callbacks.callbacks.outlets import Outlets, open_outlets
 from saliency_callbacks.callbacks.pictures import Appearance, ColorScale
 from saliency_callbacks.callbacks.preconditions import (
     check_labels,
+    check_layers,
     check_namespaces,
     check_validation_is_off,
     explained_module,
@@ -31,7 +33,6 @@ from saliency_callbacks.callbacks.preconditions import (
 )
 from saliency_callbacks.callbacks.probing import freeze_probe
 from saliency_callbacks.callbacks.schedule import check_interval, is_due
-from saliency_callbacks.capture.layers import find_layers
 from saliency_callbacks.dotted_paths import resolve_callable
 from saliency_callbacks.engine import Settings
 from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
@@ -43,14 +44,13 @@ from saliency_callbacks.types import Method, Sink, Snapshot
 
 __all__ = ["SaliencyMonitor"]
 
-Stage = Literal["initial", "fit", "validate"]
+_DEFAULT_METHODS = ("gradient", "grad_cam")
 
 
 class SaliencyMonitor(host.Callback):
     """Explain a fixed probe batch at every validation epoch, and log heatmaps and how they evolve.
 
-    The probe is chosen once, from the Trainer's own validation data; the first observation is made before the first
-    training step. The training is not changed by a bit.
+    The probe is chosen once, from the Trainer's validation data. The first observation precedes the training.
 
     Logged, with ``{method}`` as in ``methods``:
 
@@ -71,7 +71,8 @@ class SaliencyMonitor(host.Callback):
     ``ModelCheckpoint``. Raw maps are kept as safetensors in the run's directory.
 
     Args:
-        methods: Names (see :data:`saliency_callbacks.methods.BUILT_IN`) or method objects.
+        methods: Names (see :data:`saliency_callbacks.methods.BUILT_IN`) or method objects. By default ``gradient``, and
+            ``grad_cam`` where the model has a layer with a spatial map.
         probe: What is explained; a number is the number of samples.
         target: The explained score: ``"label"``, ``"initial_prediction"`` (both stay the same over time),
             ``"predicted"``, a class index, or a callable ``output -> [N]``. By default the label where the probe has
@@ -99,16 +100,11 @@ class SaliencyMonitor(host.Callback):
 
     Raises:
         ConfigurationError: If an argument cannot be used.
-
-    Example:
-        >>> monitor = SaliencyMonitor(["gradient", "grad_cam"], probe=8)
-        >>> monitor.namespace
-        'saliency'
     """
 
     def __init__(
         self,
-        methods: str | Method | Sequence[str | Method] = ("gradient", "grad_cam"),
+        methods: str | Method | Sequence[str | Method] | None = None,
         probe: Probe | int = 16,
         target: int | str | Callable[..., Any] | None = None,
         *,
@@ -143,7 +139,7 @@ class SaliencyMonitor(host.Callback):
         self.namespace = checked_namespace(namespace)
         self.appearance = checked_appearance(Appearance(style, color_scale, colormap, alpha))
         self.settings = Settings(
-            methods=resolve_methods(methods),
+            methods=resolve_methods(_DEFAULT_METHODS if methods is None else methods),
             target_layers=target_layers,
             reshape_transform=resolve_callable("reshape_transform", reshape_transform),
             output_fn=resolve_callable("output_fn", output_fn),
@@ -152,6 +148,7 @@ class SaliencyMonitor(host.Callback):
             seed=seed,
         )
         self.state = MonitorState()
+        self._is_automatic = methods is None and is_auto(target_layers)
         self._observer: Observer | None = None
         self._outlets: Outlets | None = None
         self._is_resumed = False
@@ -186,9 +183,7 @@ class SaliencyMonitor(host.Callback):
     @override
     def on_fit_start(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
         """Find mistakes that need no data; from here on the model is complete."""
-        model = explained_module(pl_module, self.module)
-        if not is_auto(self.settings.target_layers):
-            find_layers(model, self.settings.target_layers)
+        check_layers(explained_module(pl_module, self.module), self.settings.target_layers)
 
     @override
     def on_train_start(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
@@ -199,10 +194,10 @@ class SaliencyMonitor(host.Callback):
             return
         step = host.logging_step(trainer)
         stage: Stage = "initial" if trainer.global_step == 0 else "fit"
-        if not self._prepare(trainer, pl_module):
+        if self._prepare(trainer, pl_module) is None:
             host.rank_zero_warn(
                 "the validation dataloader does not exist before training, so the untrained model is not observed; "
-                "with Trainer(num_sanity_val_steps=1) it does",
+                "with Trainer(num_sanity_val_steps=1) it does. Drift is logged from the second observation on",
                 category=SaliencyWarning,
             )
         elif self.state.n_observations == 0:
@@ -215,8 +210,9 @@ class SaliencyMonitor(host.Callback):
         """Observe, if it is time."""
         if trainer.sanity_checking:
             return
-        stage: Stage = "fit" if host.is_fitting(trainer) else "validate"
-        self._observe_if_due(trainer, pl_module, stage, host.logging_step(trainer))
+        self._observe_if_due(
+            trainer, pl_module, "fit" if host.is_fitting(trainer) else "validate", host.logging_step(trainer)
+        )
 
     @override
     def on_train_epoch_end(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
@@ -225,19 +221,19 @@ class SaliencyMonitor(host.Callback):
             self._observe_if_due(trainer, pl_module, "fit", host.epoch_logging_step(trainer))
 
     def _observe_if_due(self, trainer: host.Trainer, module: host.LightningModule, stage: Stage, step: int) -> None:
-        snapshot = None
-        is_early = stage == "validate"
-        if is_early or is_due(trainer.current_epoch, self.state.last_observed, self.every_n_epochs):
-            snapshot = self._observe(trainer, module, stage, step, is_early=is_early)
         # On other epochs too: the Trainer keeps metrics for monitoring, but loggers would miss them.
-        host.log_scalars(module, self.state.scores if snapshot is None else snapshot.scores)
+        scores: Mapping[str, float] = self.state.scores if stage == "fit" else {}
+        if stage == "validate" or is_due(trainer.current_epoch, self.state.last_observed, self.every_n_epochs):
+            snapshot = self._observe(trainer, module, stage, step, is_early=stage == "validate")
+            scores = scores if snapshot is None else snapshot.scores
+        host.log_scalars(module, scores)
 
-    def _prepare(self, trainer: host.Trainer, module: host.LightningModule) -> bool:
-        """Freeze the probe and open the sinks, once; return whether there is a probe."""
+    def _prepare(self, trainer: host.Trainer, module: host.LightningModule) -> tuple[Observer, Outlets] | None:
+        """Freeze the probe and open the sinks, once; return ``None`` where there is no data for a probe."""
         if self._observer is None:
-            frozen = freeze_probe(trainer, module, self.probe)
+            frozen = freeze_probe(trainer, module, self.probe, self.state.indices)
             if frozen is None:
-                return False
+                return None
             check_labels(frozen, self.target)
             self.state = state_for_probe(self.state, frozen)
             self._observer = Observer(
@@ -251,39 +247,43 @@ class SaliencyMonitor(host.Callback):
             )
         if self._outlets is None:
             self._outlets = open_outlets(
-                trainer, self.sinks, namespace=self.namespace, save_maps=self.save_maps, resumed=self._is_resumed
+                trainer,
+                self.sinks,
+                namespace=self.namespace,
+                save_maps=self.save_maps,
+                resumed=self._is_resumed,
+                on_error=self.on_error,
             )
-        return True
+        return self._observer, self._outlets
 
     def _observe(
         self, trainer: host.Trainer, module: host.LightningModule, stage: Stage, step: int, *, is_early: bool
     ) -> Snapshot | None:
         """Observe and write; return what was seen, or ``None`` where that was not possible.
 
-        Args:
-            trainer: The Trainer.
-            module: The LightningModule.
-            stage: See :class:`~saliency_callbacks.types.Snapshot`.
-            step: Where loggers show this observation.
-            is_early: Whether no training is lost by an error, so that a wrong configuration is one.
+        Where ``is_early``, no training is lost by an error, so that a wrong configuration is one.
         """
         try:
-            if not self._prepare(trainer, module):
+            prepared = self._prepare(trainer, module)
+            if prepared is None:
                 host.rank_zero_warn(
                     f"nothing is observed: there is no {self.probe.source} dataloader here to take the probe from; fit "
                     "before, or use probe=Probe.from_tensors(inputs, labels)",
                     category=SaliencyWarning,
                 )
                 return None
-            assert self._observer is not None
-            assert self._outlets is not None
-            observation = self._observer.observe(
-                explained_module(module, self.module),
-                Moment(trainer.current_epoch, step, stage),
-                self.state,
-                to_device=partial(host.move_to_device, module=module),
-                forward_context=partial(host.forward_context, trainer),
-            )
+            observer, outlets = prepared
+            with host.without_logging(module):
+                observation, self._observer = attempt(
+                    observer,
+                    explained_module(module, self.module),
+                    Moment(trainer.current_epoch, step, stage),
+                    self.state,
+                    to_device=partial(host.move_to_device, module=module),
+                    forward_context=partial(host.forward_context, trainer),
+                    may_simplify=self._is_automatic,
+                )
+            outlets.write(observation.snapshot, observation.pictures)
         except Exception as error:
             if (is_early and isinstance(error, ConfigurationError)) or self.on_error == "raise":
                 raise
@@ -293,7 +293,6 @@ class SaliencyMonitor(host.Callback):
                 category=SaliencyWarning,
             )
             return None
-        self._outlets.write(observation.snapshot, observation.pictures)
         if stage != "validate":
             # Last: whatever fails before, the next observation is compared with this one's predecessor. A validation
             # on its own is a look at the model, and no step of its training.

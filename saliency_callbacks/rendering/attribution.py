@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from saliency_callbacks.errors import InputError
+from saliency_callbacks.functional.maps import percentile
 from saliency_callbacks.rendering import colormap as colors
 from saliency_callbacks.rendering.images import display_maps
 from saliency_callbacks.rendering.legend import Style, check_style
@@ -79,10 +80,8 @@ def signed_scale(values: Tensor) -> Tensor:
         ``[N]``, on the CPU.
     """
     sizes = _finite(values).abs().flatten(1)
-    # Torch's quantile refuses large tensors, and its kthvalue takes longer than all the drawing.
-    rank = max(1, round(_SIGNED_QUANTILE * sizes.shape[1])) - 1
-    percentile = torch.from_numpy(np.partition(sizes.numpy(), rank, axis=1)[:, rank])
-    return torch.where(percentile > 0, percentile, sizes.amax(dim=1))
+    full = percentile(sizes, _SIGNED_QUANTILE)
+    return torch.where(full > 0, full, sizes.amax(dim=1))
 
 
 def _heat(attribution: Attribution, scale: Tensor | None) -> Tensor:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from saliency_callbacks.callbacks.history import Frame, Frames, MethodHistory
+from saliency_callbacks.callbacks.history import Frame, Frames, MethodHistory, frame_size
 from saliency_callbacks.callbacks.monitor_state import MonitorState
 
 
@@ -10,39 +10,74 @@ def _frame(name: str = "epoch 0") -> Frame:
 
 
 @pytest.mark.parametrize("shape", [(3, 20), (3, 8, 8), (3, 6, 5, 4)])
-def test_a_small_map_is_kept_to_half_precision(shape):
+def test_a_small_map_is_kept_to_half_precision_and_a_checkpoint_loses_nothing_more(shape):
     maps = torch.randn(shape) * 1e-6
     frame = Frame.of("epoch 1", maps)
     assert frame.moment == "epoch 1"
+    assert frame.maps.dtype == torch.float32
+    error = (frame.maps - maps).flatten(1).abs().amax(1)
+    assert (error <= maps.flatten(1).abs().amax(1) * 2**-10).all()
+    state = frame.state_dict()
     peak = maps.flatten(1).abs().amax(1)
-    torch.testing.assert_close(frame.peak, peak)
-    error = (frame.maps() - maps).flatten(1).abs().amax(1)
-    assert (error <= peak * 2**-10).all()
+    torch.testing.assert_close(state["peak"], peak)
+    assert state["relative"].dtype == torch.float16
+    restored = Frame.from_state_dict(state)
+    assert restored.moment == "epoch 1"
+    assert torch.equal(restored.maps, frame.maps)
+
+
+def test_a_frame_without_evidence_survives_a_checkpoint():
+    assert torch.equal(
+        Frame.from_state_dict(Frame.of("", torch.zeros(2, 3, 4)).state_dict()).maps, torch.zeros(2, 3, 4)
+    )
+
+
+def test_a_frame_loses_nothing_in_a_second_checkpoint():
+    once = Frame.from_state_dict(_frame().state_dict())
+    twice = Frame.from_state_dict(once.state_dict())
+    torch.testing.assert_close(twice.maps, once.maps, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize(
-    ("shape", "kept"), [((1, 200), (1, 96)), ((1, 192, 96), (1, 96, 48)), ((1, 8, 8, 960), (1, 1, 1, 96))]
+    ("shape", "kept"), [((1, 200), (1, 72)), ((1, 192, 96), (1, 72, 36)), ((1, 8, 8, 960), (1, 1, 1, 72))]
 )
-def test_a_large_map_shrinks_to_96_places_and_keeps_its_peaks(shape, kept):
+def test_a_large_map_shrinks_to_72_places_and_keeps_its_peaks(shape, kept):
     maps = torch.zeros(shape)
     maps.view(-1)[7] = -3.0
     maps.view(-1)[-1] = 2.0
-    small = Frame.of("", maps).maps()
+    small = Frame.of("", maps).maps
     assert small.shape == kept
     assert small.min() == -3.0
     assert small.max() == pytest.approx(2.0, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("spatial", "expected"),
+    [
+        ((72,), [72]),
+        ((8, 12), [8, 12]),
+        ((73, 10), [72, 10]),
+        ((224, 224), [72, 72]),
+        ((120, 360), [24, 72]),
+        ((1, 1000), [1, 72]),
+        ((36, 144, 288), [9, 36, 72]),
+    ],
+)
+def test_a_frame_has_the_aspect_of_the_maps_and_is_never_larger(spatial, expected):
+    assert frame_size(spatial) == expected
+    assert list(Frame.of("", torch.rand(1, *spatial)).maps.shape[1:]) == expected
+
+
 def test_the_stronger_sign_stands_for_its_neighbours():
-    maps = torch.zeros(1, 192)
+    maps = torch.zeros(1, 144)
     maps[0, :2] = torch.tensor([1.0, -2.0])
     maps[0, 2:4] = torch.tensor([3.0, -2.0])
-    assert Frame.of("", maps).maps()[0, :2].tolist() == pytest.approx([-2.0, 3.0], rel=1e-3)
+    assert Frame.of("", maps).maps[0, :2].tolist() == pytest.approx([-2.0, 3.0], rel=1e-3)
 
 
 def test_what_is_not_finite_or_zero_stays_finite():
     maps = torch.tensor([[float("nan"), float("inf"), 1.0], [0.0, 0.0, 0.0]])
-    assert Frame.of("", maps).maps().tolist() == [[0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]
+    assert Frame.of("", maps).maps.tolist() == [[0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]
 
 
 @pytest.mark.parametrize("count", [1, 15, 16, 17, 40, 200])
@@ -94,5 +129,6 @@ def test_a_state_survives_a_checkpoint(tmp_path, observed):
         again, once = restored.histories["m"], history
         assert torch.equal(again.initial, once.initial)
         assert torch.equal(again.scale, once.scale)
-        assert torch.equal(again.frames.kept[0].maps(), once.frames.kept[0].maps())
+        torch.testing.assert_close(again.frames.kept[0].maps, once.frames.kept[0].maps, rtol=0, atol=2**-10)
+        assert again.frames.kept[0].moment == once.frames.kept[0].moment
         assert (again.frames.stride, again.frames.count, again.frames.limit) == (1, 1, 16)

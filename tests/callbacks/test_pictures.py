@@ -2,25 +2,32 @@ import numpy as np
 import pytest
 import torch
 
-from saliency_callbacks.callbacks.pictures import Appearance, Pictures, frame_of, scale_of
-from saliency_callbacks.rendering import Caption
+from saliency_callbacks.callbacks import pictures as module
+from saliency_callbacks.callbacks.pictures import Appearance, Pictures, frame_of, reduced, scale_of
+from saliency_callbacks.rendering import Caption, render
 from saliency_callbacks.types import Attribution, Snapshot
 
 
 def _attribution(values: torch.Tensor) -> Attribution:
     magnitude = values.abs().amax(1)
     heatmap = magnitude / magnitude.flatten(1).amax(1)[:, None, None]
-    return Attribution("m", values, magnitude, heatmap, torch.zeros(2, dtype=torch.long), torch.zeros(2))
+    count = len(values)
+    return Attribution("m", values, magnitude, heatmap, torch.zeros(count, dtype=torch.long), torch.zeros(count))
 
 
-def _pictures(values: torch.Tensor, scale: float, look: Appearance, *, size: tuple[int, ...] = (8, 8)) -> Pictures:
+def _pictures(
+    values: torch.Tensor, scale: float, look: Appearance, *, size: tuple[int, ...] = (8, 8), earlier: float = 1.0
+) -> Pictures:
     attribution = _attribution(values)
     snapshot = Snapshot(epoch=3, step=9, stage="fit", attributions={"m": attribution})
-    frames = [frame_of(attribution, look, f"epoch {index}") for index in range(2)]
+    frames = [
+        frame_of(_attribution(factor * values), look, f"epoch {index}") for index, factor in enumerate((earlier, 1.0))
+    ]
     images = np.full((2, *size, 3), 128, dtype=np.uint8)
     return Pictures(
         snapshot,
         images=images,
+        small_images=reduced(images, n_spatial=2),
         captions=[Caption("a"), Caption("b")],
         scales={"m": torch.full((2,), scale)},
         frames={"m": frames},
@@ -48,8 +55,7 @@ def test_a_panel_and_a_filmstrip_for_each_method(values, style, color_scale):
 
 def test_a_picture_is_rendered_once_and_only_when_asked_for(values, monkeypatch):
     calls = []
-    module = "saliency_callbacks.callbacks.pictures.panel"
-    monkeypatch.setattr(module, lambda *args, **kwargs: calls.append(1) or np.zeros((1, 1, 3), dtype=np.uint8))
+    monkeypatch.setattr(module, "panel", lambda *args, **kwargs: calls.append(1) or np.zeros((1, 1, 3), dtype=np.uint8))
     pictures = _pictures(values, 1.0, Appearance())
     assert calls == []
     assert pictures["n/m"] is pictures["n/m"]
@@ -65,6 +71,32 @@ def test_a_shared_scale_makes_weak_maps_faint_and_a_scale_of_its_own_does_not(va
     assert rendered(1e-2, "shared").mean() < rendered(1.0, "shared").mean()
 
 
+@pytest.mark.parametrize("style", ["overlay", "heatmap", "greyscale", "signed", "signed_color"])
+@pytest.mark.parametrize("color_scale", ["shared", "per_map"])
+def test_the_columns_of_a_filmstrip_are_its_frames_rendered_in_one_call(values, monkeypatch, style, color_scale):
+    calls, strips = [], []
+    monkeypatch.setattr(module, "render", lambda *args, **kwargs: calls.append(1) or render(*args, **kwargs))
+    monkeypatch.setattr(module, "filmstrip", lambda *args, **kwargs: strips.append(args) or args[0][0])
+    pictures = _pictures(values, 0.7, Appearance(style, color_scale), earlier=-0.25)
+    assert pictures["n/m/filmstrip"] is not None
+    assert len(calls) == 1
+    ((images, columns, captions),) = strips
+    assert np.array_equal(images, pictures.small_images)
+    assert captions == ["a", "b"]
+    assert [name for name, _ in columns] == ["epoch 0", "epoch 1"]
+    for (_, column), frame in zip(columns, pictures.frames["m"], strict=True):
+        alone = render(
+            _attribution(frame.maps.unsqueeze(1)),
+            pictures.small_images,
+            style="signed" if style == "signed_color" else style,
+            scale=torch.full((2,), 0.7) if color_scale == "shared" else None,
+            alpha=pictures.appearance.alpha,
+        )
+        np.testing.assert_array_equal(column, alone)
+    if color_scale == "shared":
+        assert not np.array_equal(columns[0][1], columns[1][1])
+
+
 def test_the_scale_of_a_map_is_its_99th_percentile_else_its_maximum():
     values = torch.zeros(2, 1, 20, 20)
     values[0] = torch.arange(400.0).reshape(20, 20)
@@ -75,9 +107,9 @@ def test_the_scale_of_a_map_is_its_99th_percentile_else_its_maximum():
 
 
 def test_a_frame_keeps_the_sign_where_it_is_drawn(values):
-    kept = frame_of(_attribution(values), Appearance("signed"), "x").maps()
+    kept = frame_of(_attribution(values), Appearance("signed"), "x").maps
     torch.testing.assert_close(kept, values.sum(1), rtol=1e-2, atol=1e-2)
-    kept = frame_of(_attribution(values), Appearance("overlay"), "x").maps()
+    kept = frame_of(_attribution(values), Appearance("overlay"), "x").maps
     torch.testing.assert_close(kept, values.abs().amax(1), rtol=1e-2, atol=1e-2)
 
 
@@ -85,7 +117,25 @@ def test_maps_that_were_made_smaller_are_drawn_over_smaller_pictures():
     values = torch.rand(2, 1, 200, 100, generator=torch.Generator().manual_seed(0))
     look = Appearance()
     frame = frame_of(_attribution(values), look, "epoch 0")
-    assert frame.maps().shape == (2, 96, 48)
-    small, large = (_pictures(one, 1.0, look, size=one.shape[2:]) for one in (values[:, :, :96, :48], values))
+    assert frame.maps.shape == (2, 72, 36)
+    small, large = (_pictures(one, 1.0, look, size=one.shape[2:]) for one in (values[:, :, :72, :36], values))
     assert large["n/m/filmstrip"].shape == small["n/m/filmstrip"].shape
     assert large["n/m"].shape != small["n/m"].shape
+
+
+@pytest.mark.parametrize(("size", "expected"), [((144, 72), (72, 36)), ((100, 300), (24, 72)), ((224, 224), (72, 72))])
+def test_pictures_are_averaged_to_the_size_of_the_frames(size, expected):
+    images = np.random.default_rng(0).integers(0, 256, (2, *size, 3), dtype=np.uint8)
+    small = reduced(images, n_spatial=2)
+    assert small.shape == (2, *expected, 3)
+    assert small.dtype == np.uint8
+    assert abs(small.mean() - images.mean()) < 1
+    if size == (144, 72):
+        blocks = images.reshape(2, 72, 2, 36, 2, 3).mean((2, 4))
+        assert np.abs(small - blocks).max() <= 1
+
+
+@pytest.mark.parametrize(("size", "n_spatial"), [((72, 40), 2), ((8, 8), 2), ((120, 640), 1), ((200, 200), 3)])
+def test_small_pictures_and_those_of_signals_and_volumes_stay_as_they_are(size, n_spatial):
+    images = np.zeros((2, *size, 3), dtype=np.uint8)
+    assert reduced(images, n_spatial) is images

@@ -56,6 +56,14 @@ def test_pictures_of_a_fitting_size_are_not_resampled():
     assert contains(picture, maps[15])
 
 
+@pytest.mark.parametrize(("count", "side"), [(20, 201), (32, 159)])
+def test_more_pictures_share_a_budget_of_pixels(count, side):
+    images, maps = noise(count, 224, 224), noise(count, 224, 224, seed=1)
+    picture = panel(images, maps, captions(count), title="t")
+    assert 2 * count * side**2 <= 1_620_000 < 2 * count * (side + 1) ** 2
+    assert contains(picture, np.asarray(Image.fromarray(maps[-1]).resize((side, side), Image.Resampling.BOX)))
+
+
 def test_wide_pictures_stand_above_their_maps():
     images, maps = noise(1, 96, 400), noise(1, 96, 400, seed=1)
     gap = np.full((2, 400, 3), 255, np.uint8)

@@ -28,16 +28,18 @@ def make_snapshot() -> Callable[..., Snapshot]:
 
     def build(*, step: int = 10, seed: int = 0, **changes: Any) -> Snapshot:
         generator = torch.Generator().manual_seed(seed)
-        cam = torch.randn(2, 1, 4, 4, generator=generator)
-        resized = torch.nn.functional.interpolate(cam.clamp(min=0), size=(8, 8), mode="bilinear", align_corners=False)
+        cam = torch.rand(2, 1, 4, 4, generator=generator)
+        resized = torch.nn.functional.interpolate(cam, size=(8, 8), mode="bilinear", align_corners=False)
         gradient = torch.randn(2, 3, 8, 8, generator=generator)
         delta = {"convergence_delta": torch.randn(2, generator=generator)}
         facts: dict[str, Any] = {
             "epoch": 1,
             "stage": "fit",
             "attributions": {
-                "gradient": _attribution(generator, "gradient", gradient, extras=delta),
-                "grad_cam": _attribution(generator, "grad_cam", cam, magnitude=resized[:, 0], layer="layer4"),
+                "gradient": _attribution(generator, "gradient", gradient, reduction="abs_max", extras=delta),
+                "grad_cam": _attribution(
+                    generator, "grad_cam", cam, magnitude=resized[:, 0], reduction="sum", layer="layer4"
+                ),
             },
             "predictions": torch.tensor([1, 1]),
             "confidences": torch.tensor([0.75, 0.5]),

@@ -1,13 +1,20 @@
+from typing import get_args
+
 import pytest
 
 from saliency_callbacks.errors import ConfigurationError
-from saliency_callbacks.sinks import DiskSink, read_index, read_maps
+from saliency_callbacks.sinks import DiskSink, archive, read_index, read_maps
+from saliency_callbacks.types import Reduction
 
 
 @pytest.fixture
 def written(tmp_path, make_snapshot):
     DiskSink(tmp_path).write(make_snapshot(), {})
     return tmp_path
+
+
+def test_the_format_knows_every_reduction():
+    assert set(archive.REDUCTIONS) == set(get_args(Reduction))
 
 
 def test_no_index(tmp_path):

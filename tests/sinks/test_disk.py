@@ -72,7 +72,7 @@ def test_the_index_describes_the_observation(tmp_path, make_snapshot):
                 "ids": ["val/0", "val/7"],
                 "methods": {
                     "gradient": {"layer": None, "reduction": "abs_max", "size": [8, 8]},
-                    "grad_cam": {"layer": "layer4", "reduction": "positive_max", "size": [8, 8]},
+                    "grad_cam": {"layer": "layer4", "reduction": "sum", "size": [8, 8]},
                 },
                 "scores": {"saliency/gradient/entropy": 0.25},
                 "metadata": {"precision": "32-true"},
@@ -82,37 +82,58 @@ def test_the_index_describes_the_observation(tmp_path, make_snapshot):
     }
 
 
+@pytest.mark.parametrize("reduction", [None, "median"], ids=["none", "unknown to the format"])
 @pytest.mark.parametrize(
-    "magnitude", [torch.rand(2, 8, 8), torch.full((2, 8, 8), torch.nan)], ids=["of another reduction", "not finite"]
+    "magnitude", [torch.rand(2, 8, 8), torch.full((2, 8, 8), torch.nan)], ids=["finite", "not finite"]
 )
-def test_a_magnitude_that_the_values_do_not_give_is_stored(tmp_path, make_snapshot, magnitude):
+def test_a_magnitude_that_the_values_do_not_give_is_stored(tmp_path, make_snapshot, magnitude, reduction):
     snapshot = make_snapshot()
     object.__setattr__(snapshot.attributions["gradient"], "magnitude", magnitude)
+    object.__setattr__(snapshot.attributions["gradient"], "reduction", reduction)
     DiskSink(tmp_path).write(snapshot, {})
     (entry,) = read_index(tmp_path)["observations"]
     assert entry["methods"]["gradient"]["reduction"] is None
+    assert "gradient/magnitude" in safetensors.numpy.load_file(tmp_path / entry["file"])
     stored = read_maps(tmp_path, entry)["gradient/magnitude"]
+    assert torch.equal(stored.isnan(), magnitude.isnan())
     assert torch.equal(stored.nan_to_num(), magnitude.nan_to_num())
+
+
+@pytest.mark.parametrize("name", ["gradient", "grad_cam"])
+def test_values_that_are_not_finite_come_back_and_so_does_their_magnitude(tmp_path, make_snapshot, name):
+    snapshot = make_snapshot()
+    attribution = snapshot.attributions[name]
+    attribution.values[0] = torch.nan
+    attribution.magnitude[0] = torch.nan
+    DiskSink(tmp_path).write(snapshot, {})
+    (entry,) = read_index(tmp_path)["observations"]
+    assert entry["methods"][name]["reduction"] is not None
+    maps = read_maps(tmp_path, entry)
+    for part in ("values", "magnitude"):
+        torch.testing.assert_close(maps[f"{name}/{part}"], getattr(attribution, part), equal_nan=True)
 
 
 @pytest.mark.parametrize("spatial", [(6,), (6, 5), (4, 5, 3)])
 @pytest.mark.parametrize(
-    "reduce",
+    ("reduction", "reduce"),
     [
-        pytest.param(lambda values: values.abs().amax(1), id="abs_max"),
-        pytest.param(lambda values: values.relu().amax(1), id="positive_max"),
-        pytest.param(lambda values: torch.linalg.vector_norm(values, dim=1), id="l2"),
-        pytest.param(lambda values: values.abs().sum(1), id="abs_sum"),
+        pytest.param("abs_max", lambda values: values.abs().amax(1), id="abs_max"),
+        pytest.param("positive_max", lambda values: values.relu().amax(1), id="positive_max"),
+        pytest.param("l2", lambda values: torch.linalg.vector_norm(values, dim=1), id="l2"),
+        pytest.param("abs_sum", lambda values: values.abs().sum(1), id="abs_sum"),
+        pytest.param("sum", lambda values: values.sum(1).abs(), id="sum"),
     ],
 )
-def test_every_known_reduction_comes_back_in_every_dimension(tmp_path, make_snapshot, spatial, reduce):
+def test_every_known_reduction_comes_back_in_every_dimension(tmp_path, make_snapshot, spatial, reduction, reduce):
     snapshot = make_snapshot()
     attribution = snapshot.attributions["gradient"]
     object.__setattr__(attribution, "values", torch.randn(2, 3, *spatial))
     object.__setattr__(attribution, "magnitude", reduce(attribution.values))
+    object.__setattr__(attribution, "reduction", reduction)
     DiskSink(tmp_path).write(snapshot, {})
     (entry,) = read_index(tmp_path)["observations"]
-    assert entry["methods"]["gradient"]["reduction"] is not None
+    assert entry["methods"]["gradient"]["reduction"] == reduction
+    assert "gradient/magnitude" not in safetensors.numpy.load_file(tmp_path / entry["file"])
     torch.testing.assert_close(read_maps(tmp_path, entry)["gradient/magnitude"], attribution.magnitude)
 
 
@@ -230,7 +251,7 @@ def test_a_failure_in_the_middle_leaves_the_old_observations_whole(
     owner, name = {
         "replace": (atomic.os, "replace"),
         "serialiser": (disk.safetensors.torch, "save"),
-        "picture": (disk.Image, "fromarray"),
+        "picture": (disk, "encode_png"),
     }[failing]
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, fail)

@@ -1,4 +1,5 @@
 import io
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.utils.tensorboard import SummaryWriter
 
 from saliency_callbacks.sinks import TensorBoardSink
+from saliency_callbacks.sinks.png import encode_png
 from saliency_callbacks.types import Sink
 
 
@@ -47,10 +49,48 @@ def test_no_scalars_are_written(tmp_path, make_snapshot, picture):
     assert tags["tensors"] == []
 
 
-def test_a_failing_writer_is_not_hidden(make_snapshot, picture):
-    class Full:
-        def add_image(self, *_, **__):
-            raise OSError(28, "No space left on device")
+def test_the_event_holds_our_png_and_its_size(tmp_path, make_snapshot, picture):
+    with SummaryWriter(str(tmp_path)) as writer:
+        TensorBoardSink(writer).write(make_snapshot(), {"tag": picture})
+    (event,) = EventAccumulator(str(tmp_path)).Reload().Images("tag")
+    assert event.encoded_image_string == encode_png(picture)
+    assert (event.height, event.width) == picture.shape[:2]
 
+
+def test_where_there_is_no_file_writer_pictures_are_added_as_images(make_snapshot, picture):
+    class Writer:
+        def add_image(self, *args, **options):
+            added.append((*args, options))
+
+    added = []
+    TensorBoardSink(Writer()).write(make_snapshot(step=31), {"one": picture, "other": 255 - picture})
+    assert [(tag, step, options) for tag, _, step, options in added] == [
+        ("one", 31, {"dataformats": "HWC"}),
+        ("other", 31, {"dataformats": "HWC"}),
+    ]
+    np.testing.assert_array_equal(added[0][1], picture)
+    np.testing.assert_array_equal(added[1][1], 255 - picture)
+
+
+def test_a_writer_that_was_closed_is_opened_again(tmp_path, make_snapshot, picture):
+    with SummaryWriter(str(tmp_path)) as writer:
+        TensorBoardSink(writer).write(make_snapshot(step=1), {"tag": picture})
+    with writer:
+        TensorBoardSink(writer).write(make_snapshot(step=2), {"tag": 255 - picture})
+    images = read_images(tmp_path, "tag")
+    assert list(images) == [1, 2]
+    np.testing.assert_array_equal(images[1], picture)
+    np.testing.assert_array_equal(images[2], 255 - picture)
+
+
+class Full:
+    def add_image(self, *_, **__):
+        raise OSError(28, "No space left on device")
+
+    add_summary = add_image
+
+
+@pytest.mark.parametrize("experiment", [Full(), SimpleNamespace(file_writer=Full())], ids=["image", "summary"])
+def test_a_failing_writer_is_not_hidden(make_snapshot, picture, experiment):
     with pytest.raises(OSError, match="No space left"):
-        TensorBoardSink(Full()).write(make_snapshot(), {"tag": picture})
+        TensorBoardSink(experiment).write(make_snapshot(), {"tag": picture})

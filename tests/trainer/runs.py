@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning as L
@@ -59,7 +60,8 @@ class Counted(Dataset):
     def __init__(self, inner: TensorDataset) -> None:
         self.inner = inner
         self.labels = inner.tensors[1]
-        self.reads: list[int] = []
+        # Beside the dataset: what the reading of a probe leaves in the dataset itself is put back.
+        self._log = SimpleNamespace(reads=[])
 
     def __len__(self) -> int:
         return len(self.inner)
@@ -67,6 +69,10 @@ class Counted(Dataset):
     def __getitem__(self, index: int) -> Any:
         self.reads.append(index)
         return self.inner[index]
+
+    @property
+    def reads(self) -> list[int]:
+        return self._log.reads
 
 
 class Stream(IterableDataset):

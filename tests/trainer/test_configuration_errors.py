@@ -98,7 +98,7 @@ def test_an_output_that_is_not_class_scores(tmp_path: Path) -> None:
         def validation_step(self, batch: Any, batch_idx: int) -> None:
             """Nothing to compute."""
 
-    with pytest.raises(OutputError, match=r"'map': a tensor \[4, 1, 8, 8\].*output_fn"):
+    with pytest.raises(OutputError, match=r"'map': Tensor\[4, 1, 8, 8\] float32.*output_fn"):
         trainer(tmp_path, SaliencyMonitor("gradient", probe=4)).fit(Maps(), train_loader(), val_loader())
 
 

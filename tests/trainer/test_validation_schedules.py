@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
@@ -133,6 +134,70 @@ def test_validate_before_and_after_fit(tmp_path: Path, inference_mode: bool) -> 
         sink.snapshots[3].scores["saliency/gradient/drift_initial"], rel=1e-5
     )
     assert len({snapshot.metadata["probe"] for snapshot in sink.snapshots}) == 1
+
+
+def _watched(root: Path, **changes: Any) -> tuple[SaliencyMonitor, MemorySink, L.Trainer]:
+    sink = MemorySink()
+    monitor = SaliencyMonitor("gradient", probe=4, target="initial_prediction", sinks=[sink])
+    return monitor, sink, trainer(root, monitor, **changes)
+
+
+def _training(sink: MemorySink) -> list[Any]:
+    """What the observations of the training found, the validations on their own left out."""
+    return [
+        (snapshot.stage, snapshot.epoch, dict(snapshot.scores), snapshot.attributions["gradient"].target.tolist())
+        for snapshot in sink.snapshots
+        if snapshot.stage != "validate"
+    ]
+
+
+def test_a_validation_before_the_training_does_not_replace_its_initial_observation(tmp_path: Path) -> None:
+    _, expected, run = _watched(tmp_path / "plain")
+    run.fit(Classifier(), train_loader(), val_loader())
+    monitor, sink, run = _watched(tmp_path / "validated")
+    # Other weights: had they been kept, drift, pinned classes and colours would all be others.
+    (metrics,) = run.validate(Classifier(seed=1), val_loader(), verbose=False)
+    validated = sink.latest
+    assert (validated.stage, validated.moment) == ("validate", "validation")
+    assert metrics["saliency/gradient/gini"] == pytest.approx(validated.scores["saliency/gradient/gini"], rel=1e-6)
+    state = monitor.state
+    assert (state.n_observations, state.pinned, state.histories, state.scores) == (0, None, {}, {})
+    run.fit(Classifier(), train_loader(), val_loader())
+    assert stages(sink) == [("validate", 0), ("initial", 0), ("fit", 0), ("fit", 1)]
+    assert "saliency/gradient/drift_initial" not in sink.snapshots[1].scores
+    assert _training(sink) == _training(expected)
+    assert validated.attributions["gradient"].target.tolist() != _training(sink)[0][3]
+    for tag, picture in expected.pictures[-1].items():
+        np.testing.assert_array_equal(sink.pictures[-1][tag], picture)
+
+
+def test_a_validation_between_two_trainings_leaves_no_trace(tmp_path: Path) -> None:
+    found = []
+    for name in ("plain", "validated"):
+        monitor, sink, run = _watched(tmp_path / name, max_epochs=1)
+        module = Classifier()
+        run.fit(module, train_loader(), val_loader())
+        if name == "validated":
+            before = monitor.state
+            (metrics,) = run.validate(Classifier(seed=1), val_loader(), verbose=False)
+            assert stages(sink)[-1] == ("validate", 1)
+            assert metrics["saliency/gradient/drift_initial"] == pytest.approx(
+                sink.latest.scores["saliency/gradient/drift_initial"], rel=1e-6
+            )
+            assert sink.latest.scores["saliency/gradient/drift_previous"] > 0.01
+            after = monitor.state
+            assert after.histories["gradient"] is before.histories["gradient"]
+            assert after.pinned is before.pinned
+            assert (after.n_observations, after.last_observed, after.scores) == (2, 0, before.scores)
+        run.fit_loop.max_epochs = 3
+        run.fit(module, train_loader(), val_loader())
+        frames = [frame.moment for frame in monitor.state.histories["gradient"].frames.kept]
+        assert frames == ["start", "epoch 0", "epoch 1", "epoch 2"]
+        found.append((_training(sink), sink.pictures[-1]))
+    (plain, pictures), (validated, pictures_too) = found
+    assert validated == plain
+    for tag, picture in pictures.items():
+        np.testing.assert_array_equal(pictures_too[tag], picture)
 
 
 def test_validate_without_the_training_data_of_the_probe_warns(tmp_path: Path) -> None:

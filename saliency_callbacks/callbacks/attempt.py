@@ -1,0 +1,63 @@
+"""An observation that falls back where it can, and says whose fault it is where it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from saliency_callbacks.callbacks import host
+from saliency_callbacks.callbacks.monitor_state import MonitorState
+from saliency_callbacks.callbacks.observer import Moment, Observation, Observer
+from saliency_callbacks.callbacks.preconditions import check_runs
+from saliency_callbacks.errors import LayerError, ObservationError, SaliencyError, SaliencyWarning
+
+__all__ = ["attempt"]
+
+
+def attempt(
+    observer: Observer,
+    model: nn.Module,
+    moment: Moment,
+    state: MonitorState,
+    *,
+    to_device: Callable[[Any], Any],
+    forward_context: Callable[[], AbstractContextManager[Any]],
+    may_simplify: bool,
+) -> tuple[Observation, Observer]:
+    """Make an observation; return it, and the observer to go on with.
+
+    Args:
+        observer: Makes the observation.
+        model: The explained module.
+        moment: When this is.
+        state: State after the previous observation.
+        to_device: Brings the probe to the model's device.
+        forward_context: Opened around every forward.
+        may_simplify: Whether methods that the model does not allow may be left out: those that need a target layer if
+            there is none, those that need an input gradient if there is none. Only where nobody asked for them.
+
+    Raises:
+        ProbeError: If the model cannot be run on the probe at all.
+        SaliencyError: If it can, but not be explained.
+    """
+    observe = partial(
+        Observer.observe, model=model, moment=moment, state=state, to_device=to_device, forward_context=forward_context
+    )
+    try:
+        return observe(observer), observer
+    except (LayerError, ObservationError) as error:
+        simpler = observer.of_methods(needing_layers=isinstance(error, ObservationError))
+        if not may_simplify or simpler is observer:
+            raise
+        left = ", ".join(method.name for method in simpler.settings.methods)
+        host.rank_zero_warn(f"only {left} is computed: {error}", category=SaliencyWarning)
+        return observe(simpler), simpler
+    except SaliencyError:
+        raise
+    except Exception:
+        check_runs(model, to_device(observer.probe.inputs), observer.settings.attribute_to, forward_context)
+        raise
