@@ -30,6 +30,7 @@ class Moments:
         self.score = torch.zeros(inputs.shape[0], dtype=torch.float64 if exact else self.dtype, device=inputs.device)
         self.target = torch.full((inputs.shape[0],), -1, dtype=torch.int64, device=inputs.device)
         self.sums: dict[Quantity, Tensor] = {}
+        self._buffer: Tensor | None = None
         self.activations: dict[str, list[Tensor]] = {}
         self.activation_gradients: dict[str, list[Tensor]] = {}
 
@@ -54,11 +55,19 @@ class Moments:
     def _add_gradient(self, rows: Rows, gradient: Tensor) -> None:
         weights = rows.weights.to(self.dtype).reshape(-1, *[1] * (gradient.ndim - 1))
         if Quantity.GRADIENT in self.quantities:
-            self._sum(Quantity.GRADIENT).index_add_(0, rows.samples, gradient * weights)
+            self._sum(Quantity.GRADIENT).index_add_(0, rows.samples, self._product(gradient, weights))
         if Quantity.GRADIENT_SQUARE in self.quantities:
-            self._sum(Quantity.GRADIENT_SQUARE).index_add_(0, rows.samples, gradient.square().mul_(weights))
+            squares = self._product(gradient, gradient).mul_(weights)
+            self._sum(Quantity.GRADIENT_SQUARE).index_add_(0, rows.samples, squares)
         if Quantity.PATH_INTEGRAL in self.quantities and rows.displacement is not None:
-            self._sum(Quantity.PATH_INTEGRAL).index_add_(0, rows.samples, (gradient * rows.displacement).mul_(weights))
+            parts = self._product(gradient, rows.displacement).mul_(weights)
+            self._sum(Quantity.PATH_INTEGRAL).index_add_(0, rows.samples, parts)
+
+    def _product(self, gradient: Tensor, factor: Tensor) -> Tensor:
+        # In one buffer for all chunks: fresh memory costs as much as the product itself.
+        if self._buffer is None or self._buffer.shape != gradient.shape:
+            self._buffer = torch.empty_like(gradient, memory_format=torch.contiguous_format)
+        return torch.mul(gradient, factor, out=self._buffer)
 
     def _sum(self, quantity: Quantity) -> Tensor:
         if quantity not in self.sums:

@@ -94,7 +94,7 @@ class Sampler:
         if not self.starts:
             return Rows(ends, samples, weights, None)
         start = self._starts_of(path, samples)
-        displacement = ends - start
+        displacement = ends.sub_(start)
         node = self._nodes[step].reshape(-1, *[1] * (ends.ndim - 1))
         # In the nodes' precision, which half-precision inputs do not have.
         inputs = torch.addcmul(start.to(node), node, displacement.to(node)).to(ends)
