@@ -41,7 +41,7 @@ def test_what_is_written_is_not_changed(sink, make_snapshot, picture):
 
 
 def test_scores_that_are_not_finite_and_no_pictures_are_fine(sink, make_snapshot):
-    sink.write(make_snapshot(scores={"saliency/gradient/entropy": math.nan}), {})
+    assert sink.write(make_snapshot(scores={"saliency/gradient/entropy": math.nan}), {}) is None
 
 
 def test_the_random_state_is_not_touched(sink, make_snapshot, picture):
