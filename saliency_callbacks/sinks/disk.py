@@ -141,8 +141,22 @@ def _tensors(snapshot: Snapshot) -> dict[str, Tensor]:
         tensor = getattr(snapshot, name)
         if tensor is not None:
             tensors[name] = tensor
-    # safetensors refuses views and tensors that share memory, and methods do share their targets.
-    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+    return _unshared(tensors)
+
+
+def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    # safetensors refuses views and tensors that share memory, and methods do share their targets. Only these are
+    # copied: the maps are most of what an observation writes.
+    unshared: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        plain = tensor.detach().cpu().contiguous()
+        storage = plain.untyped_storage()
+        if storage.data_ptr() in seen or storage.nbytes() != plain.nbytes:
+            plain = plain.clone()
+        seen.add(plain.untyped_storage().data_ptr())
+        unshared[name] = plain
+    return unshared
 
 
 def _reduction(attribution: Attribution) -> str | None:
