@@ -10,8 +10,7 @@
     │   ├── InputError                    inputs that cannot be explained
     │   ├── OutputError                   a model output that is not ``[N, classes]``
     │   ├── ReluError                     a guided method on a model without a ReLU
-    │   ├── ProbeError                    data from which no probe can be made
-    │   └── MissingExtraError             an optional package that is not installed
+    │   └── ProbeError                    data from which no probe can be made
     └── ObservationError (RuntimeError)   one observation failed while the training runs
         └── PictureError                  a picture could not be drawn
 
@@ -32,7 +31,6 @@ __all__ = [
     "InputError",
     "LayerError",
     "MethodError",
-    "MissingExtraError",
     "ObservationError",
     "OutputError",
     "PictureError",
@@ -79,10 +77,6 @@ class ReluError(ConfigurationError):
 
 class ProbeError(ConfigurationError):
     """Data from which no probe batch can be made."""
-
-
-class MissingExtraError(ConfigurationError, ImportError):
-    """An optional dependency is not installed; the message names the extra."""
 
 
 class ObservationError(SaliencyError, RuntimeError):

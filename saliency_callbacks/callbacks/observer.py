@@ -184,16 +184,18 @@ class Observer:
             namespace=self.namespace,
         )
 
+    @property
+    def _explained(self) -> Tensor:
+        return ModelInputs.of(self.probe.inputs, self.settings.attribute_to).explained
+
     @cached_property
     def _images(self) -> npt.NDArray[np.uint8]:
-        explained = ModelInputs.of(self.probe.inputs, self.settings.attribute_to).explained
         mean, std = self.normalization or self.probe.normalization or (None, None)
-        return display_images(explained, mean=mean, std=std)
+        return display_images(self._explained, mean=mean, std=std)
 
     @cached_property
     def _small_images(self) -> npt.NDArray[np.uint8]:
-        explained = ModelInputs.of(self.probe.inputs, self.settings.attribute_to).explained
-        return reduced(self._images, explained.ndim - 2)
+        return reduced(self._images, self._explained.ndim - 2)
 
     def _captions(self, snapshot: Snapshot) -> list[Caption]:
         return [self._caption(snapshot, position) for position in range(self.probe.size)]

@@ -216,7 +216,8 @@ def test_nothing_is_copied_deeply():
         def __call__(self):
             """Transforms nothing."""
 
-    Probe(4).read(Reads(transform=Once(), held=[Once()]))
+    _, indices = Probe(4).read(Reads(transform=Once(), held=[Once()]))
+    assert len(indices) == 4
 
 
 def test_all_is_restored_after_an_exception():
@@ -257,4 +258,4 @@ def test_cycles_end():
     dataset.dataset = dataset
     dataset.transform = lambda: dataset
     dataset.loop = [dataset]
-    Probe(4).read(dataset)
+    assert len(Probe(4).read(dataset)[1]) == 4
