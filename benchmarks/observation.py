@@ -29,6 +29,7 @@ __all__ = ["measure_observation"]
 
 _METHODS = ("gradient", "grad_cam", "guided_backprop")
 _WHOLE = "SaliencyMonitor, three methods"
+_BLOCKED = "the part that the training waits for"
 _COMPUTE = "its compute alone"
 
 
@@ -55,7 +56,10 @@ def measure_observation(workload: Workload) -> list[Row]:
         )
         trainer.fit(_Classifier(), few, few)
         _check_written(Path(logger.log_dir))
-    return [cost("observation", monitor.seconds, ours=_WHOLE, other=_COMPUTE, limit=1.35)]
+    return [
+        cost("observation", monitor.seconds, ours=_WHOLE, other=_COMPUTE, limit=1.35),
+        cost("observation", monitor.seconds, ours=_BLOCKED, other=_COMPUTE, limit=1.15),
+    ]
 
 
 class _Classifier(L.LightningModule):
@@ -88,11 +92,11 @@ class _TimedMonitor(SaliencyMonitor):
 
     def __init__(self, images: Tensor, labels: Tensor, clock: Clock) -> None:
         probe = Probe.from_tensors(images, labels)
-        super().__init__(_METHODS, probe, normalization=(MEAN, STD), on_error="raise")
+        super().__init__(_METHODS, probe, normalization=(MEAN, STD))
         self.images = images
         self.labels = labels
         self.clock: Clock = clock
-        self.seconds: dict[str, list[float]] = {_WHOLE: [], _COMPUTE: []}
+        self.seconds: dict[str, list[float]] = {_WHOLE: [], _BLOCKED: [], _COMPUTE: []}
 
     @override
     def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
@@ -100,15 +104,23 @@ class _TimedMonitor(SaliencyMonitor):
             return
         self._fill_filmstrips()
         settings = replace(self.settings, target_layers=list(self.state.target_layers))
-        sides: dict[str, Callable[[], Any]] = {
-            _WHOLE: partial(super().on_validation_epoch_end, trainer, pl_module),
-            _COMPUTE: partial(run_engine, pl_module, self.images, settings, [Labels(self.labels)]),
-        }
-        names = list(sides) if trainer.current_epoch % 2 else list(sides)[::-1]
-        for name in names:
-            seconds = timed(sides[name], self.clock)
-            if trainer.current_epoch > 0:
-                self.seconds[name].append(seconds)
+        observe = partial(super().on_validation_epoch_end, trainer, pl_module)
+        compute = partial(run_engine, pl_module, self.images, settings, [Labels(self.labels)])
+        sides = [partial(self._time_observation, trainer, observe), lambda: {_COMPUTE: timed(compute, self.clock)}]
+        for side in sides if trainer.current_epoch % 2 else sides[::-1]:
+            for name, seconds in side().items():
+                if trainer.current_epoch > 0:
+                    self.seconds[name].append(seconds)
+
+    def _time_observation(self, trainer: Any, observe: Callable[[], Any]) -> dict[str, float]:
+        blocked = timed(observe, self.clock)
+        return {_BLOCKED: blocked, _WHOLE: blocked + timed(partial(self._finish_writing, trainer), self.clock)}
+
+    def _finish_writing(self, trainer: Any) -> None:
+        assert self._outlets is not None, "opened by the first observation"
+        self._outlets.drain()
+        # TensorBoard has a thread of its own, which would go on during whatever is measured next.
+        trainer.logger.experiment.flush()
 
     def _fill_filmstrips(self) -> None:
         histories = {

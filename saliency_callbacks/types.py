@@ -258,7 +258,11 @@ class Method(Protocol):
 
 @runtime_checkable
 class Sink(Protocol):
-    """A place where observations are written."""
+    """A place where observations are written.
+
+    Called from a thread beside the training, one observation after the other; with ``on_error="raise"`` from the
+    training itself.
+    """
 
     def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
-        """Write one observation; ``pictures`` maps tags to ``uint8 [height, width, 3]`` arrays."""
+        """Write one observation; ``pictures`` maps tags to ``uint8 [height, width, 3]`` arrays, drawn on demand."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any
 
 from torch import nn
 
 from saliency_callbacks.callbacks import host
 from saliency_callbacks.callbacks.monitor_state import MonitorState
-from saliency_callbacks.callbacks.observer import Moment, Observation, Observer
+from saliency_callbacks.callbacks.observer import Observer
+from saliency_callbacks.callbacks.observing import Moment, Observation, Surroundings
 from saliency_callbacks.callbacks.preconditions import check_runs
 from saliency_callbacks.errors import LayerError, ObservationError, SaliencyError, SaliencyWarning
 
@@ -23,11 +21,10 @@ def attempt(
     model: nn.Module,
     moment: Moment,
     state: MonitorState,
+    surroundings: Surroundings,
     *,
-    to_device: Callable[[Any], Any],
-    forward_context: Callable[[], AbstractContextManager[Any]],
     may_simplify: bool,
-) -> tuple[Observation, Observer]:
+) -> tuple[Observation[MonitorState], Observer]:
     """Make an observation; return it, and the observer to go on with.
 
     Args:
@@ -35,8 +32,7 @@ def attempt(
         model: The explained module.
         moment: When this is.
         state: State after the previous observation.
-        to_device: Brings the probe to the model's device.
-        forward_context: Opened around every forward.
+        surroundings: Of the Trainer.
         may_simplify: Whether methods that the model does not allow may be left out: those that need a target layer if
             there is none, those that need an input gradient if there is none. Only where nobody asked for them.
 
@@ -44,9 +40,7 @@ def attempt(
         ProbeError: If the model cannot be run on the probe at all.
         SaliencyError: If it can, but not be explained.
     """
-    observe = partial(
-        Observer.observe, model=model, moment=moment, state=state, to_device=to_device, forward_context=forward_context
-    )
+    observe = partial(Observer.observe, model=model, moment=moment, state=state, surroundings=surroundings)
     try:
         return observe(observer), observer
     except (LayerError, ObservationError) as error:
@@ -59,5 +53,6 @@ def attempt(
     except SaliencyError:
         raise
     except Exception:
-        check_runs(model, to_device(observer.probe.inputs), observer.settings.attribute_to, forward_context)
+        inputs = surroundings.to_device(observer.probe.inputs)
+        check_runs(model, inputs, observer.settings.attribute_to, surroundings.forward_context)
         raise

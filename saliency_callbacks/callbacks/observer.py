@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +15,7 @@ from saliency_callbacks.callbacks import host
 from saliency_callbacks.callbacks.arguments import is_auto
 from saliency_callbacks.callbacks.history import Frame, MethodHistory
 from saliency_callbacks.callbacks.monitor_state import MonitorState
+from saliency_callbacks.callbacks.observing import Moment, Observation, Surroundings
 from saliency_callbacks.callbacks.pictures import Appearance, Pictures, frame_of, reduced, scale_of
 from saliency_callbacks.callbacks.scoring import Scored, predict, resolve_target, score
 from saliency_callbacks.capture.inputs import ModelInputs
@@ -27,27 +27,7 @@ from saliency_callbacks.rendering.panel import Caption
 from saliency_callbacks.scores import describe_degenerate
 from saliency_callbacks.types import Attribution, Method, Quantity, Snapshot
 
-__all__ = ["Moment", "Observation", "Observer", "Stage"]
-
-Stage = Literal["initial", "fit", "validate"]
-
-
-@dataclass(frozen=True)
-class Moment:
-    """When an observation is made; see :class:`~saliency_callbacks.types.Snapshot`."""
-
-    epoch: int
-    step: int
-    stage: Stage
-
-
-@dataclass(frozen=True)
-class Observation:
-    """What is to be written, and the state once it has been."""
-
-    snapshot: Snapshot
-    pictures: Pictures
-    next_state: MonitorState
+__all__ = ["Observer"]
 
 
 @dataclass(frozen=True)
@@ -77,26 +57,25 @@ class Observer:
         model: nn.Module,
         moment: Moment,
         state: MonitorState,
-        *,
-        to_device: Callable[[Any], Any],
-        forward_context: Callable[[], AbstractContextManager[Any]],
-    ) -> Observation:
+        surroundings: Surroundings,
+    ) -> Observation[MonitorState]:
         """Explain ``model`` now. Nothing is written, and ``state`` is not changed.
 
         Args:
             model: The explained module.
             moment: When this is.
             state: State after the previous observation.
-            to_device: Brings the probe to the model's device.
-            forward_context: Opened around every forward.
+            surroundings: Of the Trainer.
         """
         # A layer that was found once stays, so that maps compare; one that was given is the user's to change.
         layers = list(state.target_layers) if is_auto(self.settings.target_layers) else []
         settings = replace(
-            self.settings, target_layers=layers or self.settings.target_layers, forward_context=forward_context
+            self.settings,
+            target_layers=layers or self.settings.target_layers,
+            forward_context=surroundings.forward_context,
         )
         target = resolve_target(self.target, self.probe, state.pinned)
-        explanation = run_engine(model, to_device(self.probe.inputs), settings, [target])
+        explanation = run_engine(model, surroundings.to_device(self.probe.inputs), settings, [target])
         attributions = {name: found.cpu() for name, found in explanation.attributions[0].items()}
         self._warn_of_degenerate_maps(attributions)
         state = _comparable(state, attributions)
@@ -107,7 +86,7 @@ class Observer:
             name: frame_of(attribution, self.appearance, snapshot.moment) for name, attribution in attributions.items()
         }
         next_state = self._next_state(snapshot, state, scored, explanation, frames)
-        return Observation(snapshot, self._pictures(snapshot, state, next_state, frames), next_state)
+        return Observation(snapshot, next_state, self._pictures(snapshot, state, next_state, frames))
 
     def of_methods(self, *, needing_layers: bool) -> Observer:
         """Return an observer of those methods alone that need a target layer, or none; this one if none are left."""
@@ -163,9 +142,6 @@ class Observer:
             target_layers=explanation.target_layers,
             pinned=explained if state.pinned is None else state.pinned,
             histories=histories,
-            scores=dict(snapshot.scores),
-            last_observed=state.last_observed if snapshot.stage == "initial" else snapshot.epoch,
-            n_observations=state.n_observations + 1,
         )
 
     def _pictures(

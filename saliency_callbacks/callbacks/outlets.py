@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from saliency_callbacks.callbacks import host
+from saliency_callbacks.callbacks.writer import Writer
 from saliency_callbacks.errors import PictureError, SaliencyWarning
 from saliency_callbacks.sinks import DiskSink, sink_for_logger
 from saliency_callbacks.types import Picture, Sink, Snapshot
@@ -20,12 +22,14 @@ _MOST_FAILURES = 3
 class Outlets:
     """The sinks of a run. A failure of one is reported; the others and the training go on.
 
-    A sink that fails three times in a row is left out: a disk may be full for a moment, a broken adapter stays broken.
+    Pictures are rendered and everything is written on a thread beside the training, one observation after the other,
+    unless failures are to be raised where they happen. A sink that fails three times in a row is left out: a disk may
+    be full for a moment, a broken adapter stays broken.
 
     Args:
         sinks: Where to write.
         trainer: Whose run this is.
-        on_error: ``"raise"`` to let failures through.
+        on_error: ``"raise"`` to write at once and let failures through.
     """
 
     def __init__(self, sinks: Sequence[Sink], trainer: host.Trainer | None = None, on_error: str = "warn") -> None:
@@ -33,18 +37,41 @@ class Outlets:
         self.trainer = trainer
         self.on_error = on_error
         self._failures = [0] * len(self.sinks)
+        self._writer = Writer()
+        # Warnings belong to the thread that trains: filters and their contexts are not made for several.
+        self._messages: list[str] = []
 
     def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
-        """Write one observation to every sink.
+        """Write one observation to every sink, now or soon.
 
         Raises:
             Exception: Whatever a sink raises, with ``on_error="raise"``.
         """
+        if not self.sinks:
+            return
+        if self.on_error == "raise":
+            self._write(snapshot, pictures)
+        else:
+            self._writer.submit(partial(self._write, snapshot, pictures))
+        self._report()
+
+    def drain(self) -> None:
+        """Wait until everything is written, and report what failed."""
+        self._writer.drain()
+        self._report()
+
+    def close(self) -> None:
+        """Wait until everything is written, report what failed, and end the thread."""
+        self._writer.close()
+        self._report()
+
+    def _write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
         for index, sink in enumerate(self.sinks):
             if self._failures[index] < _MOST_FAILURES:
                 self._failures[index] = 0 if self._writes(sink, snapshot, pictures) else self._failures[index] + 1
                 if self._failures[index] == _MOST_FAILURES:
-                    _warn(f"{type(sink).__name__} failed {_MOST_FAILURES} times in a row and is left out from now on")
+                    name = type(sink).__name__
+                    self._messages.append(f"{name} failed {_MOST_FAILURES} times in a row and is left out from now on")
 
     def _writes(self, sink: Sink, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> bool:
         try:
@@ -54,13 +81,14 @@ class Outlets:
                 raise
             # A picture that cannot be drawn says so itself, and is no fault of the sink.
             blamed = "" if isinstance(error, PictureError) else f"{type(sink).__name__} failed: "
-            _warn(f"{blamed}{type(error).__name__}: {error}; the training goes on")
+            self._messages.append(f"{blamed}{type(error).__name__}: {error}; the training goes on")
             return isinstance(error, PictureError)
         return True
 
-
-def _warn(message: str) -> None:
-    host.rank_zero_warn(message, category=SaliencyWarning)
+    def _report(self) -> None:
+        messages, self._messages[:] = list(self._messages), []
+        for message in messages:
+            host.rank_zero_warn(message, category=SaliencyWarning)
 
 
 def open_outlets(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
@@ -114,15 +115,19 @@ class Pictures(Mapping[str, npt.NDArray[np.uint8]]):
             )
         }
         self._rendered: dict[str, npt.NDArray[np.uint8]] = {}
+        # One a picture: several may be drawn at once, each of them once.
+        self._locks = {tag: Lock() for tag in self._tags}
 
     def __getitem__(self, tag: str) -> npt.NDArray[np.uint8]:
-        if tag not in self._rendered:
-            kind, method = self._tags[tag]
-            try:
-                self._rendered[tag] = kind(method)
-            except Exception as error:
-                raise PictureError(f"the picture {tag!r} cannot be drawn ({type(error).__name__}: {error})") from error
-        return self._rendered[tag]
+        kind, method = self._tags[tag]
+        with self._locks[tag]:
+            if tag not in self._rendered:
+                try:
+                    self._rendered[tag] = kind(method)
+                except Exception as error:
+                    message = f"the picture {tag!r} cannot be drawn ({type(error).__name__}: {error})"
+                    raise PictureError(message) from error
+            return self._rendered[tag]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tags)

@@ -1,18 +1,18 @@
-"""What has to hold before a monitor can observe."""
+"""What has to hold before a callback can observe."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import nn
 
 from saliency_callbacks.callbacks import host
 from saliency_callbacks.callbacks.arguments import is_auto
-from saliency_callbacks.callbacks.monitor_state import MonitorState
+from saliency_callbacks.callbacks.run_state import RunState
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.layers import find_layers
 from saliency_callbacks.capture.quiescence import quiescence
@@ -21,9 +21,9 @@ from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.description import describe
 
 __all__ = [
+    "check_identities",
     "check_labels",
     "check_layers",
-    "check_namespaces",
     "check_runs",
     "check_validation_is_off",
     "explained_module",
@@ -31,8 +31,12 @@ __all__ = [
 ]
 
 
-class _Named(Protocol):
-    namespace: str
+_State = TypeVar("_State", bound=RunState)
+
+
+class _Identified(Protocol):
+    @property
+    def identity(self) -> str: ...
 
 
 def explained_module(module: host.LightningModule, name: str | None) -> nn.Module:
@@ -46,7 +50,7 @@ def explained_module(module: host.LightningModule, name: str | None) -> nn.Modul
     if not host.has_forward(module):
         raise ConfigurationError(
             f"{type(module).__name__} has no `forward`, so there is nothing to explain; define one, or name the "
-            "submodule that takes the inputs with SaliencyMonitor(module='net')"
+            "submodule that takes the inputs with module='net'"
         )
     return module
 
@@ -57,26 +61,26 @@ def check_layers(model: nn.Module, target_layers: Any) -> None:
         find_layers(model, target_layers)
 
 
-def check_namespaces(trainer: host.Trainer, monitor: _Named) -> None:
-    """Check that no other monitor of the Trainer has the namespace of ``monitor``.
+def check_identities(trainer: host.Trainer, callback: _Identified) -> None:
+    """Check that no other callback of the Trainer writes where ``callback`` does.
 
     Raises:
-        ConfigurationError: If one has.
+        ConfigurationError: If one does.
     """
     same = [
-        callback
-        for callback in trainer.callbacks  # type: ignore[attr-defined]
-        if isinstance(callback, type(monitor)) and callback.namespace == monitor.namespace
+        type(other).__name__
+        for other in trainer.callbacks  # type: ignore[attr-defined]
+        if getattr(other, "identity", None) == callback.identity
     ]
     if len(same) > 1:
         raise ConfigurationError(
-            f"{len(same)} {type(monitor).__name__}s have namespace={monitor.namespace!r}, so they would overwrite each "
-            "other; give each its own `namespace=`"
+            f"{' and '.join(same)} both write to {callback.identity!r}, so they would overwrite each other; give each "
+            "its own `namespace=`"
         )
 
 
-def check_validation_is_off(trainer: host.Trainer) -> None:
-    """Warn where the validation is switched off.
+def check_validation_is_off(trainer: host.Trainer, callback: str) -> None:
+    """Warn that ``callback`` sees nothing where the validation is switched off.
 
     Raises:
         ProbeError: If it is not, but there is nothing to validate with.
@@ -87,7 +91,7 @@ def check_validation_is_off(trainer: host.Trainer) -> None:
             "use probe=Probe(source='train') or probe=Probe.from_tensors(inputs, labels)"
         )
     host.rank_zero_warn(
-        "limit_val_batches=0: without validation SaliencyMonitor observes nothing. Use probe=Probe(source='train') to "
+        f"limit_val_batches=0: without validation {callback} observes nothing. Use probe=Probe(source='train') to "
         "observe training epochs",
         category=SaliencyWarning,
     )
@@ -102,15 +106,15 @@ def check_labels(probe: ProbeBatch, target: Any) -> None:
         )
 
 
-def state_for_probe(state: MonitorState, probe: ProbeBatch) -> MonitorState:
+def state_for_probe(state: _State, probe: ProbeBatch) -> _State:
     """Return the state to go on with; warn where the probe is not the one that the state was made with."""
     if state.fingerprint not in (None, probe.fingerprint):
         host.rank_zero_warn(
             "the probe is not the one of the checkpoint: the data or its transforms have changed. Maps of different "
-            "samples do not compare, so drift, colours and filmstrip start anew",
+            "samples do not compare, so what compares with them (drift, colours, filmstrip) starts anew",
             category=SaliencyWarning,
         )
-        state = replace(state, pinned=None, histories={})
+        state = state.restarted()
     return replace(state, indices=probe.indices, fingerprint=probe.fingerprint)
 
 
@@ -134,5 +138,5 @@ def check_runs(
         raise ProbeError(
             f"{type(model).__name__} cannot be run on the probe ({type(error).__name__}: {error}). The probe's inputs "
             f"are {describe(inputs)}. Say what the model takes of a batch with Probe(unpack_batch=…), which tensors to "
-            "feed with Probe.from_tensors(…), or which submodule to explain with SaliencyMonitor(module=…)"
+            "feed with Probe.from_tensors(…), or which submodule to explain with module=…"
         ) from error

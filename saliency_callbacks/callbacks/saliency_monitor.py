@@ -2,52 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any
 
+from torch import nn
 from typing_extensions import override
 
-from saliency_callbacks.callbacks import host
 from saliency_callbacks.callbacks.arguments import (
     checked_appearance,
-    checked_choice,
-    checked_namespace,
     checked_normalization,
-    checked_sinks,
     checked_target,
     is_auto,
 )
 from saliency_callbacks.callbacks.attempt import attempt
 from saliency_callbacks.callbacks.monitor_state import MonitorState
-from saliency_callbacks.callbacks.observer import Moment, Observer, Stage
-from saliency_callbacks.callbacks.outlets import Outlets, open_outlets
+from saliency_callbacks.callbacks.observer import Observer
+from saliency_callbacks.callbacks.observing import Moment, Observation, ObservingCallback, OnError, Surroundings
 from saliency_callbacks.callbacks.pictures import Appearance, ColorScale
-from saliency_callbacks.callbacks.preconditions import (
-    check_labels,
-    check_layers,
-    check_namespaces,
-    check_validation_is_off,
-    explained_module,
-    state_for_probe,
-)
-from saliency_callbacks.callbacks.probing import freeze_probe
-from saliency_callbacks.callbacks.schedule import check_interval, is_due
+from saliency_callbacks.callbacks.preconditions import check_labels, check_layers
 from saliency_callbacks.dotted_paths import resolve_callable
 from saliency_callbacks.engine import Settings
-from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
 from saliency_callbacks.methods.registry import resolve_methods
+from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.rendering.colormap import DEFAULT_ALPHA
 from saliency_callbacks.rendering.legend import Style
-from saliency_callbacks.types import Method, Sink, Snapshot
+from saliency_callbacks.types import Method, Sink
 
 __all__ = ["SaliencyMonitor"]
 
 _DEFAULT_METHODS = ("gradient", "grad_cam")
 
 
-class SaliencyMonitor(host.Callback):
+class SaliencyMonitor(ObservingCallback[MonitorState]):
     """Explain a fixed probe batch at every validation epoch, and log heatmaps and how they evolve.
 
     The probe is chosen once, from the Trainer's validation data. The first observation precedes the training.
@@ -123,20 +110,22 @@ class SaliencyMonitor(host.Callback):
         class_names: Sequence[str] | None = None,
         save_maps: bool = True,
         sinks: Sequence[Sink] = (),
-        on_error: Literal["warn", "raise"] = "warn",
+        on_error: OnError = "warn",
         namespace: str = "saliency",
         seed: int = 0,
     ) -> None:
-        self.probe = Probe.of(probe)
+        super().__init__(
+            probe=probe,
+            module=module,
+            every_n_epochs=every_n_epochs,
+            save_maps=save_maps,
+            sinks=sinks,
+            on_error=on_error,
+            namespace=namespace,
+        )
         self.target = checked_target(target)
-        self.module = module
-        self.every_n_epochs = check_interval(every_n_epochs)
         self.normalization = checked_normalization(normalization)
         self.class_names = class_names
-        self.save_maps = save_maps
-        self.sinks = checked_sinks(sinks)
-        self.on_error = checked_choice("on_error", on_error, ("warn", "raise"))
-        self.namespace = checked_namespace(namespace)
         self.appearance = checked_appearance(Appearance(style, color_scale, colormap, alpha))
         self.settings = Settings(
             methods=resolve_methods(_DEFAULT_METHODS if methods is None else methods),
@@ -147,154 +136,34 @@ class SaliencyMonitor(host.Callback):
             internal_batch_size=internal_batch_size,
             seed=seed,
         )
-        self.state = MonitorState()
         self._is_automatic = methods is None and is_auto(target_layers)
         self._observer: Observer | None = None
-        self._outlets: Outlets | None = None
-        self._is_resumed = False
-        self._observes_training = False
-
-    @property
-    def state_key(self) -> str:
-        """Key of this monitor's state in a checkpoint; differs between the monitors of a Trainer."""
-        return self._generate_state_key(namespace=self.namespace)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return probe, pinned target, earlier maps and scores, for a checkpoint."""
-        return self.state.state_dict()
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
-        self.state = MonitorState.from_state_dict(state_dict)
-        self._is_resumed = True
 
     @override
-    def setup(self, trainer: host.Trainer, pl_module: host.LightningModule, stage: str) -> None:
-        """Forget an earlier run, unless this one goes on from it."""
-        if stage not in ("fit", "validate"):
-            return
-        check_namespaces(trainer, self)
-        if stage == "fit" and trainer.global_step == 0:
-            # A checkpoint's state is loaded after this.
-            self.state, self._observer, self._is_resumed = MonitorState(), None, False
-        if self._outlets is not None and self._outlets.trainer is not trainer:
-            self._outlets = None
+    def _new_state(self) -> MonitorState:
+        return MonitorState()
 
     @override
-    def on_fit_start(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
-        """Find mistakes that need no data; from here on the model is complete."""
-        check_layers(explained_module(pl_module, self.module), self.settings.target_layers)
+    def _check_model(self, model: nn.Module) -> None:
+        check_layers(model, self.settings.target_layers)
 
     @override
-    def on_train_start(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
-        """Freeze the probe and make the first observation, of the untrained model."""
-        self._observes_training = not trainer.enable_validation
-        if self._observes_training and self.probe.source == "val" and not self.probe.is_fixed:
-            check_validation_is_off(trainer)
-            return
-        step = host.logging_step(trainer)
-        stage: Stage = "initial" if trainer.global_step == 0 else "fit"
-        if self._prepare(trainer, pl_module) is None:
-            host.rank_zero_warn(
-                "the validation dataloader does not exist before training, so the untrained model is not observed; "
-                "with Trainer(num_sanity_val_steps=1) it does. Drift is logged from the second observation on",
-                category=SaliencyWarning,
-            )
-        elif self.state.n_observations == 0:
-            snapshot = self._observe(trainer, pl_module, stage, step, is_early=True)
-            if snapshot is not None:
-                host.log_directly(trainer, snapshot.scores, step)
-
-    @override
-    def on_validation_epoch_end(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
-        """Observe, if it is time."""
-        if trainer.sanity_checking:
-            return
-        self._observe_if_due(
-            trainer, pl_module, "fit" if host.is_fitting(trainer) else "validate", host.logging_step(trainer)
+    def _accept_probe(self, probe: ProbeBatch) -> None:
+        check_labels(probe, self.target)
+        self._observer = Observer(
+            settings=self.settings,
+            target=self.target,
+            probe=probe,
+            appearance=self.appearance,
+            namespace=self.namespace,
+            normalization=self.normalization,
+            class_names=self.class_names,
         )
 
     @override
-    def on_train_epoch_end(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
-        """Observe, if it is time, where there is no validation."""
-        if self._observes_training and (self.probe.source == "train" or self.probe.is_fixed):
-            self._observe_if_due(trainer, pl_module, "fit", host.epoch_logging_step(trainer))
-
-    def _observe_if_due(self, trainer: host.Trainer, module: host.LightningModule, stage: Stage, step: int) -> None:
-        # On other epochs too: the Trainer keeps metrics for monitoring, but loggers would miss them.
-        scores: Mapping[str, float] = self.state.scores if stage == "fit" else {}
-        if stage == "validate" or is_due(trainer.current_epoch, self.state.last_observed, self.every_n_epochs):
-            snapshot = self._observe(trainer, module, stage, step, is_early=stage == "validate")
-            scores = scores if snapshot is None else snapshot.scores
-        host.log_scalars(module, scores)
-
-    def _prepare(self, trainer: host.Trainer, module: host.LightningModule) -> tuple[Observer, Outlets] | None:
-        """Freeze the probe and open the sinks, once; return ``None`` where there is no data for a probe."""
-        if self._observer is None:
-            frozen = freeze_probe(trainer, module, self.probe, self.state.indices)
-            if frozen is None:
-                return None
-            check_labels(frozen, self.target)
-            self.state = state_for_probe(self.state, frozen)
-            self._observer = Observer(
-                settings=self.settings,
-                target=self.target,
-                probe=frozen,
-                appearance=self.appearance,
-                namespace=self.namespace,
-                normalization=self.normalization,
-                class_names=self.class_names,
-            )
-        if self._outlets is None:
-            self._outlets = open_outlets(
-                trainer,
-                self.sinks,
-                namespace=self.namespace,
-                save_maps=self.save_maps,
-                resumed=self._is_resumed,
-                on_error=self.on_error,
-            )
-        return self._observer, self._outlets
-
-    def _observe(
-        self, trainer: host.Trainer, module: host.LightningModule, stage: Stage, step: int, *, is_early: bool
-    ) -> Snapshot | None:
-        """Observe and write; return what was seen, or ``None`` where that was not possible.
-
-        Where ``is_early``, no training is lost by an error, so that a wrong configuration is one.
-        """
-        try:
-            prepared = self._prepare(trainer, module)
-            if prepared is None:
-                host.rank_zero_warn(
-                    f"nothing is observed: there is no {self.probe.source} dataloader here to take the probe from; fit "
-                    "before, or use probe=Probe.from_tensors(inputs, labels)",
-                    category=SaliencyWarning,
-                )
-                return None
-            observer, outlets = prepared
-            with host.without_logging(module):
-                observation, self._observer = attempt(
-                    observer,
-                    explained_module(module, self.module),
-                    Moment(trainer.current_epoch, step, stage),
-                    self.state,
-                    to_device=partial(host.move_to_device, module=module),
-                    forward_context=partial(host.forward_context, trainer),
-                    may_simplify=self._is_automatic,
-                )
-            outlets.write(observation.snapshot, observation.pictures)
-        except Exception as error:
-            if (is_early and isinstance(error, ConfigurationError)) or self.on_error == "raise":
-                raise
-            host.rank_zero_warn(
-                f"the observation of epoch {trainer.current_epoch} is skipped ({type(error).__name__}: {error}); the "
-                "training goes on. Use on_error='raise' to see where it comes from",
-                category=SaliencyWarning,
-            )
-            return None
-        if stage != "validate":
-            # Last: whatever fails before, the next observation is compared with this one's predecessor. A validation
-            # on its own is a look at the model, and no step of its training.
-            self.state = observation.next_state
-        return observation.snapshot
+    def _observe(self, model: nn.Module, moment: Moment, surroundings: Surroundings) -> Observation[MonitorState]:
+        assert self._observer is not None, "made when the probe was accepted"
+        observation, self._observer = attempt(
+            self._observer, model, moment, self.state, surroundings, may_simplify=self._is_automatic
+        )
+        return observation

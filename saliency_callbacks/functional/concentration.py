@@ -51,7 +51,8 @@ def gini(maps: Tensor) -> Tensor:
         >>> gini(torch.tensor([[1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 5.0, 0.0]]))
         tensor([0.0000, 0.7500])
     """
-    shares = distribution(maps).flatten(1).sort(dim=1).values
+    # Sorted before it is widened to float64, which takes half the time.
+    shares = distribution(maps.flatten(1).sort(dim=1).values)
     count = shares.shape[1]
     above = torch.arange(count - 0.5, 0, -1, dtype=shares.dtype, device=shares.device)
     return (1 - 2 * (shares * above / count).sum(dim=1)).clamp(0, 1).to(score_dtype(maps))

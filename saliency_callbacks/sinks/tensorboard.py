@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
+from saliency_callbacks.sinks.event_file import with_fast_checksums
 from saliency_callbacks.sinks.png import encode_png
 from saliency_callbacks.types import Picture, Snapshot
 
@@ -27,24 +29,26 @@ class TensorBoardSink:
 
     def __init__(self, experiment: Any) -> None:
         self.experiment = experiment
+        file_writer: Any = getattr(experiment, "file_writer", None)
+        self._file_writer = None if file_writer is None else with_fast_checksums(file_writer)
 
     def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
         """Write the pictures at the snapshot's step; see :class:`~saliency_callbacks.types.Sink`."""
-        file_writer: Any = getattr(self.experiment, "file_writer", None)
-        if file_writer is None:
+        if self._file_writer is None:
             for tag, picture in pictures.items():
                 self.experiment.add_image(tag, picture, snapshot.step, dataformats="HWC")
             return
         # `add_image` would compress at a level that takes longer than all the rest of an observation's writing.
         with ThreadPoolExecutor() as pool:
-            encoded = {tag: (picture, pool.submit(encode_png, picture)) for tag, picture in pictures.items()}
-        for tag, (picture, png) in encoded.items():
-            file_writer.add_summary(_image_summary(tag, picture, png.result()), snapshot.step)
+            for summary in pool.map(partial(_image_summary, pictures), pictures):
+                self._file_writer.add_summary(summary, snapshot.step)
 
 
-def _image_summary(tag: str, picture: Picture, png: bytes) -> Any:
+def _image_summary(pictures: Mapping[str, Picture], tag: str) -> Any:
+    """Render and encode one picture."""
     from tensorboard.compat.proto.summary_pb2 import Summary  # noqa: PLC0415 - a logger is imported when it is used
 
+    picture = pictures[tag]
     height, width, channels = picture.shape
-    image = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=png)
+    image = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=encode_png(picture))
     return Summary(value=[Summary.Value(tag=tag, image=image)])

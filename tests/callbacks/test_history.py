@@ -117,7 +117,16 @@ def test_a_state_survives_a_checkpoint(tmp_path, observed):
     state = MonitorState()
     if observed:
         history = MethodHistory().added(torch.rand(2, 16), torch.ones(2), _frame())
-        state = MonitorState((3, 1), "ab", ("net.0",), torch.tensor([1, 2]), {"m": history}, {"s": 0.5}, 4, 7)
+        state = MonitorState(
+            indices=(3, 1),
+            fingerprint="ab",
+            target_layers=("net.0",),
+            pinned=torch.tensor([1, 2]),
+            histories={"m": history},
+            scores={"s": 0.5},
+            last_observed=4,
+            n_observations=7,
+        )
     path = tmp_path / "state.ckpt"
     torch.save(state.state_dict(), path)
     restored = MonitorState.from_state_dict(torch.load(path, weights_only=True))

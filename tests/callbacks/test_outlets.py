@@ -37,14 +37,15 @@ class FailingAt(Failing):
 def write_times(outlets, count, pictures=()):
     for _ in range(count):
         outlets.write(_SNAPSHOT, dict(pictures) if isinstance(pictures, tuple) else pictures)
+    outlets.close()
 
 
 def test_a_failure_is_reported_and_the_others_go_on():
     failing, before, after = FailingAt(1), MemorySink(), MemorySink()
     outlets = Outlets([before, failing, after])
     with pytest.warns(SaliencyWarning, match="FailingAt failed: OSError: no space; the training goes on"):
-        outlets.write(_SNAPSHOT, {})
-    outlets.write(_SNAPSHOT, {})
+        write_times(outlets, 1)
+    write_times(outlets, 1)
     assert failing.calls == 2
     assert [len(sink.snapshots) for sink in (before, after)] == [2, 2]
 
@@ -66,7 +67,7 @@ def test_a_picture_that_cannot_be_drawn_is_no_fault_of_the_sink():
     outlets = Outlets([MemorySink()])
     with pytest.warns(SaliencyWarning, match=r"^PictureError: the picture 'saliency/gradient'"):
         write_times(outlets, 4, Broken())
-    outlets.write(_SNAPSHOT, {})
+    write_times(outlets, 1)
     assert len(outlets.sinks[0].snapshots) == 1
 
 
@@ -82,7 +83,7 @@ def test_an_interrupt_is_no_failure():
 
     outlets = Outlets([Interrupted()])
     with pytest.raises(KeyboardInterrupt):
-        outlets.write(_SNAPSHOT, {})
+        write_times(outlets, 1)
     assert len(outlets.sinks) == 1
 
 

@@ -136,7 +136,7 @@ def test_two_monitors_need_two_namespaces(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="state_key` must be unique"):
         trainer(tmp_path, SaliencyMonitor("gradient"), SaliencyMonitor("grad_cam"))
     # Lightning does not look at the callbacks that a module brings.
-    with pytest.raises(ConfigurationError, match=r"2 SaliencyMonitors have namespace='saliency'"):
+    with pytest.raises(ConfigurationError, match=r"SaliencyMonitor and SaliencyMonitor both write to 'saliency'"):
         trainer(tmp_path).fit(BringsTwo(), train_loader(), val_loader())
 
 

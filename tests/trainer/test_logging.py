@@ -153,7 +153,7 @@ def test_the_first_observation_sees_the_initial_weights(tmp_path: Path) -> None:
     module = Classifier()
     initial = {name: value.clone() for name, value in module.state_dict().items()}
     sink = Weights()
-    run = trainer(tmp_path, SaliencyMonitor("gradient", probe=4, sinks=[sink]), max_epochs=1)
+    run = trainer(tmp_path, SaliencyMonitor("gradient", probe=4, sinks=[sink], on_error="raise"), max_epochs=1)
     run.fit(module, train_loader(), val_loader())
     assert stages(sink) == [("initial", 0), ("fit", 0)]
     assert seen[0][1] == 0

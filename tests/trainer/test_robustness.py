@@ -269,7 +269,10 @@ def test_which_weights_are_explained_beside_weight_averaging(tmp_path: Path, ave
     explained: list[Tensor] = []
     module = Classifier()
     sink = KeepsExplained()
-    averaging, monitor = EMAWeightAveraging(decay=0.9), SaliencyMonitor("gradient", probe=4, sinks=[sink])
+    averaging, monitor = (
+        EMAWeightAveraging(decay=0.9),
+        SaliencyMonitor("gradient", probe=4, sinks=[sink], on_error="raise"),
+    )
     callbacks = [averaging, monitor] if averaging_first else [monitor, averaging]
     trainer(tmp_path, *callbacks, KeepsRaw()).fit(module, train_loader(), val_loader())
     assert len(explained) == 3

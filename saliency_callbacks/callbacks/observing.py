@@ -1,0 +1,289 @@
+"""What all callbacks share: a frozen probe, a schedule, sinks, and failures that never reach the training."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Generic, Literal, TypeVar
+
+from torch import nn
+from typing_extensions import override
+
+from saliency_callbacks.callbacks import host
+from saliency_callbacks.callbacks.arguments import checked_choice, checked_namespace, checked_sinks
+from saliency_callbacks.callbacks.outlets import Outlets, open_outlets
+from saliency_callbacks.callbacks.preconditions import (
+    check_identities,
+    check_validation_is_off,
+    explained_module,
+    state_for_probe,
+)
+from saliency_callbacks.callbacks.probing import freeze_probe
+from saliency_callbacks.callbacks.run_state import RunState
+from saliency_callbacks.callbacks.schedule import check_interval, is_due
+from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
+from saliency_callbacks.probe.batch import ProbeBatch
+from saliency_callbacks.probe.probe import Probe
+from saliency_callbacks.types import Picture, Sink, Snapshot
+
+__all__ = ["Moment", "Observation", "ObservingCallback", "OnError", "Stage", "Surroundings"]
+
+Stage = Literal["initial", "fit", "validate"]
+OnError = Literal["warn", "raise"]
+State = TypeVar("State", bound=RunState)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When an observation is made; see :class:`~saliency_callbacks.types.Snapshot`."""
+
+    epoch: int
+    step: int
+    stage: Stage
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the Trainer puts around a forward.
+
+    Args:
+        to_device: Brings the probe to the model's device.
+        forward_context: Opened around every forward, e.g. autocast.
+    """
+
+    to_device: Callable[[Any], Any]
+    forward_context: Callable[[], AbstractContextManager[Any]]
+
+
+@dataclass(frozen=True)
+class Observation(Generic[State]):
+    """What is to be written, and the state once it has been."""
+
+    snapshot: Snapshot
+    next_state: State
+    pictures: Mapping[str, Picture] = field(default_factory=dict)
+
+
+class ObservingCallback(host.Callback, ABC, Generic[State]):
+    """Observe a fixed probe batch before the training and at every validation epoch.
+
+    A subclass says what an observation is; when it is made, what it is made of and where it goes is settled here.
+
+    Args:
+        probe: What is observed; a number is the number of samples.
+        module: Dotted name of the submodule that is observed; by default the LightningModule's own forward.
+        every_n_epochs: Epochs between two observations.
+        save_maps: Whether to keep what is observed on disk.
+        sinks: Further places to write to, beside the Trainer's loggers.
+        on_error: ``"warn"`` skips a failed observation, ``"raise"`` stops the training.
+        namespace: First part of every tag and name of the directory.
+
+    Raises:
+        ConfigurationError: If an argument cannot be used.
+    """
+
+    def __init__(
+        self,
+        *,
+        probe: Probe | int,
+        module: str | None,
+        every_n_epochs: int,
+        save_maps: bool,
+        sinks: Sequence[Sink],
+        on_error: OnError,
+        namespace: str,
+    ) -> None:
+        self.probe = Probe.of(probe)
+        self.module = module
+        self.every_n_epochs = check_interval(every_n_epochs)
+        self.save_maps = save_maps
+        self.sinks = checked_sinks(sinks)
+        self.on_error: OnError = checked_choice("on_error", on_error, ("warn", "raise"))
+        self.namespace = checked_namespace(namespace)
+        self.state: State = self._new_state()
+        self._frozen: ProbeBatch | None = None
+        self._outlets: Outlets | None = None
+        self._is_resumed = False
+        self._observes_training = False
+
+    @abstractmethod
+    def _new_state(self) -> State:
+        """Return the state before the first observation."""
+
+    @abstractmethod
+    def _check_model(self, model: nn.Module) -> None:
+        """Raise a ConfigurationError for what is wrong whatever the data."""
+
+    @abstractmethod
+    def _accept_probe(self, probe: ProbeBatch) -> None:
+        """Raise a ConfigurationError for what is wrong with the probe, and keep what is derived from it."""
+
+    @abstractmethod
+    def _observe(self, model: nn.Module, moment: Moment, surroundings: Surroundings) -> Observation[State]:
+        """Observe ``model`` now. Nothing is written, and the state is not changed."""
+
+    @property
+    def identity(self) -> str:
+        """Where this callback writes in the run's directory; differs between the callbacks of a Trainer."""
+        return self.namespace
+
+    @property
+    def state_key(self) -> str:
+        """Key of this callback's state in a checkpoint; differs between the callbacks of a Trainer."""
+        return self._generate_state_key(namespace=self.identity)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return probe, scores and all that the next observation refers to, for a checkpoint."""
+        if self._outlets is not None:
+            # What the state tells of is then on disk: a run that dies after the checkpoint has lost nothing.
+            self._outlets.drain()
+        return self.state.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.state = type(self.state).from_state_dict(state_dict)
+        self._is_resumed = True
+
+    @override
+    def setup(self, trainer: host.Trainer, pl_module: host.LightningModule, stage: str) -> None:
+        """Forget an earlier run, unless this one goes on from it."""
+        if stage not in ("fit", "validate"):
+            return
+        check_identities(trainer, self)
+        if stage == "fit" and trainer.global_step == 0:
+            # A checkpoint's state is loaded after this.
+            self.state, self._frozen, self._is_resumed = self._new_state(), None, False
+        if self._outlets is not None and self._outlets.trainer is not trainer:
+            self._outlets = None
+
+    @override
+    def on_fit_start(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
+        """Find mistakes that need no data; from here on the model is complete."""
+        self._check_model(explained_module(pl_module, self.module))
+
+    @override
+    def on_train_start(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
+        """Freeze the probe and make the first observation, of the untrained model."""
+        self._observes_training = not trainer.enable_validation
+        if self._observes_training and self.probe.source == "val" and not self.probe.is_fixed:
+            check_validation_is_off(trainer, type(self).__name__)
+            return
+        step = host.logging_step(trainer)
+        stage: Stage = "initial" if trainer.global_step == 0 else "fit"
+        if self._prepared(trainer, pl_module) is None:
+            host.rank_zero_warn(
+                "the validation dataloader does not exist before training, so the untrained model is not observed; "
+                "with Trainer(num_sanity_val_steps=1) it does. What compares with an earlier observation is logged "
+                "from the second one on",
+                category=SaliencyWarning,
+            )
+        elif self.state.n_observations == 0:
+            snapshot = self._attempt(trainer, pl_module, stage, step, is_early=True)
+            if snapshot is not None:
+                host.log_directly(trainer, snapshot.scores, step)
+
+    @override
+    def on_validation_epoch_end(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
+        """Observe, if it is time."""
+        if trainer.sanity_checking:
+            return
+        stage: Stage = "fit" if host.is_fitting(trainer) else "validate"
+        self._observe_if_due(trainer, pl_module, stage, host.logging_step(trainer))
+
+    @override
+    def on_train_epoch_end(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
+        """Observe, if it is time, where there is no validation."""
+        if self._observes_training and (self.probe.source == "train" or self.probe.is_fixed):
+            self._observe_if_due(trainer, pl_module, "fit", host.epoch_logging_step(trainer))
+
+    @override
+    def teardown(self, trainer: host.Trainer, pl_module: host.LightningModule, stage: str) -> None:
+        """Wait until everything is written."""
+        if self._outlets is not None:
+            self._outlets.close()
+
+    @override
+    def on_exception(self, trainer: host.Trainer, pl_module: host.LightningModule, exception: BaseException) -> None:
+        """Wait until everything is written: after an exception there is no ``teardown``."""
+        if self._outlets is not None:
+            self._outlets.close()
+
+    def _observe_if_due(self, trainer: host.Trainer, module: host.LightningModule, stage: Stage, step: int) -> None:
+        # On other epochs too: the Trainer keeps metrics for monitoring, but loggers would miss them.
+        scores: Mapping[str, float] = self.state.scores if stage == "fit" else {}
+        if stage == "validate" or is_due(trainer.current_epoch, self.state.last_observed, self.every_n_epochs):
+            snapshot = self._attempt(trainer, module, stage, step, is_early=stage == "validate")
+            scores = scores if snapshot is None else snapshot.scores
+        host.log_scalars(module, scores)
+
+    def _prepared(self, trainer: host.Trainer, module: host.LightningModule) -> Outlets | None:
+        """Freeze the probe and open the sinks, once; return ``None`` where there is no data for a probe."""
+        if self._frozen is None:
+            frozen = freeze_probe(trainer, module, self.probe, self.state.indices)
+            if frozen is None:
+                return None
+            self.state = state_for_probe(self.state, frozen)
+            self._accept_probe(frozen)
+            self._frozen = frozen
+        if self._outlets is None:
+            self._outlets = open_outlets(
+                trainer,
+                self.sinks,
+                namespace=self.identity,
+                save_maps=self.save_maps,
+                resumed=self._is_resumed,
+                on_error=self.on_error,
+            )
+        return self._outlets
+
+    def _attempt(
+        self, trainer: host.Trainer, module: host.LightningModule, stage: Stage, step: int, *, is_early: bool
+    ) -> Snapshot | None:
+        """Observe and write; return what was seen, or ``None`` where that was not possible.
+
+        Where ``is_early``, no training is lost by an error, so that a wrong configuration is one.
+        """
+        try:
+            outlets = self._prepared(trainer, module)
+            if outlets is None:
+                host.rank_zero_warn(
+                    f"nothing is observed: there is no {self.probe.source} dataloader here to take the probe from; fit "
+                    "before, or use probe=Probe.from_tensors(inputs, labels)",
+                    category=SaliencyWarning,
+                )
+                return None
+            surroundings = Surroundings(
+                to_device=partial(host.move_to_device, module=module),
+                forward_context=partial(host.forward_context, trainer),
+            )
+            with host.without_logging(module):
+                observation = self._observe(
+                    explained_module(module, self.module), Moment(trainer.current_epoch, step, stage), surroundings
+                )
+            outlets.write(observation.snapshot, observation.pictures)
+        except Exception as error:
+            if (is_early and isinstance(error, ConfigurationError)) or self.on_error == "raise":
+                raise
+            host.rank_zero_warn(
+                f"the observation of epoch {trainer.current_epoch} is skipped ({type(error).__name__}: {error}); the "
+                "training goes on. Use on_error='raise' to see where it comes from",
+                category=SaliencyWarning,
+            )
+            return None
+        if stage != "validate":
+            # Last: whatever fails before, the next observation is compared with this one's predecessor. A validation
+            # on its own is a look at the model, and no step of its training.
+            self.state = self._counted(observation)
+        return observation.snapshot
+
+    def _counted(self, observation: Observation[State]) -> State:
+        snapshot = observation.snapshot
+        return replace(
+            observation.next_state,
+            scores=dict(snapshot.scores),
+            last_observed=self.state.last_observed if snapshot.stage == "initial" else snapshot.epoch,
+            n_observations=self.state.n_observations + 1,
+        )

@@ -1,0 +1,86 @@
+"""What is written beside the training is written when it has to be."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+
+from saliency_callbacks import SaliencyMonitor
+from saliency_callbacks.errors import SaliencyWarning
+from saliency_callbacks.sinks import MemorySink
+from tests.trainer.runs import Classifier, stages, train_loader, trainer, val_loader
+
+# Long enough for a loaded machine; never waited for where the code is right.
+_LONG = 30
+
+
+class Gated(MemorySink):
+    """Writes only once its gate is open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+
+    def write(self, snapshot: Any, pictures: Any) -> None:
+        assert self.gate.wait(_LONG), "the training waited for the sink"
+        super().write(snapshot, pictures)
+
+
+def test_the_training_does_not_wait_for_a_sink_but_the_end_of_fit_does(tmp_path: Path) -> None:
+    class Opens(L.Callback):
+        def on_train_batch_start(self, *args: Any) -> None:
+            written.append(len(sink.snapshots))
+            sink.gate.set()
+
+    written: list[int] = []
+    sink = Gated()
+    run = trainer(tmp_path, SaliencyMonitor("gradient", probe=4, sinks=[sink]), Opens(), max_epochs=1)
+    run.fit(Classifier(), train_loader(), val_loader())
+    assert written[0] == 0
+    assert stages(sink) == [("initial", 0), ("fit", 0)]
+
+
+def test_a_checkpoint_waits_for_what_it_refers_to(tmp_path: Path) -> None:
+    class Saves(L.Callback):
+        def on_train_batch_start(self, run: L.Trainer, *args: Any) -> None:
+            if not saved:
+                threading.Timer(0.05, sink.gate.set).start()
+                run.save_checkpoint(tmp_path / "run.ckpt")
+                saved.append(len(sink.snapshots))
+
+    saved: list[int] = []
+    sink = Gated()
+    run = trainer(tmp_path, SaliencyMonitor("gradient", probe=4, sinks=[sink]), Saves(), max_epochs=1)
+    run.fit(Classifier(), train_loader(), val_loader())
+    assert saved == [1]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_exception_in_the_training_loses_nothing(tmp_path: Path, error: type[BaseException]) -> None:
+    class Fails(L.Callback):
+        def on_train_batch_start(self, *args: Any) -> None:
+            threading.Timer(0.05, sink.gate.set).start()
+            raise error
+
+    sink = Gated()
+    before = threading.active_count()
+    run = trainer(tmp_path, SaliencyMonitor("gradient", probe=4, sinks=[sink]), Fails(), max_epochs=1)
+    with pytest.raises(SystemExit if error is KeyboardInterrupt else error):
+        run.fit(Classifier(), train_loader(), val_loader())
+    assert stages(sink) == [("initial", 0)]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("saliency-writer")]
+    assert threading.active_count() <= before + 1, "the timer may still end"
+
+
+def test_a_failure_on_the_other_thread_is_a_warning_on_this_one(tmp_path: Path) -> None:
+    class Fails(MemorySink):
+        def write(self, snapshot: Any, pictures: Any) -> None:
+            raise OSError("disk full")
+
+    run = trainer(tmp_path, SaliencyMonitor("gradient", probe=4, sinks=[Fails()]), max_epochs=1)
+    with pytest.warns(SaliencyWarning, match="Fails failed: OSError: disk full; the training goes on"):
+        run.fit(Classifier(), train_loader(), val_loader())
