@@ -208,7 +208,8 @@ class Snapshot:
     Args:
         epoch: The Trainer's epoch, counted from 0.
         step: The step under which the Trainer's own metrics of this moment are logged.
-        stage: ``"initial"`` before the first training step, ``"fit"`` or ``"validate"`` after it.
+        stage: ``"initial"`` before the first training step, ``"fit"`` or ``"validate"`` after it, ``"final"`` after the
+            last.
         attributions: One attribution a method.
         predictions: Predicted class of each probe sample ``[N]``; ``None`` for models that do not classify.
         confidences: Probability of the predicted class ``[N]``, in [0, 1].
@@ -217,11 +218,13 @@ class Snapshot:
         scores: Every scalar of this observation under its full tag.
         sample_scores: The values ``[N]`` behind those of ``scores`` that are means over the samples.
         metadata: Facts about the observation, e.g. the precision or the weights that were explained.
+        texts: Markdown under its tag, for dashboards that show text.
+        alerts: Title → what somebody should be told at once, for services that send messages.
     """
 
     epoch: int
     step: int
-    stage: Literal["initial", "fit", "validate"]
+    stage: Literal["initial", "fit", "validate", "final"]
     attributions: Mapping[str, Attribution]
     predictions: Tensor | None = None
     confidences: Tensor | None = None
@@ -230,11 +233,13 @@ class Snapshot:
     scores: Mapping[str, float] = field(default_factory=dict)
     sample_scores: Mapping[str, Tensor] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    alerts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def moment(self) -> str:
         """A short title of the moment, as shown above a picture."""
-        return {"initial": "start", "validate": "validation"}.get(self.stage, f"epoch {self.epoch}")
+        return {"initial": "start", "validate": "validation", "final": "end"}.get(self.stage, f"epoch {self.epoch}")
 
 
 Picture = Any

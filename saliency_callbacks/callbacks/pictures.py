@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from threading import Lock
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from saliency_callbacks.callbacks.history import Frame, frame_size
-from saliency_callbacks.errors import PictureError
+from saliency_callbacks.callbacks.lazy_pictures import LazyPictures
 from saliency_callbacks.functional.maps import percentile, resize, signed_map
 from saliency_callbacks.rendering.attribution import render, signed_scale
 from saliency_callbacks.rendering.colormap import DEFAULT_ALPHA
@@ -73,7 +73,7 @@ def frame_of(attribution: Attribution, appearance: Appearance, moment: str) -> F
     return Frame.of(moment, maps)
 
 
-class Pictures(Mapping[str, npt.NDArray[np.uint8]]):
+class Pictures(LazyPictures):
     """Tag → ``uint8 [height, width, 3]``: a panel and a filmstrip for each method.
 
     Args:
@@ -106,34 +106,16 @@ class Pictures(Mapping[str, npt.NDArray[np.uint8]]):
         self.scales = scales
         self.frames = frames
         self.appearance = appearance
-        self._tags = {
-            tag: (kind, method)
-            for method in snapshot.attributions
-            for tag, kind in (
-                (f"{namespace}/{method}", self._panel),
-                (f"{namespace}/{method}/filmstrip", self._filmstrip),
-            )
-        }
-        self._rendered: dict[str, npt.NDArray[np.uint8]] = {}
-        # One a picture: several may be drawn at once, each of them once.
-        self._locks = {tag: Lock() for tag in self._tags}
-
-    def __getitem__(self, tag: str) -> npt.NDArray[np.uint8]:
-        kind, method = self._tags[tag]
-        with self._locks[tag]:
-            if tag not in self._rendered:
-                try:
-                    self._rendered[tag] = kind(method)
-                except Exception as error:
-                    message = f"the picture {tag!r} cannot be drawn ({type(error).__name__}: {error})"
-                    raise PictureError(message) from error
-            return self._rendered[tag]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._tags)
-
-    def __len__(self) -> int:
-        return len(self._tags)
+        super().__init__(
+            {
+                tag: partial(draw, method)
+                for method in snapshot.attributions
+                for tag, draw in (
+                    (f"{namespace}/{method}", self._panel),
+                    (f"{namespace}/{method}/filmstrip", self._filmstrip),
+                )
+            }
+        )
 
     def _scale_note(self, shared: str) -> str:
         return shared if self.appearance.color_scale == "shared" else "scale per map"

@@ -10,5 +10,6 @@ from saliency_callbacks.sinks.disk import DiskSink
 from saliency_callbacks.sinks.dispatch import sink_for_logger
 from saliency_callbacks.sinks.memory import MemorySink
 from saliency_callbacks.sinks.tensorboard import TensorBoardSink
+from saliency_callbacks.sinks.wandb import WandbSink
 
-__all__ = ["DiskSink", "MemorySink", "TensorBoardSink", "read_index", "read_maps", "sink_for_logger"]
+__all__ = ["DiskSink", "MemorySink", "TensorBoardSink", "WandbSink", "read_index", "read_maps", "sink_for_logger"]

@@ -8,8 +8,9 @@
     └── pictures/<tag>/<step>[...].png      where pictures are kept
 
 A safetensors file holds, for each method, ``{method}/values``, ``{method}/target``, ``{method}/score`` and
-``{method}/extras/{name}``, and the probe's ``predictions``, ``confidences`` and ``labels`` where there are
-any. ``{method}/magnitude`` is left out where a ``reduction`` named in the index gives it back from the values.
+``{method}/extras/{name}``; ``samples/{tag}``, the values behind a score; and the probe's ``predictions``,
+``confidences`` and ``labels`` where there are any. ``{method}/magnitude`` is left out where a ``reduction`` named in
+the index gives it back from the values.
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ class Observation(TypedDict):
     scores: dict[str, float | None]
     metadata: dict[str, Any]
     pictures: dict[str, str]
+    texts: dict[str, str]
 
 
 class Index(TypedDict):

@@ -84,6 +84,7 @@ class DiskSink:
                 scores={tag: _finite(score) for tag, score in snapshot.scores.items()},
                 metadata={str(key): _plain(value) for key, value in snapshot.metadata.items()},
                 pictures=written,
+                texts=dict(snapshot.texts),
             )
         )
 
@@ -137,6 +138,8 @@ def _tensors(snapshot: Snapshot) -> dict[str, Tensor]:
             tensors[f"{method}/magnitude"] = attribution.magnitude
         for name, extra in attribution.extras.items():
             tensors[f"{method}/extras/{name}"] = extra
+    for tag, values in snapshot.sample_scores.items():
+        tensors[f"samples/{tag}"] = values
     for name in ("predictions", "confidences", "labels"):
         tensor = getattr(snapshot, name)
         if tensor is not None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.sinks.tensorboard import TensorBoardSink
+from saliency_callbacks.sinks.wandb import WandbSink
 from saliency_callbacks.types import Sink
 
 __all__ = ["ENTRY_POINT_GROUP", "sink_for_logger"]
@@ -22,6 +23,7 @@ def _tensorboard(logger: Any) -> Sink:
 
 _FACTORIES: dict[str, Callable[[Any], Sink]] = {
     "TensorBoardLogger": _tensorboard,
+    "WandbLogger": WandbSink,
 }
 
 

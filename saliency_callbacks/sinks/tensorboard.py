@@ -1,4 +1,4 @@
-"""Pictures to TensorBoard."""
+"""Pictures and texts to TensorBoard."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["TensorBoardSink"]
 
 
 class TensorBoardSink:
-    """Write every picture as an image summary.
+    """Write every picture as an image summary, and every text as one in Markdown.
 
     Scalars are not written: the callbacks log them through Lightning, which sends them to every logger.
 
@@ -23,8 +23,8 @@ class TensorBoardSink:
     ``tensorboard --logdir ... --samples_per_plugin images=1000``.
 
     Args:
-        experiment: A ``SummaryWriter`` of ``torch.utils.tensorboard``, or any object with its ``add_image``. It is
-            neither flushed nor closed here; its owner does both.
+        experiment: A ``SummaryWriter`` of ``torch.utils.tensorboard``, or any object with its ``add_image`` and
+            ``add_text``. It is neither flushed nor closed here; its owner does both.
     """
 
     def __init__(self, experiment: Any) -> None:
@@ -33,7 +33,9 @@ class TensorBoardSink:
         self._file_writer = None if file_writer is None else with_fast_checksums(file_writer)
 
     def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
-        """Write the pictures at the snapshot's step; see :class:`~saliency_callbacks.types.Sink`."""
+        """Write pictures and texts at the snapshot's step; see :class:`~saliency_callbacks.types.Sink`."""
+        for tag, text in snapshot.texts.items():
+            self.experiment.add_text(tag, text, snapshot.step)
         if self._file_writer is None:
             for tag, picture in pictures.items():
                 self.experiment.add_image(tag, picture, snapshot.step, dataformats="HWC")

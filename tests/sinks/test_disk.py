@@ -11,7 +11,7 @@ from PIL import Image
 
 from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
 from saliency_callbacks.sinks import DiskSink, atomic, disk, read_index, read_maps
-from saliency_callbacks.types import Sink
+from saliency_callbacks.types import Sink, Snapshot
 
 
 def steps(directory):
@@ -77,6 +77,7 @@ def test_the_index_describes_the_observation(tmp_path, make_snapshot):
                 "scores": {"saliency/gradient/entropy": 0.25},
                 "metadata": {"precision": "32-true"},
                 "pictures": {},
+                "texts": {},
             }
         ],
     }
@@ -341,3 +342,21 @@ def test_writing_advances_no_random_generator(tmp_path, make_snapshot, picture):
     DiskSink(tmp_path, pictures=True).write(snapshot, {"tag": picture})
     after = (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist())  # noqa: NPY002
     assert before == after
+
+
+def test_texts_and_the_values_behind_the_scores_are_kept(tmp_path, make_snapshot):
+    values = torch.tensor([0.25, float("nan")])
+    snapshot = make_snapshot(texts={"a/b": "**bold**"}, sample_scores={"saliency/gradient/entropy": values})
+    DiskSink(tmp_path).write(snapshot, {})
+    (entry,) = read_index(tmp_path)["observations"]
+    assert entry["texts"] == {"a/b": "**bold**"}
+    torch.testing.assert_close(
+        read_maps(tmp_path, entry)["samples/saliency/gradient/entropy"], values, rtol=0, atol=0, equal_nan=True
+    )
+
+
+def test_an_observation_without_maps_is_kept(tmp_path):
+    DiskSink(tmp_path).write(Snapshot(epoch=0, step=3, stage="fit", attributions={}, scores={"a": 1.0}), {})
+    (entry,) = read_index(tmp_path)["observations"]
+    assert entry["scores"] == {"a": 1.0}
+    assert read_maps(tmp_path, entry) == {}

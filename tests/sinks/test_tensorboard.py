@@ -94,3 +94,12 @@ class Full:
 def test_a_failing_writer_is_not_hidden(make_snapshot, picture, experiment):
     with pytest.raises(OSError, match="No space left"):
         TensorBoardSink(experiment).write(make_snapshot(), {"tag": picture})
+
+
+def test_texts_are_shown_as_markdown(tmp_path, make_snapshot):
+    with SummaryWriter(tmp_path) as writer:
+        TensorBoardSink(writer).write(make_snapshot(step=7, texts={"cue/alarm": "| a |\n|---|\n| 1 |"}), {})
+    events = EventAccumulator(str(tmp_path)).Reload()
+    (event,) = events.Tensors("cue/alarm/text_summary")
+    assert event.step == 7
+    assert event.tensor_proto.string_val[0].decode() == "| a |\n|---|\n| 1 |"
