@@ -50,7 +50,7 @@ format: $(VENV)/.dev  ## Apply the formatter and the safe fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.dev  ## Measure cost and accuracy against other libraries
+bench: $(VENV)/.bench  ## Measure cost and accuracy against other libraries
 	$(BIN)/python -m benchmarks.run $(ARGS)
 
 clean:  ## Remove the environment and everything generated
@@ -64,6 +64,10 @@ $(VENV)/.examples: pyproject.toml | $(BIN)/python
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(INSTALL) -e '.[dev,examples]'
 	@touch $(VENV)/.examples $@
+
+$(VENV)/.bench: $(VENV)/.dev
+	$(INSTALL) -e '.[dev,examples,bench]'
+	@touch $(VENV)/.examples $(VENV)/.dev $@
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \

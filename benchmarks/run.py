@@ -23,10 +23,12 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.cue import measure_cue
 from benchmarks.measure import Row
 from benchmarks.memory import measure_memory
 from benchmarks.multi_pass import measure_integrated_gradients, measure_smooth_grad
 from benchmarks.observation import measure_observation
+from benchmarks.randomization import measure_cascade, measure_randomization
 from benchmarks.single_pass import measure_grad_cam, measure_seven
 from benchmarks.workload import FULL, QUICK, Workload
 from saliency_callbacks.errors import DegenerateMapWarning
@@ -40,8 +42,11 @@ _TOPICS: Mapping[str, Callable[[Workload], list[Row]]] = {
     "memory": measure_memory,
     "integrated_gradients": measure_integrated_gradients,
     "smooth_grad": measure_smooth_grad,
+    "randomization": measure_randomization,
+    "cascade": measure_cascade,
+    "cue": measure_cue,
 }
-_PACKAGES = ("saliency-callbacks", "torch", "torchvision", "lightning", "captum", "grad-cam", "tensorboard")
+_PACKAGES = ("saliency-callbacks", "torch", "torchvision", "lightning", "captum", "grad-cam", "quantus", "tensorboard")
 _RESULTS = Path(__file__).with_name("results.json")
 _HEADINGS = ("row", "ours", "compared with", "ours", "other", "ratio", "target", "met")
 _MET = {True: "yes", False: "NO", None: ""}

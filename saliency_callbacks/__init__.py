@@ -9,21 +9,43 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from saliency_callbacks.callbacks.cue_alarm import CueAlarm
+    from saliency_callbacks.callbacks.data_randomization import data_randomization_test
+    from saliency_callbacks.callbacks.randomization_test import RandomizationTest
     from saliency_callbacks.callbacks.saliency_monitor import SaliencyMonitor
     from saliency_callbacks.explain import explain
     from saliency_callbacks.probe.probe import Probe
+    from saliency_callbacks.randomization import DataRandomizationResult, RandomizationResult, randomization_test
     from saliency_callbacks.types import Attribution, Snapshot
 
-__all__ = ["Attribution", "Probe", "SaliencyMonitor", "Snapshot", "explain"]
+__all__ = [
+    "Attribution",
+    "CueAlarm",
+    "DataRandomizationResult",
+    "Probe",
+    "RandomizationResult",
+    "RandomizationTest",
+    "SaliencyMonitor",
+    "Snapshot",
+    "data_randomization_test",
+    "explain",
+    "randomization_test",
+]
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Attribution": "saliency_callbacks.types",
+    "CueAlarm": "saliency_callbacks.callbacks.cue_alarm",
+    "DataRandomizationResult": "saliency_callbacks.randomization",
     "Probe": "saliency_callbacks.probe.probe",
+    "RandomizationResult": "saliency_callbacks.randomization",
+    "RandomizationTest": "saliency_callbacks.callbacks.randomization_test",
     "SaliencyMonitor": "saliency_callbacks.callbacks.saliency_monitor",
     "Snapshot": "saliency_callbacks.types",
+    "data_randomization_test": "saliency_callbacks.callbacks.data_randomization",
     "explain": "saliency_callbacks.explain",
+    "randomization_test": "saliency_callbacks.randomization",
 }
 
 

@@ -20,7 +20,7 @@ from saliency_callbacks.probe.outputs import read_logits
 from saliency_callbacks.probe.targets import Target, class_selector, selector
 from saliency_callbacks.types import Attribution, Evidence, Method, Pass, Quantity
 
-__all__ = ["Explanation", "Settings", "run_engine"]
+__all__ = ["Explanation", "Settings", "run_engine", "run_logits"]
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,23 @@ def run_engine(model: nn.Module, inputs: Any, settings: Settings, targets: Seque
         target_layers=tuple(subject.layers),
         n_passes=len(plan),
     )
+
+
+def run_logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
+    """Return the class scores of a batch, ``[N, classes]``, from a forward alone, under the same precautions.
+
+    Raises:
+        ConfigurationError: If an input or output cannot be used.
+    """
+    with quiescence(model, seed=settings.seed), torch.no_grad():
+        batch = ModelInputs.of(inputs, settings.attribute_to)
+        samples = torch.arange(batch.n_samples, device=batch.explained.device)
+        found = []
+        for rows in samples.split(settings.internal_batch_size or batch.n_samples):
+            with settings.forward_context():
+                output = batch.call(model, batch.explained.index_select(0, rows), rows)
+            found.append(read_logits(output, settings.output_fn).detach().clone())
+        return torch.cat(found)
 
 
 @contextmanager

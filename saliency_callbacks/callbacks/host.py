@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING or find_spec("lightning"):
-    from lightning.pytorch import Callback, LightningModule, Trainer
+    from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
     from lightning.pytorch.trainer.states import RunningStage, TrainerFn
     from lightning.pytorch.utilities import move_data_to_device, rank_zero_info, rank_zero_warn
     from lightning.pytorch.utilities.model_helpers import is_overridden
 else:  # only the stand-alone package is installed
-    from pytorch_lightning import Callback, LightningModule, Trainer
+    from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
     from pytorch_lightning.trainer.states import RunningStage, TrainerFn
     from pytorch_lightning.utilities import (
         move_data_to_device,
@@ -28,6 +28,7 @@ else:  # only the stand-alone package is installed
 
 __all__ = [
     "Callback",
+    "LightningDataModule",
     "LightningModule",
     "Trainer",
     "converted",
@@ -142,7 +143,7 @@ def move_to_device(batch: Any, module: LightningModule) -> Any:
 
 
 @contextmanager
-def without_logging(module: LightningModule) -> Iterator[None]:
+def without_logging(module: torch.nn.Module) -> Iterator[None]:
     """Make ``module.log`` and ``module.log_dict`` do nothing, for modules that log in their ``forward``."""
     attributes = vars(module)
     hidden: dict[str, Any] = {name: attributes[name] for name in ("log", "log_dict") if name in attributes}

@@ -31,7 +31,7 @@ from saliency_callbacks.types import Picture, Sink, Snapshot
 
 __all__ = ["Moment", "Observation", "ObservingCallback", "OnError", "Stage", "Surroundings"]
 
-Stage = Literal["initial", "fit", "validate"]
+Stage = Literal["initial", "fit", "validate", "final"]
 OnError = Literal["warn", "raise"]
 State = TypeVar("State", bound=RunState)
 
@@ -52,10 +52,14 @@ class Surroundings:
     Args:
         to_device: Brings the probe to the model's device.
         forward_context: Opened around every forward, e.g. autocast.
+        trainer: The Trainer.
+        module: Its LightningModule.
     """
 
     to_device: Callable[[Any], Any]
     forward_context: Callable[[], AbstractContextManager[Any]]
+    trainer: host.Trainer
+    module: host.LightningModule
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,11 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
         self._is_resumed = False
         self._observes_training = False
 
+    @property
+    def _probe(self) -> ProbeBatch:
+        assert self._frozen is not None, "frozen before the first observation"
+        return self._frozen
+
     @abstractmethod
     def _new_state(self) -> State:
         """Return the state before the first observation."""
@@ -124,6 +133,9 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
     @abstractmethod
     def _observe(self, model: nn.Module, moment: Moment, surroundings: Surroundings) -> Observation[State]:
         """Observe ``model`` now. Nothing is written, and the state is not changed."""
+
+    def _on_observed(self, trainer: host.Trainer, snapshot: Snapshot) -> None:
+        """Act on an observation of the training, once it is written and the state has moved on."""
 
     @property
     def identity(self) -> str:
@@ -258,6 +270,8 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
             surroundings = Surroundings(
                 to_device=partial(host.move_to_device, module=module),
                 forward_context=partial(host.forward_context, trainer),
+                trainer=trainer,
+                module=module,
             )
             with host.without_logging(module):
                 observation = self._observe(
@@ -273,10 +287,11 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
                 category=SaliencyWarning,
             )
             return None
-        if stage != "validate":
+        if stage not in ("validate", "final"):
             # Last: whatever fails before, the next observation is compared with this one's predecessor. A validation
             # on its own is a look at the model, and no step of its training.
             self.state = self._counted(observation)
+            self._on_observed(trainer, observation.snapshot)
         return observation.snapshot
 
     def _counted(self, observation: Observation[State]) -> State:

@@ -28,14 +28,20 @@ class TensorContents:
     def __init__(self, tensors: Iterable[Tensor]) -> None:
         unique = {id(tensor): tensor for tensor in tensors if not nn.parameter.is_lazy(tensor)}
         self._saved = [_Saved(tensor, tensor.detach().clone(), _version(tensor)) for tensor in unique.values()]
+        self._contents = {id(saved.tensor): saved.content for saved in self._saved}
+
+    def of(self, tensor: Tensor) -> Tensor | None:
+        """Return the kept content of ``tensor``; ``None`` where it is not one of those that are kept."""
+        return self._contents.get(id(tensor))
 
     def restore(self) -> None:
         """Write back what has changed; a tensor that has not is left alone, with its version."""
         with torch.no_grad():
-            for saved in _changed(self._saved):
-                # Inference tensors can be written under inference mode only.
-                with torch.inference_mode(saved.tensor.is_inference()):
-                    _write_back(saved)
+            changed = _changed(self._saved)
+        for saved in changed:
+            # Inference tensors can be written under inference mode only; leaving that mode enables gradients again.
+            with torch.inference_mode(saved.tensor.is_inference()), torch.no_grad():
+                _write_back(saved)
 
 
 def _changed(saved: Sequence[_Saved]) -> list[_Saved]:

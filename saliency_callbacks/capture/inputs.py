@@ -76,6 +76,20 @@ class ModelInputs:
         arguments = {**rows, self.attribute_to: explained}
         return model(**arguments) if _accepts_keywords(model, arguments) else model(arguments)
 
+    def with_explained(self, explained: Tensor, samples: Tensor) -> Any:
+        """Return the batch as it was given, for some samples and with another explained tensor.
+
+        Args:
+            explained: What takes the place of the explained tensor, ``[M, C, *spatial]``.
+            samples: The sample each row belongs to, ``[M]``.
+        """
+        if isinstance(self.structure, Tensor):
+            return explained
+        rows = _apply(self.structure, lambda tensor: self._rows(tensor, samples))
+        if isinstance(rows, tuple):
+            return tuple(explained if position == self.attribute_to else row for position, row in enumerate(rows))
+        return {**rows, self.attribute_to: explained}
+
     def _rows(self, tensor: Tensor, samples: Tensor) -> Tensor:
         is_batched = tensor.ndim > 0 and tensor.shape[0] == self.n_samples
         # Always a copy: the model may work in place on what it is fed.

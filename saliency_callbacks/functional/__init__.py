@@ -2,8 +2,24 @@
 
 from saliency_callbacks.functional.cam import fuse, grad_cam, grad_cam_plus_plus, hires_cam, layer_cam, xgrad_cam
 from saliency_callbacks.functional.concentration import entropy, gini
+from saliency_callbacks.functional.effects import (
+    bootstrap_lower_bound,
+    class_contrast,
+    flip_rate,
+    flips,
+    margin,
+    margin_effects,
+    margins,
+    rule_of_three,
+)
 from saliency_callbacks.functional.gradients import convergence_delta, noise_scale, quadrature, variance
-from saliency_callbacks.functional.localization import region_lift, region_mass
+from saliency_callbacks.functional.localization import (
+    pointing_game,
+    rank_accuracy,
+    region_auc,
+    region_lift,
+    region_mass,
+)
 from saliency_callbacks.functional.maps import (
     degenerate,
     distribution,
@@ -13,32 +29,59 @@ from saliency_callbacks.functional.maps import (
     resize,
     signed_map,
 )
-from saliency_callbacks.functional.similarity import pearson, rank, spearman, spearman_from_ranks
+from saliency_callbacks.functional.similarity import (
+    cosine,
+    pearson,
+    rank,
+    spearman,
+    spearman_from_ranks,
+    top_k_overlap,
+    unit_ranks,
+)
+from saliency_callbacks.functional.structure import clip_and_scale, hog, hog_similarity, ssim
 
 __all__ = [
+    "bootstrap_lower_bound",
+    "class_contrast",
+    "clip_and_scale",
     "convergence_delta",
+    "cosine",
     "degenerate",
     "distribution",
     "entropy",
+    "flip_rate",
+    "flips",
     "fuse",
     "gini",
     "grad_cam",
     "grad_cam_plus_plus",
     "hires_cam",
+    "hog",
+    "hog_similarity",
     "layer_cam",
+    "margin",
+    "margin_effects",
+    "margins",
     "noise_scale",
     "normalize",
     "pearson",
     "percentile",
+    "pointing_game",
     "quadrature",
     "rank",
+    "rank_accuracy",
     "reduce_channels",
+    "region_auc",
     "region_lift",
     "region_mass",
     "resize",
+    "rule_of_three",
     "signed_map",
     "spearman",
     "spearman_from_ranks",
+    "ssim",
+    "top_k_overlap",
+    "unit_ranks",
     "variance",
     "xgrad_cam",
 ]

@@ -3,7 +3,19 @@
 from saliency_callbacks.scores.concentration import concentration
 from saliency_callbacks.scores.degeneracy import describe_degenerate
 from saliency_callbacks.scores.drift import drift, ranks
-from saliency_callbacks.scores.localization import localization
+from saliency_callbacks.scores.localization import by_group, localization
 from saliency_callbacks.scores.means import mean_of_finite
+from saliency_callbacks.scores.similarities import SIMILARITIES, Similarity, resolve_similarities
 
-__all__ = ["concentration", "describe_degenerate", "drift", "localization", "mean_of_finite", "ranks"]
+__all__ = [
+    "SIMILARITIES",
+    "Similarity",
+    "by_group",
+    "concentration",
+    "describe_degenerate",
+    "drift",
+    "localization",
+    "mean_of_finite",
+    "ranks",
+    "resolve_similarities",
+]

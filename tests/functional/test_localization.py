@@ -1,4 +1,4 @@
-"""Mass and lift of a region against sums over Python lists, and the laws they obey."""
+"""How maps relate to a region, against sums over Python lists and scikit-learn, and the laws they obey."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from sklearn.metrics import roc_auc_score
 
 from saliency_callbacks import functional
 from saliency_callbacks.errors import ConfigurationError
+from saliency_callbacks.functional.localization import pointing_game, rank_accuracy, region_auc
 
-MEASURES = [functional.region_mass, functional.region_lift]
+MEASURES = [functional.region_mass, functional.region_lift, rank_accuracy, pointing_game, region_auc]
 whole_numbers = arrays(np.float64, (3, 4, 5), elements=st.integers(0, 9).map(float))
 regions = arrays(np.bool_, (3, 4, 5))
 
@@ -82,5 +84,74 @@ def test_half_precision_is_summed_in_full(measure):
     maps = torch.full((1, 300, 300), 7.0, dtype=torch.float16)
     masks = torch.zeros(1, 300, 300, dtype=torch.bool)
     masks[:, :, :100] = True
+    of_a_flat_map = {functional.region_lift: 1, pointing_game: 0, region_auc: 0.5}
     assert measure(maps, masks).dtype == torch.float32
-    assert measure(maps, masks).item() == pytest.approx(1 / 3 if measure is functional.region_mass else 1, rel=1e-6)
+    assert measure(maps, masks).item() == pytest.approx(of_a_flat_map.get(measure, 1 / 3), rel=1e-6)
+
+
+def rank_accuracy_twin(values: np.ndarray, region: np.ndarray) -> float:
+    """Expectation over all orders of the tied places: from the top, each run of ties fills what is left of |M|."""
+    order = sorted(zip(values.ravel().tolist(), region.ravel().tolist(), strict=True), reverse=True)
+    size, taken, hits = int(region.sum()), 0, 0.0
+    for value in sorted({value for value, _ in order}, reverse=True):
+        tied = [inside for other, inside in order if other == value]
+        drawn = min(len(tied), size - taken)
+        hits += drawn * sum(tied) / len(tied)
+        taken += drawn
+    return hits / size if size and values.any() else np.nan
+
+
+@given(whole_numbers, regions)
+def test_rank_accuracy_is_its_formula(values, masks):
+    expected = [rank_accuracy_twin(value, mask) for value, mask in zip(values, masks, strict=True)]
+    found = rank_accuracy(torch.from_numpy(values), torch.from_numpy(masks)).numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+@given(whole_numbers, regions)
+def test_the_pointing_game_is_won_by_one_highest_place_inside(values, masks):
+    found = pointing_game(torch.from_numpy(values), torch.from_numpy(masks)).tolist()
+    for value, mask, result in zip(values, masks, found, strict=True):
+        if not value.any() or not mask.any():
+            assert np.isnan(result)
+        else:
+            wins = (value == value.max()).sum() == 1 and mask.ravel()[value.argmax()]
+            assert result == float(wins)
+
+
+@given(whole_numbers, regions)
+def test_the_auc_is_that_of_scikit_learn(values, masks):
+    found = region_auc(torch.from_numpy(values), torch.from_numpy(masks)).tolist()
+    for value, mask, result in zip(values, masks, found, strict=True):
+        if not value.any() or not mask.any() or mask.all():
+            assert np.isnan(result)
+        else:
+            assert result == pytest.approx(roc_auc_score(mask.ravel(), value.ravel()), abs=1e-12)
+
+
+@given(arrays(np.float64, (2, 12), elements=st.integers(0, 9).map(float)), arrays(np.bool_, (2, 12)))
+def test_only_the_order_of_the_places_matters_to_ranks(values, masks):
+    maps, regions_tensor = torch.from_numpy(values), torch.from_numpy(masks)
+    for measure in (rank_accuracy, pointing_game, region_auc):
+        expected = measure(maps, regions_tensor)
+        torch.testing.assert_close(measure(maps**3, regions_tensor), expected, equal_nan=True)
+
+
+def test_a_tied_maximum_fails_even_inside():
+    maps, masks = torch.tensor([[3.0, 3.0, 1.0]]), torch.tensor([[True, True, False]])
+    assert pointing_game(maps, masks).tolist() == [0.0]
+    assert rank_accuracy(maps, masks).tolist() == [1.0]
+
+
+def test_a_place_with_half_a_share_belongs_to_the_region():
+    maps, masks = torch.tensor([[4.0, 3.0, 2.0, 1.0]]), torch.tensor([[0.5, 0.49, 1.0, 0.0]])
+    hard = torch.tensor([[True, False, True, False]])
+    for measure in (rank_accuracy, pointing_game, region_auc):
+        assert torch.equal(measure(maps, masks), measure(maps, hard))
+
+
+def test_a_region_that_is_everything():
+    maps, masks = torch.tensor([[2.0, 1.0]]), torch.ones(1, 2, dtype=torch.bool)
+    assert rank_accuracy(maps, masks).tolist() == [1.0]
+    assert pointing_game(maps, masks).tolist() == [1.0]
+    assert region_auc(maps, masks).isnan().all()

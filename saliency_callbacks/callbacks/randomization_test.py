@@ -1,0 +1,275 @@
+"""The callback that tells whether the maps of a method depend on what the model has learned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor, nn
+from typing_extensions import Self, override
+
+from saliency_callbacks.callbacks import host
+from saliency_callbacks.callbacks.arguments import checked_target, is_auto
+from saliency_callbacks.callbacks.observing import Moment, Observation, ObservingCallback, OnError, Surroundings
+from saliency_callbacks.callbacks.preconditions import check_labels, check_layers
+from saliency_callbacks.callbacks.run_state import RunState, run_facts
+from saliency_callbacks.callbacks.scoring import resolve_target
+from saliency_callbacks.dotted_paths import resolve_callable
+from saliency_callbacks.engine import Settings
+from saliency_callbacks.methods.registry import resolve_methods
+from saliency_callbacks.probe.batch import ProbeBatch
+from saliency_callbacks.probe.probe import Probe
+from saliency_callbacks.randomization.result import RandomizationResult
+from saliency_callbacks.randomization.run import check_draws, check_redraw, run_test, with_primary
+from saliency_callbacks.randomization.scores import sample_scores, scores
+from saliency_callbacks.randomization.steps import Order, check_order
+from saliency_callbacks.types import Method, Picture, Sink, Snapshot
+
+__all__ = ["RandomizationTest"]
+
+
+@dataclass(kw_only=True)
+class _State(RunState):
+    """The state of a randomization test.
+
+    Args:
+        target_layers: Names of the target layers, found at the first observation.
+        pinned: Classes that are explained for as long as the training runs, ``[N]``.
+    """
+
+    target_layers: tuple[str, ...] = ()
+    pinned: Tensor | None = None
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "target_layers": list(self.target_layers), "pinned": self.pinned}
+
+    @classmethod
+    @override
+    def from_state_dict(cls, state: dict[str, Any]) -> Self:
+        return cls(**run_facts(state), target_layers=tuple(state["target_layers"]), pinned=state["pinned"])
+
+    @override
+    def restarted(self) -> Self:
+        return replace(self, pinned=None)
+
+
+class RandomizationTest(ObservingCallback[_State]):
+    """Compare the maps of the model with those of random copies of it, at every validation epoch.
+
+    A map that looks the same with random weights shows the picture, not the model. The random copies differ from the
+    model in its weights alone: inputs, explained classes and target layers are the same, and the model itself is back
+    byte for byte before the training goes on.
+
+    Logged, with ``{method}`` as in ``methods``; similarities are signed Spearman correlations in [-1, 1]:
+
+    ======================================  ==============================================================
+    ``randomization/{method}/similarity``   s: the model's maps and those of random copies; near 0 is good
+    ``randomization/{method}/floor``        s₀: the maps of two random copies; above 0.3 the maps do not
+                                            come from the weights, whatever s is
+    ``randomization/{method}/calibrated``   (s - s₀) / (s₁ - s₀); s₁ is 1, or for methods that draw noise
+                                            the similarity of two seeds; NaN if s₁ - s₀ < 0.2
+    ``randomization/{method}/drift``        1 - s
+    ``randomization/{method}/random_logit`` the maps of the explained and of another class; near 1 is bad
+    ``…/similarity_std``, ``…/floor_std``   standard deviation over the draws, and over their pairs
+    ``…/{name}``, ``…/{name}_floor``        the same by the other ``similarities``, e.g. ``abs_spearman``
+    ``randomization/{method}/cascade``      picture, at the end of fit: similarity after each layer
+    ``randomization/cascade``               the same, all methods in one
+    ``randomization/verdicts``              text, at the end of fit: a table with a verdict in words
+    ======================================  ==============================================================
+
+    It is a test that a method passes or not, never a ranking: pure noise would come first.
+
+    Args:
+        methods: Names or method objects; all share the passes of each state.
+        probe: What is explained; a number is the number of samples.
+        target: As for :class:`SaliencyMonitor`.
+        order: What is randomized at an epoch: ``full`` all weights at once, or layer by layer ``top_down``,
+            ``bottom_up`` or ``independent``, of which the last step, or the mean over the layers, is logged.
+        n_draws: How many random copies, one after the other; at least 2. An observation costs ``n_draws + 1`` times the
+            passes of its methods.
+        every_n_epochs: Epochs between two tests.
+        cascade_at_fit_end: Whether to randomize layer by layer, from the scores down to the input, when the training
+            ends.
+        cascade_draws: How many times the cascade is drawn; at least 2. It costs as many explanations for each layer.
+        randomize: ``reinitialize``, ``permute``, or a callable or dotted path of one; see
+            :func:`~saliency_callbacks.randomization_test`.
+        similarities: Names of :data:`saliency_callbacks.scores.SIMILARITIES`; ``spearman`` is always computed.
+        random_logit: Whether to compare the maps of the explained and of another class, too; one more backward.
+        target_layers: As for :class:`SaliencyMonitor`.
+        reshape_transform: As for :class:`SaliencyMonitor`.
+        output_fn: As for :class:`SaliencyMonitor`.
+        attribute_to: As for :class:`SaliencyMonitor`.
+        module: As for :class:`SaliencyMonitor`.
+        internal_batch_size: As for :class:`SaliencyMonitor`.
+        save_maps: Whether to keep scores, texts and figures on disk.
+        sinks: As for :class:`SaliencyMonitor`.
+        on_error: As for :class:`SaliencyMonitor`.
+        namespace: First part of every tag and name of the directory.
+        seed: Seed of the draws and of all noise: the same random copies at every epoch.
+
+    Attributes:
+        result: The last test; ``None`` before the first.
+        cascade: The cascade at the end of fit.
+
+    Raises:
+        ConfigurationError: If an argument cannot be used.
+
+    Reference:
+        Adebayo et al. 2018, arXiv 1810.03292; Binder et al. 2023, arXiv 2211.12486 (why it is no ranking).
+    """
+
+    def __init__(
+        self,
+        methods: str | Method | Sequence[str | Method] = ("gradient", "grad_cam"),
+        probe: Probe | int = 16,
+        target: int | str | Callable[..., Any] | None = None,
+        *,
+        order: Order = "full",
+        n_draws: int = 5,
+        every_n_epochs: int = 1,
+        cascade_at_fit_end: bool = True,
+        cascade_draws: int = 3,
+        randomize: str | Callable[..., Any] = "reinitialize",
+        similarities: str | Sequence[str] = ("spearman", "abs_spearman"),
+        random_logit: bool = True,
+        target_layers: Any = "auto",
+        reshape_transform: str | Callable[..., Any] | None = None,
+        output_fn: str | Callable[..., Any] | None = None,
+        attribute_to: int | str | None = None,
+        module: str | None = None,
+        internal_batch_size: int | None = None,
+        save_maps: bool = True,
+        sinks: Sequence[Sink] = (),
+        on_error: OnError = "warn",
+        namespace: str = "randomization",
+        seed: int = 0,
+    ) -> None:
+        super().__init__(
+            probe=probe,
+            module=module,
+            every_n_epochs=every_n_epochs,
+            save_maps=save_maps,
+            sinks=sinks,
+            on_error=on_error,
+            namespace=namespace,
+        )
+        self.target = checked_target(target)
+        self.order: Order = check_order(order)
+        self.n_draws = check_draws(n_draws)
+        self.cascade_at_fit_end = cascade_at_fit_end
+        self.cascade_draws = check_draws(cascade_draws, "cascade_draws")
+        self.redraw = check_redraw(randomize)
+        self.similarities = with_primary(similarities)
+        self.random_logit = random_logit
+        self.settings = Settings(
+            methods=resolve_methods(methods),
+            target_layers=target_layers,
+            reshape_transform=resolve_callable("reshape_transform", reshape_transform),
+            output_fn=resolve_callable("output_fn", output_fn),
+            attribute_to=attribute_to,
+            internal_batch_size=internal_batch_size,
+            seed=seed,
+        )
+        self.result: RandomizationResult | None = None
+        self.cascade: RandomizationResult | None = None
+
+    @override
+    def on_train_end(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
+        """Randomize layer by layer, and say what was found."""
+        if self.result is not None:
+            self._attempt(trainer, pl_module, "final", host.logging_step(trainer), is_early=False)
+
+    @override
+    def _new_state(self) -> _State:
+        self.result = self.cascade = None
+        return _State()
+
+    @override
+    def _check_model(self, model: nn.Module) -> None:
+        check_layers(model, self.settings.target_layers)
+
+    @override
+    def _accept_probe(self, probe: ProbeBatch) -> None:
+        check_labels(probe, self.target)
+
+    @override
+    def _observe(self, model: nn.Module, moment: Moment, surroundings: Surroundings) -> Observation[_State]:
+        if moment.stage == "final":
+            return self._observe_final(model, moment, surroundings)
+        result, state = self._run(model, surroundings, self.order, self.n_draws)
+        self.result = result
+        found = Snapshot(
+            epoch=moment.epoch,
+            step=moment.step,
+            stage=moment.stage,
+            attributions={},
+            labels=self._probe.labels,
+            ids=self._probe.ids,
+            scores=scores(result, self.namespace),
+            sample_scores=sample_scores(result, self.namespace),
+            metadata=self._facts(model, result),
+        )
+        return Observation(found, state)
+
+    def _observe_final(self, model: nn.Module, moment: Moment, surroundings: Surroundings) -> Observation[_State]:
+        assert self.result is not None, "there is no last word without a first"
+        pictures: dict[str, Picture] = {}
+        if self.cascade_at_fit_end:
+            cascade, _ = self._run(model, surroundings, "top_down", self.cascade_draws)
+            self.cascade = cascade
+            pictures[f"{self.namespace}/cascade"] = cascade.plot()
+            pictures |= {f"{self.namespace}/{name}/cascade": cascade.plot(methods=[name]) for name in cascade.methods}
+        for method, words in self.result.verdicts.items():
+            host.rank_zero_info(f"{self.namespace}: {method} {words}")
+        texts = {f"{self.namespace}/verdicts": self.result.table()}
+        if self.cascade is not None:
+            texts[f"{self.namespace}/cascade"] = self.cascade.steps_table()
+        last = Snapshot(
+            # The Trainer counts on when it ends.
+            epoch=moment.epoch if self.state.last_observed is None else self.state.last_observed,
+            step=moment.step,
+            stage=moment.stage,
+            attributions={},
+            scores=self.state.scores,
+            metadata=self._facts(model, self.result),
+            texts=texts,
+        )
+        return Observation(last, self.state, pictures)
+
+    def _run(
+        self, model: nn.Module, surroundings: Surroundings, order: Order, n_draws: int
+    ) -> tuple[RandomizationResult, _State]:
+        layers = list(self.state.target_layers) if is_auto(self.settings.target_layers) else []
+        settings = replace(
+            self.settings,
+            target_layers=layers or self.settings.target_layers,
+            forward_context=surroundings.forward_context,
+        )
+        target = resolve_target(self.target, self._probe, self.state.pinned)
+        result = run_test(
+            model,
+            surroundings.to_device(self._probe.inputs),
+            settings,
+            target,
+            order=order,
+            n_draws=n_draws,
+            redraw=self.redraw,
+            similarities=self.similarities,
+            random_logit=self.random_logit and order == self.order,
+        )
+        pinned = result.target if self.state.pinned is None else self.state.pinned
+        return result, replace(self.state, target_layers=result.target_layers, pinned=pinned)
+
+    def _facts(self, model: nn.Module, result: RandomizationResult) -> Mapping[str, Any]:
+        return {
+            "model": type(model).__name__,
+            "methods": {method.name: repr(method) for method in self.settings.methods},
+            "target_layers": list(result.target_layers),
+            "probe": self._probe.fingerprint,
+            "order": result.order,
+            "n_draws": result.n_draws,
+            "not_randomized": list(result.unchanged),
+            "verdicts": dict(result.verdicts),
+        }

@@ -1,0 +1,187 @@
+"""Re-drawing the weights of a live model, layer by layer, and putting them back byte for byte."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.spectral_norm import SpectralNorm
+
+from saliency_callbacks.capture.attributes import unchanged_attributes
+from saliency_callbacks.capture.contents import TensorContents
+from saliency_callbacks.capture.rng import isolated_rng
+from saliency_callbacks.capture.weight_layers import WeightLayer
+
+__all__ = ["Redraw", "WeightRandomizer", "randomizer"]
+
+Redraw = Literal["reinitialize", "permute"] | Callable[[nn.Module], None]
+
+_RESETS = ("reset_parameters", "_reset_parameters")
+# Power iterations after which the norm of a random matrix is known well enough.
+_POWER_ITERATIONS = 15
+
+
+@contextmanager
+def randomizer(model: nn.Module, redraw: Redraw = "reinitialize", *, seed: int = 0) -> Iterator[WeightRandomizer]:
+    """Allow the weights of ``model`` to be re-drawn inside; outside, also after an exception, they are as before.
+
+    One copy of all weights is kept meanwhile. Global random state is left alone.
+
+    Args:
+        model: The model.
+        redraw: ``"reinitialize"`` as the layers initialise themselves, and permute what they do not; ``"permute"`` the
+            values of every parameter; or a callable ``module -> None`` that changes the module's own parameters in
+            place, drawing from torch's default generator.
+        seed: Seed of all draws.
+    """
+    weights = _Weights(model)
+    # A weight that older norms compute from others is a plain attribute, which resets write into.
+    with unchanged_attributes(model):
+        try:
+            yield WeightRandomizer(weights, redraw, seed)
+        finally:
+            weights.restore()
+
+
+class WeightRandomizer:
+    """Re-draws layers; see `randomizer`."""
+
+    def __init__(self, weights: _Weights, redraw: Redraw, seed: int) -> None:
+        self._drawn: set[str] = set()
+        self._changed: set[str] = set()
+        self._weights = weights
+        self._redraw = redraw
+        self._seed = seed
+
+    @property
+    def unchanged(self) -> set[str]:
+        """Names of the parameters that no re-draw has changed: constants that no module initialises."""
+        return self._drawn - self._changed
+
+    def restore(self) -> None:
+        """Put all weights back."""
+        self._weights.restore()
+
+    def draw(self, layers: Iterable[WeightLayer], number: int) -> None:
+        """Re-draw ``layers`` in place.
+
+        Args:
+            layers: What is randomized.
+            number: Which draw; each layer has its own random numbers in each, whatever else is drawn with it.
+        """
+        # No gradient could be taken of parameters that a reset makes under inference mode.
+        with torch.inference_mode(False), torch.no_grad():
+            for layer in layers:
+                with isolated_rng(_seed_of(self._seed, number, layer.name)):
+                    for name, module in layer.modules.items():
+                        self._draw_module(name, module)
+                    for module in layer.modules.values():
+                        _settle(module)
+
+    def _draw_module(self, name: str, module: nn.Module) -> None:
+        resets = self._redraw == "reinitialize" and _reset(module)
+        if callable(self._redraw):
+            self._redraw(module)
+        for parameter_name, parameter in module.named_parameters(recurse=False):
+            if not callable(self._redraw) and self._is_original(parameter):
+                _permute(parameter)
+            full_name = f"{name}.{parameter_name}".strip(".")
+            self._drawn.add(full_name)
+            # One that is reset to what it was (a scale of ones) needs no mention.
+            if resets or not self._is_original(parameter):
+                self._changed.add(full_name)
+        reset_statistics: Any = getattr(module, "reset_running_stats", None)
+        if reset_statistics is not None:
+            reset_statistics()
+
+    def _is_original(self, parameter: Tensor) -> bool:
+        original = self._weights.contents.of(parameter)
+        return original is not None and torch.equal(parameter, original)
+
+
+class _Weights:
+    """All parameters and buffers of a model: which they are, where they lie, and what they hold."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.contents = TensorContents([*model.parameters(), *model.buffers()])
+        # Nothing of a TorchScript module can be rebound.
+        modules = [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
+        self._registered: list[tuple[dict[str, Any], dict[str, Any]]] = [
+            (registry, dict(registry)) for module in modules for registry in (module._parameters, module._buffers)
+        ]
+        self._places = [
+            (parameter, parameter.detach())
+            for parameter in model.parameters()
+            if type(parameter) is nn.Parameter and parameter.layout == torch.strided
+        ]
+
+    def restore(self) -> None:
+        for registry, own in self._registered:
+            # A reset may have put new parameters in the place of those that the optimizer knows.
+            if any(registry.get(name) is not tensor for name, tensor in own.items()) or len(registry) != len(own):
+                registry.clear()
+                registry.update(own)
+        for parameter, data in self._places:
+            # … or new memory in the place of that which fused kernels and other views know.
+            if parameter.data_ptr() != data.data_ptr():
+                parameter.data = data
+        self.contents.restore()
+
+
+def _reset(module: nn.Module) -> bool:
+    """Let a module initialise itself; return whether it can."""
+    reset: Any = next((getattr(module, name) for name in _RESETS if hasattr(module, name)), None)
+    if reset is None:
+        return False
+    try:
+        reset()
+    except TypeError:
+        # It wants arguments that only its author knows.
+        return False
+    return True
+
+
+def _permute(parameter: Tensor) -> None:
+    order = torch.randperm(parameter.numel()).to(parameter.device)
+    permuted = parameter.flatten()[order].view_as(parameter)
+    if torch.equal(permuted, parameter):
+        # As likely as not where there are two values; a shift leaves nothing but constants as they are.
+        permuted = permuted.flatten().roll(1).view_as(parameter)
+    parameter.copy_(permuted)
+
+
+def _settle(module: nn.Module) -> None:
+    """Let a spectral norm find the norm of the new weight; it does not in evaluation mode."""
+    for hook in module._forward_pre_hooks.values():
+        if isinstance(hook, SpectralNorm):
+            with _training(module):
+                for _ in range(_POWER_ITERATIONS):
+                    hook(module, None)
+    if parametrize.is_parametrized(module):
+        for name, parametrizations in module.parametrizations.items():  # type: ignore[operator, union-attr]
+            if any(True for _ in parametrizations.buffers()):
+                with _training(*parametrizations.modules()):
+                    for _ in range(_POWER_ITERATIONS):
+                        getattr(module, name)
+
+
+@contextmanager
+def _training(*modules: nn.Module) -> Iterator[None]:
+    flags: Sequence[bool] = [module.training for module in modules]
+    try:
+        for module in modules:
+            module.training = True
+        yield
+    finally:
+        for module, flag in zip(modules, flags, strict=True):
+            module.training = flag
+
+
+def _seed_of(seed: int, number: int, layer: str) -> int:
+    digest = hashlib.sha256(f"{seed}/{number}/{layer}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1

@@ -1,0 +1,7 @@
+"""Whether maps depend on the weights: tests by randomization, without a Trainer."""
+
+from saliency_callbacks.randomization.data_result import DataRandomizationResult
+from saliency_callbacks.randomization.result import RandomizationResult
+from saliency_callbacks.randomization.run import randomization_test
+
+__all__ = ["DataRandomizationResult", "RandomizationResult", "randomization_test"]

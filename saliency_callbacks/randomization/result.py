@@ -1,0 +1,205 @@
+"""What a randomization test found."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from saliency_callbacks.rendering.curves import Curve, draw_curves
+from saliency_callbacks.scores.means import mean_of_finite
+from saliency_callbacks.scores.randomization import Estimate, calibrate, estimate, verdict
+
+__all__ = ["PRIMARY", "RandomizationResult"]
+
+PRIMARY = "spearman"
+"""The similarity that verdicts rest on: signed, as ties inflate that of magnitudes."""
+
+_STEPS_LABELS = {
+    "full": "weights that are randomized",
+    "top_down": "weights randomized from the scores (left) down to the input (right)",
+    "bottom_up": "weights randomized from the input (left) up to the scores (right)",
+    "independent": "the one layer that is randomized",
+}
+
+Values = Mapping[str, Mapping[str, Tensor]]
+
+
+@dataclass(frozen=True, eq=False)
+class RandomizationResult:
+    """How alike a model's maps are to those of the model with randomized weights.
+
+    Similarities are by name (``spearman`` always, and those asked for) and method. Entries without a value (a map was
+    constant or not finite) are NaN.
+
+    Args:
+        order: ``full``, ``top_down``, ``bottom_up`` or ``independent``.
+        steps: What was randomized last in each step, in order.
+        values: Similarity → method → between trained and randomized maps, ``[steps, draws, N]``.
+        floors: Similarity → method → between two fully randomized models, ``[pairs, N]``.
+        ceilings: Similarity → method → between two seeds of the method, ``[N]``; only of methods that draw noise.
+        random_logit: Similarity → method → between the maps of the explained and of another class, ``[N]``; empty
+            where there is no other class.
+        unchanged: Parameters that could not be randomized: constants that no module initialises.
+        n_draws: Number of draws.
+        seed: Seed of the draws and of all noise.
+        target: Explained class of each sample ``[N]``, -1 where the target is a callable.
+        target_layers: Names of the target layers; empty where no method has one.
+
+    Reference:
+        Adebayo et al. 2018, arXiv 1810.03292; random logit: Sixt et al. 2020, arXiv 1912.09818.
+    """
+
+    order: str
+    steps: tuple[str, ...]
+    values: Values
+    floors: Values
+    ceilings: Values
+    random_logit: Values
+    unchanged: tuple[str, ...]
+    n_draws: int
+    seed: int
+    target: Tensor
+    target_layers: tuple[str, ...]
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Names of the methods."""
+        return tuple(self.values[PRIMARY])
+
+    @property
+    def similarities(self) -> tuple[str, ...]:
+        """Names of the similarities; ``spearman`` first."""
+        return tuple(self.values)
+
+    def similarity(self, method: str, name: str = PRIMARY, step: int | None = None) -> Estimate:
+        """Return the similarity between trained and randomized maps.
+
+        Args:
+            method: Name of the method.
+            name: Name of the similarity.
+            step: Index of a step; by default what the order ends with: everything randomized, or for ``independent``
+                the mean over the layers.
+        """
+        return estimate(self.last_values(method, name) if step is None else self.values[name][method][step])
+
+    def last_values(self, method: str, name: str = PRIMARY) -> Tensor:
+        """Return the similarities that the order ends with, ``[draws, N]``."""
+        values = self.values[name][method]
+        return values.nanmean(dim=0) if self.order == "independent" else values[-1]
+
+    def floor(self, method: str, name: str = PRIMARY) -> Estimate:
+        """Return the similarity between two randomized models."""
+        return estimate(self.floors[name][method])
+
+    def ceiling(self, method: str, name: str = PRIMARY) -> float:
+        """Return the similarity between two seeds of a method that draws noise; 1 for any other."""
+        seeds = self.ceilings.get(name, {})
+        return mean_of_finite(seeds[method]) if method in seeds else 1.0
+
+    def calibrated(self, method: str, name: str = PRIMARY) -> float:
+        """Return (similarity - floor) / (ceiling - floor); NaN where ceiling and floor are closer than 0.2."""
+        return calibrate(self.similarity(method, name).mean, self.floor(method, name).mean, self.ceiling(method, name))
+
+    def logit(self, method: str, name: str = PRIMARY) -> float:
+        """Return the similarity between the maps of two classes; NaN where there is no other class."""
+        return mean_of_finite(self.random_logit[name][method]) if self.random_logit else math.nan
+
+    @cached_property
+    def verdicts(self) -> dict[str, str]:
+        """Method → whether its maps depend on the weights, in words; with reasons where that is undecided."""
+        return {
+            method: verdict(self.similarity(method), self.floor(method), self.ceiling(method))
+            for method in self.methods
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as numbers, strings, lists and dicts (NaN as ``None``), ready for JSON."""
+        return {
+            "order": self.order,
+            "steps": list(self.steps),
+            "n_draws": self.n_draws,
+            "seed": self.seed,
+            "unchanged": list(self.unchanged),
+            "verdicts": dict(self.verdicts),
+            "similarity": _plain(self.values),
+            "floor": _plain(self.floors),
+            "ceiling": _plain(self.ceilings),
+            "random_logit": _plain(self.random_logit),
+        }
+
+    def table(self) -> str:
+        """Return the result as a Markdown table, one row a method."""
+        rows = ["| method | similarity | floor | calibrated | random logit | verdict |", "|---|---|---|---|---|---|"]
+        for method in self.methods:
+            similarity, floor = self.similarity(method), self.floor(method)
+            numbers = [
+                f"{similarity.mean:.2f} ± {similarity.std:.2f}",
+                f"{floor.mean:.2f} ± {floor.std:.2f}",
+                f"{self.calibrated(method):.2f}",
+                f"{self.logit(method):.2f}",
+            ]
+            rows.append(f"| {' | '.join([method, *numbers, self.verdicts[method]])} |")
+        return "\n".join(rows)
+
+    def steps_table(self) -> str:
+        """Return the similarity after each step as a Markdown table, one row a step and one column a method."""
+        rows = [f"| randomized | {' | '.join(self.methods)} |", "|---" * (len(self.methods) + 1) + "|"]
+        for index, step in enumerate(self.steps):
+            numbers = [f"{self.similarity(method, step=index).mean:.2f}" for method in self.methods]
+            rows.append(f"| {' | '.join([f'`{step}`', *numbers])} |")
+        floors = [f"{self.floor(method).mean:.2f}" for method in self.methods]
+        return "\n".join([*rows, f"| *floor* | {' | '.join(floors)} |"])
+
+    def plot(self, name: str = PRIMARY, methods: Sequence[str] | None = None) -> npt.NDArray[np.uint8]:
+        """Draw one curve a method, with the band of its floor.
+
+        Args:
+            name: Name of the similarity.
+            methods: Which methods; all by default.
+
+        Returns:
+            ``uint8 [height, width, 3]``.
+        """
+        curves = []
+        for method in self.methods if methods is None else methods:
+            points = [self.similarity(method, name, step) for step in range(len(self.steps))]
+            floor = self.floor(method, name)
+            curves.append(
+                Curve(
+                    name=method,
+                    values=[point.mean for point in points],
+                    spreads=[point.std for point in points],
+                    band=(floor.mean - _known(floor.std), floor.mean + _known(floor.std)),
+                )
+            )
+        return draw_curves(
+            curves,
+            self.steps,
+            title=f"Are the maps those of the trained model? ({name})",
+            steps_label=_STEPS_LABELS[self.order],
+            values_label="similarity with the trained model's maps\n(shaded: between two random models)",
+        )
+
+
+def _known(std: float) -> float:
+    return 0.0 if math.isnan(std) else std
+
+
+def _plain(values: Values) -> dict[str, dict[str, Any]]:
+    return {
+        name: {method: _finite(tensor.tolist()) for method, tensor in methods.items()}
+        for name, methods in values.items()
+    }
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_finite(one) for one in value]
+    return value if math.isfinite(value) else None

@@ -1,0 +1,237 @@
+"""The parameter randomization test of a model and a batch."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from saliency_callbacks.capture.randomize import Redraw, WeightRandomizer, randomizer
+from saliency_callbacks.capture.weight_layers import WeightLayer
+from saliency_callbacks.dotted_paths import resolve_callable
+from saliency_callbacks.engine import Settings
+from saliency_callbacks.errors import ConfigurationError
+from saliency_callbacks.methods.registry import resolve_methods
+from saliency_callbacks.probe.targets import Target
+from saliency_callbacks.randomization.result import PRIMARY, RandomizationResult
+from saliency_callbacks.randomization.states import Maps, explain_reference, random_maps, weight_layers
+from saliency_callbacks.randomization.steps import Order, check_order, steps_of
+from saliency_callbacks.scores.similarities import Similarity, resolve_similarities
+from saliency_callbacks.types import Method
+
+__all__ = ["check_draws", "check_redraw", "randomization_test", "run_test", "with_primary"]
+
+_NAMED = ("reinitialize", "permute")
+
+
+def randomization_test(
+    model: nn.Module,
+    inputs: Any,
+    *,
+    methods: str | Method | Sequence[str | Method] = ("gradient", "grad_cam"),
+    target: Target = "predicted",
+    order: Order = "full",
+    n_draws: int = 5,
+    seed: int = 0,
+    randomize: Literal["reinitialize", "permute"] | str | Callable[[nn.Module], Any] = "reinitialize",
+    similarities: str | Sequence[str] = ("spearman", "abs_spearman"),
+    random_logit: bool = True,
+    target_layers: Any = "auto",
+    reshape_transform: Callable[[Tensor], Tensor] | None = None,
+    output_fn: Callable[[Any], Any] | None = None,
+    attribute_to: int | str | None = None,
+    internal_batch_size: int | None = None,
+    progress: Callable[[int, int], Any] | None = None,
+) -> RandomizationResult:
+    """Compare the maps of a model with those of the same model with random weights, for the same inputs and classes.
+
+    A method whose maps hardly change does not explain what the model has learned. What "hardly" means is told by the
+    floor: how alike the maps of two random models are. The model comes back byte for byte as it was, also after an
+    exception; one copy of its weights is kept meanwhile.
+
+    Args:
+        model: Any module.
+        inputs: As for :func:`~saliency_callbacks.explain`.
+        methods: Names or method objects; all of them share the passes of each state.
+        target: The explained score. ``"predicted"`` is settled with the trained weights.
+        order: ``full`` re-draws all weights at once; ``top_down`` layer by layer from the scores to the input, each on
+            top of the last; ``bottom_up`` the other way; ``independent`` each layer alone. The order of layers is that
+            in which the forward runs them.
+        n_draws: How many random models, at least 2.
+        seed: Seed of the draws and of all noise.
+        randomize: ``"reinitialize"`` as the layers initialise themselves (values of parameters that no layer
+            initialises are permuted), ``"permute"`` the values of every parameter, or a callable ``module -> None``
+            that changes a module's own parameters in place; also as a dotted import path.
+        similarities: Names of :data:`saliency_callbacks.scores.SIMILARITIES`; ``spearman`` is always computed.
+        random_logit: Whether to compare the maps of the explained and of another class, too; one more backward.
+        target_layers: As for :func:`~saliency_callbacks.explain`; found once, with the trained weights.
+        reshape_transform: As for :func:`~saliency_callbacks.explain`.
+        output_fn: As for :func:`~saliency_callbacks.explain`.
+        attribute_to: As for :func:`~saliency_callbacks.explain`.
+        internal_batch_size: As for :func:`~saliency_callbacks.explain`.
+        progress: Called with the number of states that are done, and of all.
+
+    Returns:
+        Similarities per step, method, draw and sample, with floors and verdicts.
+
+    Raises:
+        ConfigurationError: If the model has no weights that could be randomized, or an argument cannot be used.
+
+    Reference:
+        Adebayo et al. 2018, arXiv 1810.03292.
+    """
+    settings = Settings(
+        methods=resolve_methods(methods),
+        target_layers=target_layers,
+        reshape_transform=reshape_transform,
+        output_fn=output_fn,
+        attribute_to=attribute_to,
+        internal_batch_size=internal_batch_size,
+        seed=seed,
+    )
+    return run_test(
+        model,
+        inputs,
+        settings,
+        target,
+        order=check_order(order),
+        n_draws=check_draws(n_draws),
+        redraw=check_redraw(randomize),
+        similarities=with_primary(similarities),
+        random_logit=random_logit,
+        progress=progress,
+    )
+
+
+def run_test(
+    model: nn.Module,
+    inputs: Any,
+    settings: Settings,
+    target: Target,
+    *,
+    order: Order,
+    n_draws: int,
+    redraw: Redraw,
+    similarities: Sequence[Similarity],
+    random_logit: bool = True,
+    progress: Callable[[int, int], Any] | None = None,
+) -> RandomizationResult:
+    """Run the test with checked arguments; see :func:`randomization_test`."""
+    layers = weight_layers(model, inputs, settings)
+    reference = explain_reference(model, inputs, settings, target, similarities, random_logit=random_logit)
+    steps = steps_of(order, layers)
+    total = n_draws * (len(steps) + (order == "independent"))
+    # Similarity and method → draw → step → [N].
+    values: defaultdict[tuple[str, str], list[list[Tensor]]] = defaultdict(list)
+    finals: list[Maps] = []
+    done = 0
+    with randomizer(model, redraw, seed=settings.seed) as weights:
+        for number in range(n_draws):
+            found: defaultdict[tuple[str, str], list[Tensor]] = defaultdict(list)
+            for maps in random_maps(model, inputs, reference, weights, steps, number):
+                for key, value in _compared(maps, reference.maps, similarities).items():
+                    found[key].append(value)
+                done = _told(progress, done, total)
+            for key, per_step in found.items():
+                values[key].append(per_step)
+            if order == "independent":
+                (whole,) = steps_of("full", layers)
+                (maps,) = random_maps(model, inputs, reference, weights, [whole], number)
+                done = _told(progress, done, total)
+            finals.append(maps)
+            _check_randomized(model, weights, layers)
+        unchanged = tuple(sorted(weights.unchanged))
+    return RandomizationResult(
+        order=order,
+        steps=tuple(step.name for step in steps),
+        values=_nested({key: torch.stack([torch.stack(draw) for draw in draws], 1) for key, draws in values.items()}),
+        floors=_nested(_floors(finals, similarities)),
+        ceilings=_nested(_compared(reference.ceilings, reference.maps, similarities)),
+        random_logit=_nested(_compared(reference.others or {}, reference.maps, similarities)),
+        unchanged=unchanged,
+        n_draws=n_draws,
+        seed=settings.seed,
+        target=reference.explained,
+        target_layers=reference.target_layers,
+    )
+
+
+def check_draws(n_draws: int, argument: str = "n_draws") -> int:
+    """Return ``n_draws``.
+
+    Raises:
+        ConfigurationError: If it is not a whole number of at least 2.
+    """
+    if isinstance(n_draws, bool) or not isinstance(n_draws, int) or n_draws < 2:
+        raise ConfigurationError(
+            f"{argument}={n_draws!r}; expected a whole number of at least 2, as the floor compares two random models"
+        )
+    return n_draws
+
+
+def check_redraw(randomize: Any) -> Redraw:
+    """Return ``randomize``, with a dotted path resolved.
+
+    Raises:
+        ConfigurationError: If it is an unknown name, or neither a name nor a callable.
+    """
+    if randomize is None or (isinstance(randomize, str) and randomize not in _NAMED and "." not in randomize):
+        raise ConfigurationError(
+            f"randomize={randomize!r} is unknown; expected one of {list(_NAMED)}, a callable (module -> None), or the "
+            "dotted path of one"
+        )
+    return randomize if randomize in _NAMED else resolve_callable("randomize", randomize)  # type: ignore[return-value]
+
+
+def with_primary(names: str | Sequence[str]) -> tuple[Similarity, ...]:
+    """Return similarities, the primary one first whether asked for or not.
+
+    Raises:
+        ConfigurationError: If a name is unknown or stands twice.
+    """
+    asked = resolve_similarities(names)
+    return (*resolve_similarities(PRIMARY), *(similarity for similarity in asked if similarity.name != PRIMARY))
+
+
+def _told(progress: Callable[[int, int], Any] | None, done: int, total: int) -> int:
+    if progress is not None:
+        progress(done + 1, total)
+    return done + 1
+
+
+def _compared(maps: Maps, others: Maps, similarities: Sequence[Similarity]) -> dict[tuple[str, str], Tensor]:
+    return {
+        (similarity.name, method): similarity.compare(prepared_map, others[similarity.name][method]).cpu()
+        for similarity in similarities
+        for method, prepared_map in maps.get(similarity.name, {}).items()
+    }
+
+
+def _floors(finals: Sequence[Maps], similarities: Sequence[Similarity]) -> dict[tuple[str, str], Tensor]:
+    pairs = [_compared(one, other, similarities) for one, other in combinations(finals, 2)]
+    return {key: torch.stack([pair[key] for pair in pairs]) for key in pairs[0]}
+
+
+def _nested(flat: dict[tuple[str, str], Tensor]) -> dict[str, dict[str, Tensor]]:
+    nested: dict[str, dict[str, Tensor]] = {}
+    for (similarity, method), value in flat.items():
+        nested.setdefault(similarity, {})[method] = value
+    return nested
+
+
+def _check_randomized(model: nn.Module, weights: WeightRandomizer, layers: Sequence[WeightLayer]) -> None:
+    names = {
+        f"{name}.{parameter}".strip(".")
+        for layer in layers
+        for name, module in layer.modules.items()
+        for parameter, _ in module.named_parameters(recurse=False)
+    }
+    if names <= weights.unchanged:
+        raise ConfigurationError(
+            f"no parameter of {type(model).__name__} could be randomized: all are constant, and no module initialises "
+            "them. Give randomize= a callable (module -> None) that draws new values"
+        )

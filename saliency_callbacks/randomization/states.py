@@ -1,0 +1,167 @@
+"""Explanations of one model in many states of its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from saliency_callbacks.capture.evidence import Subject, run_clean
+from saliency_callbacks.capture.inputs import ModelInputs
+from saliency_callbacks.capture.quiescence import quiescence
+from saliency_callbacks.capture.randomize import WeightRandomizer
+from saliency_callbacks.capture.weight_layers import WeightLayer, find_weight_layers
+from saliency_callbacks.engine import Settings, run_engine
+from saliency_callbacks.errors import ConfigurationError
+from saliency_callbacks.probe.other_class import OtherClass
+from saliency_callbacks.probe.targets import Labels, Target, selector
+from saliency_callbacks.randomization.steps import Step
+from saliency_callbacks.scores.similarities import Similarity
+from saliency_callbacks.types import Attribution, Method
+
+__all__ = ["Maps", "Reference", "draws_noise", "explain_reference", "prepared", "random_maps", "weight_layers"]
+
+Maps = Mapping[str, Mapping[str, Tensor]]
+"""Similarity → method → what its maps are compared by, ``[N, …]``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """The trained model, explained.
+
+    Args:
+        settings: How it and every randomized state is explained: with the layers that were found, once.
+        target: The explained class of each sample, or a callable.
+        explained: The explained class of each sample ``[N]``, -1 where the target is a callable.
+        target_layers: Names of the target layers.
+        similarities: How maps are compared.
+        maps: What the randomized states are compared with.
+        others: The maps of another class; ``None`` where there is none.
+        ceilings: The maps under another seed, of the methods that draw noise.
+    """
+
+    settings: Settings
+    target: Target
+    explained: Tensor
+    target_layers: tuple[str, ...]
+    similarities: Sequence[Similarity]
+    maps: Maps
+    others: Maps | None
+    ceilings: Maps
+
+
+def weight_layers(model: nn.Module, inputs: Any, settings: Settings) -> tuple[WeightLayer, ...]:
+    """Return the layers of the model that hold weights, in execution order.
+
+    Raises:
+        ConfigurationError: If there is none.
+    """
+    with quiescence(model, seed=settings.seed), torch.no_grad(), settings.forward_context():
+        batch = ModelInputs.of(inputs, settings.attribute_to)
+        first = torch.arange(1, device=batch.explained.device)
+        rows = batch.explained[:1].clone()
+        layers = find_weight_layers(model, lambda: batch.call(model, rows, first))
+    if not layers:
+        raise ConfigurationError(
+            f"{type(model).__name__} has no parameter that could be randomized; expected at least one layer with "
+            "weights. Give the module that holds them"
+        )
+    return layers
+
+
+def explain_reference(
+    model: nn.Module,
+    inputs: Any,
+    settings: Settings,
+    target: Target,
+    similarities: Sequence[Similarity],
+    *,
+    random_logit: bool = True,
+) -> Reference:
+    """Explain the model as it is: its target, another class, and again where a method draws noise.
+
+    The explained class is settled here: predicting it anew from random weights would compare maps of two classes.
+    """
+    target = _settled(model, inputs, settings, target)
+    other = (
+        None if callable(target) or not random_logit else OtherClass(_classes(target, inputs, settings), settings.seed)
+    )
+    explanation = run_engine(model, inputs, settings, [target] if other is None else [target, other])
+    settings = replace(settings, target_layers=list(explanation.target_layers) or settings.target_layers)
+    noisy = tuple(method for method in settings.methods if draws_noise(method))
+    ceilings: Maps = {}
+    if noisy:
+        again = replace(settings, methods=noisy, seed=settings.seed + 1)
+        ceilings = prepared(run_engine(model, inputs, again, [target]).attributions[0], similarities)
+    has_other = other is not None and explanation.logits is not None and explanation.logits.shape[1] > 1
+    return Reference(
+        settings=settings,
+        target=target,
+        explained=next(iter(explanation.attributions[0].values())).target.cpu(),
+        target_layers=explanation.target_layers,
+        similarities=similarities,
+        maps=prepared(explanation.attributions[0], similarities),
+        others=prepared(explanation.attributions[1], similarities) if has_other else None,
+        ceilings=ceilings,
+    )
+
+
+def random_maps(
+    model: nn.Module,
+    inputs: Any,
+    reference: Reference,
+    weights: WeightRandomizer,
+    steps: Sequence[Step],
+    number: int,
+) -> Iterator[Maps]:
+    """Explain the model after each step of one draw, in order; the weights are left randomized."""
+    for step in steps:
+        if step.is_fresh:
+            weights.restore()
+        weights.draw(step.layers, number)
+        explanation = run_engine(model, inputs, reference.settings, [reference.target])
+        yield prepared(explanation.attributions[0], reference.similarities)
+
+
+def prepared(attributions: Mapping[str, Attribution], similarities: Sequence[Similarity]) -> Maps:
+    """Return what is needed of each map to compare it, computed once however often it is compared."""
+    return {
+        similarity.name: {name: similarity.prepare(attribution) for name, attribution in attributions.items()}
+        for similarity in similarities
+    }
+
+
+def draws_noise(method: Method) -> bool:
+    """Return whether two seeds give two maps."""
+    return any(
+        pass_.noise is not None or (pass_.path is not None and "noise" in pass_.path.baselines)
+        for pass_ in method.requires()
+    )
+
+
+def _settled(model: nn.Module, inputs: Any, settings: Settings, target: Target) -> Target:
+    if not isinstance(target, str):
+        return target
+    with quiescence(model, seed=settings.seed):
+        batch = ModelInputs.of(inputs, settings.attribute_to)
+        subject = Subject(
+            model=model,
+            inputs=batch,
+            selectors=[selector(target, batch.n_samples, settings.output_fn)],
+            layers={},
+            to_map=lambda name, output: output,
+            batch_size=settings.internal_batch_size or batch.n_samples,
+            forward_context=settings.forward_context,
+        )
+        return run_clean(subject)[0].target
+
+
+def _classes(target: Target, inputs: Any, settings: Settings) -> Tensor:
+    if isinstance(target, Labels):
+        return target.classes
+    n_samples = ModelInputs.of(inputs, settings.attribute_to).n_samples
+    assert not isinstance(target, str), "settled before"
+    return torch.as_tensor(target).expand(n_samples)

@@ -1,0 +1,86 @@
+"""Curves over named steps, as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+__all__ = ["Curve", "draw_curves"]
+
+_DPI = 110
+_LONGEST_NAME = 34
+# Okabe and Ito's colours, which people with any colour vision tell apart.
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line of a figure.
+
+    Args:
+        name: Its name in the legend.
+        values: One a step; NaN for none.
+        spreads: Half the height of its error bars, one a step; NaN for none.
+        band: Lower and upper edge of a horizontal band in its colour.
+    """
+
+    name: str
+    values: Sequence[float]
+    spreads: Sequence[float]
+    band: tuple[float, float]
+
+
+def draw_curves(
+    curves: Sequence[Curve], steps: Sequence[str], *, title: str, steps_label: str, values_label: str
+) -> npt.NDArray[np.uint8]:
+    """Draw curves over steps, with a legend.
+
+    A figure of its own, without pyplot, so that no global state and no window system is touched.
+
+    Args:
+        curves: What is drawn, each in a colour of its own.
+        steps: Names of the places along the horizontal axis.
+        title: Line at the top.
+        steps_label: What the horizontal axis shows.
+        values_label: What the vertical axis shows.
+
+    Returns:
+        ``uint8 [height, width, 3]``.
+    """
+    width = min(16.0, max(7.0, 2.5 + 0.28 * len(steps)))
+    figure = Figure(figsize=(width, 5.2), dpi=_DPI, layout="constrained")
+    axes = figure.add_subplot()
+    places = np.arange(len(steps))
+    for index, curve in enumerate(curves):
+        color = _COLORS[index % len(_COLORS)]
+        dashes = "-" if index < len(_COLORS) else "--"
+        spreads = np.nan_to_num(np.asarray(curve.spreads, dtype=float))
+        axes.errorbar(
+            places, curve.values, yerr=spreads, color=color, fmt=f"o{dashes}", markersize=4, capsize=2, label=curve.name
+        )
+        if all(np.isfinite(curve.band)):
+            axes.axhspan(*curve.band, color=color, alpha=0.12, linewidth=0)
+            axes.axhline(sum(curve.band) / 2, color=color, alpha=0.5, linewidth=0.8, linestyle=":")
+    axes.axhline(0, color="#999999", linewidth=0.8)
+    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    axes.set_xlabel(steps_label, fontsize=9)
+    axes.set_ylabel(values_label, fontsize=9)
+    axes.set_xticks(places, [_short(step) for step in steps], rotation=90 if len(steps) > 1 else 0, fontsize=7)
+    axes.set_xlim(-0.6, len(steps) - 0.4)
+    axes.set_ylim(min(-0.3, axes.get_ylim()[0]), 1.05)
+    axes.grid(axis="y", alpha=0.25)
+    if curves:
+        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"…{name[1 - _LONGEST_NAME :]}"

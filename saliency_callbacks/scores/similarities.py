@@ -1,0 +1,105 @@
+"""How alike the maps of two states of a model are, by name.
+
+Many states are compared in pairs, so what concerns one map alone is done once (``prepare``), and ``compare`` takes two
+prepared tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from saliency_callbacks.errors import ConfigurationError, nearest_names
+from saliency_callbacks.functional.maps import reduce_channels, signed_map
+from saliency_callbacks.functional.similarity import cosine, top_k_overlap, unit_ranks
+from saliency_callbacks.functional.structure import hog_similarity, ssim
+from saliency_callbacks.types import Attribution
+
+__all__ = ["SIMILARITIES", "Similarity", "resolve_similarities"]
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """A way to compare the maps of the same samples in two states of a model.
+
+    Args:
+        name: Key of the result and part of the logged tags.
+        compares: What of an attribution is compared: its ``signed`` channel sum, or its non-negative ``magnitude``.
+        prepare: From an attribution to the tensor ``[N, ...]`` that ``compare`` takes.
+        compare: From two prepared tensors to one value a sample, ``[N]``: 1 for maps that are the same, NaN where one
+            of them is constant or not finite.
+    """
+
+    name: str
+    compares: Literal["signed", "magnitude"]
+    prepare: Callable[[Attribution], Tensor]
+    compare: Callable[[Tensor, Tensor], Tensor]
+
+
+def _signed(attribution: Attribution) -> Tensor:
+    return signed_map(attribution.values)
+
+
+def _magnitude(attribution: Attribution) -> Tensor:
+    return attribution.magnitude
+
+
+def _reduced(attribution: Attribution) -> Tensor:
+    """Return the non-negative map at the method's own resolution, whose places resizing has not made more alike."""
+    if attribution.reduction is None:
+        return attribution.magnitude
+    return reduce_channels(attribution.values, attribution.reduction)
+
+
+def _signed_ranks(attribution: Attribution) -> Tensor:
+    return unit_ranks(_signed(attribution))
+
+
+def _reduced_ranks(attribution: Attribution) -> Tensor:
+    return unit_ranks(_reduced(attribution))
+
+
+def _inner_product(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).sum(dim=1).clamp(-1, 1)
+
+
+_ALL = (
+    Similarity("spearman", "signed", _signed_ranks, _inner_product),
+    Similarity("abs_spearman", "magnitude", _reduced_ranks, _inner_product),
+    Similarity("ssim", "magnitude", _magnitude, ssim),
+    Similarity("hog", "magnitude", _magnitude, hog_similarity),
+    Similarity("cosine", "signed", _signed, cosine),
+    Similarity("top_k", "magnitude", _reduced, top_k_overlap),
+)
+
+SIMILARITIES: Mapping[str, Similarity] = {similarity.name: similarity for similarity in _ALL}
+"""Every similarity by its name."""
+
+
+def resolve_similarities(names: str | Sequence[str]) -> tuple[Similarity, ...]:
+    """Return the similarities called ``names``, in their order.
+
+    Args:
+        names: A name, or a list of names.
+
+    Raises:
+        ConfigurationError: If a name is unknown or given twice, or none is given.
+
+    Example:
+        >>> [similarity.compares for similarity in resolve_similarities(["spearman", "ssim"])]
+        ['signed', 'magnitude']
+    """
+    given = [names] if isinstance(names, str) else list(names)
+    if not given:
+        raise ConfigurationError(f"similarities is empty; expected at least one of {list(SIMILARITIES)}")
+    for name in given:
+        if name not in SIMILARITIES:
+            near = nearest_names(str(name), SIMILARITIES, limit=len(SIMILARITIES))
+            raise ConfigurationError(f"similarity {name!r} is unknown; {near}")
+    twice = sorted({name for name in given if given.count(name) > 1})
+    if twice:
+        raise ConfigurationError(f"similarities {twice} are given twice; name each at most once")
+    return tuple(SIMILARITIES[name] for name in given)
