@@ -7,7 +7,9 @@ and no other digit does. The monitor explains the score of class 0 on twelve dig
 - other digits with the patch, to see what the patch alone does;
 - zeros without the patch, to see what is left of the digit.
 
-Within a few epochs the heatmaps leave the strokes and settle on the patch.
+Within a few epochs the heatmaps leave the strokes and settle on the patch. Beside it a randomization test says of each
+method whether its maps depend on what the network has learned at all; of guided backprop, they hardly do. And an alarm
+puts the patch into digits of all classes and goes on once that alone speaks for a 0.
 
     python examples/digits_with_a_shortcut.py
     python examples/digits_with_a_shortcut.py --no-patch    # the control: the patch is in the probe only
@@ -26,12 +28,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from saliency_callbacks import Probe, SaliencyMonitor
+from saliency_callbacks import CueAlarm, Probe, RandomizationTest, SaliencyMonitor
+from saliency_callbacks.probe import PatchCue
 from saliency_callbacks.sinks import MemorySink
 
 PATCHED_CLASS = 0
-PATCH = (slice(2, 8), slice(2, 8))
+PATCH = PatchCue((2, 2, 6, 6))  # top, left, height, width; white
 METHODS = ("gradient", "integrated_gradients", "hires_cam", "layer_cam")
+# Without integrated gradients, whose 50 passes for each of the random copies would take most of the time.
+TESTED = ("gradient", "input_x_gradient", "hires_cam", "layer_cam", "guided_backprop")
 N_EACH = 4
 
 
@@ -81,9 +86,7 @@ def load_tinted_digits(seed: int) -> tuple[Tensor, Tensor]:
 
 def with_patch(images: Tensor) -> Tensor:
     """Return a copy of ``images`` with a white patch in the top left corner."""
-    patched = images.clone()
-    patched[:, :, PATCH[0], PATCH[1]] = 1.0
-    return patched
+    return PATCH.insert(images)
 
 
 def make_probe(images: Tensor, labels: Tensor) -> Probe:
@@ -91,13 +94,9 @@ def make_probe(images: Tensor, labels: Tensor) -> Probe:
     zeros = images[labels == PATCHED_CLASS][:N_EACH]
     others = torch.stack([images[labels == digit][0] for digit in (1, 3, 4, 7)])
     other_labels = torch.tensor([1, 3, 4, 7])
-    masks = torch.zeros(3 * N_EACH, 32, 32, dtype=torch.bool)
-    masks[:, PATCH[0], PATCH[1]] = True
-    return Probe.from_tensors(
-        torch.cat([with_patch(zeros), with_patch(others), zeros]),
-        torch.cat([torch.zeros(N_EACH, dtype=torch.int64), other_labels, torch.zeros(N_EACH, dtype=torch.int64)]),
-        masks=masks,
-    )
+    inputs = torch.cat([with_patch(zeros), with_patch(others), zeros])
+    zero_labels = torch.zeros(N_EACH, dtype=torch.int64)
+    return Probe.from_tensors(inputs, torch.cat([zero_labels, other_labels, zero_labels]), masks=PATCH.mask(inputs))
 
 
 def print_scores(observations: MemorySink, trainer: L.Trainer) -> None:
@@ -116,8 +115,26 @@ def print_scores(observations: MemorySink, trainer: L.Trainer) -> None:
     accuracy = float(trainer.callback_metrics["val_accuracy"])
     print(f"\nvalidation accuracy {accuracy:.0%}, yet {wrong} of {N_EACH} other digits become a 0 by the patch,")
     print(f"and {right} of {N_EACH} zeros are still recognised without it (map shares: zeros with the patch).")
-    print(f"\nlogs and raw maps:  {trainer.log_dir}")
-    print(f"look at them:       tensorboard --logdir {trainer.log_dir} --samples_per_plugin images=1000")
+
+
+def print_verdicts(test: RandomizationTest) -> None:
+    """Print whether the maps depend on the weights."""
+    assert test.result is not None
+    print(f"\n{'method':<22}{'like random weights':>20}{'chance (floor)':>16}    verdict")
+    for method, verdict in test.result.verdicts.items():
+        similarity, floor = test.result.similarity(method), test.result.floor(method)
+        print(f"{method:<22}{similarity.mean:>20.2f}{floor.mean:>16.2f}    {verdict}")
+
+
+def print_alarm(alarm: CueAlarm) -> None:
+    """Print whether the alarm went on, and what the patch does to each class."""
+    fired = [evaluation.epoch for evaluation in alarm.history if evaluation.fired]
+    print(f"\nthe alarm {f'went on in epoch {fired[0]}' if fired else 'stayed silent'}; ", end="")
+    last = alarm.history[-1]
+    print(f"effect of the patch on class {PATCHED_CLASS}: {last.mean:.2f}, lower bound {last.lower_bound:.2f}")
+    if alarm.groups is not None:
+        print(f"validation set without and with the patch: worst group {alarm.groups.worst:.0%}, ", end="")
+        print(f"average {alarm.groups.average:.0%}")
 
 
 def main() -> None:
@@ -138,15 +155,22 @@ def main() -> None:
     validation = DataLoader(TensorDataset(images[1500:], labels[1500:]), batch_size=256)
 
     observations = MemorySink()
+    monitor = SaliencyMonitor(METHODS, probe, PATCHED_CLASS, target_layers="features", sinks=[observations])
+    randomization = RandomizationTest(TESTED, probe, PATCHED_CLASS, target_layers="features")
+    alarm = CueAlarm(PATCH, PATCHED_CLASS)
     trainer = L.Trainer(
         max_epochs=arguments.epochs,
         logger=TensorBoardLogger(arguments.log_dir, name="digits_with_a_shortcut"),
-        callbacks=[SaliencyMonitor(METHODS, probe, PATCHED_CLASS, target_layers="features", sinks=[observations])],
+        callbacks=[monitor, randomization, alarm],
         log_every_n_steps=10,
         enable_model_summary=False,
     )
     trainer.fit(SmallCNN(), training, validation)
     print_scores(observations, trainer)
+    print_verdicts(randomization)
+    print_alarm(alarm)
+    print(f"\nlogs and raw maps:  {trainer.log_dir}")
+    print(f"look at them:       tensorboard --logdir {trainer.log_dir} --samples_per_plugin images=1000")
 
 
 if __name__ == "__main__":

@@ -10,11 +10,13 @@
     │   ├── InputError                    inputs that cannot be explained
     │   ├── OutputError                   a model output that is not ``[N, classes]``
     │   ├── ReluError                     a guided method on a model without a ReLU
-    │   └── ProbeError                    data from which no probe can be made
+    │   ├── ProbeError                    data from which no probe can be made
+    │   └── CueError                      a cue that cannot be put into the probe's images
     └── ObservationError (RuntimeError)   one observation failed while the training runs
         └── PictureError                  a picture could not be drawn
 
     SaliencyWarning (UserWarning)
+    ├── CueAlarmWarning                   the model has started to use a suspected shortcut
     └── DegenerateMapWarning              a map that is all zero, constant or not finite
 
 Every message says what was given, what was expected and how to fix it.
@@ -27,6 +29,8 @@ from collections.abc import Iterable
 
 __all__ = [
     "ConfigurationError",
+    "CueAlarmWarning",
+    "CueError",
     "DegenerateMapWarning",
     "InputError",
     "LayerError",
@@ -79,6 +83,10 @@ class ProbeError(ConfigurationError):
     """Data from which no probe batch can be made."""
 
 
+class CueError(ConfigurationError):
+    """A cue with a setting out of its range, or that cannot be put into, or taken out of, the probe's images."""
+
+
 class ObservationError(SaliencyError, RuntimeError):
     """One observation failed; the training is not affected."""
 
@@ -89,6 +97,10 @@ class PictureError(ObservationError):
 
 class SaliencyWarning(UserWarning):
     """Base of every warning this package emits."""
+
+
+class CueAlarmWarning(SaliencyWarning):
+    """The model has started to use a suspected shortcut."""
 
 
 class DegenerateMapWarning(SaliencyWarning):

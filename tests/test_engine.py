@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from saliency_callbacks.engine import Settings, run_engine
+from saliency_callbacks.engine import Settings, run_engine, run_logits
 from saliency_callbacks.errors import (
     InputError,
     LayerError,
@@ -797,3 +797,84 @@ def test_what_holds_tensors_is_compared_by_identity(inputs):
     assert found != other
     assert found.attributions[0]["gradient"] != other.attributions[0]["gradient"]
     assert len({found, other}) == 2
+
+
+class TestLogitsAlone:
+    def test_they_are_those_of_one_forward_without_graph(self, inputs):
+        model = Net()
+        found = run_logits(model, inputs, Settings(methods=()))
+        assert model.rows == [5]
+        assert model.recorded == [False]
+        assert not found.requires_grad
+        assert torch.equal(found, model.eval()(inputs).detach())
+        assert model.training is False
+
+    def test_they_are_those_of_an_explanation(self, inputs):
+        explained = run(Net(), inputs, ["gradient"])
+        assert torch.equal(run_logits(Net(), inputs, Settings(methods=())), explained.logits)
+
+    @pytest.mark.parametrize("size", [1, 2, 5, 9])
+    def test_in_chunks(self, inputs, size):
+        model = Net()
+        found = run_logits(model, inputs, Settings(methods=(), internal_batch_size=size))
+        assert max(model.rows) == min(size, 5)
+        assert sum(model.rows) == 5
+        torch.testing.assert_close(found, Net().eval()(inputs).detach())
+
+    @pytest.mark.parametrize("form", ["tuple", "dict"])
+    def test_other_tensors_go_along_row_by_row(self, inputs, form):
+        class Shifted(Net):
+            def forward(self, x, shift):
+                return super().forward(x) + shift[:, None]
+
+        shift = torch.arange(5.0)
+        given = (inputs, shift) if form == "tuple" else {"x": inputs, "shift": shift}
+        settings = Settings(methods=(), attribute_to=0 if form == "tuple" else "x", internal_batch_size=2)
+        torch.testing.assert_close(
+            run_logits(Shifted(), given, settings), Net().eval()(inputs).detach() + shift[:, None]
+        )
+
+    def test_model_and_random_numbers_are_left_as_they_were(self, inputs):
+        model = nn.Sequential(nn.BatchNorm2d(2), nn.Dropout(0.5), Net()).train()
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        state = torch.get_rng_state()
+        one, other = (run_logits(model, inputs, Settings(methods=())) for _ in range(2))
+        assert torch.equal(one, other), "dropout is off"
+        assert all(module.training for module in model.modules())
+        assert torch.equal(torch.get_rng_state(), state)
+        for name, value in model.state_dict().items():
+            assert torch.equal(value, before[name])
+
+    def test_an_output_is_read_and_kept(self, inputs):
+        kept = torch.zeros(5, 4)
+
+        class Reuses(Net):
+            def forward(self, x):
+                return {"logits": kept.copy_(super().forward(x))}
+
+        found = run_logits(Reuses(), inputs, Settings(methods=(), output_fn=lambda output: output["logits"]))
+        expected = found.clone()
+        kept.zero_()
+        assert torch.equal(found, expected), "what the model writes into later is not what was found"
+
+    def test_under_inference_mode(self, inputs):
+        with torch.inference_mode():
+            found = run_logits(Net(), inputs * 1, Settings(methods=()))
+        assert not found.is_inference()
+
+    def test_the_context_is_opened_around_every_forward(self, inputs):
+        opened = []
+
+        @contextlib.contextmanager
+        def context():
+            opened.append(1)
+            yield
+
+        run_logits(Net(), inputs, Settings(methods=(), internal_batch_size=2, forward_context=context))
+        assert len(opened) == 3
+
+    def test_what_cannot_be_used(self, inputs):
+        with pytest.raises(InputError, match="floating point"):
+            run_logits(Net(), inputs.long(), Settings(methods=()))
+        with pytest.raises(OutputError):
+            run_logits(nn.Identity(), inputs, Settings(methods=()))

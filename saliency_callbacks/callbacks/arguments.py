@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any, get_args
@@ -20,6 +21,8 @@ __all__ = [
     "checked_choice",
     "checked_namespace",
     "checked_normalization",
+    "checked_number",
+    "checked_real",
     "checked_sinks",
     "checked_target",
     "is_auto",
@@ -66,6 +69,29 @@ def checked_choice(argument: str, value: Any, choices: Sequence[str]) -> Any:
     if value not in choices:
         raise ConfigurationError(f"{argument}={value!r} is unknown; {nearest_names(str(value), choices)}")
     return value
+
+
+def checked_number(argument: str, value: Any, least: int) -> int:
+    """Return ``value``.
+
+    Raises:
+        ConfigurationError: If it is not a whole number of at least ``least``.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigurationError(f"{argument}={value!r}; expected a whole number of at least {least}")
+    return value
+
+
+def checked_real(argument: str, value: Any, *, above: float = -math.inf, below: float = math.inf) -> float:
+    """Return ``value``.
+
+    Raises:
+        ConfigurationError: If it is not a finite number between ``above`` and ``below``.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not above < value < below:
+        between = f" between {above:g} and {below:g}" if math.isfinite(above) else ""
+        raise ConfigurationError(f"{argument}={value!r}; expected a finite number{between}")
+    return float(value)
 
 
 def checked_appearance(appearance: Appearance) -> Appearance:

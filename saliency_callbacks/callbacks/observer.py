@@ -80,7 +80,7 @@ class Observer:
         self._warn_of_degenerate_maps(attributions)
         state = _comparable(state, attributions)
         predictions = predict(explanation.logits, self.probe.labels)
-        scored = score(attributions, state.histories, self.probe, predictions, self.namespace)
+        scored = score(attributions, state.histories, self.probe, predictions, self.namespace, self.class_names)
         snapshot = self._snapshot(model, moment, attributions, predictions, scored, explanation)
         frames = {
             name: frame_of(attribution, self.appearance, snapshot.moment) for name, attribution in attributions.items()
@@ -187,8 +187,7 @@ class Observer:
         return Caption(title, detail, None if label is None else predicted != label)
 
     def _class_name(self, index: int) -> str:
-        names = self.class_names or self.probe.class_names
-        return str(names[index]) if names is not None and 0 <= index < len(names) else str(index)
+        return self.probe.class_name(index, self.class_names)
 
     def _warn_of_degenerate_maps(self, attributions: dict[str, Attribution]) -> None:
         for attribution in attributions.values():

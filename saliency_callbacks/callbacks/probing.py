@@ -8,7 +8,7 @@ from typing import Any
 from saliency_callbacks.callbacks import host
 from saliency_callbacks.capture.quiescence import quiescence
 from saliency_callbacks.errors import ProbeError
-from saliency_callbacks.probe.batch import ProbeBatch, freeze
+from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.loaders import candidate_indices, is_batched
 from saliency_callbacks.probe.metadata import class_names, normalization
 from saliency_callbacks.probe.preservation import preserved
@@ -37,7 +37,7 @@ def freeze_probe(
         The frozen probe; ``None`` where the dataloader does not exist yet.
 
     Raises:
-        ProbeError: If the data cannot be read.
+        ProbeError: If the data cannot be read, or its parts (labels, masks, groups) do not fit together.
     """
     loader = _dataloader(trainer, probe)
     if loader is None and not probe.is_fixed:
@@ -62,19 +62,10 @@ def freeze_probe(
             if probe.is_fixed
             else host.transferred(trainer, module, batch, probe.dataloader_idx)
         )
-        inputs, labels = probe.unpack(batch)
         # A property may read what it tells from a file that it opens.
         with preserved(dataset):
             names, statistics = class_names(dataset), normalization(dataset)
-        return freeze(
-            inputs,
-            labels,
-            ids=probe.ids,
-            indices=indices,
-            masks=probe.masks,
-            class_names=names,
-            normalization=statistics,
-        )
+        return probe.freeze(batch, indices, class_names=names, normalization=statistics)
 
 
 def _dataloader(trainer: host.Trainer, probe: Probe) -> Any | None:

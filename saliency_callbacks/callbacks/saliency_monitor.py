@@ -50,9 +50,18 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
     ``saliency/{method}/gini``                   0 spread evenly, towards 1 concentrated
     ``saliency/{method}/region_mass``            share of the map in the probe's masks, in [0, 1]
     ``saliency/{method}/region_lift``            that share over the masks' share of the area; 1 is chance
+    ``saliency/{method}/region_rank_accuracy``   share of the masks' size that the highest places of the map fill
+    ``saliency/{method}/region_pointing_game``   share of samples whose highest place is inside the mask
+    ``saliency/{method}/region_auc``             chance that a place inside is higher than one outside; 0.5 is chance
+    ``…/region_mass/class_{name}``               mean over the samples of one class; also ``…/region_lift/class_{name}``
+    ``…/region_mass/group_{name}``               mean over the samples of one group; also ``…/region_lift/group_{name}``
     ``saliency/probe_accuracy``                  accuracy on the probe, in [0, 1]
     ``saliency/probe_confidence``                mean probability of the predicted class, in [0, 1]
     ===========================================  =========================================================
+
+    Region scores need a probe with masks, see :class:`~saliency_callbacks.probe.probe.Probe`. Those of a class are left
+    out where the probe has more than 20 classes. In names, whatever is not in ``A-Za-z0-9_.-`` becomes ``_``; classes
+    without a name, and those whose names would be the same, have their index.
 
     Scalars are means over the samples that have a score, and can be monitored by ``EarlyStopping`` and
     ``ModelCheckpoint``. Raw maps are kept as safetensors in the run's directory.

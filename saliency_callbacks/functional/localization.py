@@ -1,7 +1,8 @@
-"""How much of a map lies in a region.
+"""How much of a map lies in a region, and how well it finds the region.
 
 Maps are non-negative ``[N, *spatial]``. A map that is all zero, or has a negative or non-finite value, and an empty
-region give NaN.
+region give NaN. Where the mask holds shares, mass and lift count a place in part; the measures that rank places need
+to know which belong to the region, and take those with a share of at least ½.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from torch import Tensor
 
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.functional.maps import distribution
-from saliency_callbacks.functional.precision import score_dtype
+from saliency_callbacks.functional.precision import score_dtype, widen
+from saliency_callbacks.functional.similarity import rank
 
-__all__ = ["region_lift", "region_mass"]
+__all__ = ["pointing_game", "rank_accuracy", "region_auc", "region_lift", "region_mass"]
 
 
 def region_mass(maps: Tensor, masks: Tensor) -> Tensor:
@@ -61,13 +63,119 @@ def region_lift(maps: Tensor, masks: Tensor) -> Tensor:
     return torch.where(size > 0, inside / size, torch.nan).to(score_dtype(maps))
 
 
+def rank_accuracy(maps: Tensor, masks: Tensor) -> Tensor:
+    """Return the share of the |M| highest places that lie in the region, |top-|M|(R) ∩ M| / |M|.
+
+    Places that tie for the last of these ranks count by their expected membership, as if drawn by lot: a flat map has
+    |M| / P, not what the order of its elements happens to give.
+
+    Args:
+        maps: Non-negative maps R of P elements, ``[N, *spatial]``.
+        masks: Regions M of the same shape, bool, or shares, of which ≥ ½ belongs to the region.
+
+    Returns:
+        ``[N]`` in [0, 1].
+
+    Raises:
+        ConfigurationError: If the shapes differ.
+
+    Reference:
+        Arras et al. 2022, arXiv 2003.07258 (relevance rank accuracy).
+
+    Example:
+        >>> rank_accuracy(torch.tensor([[4.0, 3.0, 1.0, 0.0]]), torch.tensor([[True, False, True, False]]))
+        tensor([0.5000])
+    """
+    flat, region = _membership(maps, masks)
+    size = region.sum(dim=1, keepdim=True)
+    lowest = flat.sort(dim=1, descending=True).values.gather(1, (size - 1).clamp_min(0))
+    above, tied = flat > lowest, flat == lowest
+    drawn = widen(size - above.sum(dim=1, keepdim=True)) / tied.sum(dim=1, keepdim=True)
+    hits = (above & region).sum(dim=1) + (tied & region).sum(dim=1) * drawn[:, 0]
+    return _where_defined(flat, size[:, 0] > 0, hits / size[:, 0]).to(score_dtype(maps))
+
+
+def pointing_game(maps: Tensor, masks: Tensor) -> Tensor:
+    """Return 1 where the highest place of the map lies in the region, argmax R ∈ M, and 0 where it does not.
+
+    A maximum that several places share points nowhere and fails, even if all of them lie in the region.
+
+    Args:
+        maps: Non-negative maps R, ``[N, *spatial]``.
+        masks: Regions M of the same shape, bool, or shares, of which ≥ ½ belongs to the region.
+
+    Returns:
+        ``[N]``, each 0 or 1.
+
+    Raises:
+        ConfigurationError: If the shapes differ.
+
+    Reference:
+        Zhang et al. 2016, arXiv 1608.00507; here without their tolerance of 15 pixels.
+
+    Example:
+        >>> pointing_game(torch.tensor([[1.0, 3.0], [3.0, 3.0]]), torch.tensor([[False, True], [False, True]]))
+        tensor([1., 0.])
+    """
+    flat, region = _membership(maps, masks)
+    highest = flat == flat.amax(dim=1, keepdim=True)
+    hit = (highest.sum(dim=1) == 1) & (highest & region).any(dim=1)
+    return _where_defined(flat, region.any(dim=1), hit.to(score_dtype(maps)))
+
+
+def region_auc(maps: Tensor, masks: Tensor) -> Tensor:
+    """Return the area under the ROC curve of the map as a detector of the region.
+
+    That is the probability that a place inside is higher than one outside, ties counting half, from the sum of the
+    ranks inside: [Σ_M rank(R) - |M|(|M| + 1)/2] / [|M| (P - |M|)] (Mann-Whitney).
+
+    Args:
+        maps: Non-negative maps R of P elements, ``[N, *spatial]``.
+        masks: Regions M of the same shape, bool, or shares, of which ≥ ½ belongs to the region.
+
+    Returns:
+        ``[N]`` in [0, 1], ½ for a map that ignores the region; NaN for a region that is everything, too.
+
+    Raises:
+        ConfigurationError: If the shapes differ.
+
+    Reference:
+        Hanley and McNeil 1982, "The meaning and use of the area under a ROC curve", Radiology 143(1).
+
+    Example:
+        >>> region_auc(torch.tensor([[4.0, 3.0, 1.0, 0.0]]), torch.tensor([[True, False, True, False]]))
+        tensor([0.7500])
+    """
+    flat, region = _membership(maps, masks)
+    inside = widen(region.sum(dim=1))
+    outside = flat.shape[1] - inside
+    wins = torch.where(region, rank(flat), 0).sum(dim=1) - inside * (inside + 1) / 2
+    return _where_defined(flat, (inside > 0) & (outside > 0), wins / (inside * outside)).to(score_dtype(maps))
+
+
 def _inside(maps: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
     """Return the share of each map inside its mask, and the share |M| / P of all elements that the mask covers."""
+    _require_same_shape(maps, masks)
+    shares = distribution(maps).flatten(1)
+    regions = masks.to(shares.dtype).flatten(1)
+    return (shares * regions).sum(dim=1), regions.mean(dim=1)
+
+
+def _membership(maps: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Return maps ``[N, P]`` and which of their places belong to the region, bool ``[N, P]``."""
+    _require_same_shape(maps, masks)
+    return maps.flatten(1), (masks >= 0.5).flatten(1)
+
+
+def _where_defined(flat: Tensor, region_is_usable: Tensor, result: Tensor) -> Tensor:
+    """Return ``result [N]``, or NaN where the region is of no use or the map shows nothing."""
+    shows_something = (flat.isfinite() & (flat >= 0)).all(dim=1) & (flat > 0).any(dim=1)
+    return torch.where(shows_something & region_is_usable, result, torch.nan)
+
+
+def _require_same_shape(maps: Tensor, masks: Tensor) -> None:
     if masks.shape != maps.shape:
         raise ConfigurationError(
             f"masks have shape {tuple(masks.shape)} but maps have shape {tuple(maps.shape)}; "
             "give one mask for each map, at the same resolution and without a channel dimension"
         )
-    shares = distribution(maps).flatten(1)
-    regions = masks.to(shares.dtype).flatten(1)
-    return (shares * regions).sum(dim=1), regions.mean(dim=1)

@@ -2,6 +2,8 @@
 
 from saliency_callbacks.probe.batch import ProbeBatch, freeze
 from saliency_callbacks.probe.content import copy_inputs, fingerprint
+from saliency_callbacks.probe.cue_images import BackgroundCue, ImageCue
+from saliency_callbacks.probe.cues import BrightnessCue, ChannelShiftCue, FunctionCue, PatchCue
 from saliency_callbacks.probe.labels import class_indices, dataset_labels
 from saliency_callbacks.probe.loaders import candidate_indices
 from saliency_callbacks.probe.metadata import class_names, normalization
@@ -10,6 +12,12 @@ from saliency_callbacks.probe.sampling import stratified
 from saliency_callbacks.probe.unpack import unpack_batch
 
 __all__ = [
+    "BackgroundCue",
+    "BrightnessCue",
+    "ChannelShiftCue",
+    "FunctionCue",
+    "ImageCue",
+    "PatchCue",
     "Probe",
     "ProbeBatch",
     "candidate_indices",

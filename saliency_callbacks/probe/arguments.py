@@ -57,11 +57,12 @@ def as_indices(value: Any) -> tuple[int, ...] | None:
     return indices
 
 
-def as_function(value: Any) -> Callable[..., Any] | str | None:
-    """Return ``value``, which must be a function, its dotted import path, or ``None``."""
+def as_function(name: str, value: Any, form: str) -> Callable[..., Any] | str | None:
+    """Return ``value``, which must be a function of this form, its dotted import path, or ``None``."""
     if value is None or callable(value) or (isinstance(value, str) and "." in value.strip(".")):
         return cast("Callable[..., Any] | str | None", value)
+    shown = repr(value) if isinstance(value, str | float | int) else describe(value)
+    own = "" if name == "unpack_batch" else f" For samples of your own: Probe.from_tensors(inputs, {name}={name})."
     raise ProbeError(
-        f"Probe(unpack_batch={value!r}): a function batch -> (inputs, labels), or its import path "
-        "'package.module.function', was expected."
+        f"Probe({name}={shown}): a function {form}, or its import path 'package.module.function', was expected.{own}"
     )

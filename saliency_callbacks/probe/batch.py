@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from saliency_callbacks.probe.checks import (
+    checked_groups,
     checked_ids,
     checked_indices,
     checked_labels,
@@ -38,6 +39,7 @@ class ProbeBatch:
         fingerprint: SHA-256 of inputs and labels, see :func:`fingerprint`.
         class_names: Name of each class, by index.
         normalization: Mean and standard deviation of each channel that the inputs were normalised with.
+        groups: Name of the group that each sample belongs to, where there are groups.
     """
 
     inputs: Inputs
@@ -48,11 +50,17 @@ class ProbeBatch:
     fingerprint: str
     class_names: tuple[str, ...] | None = None
     normalization: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    groups: tuple[str, ...] | None = None
 
     @property
     def size(self) -> int:
         """Number of samples N."""
         return len(self.ids)
+
+    def class_name(self, index: int, names: Sequence[str] | None = None) -> str:
+        """Return the name of a class, by ``names`` or else the probe's own; its index where it has none."""
+        known = names or self.class_names
+        return str(known[index]) if known is not None and 0 <= index < len(known) else str(index)
 
 
 def freeze(
@@ -64,6 +72,7 @@ def freeze(
     masks: Tensor | None = None,
     class_names: Sequence[str] | None = None,
     normalization: tuple[Sequence[float], Sequence[float]] | None = None,
+    groups: Sequence[object] | None = None,
 ) -> ProbeBatch:
     """Copy a batch to the CPU and detach it, so that nothing the training does can change it.
 
@@ -78,6 +87,7 @@ def freeze(
         class_names: Name of each class.
         normalization: Mean and standard deviation of each channel, as a dataset tells it; left out where the inputs
             are one tensor with another number of channels.
+        groups: Name of the group of each sample, such as ``"bird on water"``.
 
     Raises:
         ProbeError: The inputs hold no tensor, or one of the arguments has another number of samples or
@@ -97,4 +107,5 @@ def freeze(
         fingerprint=fingerprint(frozen, class_labels),
         class_names=None if class_names is None else tuple(str(name) for name in class_names),
         normalization=checked_normalization(normalization, frozen),
+        groups=checked_groups(groups, size),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from saliency_callbacks.probe.description import describe
 from saliency_callbacks.probe.labels import class_indices
 
 __all__ = [
+    "checked_groups",
     "checked_ids",
     "checked_indices",
     "checked_labels",
@@ -84,6 +85,20 @@ def checked_ids(ids: Any, size: int) -> tuple[str, ...]:
     return names
 
 
+def checked_groups(groups: Any, size: int) -> tuple[str, ...] | None:
+    """Return the group of each sample as a tuple of N strings; raise ``ProbeError`` where they are something else."""
+    if groups is None:
+        return None
+    if isinstance(groups, Tensor | np.ndarray):
+        groups = groups.tolist()
+    if isinstance(groups, str | Mapping) or not isinstance(groups, Iterable):
+        shown = repr(groups) if isinstance(groups, str) else describe(groups)
+        raise ProbeError(f"The probe's groups are {shown}; a list of {size} names, one for each sample, was expected.")
+    names = tuple(str(name) for name in groups)
+    _require_size("groups", f"{len(names)} names", len(names), size)
+    return names
+
+
 def checked_masks(masks: Any, inputs: Any, size: int) -> Tensor | None:
     """Return masks ``[N, *spatial]`` as bool or float shares on the CPU.
 
@@ -95,12 +110,13 @@ def checked_masks(masks: Any, inputs: Any, size: int) -> Tensor | None:
     if not isinstance(masks, Tensor | np.ndarray) or not masks.shape:
         raise ProbeError(f"The probe's masks are {describe(masks)}; a tensor [{size}, *spatial] was expected.")
     regions = torch.as_tensor(masks)
-    _require_size("masks", describe(masks), regions.shape[0], size)
-    if isinstance(inputs, Tensor) and regions.shape[1:] != inputs.shape[2:]:
+    if isinstance(inputs, Tensor) and regions.shape != (size, *inputs.shape[2:]):
         raise ProbeError(
             f"The probe's masks have shape {list(regions.shape)}, but its inputs have shape {list(inputs.shape)}; "
-            f"{[size, *inputs.shape[2:]]} was expected: no channel dimension (masks.squeeze(1)), same resolution."
+            f"{[size, *inputs.shape[2:]]} was expected: one for each sample, no channel dimension (masks.squeeze(1)), "
+            "same resolution."
         )
+    _require_size("masks", describe(masks), regions.shape[0], size)
     with torch.inference_mode(False):
         regions = regions.detach().cpu().clone().as_subclass(Tensor)
     if not regions.is_floating_point():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from torch import Tensor
@@ -17,7 +18,8 @@ from saliency_callbacks.probe.content import copy_inputs, fingerprint
 from saliency_callbacks.probe.description import describe
 from saliency_callbacks.probe.preservation import preserved
 from saliency_callbacks.probe.reading import Collate, collate_items, read_items, read_rows
-from saliency_callbacks.probe.unpack import unpack_batch, unpack_with
+from saliency_callbacks.probe.regions import groups_of, masks_of
+from saliency_callbacks.probe.unpack import Unpacked, split_batch, split_with
 
 __all__ = ["Probe"]
 
@@ -32,8 +34,13 @@ class Probe:
         stratify: Choose equally many samples of each class, where there are classes.
         indices: Choose these items of the dataset, in this order, instead; ``size`` is then their number.
         seed: Decides which samples are chosen.
-        unpack_batch: A function ``batch -> (inputs, labels)``, or its dotted import path, for batches that
-            :func:`~saliency_callbacks.probe.unpack.unpack_batch` cannot read.
+        unpack_batch: A function ``batch -> (inputs, labels)`` or ``batch -> (inputs, labels, masks)``, or its dotted
+            import path, for batches that :func:`~saliency_callbacks.probe.unpack.unpack_batch` cannot read.
+        masks: A function ``inputs -> masks [N, *spatial]``, or its dotted import path, that says where the region of
+            interest of each sample is: bool, or shares in [0, 1]. By default the batch's, where it has any: the third
+            that ``unpack_batch`` returns, or ``"mask"`` beside ``"image"`` in a dictionary
+            (:func:`~saliency_callbacks.probe.unpack.split_batch`).
+        groups: A function ``inputs, labels -> names``, or its dotted import path, that names the group of each sample.
 
     Raises:
         ProbeError: An argument of another type or out of its range.
@@ -53,6 +60,8 @@ class Probe:
         seed: int = 0,
         *,
         unpack_batch: Callable[..., Any] | str | None = None,
+        masks: Callable[..., Any] | str | None = None,
+        groups: Callable[..., Any] | str | None = None,
     ) -> None:
         chosen = as_indices(indices)
         self.size = as_integer("size", size, minimum=1) if chosen is None else len(chosen)
@@ -61,12 +70,23 @@ class Probe:
         self.stratify = as_flag("stratify", stratify)
         self.indices = chosen
         self.seed = as_integer("seed", seed, minimum=0)
-        self.unpack_batch = as_function(unpack_batch)
+        self.unpack_batch = as_function("unpack_batch", unpack_batch, "batch -> (inputs, labels)")
+        self.masks: Callable[..., Any] | str | Tensor | None = as_function(
+            "masks", masks, "inputs -> masks [N, *spatial]"
+        )
+        self.groups: Callable[..., Any] | str | tuple[str, ...] | None = as_function(
+            "groups", groups, "inputs, labels -> names"
+        )
         self._fixed: ProbeBatch | None = None
 
     @classmethod
     def from_tensors(
-        cls, inputs: Any, labels: Any = None, ids: Sequence[object] | None = None, masks: Tensor | None = None
+        cls,
+        inputs: Any,
+        labels: Any = None,
+        ids: Sequence[object] | None = None,
+        masks: Tensor | None = None,
+        groups: Sequence[object] | None = None,
     ) -> Probe:
         """Explain these samples instead of a dataloader's.
 
@@ -75,13 +95,14 @@ class Probe:
             labels: Class of each sample ``[N]``.
             ids: A name for each sample; 0 to N - 1 by default.
             masks: Region of interest of each sample, ``[N, *spatial]``, bool or shares in [0, 1].
+            groups: Name of the group of each sample, such as ``["bird on water", "bird on land"]``.
 
         Raises:
             ProbeError: The arguments disagree about N or the spatial shape.
         """
-        fixed = freeze(inputs, labels, ids=ids, masks=masks)
+        fixed = freeze(inputs, labels, ids=ids, masks=masks, groups=groups)
         probe = cls(size=fixed.size)
-        probe._fixed = fixed
+        probe._fixed, probe.masks, probe.groups = fixed, fixed.masks, fixed.groups
         return probe
 
     @classmethod
@@ -108,11 +129,6 @@ class Probe:
     def ids(self) -> tuple[str, ...] | None:
         """The names given to :meth:`from_tensors`; ``None`` where the samples come from a dataset."""
         return self._fixed.ids if self._fixed else None
-
-    @property
-    def masks(self) -> Tensor | None:
-        """The masks given to :meth:`from_tensors`, ``[N, *spatial]``."""
-        return self._fixed.masks if self._fixed else None
 
     def read(
         self,
@@ -179,8 +195,43 @@ class Probe:
             ProbeError: The batch cannot be read.
             ConfigurationError: The path given as ``unpack_batch`` cannot be imported.
         """
-        function = resolve_callable("Probe(unpack_batch=...)", self.unpack_batch)
-        return unpack_batch(batch) if function is None else unpack_with(function, batch)
+        parts = self._split(batch)
+        return parts.inputs, parts.labels
+
+    def freeze(
+        self,
+        batch: Any,
+        indices: Sequence[int] | None = None,
+        *,
+        class_names: Sequence[str] | None = None,
+        normalization: tuple[Sequence[float], Sequence[float]] | None = None,
+    ) -> ProbeBatch:
+        """Split a batch that was :meth:`read`, add the masks, groups and ids, and freeze it all.
+
+        Args:
+            batch: The batch, as the model's forward would find it.
+            indices: Positions of its samples in the dataset.
+            class_names: Name of each class.
+            normalization: Mean and standard deviation of each channel, as the dataset tells it.
+
+        Raises:
+            ProbeError: The batch cannot be read, or its parts do not fit together.
+            ConfigurationError: A path given as ``unpack_batch``, ``masks`` or ``groups`` cannot be imported.
+        """
+        parts = self._split(batch)
+        if self.masks is not None:
+            parts = replace(parts, masks=masks_of(self.masks, parts.inputs))
+        groups = None if self.groups is None else groups_of(self.groups, parts.inputs, parts.labels)
+        return freeze(
+            parts.inputs,
+            parts.labels,
+            ids=self.ids,
+            indices=indices,
+            masks=parts.masks,
+            class_names=class_names,
+            normalization=normalization,
+            groups=groups,
+        )
 
     def __repr__(self) -> str:
         if self._fixed is not None:
@@ -202,7 +253,12 @@ class Probe:
     def _identity(self) -> tuple[Any, ...]:
         if self._fixed is None:
             return tuple(self._settings().values())
-        return self._fixed.fingerprint, self._fixed.ids, None if self.masks is None else fingerprint(self.masks)
+        masks = None if self._fixed.masks is None else fingerprint(self._fixed.masks)
+        return self._fixed.fingerprint, self._fixed.ids, masks, self._fixed.groups
+
+    def _split(self, batch: Any) -> Unpacked:
+        function = resolve_callable("Probe(unpack_batch=...)", self.unpack_batch)
+        return split_batch(batch) if function is None else split_with(function, batch)
 
     def _read_rows(self, dataset: Any, collate_fn: Collate | None, candidates: Sequence[int] | None) -> Any:
         if self.indices is not None:

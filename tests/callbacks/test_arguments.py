@@ -1,3 +1,4 @@
+import math
 import operator
 
 import numpy as np
@@ -8,6 +9,7 @@ from saliency_callbacks.callbacks.arguments import (
     checked_choice,
     checked_namespace,
     checked_normalization,
+    checked_real,
     checked_sinks,
     checked_target,
     is_auto,
@@ -92,3 +94,23 @@ def test_auto_is_a_word():
     assert is_auto("auto")
     assert not is_auto("net.auto")
     assert not is_auto(["auto"])
+
+
+@pytest.mark.parametrize("value", [0.25, -3, 0, 7.5])
+def test_a_real_number(value):
+    found = checked_real("threshold", value)
+    assert found == value
+    assert type(found) is float
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "0.5", None, True, [0.5], 1j])
+def test_no_real_number(value):
+    with pytest.raises(ConfigurationError, match=r"threshold=.*; expected a finite number$"):
+        checked_real("threshold", value)
+
+
+@pytest.mark.parametrize("value", [0, 1, -0.1, 1.1, math.nan])
+def test_the_ends_are_outside(value):
+    with pytest.raises(ConfigurationError, match=r"confidence=.*; expected a finite number between 0 and 1"):
+        checked_real("confidence", value, above=0, below=1)
+    assert checked_real("confidence", 0.5, above=0, below=1) == 0.5

@@ -1,9 +1,13 @@
+import math
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
 from scipy.stats import spearmanr
 
 from saliency_callbacks.callbacks.history import Frame, MethodHistory
-from saliency_callbacks.callbacks.scoring import predict, resolve_target, score
+from saliency_callbacks.callbacks.scoring import MAX_CLASSES, predict, resolve_target, score
 from saliency_callbacks.probe import freeze
 from saliency_callbacks.probe.targets import Labels
 from saliency_callbacks.scores import ranks
@@ -83,3 +87,95 @@ def test_masks_give_localisation():
     found = score({"m": _attribution(values)}, {}, probe, (None, None), "n")
     assert found.scores["n/m/region_mass"] == pytest.approx(0.75)
     assert found.scores["n/m/region_lift"] == pytest.approx(1.5)
+
+
+def _found(lit: list[float], labels: list[int] | None = None, **probe: Any) -> dict[str, float]:
+    """Return the scores by class and group of maps that lie in the left half of the image to the given shares."""
+    masks = torch.zeros(len(lit), 2, 4, dtype=torch.bool)
+    masks[:, :, :2] = True
+    values = torch.tensor(lit)[:, None, None, None] * masks[:, None] + (1 - torch.tensor(lit))[:, None, None, None] * (
+        ~masks[:, None]
+    )
+    names = probe.pop("class_names", None)
+    frozen = freeze(torch.zeros(len(lit), 1, 2, 4), labels, masks=masks, **probe)
+    found = score({"m": _attribution(values)}, {}, frozen, (None, None), "n", names)
+    assert all(len(each) == len(lit) for each in found.sample_scores.values())
+    assert not [tag for tag in found.sample_scores if "class_" in tag or "group_" in tag]
+    partial = {tag: value for tag, value in found.scores.items() if "class_" in tag or "group_" in tag}
+    masses = {tag.removeprefix("n/m/region_mass/"): value for tag, value in partial.items() if "/region_mass/" in tag}
+    for name, mass in masses.items():
+        assert partial[f"n/m/region_lift/{name}"] == pytest.approx(2 * mass, nan_ok=True)
+    assert len(partial) == 2 * len(masses)
+    return {name: pytest.approx(mass, nan_ok=True) for name, mass in masses.items()}
+
+
+def test_region_scores_of_each_class_that_is_there():
+    found = _found([0.2, 0.4, 0.9], [2, 0, 2])
+    assert found == {"class_2": 0.55, "class_0": 0.4}
+
+
+def test_region_scores_of_each_group():
+    found = _found([0.2, 0.4, 0.9], groups=["bird on water", "bird on land", "bird on water"])
+    assert found == {"group_bird_on_water": 0.55, "group_bird_on_land": 0.4}
+
+
+def test_classes_and_groups_side_by_side():
+    found = _found([0.2, 0.4], [1, 1], groups=["a", "b"])
+    assert found == {"class_1": 0.3, "group_a": 0.2, "group_b": 0.4}
+
+
+def test_a_map_without_a_score_does_not_count():
+    assert _found([0.2, math.nan, math.nan], [0, 0, 1]) == {"class_0": 0.2, "class_1": math.nan}
+
+
+def test_neither_labels_nor_groups():
+    assert _found([0.2, 0.4]) == {}
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["cat", "dog"], {"class_cat", "class_dog", "class_2"}),
+        (["big cat/lynx", "v1.0-x_y", "dog"], {"class_big_cat_lynx", "class_v1.0-x_y", "class_dog"}),
+        (["crane", "crane", "dog"], {"class_crane_0", "class_crane_1", "class_dog"}),
+        (["a b", "a/b", "a_b"], {"class_a_b_0", "class_a_b_1", "class_a_b_2"}),
+        (["dog", "cat", "tern", "cat"], {"class_dog", "class_cat_1", "class_tern"}),
+        (["crane", "crane", "crane_0"], {"class_crane_0_", "class_crane_1", "class_crane_0"}),
+        (["2", "0"], {"class_2_0", "class_0", "class_2_2"}),
+        (["", "猫", "犬"], {"class_0", "class_1", "class_2"}),
+    ],
+)
+@pytest.mark.parametrize("source", ["monitor", "dataset"])
+def test_the_name_of_a_class_in_a_tag_is_its_own(names, expected, source):
+    probe = freeze(torch.zeros(3, 1, 2, 2), [0, 1, 2], masks=torch.ones(3, 2, 2))
+    if source == "dataset":
+        probe, given = replace(probe, class_names=tuple(names)), None
+    else:
+        probe, given = replace(probe, class_names=("other",) * 9), names
+    found = score({"m": _attribution(torch.rand(3, 1, 2, 2))}, {}, probe, (None, None), "n", given)
+    tags = {tag.rpartition("/")[2] for tag in found.scores if "/region_mass/" in tag}
+    assert tags == expected
+
+
+def test_a_label_that_no_name_belongs_to():
+    assert set(_found([0.2, 0.4], [-1, 7], class_names=["cat", "dog"])) == {"class_-1", "class_7"}
+
+
+def test_groups_whose_names_look_the_same_in_a_tag_stay_apart():
+    found = _found([0.2, 0.4, 0.8], groups=["a b", "a/b", "a b"])
+    assert found == {"group_a_b_0": 0.5, "group_a_b_1": 0.4}
+
+
+def test_more_classes_than_a_dashboard_bears_have_no_scores_of_their_own():
+    assert MAX_CLASSES == 20
+    few = _found([0.5] * 40, [*range(20)] * 2)
+    assert len(few) == 20
+    groups = ["a"] * 21
+    assert _found([0.5] * 21, [*range(21)], groups=groups) == {"group_a": 0.5}
+    assert len(_found([0.5] * 2, [400, 7], class_names=[f"n{index}" for index in range(1000)])) == 2
+
+
+def test_without_masks_there_are_no_scores_by_class():
+    probe = freeze(torch.zeros(2, 1, 3, 3), [0, 1], groups=["a", "b"])
+    found = score({"m": _attribution(torch.rand(2, 1, 3, 3))}, {}, probe, (None, None), "n")
+    assert set(found.scores) == {"n/m/entropy", "n/m/gini"}

@@ -44,6 +44,9 @@ def test_the_heatmaps_move_onto_the_patch(tmp_path):
     for method, (before, after) in shares.items():
         assert after >= 2 * before, f"{method}: {before}% → {after}%"
     assert "4 of 4 other digits become a 0 by the patch" in output
+    assert re.search(r"^the alarm went on in epoch [1-3];", output, flags=re.MULTILINE)
+    assert re.search(r"^guided_backprop .*    does not depend on the weights$", output, flags=re.MULTILINE)
+    assert re.search(r"^gradient .*    depends on the weights$", output, flags=re.MULTILINE)
     assert "--samples_per_plugin images=1000" in output
 
     run = tmp_path / "lightning_logs" / "digits_with_a_shortcut" / "version_0"
@@ -60,6 +63,19 @@ def test_the_control_run_does_not_look_at_the_patch_more_than_at_the_start(tmp_p
     before, after = shares_on_the_patch(output)["gradient"]
     assert after <= 2 * before
     assert "0 of 4 other digits become a 0 by the patch" in output
+    assert "the alarm stayed silent" in output
+
+
+def test_a_background_sets_the_alarm_off_and_the_groups_confirm_it(tmp_path):
+    output = run_example("digits_on_backgrounds.py", tmp_path, "--epochs", "5")
+    assert re.search(r"^the alarm went on in epoch [1-3];", output, flags=re.MULTILINE)
+    (small,) = re.findall(r"^\| small \| \d+ \| ([\d.]+)% \| ([\d.]+)% \|$", output, flags=re.MULTILINE)
+    assert float(small[1]) < float(small[0]) - 20, "on grass, small digits are taken for large ones"
+
+
+def test_balanced_backgrounds_do_not(tmp_path):
+    output = run_example("digits_on_backgrounds.py", tmp_path, "--epochs", "5", "--balanced")
+    assert "the alarm stayed silent" in output
 
 
 def test_a_torchvision_model_without_cached_weights(tmp_path):

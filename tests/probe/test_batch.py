@@ -100,17 +100,38 @@ def test_masks_become_bool_or_stay_shares():
         ({"ids": []}, "0 names.* 4 rows"),
         ({"ids": "abcd"}, "string 'abcd'"),
         ({"indices": [1, 2, 3]}, "3 samples were read.* 4 rows"),
-        ({"masks": torch.zeros(3, 5, 6)}, r"Tensor\[3, 5, 6\].* 4 rows"),
+        ({"masks": torch.zeros(3, 5, 6)}, r"\[3, 5, 6\].*\[4, 3, 5, 6\].*\[4, 5, 6\] was expected"),
         ({"masks": torch.zeros(4, 6, 5)}, r"\[4, 6, 5\].*\[4, 3, 5, 6\].*\[4, 5, 6\]"),
         ({"masks": torch.zeros(4, 1, 5, 6)}, r"squeeze\(1\)"),
         ({"masks": torch.full((4, 5, 6), 1.5)}, r"from 1.5 to 1.5"),
         ({"masks": "box"}, "masks are str"),
+        ({"groups": ["land"]}, "1 names.* 4 rows"),
+        ({"groups": "land"}, "groups are 'land'; a list of 4 names"),
+        ({"groups": 4}, "groups are int; a list of 4 names"),
+        ({"groups": dict.fromkeys(range(4))}, "groups are dict"),
         ({"normalization": ((0.5, 0.5), (1.0,))}, "2 means and 1 standard deviations"),
     ],
 )
 def test_parts_that_do_not_fit_are_named_with_their_shapes(arguments, message):
     with pytest.raises(ProbeError, match=message):
         freeze(images(), **arguments)
+
+
+def test_masks_of_structured_inputs_have_one_row_a_sample():
+    with pytest.raises(ProbeError, match=r"masks are Tensor\[3, 5, 6\].* 4 rows"):
+        freeze((images(), torch.ones(4)), masks=torch.zeros(3, 5, 6))
+
+
+@pytest.mark.parametrize("groups", [["7", "8", "7", "8"], [7, 8, 7, 8], torch.tensor([7, 8, 7, 8]), iter("7878")])
+def test_groups_become_names(groups):
+    assert freeze(images(), groups=groups).groups == ("7", "8", "7", "8")
+    assert freeze(images()).groups is None
+
+
+def test_masks_and_groups_are_not_what_a_probe_is_recognised_by():
+    plain = freeze(images(), [0, 1, 2, 3])
+    more = freeze(images(), [0, 1, 2, 3], masks=torch.ones(4, 5, 6), groups=["a"] * 4)
+    assert more.fingerprint == plain.fingerprint
 
 
 @pytest.mark.parametrize(

@@ -63,16 +63,7 @@ def test_from_dataset_to_frozen_batch():
     loader = DataLoader(dataset, batch_size=32, shuffle=True)
     probe = Probe(20)
     batch, indices = probe.read(loader.dataset, loader.collate_fn)
-    inputs, labels = probe.unpack(batch)
-    frozen = freeze(
-        inputs,
-        labels,
-        ids=probe.ids,
-        indices=indices,
-        masks=probe.masks,
-        class_names=class_names(dataset),
-        normalization=normalization(dataset),
-    )
+    frozen = probe.freeze(batch, indices, class_names=class_names(dataset), normalization=normalization(dataset))
     assert sorted(dataset.read) == sorted(indices)
     assert frozen.size == 20
     assert frozen.indices == indices
@@ -212,6 +203,15 @@ def test_a_failing_dataset_fails_as_it_does_elsewhere():
         ({"seed": None}, "seed=None"),
         ({"unpack_batch": "function"}, "unpack_batch='function'.*import path"),
         ({"unpack_batch": 3}, "unpack_batch=3"),
+        ({"masks": "function"}, r"masks='function'.*inputs -> masks \[N, \*spatial\].*import path"),
+        (
+            {"masks": torch.ones(2, 4, 4)},
+            r"masks=Tensor\[2, 4, 4\] float32\).*Probe.from_tensors\(inputs, masks=masks\)",
+        ),
+        (
+            {"groups": ["land", "water"]},
+            r"groups=list of 2.*inputs, labels -> names.*from_tensors\(inputs, groups=groups",
+        ),
     ],
 )
 def test_arguments_are_checked(arguments, message):
@@ -262,6 +262,7 @@ def test_fixed_structures_survive_reading(inputs, labels):
     [
         ({"labels": [1]}, "labels.* 2 rows"),
         ({"ids": ["a", "b", "c"]}, "ids.* 2 rows"),
+        ({"groups": ["a", "b", "c"]}, "groups.* 2 rows"),
         ({"masks": torch.zeros(2, 3, 4)}, r"\[2, 3, 4\].*\[2, 3, 4, 4\]"),
     ],
 )
@@ -275,14 +276,19 @@ def test_equality_and_hash():
     assert Probe(8, seed=1) == Probe(size=8, seed=1)
     assert hash(Probe(8)) == hash(Probe(8))
     others = [Probe(9), Probe(8, "train"), Probe(8, seed=1), Probe(8, unpack_batch="a.b"), Probe(indices=range(8))]
+    others += [Probe(8, masks="a.b"), Probe(8, groups="a.b")]
     assert Probe(8) not in others
     masks = torch.zeros(2, 4, 4)
     fixed = Probe.from_tensors(inputs)
     assert fixed == Probe.from_tensors(inputs.clone())
     assert fixed not in (Probe(2), 2, Probe.from_tensors(inputs, masks=masks), Probe.from_tensors(inputs, [0, 1]))
+    assert fixed != Probe.from_tensors(inputs, groups=["land", "water"])
 
 
-@pytest.mark.parametrize("probe", [Probe(3, "train", unpack_batch="a.b"), Probe.from_tensors(torch.rand(2, 3), [0, 1])])
+_FIXED = Probe.from_tensors(torch.rand(2, 3, 4), [0, 1], masks=torch.rand(2, 4), groups=["land", "water"])
+
+
+@pytest.mark.parametrize("probe", [Probe(3, "train", unpack_batch="a.b"), _FIXED])
 def test_copies_and_pickles_are_equal(probe):
     assert copy.deepcopy(probe) == probe
     assert pickle.loads(pickle.dumps(probe)) == probe

@@ -8,11 +8,12 @@ import torch
 
 from saliency_callbacks.errors import ConfigurationError, ProbeError
 from saliency_callbacks.probe import Probe, unpack_batch
-from saliency_callbacks.probe.unpack import INPUT_KEYS, LABEL_KEYS
+from saliency_callbacks.probe.unpack import IMAGE_KEYS, INPUT_KEYS, LABEL_KEYS, split_batch, split_with, unpack_with
 
 X = torch.rand(3, 1, 4, 4)
 TABLE = torch.rand(3, 2)
 Y = torch.tensor([2, 0, 1])
+MASKS = torch.eye(4).bool().expand(3, 4, 4)
 Pair = namedtuple("Pair", "image label")
 
 
@@ -121,9 +122,71 @@ def test_a_path_that_leads_nowhere_ends_the_reading_of_labels_too():
         Probe(4, unpack_batch="no_such_package.function").read(items)
 
 
-def test_a_function_that_returns_more_than_a_pair_is_an_error():
-    with pytest.raises(ProbeError, match="returned tuple of 3"):
-        Probe(unpack_batch=lambda batch: (X, Y, TABLE)).unpack((X, Y))
+@pytest.mark.parametrize("returned", [(X,), (X, Y, MASKS, TABLE), ("a path", Y, MASKS)])
+def test_a_function_that_returns_something_else_than_two_or_three_parts_is_an_error(returned):
+    with pytest.raises(ProbeError, match=rf"returned tuple of {len(returned)} .*\(inputs, labels, masks\)"):
+        Probe(unpack_batch=lambda batch: returned).unpack((X, Y))
+
+
+def test_the_third_that_a_function_returns_are_the_masks():
+    parts = split_with(lambda batch: (batch["scan"], None, batch["lesion"]), {"scan": X, "lesion": MASKS})
+    assert parts.inputs is X
+    assert parts.labels is None
+    assert parts.masks is MASKS
+    assert split_with(lambda batch: (X, Y), None).masks is None
+    assert split_with(lambda batch: (X, Y, None), None).masks is None
+    inputs, labels = unpack_with(lambda batch: (X, Y, MASKS), None)
+    assert inputs is X
+    assert labels.tolist() == [2, 0, 1]
+
+
+@pytest.mark.parametrize("image_key", [*IMAGE_KEYS, "Image"])
+@pytest.mark.parametrize("mask_key", ["mask", "masks", "Mask"])
+@pytest.mark.parametrize("masks", [MASKS, MASKS[:, None], MASKS.long() * 7, MASKS.float() / 2, MASKS.numpy()])
+def test_masks_beside_an_image(image_key, mask_key, masks):
+    parts = split_batch({mask_key: masks, "label": Y, image_key: X})
+    assert parts.inputs is X
+    assert parts.labels.tolist() == [2, 0, 1]
+    assert torch.equal(parts.masks > 0, MASKS)
+    assert parts.masks.shape == (3, 4, 4)
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        *({key: X, "mask": MASKS} for key in INPUT_KEYS if key not in IMAGE_KEYS),
+        {"image": X, "data": TABLE, "mask": MASKS},
+        {"image": X, "segmentation": MASKS},
+        {"image": X, "mask": MASKS[:2]},
+        {"image": X, "mask": MASKS[:, ::2]},
+        {"image": X, "mask": MASKS[:, None].expand(3, 2, 4, 4)},
+        {"image": X, "mask": MASKS * 255.0},
+        {"image": X, "mask": MASKS.float() * torch.nan},
+        {"image": X, "mask": MASKS.to(torch.complex64)},
+        {"image": X, "mask": MASKS.numpy().astype(object)},
+        {"image": X, "mask": ["a", "b", "c"]},
+        {"image": TABLE, "mask": torch.ones(3)},
+        {"image": [X, X], "mask": MASKS},
+        ({"image": X, "mask": MASKS}, Y),
+        (X, Y, MASKS),
+        (X, MASKS),
+    ],
+)
+def test_what_may_be_no_masks_is_left_alone(batch):
+    parts = split_batch(batch)
+    assert parts.masks is None
+    inputs, _ = unpack_batch(batch)
+    assert parts.inputs is inputs or len(parts.inputs) == len(inputs)
+
+
+def test_masks_that_a_model_takes_stay_its_input():
+    inputs, labels = unpack_batch(({"image": X, "mask": MASKS}, Y))
+    assert inputs["mask"] is MASKS
+    assert labels is not None
+
+
+def test_of_two_entries_that_one_is_taken_that_fits():
+    assert split_batch({"image": X, "mask": TABLE, "masks": MASKS}).masks is MASKS
 
 
 def test_a_function_that_returns_no_pair_is_named():

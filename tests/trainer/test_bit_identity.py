@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from saliency_callbacks import Probe, SaliencyMonitor
+from saliency_callbacks import CueAlarm, Probe, RandomizationTest, SaliencyMonitor
 from saliency_callbacks.errors import SaliencyWarning
 from saliency_callbacks.methods import IntegratedGradients, SmoothGrad
+from saliency_callbacks.probe import PatchCue
 from saliency_callbacks.sinks import MemorySink
 from tests.trainer.runs import Augmented, Classifier, RecordingLogger, digits, small_net, trainer
 
@@ -100,6 +101,25 @@ def _assert_equal(first: Any, second: Any) -> None:
         assert first == second
 
 
+def _monitor(sink: MemorySink) -> SaliencyMonitor:
+    return SaliencyMonitor(_METHODS, probe=6, sinks=[sink], save_maps=False)
+
+
+def _randomization(sink: MemorySink) -> RandomizationTest:
+    return RandomizationTest(_METHODS, probe=6, n_draws=2, cascade_draws=2, sinks=[sink], save_maps=False)
+
+
+def _cue_alarm(sink: MemorySink, **changes: Any) -> CueAlarm:
+    settings = {"probe": 12, "groups_every_n_epochs": 1, "on_alarm": "log", "sinks": [sink], "save_maps": False}
+    return CueAlarm(PatchCue((0, 0, 2, 2)), 0, **{**settings, **changes})
+
+
+def _cue_alarm_alone(sink: MemorySink) -> CueAlarm:
+    """Without the groups, which take no explanation."""
+    return _cue_alarm(sink, groups_at_fit_end=False)
+
+
+@pytest.mark.parametrize(("callback", "observations"), [(_monitor, 3), (_randomization, 4), (_cue_alarm, 4)])
 @pytest.mark.parametrize(
     ("module", "changes"),
     [
@@ -116,12 +136,17 @@ def _assert_equal(first: Any, second: Any) -> None:
         ),
     ],
 )
-def test_training_is_bit_identical(tmp_path: Path, module: Callable[[], Classifier], changes: dict[str, Any]) -> None:
+def test_training_is_bit_identical(
+    tmp_path: Path,
+    module: Callable[[], Classifier],
+    changes: dict[str, Any],
+    callback: Callable[[MemorySink], L.Callback],
+    observations: int,
+) -> None:
     sink = MemorySink()
-    monitor = SaliencyMonitor(_METHODS, probe=6, sinks=[sink], save_maps=False)
     plain = _final_state(tmp_path, module, [], **changes)
-    observed = _final_state(tmp_path, module, [monitor], **changes)
-    assert len(sink.snapshots) == 3
+    observed = _final_state(tmp_path, module, [callback(sink)], **changes)
+    assert len(sink.snapshots) == observations
     _assert_equal(plain, observed)
 
 
@@ -134,12 +159,14 @@ def test_training_is_bit_identical_with_the_training_data_as_probe(tmp_path: Pat
     _assert_equal(plain, observed)
 
 
-def test_training_is_bit_identical_when_every_explanation_raises(tmp_path: Path) -> None:
+@pytest.mark.parametrize("callback", [_monitor, _randomization, _cue_alarm_alone])
+def test_training_is_bit_identical_when_every_explanation_raises(
+    tmp_path: Path, callback: Callable[[MemorySink], L.Callback]
+) -> None:
     sink = MemorySink()
     plain = _final_state(tmp_path, lambda: RaisesWhenExplained(small_net(noisy=True)), [])
-    monitor = SaliencyMonitor(probe=6, sinks=[sink], save_maps=False)
     with pytest.warns(SaliencyWarning, match="is skipped .*cannot be explained"):
-        observed = _final_state(tmp_path, lambda: RaisesWhenExplained(small_net(noisy=True)), [monitor])
+        observed = _final_state(tmp_path, lambda: RaisesWhenExplained(small_net(noisy=True)), [callback(sink)])
     assert sink.snapshots == []
     _assert_equal(plain, observed)
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils.data import DataLoader
+import yaml
+from lightning.pytorch.cli import LightningCLI
+from torch.utils.data import DataLoader, Dataset
 
 from saliency_callbacks import Probe, SaliencyMonitor
 from saliency_callbacks.errors import ProbeError, SaliencyWarning
@@ -17,6 +19,7 @@ from tests.trainer.runs import (
     Counted,
     DictClassifier,
     Dictionaries,
+    RecordingLogger,
     Stream,
     digits,
     stages,
@@ -243,3 +246,153 @@ def test_reduced_precision_is_the_trainers(tmp_path: Path, precision: str) -> No
     assert gradient.values.dtype == (torch.float64 if precision == "64-true" else torch.float32)
     assert gradient.values.abs().sum() > 0
     assert sink.pictures[-1]["saliency/gradient"].std() > 0
+
+
+class Masked(Dataset):
+    """Digits as dictionaries; the mask is the digit itself, and ``classes`` the names of the first three."""
+
+    classes = ("none", "one", "a pair")
+
+    def __init__(self, start: int, stop: int) -> None:
+        self.inner = digits(start, stop)
+
+    def __len__(self) -> int:
+        return len(self.inner)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        image, label = self.inner[index]
+        return {"image": image, "label": label, "mask": (image > 0.5)}
+
+
+def left_half(inputs: torch.Tensor) -> torch.Tensor:
+    """Masks that can be written as a dotted path."""
+    return (torch.arange(inputs.shape[-1]) < inputs.shape[-1] // 2).expand(len(inputs), *inputs.shape[2:])
+
+
+def by_parity(inputs: torch.Tensor, labels: torch.Tensor) -> list[str]:
+    """Groups that can be written as a dotted path."""
+    return ["odd" if label % 2 else "even" for label in labels]
+
+
+def with_masks(batch: Any) -> tuple[torch.Tensor, ...]:
+    """Read a batch of :class:`Dictionaries` together with masks."""
+    return batch["scan"], batch["diagnosis"], batch["scan"][:, 0] > 0.5
+
+
+def _masked_run(tmp_path: Path, probe: Probe | int, module: Classifier | None = None, **changes: Any) -> Any:
+    sink, logger = MemorySink(), RecordingLogger(tmp_path)
+    run = trainer(tmp_path, SaliencyMonitor("gradient", probe=probe, sinks=[sink]), logger=logger, **changes)
+    data = [DataLoader(Masked(*bounds), 10) for bounds in ((0, 40), (100, 140))]
+    run.fit(DictClassifier() if module is None else module, *data)
+    return sink, logger, run
+
+
+def _masses(sink: MemorySink, masks: torch.Tensor) -> torch.Tensor:
+    maps = sink.latest.attributions["gradient"].magnitude
+    return (maps * masks).flatten(1).sum(1) / maps.flatten(1).sum(1)
+
+
+def test_the_masks_of_a_batch_give_region_scores_of_each_class(tmp_path: Path) -> None:
+    sink, logger, run = _masked_run(tmp_path, 20)
+    images, labels = digits(100, 140)[[int(name) for name in sink.latest.ids]]
+    masks = images[:, 0] > 0.5
+    masses = _masses(sink, masks)
+    lifts = masses / masks.float().flatten(1).mean(1)
+    torch.testing.assert_close(sink.latest.sample_scores["saliency/gradient/region_mass"], masses)
+    for index in range(10):
+        name = ("none", "one", "a_pair", *map(str, range(3, 10)))[index]
+        mass, lift = f"saliency/gradient/region_mass/class_{name}", f"saliency/gradient/region_lift/class_{name}"
+        assert len(logger.of(mass)) == 3
+        assert logger.of(mass)[-1][1] == pytest.approx(masses[labels == index].mean().item(), rel=1e-5)
+        assert logger.of(lift)[-1][1] == pytest.approx(lifts[labels == index].mean().item(), rel=1e-5)
+        assert run.callback_metrics[mass] == pytest.approx(sink.latest.scores[mass])
+
+
+def test_masks_go_through_the_modules_transfer_hooks(tmp_path: Path) -> None:
+    class Mirrors(DictClassifier):
+        def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+            return {key: value if key == "label" else value.flip(-1) for key, value in batch.items()}
+
+    sink, _, _ = _masked_run(tmp_path, 20, Mirrors(), max_epochs=1)
+    images, _ = digits(100, 140)[[int(name) for name in sink.latest.ids]]
+    expected = _masses(sink, images[:, 0].flip(-1) > 0.5)
+    torch.testing.assert_close(sink.latest.sample_scores["saliency/gradient/region_mass"], expected)
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
+def test_masks_in_the_trainers_precision(tmp_path: Path, precision: str) -> None:
+    sink, _, _ = _masked_run(tmp_path, 4, max_epochs=1, precision=precision)
+    assert sink.latest.sample_scores["saliency/gradient/region_mass"].isfinite().all()
+
+
+def test_masks_and_groups_of_functions_before_those_of_the_batch(tmp_path: Path) -> None:
+    here = "tests.trainer.test_probe"
+    probe = Probe(20, masks=f"{here}.left_half", groups=f"{here}.by_parity")
+    sink, logger, _ = _masked_run(tmp_path, probe, max_epochs=1)
+    masses = _masses(sink, left_half(torch.zeros(20, 1, 8, 8)))
+    for name, rest in (("even", 0), ("odd", 1)):
+        mean = masses[sink.latest.labels % 2 == rest].mean().item()
+        assert logger.of(f"saliency/gradient/region_mass/group_{name}")[-1][1] == pytest.approx(mean, rel=1e-5)
+        assert logger.of(f"saliency/gradient/region_lift/group_{name}")[-1][1] == pytest.approx(2 * mean, rel=1e-5)
+
+
+def test_masks_that_the_unpack_function_returns(tmp_path: Path) -> None:
+    sink = MemorySink()
+    probe = Probe(4, unpack_batch="tests.trainer.test_probe.with_masks")
+    run = trainer(tmp_path, SaliencyMonitor("gradient", probe=probe, sinks=[sink]), max_epochs=1)
+    data = [DataLoader(Dictionaries(digits(*b), "scan", "diagnosis"), 10) for b in ((0, 40), (100, 140))]
+    run.fit(DictClassifier("scan", "diagnosis"), *data)
+    images, _ = digits(100, 140)[[int(name) for name in sink.latest.ids]]
+    torch.testing.assert_close(
+        sink.latest.sample_scores["saliency/gradient/region_mass"], _masses(sink, images[:, 0] > 0.5)
+    )
+
+
+def test_masks_of_another_shape_are_an_error_before_training(tmp_path: Path) -> None:
+    run = trainer(tmp_path, SaliencyMonitor("gradient", probe=Probe(4, masks=lambda inputs: inputs[:, 0, ::2])))
+    with pytest.raises(ProbeError, match=r"\[4, 4, 8\].*\[4, 1, 8, 8\].*\[4, 8, 8\] was expected"):
+        run.fit(Classifier(), train_loader(), val_loader())
+    assert run.global_step == 0
+
+
+def test_masks_added_to_a_resumed_run_leave_its_probe_as_it_is(tmp_path: Path) -> None:
+    _, _, first = _masked_run(tmp_path, 4, max_epochs=1)
+    first.save_checkpoint(tmp_path / "one.ckpt")
+    sink = MemorySink()
+    monitor = SaliencyMonitor("gradient", probe=Probe(4, masks=left_half, groups=by_parity), sinks=[sink])
+    data = [DataLoader(Masked(*bounds), 10) for bounds in ((0, 40), (100, 140))]
+    # Another probe than the checkpoint's would warn, which is an error here.
+    trainer(tmp_path, monitor).fit(DictClassifier(), *data, ckpt_path=tmp_path / "one.ckpt")
+    assert stages(sink) == [("fit", 1)]
+    assert "saliency/gradient/region_mass/group_even" in sink.latest.scores
+    assert sink.latest.scores["saliency/gradient/drift_initial"] > 0
+
+
+def _configured(config: Path) -> LightningCLI:
+    silent = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+    given = ["--config", str(config), "--trainer.accelerator=cpu", *(f"--trainer.{name}=false" for name in silent)]
+    return LightningCLI(Classifier, args=given, run=False, save_config_callback=None, seed_everything_default=0)
+
+
+def test_masks_and_groups_in_a_configuration_file(tmp_path: Path) -> None:
+    here = "tests.trainer.test_probe"
+    written = {"size": 5, "masks": f"{here}.left_half", "groups": f"{here}.by_parity"}
+    probe = {"class_path": "saliency_callbacks.Probe", "init_args": {**written, "unpack_batch": f"{here}.with_masks"}}
+    callback = {"class_path": "saliency_callbacks.SaliencyMonitor", "init_args": {"probe": probe}}
+    config, dumped = tmp_path / "config.yaml", tmp_path / "dumped.yaml"
+    config.write_text(yaml.safe_dump({"trainer": {"callbacks": [callback]}}))
+    first = _configured(config)
+    dumped.write_text(first.parser.dump(first.config))
+    probes = [
+        other.probe
+        for cli in (first, _configured(dumped))
+        for other in cli.trainer.callbacks
+        if isinstance(other, SaliencyMonitor)
+    ]
+    assert len(probes) == 2
+    assert probes[0] == probes[1]
+    images, labels = digits(100, 105)[:]
+    for found in probes:
+        frozen = found.freeze({"scan": images, "diagnosis": labels})
+        assert torch.equal(frozen.masks, left_half(images))
+        assert list(frozen.groups) == by_parity(images, labels)

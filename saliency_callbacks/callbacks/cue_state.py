@@ -1,0 +1,111 @@
+"""What a cue alarm carries from one evaluation to the next, and through a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from typing_extensions import Self, override
+
+from saliency_callbacks.callbacks.alarm_rule import AlarmRule
+from saliency_callbacks.callbacks.observing import Moment
+from saliency_callbacks.callbacks.run_state import RunState, run_facts
+from saliency_callbacks.scores import mean_of_finite
+from saliency_callbacks.scores.counterfactual import CueEffect, Statistic
+
+__all__ = ["CueState", "Evaluation"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation of a cue.
+
+    Args:
+        epoch: The Trainer's epoch, counted from 0.
+        step: The step under which it was logged.
+        stage: ``"initial"`` before the training, ``"fit"`` after it began.
+        values: Value of the statistic of each sample; NaN for samples that cannot tell.
+        mean: Their mean.
+        lower_bound: The lower bound on it.
+        flip_rate: Share of samples whose prediction the cue turned to the suspect class.
+        alarm: Whether the alarm was on afterwards.
+        fired: Whether it went on with this evaluation.
+    """
+
+    epoch: int
+    step: int
+    stage: str
+    values: tuple[float, ...]
+    mean: float
+    lower_bound: float
+    flip_rate: float
+    alarm: bool
+    fired: bool
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return it as numbers, strings and a list."""
+        return {**vars(self), "values": list(self.values)}
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any]) -> Self:
+        """Restore what :meth:`state_dict` returned."""
+        return cls(**{**state, "values": tuple(state["values"])})
+
+
+@dataclass(kw_only=True)
+class CueState(RunState):
+    """The state of a cue alarm.
+
+    Args:
+        streak: How many evaluations in a row were above the threshold.
+        history: Every evaluation, oldest first.
+    """
+
+    streak: int = 0
+    history: tuple[Evaluation, ...] = field(default_factory=tuple)
+
+    def judged(self, moment: Moment, effect: CueEffect, statistic: Statistic, bound: float, rule: AlarmRule) -> Self:
+        """Return the state after one more evaluation, the last of its history.
+
+        NaN is no reason for an alarm. An evaluation before or outside of the training is recorded, but does not count.
+
+        Args:
+            moment: When it was made.
+            effect: What the cue did.
+            statistic: What of it is watched.
+            bound: The lower bound on its mean.
+            rule: When the alarm is on.
+        """
+        values = effect.values(statistic)
+        counts = moment.stage == "fit"
+        streak = (self.streak + 1 if bound > rule.threshold else 0) if counts else self.streak
+        evaluation = Evaluation(
+            epoch=moment.epoch,
+            step=moment.step,
+            stage=moment.stage,
+            values=tuple(values.tolist()),
+            mean=mean_of_finite(values),
+            lower_bound=bound,
+            flip_rate=mean_of_finite(effect.flips),
+            alarm=streak >= rule.patience,
+            fired=counts and streak >= rule.patience > self.streak,
+        )
+        return replace(self, streak=streak, history=(*self.history, evaluation))
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            **super().state_dict(),
+            "streak": self.streak,
+            "history": [evaluation.state_dict() for evaluation in self.history],
+        }
+
+    @classmethod
+    @override
+    def from_state_dict(cls, state: dict[str, Any]) -> Self:
+        history = tuple(Evaluation.from_state_dict(evaluation) for evaluation in state["history"])
+        return cls(**run_facts(state), streak=state["streak"], history=history)
+
+    @override
+    def restarted(self) -> Self:
+        return replace(self, streak=0, history=())

@@ -1,0 +1,140 @@
+"""Accuracy by class, without and with a cue: whether a model that has an alarm really fails."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from saliency_callbacks.callbacks import host
+from saliency_callbacks.callbacks.probing import freeze_probe
+from saliency_callbacks.capture.inputs import ModelInputs
+from saliency_callbacks.engine import Settings, run_logits
+from saliency_callbacks.probe.batch import ProbeBatch
+from saliency_callbacks.probe.cue_images import BackgroundCue
+from saliency_callbacks.probe.cues import Cue
+from saliency_callbacks.probe.loaders import candidate_indices, is_batched
+from saliency_callbacks.probe.probe import Probe
+from saliency_callbacks.probe.stream import is_map_style
+from saliency_callbacks.scores.counterfactual import two_columns
+
+__all__ = ["GroupAccuracy", "group_accuracy", "validation_batches"]
+
+_READ_AT_ONCE = 128
+
+
+@dataclass(frozen=True, eq=False)
+class GroupAccuracy:
+    """How often the model is right in each class, without and with the cue.
+
+    Args:
+        correct: Number of correct predictions, ``[K, 2]``; the columns are without and with the cue.
+        count: Number of samples, ``[K, 2]``.
+    """
+
+    correct: Tensor
+    count: Tensor
+
+    @property
+    def accuracy(self) -> Tensor:
+        """Accuracy of each group in [0, 1], ``[K, 2]``; NaN for a class without samples."""
+        return self.correct / self.count
+
+    @property
+    def worst(self) -> float:
+        """Accuracy of the group that fares worst; NaN without any sample."""
+        known = self.accuracy[self.count > 0]
+        return float(known.min()) if len(known) else math.nan
+
+    @property
+    def average(self) -> float:
+        """Accuracy over all samples, each without and with the cue."""
+        return float(self.correct.sum() / self.count.sum())
+
+    def table(self, name_of: Callable[[int], str] = str) -> str:
+        """Return it as a Markdown table, one row a class."""
+        rows = ["| class | samples | without the cue | with the cue |", "|---|---|---|---|"]
+        for index, (accuracy, count) in enumerate(zip(self.accuracy.tolist(), self.count[:, 0].tolist(), strict=True)):
+            if count:
+                rows.append(f"| {name_of(index)} | {int(count)} | {accuracy[0]:.1%} | {accuracy[1]:.1%} |")
+        rows.append(f"\nworst group {self.worst:.1%}, average {self.average:.1%}")
+        return "\n".join(rows)
+
+
+def group_accuracy(
+    model: nn.Module,
+    batches: Iterator[ProbeBatch],
+    insert: Callable[[ProbeBatch, Tensor], Tensor],
+    settings: Settings,
+    to_device: Callable[[Any], Any],
+) -> GroupAccuracy | None:
+    """Run every batch without and with a cue; return ``None`` where there is no labelled batch.
+
+    Each sample is in the set twice, so that the cue tells nothing about the class.
+
+    Args:
+        model: The model.
+        batches: Labelled samples.
+        insert: Puts the cue into the explained tensor of a batch.
+        settings: How the model is run.
+        to_device: Brings inputs to the model's device.
+    """
+    total: GroupAccuracy | None = None
+    for batch in batches:
+        if batch.labels is None:
+            continue
+        explained = ModelInputs.of(batch.inputs, settings.attribute_to)
+        rows = torch.arange(explained.n_samples)
+        versions = (batch.inputs, explained.with_explained(insert(batch, explained.explained), rows))
+        predictions = []
+        for inputs in versions:
+            logits = two_columns(run_logits(model, to_device(inputs), settings)).cpu()
+            predictions.append(logits.argmax(dim=1))
+        found = _count(torch.stack(predictions, dim=1), batch.labels, logits.shape[1])
+        total = found if total is None else GroupAccuracy(total.correct + found.correct, total.count + found.count)
+    return total
+
+
+def _count(predictions: Tensor, labels: Tensor, n_classes: int) -> GroupAccuracy:
+    correct = (predictions == labels[:, None]).double()
+    empty = torch.zeros(max(n_classes, int(labels.max()) + 1), 2, dtype=torch.float64)
+    return GroupAccuracy(
+        correct=empty.index_add(0, labels, correct), count=empty.index_add(0, labels, torch.ones_like(correct))
+    )
+
+
+def validation_batches(
+    trainer: host.Trainer, module: host.LightningModule, probe: Probe, frozen: ProbeBatch, cue: Cue
+) -> Iterator[ProbeBatch]:
+    """Read the whole validation set in order, piece by piece, as the probe is read; leave no trace in it.
+
+    The probe stands for it where there is no map-style validation set to read from, where the cue fits the samples of
+    the probe only, and in a dry run.
+    """
+    try:
+        loader = host.dataloader(trainer, "val", probe.dataloader_idx)
+    except IndexError:
+        loader = None
+    dataset: Any = getattr(loader, "dataset", None)
+    is_readable = loader is not None and is_map_style(dataset) and is_batched(loader)
+    if not is_readable or host.is_dry_run(trainer) or _fits_only(cue, probe):
+        yield frozen
+        return
+    given = candidate_indices(loader)
+    positions = list(range(len(dataset))) if given is None else list(given)
+    masks = None if isinstance(probe.masks, Tensor) else probe.masks
+    for start in range(0, len(positions), _READ_AT_ONCE):
+        piece = positions[start : start + _READ_AT_ONCE]
+        rows = Probe(indices=piece, dataloader_idx=probe.dataloader_idx, unpack_batch=probe.unpack_batch, masks=masks)
+        batch = freeze_probe(trainer, module, rows)
+        if batch is not None:
+            yield batch
+
+
+def _fits_only(cue: Cue, probe: Probe) -> bool:
+    """Whether the cue cannot be put into other samples than those of the probe."""
+    return isinstance(cue, BackgroundCue) and (cue.is_bound or (cue.masks == "probe" and probe.is_fixed))

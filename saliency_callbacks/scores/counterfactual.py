@@ -1,0 +1,102 @@
+"""What a cue does to a model's answers, as scores."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from saliency_callbacks.functional.effects import (
+    bootstrap_lower_bound,
+    class_contrast,
+    flips,
+    margin_effects,
+    margins,
+)
+from saliency_callbacks.scores.means import mean_of_finite
+
+__all__ = ["CueEffect", "Statistic", "cue_effect", "two_columns"]
+
+Statistic = Literal["effect", "contrast"]
+
+
+@dataclass(frozen=True, eq=False)
+class CueEffect:
+    """How a cue moves a suspect class c, sample by sample; NaN for samples that cannot tell.
+
+    Args:
+        effect: [m_c(x + cue) - m_c(x)] / s with the margin m_c = z_c - max_{j≠c} z_j and the scale s of the clean
+            logits, ``[N]``.
+        contrast: Effect on c minus the median effect on the other classes, ``[N]``.
+        flips: 1 where the cue turns the prediction to c, else 0, ``[N]``.
+        margin_change: m_c(x + cue) - m_c(x) in logits, of every sample ``[N]``.
+        usable: Samples that can tell: not of class c, and changed by the cue; bool ``[N]``.
+    """
+
+    effect: Tensor
+    contrast: Tensor
+    flips: Tensor
+    margin_change: Tensor
+    usable: Tensor
+
+    @property
+    def n_usable(self) -> int:
+        """Number of samples that the scores rest on."""
+        return int((self.usable & self.effect.isfinite()).sum())
+
+    def values(self, statistic: Statistic) -> Tensor:
+        """Return the values ``[N]`` of a statistic."""
+        return self.effect if statistic == "effect" else self.contrast
+
+    def lower_bound(
+        self, statistic: Statistic, *, confidence: float = 0.95, n_bootstrap: int = 1000, seed: int = 0
+    ) -> float:
+        """Return the lower bootstrap bound on the mean of a statistic; NaN for fewer than two usable samples."""
+        bound = bootstrap_lower_bound(
+            self.values(statistic).double(), confidence=confidence, n_bootstrap=n_bootstrap, seed=seed
+        )
+        return float(bound)
+
+    def scores(self) -> dict[str, float]:
+        """Return the means over the usable samples."""
+        return {
+            "effect": mean_of_finite(self.effect),
+            "contrast": mean_of_finite(self.contrast),
+            "flip_rate": mean_of_finite(self.flips),
+        }
+
+
+def cue_effect(clean: Tensor, cued: Tensor, suspect: int, usable: Tensor) -> CueEffect:
+    """Compare a model's answers without and with a cue.
+
+    Args:
+        clean: Logits ``[N, K]`` of the samples as they are; a single column is read as the second of two classes.
+        cued: Logits of the same samples with the cue.
+        suspect: The class that the cue might give away.
+        usable: Which samples can tell, bool ``[N]``.
+
+    Raises:
+        TargetError: If the class does not exist.
+        OutputError: If there are not two classes.
+    """
+    clean, cued = two_columns(clean), two_columns(cued)
+    flipped = flips(clean, cued, suspect).to(clean.dtype)
+    # The scale is that of all samples: it describes the model, not the class.
+    effects = margin_effects(clean, cued)
+    silent = ~usable | ~(clean.isfinite().all(dim=1) & cued.isfinite().all(dim=1))
+    return CueEffect(
+        effect=effects[:, suspect].masked_fill(silent, math.nan),
+        contrast=class_contrast(effects, suspect).masked_fill(silent, math.nan),
+        flips=flipped.masked_fill(silent, math.nan),
+        margin_change=margins(cued)[:, suspect] - margins(clean)[:, suspect],
+        usable=usable,
+    )
+
+
+def two_columns(logits: Tensor) -> Tensor:
+    """Return logits ``[N, K]`` in at least float32, a single column z as [0, z]."""
+    scores = logits.detach().to(torch.promote_types(logits.dtype, torch.float32))
+    return torch.cat([torch.zeros_like(scores), scores], dim=1) if scores.shape[1] == 1 else scores
