@@ -103,7 +103,7 @@ BRIGHTNESS = tuple(
     for cue in (BrightnessCue(0.25), BrightnessCue(-0.25), BackgroundCue(strokes, 0.25, name="bright_background"))
     for q, r in ((0, 0), (0.5, 0.05), (1, 0))
 )
-"""Cues that change the whole image, or all of it but the strokes."""
+"""Cues that change the image, or all of it but the strokes."""
 
 BINARY = tuple(Experiment(1, 0, suspect=suspect, is_binary=True) for suspect in (0, 1))
 """Two classes, each the suspect once."""

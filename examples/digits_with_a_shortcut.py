@@ -117,6 +117,20 @@ def print_scores(observations: MemorySink, trainer: L.Trainer) -> None:
     print(f"and {right} of {N_EACH} zeros are still recognised without it (map shares: zeros with the patch).")
 
 
+def print_epochs(snapshots: dict[str, MemorySink]) -> None:
+    """Print a few of the scores that were logged at every epoch."""
+    tags = {
+        "randomization": ["randomization/gradient/similarity", "randomization/guided_backprop/similarity"],
+        "alarm": [f"cue/{PATCH.name}/effect", f"cue/{PATCH.name}/lower_bound", f"cue/{PATCH.name}/alarm"],
+    }
+    columns = [(sink, tag) for name, sink in snapshots.items() for tag in tags[name]]
+    print("\nepoch  " + "  ".join(tag for _, tag in columns))
+    for index, snapshot in enumerate(snapshots["alarm"].snapshots):
+        if snapshot.stage != "final":
+            values = [f"{sink.snapshots[index].scores[tag]:>{len(tag)}.2f}" for sink, tag in columns]
+            print(f"{snapshot.moment.removeprefix('epoch '):<7}" + "  ".join(values))
+
+
 def print_verdicts(test: RandomizationTest) -> None:
     """Print whether the maps depend on the weights."""
     assert test.result is not None
@@ -156,8 +170,11 @@ def main() -> None:
 
     observations = MemorySink()
     monitor = SaliencyMonitor(METHODS, probe, PATCHED_CLASS, target_layers="features", sinks=[observations])
-    randomization = RandomizationTest(TESTED, probe, PATCHED_CLASS, target_layers="features")
-    alarm = CueAlarm(PATCH, PATCHED_CLASS)
+    by_epoch = {"randomization": MemorySink(), "alarm": MemorySink()}
+    randomization = RandomizationTest(
+        TESTED, probe, PATCHED_CLASS, target_layers="features", sinks=[by_epoch["randomization"]]
+    )
+    alarm = CueAlarm(PATCH, PATCHED_CLASS, sinks=[by_epoch["alarm"]])
     trainer = L.Trainer(
         max_epochs=arguments.epochs,
         logger=TensorBoardLogger(arguments.log_dir, name="digits_with_a_shortcut"),
@@ -167,6 +184,7 @@ def main() -> None:
     )
     trainer.fit(SmallCNN(), training, validation)
     print_scores(observations, trainer)
+    print_epochs(by_epoch)
     print_verdicts(randomization)
     print_alarm(alarm)
     print(f"\nlogs and raw maps:  {trainer.log_dir}")

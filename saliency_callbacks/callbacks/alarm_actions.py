@@ -38,11 +38,11 @@ def _checked(action: Any) -> Action:
     return action if action in _NAMED else resolve_callable("on_alarm", action)  # type: ignore[return-value]
 
 
-def describe_alarm(cue: str, suspect: str, statistic: str, evaluation: Evaluation, rule: AlarmRule) -> str:
+def describe_alarm(cue: str, suspect: str, evaluation: Evaluation, rule: AlarmRule) -> str:
     """Say in words what set the alarm off."""
     return (
         f"the model uses the cue {cue!r} as a sign of class {suspect}: put into samples of other classes, it raises "
-        f"that class by {evaluation.mean:.2f} standard deviations of the logits ({statistic}; lower bound "
+        f"that class by {evaluation.mean:.2f} standard deviations of the logits ({evaluation.statistic}; lower bound "
         f"{evaluation.lower_bound:.2f} > {rule.threshold:g} in {rule.patience} evaluations in a row, the last in epoch "
         f"{evaluation.epoch}), and turns {evaluation.flip_rate:.0%} of the predictions to it"
     )

@@ -8,8 +8,8 @@ from torch import nn
 
 from saliency_callbacks.callbacks import host
 from saliency_callbacks.callbacks.monitor_state import MonitorState
+from saliency_callbacks.callbacks.observation import Moment, Observation, Surroundings
 from saliency_callbacks.callbacks.observer import Observer
-from saliency_callbacks.callbacks.observing import Moment, Observation, Surroundings
 from saliency_callbacks.callbacks.preconditions import check_runs
 from saliency_callbacks.errors import LayerError, ObservationError, SaliencyError, SaliencyWarning
 

@@ -19,7 +19,8 @@ from saliency_callbacks.callbacks.cue_probe import CueProbe, checked_cue
 from saliency_callbacks.callbacks.cue_state import CueState, Evaluation
 from saliency_callbacks.callbacks.group_accuracy import GroupAccuracy, group_accuracy, validation_batches
 from saliency_callbacks.callbacks.lazy_pictures import LazyPictures
-from saliency_callbacks.callbacks.observing import Moment, Observation, ObservingCallback, OnError, Surroundings
+from saliency_callbacks.callbacks.observation import Moment, Observation, Surroundings
+from saliency_callbacks.callbacks.observing import ObservingCallback, OnError
 from saliency_callbacks.callbacks.preconditions import check_layers
 from saliency_callbacks.callbacks.schedule import check_interval, is_due
 from saliency_callbacks.dotted_paths import resolve_callable
@@ -79,8 +80,7 @@ class CueAlarm(ObservingCallback[CueState]):
         panel_size: How many samples the panel shows.
         removal: Also paint the region of the probe's masks over, with the ``local_mean`` or with ``noise``, in samples
             that bear the cue.
-        groups_at_fit_end: Whether to measure accuracy by class, without and with the cue, on the whole validation set
-            when the training ends.
+        groups_at_fit_end: Whether to measure accuracy by class on the validation set when the training ends.
         groups_every_n_epochs: Epochs between two such measurements in the training; ``None`` for none.
         target_layers: As for :class:`SaliencyMonitor`.
         reshape_transform: As for :class:`SaliencyMonitor`.
@@ -97,7 +97,7 @@ class CueAlarm(ObservingCallback[CueState]):
         seed: Seed of the bootstrap and of all noise.
 
     Attributes:
-        history: Every evaluation, with the values of its samples.
+        history: Every evaluation, with the effects on its samples.
         groups: The last accuracy by group; ``None`` before the first.
 
     Raises:
@@ -290,7 +290,7 @@ class CueAlarm(ObservingCallback[CueState]):
 
     def _message(self, evaluation: Evaluation) -> str:
         suspect = self._class_name(self.suspect_class)
-        return describe_alarm(self.cue.name, suspect, self._watched, evaluation, self.rule)
+        return describe_alarm(self.cue.name, suspect, evaluation, self.rule)
 
     def _sample_name(self, position: int) -> str:
         labels = self._probe.labels

@@ -8,7 +8,7 @@ from typing import Any
 from typing_extensions import Self, override
 
 from saliency_callbacks.callbacks.alarm_rule import AlarmRule
-from saliency_callbacks.callbacks.observing import Moment
+from saliency_callbacks.callbacks.observation import Moment
 from saliency_callbacks.callbacks.run_state import RunState, run_facts
 from saliency_callbacks.scores import mean_of_finite
 from saliency_callbacks.scores.counterfactual import CueEffect, Statistic
@@ -24,8 +24,10 @@ class Evaluation:
         epoch: The Trainer's epoch, counted from 0.
         step: The step under which it was logged.
         stage: ``"initial"`` before the training, ``"fit"`` after it began.
-        values: Value of the statistic of each sample; NaN for samples that cannot tell.
-        mean: Their mean.
+        effects: Effect on each sample; NaN for samples that cannot tell.
+        contrasts: Contrast between the classes of each sample, likewise.
+        statistic: Which of the two is watched.
+        mean: Mean of the watched one.
         lower_bound: The lower bound on it.
         flip_rate: Share of samples whose prediction the cue turned to the suspect class.
         alarm: Whether the alarm was on afterwards.
@@ -35,21 +37,28 @@ class Evaluation:
     epoch: int
     step: int
     stage: str
-    values: tuple[float, ...]
+    effects: tuple[float, ...]
+    contrasts: tuple[float, ...]
+    statistic: Statistic
     mean: float
     lower_bound: float
     flip_rate: float
     alarm: bool
     fired: bool
 
+    @property
+    def values(self) -> tuple[float, ...]:
+        """Value of the watched statistic of each sample."""
+        return self.effects if self.statistic == "effect" else self.contrasts
+
     def state_dict(self) -> dict[str, Any]:
         """Return it as numbers, strings and a list."""
-        return {**vars(self), "values": list(self.values)}
+        return {**vars(self), "effects": list(self.effects), "contrasts": list(self.contrasts)}
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> Self:
         """Restore what :meth:`state_dict` returned."""
-        return cls(**{**state, "values": tuple(state["values"])})
+        return cls(**{**state, "effects": tuple(state["effects"]), "contrasts": tuple(state["contrasts"])})
 
 
 @dataclass(kw_only=True)
@@ -76,15 +85,16 @@ class CueState(RunState):
             bound: The lower bound on its mean.
             rule: When the alarm is on.
         """
-        values = effect.values(statistic)
         counts = moment.stage == "fit"
         streak = (self.streak + 1 if bound > rule.threshold else 0) if counts else self.streak
         evaluation = Evaluation(
             epoch=moment.epoch,
             step=moment.step,
             stage=moment.stage,
-            values=tuple(values.tolist()),
-            mean=mean_of_finite(values),
+            effects=tuple(effect.effect.tolist()),
+            contrasts=tuple(effect.contrast.tolist()),
+            statistic=statistic,
+            mean=mean_of_finite(effect.values(statistic)),
             lower_bound=bound,
             flip_rate=mean_of_finite(effect.flips),
             alarm=streak >= rule.patience,

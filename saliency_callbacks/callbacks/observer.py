@@ -15,7 +15,7 @@ from saliency_callbacks.callbacks import host
 from saliency_callbacks.callbacks.arguments import is_auto
 from saliency_callbacks.callbacks.history import Frame, MethodHistory
 from saliency_callbacks.callbacks.monitor_state import MonitorState
-from saliency_callbacks.callbacks.observing import Moment, Observation, Surroundings
+from saliency_callbacks.callbacks.observation import Moment, Observation, Surroundings
 from saliency_callbacks.callbacks.pictures import Appearance, Pictures, frame_of, reduced, scale_of
 from saliency_callbacks.callbacks.scoring import Scored, predict, resolve_target, score
 from saliency_callbacks.capture.inputs import ModelInputs

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal
 
 from torch import nn
 from typing_extensions import override
 
 from saliency_callbacks.callbacks import host
 from saliency_callbacks.callbacks.arguments import checked_choice, checked_namespace, checked_sinks
+from saliency_callbacks.callbacks.observation import Moment, Observation, Stage, State, Surroundings
 from saliency_callbacks.callbacks.outlets import Outlets, open_outlets
 from saliency_callbacks.callbacks.preconditions import (
     check_identities,
@@ -22,53 +22,15 @@ from saliency_callbacks.callbacks.preconditions import (
     state_for_probe,
 )
 from saliency_callbacks.callbacks.probing import freeze_probe
-from saliency_callbacks.callbacks.run_state import RunState
 from saliency_callbacks.callbacks.schedule import check_interval, is_due
 from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
-from saliency_callbacks.types import Picture, Sink, Snapshot
+from saliency_callbacks.types import Sink, Snapshot
 
-__all__ = ["Moment", "Observation", "ObservingCallback", "OnError", "Stage", "Surroundings"]
+__all__ = ["ObservingCallback", "OnError"]
 
-Stage = Literal["initial", "fit", "validate", "final"]
 OnError = Literal["warn", "raise"]
-State = TypeVar("State", bound=RunState)
-
-
-@dataclass(frozen=True)
-class Moment:
-    """When an observation is made; see :class:`~saliency_callbacks.types.Snapshot`."""
-
-    epoch: int
-    step: int
-    stage: Stage
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What the Trainer puts around a forward.
-
-    Args:
-        to_device: Brings the probe to the model's device.
-        forward_context: Opened around every forward, e.g. autocast.
-        trainer: The Trainer.
-        module: Its LightningModule.
-    """
-
-    to_device: Callable[[Any], Any]
-    forward_context: Callable[[], AbstractContextManager[Any]]
-    trainer: host.Trainer
-    module: host.LightningModule
-
-
-@dataclass(frozen=True)
-class Observation(Generic[State]):
-    """What is to be written, and the state once it has been."""
-
-    snapshot: Snapshot
-    next_state: State
-    pictures: Mapping[str, Picture] = field(default_factory=dict)
 
 
 class ObservingCallback(host.Callback, ABC, Generic[State]):
@@ -153,6 +115,10 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
             # What the state tells of is then on disk: a run that dies after the checkpoint has lost nothing.
             self._outlets.drain()
         return self.state.state_dict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the sinks, which hold files and threads; they are opened anew when there is something to write."""
+        return {**vars(self), "_outlets": None}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -39,7 +40,7 @@ class Outlets:
         self._failures = [0] * len(self.sinks)
         self._writer = Writer()
         # Warnings belong to the thread that trains: filters and their contexts are not made for several.
-        self._messages: list[str] = []
+        self._messages: deque[str] = deque()
 
     def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
         """Write one observation to every sink, now or soon.
@@ -86,9 +87,8 @@ class Outlets:
         return True
 
     def _report(self) -> None:
-        messages, self._messages[:] = list(self._messages), []
-        for message in messages:
-            host.rank_zero_warn(message, category=SaliencyWarning)
+        while self._messages:
+            host.rank_zero_warn(self._messages.popleft(), category=SaliencyWarning)
 
 
 def open_outlets(

@@ -11,7 +11,8 @@ from typing_extensions import Self, override
 
 from saliency_callbacks.callbacks import host
 from saliency_callbacks.callbacks.arguments import checked_target, is_auto
-from saliency_callbacks.callbacks.observing import Moment, Observation, ObservingCallback, OnError, Surroundings
+from saliency_callbacks.callbacks.observation import Moment, Observation, Surroundings
+from saliency_callbacks.callbacks.observing import ObservingCallback, OnError
 from saliency_callbacks.callbacks.preconditions import check_labels, check_layers
 from saliency_callbacks.callbacks.run_state import RunState, run_facts
 from saliency_callbacks.callbacks.scoring import resolve_target
@@ -72,7 +73,8 @@ class RandomizationTest(ObservingCallback[_State]):
                                             the similarity of two seeds; NaN if s₁ - s₀ < 0.2
     ``randomization/{method}/drift``        1 - s
     ``randomization/{method}/random_logit`` the maps of the explained and of another class; near 1 is bad
-    ``…/similarity_std``, ``…/floor_std``   standard deviation over the draws, and over their pairs
+    ``…/similarity_std``, ``…/floor_std``   standard deviation over the draws (also that of the drift), and their pairs
+    ``…/calibrated_std``                    standard deviation over the draws
     ``…/{name}``, ``…/{name}_floor``        the same by the other ``similarities``, e.g. ``abs_spearman``
     ``randomization/{method}/cascade``      picture, at the end of fit: similarity after each layer
     ``randomization/cascade``               the same, all methods in one

@@ -16,8 +16,9 @@ from saliency_callbacks.callbacks.arguments import (
 )
 from saliency_callbacks.callbacks.attempt import attempt
 from saliency_callbacks.callbacks.monitor_state import MonitorState
+from saliency_callbacks.callbacks.observation import Moment, Observation, Surroundings
 from saliency_callbacks.callbacks.observer import Observer
-from saliency_callbacks.callbacks.observing import Moment, Observation, ObservingCallback, OnError, Surroundings
+from saliency_callbacks.callbacks.observing import ObservingCallback, OnError
 from saliency_callbacks.callbacks.pictures import Appearance, ColorScale
 from saliency_callbacks.callbacks.preconditions import check_labels, check_layers
 from saliency_callbacks.dotted_paths import resolve_callable
@@ -53,7 +54,7 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
     ``saliency/{method}/region_rank_accuracy``   share of the masks' size that the highest places of the map fill
     ``saliency/{method}/region_pointing_game``   share of samples whose highest place is inside the mask
     ``saliency/{method}/region_auc``             chance that a place inside is higher than one outside; 0.5 is chance
-    ``…/region_mass/class_{name}``               mean over the samples of one class; also ``…/region_lift/class_{name}``
+    ``…/region_mass/class_{name}``               mean over the samples of one class; so all ``region_…``
     ``…/region_mass/group_{name}``               mean over the samples of one group; also ``…/region_lift/group_{name}``
     ``saliency/probe_accuracy``                  accuracy on the probe, in [0, 1]
     ``saliency/probe_confidence``                mean probability of the predicted class, in [0, 1]

@@ -22,7 +22,7 @@ __all__ = ["MAX_CLASSES", "Scored", "predict", "resolve_target", "score"]
 MAX_CLASSES = 20
 """Of a probe with more classes there are no scores by class: a dashboard would drown in them."""
 
-_SCORED_BY_GROUP = ("region_mass", "region_lift")
+_SCORED_BY_GROUP = ("region_mass", "region_lift", "region_rank_accuracy", "region_pointing_game", "region_auc")
 
 
 @dataclass(frozen=True)

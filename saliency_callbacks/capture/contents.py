@@ -54,11 +54,14 @@ def _changed(saved: Sequence[_Saved]) -> list[_Saved]:
         if id(one) not in compared
         and (not _is_alike(one) or one.version is None or _version(one.tensor) != one.version)
     ]
-    flags = [(_bytes(one.tensor) != _bytes(one.content)).any() for one in by_content]
+    on_cpu = [one for one in by_content if one.tensor.device.type == "cpu"]
+    changed += [one for one in on_cpu if not torch.equal(_bits(one.tensor), _bits(one.content))]
+    elsewhere = [one for one in by_content if one.tensor.device.type != "cpu"]
+    flags = [(_bits(one.tensor) != _bits(one.content)).any() for one in elsewhere]
     if flags:
         # Stacked, so that an accelerator is waited for once.
         found = torch.stack([flag.to(flags[0].device) for flag in flags]).tolist()
-        changed += [one for one, differs in zip(by_content, found, strict=True) if differs]
+        changed += [one for one, differs in zip(elsewhere, found, strict=True) if differs]
     return changed
 
 
@@ -72,9 +75,10 @@ def _has_comparable_bytes(tensor: Tensor) -> bool:
     return is_plain and not (tensor.is_meta or tensor.is_quantized or tensor.is_conj() or tensor.is_neg())
 
 
-def _bytes(tensor: Tensor) -> Tensor:
-    # Bytes are equal for every dtype, also where a value is not equal to itself.
-    return tensor.detach().reshape(-1).contiguous().view(torch.uint8)
+def _bits(tensor: Tensor) -> Tensor:
+    # Bits compare for every dtype, also where a value is not equal to itself.
+    integers = {1: torch.uint8, 2: torch.int16, 4: torch.int32}.get(tensor.element_size(), torch.int64)
+    return tensor.detach().reshape(-1).contiguous().view(integers)
 
 
 def _write_back(saved: _Saved) -> None:

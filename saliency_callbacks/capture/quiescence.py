@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from saliency_callbacks.capture.attributes import unchanged_attributes
 from saliency_callbacks.capture.contents import TensorContents
+from saliency_callbacks.capture.interrupts import deferred_interrupts
 from saliency_callbacks.capture.rng import isolated_rng
 
 __all__ = ["quiescence"]
@@ -44,7 +45,11 @@ def quiescence(model: nn.Module, *, seed: int = 0) -> Iterator[None]:
         if any(isinstance(module, nn.RNNBase) for module in model.modules()):
             # The backward of cuDNN's recurrent kernels refuses to run in evaluation mode.
             stack.enter_context(_no_cudnn())
-        yield
+        try:
+            yield
+        finally:
+            with deferred_interrupts():
+                stack.close()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 
 from saliency_callbacks.capture.attributes import unchanged_attributes
 from saliency_callbacks.capture.contents import TensorContents
+from saliency_callbacks.capture.interrupts import deferred_interrupts
 from saliency_callbacks.capture.rng import isolated_rng
 from saliency_callbacks.capture.weight_layers import WeightLayer
 
@@ -30,7 +31,8 @@ _POWER_ITERATIONS = 15
 def randomizer(model: nn.Module, redraw: Redraw = "reinitialize", *, seed: int = 0) -> Iterator[WeightRandomizer]:
     """Allow the weights of ``model`` to be re-drawn inside; outside, also after an exception, they are as before.
 
-    One copy of all weights is kept meanwhile. Global random state is left alone.
+    One copy of all weights is kept meanwhile, beside what re-drawing the largest of them takes. A Ctrl-C waits until
+    they are back. Global random state is left alone.
 
     Args:
         model: The model.
@@ -45,7 +47,8 @@ def randomizer(model: nn.Module, redraw: Redraw = "reinitialize", *, seed: int =
         try:
             yield WeightRandomizer(weights, redraw, seed)
         finally:
-            weights.restore()
+            with deferred_interrupts():
+                weights.restore()
 
 
 class WeightRandomizer:
@@ -147,7 +150,9 @@ def _reset(module: nn.Module) -> bool:
 
 
 def _permute(parameter: Tensor) -> None:
-    order = torch.randperm(parameter.numel()).to(parameter.device)
+    # Half the size of the default, which would be two more copies of the parameter.
+    dtype = torch.int32 if parameter.numel() < 2**31 else torch.int64
+    order = torch.randperm(parameter.numel(), dtype=dtype).to(parameter.device)
     permuted = parameter.flatten()[order].view_as(parameter)
     if torch.equal(permuted, parameter):
         # As likely as not where there are two values; a shift leaves nothing but constants as they are.

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from saliency_callbacks.rendering.curves import Curve, draw_curves
 from saliency_callbacks.scores.means import mean_of_finite
-from saliency_callbacks.scores.randomization import Estimate, calibrate, estimate, verdict
+from saliency_callbacks.scores.randomization import LEAST_RANGE, Estimate, calibrate, estimate, verdict
 
 __all__ = ["PRIMARY", "RandomizationResult"]
 
@@ -106,6 +106,11 @@ class RandomizationResult:
     def calibrated(self, method: str, name: str = PRIMARY) -> float:
         """Return (similarity - floor) / (ceiling - floor); NaN where ceiling and floor are closer than 0.2."""
         return calibrate(self.similarity(method, name).mean, self.floor(method, name).mean, self.ceiling(method, name))
+
+    def calibrated_std(self, method: str, name: str = PRIMARY) -> float:
+        """Return the standard deviation of the calibrated similarity over the draws, floor and ceiling being given."""
+        scale = self.ceiling(method, name) - self.floor(method, name).mean
+        return self.similarity(method, name).std / scale if scale >= LEAST_RANGE else math.nan
 
     def logit(self, method: str, name: str = PRIMARY) -> float:
         """Return the similarity between the maps of two classes; NaN where there is no other class."""

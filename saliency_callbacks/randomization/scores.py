@@ -21,6 +21,7 @@ def scores(result: RandomizationResult, namespace: str) -> dict[str, float]:
         found[f"{tag}/floor"] = floor.mean
         found[f"{tag}/floor_std"] = floor.std
         found[f"{tag}/calibrated"] = result.calibrated(method)
+        found[f"{tag}/calibrated_std"] = result.calibrated_std(method)
         found[f"{tag}/drift"] = 1 - similarity.mean
         if result.random_logit:
             found[f"{tag}/random_logit"] = result.logit(method)

@@ -84,18 +84,31 @@ def verdict(similarity: Estimate, floor: Estimate, ceiling: float = 1.0) -> str:
     Returns:
         ``depends on the weights``, ``does not depend on the weights``, or ``undecided: …`` with the reason.
     """
-    if math.isnan(similarity.mean) or math.isnan(floor.mean):
-        return "undecided: every map is constant or not finite, with the trained weights or with random ones"
-    worst = max(similarity.invalid, floor.invalid)
-    if worst > _MOST_INVALID:
-        return f"undecided: {worst:.0%} of the comparisons have a constant or non-finite map"
-    if floor.mean > FLOOR_LIMIT:
+    is_known = not math.isnan(similarity.mean) and _invalid(similarity, floor) <= _MOST_INVALID
+    if is_known and floor.mean > FLOOR_LIMIT:
         return DOES_NOT_DEPEND
+    reason = _obstacle(similarity, floor, ceiling)
+    return DEPENDS if reason is None else f"undecided: {reason}"
+
+
+def _obstacle(similarity: Estimate, floor: Estimate, ceiling: float) -> str | None:
+    """Return what stands against a verdict that the maps depend on the weights; ``None`` for nothing."""
+    if math.isnan(similarity.mean):
+        return "every map of the trained weights, or of random ones, is constant or not finite"
+    if math.isnan(floor.mean):
+        return "no two random weights gave maps that compare (constant or not finite); raise n_draws"
+    worst = _invalid(similarity, floor)
+    if worst > _MOST_INVALID:
+        return f"{worst:.0%} of the comparisons have a constant or non-finite map"
     if ceiling - floor.mean < LEAST_RANGE:
-        return f"undecided: two seeds of the method itself agree by no more than {ceiling:.2f}; use more samples"
+        return f"two seeds of the method itself agree by no more than {ceiling:.2f}; use more samples"
     if similarity.mean > FLOOR_LIMIT:
         return (
-            f"undecided: maps of the trained and of random weights are alike ({similarity.mean:.2f}), those of two "
-            f"random weights are not ({floor.mean:.2f}); is the network trained?"
+            f"maps of the trained and of random weights are alike ({similarity.mean:.2f}), those of two random weights "
+            f"are not ({floor.mean:.2f}); is the network trained?"
         )
-    return DEPENDS
+    return None
+
+
+def _invalid(similarity: Estimate, floor: Estimate) -> float:
+    return max(similarity.invalid, floor.invalid)

@@ -29,21 +29,22 @@ class TensorBoardSink:
 
     def __init__(self, experiment: Any) -> None:
         self.experiment = experiment
-        file_writer: Any = getattr(experiment, "file_writer", None)
-        self._file_writer = None if file_writer is None else with_fast_checksums(file_writer)
 
     def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
         """Write pictures and texts at the snapshot's step; see :class:`~saliency_callbacks.types.Sink`."""
         for tag, text in snapshot.texts.items():
             self.experiment.add_text(tag, text, snapshot.step)
-        if self._file_writer is None:
+        # Asked for every time: its owner closes it after a run, and opens another for the next.
+        file_writer: Any = getattr(self.experiment, "file_writer", None)
+        if file_writer is None:
             for tag, picture in pictures.items():
                 self.experiment.add_image(tag, picture, snapshot.step, dataformats="HWC")
             return
         # `add_image` would compress at a level that takes longer than all the rest of an observation's writing.
+        with_fast_checksums(file_writer)
         with ThreadPoolExecutor() as pool:
             for summary in pool.map(partial(_image_summary, pictures), pictures):
-                self._file_writer.add_summary(summary, snapshot.step)
+                file_writer.add_summary(summary, snapshot.step)
 
 
 def _image_summary(pictures: Mapping[str, Picture], tag: str) -> Any:

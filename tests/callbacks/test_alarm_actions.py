@@ -93,14 +93,16 @@ def test_the_description_has_every_number():
         epoch=3,
         step=40,
         stage="fit",
-        values=(1.0, 1.5),
+        effects=(3.0, 3.5),
+        contrasts=(1.0, 1.5),
+        statistic="contrast",
         mean=1.25,
         lower_bound=0.754,
         flip_rate=0.5,
         alarm=True,
         fired=True,
     )
-    assert describe_alarm("tag", "cat", "contrast", evaluation, AlarmRule(threshold=0.25, patience=2)) == (
+    assert describe_alarm("tag", "cat", evaluation, AlarmRule(threshold=0.25, patience=2)) == (
         "the model uses the cue 'tag' as a sign of class cat: put into samples of other classes, it raises that class "
         "by 1.25 standard deviations of the logits (contrast; lower bound 0.75 > 0.25 in 2 evaluations in a row, the "
         "last in epoch 3), and turns 50% of the predictions to it"

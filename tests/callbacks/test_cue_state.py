@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from saliency_callbacks.callbacks.alarm_rule import AlarmRule
 from saliency_callbacks.callbacks.cue_state import CueState
-from saliency_callbacks.callbacks.observing import Moment
+from saliency_callbacks.callbacks.observation import Moment
 from saliency_callbacks.scores.counterfactual import CueEffect
 
 _VALUES = torch.tensor([1.0, torch.nan, 2.0])
@@ -62,6 +62,7 @@ def test_what_an_evaluation_holds():
     assert (evaluation.epoch, evaluation.step, evaluation.stage) == (4, 40, "fit")
     assert evaluation.values[::2] == (1.0, 2.0)
     assert math.isnan(evaluation.values[1])
+    assert (evaluation.effects[0], evaluation.contrasts[0], evaluation.statistic) == (1.0, -1.0, "effect")
     assert evaluation.mean == 1.5
     assert evaluation.lower_bound == 0.5
     assert evaluation.flip_rate == 0.5

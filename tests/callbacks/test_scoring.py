@@ -89,6 +89,9 @@ def test_masks_give_localisation():
     assert found.scores["n/m/region_lift"] == pytest.approx(1.5)
 
 
+_REGION_SCORES = ("mass", "lift", "rank_accuracy", "pointing_game", "auc")
+
+
 def _found(lit: list[float], labels: list[int] | None = None, **probe: Any) -> dict[str, float]:
     """Return the scores by class and group of maps that lie in the left half of the image to the given shares."""
     masks = torch.zeros(len(lit), 2, 4, dtype=torch.bool)
@@ -105,7 +108,9 @@ def _found(lit: list[float], labels: list[int] | None = None, **probe: Any) -> d
     masses = {tag.removeprefix("n/m/region_mass/"): value for tag, value in partial.items() if "/region_mass/" in tag}
     for name, mass in masses.items():
         assert partial[f"n/m/region_lift/{name}"] == pytest.approx(2 * mass, nan_ok=True)
-    assert len(partial) == 2 * len(masses)
+    scores = {tag.split("/")[2] for tag in partial}
+    assert scores == ({f"region_{name}" for name in _REGION_SCORES} if masses else set())
+    assert len(partial) == len(_REGION_SCORES) * len(masses)
     return {name: pytest.approx(mass, nan_ok=True) for name, mass in masses.items()}
 
 

@@ -147,6 +147,7 @@ def test_scores():
         "floor",
         "floor_std",
         "calibrated",
+        "calibrated_std",
         "drift",
         "random_logit",
     }

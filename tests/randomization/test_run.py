@@ -317,7 +317,7 @@ class TestBadInput:
         assert math.isnan(result.floor("gradient").mean)
         assert math.isnan(result.calibrated("gradient"))
         assert math.isnan(result.logit("gradient"))
-        assert result.verdicts["gradient"].startswith("undecided: every map is constant")
+        assert result.verdicts["gradient"].startswith("undecided: every map of the trained weights")
         assert json.loads(json.dumps(result.to_dict(), allow_nan=False))["floor"]["spearman"]["gradient"] == [
             [None] * 3
         ]

@@ -99,8 +99,8 @@ def test_the_limits_themselves_are_within():
 @pytest.mark.parametrize(
     ("similarity", "floor", "ceiling", "reason"),
     [
-        (sure(NAN), sure(0.9), 1.0, "every map is constant or not finite"),
-        (sure(0.0), sure(NAN), 1.0, "every map is constant or not finite"),
+        (sure(NAN), sure(0.9), 1.0, "every map of the trained weights, or of random ones, is constant or not finite"),
+        (sure(0.0), sure(NAN), 1.0, "no two random weights gave maps that compare"),
         (sure(0.0, 0.8), sure(0.9), 1.0, "80% of the comparisons have a constant or non-finite map"),
         (sure(0.0), sure(0.9, 0.76), 1.0, "76% of the comparisons have a constant or non-finite map"),
         (sure(0.0), sure(0.0), 0.15, "two seeds of the method itself agree by no more than 0.15"),

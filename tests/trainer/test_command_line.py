@@ -105,6 +105,12 @@ def test_a_run_of_the_example_configuration(monkeypatch: pytest.MonkeyPatch, tmp
     assert _settings(_monitor(cli)) == _settings(SaliencyMonitor())
 
 
+def test_a_run_of_the_alarm_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    root = ["--trainer.default_root_dir", tmp_path, "--trainer.max_epochs", 1, "--trainer.log_every_n_steps", 1]
+    cli = _cli(monkeypatch, "--config", _EXAMPLE.with_name("cue_alarm.yaml"), *root, run=True)
+    assert {"cue/patch/effect", "randomization/gradient/similarity"} <= cli.trainer.callback_metrics.keys()
+
+
 def test_every_argument(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     arguments = yaml.safe_load(_EVERY_ARGUMENT)
     assert arguments.keys() == inspect.signature(SaliencyMonitor).parameters.keys(), "none is forgotten"

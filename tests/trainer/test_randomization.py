@@ -31,6 +31,7 @@ _TAGS = {
         "floor",
         "floor_std",
         "calibrated",
+        "calibrated_std",
         "drift",
         "random_logit",
         "abs_spearman",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import pytest
+from lightning.pytorch.loggers import TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from saliency_callbacks import SaliencyMonitor
 from saliency_callbacks.errors import SaliencyWarning
@@ -84,3 +87,30 @@ def test_a_failure_on_the_other_thread_is_a_warning_on_this_one(tmp_path: Path) 
     run = trainer(tmp_path, SaliencyMonitor("gradient", probe=4, sinks=[Fails()]), max_epochs=1)
     with pytest.warns(SaliencyWarning, match="Fails failed: OSError: disk full; the training goes on"):
         run.fit(Classifier(), train_loader(), val_loader())
+
+
+def _pictures(logger: TensorBoardLogger) -> list[int]:
+    events = EventAccumulator(logger.log_dir, size_guidance={"images": 0}).Reload()
+    return [event.step for event in events.Images("saliency/gradient")]
+
+
+def test_a_trainer_that_is_used_again_writes_again(tmp_path: Path) -> None:
+    logger = TensorBoardLogger(tmp_path)
+    monitor = SaliencyMonitor("gradient", probe=4, on_error="raise")
+    run = trainer(tmp_path, monitor, max_epochs=1, logger=logger)
+    module = Classifier()
+    run.fit(module, train_loader(), val_loader())
+    assert len(_pictures(logger)) == 2
+    run.validate(module, val_loader(), verbose=False)
+    assert len(_pictures(logger)) == 3
+    run.fit_loop.max_epochs = 2
+    run.fit(module, train_loader(), val_loader())
+    assert len(_pictures(logger)) == 4
+
+
+def test_a_callback_can_be_copied_after_a_run(tmp_path: Path) -> None:
+    monitor = SaliencyMonitor("gradient", probe=4)
+    run = trainer(tmp_path, monitor, max_epochs=1, logger=TensorBoardLogger(tmp_path))
+    run.fit(Classifier(), train_loader(), val_loader())
+    copied = pickle.loads(pickle.dumps(monitor))
+    assert copied.state.n_observations == monitor.state.n_observations
