@@ -17,15 +17,14 @@ from saliency_callbacks.callbacks.arguments import checked_choice, checked_norma
 from saliency_callbacks.callbacks.cue_evaluation import evaluate_cue
 from saliency_callbacks.callbacks.cue_probe import CueProbe, checked_cue
 from saliency_callbacks.callbacks.cue_state import CueState, Evaluation
+from saliency_callbacks.callbacks.engine_settings import checked_settings
 from saliency_callbacks.callbacks.group_accuracy import GroupAccuracy, group_accuracy, validation_batches
 from saliency_callbacks.callbacks.lazy_pictures import LazyPictures
 from saliency_callbacks.callbacks.observation import Moment, Observation, Surroundings
 from saliency_callbacks.callbacks.observing import ObservingCallback, OnError
 from saliency_callbacks.callbacks.preconditions import check_layers
 from saliency_callbacks.callbacks.schedule import check_interval, is_due
-from saliency_callbacks.dotted_paths import resolve_callable
 from saliency_callbacks.engine import Settings
-from saliency_callbacks.methods.registry import resolve_methods
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.cues import Cue
 from saliency_callbacks.probe.probe import Probe
@@ -158,11 +157,11 @@ class CueAlarm(ObservingCallback[CueState]):
         self.groups_every_n_epochs = None if groups_every_n_epochs is None else check_interval(groups_every_n_epochs)
         self.normalization = checked_normalization(normalization)
         self.class_names = class_names
-        self.settings = Settings(
-            methods=resolve_methods(method),
+        self.settings = checked_settings(
+            method,
             target_layers=target_layers,
-            reshape_transform=resolve_callable("reshape_transform", reshape_transform),
-            output_fn=resolve_callable("output_fn", output_fn),
+            reshape_transform=reshape_transform,
+            output_fn=output_fn,
             attribute_to=attribute_to,
             internal_batch_size=internal_batch_size,
             seed=seed,

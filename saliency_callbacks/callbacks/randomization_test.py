@@ -11,14 +11,12 @@ from typing_extensions import Self, override
 
 from saliency_callbacks.callbacks import host
 from saliency_callbacks.callbacks.arguments import checked_target, is_auto
+from saliency_callbacks.callbacks.engine_settings import checked_settings
 from saliency_callbacks.callbacks.observation import Moment, Observation, Surroundings
 from saliency_callbacks.callbacks.observing import ObservingCallback, OnError
 from saliency_callbacks.callbacks.preconditions import check_labels, check_layers
 from saliency_callbacks.callbacks.run_state import RunState, run_facts
 from saliency_callbacks.callbacks.scoring import resolve_target
-from saliency_callbacks.dotted_paths import resolve_callable
-from saliency_callbacks.engine import Settings
-from saliency_callbacks.methods.registry import resolve_methods
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.randomization.result import RandomizationResult
@@ -165,11 +163,11 @@ class RandomizationTest(ObservingCallback[_State]):
         self.redraw = check_redraw(randomize)
         self.similarities = with_primary(similarities)
         self.random_logit = random_logit
-        self.settings = Settings(
-            methods=resolve_methods(methods),
+        self.settings = checked_settings(
+            methods,
             target_layers=target_layers,
-            reshape_transform=resolve_callable("reshape_transform", reshape_transform),
-            output_fn=resolve_callable("output_fn", output_fn),
+            reshape_transform=reshape_transform,
+            output_fn=output_fn,
             attribute_to=attribute_to,
             internal_batch_size=internal_batch_size,
             seed=seed,

@@ -15,15 +15,13 @@ from saliency_callbacks.callbacks.arguments import (
     is_auto,
 )
 from saliency_callbacks.callbacks.attempt import attempt
+from saliency_callbacks.callbacks.engine_settings import checked_settings
 from saliency_callbacks.callbacks.monitor_state import MonitorState
 from saliency_callbacks.callbacks.observation import Moment, Observation, Surroundings
 from saliency_callbacks.callbacks.observer import Observer
 from saliency_callbacks.callbacks.observing import ObservingCallback, OnError
 from saliency_callbacks.callbacks.pictures import Appearance, ColorScale
 from saliency_callbacks.callbacks.preconditions import check_labels, check_layers
-from saliency_callbacks.dotted_paths import resolve_callable
-from saliency_callbacks.engine import Settings
-from saliency_callbacks.methods.registry import resolve_methods
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.rendering.colormap import DEFAULT_ALPHA
@@ -137,11 +135,11 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
         self.normalization = checked_normalization(normalization)
         self.class_names = class_names
         self.appearance = checked_appearance(Appearance(style, color_scale, colormap, alpha))
-        self.settings = Settings(
-            methods=resolve_methods(_DEFAULT_METHODS if methods is None else methods),
+        self.settings = checked_settings(
+            _DEFAULT_METHODS if methods is None else methods,
             target_layers=target_layers,
-            reshape_transform=resolve_callable("reshape_transform", reshape_transform),
-            output_fn=resolve_callable("output_fn", output_fn),
+            reshape_transform=reshape_transform,
+            output_fn=output_fn,
             attribute_to=attribute_to,
             internal_batch_size=internal_batch_size,
             seed=seed,

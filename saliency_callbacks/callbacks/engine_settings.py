@@ -1,0 +1,39 @@
+"""From what a person writes for a callback to the settings of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from saliency_callbacks.dotted_paths import resolve_callable
+from saliency_callbacks.engine import Settings
+from saliency_callbacks.methods.registry import resolve_methods
+from saliency_callbacks.types import Method
+
+__all__ = ["checked_settings"]
+
+
+def checked_settings(
+    methods: str | Method | Sequence[str | Method],
+    *,
+    target_layers: Any,
+    reshape_transform: str | Callable[..., Any] | None,
+    output_fn: str | Callable[..., Any] | None,
+    attribute_to: int | str | None,
+    internal_batch_size: int | None,
+    seed: int,
+) -> Settings:
+    """Return the settings, with names of methods and dotted paths of functions resolved; see :class:`SaliencyMonitor`.
+
+    Raises:
+        ConfigurationError: If one of them cannot be used.
+    """
+    return Settings(
+        methods=resolve_methods(methods),
+        target_layers=target_layers,
+        reshape_transform=resolve_callable("reshape_transform", reshape_transform),
+        output_fn=resolve_callable("output_fn", output_fn),
+        attribute_to=attribute_to,
+        internal_batch_size=internal_batch_size,
+        seed=seed,
+    )
