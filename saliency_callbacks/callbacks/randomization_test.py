@@ -183,7 +183,6 @@ class RandomizationTest(ObservingCallback[_State]):
 
     @override
     def _new_state(self) -> _State:
-        self.result = self.cascade = None
         return _State()
 
     @override
@@ -193,12 +192,13 @@ class RandomizationTest(ObservingCallback[_State]):
     @override
     def _accept_probe(self, probe: ProbeBatch) -> None:
         check_labels(probe, self.target)
+        self.result = self.cascade = None
 
     @override
     def _observe(self, model: nn.Module, moment: Moment, surroundings: Surroundings) -> Observation[_State]:
         if moment.stage == "final":
             return self._observe_final(model, moment, surroundings)
-        result, state = self._run(model, surroundings, self.order, self.n_draws)
+        result, state = self._run(model, surroundings, self.order, self.n_draws, random_logit=self.random_logit)
         self.result = result
         found = Snapshot(
             epoch=moment.epoch,
@@ -217,7 +217,7 @@ class RandomizationTest(ObservingCallback[_State]):
         assert self.result is not None, "there is no last word without a first"
         pictures: dict[str, Picture] = {}
         if self.cascade_at_fit_end:
-            cascade, _ = self._run(model, surroundings, "top_down", self.cascade_draws)
+            cascade, _ = self._run(model, surroundings, "top_down", self.cascade_draws, random_logit=False)
             self.cascade = cascade
             pictures[f"{self.namespace}/cascade"] = cascade.plot()
             pictures |= {f"{self.namespace}/{name}/cascade": cascade.plot(methods=[name]) for name in cascade.methods}
@@ -239,7 +239,7 @@ class RandomizationTest(ObservingCallback[_State]):
         return Observation(last, self.state, pictures)
 
     def _run(
-        self, model: nn.Module, surroundings: Surroundings, order: Order, n_draws: int
+        self, model: nn.Module, surroundings: Surroundings, order: Order, n_draws: int, *, random_logit: bool
     ) -> tuple[RandomizationResult, _State]:
         layers = list(self.state.target_layers) if is_auto(self.settings.target_layers) else []
         settings = replace(
@@ -257,7 +257,7 @@ class RandomizationTest(ObservingCallback[_State]):
             n_draws=n_draws,
             redraw=self.redraw,
             similarities=self.similarities,
-            random_logit=self.random_logit and order == self.order,
+            random_logit=random_logit,
         )
         pinned = result.target if self.state.pinned is None else self.state.pinned
         return result, replace(self.state, target_layers=result.target_layers, pinned=pinned)

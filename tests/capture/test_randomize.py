@@ -475,16 +475,15 @@ def test_a_callable_may_draw_from_any_generator():
 
 
 def test_a_cuda_runtime_that_has_not_started_is_not_seeded(monkeypatch):
-    def fail(seed):
-        raise AssertionError("would seed the training to come")
-
+    seeds = []
     model = trained(plain)
     layers = layers_of(model)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
-    monkeypatch.setattr(torch.cuda, "manual_seed_all", fail)
-    monkeypatch.setattr(torch.cuda, "manual_seed", fail)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
+    monkeypatch.setattr(torch.cuda, "manual_seed", seeds.append)
     with randomizer(model) as weights:
         weights.draw(layers, 0)
+    assert seeds == [], "they would seed the training to come"
 
 
 @pytest.mark.filterwarnings(

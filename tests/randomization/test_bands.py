@@ -6,9 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_digits
-from torch import nn
 
 from saliency_callbacks.randomization import randomization_test
+from tests.trainer.runs import digits_net
 
 METHODS = ["gradient", "input_x_gradient", "integrated_gradients", "guided_backprop", "grad_cam"]
 N_TRAINING, N_PROBE, N_EPOCHS = 1400, 32, 8
@@ -16,17 +16,7 @@ N_TRAINING, N_PROBE, N_EPOCHS = 1400, 32, 8
 
 def train(seed, images, labels):
     torch.manual_seed(seed)
-    model = nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(16, 32, 3, padding=1),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(512, 64),
-        nn.ReLU(),
-        nn.Linear(64, 10),
-    )
+    model = digits_net()
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     for _ in range(N_EPOCHS):
         for rows in torch.randperm(N_TRAINING).split(64):

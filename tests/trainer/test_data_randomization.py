@@ -21,7 +21,7 @@ from saliency_callbacks.callbacks import data_randomization
 from saliency_callbacks.capture.rng import isolated_rng
 from saliency_callbacks.errors import ConfigurationError, InputError, LayerError, MethodError, SaliencyWarning
 from saliency_callbacks.probe.permuted_labels import PermutedLabels, permute_loader
-from tests.trainer.runs import Augmented, Classifier, DictClassifier, Dictionaries, Stream, digits
+from tests.trainer.runs import Augmented, Classifier, DictClassifier, Dictionaries, Stream, digits, digits_net
 
 METHODS = ("gradient", "integrated_gradients", "guided_backprop", "grad_cam")
 SILENT = {"accelerator": "cpu", "enable_progress_bar": False}
@@ -41,17 +41,7 @@ class ConvNet(L.LightningModule):
 
     def __init__(self) -> None:
         super().__init__()
-        self.net = nn.Sequential(
-            nn.Conv2d(1, 16, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(16, 32, 3, padding=1),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Flatten(),
-            nn.Linear(512, 64),
-            nn.ReLU(),
-            nn.Linear(64, 10),
-        )
+        self.net = digits_net()
 
     def forward(self, images):
         return self.net(images)

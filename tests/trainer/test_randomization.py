@@ -248,17 +248,17 @@ def test_every_argument_can_be_written_as_yaml(
     callback = {"class_path": "saliency_callbacks.RandomizationTest", "init_args": arguments}
     path.write_text(yaml.safe_dump({"trainer": {"callbacks": [callback], "accelerator": "cpu", "logger": False}}))
 
-    def test_of(config: Path, *more: str) -> RandomizationTest:
+    def configured(config: Path, *more: str) -> RandomizationTest:
         monkeypatch.setattr(sys, "argv", ["train.py", "--config", str(config), *more])
         cli = LightningCLI(Classifier, run=False, save_config_callback=None, seed_everything_default=0)
         return next(one for one in cli.trainer.callbacks if isinstance(one, RandomizationTest))
 
-    first = test_of(path)
+    first = configured(path)
     with pytest.raises(SystemExit):
-        test_of(path, "--print_config")
+        configured(path, "--print_config")
     printed = tmp_path / "printed.yaml"
     printed.write_text(capsys.readouterr().out)
-    for test in (first, test_of(printed)):
+    for test in (first, configured(printed)):
         assert test.settings.methods == (Gradient(), SmoothGrad(nt_samples=2))
         assert test.probe == Probe(5)
         assert (test.target, test.order, test.n_draws, test.every_n_epochs) == (3, "bottom_up", 3, 2)
