@@ -25,6 +25,7 @@ __all__ = [
     "Path",
     "PathRule",
     "Picture",
+    "ProbeView",
     "Quantity",
     "RawMap",
     "Reduction",
@@ -117,7 +118,7 @@ class Quantity(Flag):
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What one pass measured for one target. Fields that no method asked for are ``None`` or empty.
+    """What one pass measured for one target; what no method asked for is ``None`` or empty.
 
     Args:
         inputs: The explained input, ``[N, C, *spatial]``.
@@ -202,6 +203,30 @@ class Attribution:
 
 
 @dataclass(frozen=True, eq=False)
+class ProbeView:
+    """The probe as people look at it; the same in every observation.
+
+    Args:
+        fingerprint: Fingerprint of the probe's inputs and labels.
+        ids: A stable name for each sample.
+        images: The inputs as pictures, ``uint8 [N, H, W, 3]``; ``None`` for texts.
+        tokens: The words or tokens of each text, in the order of the places of its map, without padding.
+        special: Which of ``tokens`` are no words of the text, such as separators.
+        labels, class_names, masks, groups: As in :class:`~saliency_callbacks.probe.batch.ProbeBatch`.
+    """
+
+    fingerprint: str
+    ids: tuple[str, ...]
+    images: Tensor | None = None
+    tokens: tuple[tuple[str, ...], ...] | None = None
+    special: tuple[tuple[bool, ...], ...] | None = None
+    labels: Tensor | None = None
+    class_names: tuple[str, ...] | None = None
+    masks: Tensor | None = None
+    groups: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Snapshot:
     """Everything one observation found, on the CPU.
 
@@ -220,6 +245,7 @@ class Snapshot:
         metadata: Facts about the observation, e.g. the precision or the weights that were explained.
         texts: Markdown under its tag, for dashboards that show text.
         alerts: Title → what somebody should be told at once, for services that send messages.
+        probe: What was explained, for those who show it elsewhere than in the pictures.
     """
 
     epoch: int
@@ -235,6 +261,7 @@ class Snapshot:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
     alerts: Mapping[str, str] = field(default_factory=dict)
+    probe: ProbeView | None = None
 
     @property
     def moment(self) -> str:

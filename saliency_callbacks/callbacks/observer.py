@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor, nn
 
 from saliency_callbacks.callbacks import host
@@ -17,7 +18,8 @@ from saliency_callbacks.callbacks.history import Frame, MethodHistory
 from saliency_callbacks.callbacks.monitor_state import MonitorState
 from saliency_callbacks.callbacks.observation import Moment, Observation, Surroundings
 from saliency_callbacks.callbacks.pictures import Appearance, Pictures, frame_of, reduced, scale_of
-from saliency_callbacks.callbacks.scoring import Scored, predict, resolve_target, score
+from saliency_callbacks.callbacks.scoring import Scored, predict, resolve_target, score, target_name
+from saliency_callbacks.callbacks.versions import versions
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.engine import Explanation, Settings, run_engine
 from saliency_callbacks.errors import DegenerateMapWarning, SaliencyWarning
@@ -25,7 +27,7 @@ from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.rendering.images import display_images
 from saliency_callbacks.rendering.panel import Caption
 from saliency_callbacks.scores import describe_degenerate
-from saliency_callbacks.types import Attribution, Method, Quantity, Snapshot
+from saliency_callbacks.types import Attribution, Method, ProbeView, Quantity, Snapshot
 
 __all__ = ["Observer"]
 
@@ -115,11 +117,14 @@ class Observer:
             sample_scores=scored.sample_scores,
             metadata={
                 "model": type(model).__name__,
+                "target": target_name(self.target, self.probe),
                 "methods": {method.name: repr(method) for method in self.settings.methods},
                 "target_layers": list(explanation.target_layers),
                 "n_passes": explanation.n_passes,
                 "probe": self.probe.fingerprint,
+                "versions": versions(),
             },
+            probe=self._view,
         )
 
     def _next_state(
@@ -168,6 +173,19 @@ class Observer:
     def _images(self) -> npt.NDArray[np.uint8]:
         mean, std = self.normalization or self.probe.normalization or (None, None)
         return display_images(self._explained, mean=mean, std=std)
+
+    @cached_property
+    def _view(self) -> ProbeView:
+        names = self.probe.class_names if self.class_names is None else self.class_names
+        return ProbeView(
+            fingerprint=self.probe.fingerprint,
+            ids=self.probe.ids,
+            images=torch.from_numpy(self._images),
+            labels=self.probe.labels,
+            class_names=None if names is None else tuple(str(name) for name in names),
+            masks=self.probe.masks,
+            groups=self.probe.groups,
+        )
 
     @cached_property
     def _small_images(self) -> npt.NDArray[np.uint8]:

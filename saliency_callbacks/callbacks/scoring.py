@@ -17,7 +17,7 @@ from saliency_callbacks.probe.targets import Labels, Target
 from saliency_callbacks.scores import by_group, concentration, drift, localization, mean_of_finite, ranks
 from saliency_callbacks.types import Attribution
 
-__all__ = ["MAX_CLASSES", "Scored", "predict", "resolve_target", "score"]
+__all__ = ["MAX_CLASSES", "Scored", "predict", "resolve_target", "score", "target_name"]
 
 MAX_CLASSES = 20
 """Of a probe with more classes there are no scores by class: a dashboard would drown in them."""
@@ -58,6 +58,13 @@ def resolve_target(given: Any, probe: ProbeBatch, pinned: Tensor | None) -> Targ
         return "predicted" if pinned is None else pinned
     target: Target = given
     return target
+
+
+def target_name(given: Any, probe: ProbeBatch) -> str:
+    """Return what :func:`resolve_target` explains, in words for a record of the run."""
+    if given is None:
+        return "initial_prediction" if probe.labels is None else "label"
+    return str(getattr(given, "__qualname__", given))
 
 
 def predict(logits: Tensor | None, labels: Tensor | None) -> tuple[Tensor | None, Tensor | None]:

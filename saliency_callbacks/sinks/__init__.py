@@ -5,11 +5,20 @@ entry to the table in ``dispatch``; a third-party package declares an entry poin
 ``saliency_callbacks.sinks`` instead.
 """
 
-from saliency_callbacks.sinks.archive import read_index, read_maps
+from saliency_callbacks.sinks.archive import read_index, read_maps, read_probe
 from saliency_callbacks.sinks.disk import DiskSink
 from saliency_callbacks.sinks.dispatch import sink_for_logger
 from saliency_callbacks.sinks.memory import MemorySink
 from saliency_callbacks.sinks.tensorboard import TensorBoardSink
 from saliency_callbacks.sinks.wandb import WandbSink
 
-__all__ = ["DiskSink", "MemorySink", "TensorBoardSink", "WandbSink", "read_index", "read_maps", "sink_for_logger"]
+__all__ = [
+    "DiskSink",
+    "MemorySink",
+    "TensorBoardSink",
+    "WandbSink",
+    "read_index",
+    "read_maps",
+    "read_probe",
+    "sink_for_logger",
+]

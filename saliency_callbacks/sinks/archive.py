@@ -3,14 +3,16 @@
 ::
 
     <directory>/
-    ├── index.json                          what was observed, oldest step first
+    ├── index.json                          the probe, and what was observed, oldest step first
+    ├── probe-<fingerprint>.safetensors     the probe as pictures
     ├── maps/<step>[-initial|-validate].safetensors
     └── pictures/<tag>/<step>[...].png      where pictures are kept
 
 A safetensors file holds, for each method, ``{method}/values``, ``{method}/target``, ``{method}/score`` and
 ``{method}/extras/{name}``; ``samples/{tag}``, the values behind a score; and the probe's ``predictions``,
 ``confidences`` and ``labels`` where there are any. ``{method}/magnitude`` is left out where a ``reduction`` named in
-the index gives it back from the values.
+the index gives it back from the values. The probe's file holds its ``images`` (``uint8 [N, H, W, 3]``), ``labels`` and
+``masks``, what there is of them.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from saliency_callbacks.errors import ConfigurationError
+from saliency_callbacks.types import ProbeView
 
 __all__ = [
     "FORMAT",
@@ -35,10 +38,12 @@ __all__ = [
     "Index",
     "MethodEntry",
     "Observation",
+    "ProbeEntry",
     "inside",
     "parse_index",
     "read_index",
     "read_maps",
+    "read_probe",
 ]
 
 FORMAT = 1
@@ -73,12 +78,29 @@ class Observation(TypedDict):
     metadata: dict[str, Any]
     pictures: dict[str, str]
     texts: dict[str, str]
+    alerts: dict[str, str]
+
+
+class ProbeEntry(TypedDict):
+    """What the index says of the probe; see :class:`~saliency_callbacks.types.ProbeView`.
+
+    ``file`` is relative to the directory. An observation of another probe names that one's fingerprint in its metadata.
+    """
+
+    fingerprint: str
+    file: str
+    ids: list[str]
+    tokens: list[list[str]] | None
+    special: list[list[bool]] | None
+    class_names: list[str] | None
+    groups: list[str] | None
 
 
 class Index(TypedDict):
-    """The whole of ``index.json``."""
+    """The whole of ``index.json``. ``probe`` is ``None`` where the writer did not tell it."""
 
     format: int
+    probe: ProbeEntry | None
     observations: list[Observation]
 
 
@@ -124,7 +146,7 @@ def read_index(directory: str | PathLike[str]) -> Index:
         directory: The sink's directory.
 
     Returns:
-        ``{"format": 1, "observations": [...]}``, ordered by step.
+        ``{"format": 1, "probe": ..., "observations": [...]}``, ordered by step.
 
     Raises:
         ConfigurationError: If there is no index, or it is damaged or of another format.
@@ -159,17 +181,45 @@ def parse_index(encoded: bytes, path: Path) -> Index:
             f"{str(path)!r} is not an index of format {FORMAT} (found {found!r}). "
             "Use the version of saliency-callbacks that wrote it, or another directory."
         )
-    return Index(format=FORMAT, observations=content["observations"])
+    return Index(format=FORMAT, probe=content["probe"], observations=content["observations"])
 
 
 def _is_index(content: object) -> bool:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         return False
-    observations = content.get("observations")
-    if not isinstance(observations, list):
+    probe, observations = content.get("probe", ...), content.get("observations")
+    if not isinstance(observations, list) or not (probe is None or _has(probe, ProbeEntry)):
         return False
-    keys = Observation.__required_keys__
-    return all(isinstance(observation, dict) and keys <= observation.keys() for observation in observations)
+    return all(_has(observation, Observation) for observation in observations)
+
+
+def _has(entry: object, kind: Any) -> bool:
+    return isinstance(entry, dict) and kind.__required_keys__ <= entry.keys()
+
+
+def read_probe(directory: str | PathLike[str], entry: ProbeEntry) -> ProbeView:
+    """Read the probe that was explained.
+
+    Args:
+        directory: The sink's directory.
+        entry: ``read_index(directory)["probe"]``.
+
+    Raises:
+        ConfigurationError: If the file is missing, damaged or outside the directory.
+    """
+    tensors = _load(inside(Path(directory), entry["file"]), "the probe")
+    tokens, special, names, groups = entry["tokens"], entry["special"], entry["class_names"], entry["groups"]
+    return ProbeView(
+        fingerprint=entry["fingerprint"],
+        ids=tuple(entry["ids"]),
+        images=tensors.get("images"),
+        tokens=None if tokens is None else tuple(map(tuple, tokens)),
+        special=None if special is None else tuple(map(tuple, special)),
+        labels=tensors.get("labels"),
+        class_names=None if names is None else tuple(names),
+        masks=tensors.get("masks"),
+        groups=None if groups is None else tuple(groups),
+    )
 
 
 def read_maps(directory: str | PathLike[str], entry: Observation) -> dict[str, Tensor]:
@@ -185,16 +235,19 @@ def read_maps(directory: str | PathLike[str], entry: Observation) -> dict[str, T
     Raises:
         ConfigurationError: If the file is missing, damaged or outside the directory.
     """
-    path = inside(Path(directory), entry["file"])
-    try:
-        tensors = safetensors.torch.load(path.read_bytes())
-    except (OSError, SafetensorError) as error:
-        raise ConfigurationError(
-            f"{str(path)!r} cannot be read ({error}); expected the maps of step {entry['step']}. "
-            "Copy the whole directory, index and maps together."
-        ) from error
+    tensors = _load(inside(Path(directory), entry["file"]), f"the maps of step {entry['step']}")
     for method, facts in entry["methods"].items():
         if facts["reduction"] is not None:
             values = tensors[f"{method}/values"]
             tensors[f"{method}/magnitude"] = reduce_values(values, facts["reduction"], facts["size"])
     return tensors
+
+
+def _load(path: Path, expected: str) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load(path.read_bytes())
+    except (OSError, SafetensorError) as error:
+        raise ConfigurationError(
+            f"{str(path)!r} cannot be read ({error}); expected {expected}. "
+            "Copy the whole directory, index and maps together."
+        ) from error

@@ -25,12 +25,13 @@ from saliency_callbacks.sinks.archive import (
     Index,
     MethodEntry,
     Observation,
+    ProbeEntry,
     inside,
     parse_index,
 )
 from saliency_callbacks.sinks.atomic import replace_file
 from saliency_callbacks.sinks.png import encode_png
-from saliency_callbacks.types import Attribution, Picture, Snapshot
+from saliency_callbacks.types import Attribution, Picture, ProbeView, Snapshot
 
 __all__ = ["DiskSink"]
 
@@ -74,6 +75,7 @@ class DiskSink:
         replace_file(inside(self.directory, file), safetensors.torch.save(_tensors(snapshot)))
         written = self._write_pictures(stem, pictures) if self.keeps_pictures else {}
         self._add_to_index(
+            snapshot.probe,
             Observation(
                 epoch=snapshot.epoch,
                 step=snapshot.step,
@@ -85,7 +87,8 @@ class DiskSink:
                 metadata={str(key): _plain(value) for key, value in snapshot.metadata.items()},
                 pictures=written,
                 texts=dict(snapshot.texts),
-            )
+                alerts=dict(snapshot.alerts),
+            ),
         )
 
     def _write_pictures(self, stem: str, pictures: Mapping[str, Picture]) -> dict[str, str]:
@@ -95,8 +98,10 @@ class DiskSink:
             replace_file(inside(self.directory, files[tag]), encode_png(picture))
         return files
 
-    def _add_to_index(self, observation: Observation) -> None:
+    def _add_to_index(self, probe: ProbeView | None, observation: Observation) -> None:
         index = self._current_index()
+        if probe is not None and (index["probe"] is None or index["probe"]["fingerprint"] != probe.fingerprint):
+            index["probe"] = self._write_probe(probe)
         moment = (observation["step"], observation["stage"])
         others = [other for other in index["observations"] if (other["step"], other["stage"]) != moment]
         # Sorting is stable and the initial observation has the lowest step, so equal steps keep their order.
@@ -104,10 +109,25 @@ class DiskSink:
         content = json.dumps(index, indent=1, allow_nan=False)
         replace_file(self.directory / INDEX_NAME, content.encode())
 
+    def _write_probe(self, probe: ProbeView) -> ProbeEntry:
+        file = f"probe-{re.sub(r'[^A-Za-z0-9]', '_', probe.fingerprint)[:12]}.safetensors"
+        tensors = {name: getattr(probe, name) for name in ("images", "labels", "masks")}
+        content = _unshared({name: tensor for name, tensor in tensors.items() if tensor is not None})
+        replace_file(inside(self.directory, file), safetensors.torch.save(content))
+        return ProbeEntry(
+            fingerprint=probe.fingerprint,
+            file=file,
+            ids=list(probe.ids),
+            tokens=None if probe.tokens is None else [list(tokens) for tokens in probe.tokens],
+            special=None if probe.special is None else [list(flags) for flags in probe.special],
+            class_names=None if probe.class_names is None else list(probe.class_names),
+            groups=None if probe.groups is None else list(probe.groups),
+        )
+
     def _current_index(self) -> Index:
         path = self.directory / INDEX_NAME
         if not path.exists():
-            return Index(format=FORMAT, observations=[])
+            return Index(format=FORMAT, probe=None, observations=[])
         # Outside the try: a disk that cannot be read for a moment is no reason to discard a good index.
         content = path.read_bytes()
         try:
@@ -120,7 +140,7 @@ class DiskSink:
                 SaliencyWarning,
                 stacklevel=4,
             )
-            return Index(format=FORMAT, observations=[])
+            return Index(format=FORMAT, probe=None, observations=[])
 
 
 def _stem(snapshot: Snapshot) -> str:

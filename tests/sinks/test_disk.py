@@ -1,5 +1,6 @@
 import json
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
-from saliency_callbacks.sinks import DiskSink, atomic, disk, read_index, read_maps
-from saliency_callbacks.types import Sink, Snapshot
+from saliency_callbacks.sinks import DiskSink, atomic, disk, read_index, read_maps, read_probe
+from saliency_callbacks.types import ProbeView, Sink, Snapshot
 
 
 def steps(directory):
@@ -59,10 +60,45 @@ def test_reading_gives_every_tensor_back(tmp_path, make_snapshot):
         assert torch.equal(maps[part], getattr(snapshot, part))
 
 
+@pytest.fixture
+def probe():
+    return ProbeView(
+        fingerprint="ab" * 32,
+        ids=("val/0", "val/7"),
+        images=torch.arange(2 * 8 * 6 * 3, dtype=torch.uint8).reshape(2, 8, 6, 3),
+        tokens=(("a", "bad"), ("film",)),
+        special=((True, False), (False,)),
+        labels=torch.tensor([1, 0]),
+        class_names=("<b>cat</b>", "dog"),
+        masks=torch.tensor([[[True]], [[False]]]),
+        groups=("left", "right"),
+    )
+
+
+def test_reading_gives_the_probe_back(tmp_path, make_snapshot, probe):
+    DiskSink(tmp_path).write(make_snapshot(probe=probe), {})
+    read = read_probe(tmp_path, read_index(tmp_path)["probe"])
+    for name, given in vars(probe).items():
+        found = getattr(read, name)
+        assert torch.equal(found, given) if isinstance(given, torch.Tensor) else found == given, name
+
+
+def test_the_probe_is_written_once(tmp_path, make_snapshot, probe):
+    sink = DiskSink(tmp_path)
+    sink.write(make_snapshot(step=1, probe=probe), {})
+    (file,) = tmp_path.glob("probe-*.safetensors")
+    file.unlink()
+    sink.write(make_snapshot(step=2, probe=probe), {})
+    assert not file.exists()
+    sink.write(make_snapshot(step=3, probe=replace(probe, fingerprint="../" * 20)), {})
+    assert read_index(tmp_path)["probe"]["file"] == "probe-____________.safetensors"
+
+
 def test_the_index_describes_the_observation(tmp_path, make_snapshot):
     DiskSink(tmp_path).write(make_snapshot(step=10), {})
     assert json.loads((tmp_path / "index.json").read_text()) == {
         "format": 1,
+        "probe": None,
         "observations": [
             {
                 "epoch": 1,
@@ -78,6 +114,7 @@ def test_the_index_describes_the_observation(tmp_path, make_snapshot):
                 "metadata": {"precision": "32-true"},
                 "pictures": {},
                 "texts": {},
+                "alerts": {},
             }
         ],
     }
