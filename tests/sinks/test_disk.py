@@ -78,9 +78,9 @@ def probe():
 def test_reading_gives_the_probe_back(tmp_path, make_snapshot, probe):
     DiskSink(tmp_path).write(make_snapshot(probe=probe), {})
     read = read_probe(tmp_path, read_index(tmp_path)["probe"])
-    for name, given in vars(probe).items():
+    for name, expected in vars(probe).items():
         found = getattr(read, name)
-        assert torch.equal(found, given) if isinstance(given, torch.Tensor) else found == given, name
+        assert torch.equal(found, expected) if isinstance(expected, torch.Tensor) else found == expected, name
 
 
 def test_the_probe_is_written_once(tmp_path, make_snapshot, probe):
