@@ -19,7 +19,7 @@ SHELL := /bin/sh
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint lint-ruff lint-format lint-types lint-imports format bench clean
+.PHONY: help setup demo test lint lint-ruff lint-format lint-types lint-imports format bench docs clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -53,8 +53,11 @@ format: $(VENV)/.dev  ## Apply the formatter and the safe fixes
 bench: $(VENV)/.bench  ## Measure cost and accuracy against other libraries
 	$(BIN)/python -m benchmarks.run $(ARGS)
 
+docs: $(VENV)/.docs  ## Build the documentation into site/, warnings as errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet $(ARGS)
+
 clean:  ## Remove the environment and everything generated
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis lightning_logs
+	rm -rf $(VENV) build dist site .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis lightning_logs
 	find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.examples: pyproject.toml | $(BIN)/python
@@ -68,6 +71,10 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 $(VENV)/.bench: $(VENV)/.dev
 	$(INSTALL) -e '.[dev,examples,bench]'
 	@touch $(VENV)/.examples $(VENV)/.dev $@
+
+$(VENV)/.docs: pyproject.toml | $(BIN)/python
+	$(INSTALL) -e '.[docs]'
+	@touch $@
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
