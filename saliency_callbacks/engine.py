@@ -36,6 +36,8 @@ class Settings:
         internal_batch_size: Rows that are run at once; ``None`` for all samples at once.
         seed: Seed of all noise, from 0 up to 2**63 - 1.
         forward_context: Opened around every forward, e.g. for autocast.
+        samples: Which samples of the batch are run, where others are run elsewhere; all by default. What is found is
+            about these alone; targets, and what a callable target is told of the samples, are about the whole batch.
     """
 
     methods: tuple[Method, ...]
@@ -46,6 +48,7 @@ class Settings:
     internal_batch_size: int | None = None
     seed: int = 0
     forward_context: Callable[[], AbstractContextManager[Any]] = nullcontext
+    samples: range | None = None
 
     def __post_init__(self) -> None:
         size = self.internal_batch_size
@@ -55,6 +58,14 @@ class Settings:
             )
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
             raise InputError(f"seed={self.seed!r}; expected an integer from 0 up to 2**63 - 1")
+
+    def samples_of(self, n_samples: int) -> range:
+        """Return which of ``n_samples`` are run."""
+        return range(n_samples) if self.samples is None else self.samples
+
+    def rows_at_once(self, n_samples: int) -> int:
+        """Return how many rows of a batch of ``n_samples`` are run at once."""
+        return self.internal_batch_size or len(self.samples_of(n_samples))
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,9 +126,10 @@ def run_logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
     """
     with quiescence(model, seed=settings.seed), torch.no_grad():
         batch = ModelInputs.of(inputs, settings.attribute_to)
-        samples = torch.arange(batch.n_samples, device=batch.explained.device)
+        asked = settings.samples_of(batch.n_samples)
+        samples = torch.arange(asked.start, asked.stop, device=batch.explained.device)
         found = []
-        for rows in samples.split(settings.internal_batch_size or batch.n_samples):
+        for rows in samples.split(settings.rows_at_once(batch.n_samples)):
             with settings.forward_context():
                 output = batch.call(model, batch.explained.index_select(0, rows), rows)
             found.append(read_logits(output, settings.output_fn).detach().clone())
@@ -162,9 +174,10 @@ def _subject(
         selectors=selectors,
         layers={},
         to_map=lambda name, output: output,
-        batch_size=settings.internal_batch_size or batch.n_samples,
+        batch_size=settings.rows_at_once(batch.n_samples),
         seed=settings.seed,
         forward_context=settings.forward_context,
+        samples=settings.samples,
     )
     if not any(Quantity.ACTIVATIONS in quantities for quantities in plan.values()):
         return subject
@@ -204,7 +217,7 @@ def _run(
         clean = run_clean(first)
     # From here on, the predicted class of the unchanged input is explained, wherever a path or noise leads.
     selectors = [
-        class_selector(one.target, output_fn) if isinstance(target, str) else select
+        class_selector(subject.for_all_samples(one.target), output_fn) if isinstance(target, str) else select
         for target, select, one in zip(targets, subject.selectors, clean, strict=True)
     ]
     fixed = replace(subject, selectors=selectors)

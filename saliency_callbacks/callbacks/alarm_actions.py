@@ -8,6 +8,7 @@ from typing import Any
 from saliency_callbacks.callbacks import host
 from saliency_callbacks.callbacks.alarm_rule import AlarmRule
 from saliency_callbacks.callbacks.cue_state import Evaluation
+from saliency_callbacks.callbacks.ranks import Ranks
 from saliency_callbacks.dotted_paths import resolve_callable
 from saliency_callbacks.errors import ConfigurationError, CueAlarmWarning, SaliencyWarning, nearest_names
 
@@ -51,8 +52,9 @@ def describe_alarm(cue: str, suspect: str, evaluation: Evaluation, rule: AlarmRu
 def act(actions: Sequence[Action], message: str, trainer: host.Trainer, callback: Any) -> None:
     """Do what was asked for: warn, end the training, or call a user's function with the callback and the message.
 
-    Texts are logged with the observation itself. A function that fails is reported; the other actions are done and the
-    training goes on, unless the callback has ``on_error="raise"``.
+    Texts are logged with the observation itself; functions are called on rank zero. All ranks must call this. A
+    function that fails is reported; the other actions are done and the training goes on, unless the callback has
+    ``on_error="raise"``.
     """
     for action in actions:
         if action == "warn":
@@ -60,7 +62,10 @@ def act(actions: Sequence[Action], message: str, trainer: host.Trainer, callback
         elif action == "stop":
             trainer.should_stop = True
         elif callable(action):
-            _call(action, callback, message)
+            with Ranks(trainer).together():
+                # Somebody who is told should be told once.
+                if trainer.is_global_zero:
+                    _call(action, callback, message)
 
 
 def _call(action: Callable[..., Any], callback: Any, message: str) -> None:

@@ -81,11 +81,8 @@ class CueAlarm(ObservingCallback[CueState]):
             that bear the cue.
         groups_at_fit_end: Whether to measure accuracy by class on the validation set when the training ends.
         groups_every_n_epochs: Epochs between two such measurements in the training; ``None`` for none.
-        target_layers: As for :class:`SaliencyMonitor`.
-        reshape_transform: As for :class:`SaliencyMonitor`.
-        output_fn: As for :class:`SaliencyMonitor`.
-        attribute_to: As for :class:`SaliencyMonitor`.
-        module: As for :class:`SaliencyMonitor`.
+        target_layers, reshape_transform: As for :class:`SaliencyMonitor`.
+        output_fn, attribute_to, module: As for :class:`SaliencyMonitor`.
         internal_batch_size: As for :class:`SaliencyMonitor`.
         every_n_epochs: Epochs between two evaluations.
         normalization: As for :class:`SaliencyMonitor`; cues work on the images that it leads back to.
@@ -94,6 +91,7 @@ class CueAlarm(ObservingCallback[CueState]):
         sinks, on_error: As for :class:`SaliencyMonitor`.
         namespace: First part of every tag and name of the directory.
         seed: Seed of the bootstrap and of all noise.
+        shard_probe: As for :class:`SaliencyMonitor`.
 
     Attributes:
         history: Every evaluation, with the effects on its samples.
@@ -135,6 +133,7 @@ class CueAlarm(ObservingCallback[CueState]):
         on_error: OnError = "warn",
         namespace: str = "cue",
         seed: int = 0,
+        shard_probe: bool = False,
     ) -> None:
         super().__init__(
             probe=probe,
@@ -144,6 +143,7 @@ class CueAlarm(ObservingCallback[CueState]):
             sinks=sinks,
             on_error=on_error,
             namespace=namespace,
+            shard_probe=shard_probe,
         )
         self.cue = checked_cue(cue)
         self.suspect_class = checked_number("suspect_class", suspect_class, 0)
@@ -219,7 +219,8 @@ class CueAlarm(ObservingCallback[CueState]):
             found = self._measure_groups(model, settings, surroundings)
             epoch = moment.epoch if self.state.last_observed is None else self.state.last_observed
             return Observation(self._snapshot(replace(moment, epoch=epoch), model, *found), self.state)
-        finding = evaluate_cue(model, self._cue_probe, self.suspect_class, settings, surroundings.to_device)
+        to_device, ranks = surroundings.to_device, surroundings.ranks
+        finding = evaluate_cue(model, self._cue_probe, self.suspect_class, settings, to_device, ranks)
         bound = self.rule.lower_bound(finding.effect, self._watched, self.settings.seed)
         state = self.state.judged(moment, finding.effect, self._watched, bound, self.rule)
         evaluation = state.history[-1]
@@ -254,8 +255,9 @@ class CueAlarm(ObservingCallback[CueState]):
         self, model: nn.Module, settings: Settings, surroundings: Surroundings
     ) -> tuple[dict[str, float], dict[str, str]]:
         assert self._cue_probe is not None, "made when the probe was accepted"
-        batches = validation_batches(surroundings.trainer, surroundings.module, self.probe, self._probe, self.cue)
-        groups = group_accuracy(model, batches, self._cue_probe.insert, settings, surroundings.to_device)
+        around = surroundings
+        batches = validation_batches(around.trainer, around.module, self.probe, self._probe, self.cue, around.ranks)
+        groups = group_accuracy(model, batches, self._cue_probe.insert, settings, around.to_device, around.ranks)
         if groups is None:
             return {}, {}
         self.groups = groups

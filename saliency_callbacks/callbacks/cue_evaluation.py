@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from saliency_callbacks.callbacks.cue_pictures import Pair, draw_pairs
 from saliency_callbacks.callbacks.cue_probe import CueProbe
-from saliency_callbacks.engine import Settings, run_engine, run_logits
+from saliency_callbacks.callbacks.ranks import ALONE, Ranks
+from saliency_callbacks.engine import Settings
 from saliency_callbacks.functional.effects import margins
 from saliency_callbacks.probe.targets import Labels
 from saliency_callbacks.scores import localization, mean_of_finite
@@ -72,7 +73,12 @@ class CueFinding:
 
 
 def evaluate_cue(
-    model: nn.Module, probe: CueProbe, suspect_class: int, settings: Settings, to_device: Callable[[Any], Any]
+    model: nn.Module,
+    probe: CueProbe,
+    suspect_class: int,
+    settings: Settings,
+    to_device: Callable[[Any], Any],
+    ranks: Ranks = ALONE,
 ) -> CueFinding:
     """Evaluate a cue now.
 
@@ -82,18 +88,19 @@ def evaluate_cue(
         suspect_class: The class c that the cue might give away.
         settings: How the model is run and explained.
         to_device: Brings inputs to the model's device.
+        ranks: All processes of the training.
 
     Raises:
         TargetError: If the class does not exist.
     """
-    clean = run_logits(model, to_device(probe.batch.inputs), settings).cpu()
-    cued = run_logits(model, to_device(probe.with_explained(probe.cued)), settings).cpu()
+    clean = ranks.logits(model, to_device(probe.batch.inputs), settings).cpu()
+    cued = ranks.logits(model, to_device(probe.with_explained(probe.cued)), settings).cpu()
     effect = cue_effect(clean, cued, suspect_class, probe.usable)
     explained = Labels(torch.full((2 * len(probe.shown),), suspect_class))
-    maps = run_engine(model, to_device(probe.pairs()), settings, [explained]).attributions[0]
+    maps = ranks.explain(model, to_device(probe.pairs()), settings, [explained]).attributions[0]
     removal = None
     if probe.removed is not None:
-        without = run_logits(model, to_device(probe.with_explained(probe.removed)), settings).cpu()
+        without = ranks.logits(model, to_device(probe.with_explained(probe.removed)), settings).cpu()
         removal = -cue_effect(clean, without, suspect_class, probe.bearing).effect
     both = [margins(two_columns(logits))[probe.shown, suspect_class] for logits in (clean, cued)]
     return CueFinding(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial, reduce
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from saliency_callbacks.callbacks import host
 from saliency_callbacks.callbacks.probing import freeze_probe
+from saliency_callbacks.callbacks.ranks import ALONE, Ranks
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.engine import Settings, run_logits
 from saliency_callbacks.probe.batch import ProbeBatch
@@ -55,6 +57,12 @@ class GroupAccuracy:
         """Accuracy over all samples, each without and with the cue."""
         return float(self.correct.sum() / self.count.sum())
 
+    def plus(self, other: GroupAccuracy) -> GroupAccuracy:
+        """Return the accuracy over the samples of both."""
+        longer = max(len(self.count), len(other.count))
+        parts = [_lengthened(part, longer) for part in (self.correct, other.correct, self.count, other.count)]
+        return GroupAccuracy(parts[0] + parts[1], parts[2] + parts[3])
+
     def table(self, name_of: Callable[[int], str] = str) -> str:
         """Return it as a Markdown table, one row a class."""
         rows = ["| class | samples | without the cue | with the cue |", "|---|---|---|---|"]
@@ -65,12 +73,17 @@ class GroupAccuracy:
         return "\n".join(rows)
 
 
+Piece = tuple[ProbeBatch, Tensor]
+"""Samples, and of each whether it counts here, ``bool [N]``: some are run for another process's sake alone."""
+
+
 def group_accuracy(
     model: nn.Module,
-    batches: Iterator[ProbeBatch],
+    batches: Iterable[Piece],
     insert: Callable[[ProbeBatch, Tensor], Tensor],
     settings: Settings,
     to_device: Callable[[Any], Any],
+    ranks: Ranks = ALONE,
 ) -> GroupAccuracy | None:
     """Run every batch without and with a cue; return ``None`` where there is no labelled batch.
 
@@ -78,39 +91,59 @@ def group_accuracy(
 
     Args:
         model: The model.
-        batches: Labelled samples.
+        batches: Labelled samples, and of each whether it counts; equally many on every rank.
         insert: Puts the cue into the explained tensor of a batch.
         settings: How the model is run.
         to_device: Brings inputs to the model's device.
+        ranks: All processes of the training, each with its part of the samples.
     """
     total: GroupAccuracy | None = None
-    for batch in batches:
+    for batch, counts in _read(batches, ranks):
         if batch.labels is None:
             continue
         explained = ModelInputs.of(batch.inputs, settings.attribute_to)
         rows = torch.arange(explained.n_samples)
         versions = (batch.inputs, explained.with_explained(insert(batch, explained.explained), rows))
-        predictions = []
-        for inputs in versions:
-            logits = two_columns(run_logits(model, to_device(inputs), settings)).cpu()
-            predictions.append(logits.argmax(dim=1))
-        found = _count(torch.stack(predictions, dim=1), batch.labels, logits.shape[1])
-        total = found if total is None else GroupAccuracy(total.correct + found.correct, total.count + found.count)
-    return total
+        with ranks.together():
+            predictions = []
+            for inputs in versions:
+                logits = two_columns(run_logits(model, to_device(inputs), settings)).cpu()
+                predictions.append(logits.argmax(dim=1))
+            found = _count(torch.stack(predictions, dim=1)[counts], batch.labels[counts], logits.shape[1])
+        total = found if total is None else total.plus(found)
+    parts = [part for part in ranks.from_all(total) if part is not None]
+    return reduce(GroupAccuracy.plus, parts) if parts else None
+
+
+def _read(batches: Iterable[Piece], ranks: Ranks) -> Iterator[Piece]:
+    pieces = iter(batches)
+    while True:
+        with ranks.together():
+            piece = next(pieces, None)
+        if piece is None:
+            return
+        yield piece
 
 
 def _count(predictions: Tensor, labels: Tensor, n_classes: int) -> GroupAccuracy:
     correct = (predictions == labels[:, None]).double()
-    empty = torch.zeros(max(n_classes, int(labels.max()) + 1), 2, dtype=torch.float64)
+    empty = torch.zeros(max([n_classes, *(labels + 1).tolist()]), 2, dtype=torch.float64)
     return GroupAccuracy(
         correct=empty.index_add(0, labels, correct), count=empty.index_add(0, labels, torch.ones_like(correct))
     )
 
 
 def validation_batches(
-    trainer: host.Trainer, module: host.LightningModule, probe: Probe, frozen: ProbeBatch, cue: Cue
-) -> Iterator[ProbeBatch]:
+    trainer: host.Trainer,
+    module: host.LightningModule,
+    probe: Probe,
+    frozen: ProbeBatch,
+    cue: Cue,
+    ranks: Ranks = ALONE,
+) -> Iterator[Piece]:
     """Read the whole validation set in order, piece by piece, as the probe is read; leave no trace in it.
+
+    Each rank reads its part, or the whole of its own where the ranks have different datasets.
 
     The probe stands for it where there is no map-style validation set to read from, where the cue fits the samples of
     the probe only, and in a dry run.
@@ -122,19 +155,55 @@ def validation_batches(
     dataset: Any = getattr(loader, "dataset", None)
     is_readable = loader is not None and is_map_style(dataset) and is_batched(loader)
     if not is_readable or host.is_dry_run(trainer) or _fits_only(cue, probe):
-        yield frozen
+        # All ranks run it, and the first one counts.
+        yield frozen, torch.full((frozen.size,), ranks.number == 0)
         return
     given = candidate_indices(loader)
     positions = list(range(len(dataset))) if given is None else list(given)
+    positions, n_own = _part(positions, ranks, partial(_first_item, trainer, module, probe))
     masks = None if isinstance(probe.masks, Tensor) else probe.masks
     for start in range(0, len(positions), _READ_AT_ONCE):
         piece = positions[start : start + _READ_AT_ONCE]
         rows = Probe(indices=piece, dataloader_idx=probe.dataloader_idx, unpack_batch=probe.unpack_batch, masks=masks)
         batch = freeze_probe(trainer, module, rows)
         if batch is not None:
-            yield batch
+            yield batch, torch.arange(start, start + batch.size) < n_own
 
 
 def _fits_only(cue: Cue, probe: Probe) -> bool:
     """Whether the cue cannot be put into other samples than those of the probe."""
     return isinstance(cue, BackgroundCue) and (cue.is_bound or (cue.masks == "probe" and probe.is_fixed))
+
+
+def _part(positions: list[int], ranks: Ranks, first_item: Callable[[int], str]) -> tuple[list[int], int]:
+    """Return the positions that this rank runs, equally many on every rank, and how many of them count.
+
+    Those that are run for the sake of the number alone come last.
+    """
+    if ranks.size == 1 or not positions:
+        return positions, len(positions)
+    with ranks.together():
+        facts = len(positions), first_item(positions[0])
+    known = ranks.from_all(facts)
+    if not ranks.shards:
+        return positions, len(positions) if ranks.number == 0 else 0
+    if len(set(known)) > 1:
+        longest = max(length for length, _ in known)
+        return [positions[number % len(positions)] for number in range(longest)], len(positions)
+    share = ranks.share(len(positions))
+    others = [number for number in share.rows if number not in share.own]
+    return [positions[number] for number in (*share.own, *others)], len(share.own)
+
+
+def _first_item(trainer: host.Trainer, module: host.LightningModule, probe: Probe, position: int) -> str:
+    """Return the fingerprint of one item: the ranks may have datasets of their own."""
+    item = freeze_probe(
+        trainer,
+        module,
+        Probe(indices=[position], dataloader_idx=probe.dataloader_idx, unpack_batch=probe.unpack_batch),
+    )
+    return "" if item is None else item.fingerprint
+
+
+def _lengthened(values: Tensor, n_classes: int) -> Tensor:
+    return torch.cat([values, values.new_zeros(n_classes - len(values), values.shape[1])])

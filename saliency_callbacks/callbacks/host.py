@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from saliency_callbacks.errors import ConfigurationError
+
 if TYPE_CHECKING or find_spec("lightning"):
     from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
     from lightning.pytorch.trainer.states import RunningStage, TrainerFn
@@ -31,11 +33,17 @@ __all__ = [
     "LightningDataModule",
     "LightningModule",
     "Trainer",
+    "check_strategy",
     "converted",
     "dataloader",
+    "do_all",
     "epoch_logging_step",
     "forward_context",
+    "from_all_ranks",
+    "from_rank_zero",
+    "gathered",
     "has_forward",
+    "has_own_data",
     "is_dry_run",
     "is_fitting",
     "log_directly",
@@ -47,7 +55,11 @@ __all__ = [
     "run_directory",
     "transferred",
     "without_logging",
+    "world_size",
 ]
+
+# Strategies that hide the parameters of a module from it, so that neither layers nor weights are what they seem.
+_REFUSED = ("DeepSpeedStrategy", "FSDPStrategy", "XLAFSDPStrategy")
 
 
 def logging_step(trainer: Trainer) -> int:
@@ -167,11 +179,21 @@ def has_forward(module: LightningModule) -> bool:
 def log_scalars(module: LightningModule, scores: Mapping[str, float]) -> None:
     """Log scores so that ``EarlyStopping`` and ``ModelCheckpoint`` can monitor them.
 
-    Every rank computes the same values, so nothing is synchronised.
+    All ranks must call it, with the same scores. To take the highest of equal values changes none; that they are
+    synchronised at all keeps Lightning from recommending it, tag by tag.
     """
     for tag, value in scores.items():
         # `self.log`, which Lightning binds to callbacks, would make them unpicklable.
-        module.log(tag, torch.tensor(value), on_step=False, on_epoch=True, batch_size=1, add_dataloader_idx=False)
+        module.log(
+            tag,
+            torch.tensor(value),
+            on_step=False,
+            on_epoch=True,
+            batch_size=1,
+            add_dataloader_idx=False,
+            sync_dist=True,
+            reduce_fx="max",
+        )
 
 
 def log_directly(trainer: Trainer, scores: Mapping[str, float], step: int) -> None:
@@ -201,3 +223,56 @@ def _logger_directory(logger: Any) -> str | None:
     # Loggers without a directory of their own share `save_dir` between runs.
     parts = [re.sub(r"[^\w.-]+", "_", str(part)).strip(".") for part in (logger.name, logger.version) if part]
     return str(Path(logger.save_dir, *filter(None, parts)))
+
+
+def check_strategy(trainer: Trainer) -> None:
+    """Check that the Trainer's strategy leaves the module as it is, or in parts that can be put together.
+
+    Raises:
+        ConfigurationError: If it does not.
+    """
+    kind = type(trainer.strategy)
+    refused = sorted({base.__name__ for base in kind.__mro__} & set(_REFUSED))
+    if refused:
+        raise ConfigurationError(
+            f"strategy {kind.__name__}: a model cannot be explained under {refused[0]}, which keeps its weights in "
+            "buffers of its own. Use ModelParallelStrategy (FSDP2), which saves as much memory, or 'ddp'"
+        )
+
+
+def world_size(trainer: Trainer) -> int:
+    """Return the number of processes."""
+    return int(trainer.world_size)
+
+
+def has_own_data(trainer: Trainer) -> bool:
+    """Return whether every process trains on data of its own, and none has to run the same samples as another."""
+    given: Mapping[str, Any] = getattr(trainer.strategy, "distributed_sampler_kwargs", {})
+    return given.get("num_replicas") == world_size(trainer)
+
+
+def do_all(trainer: Trainer, decision: bool) -> bool:
+    """Return whether ``decision`` is true on all ranks; all must call it."""
+    return bool(trainer.strategy.reduce_boolean_decision(decision))
+
+
+def from_rank_zero(trainer: Trainer, value: Any) -> Any:
+    """Return what ``value`` is on rank zero; all ranks must call it."""
+    return trainer.strategy.broadcast(value)
+
+
+def from_all_ranks(trainer: Trainer, value: Any) -> list[Any]:
+    """Return what ``value`` is on each rank; all must call it."""
+    found: list[Any] = [None] * world_size(trainer)
+    torch.distributed.all_gather_object(found, value)
+    return found
+
+
+def gathered(trainer: Trainer, tensor: torch.Tensor) -> list[torch.Tensor]:
+    """Return what ``tensor`` is on each rank, on the CPU; all must call it, with tensors of the same shape."""
+    with torch.inference_mode(False), torch.no_grad():
+        # NCCL has no tensors on the CPU. And what was made under inference mode is copied, to be free of it.
+        here = tensor.detach().clone(memory_format=torch.contiguous_format).to(trainer.strategy.root_device)
+        found = [torch.empty_like(here) for _ in range(world_size(trainer))]
+        torch.distributed.all_gather(found, here)
+        return [part.cpu() for part in found]

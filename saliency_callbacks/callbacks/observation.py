@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 from saliency_callbacks.callbacks import host
+from saliency_callbacks.callbacks.ranks import ALONE, Ranks
 from saliency_callbacks.callbacks.run_state import RunState
 from saliency_callbacks.types import Picture, Snapshot
 
@@ -35,12 +36,14 @@ class Surroundings:
         forward_context: Opened around every forward, e.g. autocast.
         trainer: The Trainer.
         module: Its LightningModule.
+        ranks: All processes of the training.
     """
 
     to_device: Callable[[Any], Any]
     forward_context: Callable[[], AbstractContextManager[Any]]
     trainer: host.Trainer
     module: host.LightningModule
+    ranks: Ranks = ALONE
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from saliency_callbacks.callbacks.pictures import Appearance, Pictures, frame_of
 from saliency_callbacks.callbacks.scoring import Scored, predict, resolve_target, score, target_name
 from saliency_callbacks.callbacks.versions import versions
 from saliency_callbacks.capture.inputs import ModelInputs
-from saliency_callbacks.engine import Explanation, Settings, run_engine
+from saliency_callbacks.engine import Explanation, Settings
 from saliency_callbacks.errors import DegenerateMapWarning, SaliencyWarning
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.rendering.images import display_images
@@ -77,7 +77,7 @@ class Observer:
             forward_context=surroundings.forward_context,
         )
         target = resolve_target(self.target, self.probe, state.pinned)
-        explanation = run_engine(model, surroundings.to_device(self.probe.inputs), settings, [target])
+        explanation = surroundings.ranks.explain(model, surroundings.to_device(self.probe.inputs), settings, [target])
         attributions = {name: found.cpu() for name, found in explanation.attributions[0].items()}
         self._warn_of_degenerate_maps(attributions)
         state = _comparable(state, attributions)

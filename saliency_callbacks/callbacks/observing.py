@@ -22,6 +22,7 @@ from saliency_callbacks.callbacks.preconditions import (
     state_for_probe,
 )
 from saliency_callbacks.callbacks.probing import freeze_probe
+from saliency_callbacks.callbacks.ranks import Ranks
 from saliency_callbacks.callbacks.schedule import check_interval, is_due
 from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
 from saliency_callbacks.probe.batch import ProbeBatch
@@ -46,6 +47,7 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
         sinks: Further places to write to, beside the Trainer's loggers.
         on_error: ``"warn"`` skips a failed observation, ``"raise"`` stops the training.
         namespace: First part of every tag and name of the directory.
+        shard_probe: Whether each of several processes explains a part of the probe, instead of all of it.
 
     Raises:
         ConfigurationError: If an argument cannot be used.
@@ -61,6 +63,7 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
         sinks: Sequence[Sink],
         on_error: OnError,
         namespace: str,
+        shard_probe: bool = False,
     ) -> None:
         self.probe = Probe.of(probe)
         self.module = module
@@ -69,6 +72,7 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
         self.sinks = checked_sinks(sinks)
         self.on_error: OnError = checked_choice("on_error", on_error, ("warn", "raise"))
         self.namespace = checked_namespace(namespace)
+        self.shard_probe = shard_probe
         self.state: State = self._new_state()
         self._frozen: ProbeBatch | None = None
         self._outlets: Outlets | None = None
@@ -131,6 +135,7 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
         if stage not in ("fit", "validate"):
             return
         check_identities(trainer, self)
+        host.check_strategy(trainer)
         if stage == "fit" and trainer.global_step == 0:
             # A checkpoint's state is loaded after this.
             self.state, self._frozen, self._is_resumed = self._new_state(), None, False
@@ -199,23 +204,31 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
 
     def _prepared(self, trainer: host.Trainer, module: host.LightningModule) -> Outlets | None:
         """Freeze the probe and open the sinks, once; return ``None`` where there is no data for a probe."""
+        ranks = self._ranks(trainer)
         if self._frozen is None:
-            frozen = freeze_probe(trainer, module, self.probe, self.state.indices)
+            with ranks.together():
+                frozen = freeze_probe(trainer, module, self.probe, self.state.indices)
             if frozen is None:
                 return None
+            frozen = ranks.agreed(frozen)
             self.state = state_for_probe(self.state, frozen)
-            self._accept_probe(frozen)
+            with ranks.together():
+                self._accept_probe(frozen)
             self._frozen = frozen
         if self._outlets is None:
-            self._outlets = open_outlets(
-                trainer,
-                self.sinks,
-                namespace=self.identity,
-                save_maps=self.save_maps,
-                resumed=self._is_resumed,
-                on_error=self.on_error,
-            )
+            with ranks.together():
+                self._outlets = open_outlets(
+                    trainer,
+                    self.sinks,
+                    namespace=self.identity,
+                    save_maps=self.save_maps,
+                    resumed=self._is_resumed,
+                    on_error=self.on_error,
+                )
         return self._outlets
+
+    def _ranks(self, trainer: host.Trainer) -> Ranks:
+        return Ranks(trainer, shards_probe=self.shard_probe)
 
     def _attempt(
         self, trainer: host.Trainer, module: host.LightningModule, stage: Stage, step: int, *, is_early: bool
@@ -224,26 +237,29 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
 
         Where ``is_early``, no training is lost by an error, so that a wrong configuration is one.
         """
+        ranks = self._ranks(trainer)
         try:
-            outlets = self._prepared(trainer, module)
-            if outlets is None:
-                host.rank_zero_warn(
-                    f"nothing is observed: there is no {self.probe.source} dataloader here to take the probe from; fit "
-                    "before, or use probe=Probe.from_tensors(inputs, labels)",
-                    category=SaliencyWarning,
+            with ranks.together():
+                outlets = self._prepared(trainer, module)
+                if outlets is None:
+                    host.rank_zero_warn(
+                        f"nothing is observed: there is no {self.probe.source} dataloader here to take the probe from; "
+                        "fit before, or use probe=Probe.from_tensors(inputs, labels)",
+                        category=SaliencyWarning,
+                    )
+                    return None
+                surroundings = Surroundings(
+                    to_device=partial(host.move_to_device, module=module),
+                    forward_context=partial(host.forward_context, trainer),
+                    trainer=trainer,
+                    module=module,
+                    ranks=ranks,
                 )
-                return None
-            surroundings = Surroundings(
-                to_device=partial(host.move_to_device, module=module),
-                forward_context=partial(host.forward_context, trainer),
-                trainer=trainer,
-                module=module,
-            )
-            with host.without_logging(module):
-                observation = self._observe(
-                    explained_module(module, self.module), Moment(trainer.current_epoch, step, stage), surroundings
-                )
-            outlets.write(observation.snapshot, observation.pictures)
+                with host.without_logging(module):
+                    observation = self._observe(
+                        explained_module(module, self.module), Moment(trainer.current_epoch, step, stage), surroundings
+                    )
+                outlets.write(observation.snapshot, observation.pictures)
         except Exception as error:
             if (is_early and isinstance(error, ConfigurationError)) or self.on_error == "raise":
                 raise
@@ -253,6 +269,11 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
                 category=SaliencyWarning,
             )
             return None
+        # Devices may round differently, and what is monitored must not.
+        observation = replace(
+            observation,
+            snapshot=replace(observation.snapshot, scores=ranks.from_zero(observation.snapshot.scores)),
+        )
         if stage not in ("validate", "final"):
             # Last: whatever fails before, the next observation is compared with this one's predecessor. A validation
             # on its own is a look at the model, and no step of its training.

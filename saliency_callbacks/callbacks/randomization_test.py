@@ -108,6 +108,7 @@ class RandomizationTest(ObservingCallback[_State]):
         on_error: As for :class:`SaliencyMonitor`.
         namespace: First part of every tag and name of the directory.
         seed: Seed of the draws and of all noise: the same random copies at every epoch.
+        shard_probe: As for :class:`SaliencyMonitor`.
 
     Attributes:
         result: The last test; ``None`` before the first.
@@ -145,6 +146,7 @@ class RandomizationTest(ObservingCallback[_State]):
         on_error: OnError = "warn",
         namespace: str = "randomization",
         seed: int = 0,
+        shard_probe: bool = False,
     ) -> None:
         super().__init__(
             probe=probe,
@@ -154,6 +156,7 @@ class RandomizationTest(ObservingCallback[_State]):
             sinks=sinks,
             on_error=on_error,
             namespace=namespace,
+            shard_probe=shard_probe,
         )
         self.target = checked_target(target)
         self.order: Order = check_order(order)
@@ -248,17 +251,21 @@ class RandomizationTest(ObservingCallback[_State]):
             forward_context=surroundings.forward_context,
         )
         target = resolve_target(self.target, self._probe, self.state.pinned)
-        result = run_test(
-            model,
-            surroundings.to_device(self._probe.inputs),
-            settings,
-            target,
-            order=order,
-            n_draws=n_draws,
-            redraw=self.redraw,
-            similarities=self.similarities,
-            random_logit=random_logit,
-        )
+        ranks, n_samples = surroundings.ranks, self._probe.size
+        settings = ranks.settings(settings, n_samples)
+        with ranks.together():
+            result = run_test(
+                model,
+                surroundings.to_device(self._probe.inputs),
+                settings,
+                target,
+                order=order,
+                n_draws=n_draws,
+                redraw=self.redraw,
+                similarities=self.similarities,
+                random_logit=random_logit,
+            )
+        result = result.mapped(ranks.all_samples(settings, n_samples))
         pinned = result.target if self.state.pinned is None else self.state.pinned
         return result, replace(self.state, target_layers=result.target_layers, pinned=pinned)
 

@@ -92,6 +92,8 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
             raises, before the first training step.
         namespace: First part of every tag and name of the directory; must differ between the monitors of a Trainer.
         seed: Seed of all noise.
+        shard_probe: In a distributed training, let each process explain a part of the probe, and gather what they find;
+            worth it for large probes. By default every process explains all of it.
 
     Raises:
         ConfigurationError: If an argument cannot be used.
@@ -121,6 +123,7 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
         on_error: OnError = "warn",
         namespace: str = "saliency",
         seed: int = 0,
+        shard_probe: bool = False,
     ) -> None:
         super().__init__(
             probe=probe,
@@ -130,6 +133,7 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
             sinks=sinks,
             on_error=on_error,
             namespace=namespace,
+            shard_probe=shard_probe,
         )
         self.target = checked_target(target)
         self.normalization = checked_normalization(normalization)

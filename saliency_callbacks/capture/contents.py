@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from saliency_callbacks.capture.shards import is_sharded, local, with_local
+
 __all__ = ["TensorContents"]
 
 
@@ -22,17 +24,22 @@ class TensorContents:
     """Keep the content of tensors, and write it back into those that have changed.
 
     Args:
-        tensors: What is kept; uninitialised tensors of lazy modules are passed over.
+        tensors: What is kept; uninitialised tensors of lazy modules are passed over, and of a sharded one its part here
+            is kept.
     """
 
     def __init__(self, tensors: Iterable[Tensor]) -> None:
         unique = {id(tensor): tensor for tensor in tensors if not nn.parameter.is_lazy(tensor)}
-        self._saved = [_Saved(tensor, tensor.detach().clone(), _version(tensor)) for tensor in unique.values()]
-        self._contents = {id(saved.tensor): saved.content for saved in self._saved}
+        parts = {key: local(tensor) for key, tensor in unique.items()}
+        self._saved = [_Saved(part, part.detach().clone(), _version(part)) for part in parts.values()]
+        self._contents = {key: saved.content for key, saved in zip(unique, self._saved, strict=True)}
+        # What is looked up by its identity has to stay alive.
+        self._tensors = list(unique.values())
 
     def of(self, tensor: Tensor) -> Tensor | None:
         """Return the kept content of ``tensor``; ``None`` where it is not one of those that are kept."""
-        return self._contents.get(id(tensor))
+        content = self._contents.get(id(tensor))
+        return with_local(tensor, content) if content is not None and is_sharded(tensor) else content
 
     def restore(self) -> None:
         """Write back what has changed; a tensor that has not is left alone, with its version."""

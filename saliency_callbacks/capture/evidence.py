@@ -50,6 +50,7 @@ class Subject:
         batch_size: Rows that are run at once.
         seed: Seed of all noise.
         forward_context: Opened around every forward, e.g. for autocast.
+        samples: Which samples of the batch are run; all by default.
     """
 
     model: nn.Module
@@ -60,6 +61,7 @@ class Subject:
     batch_size: int
     seed: int = 0
     forward_context: Callable[[], AbstractContextManager[Any]] = nullcontext
+    samples: range | None = None
 
     def scores(self, rows: Tensor, samples: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Run the model on ``rows`` and return score and class of each row for each target."""
@@ -69,7 +71,21 @@ class Subject:
 
     def sampler(self, pass_: Pass) -> Sampler:
         """Return the rows that ``pass_`` feeds."""
-        return Sampler(self.inputs.explained, pass_, self.seed)
+        return Sampler(self.inputs.explained, pass_, self.seed, self.samples)
+
+    def for_all_samples(self, values: Tensor) -> Tensor:
+        """Return ``values`` of the samples that are run as values ``[N]`` of all; those of the others are 0."""
+        if self.samples is None:
+            return values
+        everyone = values.new_zeros(self.inputs.n_samples)
+        everyone[self.samples.start : self.samples.stop] = values
+        return everyone
+
+    def moments(self, quantities: Quantity) -> list[Moments]:
+        """Return empty sums over the rows of each sample, one for each target."""
+        samples = range(self.inputs.n_samples) if self.samples is None else self.samples
+        explained = self.inputs.explained[samples.start : samples.stop]
+        return [Moments(explained, quantities, samples.start) for _ in self.selectors]
 
 
 def run_clean(subject: Subject) -> list[Clean]:
@@ -92,7 +108,7 @@ def collect(subject: Subject, pass_: Pass, quantities: Quantity, clean: Sequence
         ObservationError: If the score does not depend on what it is differentiated by.
     """
     sampler = subject.sampler(pass_)
-    moments = [Moments(subject.inputs.explained, quantities) for _ in subject.selectors]
+    moments = subject.moments(quantities)
     with _relu_rule(pass_, subject.model):
         for rows in sampler.chunks(subject.batch_size):
             for moment, measured in zip(moments, _run(subject, rows, quantities), strict=True):
@@ -197,7 +213,7 @@ def _score_changes(subject: Subject, sampler: Sampler, pass_: Pass, clean: Seque
 
 
 def _mean_scores(subject: Subject, chunks: Iterable[Rows]) -> list[Clean]:
-    moments = [Moments(subject.inputs.explained, Quantity(0)) for _ in subject.selectors]
+    moments = subject.moments(Quantity(0))
     with torch.no_grad():
         for rows in chunks:
             for moment, (score, target) in zip(moments, subject.scores(rows.inputs, rows.samples), strict=True):

@@ -17,12 +17,14 @@ class Moments:
     """Weighted sums, for each sample, of what its rows measured.
 
     Args:
-        inputs: The explained input ``[N, C, *spatial]``.
+        inputs: The explained input ``[N, C, *spatial]`` of the samples that are run.
         quantities: Which sums are kept.
+        first: Number of the first of these samples.
     """
 
-    def __init__(self, inputs: Tensor, quantities: Quantity) -> None:
+    def __init__(self, inputs: Tensor, quantities: Quantity, first: int = 0) -> None:
         self.inputs = inputs
+        self.first = first
         self.quantities = quantities
         # A variance is a small difference of large sums; MPS has no float64.
         exact = Quantity.GRADIENT_SQUARE in quantities and inputs.device.type != "mps"
@@ -44,24 +46,25 @@ class Moments:
         activation_gradients: Mapping[str, Tensor] | None = None,
     ) -> None:
         """Add one chunk; every tensor has the rows of ``rows``."""
-        self.score.index_add_(0, rows.samples, (score * rows.weights).to(self.score))
-        self.target[rows.samples] = target.to(self.target)
+        places = rows.samples - self.first
+        self.score.index_add_(0, places, (score * rows.weights).to(self.score))
+        self.target[places] = target.to(self.target)
         if gradient is not None:
-            self._add_gradient(rows, gradient.to(self.dtype))
+            self._add_gradient(rows, places, gradient.to(self.dtype))
         for kept, new in ((self.activations, activations), (self.activation_gradients, activation_gradients)):
             for name, value in (new or {}).items():
                 kept.setdefault(name, []).append(value)
 
-    def _add_gradient(self, rows: Rows, gradient: Tensor) -> None:
+    def _add_gradient(self, rows: Rows, places: Tensor, gradient: Tensor) -> None:
         weights = rows.weights.to(self.dtype).reshape(-1, *[1] * (gradient.ndim - 1))
         if Quantity.GRADIENT in self.quantities:
-            self._sum(Quantity.GRADIENT).index_add_(0, rows.samples, self._product(gradient, weights))
+            self._sum(Quantity.GRADIENT).index_add_(0, places, self._product(gradient, weights))
         if Quantity.GRADIENT_SQUARE in self.quantities:
             squares = self._product(gradient, gradient).mul_(weights)
-            self._sum(Quantity.GRADIENT_SQUARE).index_add_(0, rows.samples, squares)
+            self._sum(Quantity.GRADIENT_SQUARE).index_add_(0, places, squares)
         if Quantity.PATH_INTEGRAL in self.quantities and rows.displacement is not None:
             parts = self._product(gradient, rows.displacement).mul_(weights)
-            self._sum(Quantity.PATH_INTEGRAL).index_add_(0, rows.samples, parts)
+            self._sum(Quantity.PATH_INTEGRAL).index_add_(0, places, parts)
 
     def _product(self, gradient: Tensor, factor: Tensor) -> Tensor:
         # In one buffer for all chunks: fresh memory costs as much as the product itself.

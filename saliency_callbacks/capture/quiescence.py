@@ -19,6 +19,7 @@ from saliency_callbacks.capture.attributes import unchanged_attributes
 from saliency_callbacks.capture.contents import TensorContents
 from saliency_callbacks.capture.interrupts import deferred_interrupts
 from saliency_callbacks.capture.rng import isolated_rng
+from saliency_callbacks.capture.shards import resharded
 
 __all__ = ["quiescence"]
 
@@ -39,6 +40,8 @@ def quiescence(model: nn.Module, *, seed: int = 0) -> Iterator[None]:
         stack.enter_context(_evaluation_mode(model))
         stack.enter_context(unchanged_attributes(model))
         stack.enter_context(_unchanged_buffers(model))
+        # What a forward has gathered of sharded weights would otherwise lie about until the next one.
+        stack.callback(resharded, model)
         stack.enter_context(_own_autocast_cache())
         stack.enter_context(_eager_execution())
         stack.enter_context(_no_attention_fastpath())

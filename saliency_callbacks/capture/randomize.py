@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from saliency_callbacks.capture.attributes import unchanged_attributes
 from saliency_callbacks.capture.contents import TensorContents
 from saliency_callbacks.capture.interrupts import deferred_interrupts
 from saliency_callbacks.capture.rng import isolated_rng
+from saliency_callbacks.capture.shards import resharded, whole, whole_parameters
 from saliency_callbacks.capture.weight_layers import WeightLayer
 
 __all__ = ["Redraw", "WeightRandomizer", "randomizer"]
@@ -32,7 +33,8 @@ def randomizer(model: nn.Module, redraw: Redraw = "reinitialize", *, seed: int =
     """Allow the weights of ``model`` to be re-drawn inside; outside, also after an exception, they are as before.
 
     One copy of all weights is kept meanwhile, beside what re-drawing the largest of them takes. A Ctrl-C waits until
-    they are back. Global random state is left alone.
+    they are back. Global random state is left alone. Sharded weights are gathered layer by layer: each process re-draws
+    the whole layer and keeps its part, so that they become the same as in one process.
 
     Args:
         model: The model.
@@ -60,6 +62,8 @@ class WeightRandomizer:
         self._weights = weights
         self._redraw = redraw
         self._seed = seed
+        # While a layer is drawn: ``id`` of its whole parameters → the sharded ones that they stand for.
+        self._sharded: Mapping[int, Tensor] = {}
 
     @property
     def unchanged(self) -> set[str]:
@@ -79,8 +83,10 @@ class WeightRandomizer:
         """
         # No gradient could be taken of parameters that a reset makes under inference mode.
         with torch.inference_mode(False), torch.no_grad():
+            resharded(self._weights.model)
             for layer in layers:
-                with isolated_rng(_seed_of(self._seed, number, layer.name)):
+                seed = _seed_of(self._seed, number, layer.name)
+                with isolated_rng(seed), whole_parameters(layer.modules.values()) as self._sharded:
                     for name, module in layer.modules.items():
                         self._draw_module(name, module)
                     for module in layer.modules.values():
@@ -103,14 +109,16 @@ class WeightRandomizer:
             reset_statistics()
 
     def _is_original(self, parameter: Tensor) -> bool:
-        original = self._weights.contents.of(parameter)
-        return original is not None and torch.equal(parameter, original)
+        original = self._weights.contents.of(self._sharded.get(id(parameter), parameter))
+        return original is not None and torch.equal(parameter, whole(original))
 
 
 class _Weights:
     """All parameters and buffers of a model: which they are, where they lie, and what they hold."""
 
     def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        resharded(model)
         self.contents = TensorContents([*model.parameters(), *model.buffers()])
         # Nothing of a TorchScript module can be rebound.
         modules = [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
@@ -124,6 +132,7 @@ class _Weights:
         ]
 
     def restore(self) -> None:
+        resharded(self.model)
         for registry, own in self._registered:
             # A reset may have put new parameters in the place of those that the optimizer knows.
             if any(registry.get(name) is not tensor for name, tensor in own.items()) or len(registry) != len(own):

@@ -49,19 +49,21 @@ class Sampler:
         inputs: The explained input, ``[N, C, *spatial]``.
         pass_: What is fed.
         seed: Seed of the noise.
+        samples: Which of the N are fed; all by default. Baselines are made of all.
     """
 
-    def __init__(self, inputs: Tensor, pass_: Pass, seed: int) -> None:
+    def __init__(self, inputs: Tensor, pass_: Pass, seed: int, samples: range | None = None) -> None:
         self.inputs = inputs
         self.pass_ = pass_
         self.seed = seed
+        self.samples = range(len(inputs)) if samples is None else samples
         self.n_draws = pass_.noise.nt_samples if pass_.noise else 1
         self.starts = [self._start(baseline) for baseline in pass_.path.baselines] if pass_.path else []
 
     @property
     def n_rows(self) -> int:
         """Number of rows of the whole pass."""
-        return self.n_draws * max(1, len(self.starts)) * len(self._nodes) * self.inputs.shape[0]
+        return self.n_draws * max(1, len(self.starts)) * len(self._nodes) * len(self.samples)
 
     def chunks(self, size: int) -> Iterator[Rows]:
         """Yield all rows in chunks of at most ``size``."""
@@ -70,22 +72,21 @@ class Sampler:
 
     def ends(self, size: int) -> Iterator[Rows]:
         """Yield the ends of all paths: each noisy copy of the input, weighted for their mean."""
-        endpoint = Sampler(self.inputs, Pass(noise=self.pass_.noise), self.seed)
+        endpoint = Sampler(self.inputs, Pass(noise=self.pass_.noise), self.seed, self.samples)
         return endpoint.chunks(size)
 
     def beginnings(self, size: int) -> Iterator[Rows]:
         """Yield the starts of all paths: every baseline, weighted for their mean."""
-        n_samples = self.inputs.shape[0]
         for start in self.starts:
-            for begin in range(0, n_samples, size):
-                samples = torch.arange(begin, min(begin + size, n_samples), device=self.inputs.device)
+            for begin in range(self.samples.start, self.samples.stop, size):
+                samples = torch.arange(begin, min(begin + size, self.samples.stop), device=self.inputs.device)
                 weights = self._weights.new_full((len(samples),), 1 / len(self.starts))
                 yield Rows(start.expand_as(self.inputs).index_select(0, samples), samples, weights, None)
 
     def _rows(self, numbers: range) -> Rows:
-        n_samples, n_steps, n_starts = self.inputs.shape[0], len(self._nodes), max(1, len(self.starts))
+        n_samples, n_steps, n_starts = len(self.samples), len(self._nodes), max(1, len(self.starts))
         number = torch.arange(numbers.start, numbers.stop, device=self.inputs.device)
-        samples = number % n_samples
+        samples = self.samples.start + number % n_samples
         step = number // n_samples % n_steps
         path = number // (n_samples * n_steps) % n_starts
         draw = number // (n_samples * n_steps * n_starts)

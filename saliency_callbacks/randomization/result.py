@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -67,6 +67,24 @@ class RandomizationResult:
     seed: int
     target: Tensor
     target_layers: tuple[str, ...]
+
+    def mapped(self, function: Callable[[Tensor], Tensor]) -> RandomizationResult:
+        """Return the result with ``function`` applied to everything that has a value for each sample, ``[…, N]``."""
+
+        def of_all(values: Values) -> Values:
+            return {
+                similarity: {method: function(value) for method, value in by_method.items()}
+                for similarity, by_method in values.items()
+            }
+
+        return replace(
+            self,
+            values=of_all(self.values),
+            floors=of_all(self.floors),
+            ceilings=of_all(self.ceilings),
+            random_logit=of_all(self.random_logit),
+            target=function(self.target),
+        )
 
     @property
     def methods(self) -> tuple[str, ...]:

@@ -153,10 +153,11 @@ def _settled(model: nn.Module, inputs: Any, settings: Settings, target: Target) 
             selectors=[selector(target, batch.n_samples, settings.output_fn)],
             layers={},
             to_map=lambda name, output: output,
-            batch_size=settings.internal_batch_size or batch.n_samples,
+            batch_size=settings.rows_at_once(batch.n_samples),
             forward_context=settings.forward_context,
+            samples=settings.samples,
         )
-        return run_clean(subject)[0].target
+        return subject.for_all_samples(run_clean(subject)[0].target)
 
 
 def _classes(target: Target, inputs: Any, settings: Settings) -> Tensor:

@@ -13,6 +13,10 @@ from saliency_callbacks.callbacks.cue_state import Evaluation
 from saliency_callbacks.errors import ConfigurationError, CueAlarmWarning, SaliencyWarning
 
 
+def _trainer():
+    return SimpleNamespace(should_stop=False, world_size=1, global_rank=0, is_global_zero=True)
+
+
 def _callback(on_error="warn"):
     return SimpleNamespace(on_error=on_error)
 
@@ -49,7 +53,11 @@ def test_anything_else_is_an_error(given, message):
 
 
 def test_each_is_done_in_order():
-    done, trainer, callback = [], SimpleNamespace(should_stop=False), _callback()
+    done, trainer, callback = (
+        [],
+        _trainer(),
+        _callback(),
+    )
     with pytest.warns(CueAlarmWarning, match="it leans") as caught:
         act(
             ["warn", "log", lambda *given: done.append((*given, trainer.should_stop)), "stop"],
@@ -63,7 +71,7 @@ def test_each_is_done_in_order():
 
 
 def test_nothing_is_done_without_actions():
-    trainer = SimpleNamespace(should_stop=False)
+    trainer = _trainer()
     act((), "it leans", trainer, _callback())
     assert not trainer.should_stop
 
@@ -72,7 +80,7 @@ def test_a_failure_is_reported_and_the_rest_is_done():
     def fails(alarm, message):
         raise KeyError("telephone")
 
-    trainer = SimpleNamespace(should_stop=False)
+    trainer = _trainer()
     with pytest.warns(SaliencyWarning, match=r"fails failed when the alarm went on \(KeyError: 'telephone'\)"):
         act([fails, "stop"], "it leans", trainer, _callback())
     assert trainer.should_stop
@@ -85,7 +93,7 @@ def test_an_interruption_is_let_through():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        act([interrupts], "it leans", SimpleNamespace(), _callback())
+        act([interrupts], "it leans", _trainer(), _callback())
 
 
 def test_the_description_has_every_number():

@@ -42,7 +42,8 @@ def _with_class_2(batch, images):
 
 
 def _accuracy(*batches, model=None, insert=_with_class_2):
-    return group_accuracy(model or Reads(), iter(batches), insert, Settings(methods=()), lambda inputs: inputs)
+    pieces = [(batch, torch.ones(batch.size, dtype=torch.bool)) for batch in batches]
+    return group_accuracy(model or Reads(), pieces, insert, Settings(methods=()), lambda inputs: inputs)
 
 
 @given(st.lists(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=6), max_size=3))
@@ -128,7 +129,9 @@ def reading(tmp_path, monkeypatch):
             module.host, "dataloader", lambda trainer, source, index: [loader][index] if source == "val" else None
         )
         monkeypatch.setattr("saliency_callbacks.callbacks.probing.host.transferred", lambda t, m, batch, index: batch)
-        return list(validation_batches(run, Classifier(), probe or Probe(4), frozen or _batch([0], [0]), cue))
+        pieces = list(validation_batches(run, Classifier(), probe or Probe(4), frozen or _batch([0], [0]), cue))
+        assert all(counts.all() for _, counts in pieces)
+        return [batch for batch, _ in pieces]
 
     return read
 
