@@ -12,8 +12,9 @@
     │   ├── ReluError                     a guided method on a model without a ReLU
     │   ├── ProbeError                    data from which no probe can be made
     │   └── CueError                      a cue that cannot be put into the probe's images
-    └── ObservationError (RuntimeError)   one observation failed while the training runs
-        └── PictureError                  a picture could not be drawn
+    ├── ObservationError (RuntimeError)   one observation failed while the training runs
+    │   └── PictureError                  a picture could not be drawn
+    └── RankError (RuntimeError)          the processes of a training have come apart; it cannot go on
 
     SaliencyWarning (UserWarning)
     ├── CueAlarmWarning                   the model has started to use a suspected shortcut
@@ -39,6 +40,7 @@ __all__ = [
     "OutputError",
     "PictureError",
     "ProbeError",
+    "RankError",
     "ReluError",
     "SaliencyError",
     "SaliencyWarning",
@@ -93,6 +95,10 @@ class ObservationError(SaliencyError, RuntimeError):
 
 class PictureError(ObservationError):
     """A picture could not be drawn; what it shows was found and scored."""
+
+
+class RankError(SaliencyError, RuntimeError):
+    """One process of a training failed where the others cannot be told; raised whatever ``on_error`` says."""
 
 
 class SaliencyWarning(UserWarning):

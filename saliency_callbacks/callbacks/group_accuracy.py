@@ -160,14 +160,12 @@ def validation_batches(
         return
     given = candidate_indices(loader)
     positions = list(range(len(dataset))) if given is None else list(given)
-    positions, n_own = _part(positions, ranks, partial(_first_item, trainer, module, probe))
     masks = None if isinstance(probe.masks, Tensor) else probe.masks
-    for start in range(0, len(positions), _READ_AT_ONCE):
-        piece = positions[start : start + _READ_AT_ONCE]
+    for piece, n_own in _pieces(positions, ranks, partial(_first_item, trainer, module, probe)):
         rows = Probe(indices=piece, dataloader_idx=probe.dataloader_idx, unpack_batch=probe.unpack_batch, masks=masks)
         batch = freeze_probe(trainer, module, rows)
         if batch is not None:
-            yield batch, torch.arange(start, start + batch.size) < n_own
+            yield batch, torch.arange(batch.size) < n_own
 
 
 def _fits_only(cue: Cue, probe: Probe) -> bool:
@@ -175,24 +173,26 @@ def _fits_only(cue: Cue, probe: Probe) -> bool:
     return isinstance(cue, BackgroundCue) and (cue.is_bound or (cue.masks == "probe" and probe.is_fixed))
 
 
-def _part(positions: list[int], ranks: Ranks, first_item: Callable[[int], str]) -> tuple[list[int], int]:
-    """Return the positions that this rank runs, equally many on every rank, and how many of them count.
-
-    Those that are run for the sake of the number alone come last.
-    """
+def _pieces(positions: list[int], ranks: Ranks, first_item: Callable[[int], str]) -> list[tuple[list[int], int]]:
+    """Return what this rank runs, in equally many pieces on every rank, and how many of each, from its first, count."""
     if ranks.size == 1 or not positions:
-        return positions, len(positions)
+        return _split(positions, len(positions))
+    if not ranks.shards:
+        return _split(positions, len(positions) if ranks.number == 0 else 0)
     with ranks.together():
         facts = len(positions), first_item(positions[0])
     known = ranks.from_all(facts)
-    if not ranks.shards:
-        return positions, len(positions) if ranks.number == 0 else 0
     if len(set(known)) > 1:
-        longest = max(length for length, _ in known)
-        return [positions[number % len(positions)] for number in range(longest)], len(positions)
+        pieces, n_pieces = _split(positions, len(positions)), -(-max(length for length, _ in known) // _READ_AT_ONCE)
+        return pieces + [(pieces[0][0], 0)] * (n_pieces - len(pieces))
     share = ranks.share(len(positions))
     others = [number for number in share.rows if number not in share.own]
-    return [positions[number] for number in (*share.own, *others)], len(share.own)
+    return _split([positions[number] for number in (*share.own, *others)], len(share.own))
+
+
+def _split(positions: list[int], n_own: int) -> list[tuple[list[int], int]]:
+    starts = range(0, len(positions), _READ_AT_ONCE)
+    return [(positions[start : start + _READ_AT_ONCE], n_own - start) for start in starts]
 
 
 def _first_item(trainer: host.Trainer, module: host.LightningModule, probe: Probe, position: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,7 @@ __all__ = [
     "gathered",
     "has_forward",
     "has_own_data",
+    "has_sharded_weights",
     "is_dry_run",
     "is_fitting",
     "log_directly",
@@ -251,9 +253,28 @@ def has_own_data(trainer: Trainer) -> bool:
     return given.get("num_replicas") == world_size(trainer)
 
 
-def do_all(trainer: Trainer, decision: bool) -> bool:
-    """Return whether ``decision`` is true on all ranks; all must call it."""
-    return bool(trainer.strategy.reduce_boolean_decision(decision))
+def has_sharded_weights(trainer: Trainer) -> bool:
+    """Return whether every forward is a collective, as each process has but a part of the weights."""
+    return any(base.__name__ == "ModelParallelStrategy" for base in type(trainer.strategy).__mro__)
+
+
+def do_all(trainer: Trainer, decision: bool, *, patience: timedelta | None = None) -> bool:
+    """Return whether ``decision`` is true on all ranks; all must call it.
+
+    Args:
+        trainer: The Trainer.
+        decision: This rank's.
+        patience: How long to wait for the others; by default as long as for any other collective.
+
+    Raises:
+        RuntimeError: If the others have not come by then.
+    """
+    # As `strategy.reduce_boolean_decision`, which cannot be told how long to wait.
+    vote = torch.tensor(int(decision), device=trainer.strategy.root_device)
+    work = torch.distributed.all_reduce(vote, torch.distributed.ReduceOp.MIN, async_op=True)
+    assert work is not None, "asynchronous, and in a group that this rank is a member of"
+    work.wait(*([] if patience is None else [patience]))
+    return bool(vote)
 
 
 def from_rank_zero(trainer: Trainer, value: Any) -> Any:

@@ -24,7 +24,7 @@ from saliency_callbacks.callbacks.preconditions import (
 from saliency_callbacks.callbacks.probing import freeze_probe
 from saliency_callbacks.callbacks.ranks import Ranks
 from saliency_callbacks.callbacks.schedule import check_interval, is_due
-from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
+from saliency_callbacks.errors import ConfigurationError, RankError, SaliencyWarning
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.types import Sink, Snapshot
@@ -261,7 +261,8 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
                     )
                 outlets.write(observation.snapshot, observation.pictures)
         except Exception as error:
-            if (is_early and isinstance(error, ConfigurationError)) or self.on_error == "raise":
+            is_mistake = is_early and isinstance(error, ConfigurationError)
+            if is_mistake or isinstance(error, RankError) or self.on_error == "raise":
                 raise
             host.rank_zero_warn(
                 f"the observation of epoch {trainer.current_epoch} is skipped ({type(error).__name__}: {error}); the "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -14,7 +15,7 @@ from saliency_callbacks import errors
 from saliency_callbacks.callbacks import host
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.engine import Explanation, Settings, run_engine, run_logits
-from saliency_callbacks.errors import SaliencyError, SaliencyWarning
+from saliency_callbacks.errors import RankError, SaliencyError, SaliencyWarning
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.targets import Target
 from saliency_callbacks.types import Attribution
@@ -22,6 +23,10 @@ from saliency_callbacks.types import Attribution
 __all__ = ["ALONE", "Ranks", "Share", "share_of"]
 
 _Value = TypeVar("_Value")
+
+# How long a rank that has failed waits for the others where every forward is a collective, so that they either fail in
+# the same place or never come.
+_PATIENCE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,7 @@ class Ranks:
         Raises:
             Exception: The error itself where it was raised; elsewhere one of the same type, if that is ours, or a
                 RuntimeError.
+            RankError: If the ranks cannot be brought together again.
         """
         if self.size == 1:
             yield
@@ -92,14 +98,28 @@ class Ranks:
         own: Exception | None = None
         try:
             yield
+        except RankError:
+            raise
         except Exception as error:
             own = error
-        if host.do_all(self._trainer, own is None):
+        if self._all_fine(own):
             return
         report = next(filter(None, host.from_all_ranks(self._trainer, None if own is None else _report(own, self))))
         if own is not None and _report(own, self) == report:
             raise own
         raise _reported(report) from own
+
+    def _all_fine(self, own: Exception | None) -> bool:
+        is_lockstep = own is not None and host.has_sharded_weights(self._trainer)
+        try:
+            return host.do_all(self._trainer, own is None, patience=_PATIENCE if is_lockstep else None)
+        except Exception as error:
+            cause = error if own is None else own
+            raise RankError(
+                f"rank {self.number} ({type(cause).__name__}: {cause}) and the others have come apart: one of them "
+                "failed while others waited for it in a collective, or has ended, so that the training cannot go on. "
+                "The cause is the first error that any rank reports"
+            ) from cause
 
     def share(self, n_samples: int) -> Share:
         """Return what this rank has to do of ``n_samples``; no collective."""

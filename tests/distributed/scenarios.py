@@ -1,0 +1,315 @@
+"""What each rank does in the tests. A scenario takes its rank and a directory, and returns what it found."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from saliency_callbacks import CueAlarm, RandomizationTest, SaliencyMonitor
+from saliency_callbacks.callbacks import ranks
+from saliency_callbacks.methods import IntegratedGradients, SmoothGrad
+from saliency_callbacks.probe import PatchCue
+from saliency_callbacks.sinks import MemorySink
+from tests.trainer.runs import Augmented, Classifier, digits, small_net, trainer
+
+_TIMEOUT = timedelta(seconds=60)
+_METHODS = [
+    "gradient",
+    "grad_cam",
+    IntegratedGradients(n_steps=3, baselines=["zeros", "mean"]),
+    SmoothGrad(nt_samples=3),
+]
+
+
+class Module(Classifier):
+    """A classifier that shards itself where there is a device mesh."""
+
+    def __init__(self, *, learning_rate: float = 0.1, noisy: bool = True) -> None:
+        super().__init__(small_net(noisy=noisy))
+        self.learning_rate = learning_rate
+
+    def configure_model(self) -> None:
+        if self.device_mesh is not None and not hasattr(self, "is_sharded"):
+            from torch.distributed.fsdp import fully_shard
+
+            self.is_sharded = True
+            mesh = self.device_mesh["data_parallel"]
+            for module in self.net:
+                if isinstance(module, nn.Conv2d | nn.Linear):
+                    fully_shard(module, mesh=mesh)
+            fully_shard(self.net, mesh=mesh)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=self.learning_rate, momentum=0.9)
+
+
+class Fails(Module):
+    """Cannot be explained on the ranks that are named, from a number of attempts on."""
+
+    def __init__(self, rank: int, on: tuple[int, ...], **changes: Any) -> None:
+        super().__init__(**changes)
+        self.fails = rank in on
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = super().forward(images)
+        if self.fails and torch.is_grad_enabled() and not self.training:
+            raise ValueError("cannot be explained here")
+        return logits
+
+
+def strategy(mode: str) -> dict[str, Any]:
+    if mode == "one":
+        return {"devices": 1}
+    of_mode = {
+        "ddp": lambda: DDPStrategy(timeout=_TIMEOUT),
+        "unused": lambda: DDPStrategy(timeout=_TIMEOUT, find_unused_parameters=True),
+        "static": lambda: DDPStrategy(timeout=_TIMEOUT, static_graph=True),
+        "fsdp2": lambda: ModelParallelStrategy(data_parallel_size=2, tensor_parallel_size=1, timeout=_TIMEOUT),
+    }
+    return {"devices": 2, "strategy": of_mode[mode]()}
+
+
+def fit(
+    mode: str,
+    root: Path,
+    module: Module,
+    *callbacks: L.Callback,
+    train: Any = None,
+    ckpt_path: Any = None,
+    **changes: Any,
+) -> L.Trainer:
+    warnings.simplefilter("ignore")
+    torch.manual_seed(1)
+    np.random.seed(2)  # noqa: NPY002
+    random.seed(3)
+    run = trainer(root, *callbacks, **{**strategy(mode), "num_sanity_val_steps": 1, **changes})
+    # 37: neither the ranks nor the batches divide it.
+    val = DataLoader(digits(100, 137), 10)
+    run.fit(module, DataLoader(digits(0, 24), 6) if train is None else train, val, ckpt_path=ckpt_path)
+    return run
+
+
+def observers(sink: MemorySink, size: int, **changes: Any) -> tuple[SaliencyMonitor, RandomizationTest, CueAlarm]:
+    changes = {"sinks": [sink], "save_maps": False, "on_error": "raise", **changes}
+    return (
+        SaliencyMonitor(_METHODS, size, **changes),
+        RandomizationTest(["gradient", "grad_cam"], size, n_draws=2, cascade_draws=2, **changes),
+        CueAlarm(PatchCue((0, 0, 2, 2)), 0, size + 8, threshold=-9.0, patience=1, on_alarm=_told.append_one, **changes),
+    )
+
+
+class _Told:
+    """Counts how often a user's function is called when an alarm goes on."""
+
+    count = 0
+
+    def append_one(self, alarm: CueAlarm, message: str) -> None:
+        self.count += 1
+
+
+_told = _Told()
+
+
+def found(mode: str, root: Path, size: int, **changes: Any) -> dict[str, Any]:
+    """Observe weights that do not change, and return all that was found."""
+    sink, told = MemorySink(), _told.count
+    monitor, test, alarm = observers(sink, size, **changes)
+    # Weights stay as they are, so that trainings of different parallelism compare.
+    module = Module(learning_rate=0.0, noisy=False)
+    run = fit(mode, root, module, monitor, test, alarm, max_epochs=1, limit_train_batches=1)
+    return {
+        "metrics": {name: float(value) for name, value in run.callback_metrics.items() if "/" in name},
+        "maps": [{name: one.values for name, one in snapshot.attributions.items()} for snapshot in sink.snapshots],
+        "samples": [dict(snapshot.sample_scores) for snapshot in sink.snapshots],
+        "stages": [snapshot.stage for snapshot in sink.snapshots],
+        "pinned": monitor.state.histories["gradient"].initial,
+        "similarities": test.result.values,
+        "cascade": test.cascade.values,
+        "effects": [list(one.effects) for one in alarm.history],
+        "groups": (alarm.groups.correct, alarm.groups.count),
+        "told": _told.count - told,
+    }
+
+
+def _state(mode: str, root: Path, module: Module, *callbacks: L.Callback) -> dict[str, Any]:
+    train = DataLoader(Augmented(digits(0, 24)), 6, shuffle=True)
+    run = fit(mode, root, module, *callbacks, train=train)
+    local = [getattr(parameter, "_local_tensor", parameter.detach()) for parameter in module.parameters()]
+    momenta = [
+        getattr(state["momentum_buffer"], "_local_tensor", state["momentum_buffer"])
+        for state in run.optimizers[0].state.values()
+    ]
+    return {
+        "weights": [one.clone() for one in [*local, *module.buffers()]],
+        "momenta": [one.clone() for one in momenta],
+        "torch": torch.get_rng_state(),
+        "numpy": torch.tensor(np.random.get_state()[1].astype("int64")),  # noqa: NPY002
+        "python": random.getstate(),
+    }
+
+
+def _is_the_same(one: Any, other: Any) -> bool:
+    if isinstance(one, Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_is_the_same(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(_is_the_same, one, other))
+    return one == other
+
+
+def _identity(mode: str, rank: int, root: Path) -> dict[str, bool]:
+    """Return whether a training is bit-identical with callbacks, and with callbacks that fail on all ranks."""
+    plain = _state(mode, root, Module())
+    observed = _state(mode, root, Module(), *observers(MemorySink(), 3, shard_probe=mode in ("ddp", "fsdp2")))
+    is_same = {"observed": _is_the_same(plain, observed)}
+    if mode in ("ddp", "fsdp2"):
+        failing = _state(mode, root, Fails(rank, (0, 1)), *observers(MemorySink(), 3, on_error="warn"))
+        is_same["failing"] = _is_the_same(plain, failing)
+        other = _state(mode, root, Module(learning_rate=0.11))
+        is_same["another training"] = _is_the_same(plain, other)
+    return is_same
+
+
+def _resumed(mode: str, root: Path) -> dict[str, Any]:
+    """Train three epochs at once, and two and then one."""
+
+    def callbacks(directory: Path) -> list[L.Callback]:
+        return [
+            SaliencyMonitor(["gradient"], 3, save_maps=True, on_error="raise"),
+            RandomizationTest(["gradient"], 3, n_draws=2, cascade_at_fit_end=False, save_maps=False, on_error="raise"),
+            EarlyStopping("saliency/gradient/entropy", patience=9),
+            ModelCheckpoint(directory, monitor="saliency/gradient/drift_previous", save_top_k=1, save_last=True),
+        ]
+
+    def run(name: str, epochs: int, **changes: Any) -> L.Trainer:
+        logger = TensorBoardLogger(root, name=f"{mode}-{name}")
+        given = callbacks(root / f"{mode}-{name}")
+        return fit(mode, root, Module(), *given, max_epochs=epochs, logger=logger, enable_checkpointing=True, **changes)
+
+    whole, first = run("whole", 3), run("first", 2)
+    checkpoint = first.checkpoint_callbacks[0].last_model_path
+    second = run("second", 3, ckpt_path=checkpoint)
+    metrics = [
+        {name: float(value) for name, value in one.callback_metrics.items() if "/" in name} for one in (whole, second)
+    ]
+    return {
+        "metrics": metrics,
+        "best": [float(one.checkpoint_callbacks[0].best_model_score) for one in (whole, second)],
+        "observations": [one.callbacks[0].state.n_observations for one in (whole, second)],
+        "indices": sorted(str(path.relative_to(root)) for path in root.rglob("index.json") if mode in str(path)),
+    }
+
+
+def found_ddp(rank: int, root: Path) -> dict[str, Any]:
+    return {
+        "all": found("ddp", root, 5),
+        "shared": found("ddp", root, 5, shard_probe=True),
+        "few": found("ddp", root, 1, shard_probe=True),
+    }
+
+
+def found_fsdp2(rank: int, root: Path) -> dict[str, Any]:
+    return {
+        "all": found("fsdp2", root, 5),
+        "shared": found("fsdp2", root, 5, shard_probe=True, internal_batch_size=2),
+        "few": found("fsdp2", root, 1, shard_probe=True),
+    }
+
+
+def identity_ddp(rank: int, root: Path) -> dict[str, dict[str, bool]]:
+    return {mode: _identity(mode, rank, root) for mode in ("ddp", "unused", "static")}
+
+
+def identity_fsdp2(rank: int, root: Path) -> dict[str, dict[str, bool]]:
+    return {"fsdp2": _identity("fsdp2", rank, root)}
+
+
+def resumed_ddp(rank: int, root: Path) -> dict[str, Any]:
+    return _resumed("ddp", root)
+
+
+def resumed_fsdp2(rank: int, root: Path) -> dict[str, Any]:
+    return _resumed("fsdp2", root)
+
+
+class _FailsToWrite:
+    def write(self, snapshot: Any, pictures: Any) -> None:
+        raise OSError("disk full")
+
+
+def _outcome(root: Path, module: Module, *callbacks: L.Callback, **changes: Any) -> tuple[str, str]:
+    """Return what a training ended with, and the first thing that rank zero was told."""
+    with warnings.catch_warnings(record=True) as caught:
+        try:
+            fit("ddp", root, module, *callbacks, max_epochs=1, limit_train_batches=1, **changes)
+        except Exception as error:
+            return type(error).__name__, str(error)
+    del caught
+    return "went on", ""
+
+
+def one_fails(rank: int, root: Path) -> dict[str, tuple[str, str]]:
+    """Let one rank fail in several places, and see that both know."""
+    sink = MemorySink()
+    quiet: dict[str, Any] = {"save_maps": False, "sinks": [sink]}
+    loud = {**quiet, "on_error": "raise"}
+
+    def disagrees(output: Tensor) -> Tensor:
+        if rank == 1:
+            raise ValueError("only here")
+        return output[:, 0]
+
+    return {
+        "passes, warned": _outcome(root, Fails(rank, (1,)), SaliencyMonitor(["gradient"], 3, **quiet)),
+        "passes of a part": _outcome(
+            root, Fails(rank, (1,)), SaliencyMonitor(["gradient"], 3, shard_probe=True, **loud)
+        ),
+        "passes": _outcome(root, Fails(rank, (1,)), SaliencyMonitor(["gradient"], 3, **loud)),
+        "randomization": _outcome(root, Fails(rank, (1,)), RandomizationTest("gradient", 3, n_draws=2, **loud)),
+        "target": _outcome(root, Module(), SaliencyMonitor(["gradient"], 3, disagrees, **loud)),
+        "sink": _outcome(
+            root, Module(), SaliencyMonitor(["gradient"], 3, save_maps=False, sinks=[_FailsToWrite()], on_error="raise")
+        ),
+        "wrong setting": _outcome(
+            root, Module(), SaliencyMonitor(["gradient"], 3, 0 if rank == 0 else 99, save_maps=False)
+        ),
+        "observed": ("", str(len(sink.snapshots))),
+    }
+
+
+def different_data(rank: int, root: Path) -> dict[str, Any]:
+    """Give each rank a dataset of its own."""
+    warnings.simplefilter("ignore")
+    sink = MemorySink()
+    monitor, test, alarm = observers(sink, 3)
+    run = trainer(root, monitor, test, alarm, max_epochs=1, use_distributed_sampler=False, **strategy("ddp"))
+    val = DataLoader(digits(100, 120) if rank == 0 else digits(120, 151), 10)
+    run.fit(Module(learning_rate=0.0), DataLoader(digits(0, 12), 6), val)
+    return {
+        "metrics": {name: float(value) for name, value in run.callback_metrics.items() if "/" in name},
+        "fingerprint": monitor.state.fingerprint,
+        "count": float(alarm.groups.count.sum()),
+    }
+
+
+def come_apart(rank: int, root: Path) -> None:
+    """Let one rank fail inside the collectives of a sharded forward."""
+    ranks._PATIENCE = timedelta(seconds=2)
+    try:
+        fit("fsdp2", root, Fails(rank, (1,)), SaliencyMonitor(["gradient"], 3, save_maps=False), max_epochs=1)
+    except Exception as error:
+        Path(root, f"apart.{rank}.txt").write_text(f"{type(error).__name__}: {error}\n")
+        raise
