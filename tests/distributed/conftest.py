@@ -1,0 +1,58 @@
+"""Two processes for all tests together: to start them takes longer than what they do."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from tests.distributed.launch import launch, results
+
+_TIMEOUT = 400
+_SCENARIOS = (
+    "found_ddp",
+    "found_fsdp2",
+    "identity_ddp",
+    "identity_fsdp2",
+    "resumed_ddp",
+    "resumed_fsdp2",
+    "one_fails",
+    "different_data",
+)
+
+
+@pytest.fixture(scope="session")
+def _directory(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    base = tmp_path_factory.getbasetemp()
+    # One launch for all workers of a run, too.
+    directory = (base if worker_id == "master" else base.parent) / "two-processes"
+    with FileLock(f"{directory}.lock"):
+        if not directory.exists():
+            directory.mkdir()
+            status, output = launch(directory, _SCENARIOS, timeout=_TIMEOUT)
+            if status != 0:
+                (directory / "failed.txt").write_text(output[-6000:])
+    return directory
+
+
+@pytest.fixture
+def ranks(_directory: Path) -> Callable[[str], list[Any]]:
+    """Return what each rank found in a scenario."""
+    failed = _directory / "failed.txt"
+
+    def of(name: str) -> list[Any]:
+        if failed.exists() and not (_directory / f"{name}.1.pt").exists():
+            pytest.fail(f"{name} did not end well:\n{failed.read_text()}")
+        return results(_directory, name)
+
+    return of
+
+
+@pytest.fixture(autouse=True)
+def _silent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    monkeypatch.chdir(tmp_path)
