@@ -24,6 +24,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.cue import measure_cue
+from benchmarks.distributed import measure_distributed
 from benchmarks.measure import Row
 from benchmarks.memory import measure_memory
 from benchmarks.multi_pass import measure_integrated_gradients, measure_smooth_grad
@@ -45,6 +46,7 @@ _TOPICS: Mapping[str, Callable[[Workload], list[Row]]] = {
     "randomization": measure_randomization,
     "cascade": measure_cascade,
     "cue": measure_cue,
+    "distributed": measure_distributed,
 }
 _PACKAGES = ("saliency-callbacks", "torch", "torchvision", "lightning", "captum", "grad-cam", "quantus", "tensorboard")
 _RESULTS = Path(__file__).with_name("results.json")

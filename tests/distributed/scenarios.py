@@ -148,6 +148,10 @@ def found(mode: str, root: Path, size: int, **changes: Any) -> dict[str, Any]:
 def _state(mode: str, root: Path, module: Module, *callbacks: L.Callback) -> dict[str, Any]:
     train = DataLoader(Augmented(digits(0, 24)), 6, shuffle=True)
     run = fit(mode, root, module, *callbacks, train=train)
+    for part in module.modules():
+        # The last validation leaves gathered what an observation after it gives back.
+        if hasattr(part, "reshard"):
+            part.reshard()
     local = [getattr(parameter, "_local_tensor", parameter.detach()) for parameter in module.parameters()]
     momenta = [
         getattr(state["momentum_buffer"], "_local_tensor", state["momentum_buffer"])
