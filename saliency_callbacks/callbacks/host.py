@@ -261,15 +261,12 @@ def has_sharded_weights(trainer: Trainer) -> bool:
 def do_all(trainer: Trainer, decision: bool, *, patience: timedelta | None = None) -> bool:
     """Return whether ``decision`` is true on all ranks; all must call it.
 
-    Args:
-        trainer: The Trainer.
-        decision: This rank's.
-        patience: How long to wait for the others; by default as long as for any other collective.
-
     Raises:
-        RuntimeError: If the others have not come by then.
+        RuntimeError: If the others have not come for as long as ``patience``, or as the process group waits.
     """
-    # As `strategy.reduce_boolean_decision`, which cannot be told how long to wait.
+    if not torch.distributed.is_initialized():
+        return bool(trainer.strategy.reduce_boolean_decision(decision))
+    # The same, which can be told how long to wait.
     vote = torch.tensor(int(decision), device=trainer.strategy.root_device)
     work = torch.distributed.all_reduce(vote, torch.distributed.ReduceOp.MIN, async_op=True)
     assert work is not None, "asynchronous, and in a group that this rank is a member of"

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,16 @@ N_RANKS = 2
 
 
 def launch(directory: Path, names: Sequence[str], *, timeout: float) -> tuple[int, str]:
-    """Run scenarios on all ranks; return the status of rank zero and what was printed. Nothing is left running."""
+    """Run scenarios on all ranks; return the status of rank zero and what was printed."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "tests.distributed.launch", str(directory), *names]
+    return run_group(command, directory, environment, timeout=timeout)
+
+
+def run_group(
+    command: Sequence[str], directory: Path, environment: Mapping[str, str], *, timeout: float
+) -> tuple[int, str]:
+    """Run a command in a process group of its own; nothing of it is left running."""
     with Path(directory, "output.txt").open("w+b") as output:
         process = subprocess.Popen(
             command, cwd=directory, env=environment, stdout=output, stderr=output, start_new_session=True
