@@ -60,6 +60,7 @@ sinks:
 on_error: raise
 namespace: look
 seed: 7
+shard_probe: true
 """
 
 

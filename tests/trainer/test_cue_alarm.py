@@ -854,6 +854,7 @@ sinks: []
 on_error: raise
 namespace: watch
 seed: 7
+shard_probe: true
 """
 
 

@@ -236,6 +236,7 @@ sinks: []
 on_error: raise
 namespace: trust
 seed: 7
+shard_probe: true
 """
 
 
