@@ -197,16 +197,26 @@ def _resumed(mode: str, root: Path) -> dict[str, Any]:
             SaliencyMonitor(["gradient"], 3, save_maps=True, on_error="raise"),
             RandomizationTest(["gradient"], 3, n_draws=2, cascade_at_fit_end=False, save_maps=False, on_error="raise"),
             EarlyStopping("saliency/gradient/entropy", patience=9),
-            ModelCheckpoint(directory, monitor="saliency/gradient/drift_previous", save_top_k=1, save_last=True),
+            ModelCheckpoint(directory, monitor="saliency/gradient/drift_previous"),
         ]
 
     def run(name: str, epochs: int, **changes: Any) -> L.Trainer:
         logger = TensorBoardLogger(root, name=f"{mode}-{name}")
         given = callbacks(root / f"{mode}-{name}")
-        return fit(mode, root, Module(), *given, max_epochs=epochs, logger=logger, enable_checkpointing=True, **changes)
+        return fit(
+            mode,
+            root,
+            Module(noisy=False),
+            *given,
+            max_epochs=epochs,
+            logger=logger,
+            enable_checkpointing=True,
+            **changes,
+        )
 
     whole, first = run("whole", 3), run("first", 2)
-    checkpoint = first.checkpoint_callbacks[0].last_model_path
+    checkpoint = root / f"{mode}.ckpt"
+    first.save_checkpoint(checkpoint)
     second = run("second", 3, ckpt_path=checkpoint)
     metrics = [
         {name: float(value) for name, value in one.callback_metrics.items() if "/" in name} for one in (whole, second)
