@@ -83,7 +83,6 @@ class WeightRandomizer:
         """
         # No gradient could be taken of parameters that a reset makes under inference mode.
         with torch.inference_mode(False), torch.no_grad():
-            resharded(self._weights.model)
             for layer in layers:
                 seed = _seed_of(self._seed, number, layer.name)
                 with isolated_rng(seed), whole_parameters(layer.modules.values()) as self._sharded:
