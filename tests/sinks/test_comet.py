@@ -60,9 +60,3 @@ def test_an_animation_is_a_gif_among_the_assets(logger, picture):
     assert (facts["fileName"], facts["step"]) == ("saliency/film/000000030.gif", 30)
     with Image.open(io.BytesIO(content)) as image:
         assert (image.format, image.n_frames, image.size) == ("GIF", 2, (20, 12))
-
-
-def test_lightning_still_disables_what_is_not_online(tmp_path):
-    from lightning.pytorch.loggers import CometLogger
-
-    assert CometLogger(online=False, offline_directory=str(tmp_path)).experiment.disabled, "say so no more in CometSink"
