@@ -41,7 +41,10 @@ def mlflow(directory, monkeypatch):
     from lightning.pytorch.loggers import MLFlowLogger
 
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-    return sinks.MLflowSink(MLFlowLogger(tracking_uri=(directory / "runs").as_uri())), None
+    logger = MLFlowLogger(tracking_uri=(directory / "runs").as_uri())
+    # A run's random name is drawn from Python's generator: a Trainer has that done before the callbacks are set up.
+    assert logger.run_id
+    return sinks.MLflowSink(logger), None
 
 
 def tensorboard(directory, monkeypatch):
