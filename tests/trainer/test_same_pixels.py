@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,12 @@ def test_the_csv_logger_beside_them_gets_the_scores_alone(run: Any) -> None:
 
 def test_nothing_that_is_written_tells_a_key(run: Any) -> None:
     directory, _, _ = run
-    files = [file for file in directory.rglob("*") if file.is_file()]
-    assert len(files) > 20
-    # Comet's own archive has the key with which it is to be uploaded.
-    assert [file for file in files if file.suffix != ".zip" and KEY.encode() in file.read_bytes()] == []
+    contents = {}
+    for file in directory.rglob("*"):
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                contents |= {f"{file}/{name}": archive.read(name) for name in archive.namelist()}
+        elif file.is_file():
+            contents[str(file)] = file.read_bytes()
+    assert len(contents) > 20
+    assert [name for name, content in contents.items() if KEY.encode() in content] == []
