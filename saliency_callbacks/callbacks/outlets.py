@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -82,13 +83,18 @@ class Outlets:
                 raise
             # A picture that cannot be drawn says so itself, and is no fault of the sink.
             blamed = "" if isinstance(error, PictureError) else f"{type(sink).__name__} failed: "
-            self._messages.append(f"{blamed}{type(error).__name__}: {error}; the training goes on")
+            self._messages.append(f"{blamed}{type(error).__name__}: {_without_passwords(error)}; the training goes on")
             return isinstance(error, PictureError)
         return True
 
     def _report(self) -> None:
         while self._messages:
             host.rank_zero_warn(self._messages.popleft(), category=SaliencyWarning)
+
+
+def _without_passwords(error: Exception) -> str:
+    # A client that cannot reach its server names the address, and some addresses hold a name and a password.
+    return re.sub(r"(?<=://)[^/\s@]+@", "***@", str(error))
 
 
 def open_outlets(
