@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -18,9 +19,9 @@ from saliency_callbacks.errors import InputError, ObservationError, OutputError,
 from saliency_callbacks.functional.maps import normalize, reduce_channels, resize
 from saliency_callbacks.probe.outputs import read_logits
 from saliency_callbacks.probe.targets import Target, class_selector, selector
-from saliency_callbacks.types import Attribution, Evidence, Method, Pass, Quantity
+from saliency_callbacks.types import Attribution, Evidence, Method, Pass, Quantity, RawMap, Reduction
 
-__all__ = ["Explanation", "Settings", "run_engine", "run_logits"]
+__all__ = ["Explanation", "Settings", "Unscaled", "run_engine", "run_logits"]
 
 
 @dataclass(frozen=True)
@@ -58,20 +59,71 @@ class Settings:
 
 
 @dataclass(frozen=True, eq=False)
+class Unscaled:
+    """The map of one method for one target, which is scaled only where it is looked at.
+
+    Args:
+        method: Name of the method.
+        raw: What the method made of the evidence.
+        clean: Score and class of every sample.
+        size: Spatial size of the input.
+    """
+
+    method: str
+    raw: RawMap
+    clean: Clean
+    size: tuple[int, ...]
+
+    @property
+    def values(self) -> Tensor:
+        """As of the attribution."""
+        return self.raw.values
+
+    @property
+    def reduction(self) -> Reduction:
+        """As of the attribution."""
+        return self.raw.reduction
+
+    @cached_property
+    def magnitude(self) -> Tensor:
+        """As of the attribution."""
+        return resize(reduce_channels(self.values, self.reduction), self.size)
+
+    def attribution(self) -> Attribution:
+        """Return the attribution, with its heatmap."""
+        return Attribution(
+            method=self.method,
+            values=self.values,
+            magnitude=self.magnitude,
+            heatmap=normalize(self.magnitude),
+            target=self.clean.target,
+            score=self.clean.score,
+            layer=self.raw.layer,
+            extras=self.raw.extras,
+            reduction=self.reduction,
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class Explanation:
     """What one run of the engine found.
 
     Args:
-        attributions: For each target, one attribution a method.
+        maps: For each target, one map a method, enough to compare it.
         logits: Class scores at the unchanged inputs ``[N, classes]``; ``None`` for models that do not classify.
         target_layers: Names of the target layers; empty where no method has one.
         n_passes: Passes that were run.
     """
 
-    attributions: tuple[dict[str, Attribution], ...]
+    maps: tuple[dict[str, Unscaled], ...]
     logits: Tensor | None
     target_layers: tuple[str, ...]
     n_passes: int
+
+    @cached_property
+    def attributions(self) -> tuple[dict[str, Attribution], ...]:
+        """For each target, one attribution a method."""
+        return tuple({name: one.attribution() for name, one in maps.items()} for maps in self.maps)
 
 
 def run_engine(model: nn.Module, inputs: Any, settings: Settings, targets: Sequence[Target]) -> Explanation:
@@ -97,8 +149,8 @@ def run_engine(model: nn.Module, inputs: Any, settings: Settings, targets: Seque
         subject = _subject(model, batch, selectors, settings, plan, targets)
         evidence, clean, logits = _run(subject, plan, targets, settings.output_fn)
     return Explanation(
-        attributions=tuple(
-            {method.name: _attribution(method, one, values) for method in settings.methods}
+        maps=tuple(
+            {method.name: _unscaled(method, one, values) for method in settings.methods}
             for one, values in zip(clean, evidence, strict=True)
         ),
         logits=logits,
@@ -229,20 +281,10 @@ def _keeping_logits(
     return selecting
 
 
-def _attribution(method: Method, clean: Clean, evidence: Mapping[Pass, Evidence]) -> Attribution:
+def _unscaled(method: Method, clean: Clean, evidence: Mapping[Pass, Evidence]) -> Unscaled:
     raw = method.attribute(evidence)
     inputs = next(iter(evidence.values())).inputs
     dtype = torch.promote_types(inputs.dtype, torch.float32)
-    values = raw.values.to(dtype)
-    magnitude = resize(reduce_channels(values, raw.reduction), inputs.shape[2:])
-    return Attribution(
-        method=method.name,
-        values=values,
-        magnitude=magnitude,
-        heatmap=normalize(magnitude),
-        target=clean.target,
-        score=clean.score,
-        layer=raw.layer,
-        extras={name: value.to(dtype) for name, value in raw.extras.items()},
-        reduction=raw.reduction,
-    )
+    extras = {name: value.to(dtype) for name, value in raw.extras.items()}
+    wide = replace(raw, values=raw.values.to(dtype), extras=extras)
+    return Unscaled(method.name, wide, clean, tuple(inputs.shape[2:]))

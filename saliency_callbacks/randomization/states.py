@@ -19,8 +19,8 @@ from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.probe.other_class import OtherClass
 from saliency_callbacks.probe.targets import Labels, Target, selector
 from saliency_callbacks.randomization.steps import Step
-from saliency_callbacks.scores.similarities import Similarity
-from saliency_callbacks.types import Attribution, Method
+from saliency_callbacks.scores.similarities import Comparable, Similarity
+from saliency_callbacks.types import Method
 
 __all__ = ["Maps", "Reference", "draws_noise", "explain_reference", "prepared", "random_maps", "weight_layers"]
 
@@ -95,16 +95,16 @@ def explain_reference(
     ceilings: Maps = {}
     if noisy:
         again = replace(settings, methods=noisy, seed=settings.seed + 1)
-        ceilings = prepared(run_engine(model, inputs, again, [target]).attributions[0], similarities)
+        ceilings = prepared(run_engine(model, inputs, again, [target]).maps[0], similarities)
     has_other = other is not None and explanation.logits is not None and explanation.logits.shape[1] > 1
     return Reference(
         settings=settings,
         target=target,
-        explained=next(iter(explanation.attributions[0].values())).target.cpu(),
+        explained=next(iter(explanation.maps[0].values())).clean.target.cpu(),
         target_layers=explanation.target_layers,
         similarities=similarities,
-        maps=prepared(explanation.attributions[0], similarities),
-        others=prepared(explanation.attributions[1], similarities) if has_other else None,
+        maps=prepared(explanation.maps[0], similarities),
+        others=prepared(explanation.maps[1], similarities) if has_other else None,
         ceilings=ceilings,
     )
 
@@ -123,14 +123,13 @@ def random_maps(
             weights.restore()
         weights.draw(step.layers, number)
         explanation = run_engine(model, inputs, reference.settings, [reference.target])
-        yield prepared(explanation.attributions[0], reference.similarities)
+        yield prepared(explanation.maps[0], reference.similarities)
 
 
-def prepared(attributions: Mapping[str, Attribution], similarities: Sequence[Similarity]) -> Maps:
+def prepared(found: Mapping[str, Comparable], similarities: Sequence[Similarity]) -> Maps:
     """Return what is needed of each map to compare it, computed once however often it is compared."""
     return {
-        similarity.name: {name: similarity.prepare(attribution) for name, attribution in attributions.items()}
-        for similarity in similarities
+        similarity.name: {name: similarity.prepare(one) for name, one in found.items()} for similarity in similarities
     }
 
 
