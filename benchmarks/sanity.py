@@ -4,13 +4,14 @@
 
 Two networks trained on digits, 20 random copies each, 16 digits of the validation data, signed Spearman. The demo's
 network on tinted 32×32 digits, and a shallower one on the 8×8 originals. Five copies, as a callback draws by default,
-are too few where the maps of random networks differ much: the floor of guided backprop on the demo's network is between
-0.0 and 0.3 then, depending on the draws.
+are too few where the maps of random networks differ much: the floor of guided backprop on the demo's network is 0.30
+with five of them and 0.08 with twenty.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import lightning as L
 import torch
@@ -62,7 +63,15 @@ def originals() -> tuple[Tensor, Tensor]:
     return torch.tensor(pixels / 16, dtype=torch.float32).reshape(-1, 1, 8, 8), torch.tensor(labels)
 
 
-def measure(network: nn.Module, images: Tensor, labels: Tensor, *, epochs: int, layer: str) -> RandomizationResult:
+def measure(
+    network: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    epochs: int,
+    layer: str,
+    of_methods: Sequence[str | Method] | None = None,
+) -> RandomizationResult:
     """Train a network and compare its maps with those of random copies."""
     optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
     network.train()
@@ -79,7 +88,7 @@ def measure(network: nn.Module, images: Tensor, labels: Tensor, *, epochs: int, 
         network,
         held_out[probe],
         target=truth[probe],
-        methods=methods(),
+        methods=of_methods or methods(),
         n_draws=N_DRAWS,
         target_layers=layer,
         similarities="spearman",
