@@ -27,7 +27,7 @@ help:  ## Show this list
 setup: $(VENV)/.dev  ## Create the environment with every development tool
 
 demo: $(VENV)/.examples  ## Train a model that learns a shortcut, and watch it being caught
-	$(BIN)/python examples/digits_with_a_shortcut.py
+	$(BIN)/saliency-callbacks demo
 
 test: $(VENV)/.dev  ## Run every test and every docstring example
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)

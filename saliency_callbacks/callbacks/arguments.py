@@ -12,6 +12,7 @@ import numpy as np
 from saliency_callbacks.callbacks.pictures import Appearance, ColorScale
 from saliency_callbacks.dotted_paths import resolve_callable
 from saliency_callbacks.errors import ConfigurationError, TargetError, nearest_names
+from saliency_callbacks.plain_values import plain
 from saliency_callbacks.rendering.colormap import overlay
 from saliency_callbacks.rendering.legend import check_style
 from saliency_callbacks.types import Sink
@@ -140,6 +141,7 @@ def checked_sinks(sinks: Sequence[Sink]) -> tuple[Sink, ...]:
     Raises:
         ConfigurationError: If one of them cannot be written to.
     """
+    sinks = plain(sinks)
     given = tuple(sinks) if isinstance(sinks, Sequence) else (sinks,)
     for sink in given:
         if not isinstance(sink, Sink) or isinstance(sink, type):

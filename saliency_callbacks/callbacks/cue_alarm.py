@@ -25,6 +25,7 @@ from saliency_callbacks.callbacks.observing import ObservingCallback, OnError
 from saliency_callbacks.callbacks.preconditions import check_layers
 from saliency_callbacks.callbacks.schedule import check_interval, is_due
 from saliency_callbacks.engine import Settings
+from saliency_callbacks.plain_values import plain
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.cues import Cue
 from saliency_callbacks.probe.probe import Probe
@@ -156,7 +157,7 @@ class CueAlarm(ObservingCallback[CueState]):
         self.groups_at_fit_end = groups_at_fit_end
         self.groups_every_n_epochs = None if groups_every_n_epochs is None else check_interval(groups_every_n_epochs)
         self.normalization = checked_normalization(normalization)
-        self.class_names = class_names
+        self.class_names: Sequence[str] | None = plain(class_names)
         self.settings = checked_settings(
             method,
             target_layers=target_layers,

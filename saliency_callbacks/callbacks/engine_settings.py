@@ -8,6 +8,7 @@ from typing import Any
 from saliency_callbacks.dotted_paths import resolve_callable
 from saliency_callbacks.engine import Settings
 from saliency_callbacks.methods.registry import resolve_methods
+from saliency_callbacks.plain_values import plain
 from saliency_callbacks.types import Method
 
 __all__ = ["checked_settings"]
@@ -30,7 +31,7 @@ def checked_settings(
     """
     return Settings(
         methods=resolve_methods(methods),
-        target_layers=target_layers,
+        target_layers=plain(target_layers),
         reshape_transform=resolve_callable("reshape_transform", reshape_transform),
         output_fn=resolve_callable("output_fn", output_fn),
         attribute_to=attribute_to,

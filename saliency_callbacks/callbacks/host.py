@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING or find_spec("lightning"):
-    from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+    from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
+    from lightning.pytorch.loggers import TensorBoardLogger
     from lightning.pytorch.trainer.states import RunningStage, TrainerFn
     from lightning.pytorch.utilities import move_data_to_device, rank_zero_info, rank_zero_warn
     from lightning.pytorch.utilities.model_helpers import is_overridden
 else:  # only the stand-alone package is installed
-    from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
+    from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
+    from pytorch_lightning.loggers import TensorBoardLogger
     from pytorch_lightning.trainer.states import RunningStage, TrainerFn
     from pytorch_lightning.utilities import (
         move_data_to_device,
@@ -30,21 +32,27 @@ __all__ = [
     "Callback",
     "LightningDataModule",
     "LightningModule",
+    "TensorBoardLogger",
     "Trainer",
     "converted",
     "dataloader",
     "epoch_logging_step",
     "forward_context",
     "has_forward",
+    "instead_of_training",
     "is_dry_run",
     "is_fitting",
+    "load_weights",
     "log_directly",
     "log_scalars",
     "logging_step",
     "move_to_device",
+    "prepare_dataloaders",
     "rank_zero_info",
     "rank_zero_warn",
     "run_directory",
+    "seed_everything",
+    "set_progress",
     "transferred",
     "without_logging",
 ]
@@ -201,3 +209,43 @@ def _logger_directory(logger: Any) -> str | None:
     # Loggers without a directory of their own share `save_dir` between runs.
     parts = [re.sub(r"[^\w.-]+", "_", str(part)).strip(".") for part in (logger.name, logger.version) if part]
     return str(Path(logger.save_dir, *filter(None, parts)))
+
+
+@contextmanager
+def instead_of_training(trainer: Trainer, work: Callable[[], None]) -> Iterator[None]:
+    """Make ``trainer.fit`` do ``work`` where it would validate and train; all around it is as in a training."""
+    loop, sanity_steps = trainer.fit_loop, trainer.num_sanity_val_steps
+    trainer.num_sanity_val_steps = 0
+    vars(loop)["run"] = work
+    try:
+        yield
+    finally:
+        del vars(loop)["run"]
+        trainer.num_sanity_val_steps = sanity_steps
+
+
+def prepare_dataloaders(trainer: Trainer) -> None:
+    """Make the dataloaders of a training, as its beginning would."""
+    trainer.fit_loop.setup_data()
+    if trainer.enable_validation and trainer.val_dataloaders is None:
+        with _validating(trainer):
+            trainer.fit_loop.epoch_loop.val_loop.setup_data()
+
+
+def set_progress(trainer: Trainer, *, epoch: int, step: int, global_step: int) -> None:
+    """Say how far the training is: ``current_epoch``, :func:`logging_step` and ``global_step``."""
+    loop = trainer.fit_loop
+    loop.epoch_progress.current.completed = epoch
+    loop.epoch_loop._batches_that_stepped = step
+    loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step.total.completed = global_step
+    loop.epoch_loop.manual_optimization.optim_step_progress.total.completed = global_step
+
+
+def load_weights(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any]) -> None:
+    """Load the weights of a checkpoint as a resumed training would.
+
+    Raises:
+        RuntimeError: If they are not those of the module.
+    """
+    module.on_load_checkpoint(checkpoint)
+    trainer.strategy.load_model_state_dict(checkpoint, strict=module.strict_loading)

@@ -189,6 +189,26 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
         if self._outlets is not None:
             self._outlets.close()
 
+    def observe_now(self, trainer: host.Trainer, pl_module: host.LightningModule) -> Snapshot | None:
+        """Observe, if it is time, weights that the module was given: those of the Trainer's epoch and step.
+
+        For models that were trained before, see :func:`saliency_callbacks.replay.replay`. Everything is logged as it is
+        in a training, but not through the module.
+
+        Raises:
+            ConfigurationError: If a setting does not fit the module or the data.
+        """
+        step = host.logging_step(trainer)
+        stage: Stage = "initial" if trainer.global_step == 0 else "fit"
+        snapshot, scores = None, self.state.scores
+        if stage == "initial" or is_due(trainer.current_epoch, self.state.last_observed, self.every_n_epochs):
+            # No training is lost by an error.
+            snapshot = self._attempt(trainer, pl_module, stage, step, is_early=True)
+            scores = scores if snapshot is None else dict(snapshot.scores)
+        if scores:
+            host.log_directly(trainer, scores, step)
+        return snapshot
+
     def _observe_if_due(self, trainer: host.Trainer, module: host.LightningModule, stage: Stage, step: int) -> None:
         # On other epochs too: the Trainer keeps metrics for monitoring, but loggers would miss them.
         scores: Mapping[str, float] = self.state.scores if stage == "fit" else {}

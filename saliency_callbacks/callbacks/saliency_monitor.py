@@ -22,6 +22,7 @@ from saliency_callbacks.callbacks.observer import Observer
 from saliency_callbacks.callbacks.observing import ObservingCallback, OnError
 from saliency_callbacks.callbacks.pictures import Appearance, ColorScale
 from saliency_callbacks.callbacks.preconditions import check_labels, check_layers
+from saliency_callbacks.plain_values import plain
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.rendering.colormap import DEFAULT_ALPHA
@@ -133,7 +134,7 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
         )
         self.target = checked_target(target)
         self.normalization = checked_normalization(normalization)
-        self.class_names = class_names
+        self.class_names: Sequence[str] | None = plain(class_names)
         self.appearance = checked_appearance(Appearance(style, color_scale, colormap, alpha))
         self.settings = checked_settings(
             _DEFAULT_METHODS if methods is None else methods,
