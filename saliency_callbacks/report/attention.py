@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -75,9 +76,10 @@ def _wrong_or_flipped(monitor: Monitor) -> Iterator[tuple[int, Reason]]:
             yield sample, (3.0 if lost else 2.0, text + (", and it was right before." if lost else "."), place, None)
         elif history[0] != now:
             turn = next(index for index, value in enumerate(history) if value == now)
-            text = f"The prediction went from {class_name(probe, history[0])} to {name} by {moment_of(judged[turn][1].entry)}."
+            when = moment_of(judged[turn][1].entry)
+            text = f"The prediction went from {class_name(probe, history[0])} to {name} by {when}."
             yield sample, (1.0, text, judged[turn][0], None)
-        changes = sum(before != after for before, after in zip(history, history[1:], strict=False))
+        changes = sum(before != after for before, after in pairwise(history))
         if changes > 2:
             yield sample, (0.5, f"The prediction changed {changes} times.", place, None)
 
@@ -117,9 +119,11 @@ def _outside_mask(monitor: Monitor) -> Iterator[tuple[int, Reason]]:
             values = _values(last, method, "region_mass")
             if values is not None and math.isfinite(float(values[sample])):
                 inside[method] = float(values[sample])
-        if inside and min(inside.values()) < _LEAST_INSIDE:
-            method = min(inside, key=lambda name: inside[name])
-            text = f"{1 - inside[method]:.0%} of its {method} map lies outside the mask at {moment_of(last.entry)}."
+        if inside and max(inside.values()) < _LEAST_INSIDE:
+            method = max(inside, key=lambda name: inside[name])
+            rest = "" if len(inside) == 1 else ", more of the others"
+            outside = f"{1 - inside[method]:.0%} of its {method} map"
+            text = f"{outside} lies outside the mask at {moment_of(last.entry)}{rest}."
             yield sample, (_LEAST_INSIDE * (1 - inside[method]), text, place, method)
 
 
@@ -137,5 +141,3 @@ def _confidence(frame: Frame, sample: int) -> str:
 def _values(frame: Frame, method: str, metric: str) -> Tensor | None:
     ending = f"/{method}/{metric}"
     return next((values for tag, values in frame.samples.items() if tag.endswith(ending)), None)
-
-

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.resources import files
 from os import PathLike
 from pathlib import Path
@@ -18,14 +19,15 @@ from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.report.comparison import check_comparable
 from saliency_callbacks.report.contents import Contents, read_contents
 from saliency_callbacks.report.payload import payload_of
-from saliency_callbacks.report.runs import read_run
+from saliency_callbacks.report.runs import read_run, short_names
 from saliency_callbacks.report.sprites import choose_quality
 from saliency_callbacks.sinks.atomic import replace_file
 
 __all__ = ["write_report"]
 
 _SCRIPTS = (
-    "data", "state", "sprites", "paint", "tiles", "views", "compare", "charts", "controls", "summary", "keyboard", "main",
+    "data", "state", "sprites", "paint", "tiles", "views",
+    "compare", "charts", "controls", "summary", "keyboard", "main",
 )  # fmt: skip
 _ATTEMPTS = 4
 _MEGABYTE = 1_000_000
@@ -56,6 +58,8 @@ def write_report(
         given = repr(runs) if isinstance(runs, str | PathLike) else f"{len(runs)} directories"
         raise ConfigurationError(f"runs is {given}; expected a list of one or two run directories")
     found = [read_run(directory) for directory in runs]
+    names = short_names([run.directory for run in found])
+    found = [replace(run, name=name) for run, name in zip(found, names, strict=True)]
     path = Path(runs[0], "report.html") if output is None else Path(output)
     path = path.expanduser().absolute()
     if path.is_dir():

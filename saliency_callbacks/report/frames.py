@@ -138,7 +138,9 @@ def _read_frame(archive: Archive, entry: Observation, probe: ProbeView, longest_
         if name.startswith("samples/") and tensor.shape == (count,)
     }
     known = {name: tensors[name] for name in ("predictions", "confidences") if name in tensors}
-    return Frame(entry, maps, **{name: tensor for name, tensor in known.items() if tensor.shape == (count,)}, samples=samples)
+    return Frame(
+        entry, maps, **{name: tensor for name, tensor in known.items() if tensor.shape == (count,)}, samples=samples
+    )
 
 
 def _words(values: Tensor, magnitude: Tensor) -> Maps:

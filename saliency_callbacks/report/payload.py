@@ -45,7 +45,9 @@ def payload_of(contents: Sequence[Contents], quality: Quality | None) -> dict[st
     }
 
 
-def _run(content: Contents, monitors: Sequence[tuple[Monitor, tuple[Monitor, ...]]], quality: Quality | None) -> dict[str, Any]:
+def _run(
+    content: Contents, monitors: Sequence[tuple[Monitor, tuple[Monitor, ...]]], quality: Quality | None
+) -> dict[str, Any]:
     archives = content.run.archives
     notes = list(content.notes)
     if quality is not None and quality.stride > 1:

@@ -12,7 +12,7 @@ from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.sinks import read_index
 from saliency_callbacks.sinks.archive import INDEX_NAME, Observation, ProbeEntry
 
-__all__ = ["Archive", "Run", "read_run", "take_stock"]
+__all__ = ["Archive", "Run", "read_run", "short_names", "take_stock"]
 
 _DEEPEST = 4
 _TYPES = {
@@ -43,11 +43,13 @@ class Run:
     """What one run left.
 
     Args:
-        name: A short title: the last two parts of its path.
+        directory: Where it is.
+        name: A short title: the last parts of its path.
         archives: Its directories of raw maps and scores, those with a probe first.
         notes: Sentences on what was left out.
     """
 
+    directory: Path
     name: str
     archives: tuple[Archive, ...]
     notes: tuple[str, ...] = ()
@@ -84,7 +86,17 @@ def read_run(directory: str | PathLike[str]) -> Run:
             f"{str(directory)!r} holds nothing to report on{reason}. Name the directory of a run with SaliencyMonitor, "
             "RandomizationTest or CueAlarm that kept its maps (save_maps=True)"
         )
-    return Run("/".join(path.parts[-2:]).lstrip("/"), tuple(archives), tuple(notes))
+    return Run(path, short_names([path])[0], tuple(archives), tuple(notes))
+
+
+def short_names(directories: Sequence[Path]) -> list[str]:
+    """Return the last parts of each path: two, or as many as tell them apart."""
+    longest = max(len(path.parts) for path in directories)
+    for count in range(2, longest + 1):
+        names = ["/".join(path.parts[-count:]).lstrip("/") for path in directories]
+        if len(set(names)) == len(set(directories)):
+            return names
+    return [str(path) for path in directories]
 
 
 def take_stock(observations: Sequence[Observation]) -> tuple[list[Observation], int]:

@@ -17,7 +17,16 @@ from torch import Tensor
 
 from saliency_callbacks.report.frames import Frame, Maps, Monitor, shrink
 
-__all__ = ["LONGEST_SIDES", "Quality", "choose_quality", "encode_picture", "encode_text", "shared_scales", "sheet", "sprite"]
+__all__ = [
+    "LONGEST_SIDES",
+    "Quality",
+    "choose_quality",
+    "encode_picture",
+    "encode_text",
+    "shared_scales",
+    "sheet",
+    "sprite",
+]
 
 LONGEST_SIDES = (256, 224, 192, 160, 144, 128, 112, 96, 80, 64, 48, 32)
 """Sizes of the largest side that are tried, one after the other."""
@@ -25,6 +34,7 @@ LONGEST_SIDES = (256, 224, 192, 160, 144, 128, 112, 96, 80, 64, 48, 32)
 _WEBP_QUALITY = 80
 _LOSSY_FROM = 64
 _TRIED = 3
+_TRIED_SAMPLES = 4
 
 
 @dataclass(frozen=True)
@@ -58,13 +68,12 @@ def choose_quality(monitors: Sequence[Monitor], budget: float) -> Quality:
 
 
 def _estimate(tried: Sequence[tuple[Monitor, Frame]], count: int, quality: Quality) -> float:
-    sizes = [
-        len(sprite(maps, shared_scales([frame], method), quality)["data"])
-        for _, frame in tried
-        for method, maps in frame.maps.items()
-    ]
-    # The estimate rests on a few observations; later maps may be finer.
-    return 1.05 * sum(sizes) / len(tried) * count
+    total = 0.0
+    for maps in (maps for _, frame in tried for maps in frame.maps.values()):
+        some = Maps(*(tensor[:_TRIED_SAMPLES] for tensor in (maps.cells, maps.peak, maps.full, maps.degenerate)))
+        total += len(sprite(some, some.full, quality)["data"]) * len(maps.peak) / len(some.peak)
+    # The estimate rests on a few samples of a few observations; others may be finer.
+    return 1.05 * total / len(tried) * count
 
 
 def shared_scales(frames: Sequence[Frame], method: str) -> Tensor:

@@ -73,14 +73,17 @@ def _alarms(archive: Archive) -> list[Headline]:
     if not on:
         bounds = [bound for entry, _ in judged if (bound := _score(entry["scores"], "lower_bound")) is not None]
         most = f": the lower bound of the effect was {max(bounds):.2f} at most" if bounds else ""
-        text = f"It stayed off in {len(judged)} evaluations{most}, with a threshold of {threshold}."
+        patience = judged[-1][0]["metadata"].get("patience")
+        text = f"It stayed off in {len(judged)} evaluations{most}; it takes {patience} in a row above {threshold}."
         return [_headline("good", f"The alarm for cue {cue} stayed silent", text, judged[-1][0]["step"])]
     first = on[0]
     text = next(iter([*first["alerts"].values(), *(t for g, t in first["texts"].items() if g == tag)]), "")
     text = (text[:1].upper() + text[1:]).rstrip(".") + "." if text else ""
     ending = "still on at the end" if judged[-1][1] else "off again at the end"
     text += f" It was on in {len(on)} of {len(judged)} evaluations, {ending}." + _groups(archive)
-    return [_headline("alarm", f"The alarm for cue {cue} went on at epoch {first['epoch']}", text.strip(), first["step"])]
+    return [
+        _headline("alarm", f"The alarm for cue {cue} went on at epoch {first['epoch']}", text.strip(), first["step"])
+    ]
 
 
 def _groups(archive: Archive) -> str:
@@ -129,8 +132,9 @@ def _accuracy(monitor: Monitor) -> list[Headline]:
     wrong, count = len(labels) - rights[-1], len(labels)
     step = frames[-1].entry["step"]
     best = max(range(len(frames)), key=lambda place: rights[place])
-    text = f"{rights[-1]} of {count} are right at {moment_of(frames[-1].entry)}, {rights[0]} were at {moment_of(frames[0].entry)}"
-    text += f"; most, {rights[best]}, at {moment_of(frames[best].entry)}." if rights[best] > rights[-1] else "."
+    start, top, end = (moment_of(frames[place].entry) for place in (0, best, -1))
+    text = f"{rights[-1]} of {count} are right at {end}, {rights[0]} were at {start}"
+    text += f"; most, {rights[best]}, at {top}." if rights[best] > rights[-1] else "."
     title = f"{wrong} of {count} probe samples are predicted wrong" if wrong else f"All {count} probe samples are right"
     return [_headline("plain" if wrong else "good", title, text, step)]
 
@@ -143,8 +147,8 @@ def _degenerate(monitor: Monitor) -> list[Headline]:
         if bad:
             frame, count = max(bad, key=lambda item: item[1])
             text = (
-                f"Zero, constant or not finite in {len(bad)} of {len(counts)} observations; most at {moment_of(frame.entry)}: "
-                f"{count} of {len(monitor.probe.ids)} samples. Such maps are marked as empty."
+                f"Zero, constant or not finite in {len(bad)} of {len(counts)} observations; most at "
+                f"{moment_of(frame.entry)}: {count} of {len(monitor.probe.ids)} samples. Such maps are marked as empty."
             )
             found.append(_headline("caution", f"Some {method} maps show nothing", text, frame.entry["step"]))
     return found

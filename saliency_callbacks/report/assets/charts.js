@@ -54,7 +54,7 @@ function drawChart(chart, moments) {
     drawing.append(svg("line", { class: "alarm-line", x1: x(step), x2: x(step), y1: SIZE.top, y2: SIZE.height - SIZE.bottom }),
       label("alarm on", x(step) + (isLate ? -4 : 4), SIZE.top + 8, isLate ? "end" : "start", "alarm-label"));
   }
-  chart.series.forEach((series, place) => drawing.append(lineOf(series, place, x, y)));
+  chart.series.forEach((series) => drawing.append(lineOf(series, namesOf(chart).indexOf(series.name), x, y)));
   const marker = svg("line", { class: "marker", y1: SIZE.top - 4, y2: SIZE.height - SIZE.bottom });
   drawing.append(marker);
   return { drawing, marker, x, first, last };
@@ -95,12 +95,10 @@ function makeChart(chart, moments) {
     marker.classList.toggle("hovered", isHovered);
     const moment = moments.find((one) => one[0] === step);
     when.textContent = moment ? moment[1] : `step ${step}`;
-    readout.replaceChildren(...chart.series.map((series, place) => {
-      const point = series.points.find((one) => one[0] === step);
-      const key = element("i", { class: series.run ? "key of-b" : "key" });
-      key.style.color = lineColor(series.name, place);
-      const name = RUN_NAMES[series.run] ? `${RUN_NAMES[series.run]} ${series.name}` : series.name;
-      return element("li", {}, key, name, element("b", {}, point ? number(point[1]) : "–"));
+    readout.replaceChildren(...namesOf(chart).map((name, place) => {
+      const key = element("i", { class: "key" });
+      key.style.color = lineColor(name, place);
+      return element("li", {}, key, name, element("b", {}, everyRun.map((run) => valueAt(chart, name, run, step)).join(" | ")));
     }));
   };
   const refresh = () => show(hasMaps ? nearestStep(steps, currentFrame().step) : last, false);
@@ -113,6 +111,16 @@ function makeChart(chart, moments) {
   drawing.addEventListener("pointerleave", refresh);
   drawing.addEventListener("click", (event) => jumpToStep(stepAt(event)));
   return { node: element("figure", { class: "chart", "data-chart": chart.key }, title, drawing, readout), refresh };
+}
+
+function namesOf(chart) {
+  return [...new Set(chart.series.map((series) => series.name))];
+}
+
+function valueAt(chart, name, run, step) {
+  const series = chart.series.find((one) => one.name === name && one.run === run);
+  const point = series?.points.find((one) => one[0] === step);
+  return number(point?.[1]);
 }
 
 function nearestStep(steps, step) {
@@ -130,7 +138,8 @@ function buildCharts() {
   for (const section of chartsOfRuns()) {
     const charts = [...section.charts.values()];
     const [first, rest] = [charts.filter((chart) => chart.first), charts.filter((chart) => !chart.first)];
-    place.append(element("h2", {}, "Scores of ", element("span", { class: "tag" }, section.name)), draw(first.length ? first : rest, section.moments));
+    place.append(element("h2", {}, "Scores of ", element("span", { class: "tag" }, section.name),
+      element("span", { class: "muted which" }, runs.length > 1 ? " solid A, dashed B" : "")), draw(first.length ? first : rest, section.moments));
     if (first.length && rest.length) {
       const more = element("details", { ontoggle: () => {
         if (!more.open || more.dataset.drawn) return;

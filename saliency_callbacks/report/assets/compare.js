@@ -12,7 +12,6 @@ function momentName({ run, frame }) {
 }
 
 function momentPicker() {
-  const monitor = currentMonitor();
   const frames = element("select", { id: "against-frame", "aria-label": "Compare with this moment", onchange: () => change({ against: { ...state.against, frame: Number(frames.value) } }) });
   const fill = () => {
     const options = currentMonitor(state.against.run).frames.map((frame, place) => element("option", { value: place }, capital(frame.title)));
@@ -33,16 +32,13 @@ function momentPicker() {
   const refresh = () => {
     fill();
     now.textContent = momentName(sides().after);
+    for (const { unit, node } of swatches) node.style.backgroundColor = `rgb(${divergingColor(unit).join(",")})`;
   };
-  const swatch = (unit) => {
-    const node = element("i", { class: "swatch" });
-    node.style.backgroundColor = `rgb(${divergingColor(unit).join(",")})`;
-    return node;
-  };
+  const swatches = [0.9, -0.9].map((unit) => ({ unit, node: element("i", { class: "swatch" }) }));
   const node = element("div", { class: "compare-head" },
     element("label", { for: "against-frame" }, "First"), first, frames,
     element("span", {}, "then"), second, now, element("span", { class: "muted" }, "(the slider)"),
-    element("span", { class: "legend" }, monitor.pictures ? "Difference:" : "Difference: ", swatch(0.9), "grew", swatch(-0.9), "faded"));
+    element("span", { class: "legend" }, "Difference:", swatches[0].node, "grew", swatches[1].node, "faded"));
   return { node, refresh };
 }
 
@@ -59,7 +55,7 @@ function compareView() {
     });
     return sampleCard(sample, tiles, lines, "of-three");
   });
-  const grid = element("div", { class: `grid columns-3 ${monitor.pictures ? "" : "of-words"}` }, cards.map((card) => card.node));
+  const grid = element("div", { class: `grid columns-3 ${gridKind()}` }, cards.map((card) => card.node));
   const refresh = () => {
     picker.refresh();
     cards.forEach((card) => card.refresh());

@@ -14,7 +14,7 @@ function timeline() {
   const slider = element("input", { type: "range", id: "epoch", min: 0, step: 1, "aria-label": "Epoch", oninput: () => change({ frame: Number(slider.value), playing: false }) });
   const play = element("button", { type: "button", id: "play", class: "play", onclick: () => change(startOrStop()) });
   const ticks = element("div", { class: "ticks", "aria-hidden": "true" });
-  const title = element("output", { class: "now", for: "epoch" });
+  const title = element("output", { id: "moment", for: "epoch" });
   let built = -1;
   const build = () => {
     const frames = currentMonitor().frames;

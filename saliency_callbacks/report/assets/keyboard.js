@@ -80,6 +80,7 @@ function switchTheme() {
   const root = document.documentElement;
   root.dataset.theme = isDark() ? "light" : "dark";
   nameTheme();
+  change({});
 }
 
 function isDark() {

@@ -18,7 +18,10 @@ function buildViewer() {
 
 function start() {
   document.getElementById("theme").addEventListener("click", switchTheme);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", nameTheme);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    nameTheme();
+    change({});
+  });
   nameTheme();
   const help = buildHelp();
   fillHead();

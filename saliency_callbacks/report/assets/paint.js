@@ -82,27 +82,29 @@ function layOver(image, heat) {
   }
 }
 
-// Red where the second map is stronger, blue where the first is, white where they agree.
+// Red where the second map is stronger, blue where the first is, the colour of paper where they agree.
 function layDifference(image, before, after) {
+  const table = isDark() ? DARK_DIVERGING : LIGHT_DIVERGING;
   for (let place = 0, at = 0; place < before.length; place++, at += 4) {
     const change = Math.min(1, after[place]) - Math.min(1, before[place]);
-    const color = divergingColor(change);
+    const color = table[Math.round((change + 1) * 255)];
     for (let channel = 0; channel < 3; channel++) image.data[at + channel] = color[channel];
     image.data[at + 3] = 255;
   }
 }
 
-const STOPS = [[-1, 16, 52, 150], [-0.55, 98, 142, 224], [0, 255, 255, 255], [0.55, 240, 104, 86], [1, 158, 8, 30]];
-const DIVERGING = Array.from({ length: 511 }, (_, place) => {
+const LIGHT_STOPS = [[-1, 16, 52, 150], [-0.55, 98, 142, 224], [0, 255, 255, 255], [0.55, 240, 104, 86], [1, 158, 8, 30]];
+const DARK_STOPS = [[-1, 140, 190, 255], [-0.55, 62, 108, 190], [0, 28, 31, 37], [0.55, 190, 62, 56], [1, 255, 128, 110]];
+const [LIGHT_DIVERGING, DARK_DIVERGING] = [LIGHT_STOPS, DARK_STOPS].map((stops) => Array.from({ length: 511 }, (_, place) => {
   const at = place / 255 - 1;
-  const above = clamp(STOPS.findIndex((stop) => stop[0] >= at), 1, STOPS.length - 1);
-  const [from, to] = [STOPS[above - 1], STOPS[above]];
+  const above = clamp(stops.findIndex((stop) => stop[0] >= at), 1, stops.length - 1);
+  const [from, to] = [stops[above - 1], stops[above]];
   const share = (at - from[0]) / (to[0] - from[0]);
   return [1, 2, 3].map((channel) => Math.round(from[channel] + (to[channel] - from[channel]) * share));
-});
+}));
 
 function divergingColor(unit) {
-  return DIVERGING[clamp(Math.round((unit + 1) * 255), 0, 510)];
+  return (isDark() ? DARK_DIVERGING : LIGHT_DIVERGING)[clamp(Math.round((unit + 1) * 255), 0, 510)];
 }
 
 function outline(image, mask, size) {

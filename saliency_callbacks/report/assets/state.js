@@ -13,8 +13,9 @@ const state = {
   opacity: report.alpha,
   scale: "shared",
   mask: false,
-  run: 0,
-  against: { run: runs.length > 1 ? 1 : 0, frame: runs.length > 1 ? -1 : 0 },
+  // What the view "compare" shows: the moment of `run` that the slider names, against another; frame -1 is the same.
+  run: runs.length - 1,
+  against: { run: 0, frame: runs.length > 1 ? -1 : 0 },
   playing: false,
 };
 const REMEMBERED = ["monitor", "frame", "method", "sample", "view", "style", "scale"];

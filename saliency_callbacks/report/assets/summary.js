@@ -40,7 +40,7 @@ function fillAttention() {
     return element("li", { class: "look", "data-sample": item.sample }, element("p", { class: "card-title" }, titleOf(item.sample), element("span", { class: "muted" }, ` ${sampleName(currentMonitor(), item.sample)}`)), element("ul", {}, reasons));
   });
   const empty = element("p", { class: "muted" }, "No prediction flipped, no map moved far, none lies outside the mask.");
-  box.replaceChildren(element("h2", {}, "Worth a look"), items.length ? element("ol", {}, entries) : empty);
+  box.replaceChildren(element("h2", {}, `Worth a look${runs.length > 1 ? " in run A" : ""}`), items.length ? element("ol", {}, entries) : empty);
 }
 
 function spansOf(spans) {
@@ -78,7 +78,7 @@ const READING = [
 
 function fillFacts() {
   const box = document.getElementById("facts");
-  const list = (facts, place) => element("details", { open: runs.length === 1 && facts.rows.length < 10 }, element("summary", {}, RUN_NAMES[place] ? `${RUN_NAMES[place]} · ` : "", facts.title),
+  const list = (facts, place) => element("details", { open: runs.length === 1 }, element("summary", {}, RUN_NAMES[place] ? `${RUN_NAMES[place]} · ` : "", facts.title),
     element("dl", {}, facts.rows.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)])));
   box.append(element("h2", {}, "How to read it"), element("dl", { class: "reading" }, READING.map(([name, text]) => element("div", {}, element("dt", {}, name), element("dd", {}, text)))),
     element("h2", {}, "How it was made"), element("div", { class: "fact-lists" }, runs.flatMap((run, place) => run.facts.map((facts) => list(facts, place)))));

@@ -10,7 +10,7 @@ function makeTile(spec) {
 
 async function refreshTile(tile) {
   const spec = tile.spec();
-  const look = [state.style, state.opacity, state.scale, state.mask, state.monitor];
+  const look = [state.style, state.opacity, state.scale, state.mask, state.monitor, spec.kind === "difference" && isDark()];
   const key = JSON.stringify([spec, spec.kind === "input" ? [state.mask, state.monitor] : look]);
   if (tile.shown === key) return;
   tile.shown = key;

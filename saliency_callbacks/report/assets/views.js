@@ -33,20 +33,27 @@ function verdictLine(place) {
   return { node: line, update };
 }
 
-function sampleCard(sample, tiles, lines, className_ = "") {
+function sampleCard(sample, tiles, lines, kind = "") {
   const monitor = currentMonitor();
   const head = element("p", { class: "card-title" }, titleOf(sample), element("span", { class: "muted" },
     monitor.labels ? ` ${sampleName(monitor, sample)}` : "", monitor.groups ? ` · ${monitor.groups[sample]}` : ""));
   const open = () => change({ view: "sample", sample });
-  const card = element("button", { type: "button", class: `card ${className_}`, onclick: open, "data-sample": sample,
+  const card = element("button", { type: "button", class: `card ${kind}`, onclick: open, "data-sample": sample,
     "aria-label": `Open sample ${sampleName(monitor, sample)}, ${titleOf(sample)}` },
   element("div", { class: "row" }, tiles.map((tile) => tile.node)), element("div", { class: "caption" }, head, lines.map((line) => line.node)));
   const refresh = () => {
     card.classList.toggle("chosen", state.sample === sample);
-    // In a comparison the frame speaks of what is wrong now, in any run.
-    card.classList.toggle("is-wrong", lines.map((line) => line.update()).some(Boolean));
+    const wrong = lines.map((line) => line.update());
+    card.classList.toggle("is-wrong", kind === "of-three" ? wrong[1] : wrong.some(Boolean));
   };
   return { node: card, tiles, refresh };
+}
+
+// Long names get a line of their own, in every card alike.
+function gridKind() {
+  const monitor = currentMonitor();
+  const longest = Math.max(...monitor.ids.map((_, sample) => titleOf(sample).length));
+  return `${monitor.pictures ? "" : "of-words"} ${monitor.pictures && longest > 7 ? "stacked" : ""}`;
 }
 
 function gridView() {
@@ -58,7 +65,7 @@ function gridView() {
     return sampleCard(sample, monitor.pictures ? [input, ...maps] : maps, lines);
   });
   const columns = monitor.pictures ? 1 + runs.length : 0;
-  const grid = element("div", { class: `grid columns-${columns} ${monitor.pictures ? "" : "of-words"}` }, cards.map((card) => card.node));
+  const grid = element("div", { class: `grid columns-${columns} ${gridKind()}` }, cards.map((card) => card.node));
   return { node: grid, tiles: cards.flatMap((card) => card.tiles), refresh: () => cards.forEach((card) => card.refresh()) };
 }
 
@@ -118,10 +125,10 @@ function stripOf(sample, tiles) {
   const heads = [];
   const columnHead = (run, frame) => {
     const verdict = verdictOf(run, frame, sample);
-    const title = monitor.frames.length && currentMonitor(run).frames[frame].title;
+    const title = currentMonitor(run).frames[frame].title;
     const button = element("button", { type: "button", class: verdict.isWrong ? "moment wrong" : "moment", "data-run": run, "data-frame": frame,
       "aria-label": `Show ${title}`, onclick: () => change({ frame: run === 0 ? frame : nearest(monitor.frames.map((one) => one.step), currentMonitor(run).frames[frame].step), playing: false }) },
-    element("span", {}, shortTitle(currentMonitor(run).frames[frame])), element("span", { class: "muted" }, `${verdict.text} ${verdict.sure ?? ""}`));
+    element("span", {}, monitor.pictures ? shortTitle(currentMonitor(run).frames[frame]) : capital(title)), element("span", { class: "muted" }, `${verdict.text} ${verdict.sure ?? ""}`));
     heads.push(button);
     return button;
   };
