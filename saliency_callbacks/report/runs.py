@@ -110,8 +110,17 @@ def _directories(root: Path) -> list[Path]:
     found = []
     for parent, children, files in os.walk(root):
         depth = len(Path(parent).relative_to(root).parts)
-        if INDEX_NAME in files and (depth == 0 or "maps" in children or "pictures" in children):
+        if INDEX_NAME in files and (depth == 0 or "maps" in children or _begins_like_ours(Path(parent, INDEX_NAME))):
             found.append(Path(parent))
         # A DiskSink's own directories hold thousands of files and no other index.
         children[:] = sorted(set(children) - {"maps", "pictures", "checkpoints"}) if depth < _DEEPEST else []
     return found
+
+
+def _begins_like_ours(index: Path) -> bool:
+    """Return whether a file begins as DiskSink's index does, however it ends."""
+    try:
+        with index.open("rb") as opened:
+            return b'"format"' in opened.read(32)
+    except OSError:
+        return False
