@@ -59,7 +59,7 @@ def split_tag(tag: str, methods: Iterable[str]) -> tuple[str, str]:
     parts, known = tag.split("/"), set(methods)
     place = next((place for place, part in enumerate(parts[:-1]) if place and part in known), None)
     if place is None:
-        return _JOINED.get(parts[-1], (parts[-1], parts[-1]))
+        return _JOINED.get(parts[-1], (parts[-1], parts[-1].replace("_", " ")))
     method, metric = parts[place], parts[place + 1 :]
     if len(metric) == 1:
         return metric[0], method

@@ -49,7 +49,8 @@ def _run(
     content: Contents, monitors: Sequence[tuple[Monitor, tuple[Monitor, ...]]], quality: Quality | None
 ) -> dict[str, Any]:
     archives = content.run.archives
-    notes = list(content.notes)
+    pictures, of_pictures = pictures_of(content)
+    notes = [*content.notes, *of_pictures]
     if quality is not None and quality.stride > 1:
         notes.append(f"To keep the file small, every {quality.stride}th observation has pictures; the charts show all.")
     return {
@@ -59,7 +60,7 @@ def _run(
         "documents": documents_of(archives),
         "facts": [facts_of(archive) for archive in archives] + [_probe_facts(monitor) for monitor, _ in monitors],
         "sections": [_section(archive) for archive in archives],
-        "pictures": pictures_of(content),
+        "pictures": pictures,
         "monitors": [_monitor(monitor, pair, quality) for monitor, pair in monitors],
     }
 

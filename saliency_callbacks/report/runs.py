@@ -10,15 +10,16 @@ from pathlib import Path
 
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.sinks import read_index
-from saliency_callbacks.sinks.archive import INDEX_NAME, Observation, ProbeEntry
+from saliency_callbacks.sinks.archive import INDEX_NAME, MethodEntry, Observation, ProbeEntry
 
 __all__ = ["Archive", "Run", "read_run", "short_names", "take_stock"]
 
 _DEEPEST = 4
 _TYPES = {
     "epoch": int, "step": int, "stage": str, "file": str, "methods": dict, "scores": dict, "metadata": dict,
-    "pictures": dict, "texts": dict, "alerts": dict,
+    "pictures": dict, "texts": dict, "alerts": dict, "ids": list,
 }  # fmt: skip
+_METHOD_KEYS = MethodEntry.__required_keys__
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,19 @@ def short_names(directories: Sequence[Path]) -> list[str]:
 
 def take_stock(observations: Sequence[Observation]) -> tuple[list[Observation], int]:
     """Return the entries that hold what they should, and how many do not."""
-    whole = [entry for entry in observations if all(isinstance(entry.get(key), kind) for key, kind in _TYPES.items())]
+    whole = [entry for entry in observations if _is_whole(entry)]
     return whole, len(observations) - len(whole)
+
+
+def _is_whole(entry: Observation) -> bool:
+    if not all(isinstance(entry.get(key), kind) for key, kind in _TYPES.items()):
+        return False
+    words = [*entry["pictures"].values(), *entry["texts"].values(), *entry["alerts"].values()]
+    return (
+        all(isinstance(word, str) for word in words)
+        and all(score is None or isinstance(score, int | float) for score in entry["scores"].values())
+        and all(isinstance(facts, dict) and facts.keys() >= _METHOD_KEYS for facts in entry["methods"].values())
+    )
 
 
 def _directories(root: Path) -> list[Path]:

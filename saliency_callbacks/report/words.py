@@ -28,11 +28,13 @@ def headlines_of(archives: Sequence[Archive], monitors: Sequence[Monitor]) -> li
 
 
 def documents_of(archives: Sequence[Archive]) -> list[dict[str, Any]]:
-    """Return the newest text of every tag as ``{"tag", "moment", "blocks"}``."""
+    """Return the newest text of every tag as ``{"tag", "moment", "blocks"}``; an alert is a headline already."""
     newest: dict[str, dict[str, Any]] = {}
     for archive in archives:
         for entry in archive.observations:
             for tag, text in entry["texts"].items():
+                if tag in entry["alerts"]:
+                    continue
                 when = "at the end" if entry["stage"] == "final" else f"at epoch {entry['epoch']}"
                 newest[tag] = {"tag": tag, "moment": when, "blocks": parse_markdown(str(text))}
     return list(newest.values())

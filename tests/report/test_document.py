@@ -1,11 +1,14 @@
 import base64
 import hashlib
+import io
 import json
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.report import write_report
@@ -55,6 +58,18 @@ def test_notes_reach_the_page(tmp_path, write_run):
     assert "epoch 1 has no pictures" in run["notes"][0]
     assert len(run["monitors"][0]["frames"]) == 3
     assert len(run["sections"][0]["charts"][0]["series"][0]["points"]) == 4
+
+
+def test_pictures_of_callbacks_are_shown_and_torn_ones_are_not(tmp_path, write_run):
+    snapshot = Snapshot(1, 9, "fit", {}, scores={"cue/patch/effect": 1.0})
+    picture = np.full((20, 30, 3), 200, dtype=np.uint8)
+    DiskSink(tmp_path / "cue" / "patch", pictures=True).write(snapshot, {"cue/patch/panel": picture, "torn": picture})
+    (tmp_path / "cue/patch/pictures/torn/000000009.png").write_bytes(b"torn")
+    (run,) = payload_of(write_report([write_run(tmp_path)]))["runs"]
+    (shown,) = run["pictures"]
+    assert run["notes"] == ["The picture torn of epoch 1 cannot be read."]
+    assert (shown["tag"], shown["moment"]) == ("cue/patch/panel", "epoch 1")
+    assert Image.open(io.BytesIO(base64.b64decode(shown["data"]))).size == (30, 20)
 
 
 def test_scores_alone_make_a_report(tmp_path, write_alarm):

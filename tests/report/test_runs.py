@@ -33,7 +33,7 @@ def test_damaged_entries_are_left_out_with_a_note(tmp_path, write_run):
     index = write_run(tmp_path) / "saliency" / "index.json"
     content = json.loads(index.read_text())
     content["observations"][1]["scores"] = "gone"
-    content["observations"][2]["step"] = None
+    content["observations"][2]["scores"] = {"saliency/gradient/entropy": "high"}
     index.write_text(json.dumps(content))
     run = read_run(tmp_path)
     assert [entry["epoch"] for entry in run.archives[0].observations] == [0, 3]

@@ -51,7 +51,8 @@ function blockOf(block) {
   if (block.paragraph) return element("p", {}, spansOf(block.paragraph));
   const { head, rows } = block.table;
   const isNumber = (spans) => spans.length > 0 && /^[-−+]?[\d.]+( ?%| ± [\d.]+)?$/.test(spans.map((span) => span[1]).join(""));
-  const cell = (tag) => (spans) => element(tag, isNumber(spans) ? { class: "number" } : {}, spansOf(spans));
+  const isShort = (spans) => spans.map((span) => span[1]).join("").length < 36;
+  const cell = (tag) => (spans) => element(tag, { class: `${isNumber(spans) ? "number" : ""} ${isShort(spans) ? "short" : ""}` }, spansOf(spans));
   const numeric = head.map((_, column) => rows.length > 0 && rows.every((row) => isNumber(row[column] ?? [])));
   const heads = head.map((spans, column) => element("th", { scope: "col", class: numeric[column] ? "number" : "" }, spansOf(spans)));
   return element("div", { class: "scroll" }, element("table", {}, element("thead", {}, element("tr", {}, heads)), element("tbody", {}, rows.map((row) => element("tr", {}, row.map(cell("td")))))));

@@ -104,8 +104,8 @@ function sampleView() {
     const input = makeTile(() => ({ kind: "input", run, frame: state.frame, method: state.method, sample }));
     tiles.push(input);
     const first = element("div", { class: "method-tile of-input" }, input.node, element("p", { class: "card-title" }, "input"));
-    return element("div", { class: `side-by-side ${monitor.pictures ? "" : "of-words"}` }, runs.length > 1 ? element("h3", { class: "run-title" }, `${RUN_NAMES[run]} · ${runs[run].name}`) : null,
-      monitor.pictures ? first : null, shown);
+    const title = runs.length > 1 ? element("h3", { class: "run-title" }, `${RUN_NAMES[run]} · ${runs[run].name}`) : null;
+    return element("div", {}, title, element("div", { class: `side-by-side ${monitor.pictures ? "" : "of-words"}` }, monitor.pictures ? first : null, shown));
   });
   const strip = stripOf(sample, tiles);
   const head = element("div", { class: "sample-head" }, element("h2", {}, titleOf(sample), element("span", { class: "muted" }, ` ${sampleName(monitor, sample)}`)),
