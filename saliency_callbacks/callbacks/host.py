@@ -5,28 +5,28 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-if TYPE_CHECKING or find_spec("lightning"):
-    from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
-    from lightning.pytorch.loggers import TensorBoardLogger
-    from lightning.pytorch.trainer.states import RunningStage, TrainerFn
-    from lightning.pytorch.utilities import move_data_to_device, rank_zero_info, rank_zero_warn
-    from lightning.pytorch.utilities.model_helpers import is_overridden
-else:  # only the stand-alone package is installed
-    from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
-    from pytorch_lightning.loggers import TensorBoardLogger
-    from pytorch_lightning.trainer.states import RunningStage, TrainerFn
-    from pytorch_lightning.utilities import (
-        move_data_to_device,
-        rank_zero_info,
-        rank_zero_warn,
-    )
-    from pytorch_lightning.utilities.model_helpers import is_overridden
+from saliency_callbacks.callbacks.packages import (
+    Callback,
+    LightningDataModule,
+    LightningModule,
+    RunningStage,
+    TensorBoardLogger,
+    Trainer,
+    TrainerFn,
+    base_module,
+    is_data_module,
+    is_module,
+    is_overridden,
+    move_data_to_device,
+    rank_zero_info,
+    rank_zero_warn,
+    trainer_class,
+)
 
 __all__ = [
     "Callback",
@@ -39,10 +39,10 @@ __all__ = [
     "epoch_logging_step",
     "forward_context",
     "has_forward",
-    "instead_of_training",
+    "is_data_module",
     "is_dry_run",
     "is_fitting",
-    "load_weights",
+    "is_module",
     "log_directly",
     "log_scalars",
     "logging_step",
@@ -51,8 +51,7 @@ __all__ = [
     "rank_zero_info",
     "rank_zero_warn",
     "run_directory",
-    "seed_everything",
-    "set_progress",
+    "trainer_class",
     "transferred",
     "without_logging",
 ]
@@ -169,7 +168,8 @@ def _ignore(*args: Any, **kwargs: Any) -> None:
 
 def has_forward(module: LightningModule) -> bool:
     """Return whether the module defines ``forward``."""
-    return is_overridden("forward", module, parent=LightningModule) if isinstance(module, LightningModule) else True
+    base = base_module(module)
+    return base is None or is_overridden("forward", module, parent=base)
 
 
 def log_scalars(module: LightningModule, scores: Mapping[str, float]) -> None:

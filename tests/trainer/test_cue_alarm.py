@@ -33,7 +33,17 @@ from saliency_callbacks.errors import ConfigurationError, CueAlarmWarning, CueEr
 from saliency_callbacks.methods import SmoothGrad
 from saliency_callbacks.probe import BackgroundCue, BrightnessCue, FunctionCue, PatchCue
 from saliency_callbacks.sinks import MemorySink, read_index, read_maps
-from tests.trainer.runs import Classifier, RecordingLogger, Stream, digits, stages, train_loader, trainer, val_loader
+from tests.trainer.runs import (
+    WEIGHTS_ONLY,
+    Classifier,
+    RecordingLogger,
+    Stream,
+    digits,
+    stages,
+    train_loader,
+    trainer,
+    val_loader,
+)
 
 _CORNER = PatchCue((-2, -2, 2, 2))
 _OF_EPOCH = {"effect", "contrast", "lower_bound", "flip_rate", "alarm", "mass", "lift"}
@@ -680,7 +690,7 @@ def test_a_resumed_run_goes_on(tmp_path: Path) -> None:
     sink = MemorySink()
     second = _alarm(patience=3, sinks=[sink])
     again = trainer(tmp_path, second, max_epochs=4)
-    again.fit(Leaning([9]), train_loader(), val_loader(), ckpt_path=tmp_path / "run.ckpt", weights_only=True)
+    again.fit(Leaning([9]), train_loader(), val_loader(), ckpt_path=tmp_path / "run.ckpt", **WEIGHTS_ONLY)
     assert stages(sink) == [("fit", 2), ("fit", 3)]
     assert repr(second.history[:3]) == repr(first.history), "NaN compares by how it is written"
     assert _lit(second) == [(0, 0), (0, 0), (1, 1), (1, 0)], "the streak of the first run counts"
@@ -907,7 +917,7 @@ def test_every_argument_can_be_written_as_yaml(
         ("ChannelShiftCue", {"shift": {0: 0.25}}),
         ("BackgroundCue", {"masks": "probe", "background": 1.0}),
         ("BackgroundCue", {"masks": "torch.relu", "background": [0.5, 0.25, 0.0], "name": "water"}),
-        ("FunctionCue", {"function": "torch.square"}),
+        ("FunctionCue", {"function": "torch.nn.functional.relu"}),
         ("ImageCue", {"image": "mark.png", "box": [0, 0, 2, 2], "alpha": 0.5}),
     ],
 )
