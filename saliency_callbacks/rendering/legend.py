@@ -68,12 +68,14 @@ class Heading:
         style: Style of the maps below.
         colormap: Colour map of the maps below.
         scale_note: What the colours are relative to, e.g. ``"shared scale"``.
+        room_for: A title for which there has to be room, so that headings with other titles look alike.
     """
 
     title: str
     style: Style = "overlay"
     colormap: str = colors.DEFAULT_COLORMAP
     scale_note: str = ""
+    room_for: str = ""
 
     def height(self, width: int) -> int:
         """Return the height in pixels that the heading takes at a width."""
@@ -120,5 +122,5 @@ class Heading:
         return sum(text.text_width(part, DETAIL_SIZE) for part in words) + gaps * _GAP
 
     def _on_one_line(self, width: int) -> bool:
-        title = text.text_width(text.printable(self.title), TITLE_SIZE)
+        title = max(text.text_width(text.printable(words), TITLE_SIZE) for words in (self.title, self.room_for))
         return title + 4 * _GAP + self._words_width() + _BAR_WIDTH <= width
