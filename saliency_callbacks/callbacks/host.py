@@ -175,8 +175,8 @@ def log_scalars(module: LightningModule, scores: Mapping[str, float]) -> None:
 
 
 def log_directly(trainer: Trainer, scores: Mapping[str, float], step: int) -> None:
-    """Log scores where ``module.log`` is not allowed: before the training starts."""
-    for logger in trainer.loggers:
+    """Log scores where ``module.log`` is not allowed: before the training starts and when it ends."""
+    for logger in trainer.loggers if scores else ():
         logger.log_metrics({**scores, "epoch": trainer.current_epoch}, step=step)
 
 

@@ -102,6 +102,6 @@ def _smoothed(maps: Tensor) -> Tensor:
     shrink = (_CELLS / (height * width)) ** 0.5
     if shrink >= 1:
         return maps
-    cells = [min(height, max(1, round(height * shrink))), min(width, max(1, round(width * shrink)))]
+    cells = min(height, max(1, round(height * shrink))), min(width, max(1, round(width * shrink)))
     coarse = F.adaptive_avg_pool2d(maps[:, None], cells)
     return F.interpolate(coarse, size=(height, width), mode="bilinear", align_corners=False)[:, 0]

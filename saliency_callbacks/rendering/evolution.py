@@ -95,9 +95,7 @@ def _with_bar(picture: npt.NDArray[np.uint8], share: float) -> npt.NDArray[np.ui
     return drawn
 
 
-def _check(
-    images: npt.NDArray[np.uint8], scenes: Sequence[Scene], captions: Sequence[Sequence[Caption]]
-) -> None:
+def _check(images: npt.NDArray[np.uint8], scenes: Sequence[Scene], captions: Sequence[Sequence[Caption]]) -> None:
     check_pictures(images, "images")
     for moment, maps in scenes:
         check_pictures(maps, f"the maps of {moment!r}")

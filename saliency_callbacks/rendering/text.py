@@ -14,7 +14,7 @@ from pathlib import Path
 import matplotlib as mpl
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["draw", "ellipsize", "is_readable", "line_height", "printable", "text_width"]
+__all__ = ["draw", "ellipsize", "legible", "line_height", "printable", "text_width"]
 
 _ELLIPSIS = "…"
 _UNASSIGNED = "\uffff"
@@ -80,11 +80,11 @@ def printable(text: str) -> str:
     return "".join(map(_spell, unicodedata.normalize("NFC", " ".join(text.split()))))
 
 
-def is_readable(text: str) -> bool:
-    """Return whether more than half of the letters and digits of ``text`` can be drawn, and any of it."""
+def legible(text: str, instead: str) -> str:
+    """Return ``text``, or ``instead`` where half of its letters and digits or more cannot be drawn."""
     letters = [character for character in unicodedata.normalize("NFC", text) if character.isalnum()]
-    drawn = sum(_spell(letter) != _MISSING for letter in letters)
-    return 2 * drawn > len(letters) if letters else bool(printable(text).strip(_MISSING + " "))
+    missing = sum(_MISSING in _spell(letter) for letter in letters)
+    return text if 2 * missing < max(1, len(letters)) else instead
 
 
 @lru_cache(maxsize=4096)
