@@ -270,7 +270,8 @@ class Snapshot:
 
 
 Picture = Any
-"""A rendered picture: a ``uint8`` NumPy array ``[height, width, 3]``."""
+"""A rendered picture: a ``uint8`` NumPy array ``[height, width, 3]``; with a fourth dimension in front,
+``[frames, height, width, 3]``, an animation."""
 
 
 @runtime_checkable
@@ -297,4 +298,10 @@ class Sink(Protocol):
     """
 
     def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
-        """Write one observation; ``pictures`` maps tags to ``uint8 [height, width, 3]`` arrays, drawn on demand."""
+        """Write one observation.
+
+        Args:
+            snapshot: What was found.
+            pictures: Tag → ``uint8 [height, width, 3]``, or ``uint8 [frames, height, width, 3]`` for an animation;
+                drawn on demand. A sink that cannot show animations leaves them out.
+        """
