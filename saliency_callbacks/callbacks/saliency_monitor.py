@@ -88,7 +88,7 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
         colormap: Name of a Matplotlib colour map; by default ``rainbow`` for overlays and ``inferno`` for heatmaps.
         alpha: Opacity of the hottest place of an overlay, in [0, 1].
         contour: Share of the pixels, in (0, 1), that is outlined: those where the map is highest, with 0.1 the top
-            tenth. Maps of more than 40 × 40 places are smoothed for it. By default there is no outline.
+            tenth. Maps of more than 24 × 24 places are smoothed for it. By default there is no outline.
         normalization: ``(mean, std)`` that the inputs were normalised with; by default found in the dataset's
             transforms.
         class_names: Names of the classes; by default the dataset's.

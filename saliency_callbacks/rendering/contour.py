@@ -17,7 +17,7 @@ _INNER = 255
 _OUTER = 0
 
 # About this many cells are compared. An outline around each of thousands of single pixels could not be read.
-_CELLS = 40 * 40
+_CELLS = 24 * 24
 
 
 def check_contour(contour: float | None) -> None:
@@ -36,7 +36,7 @@ def check_contour(contour: float | None) -> None:
 def top_region(heat: npt.NDArray[np.floating], share: float) -> npt.NDArray[np.bool_]:
     """Return where each map is highest: a share of its pixels.
 
-    Maps of more than 40 × 40 places are averaged over cells of about that number first, and interpolated between them.
+    Maps of more than 24 × 24 places are averaged over cells of about that number first, and interpolated between them.
     Equal values are in the region all together or not at all, and the lowest value never is; so a constant map has no
     region, and one that is zero nearly everywhere a smaller one.
 

@@ -24,8 +24,6 @@ MAX_ROWS = 16
 
 _MARGIN = 12
 _GAP = 4
-# Room for the colour bar and its words above a single column.
-_NARROWEST = 340
 _INPUT_GAP = 10
 _WIDEST_ROW_CAPTION = 140
 
@@ -130,16 +128,19 @@ def _compose(
     caption_width = min(max(text.text_width(text.printable(part), DETAIL_SIZE) for part in words), _WIDEST_ROW_CAPTION)
     first = _MARGIN + caption_width + (_INPUT_GAP if caption_width else 0)
     lefts = [first + index * (width + _GAP) + (_INPUT_GAP if index else 0) for index in range(len(batches))]
-    inner = max(lefts[-1] + width - _MARGIN, _NARROWEST)
+    inner = max(lefts[-1] + width - _MARGIN, heading.narrowest)
     names_top = _MARGIN + heading.height(inner) + _MARGIN
-    top = names_top + line + _GAP
+    titles = [text.two_lines(name, DETAIL_SIZE, width) for name in names]
+    name_lines = max(map(len, titles))
+    top = names_top + name_lines * line + _GAP
     canvas = Image.new("RGB", (inner + 2 * _MARGIN, top + rows * (height + _GAP) - _GAP + _MARGIN), PAPER)
     heading.draw(canvas, _MARGIN, _MARGIN, inner)
     pen = ImageDraw.Draw(canvas)
     for row, caption in enumerate(captions):
         _draw_row_caption(pen, (_MARGIN, top + row * (height + _GAP)), caption, height, caption_width)
-    for left, name, batch in zip(lefts, names, batches, strict=True):
-        text.draw(pen, (left, names_top), name, size=DETAIL_SIZE, color=MUTED, max_width=width)
+    for left, title, batch in zip(lefts, titles, batches, strict=True):
+        for index, part in enumerate(reversed(title), start=1):
+            text.draw(pen, (left, top - _GAP - index * line), part, size=DETAIL_SIZE, color=MUTED, max_width=width)
         for row, picture in enumerate(batch):
             upper = top + row * (height + _GAP)
             pen.rectangle((left - 1, upper - 1, left + width, upper + height), outline=EDGE)
@@ -162,5 +163,6 @@ def _draw_row_caption(
     top += (height - line * len(parts)) // 2
     for words, color in parts:
         ink = WRONG if caption.wrong else color
-        text.draw(pen, (left, top), words, size=DETAIL_SIZE, color=ink, max_width=width)
+        shown = text.ellipsize_head(words, DETAIL_SIZE, width)
+        text.draw(pen, (left, top), shown, size=DETAIL_SIZE, color=ink, max_width=width)
         top += line

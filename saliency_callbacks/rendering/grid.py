@@ -19,8 +19,6 @@ __all__ = ["Caption", "Grid"]
 _MARGIN = 12
 _CELL_GAP = 12
 _FRAME = 3
-# Room for the colour bar and its words above a single small sample.
-_NARROWEST = 340
 _CAPTION_GAP = 3
 
 _ASPECT = 1.6
@@ -80,7 +78,7 @@ class Grid:
         self, tiles: npt.NDArray[np.uint8], captions: Sequence[Caption], heading: Heading
     ) -> npt.NDArray[np.uint8]:
         """Draw tiles, captions and heading; return ``uint8 [height, width, 3]``."""
-        inner = max(self.columns * (self.width + _CELL_GAP) - _CELL_GAP, _NARROWEST)
+        inner = max(self.columns * (self.width + _CELL_GAP) - _CELL_GAP, heading.narrowest + 2 * (_FRAME - 1))
         line = inner - 2 * (_FRAME - 1)
         top = _MARGIN + heading.height(line) + _CELL_GAP
         rows = -(-len(tiles) // self.columns)
@@ -108,7 +106,8 @@ class Grid:
         parts = ((caption.title, INK), (caption.detail, MUTED))
         for words, color in parts[: self.lines]:
             ink = WRONG if caption.wrong else color
-            text.draw(pen, (left + 2, line), words, size=size, color=ink, max_width=self.width - 4)
+            shown = text.ellipsize_head(words, size, self.width - 4)
+            text.draw(pen, (left + 2, line), shown, size=size, color=ink, max_width=self.width - 4)
             line += text.line_height(size)
 
 

@@ -22,6 +22,8 @@ STYLES: tuple[Style, ...] = get_args(Style)
 _BAR_WIDTH = 112
 _SHORTEST_BAR = 40
 _BAR_HEIGHT = 10
+_NARROWEST = 340
+_WIDEST_NEED = 460
 _GAP = 6
 _LINE_GAP = 4
 
@@ -76,6 +78,11 @@ class Heading:
     colormap: str = colors.DEFAULT_COLORMAP
     scale_note: str = ""
     room_for: str = ""
+
+    @property
+    def narrowest(self) -> int:
+        """The width below which the colour bar and its words do not fit; bounded."""
+        return max(_NARROWEST, min(self._words_width() + _SHORTEST_BAR, _WIDEST_NEED))
 
     def height(self, width: int) -> int:
         """Return the height in pixels that the heading takes at a width."""

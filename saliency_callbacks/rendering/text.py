@@ -14,7 +14,7 @@ from pathlib import Path
 import matplotlib as mpl
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["draw", "ellipsize", "legible", "line_height", "printable", "text_width"]
+__all__ = ["draw", "ellipsize", "ellipsize_head", "legible", "line_height", "printable", "text_width", "two_lines"]
 
 _ELLIPSIS = "…"
 _UNASSIGNED = "\uffff"
@@ -62,6 +62,27 @@ def ellipsize(text: str, size: int, max_width: int) -> str:
             too_long = middle
     cut = shown[:fits].rstrip() + _ELLIPSIS
     return cut if text_width(cut, size) <= max_width else ""
+
+
+def ellipsize_head(text: str, size: int, max_width: int) -> str:
+    """As `ellipsize`, but keep what follows the last ``·``: of ``"pred a long name · 0.93"`` the name is cut."""
+    head, separator, tail = printable(text).rpartition(" · ")
+    rest = text_width(separator + tail, size)
+    if not separator or 2 * rest > max_width:
+        return ellipsize(text, size, max_width)
+    return ellipsize(head, size, max_width - rest) + separator + tail
+
+
+def two_lines(text: str, size: int, max_width: int) -> list[str]:
+    """Return a name in one line where it fits, else broken after an underscore or at a space into two."""
+    shown = printable(text)
+    if text_width(shown, size) <= max_width:
+        return [shown]
+    breaks = [place + 1 for place, character in enumerate(shown[:-1]) if character in "_ "]
+    fitting = [place for place in breaks if text_width(shown[:place], size) <= max_width]
+    if not fitting:
+        return [ellipsize(shown, size, max_width)]
+    return [shown[: fitting[-1]].rstrip(), ellipsize(shown[fitting[-1] :], size, max_width)]
 
 
 def text_width(text: str, size: int) -> int:
