@@ -21,6 +21,8 @@ from saliency_callbacks.probe import PatchCue
 from saliency_callbacks.sinks import MemorySink, read_index
 from tests.trainer.runs import Classifier, digits, stages, train_loader, trainer, val_loader
 
+WITH_LAST_WORD = True
+
 
 def _monitor(sink: MemorySink | None = None, **changes: Any) -> SaliencyMonitor:
     return SaliencyMonitor(**{"methods": "gradient", "probe": 4, "sinks": [] if sink is None else [sink], **changes})
@@ -81,8 +83,8 @@ def test_a_resumed_run_shows_all_of_it(tmp_path: Path) -> None:
 
 def test_one_observation_is_no_evolution(tmp_path: Path) -> None:
     sink = MemorySink()
-    _fit(tmp_path, _monitor(sink, every_n_epochs=5), max_epochs=1, limit_val_batches=0)
-    assert "final" not in [stage for stage, _ in stages(sink)]
+    _fit(tmp_path, _monitor(sink), max_steps=1)
+    assert stages(sink) == [("initial", 0)]
 
 
 def test_after_an_exception_there_is_no_last_word_and_no_report(tmp_path: Path, reports: list[Any]) -> None:
@@ -130,6 +132,7 @@ def test_a_cascade_that_fails_does_not_take_the_verdicts_with_it(
         _fit(tmp_path / "again", test, max_epochs=1)
 
 
+@pytest.mark.filterwarnings("ignore:cue 'patch'. the probe has no labels")
 def test_without_labels_an_alarm_has_no_groups_and_no_last_word(tmp_path: Path) -> None:
     sink = MemorySink()
     images = digits(100, 116).tensors[0]
@@ -158,14 +161,13 @@ def test_a_training_that_had_ended_is_named(tmp_path: Path, said: list[str]) -> 
     sink = MemorySink()
     _fit(tmp_path, _test(sinks=[sink]), max_epochs=1, ckpt_path=tmp_path / "run.ckpt")
     assert sink.snapshots == []
-    assert [
-        message for message in said if "RandomizationTest (randomization): the checkpoint is of a training" in message
-    ]
+    expected = "RandomizationTest (randomization): the checkpoint is of a training"
+    assert any(message.startswith(expected) for message in said)
 
 
 def test_pictures_that_no_map_leads_back_to_are_kept_beside_a_logger(tmp_path: Path) -> None:
     logger = TensorBoardLogger(tmp_path)
-    cue = CueAlarm(PatchCue(box=(0, 0, 2, 2)), 0, probe=8, on_alarm=())
+    cue = CueAlarm(PatchCue(box=(0, 0, 2, 2)), 0, probe=16, on_alarm=())
     _fit(tmp_path, _monitor(), _test(), cue, max_epochs=1, logger=logger)
     kept = {}
     for name in ("saliency", "randomization", "cue/patch"):
@@ -193,7 +195,7 @@ def reports(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_a_report_is_made_of_all_that_was_written(tmp_path: Path, reports: list[Any], said: list[str]) -> None:
     _fit(tmp_path, _monitor(report=True), _test(), max_epochs=1)
-    assert reports == [dict.fromkeys(("saliency", "randomization"), ["initial", "fit", "final"])]
+    assert reports == [{name: ["initial", "fit", "final"] for name in ("saliency", "randomization")}]
     assert f"the report of this run is in {tmp_path / 'report.html'}" in said
 
 
@@ -208,6 +210,7 @@ def test_a_report_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on
         _fit(tmp_path, _monitor(report=True, on_error=on_error), max_epochs=1)
 
 
+@pytest.mark.filterwarnings("ignore:raw maps are not kept")
 def test_a_report_needs_maps_on_disk(tmp_path: Path, reports: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigurationError, match="report=True with save_maps=False"):
         _monitor(report=True, save_maps=False)
