@@ -25,6 +25,8 @@ __all__ = ["Pictures", "reduced"]
 
 # Smaller than a panel's: the picture has to be seen at a glance, and there is a panel for each method.
 _GLANCE_TILE = 64
+# Pictures of one tag have to be of one size, or they jump when one goes through the epochs.
+_LONGEST_MOMENT = "epoch 0000"
 
 
 class Pictures(LazyPictures):
@@ -102,6 +104,7 @@ class Pictures(LazyPictures):
             regions=self._regions(method),
             style=look.style,
             scale_note=look.notes("scale: largest so far"),
+            room_for=" · ".join(filter(None, [method, _LONGEST_MOMENT, attribution.layer])),
             **look.colors,
         )
 
@@ -121,6 +124,7 @@ class Pictures(LazyPictures):
             tile=_GLANCE_TILE,
             style=look.style,
             scale_note=look.notes("each method its own scale"),
+            room_for=f"all methods · {_LONGEST_MOMENT}",
             **look.colors,
         )
 

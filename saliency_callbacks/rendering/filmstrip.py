@@ -46,6 +46,7 @@ def filmstrip(
     style: Style = "overlay",
     colormap: str = DEFAULT_COLORMAP,
     scale_note: str = "",
+    room_for: str = "",
 ) -> npt.NDArray[np.uint8]:
     """Draw one row a sample: the input, then its map in each column, e.g. at each logged epoch, oldest first.
 
@@ -62,6 +63,7 @@ def filmstrip(
         style: Style of the maps, for the colour bar.
         colormap: Colour map of the maps, for the colour bar.
         scale_note: What the colours are relative to, e.g. ``"shared scale"``.
+        room_for: A title for which there has to be room, so that pictures with other titles are of the same size.
 
     Returns:
         ``uint8 [height, width, 3]``.
@@ -89,7 +91,7 @@ def filmstrip(
         outlined = (regions[index][:rows] for index in indices)
         batches[1:] = [draw_contour(batch, region) for batch, region in zip(batches[1:], outlined, strict=True)]
     captions = [one if isinstance(one, Caption) else Caption(one) for one in row_captions[:rows]]
-    return _compose(batches, names, captions, Heading(title, style, colormap, scale_note))
+    return _compose(batches, names, captions, Heading(title, style, colormap, scale_note, room_for))
 
 
 def thin(count: int, limit: int) -> list[int]:

@@ -39,6 +39,7 @@ def panel(
     style: Style = "overlay",
     colormap: str = DEFAULT_COLORMAP,
     scale_note: str = "",
+    room_for: str = "",
 ) -> npt.NDArray[np.uint8]:
     """Draw inputs and their maps side by side, in a grid.
 
@@ -56,6 +57,7 @@ def panel(
         style: Style of the maps, for the colour bar.
         colormap: Colour map of the maps, for the colour bar.
         scale_note: What the colours are relative to, e.g. ``"shared scale"``.
+        room_for: A title for which there has to be room, so that pictures with other titles are of the same size.
 
     Returns:
         ``uint8 [height, width, 3]``.
@@ -74,7 +76,7 @@ def panel(
         maps = draw_contour(maps, regions[:count])
     pairs = beside(inputs, maps)
     grid = Grid.of(pairs, captions[:count], columns)
-    return grid.draw(pairs, captions[:count], Heading(title, style, colormap, scale_note))
+    return grid.draw(pairs, captions[:count], Heading(title, style, colormap, scale_note, room_for))
 
 
 def _check(
