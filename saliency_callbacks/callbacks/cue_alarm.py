@@ -24,12 +24,12 @@ from saliency_callbacks.callbacks.observation import Moment, Observation, Surrou
 from saliency_callbacks.callbacks.observing import ObservingCallback, OnError
 from saliency_callbacks.callbacks.preconditions import check_layers
 from saliency_callbacks.callbacks.schedule import check_interval, is_due
-from saliency_callbacks.engine import Settings
 from saliency_callbacks.plain_values import plain
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.cues import Cue
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.probe.removal import Fill
+from saliency_callbacks.rendering.text import legible
 from saliency_callbacks.scores.counterfactual import Statistic
 from saliency_callbacks.types import Method, Sink, Snapshot
 
@@ -104,6 +104,8 @@ class CueAlarm(ObservingCallback[CueState]):
         ConfigurationError: If an argument cannot be used; before the training also if the cue does not fit the probe,
             changes nothing on it, the class does not exist, or no sample is of another class.
     """
+
+    save_pictures = True
 
     def __init__(
         self,
@@ -182,15 +184,6 @@ class CueAlarm(ObservingCallback[CueState]):
         return f"{self.namespace}/{self.cue.name}"
 
     @override
-    def on_train_end(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
-        """Measure the accuracy of each group."""
-        if self.groups_at_fit_end and self._cue_probe is not None:
-            step = host.logging_step(trainer)
-            snapshot = self._attempt(trainer, pl_module, "final", step, is_early=False)
-            if snapshot is not None:
-                host.log_directly(trainer, snapshot.scores, step)
-
-    @override
     def _new_state(self) -> CueState:
         return CueState()
 
@@ -216,10 +209,6 @@ class CueAlarm(ObservingCallback[CueState]):
     def _observe(self, model: nn.Module, moment: Moment, surroundings: Surroundings) -> Observation[CueState]:
         assert self._cue_probe is not None, "made when the probe was accepted"
         settings = replace(self.settings, forward_context=surroundings.forward_context)
-        if moment.stage == "final":
-            found = self._measure_groups(model, settings, surroundings)
-            epoch = moment.epoch if self.state.last_observed is None else self.state.last_observed
-            return Observation(self._snapshot(replace(moment, epoch=epoch), model, *found), self.state)
         finding = evaluate_cue(model, self._cue_probe, self.suspect_class, settings, surroundings.to_device)
         bound = self.rule.lower_bound(finding.effect, self._watched, self.settings.seed)
         state = self.state.judged(moment, finding.effect, self._watched, bound, self.rule)
@@ -228,14 +217,22 @@ class CueAlarm(ObservingCallback[CueState]):
         texts = {"alarm": self._message(evaluation)} if evaluation.fired and "log" in self.on_alarm else {}
         alerts = {f"{self.identity}/{name}": text for name, text in texts.items()}
         if self._groups_are_due(moment):
-            of_groups, table = self._measure_groups(model, settings, surroundings)
+            of_groups, table = self._measure_groups(model, surroundings)
             self._groups_epoch = moment.epoch
             scores, texts = {**scores, **of_groups}, {**texts, **table}
         snapshot = self._snapshot(moment, model, scores, texts)
         behind = {f"{self.identity}/{name}": values for name, values in finding.sample_scores().items()}
-        title = f"{self.cue.name} as a sign of {self._class_name(self.suspect_class)} · {snapshot.moment}"
+        title = f"{self.cue.name} as a sign of {self._drawn_name(self.suspect_class)} · {snapshot.moment}"
         pictures = LazyPictures({f"{self.identity}/panel": partial(finding.picture, title, self._sample_name)})
         return Observation(replace(snapshot, sample_scores=behind, alerts=alerts), state, pictures)
+
+    @override
+    def _last_word(self, model: nn.Module, moment: Moment, surroundings: Surroundings) -> Observation[CueState] | None:
+        """Measure the accuracy of each group; without labels there is none."""
+        if not self.groups_at_fit_end:
+            return None
+        scores, table = self._measure_groups(model, surroundings)
+        return Observation(self._snapshot(moment, model, scores, table), self.state) if scores else None
 
     @override
     def _on_observed(self, trainer: host.Trainer, snapshot: Snapshot) -> None:
@@ -251,10 +248,9 @@ class CueAlarm(ObservingCallback[CueState]):
         every = self.groups_every_n_epochs
         return every is not None and moment.stage == "fit" and is_due(moment.epoch, self._groups_epoch, every)
 
-    def _measure_groups(
-        self, model: nn.Module, settings: Settings, surroundings: Surroundings
-    ) -> tuple[dict[str, float], dict[str, str]]:
+    def _measure_groups(self, model: nn.Module, surroundings: Surroundings) -> tuple[dict[str, float], dict[str, str]]:
         assert self._cue_probe is not None, "made when the probe was accepted"
+        settings = replace(self.settings, forward_context=surroundings.forward_context)
         batches = validation_batches(surroundings.trainer, surroundings.module, self.probe, self._probe, self.cue)
         groups = group_accuracy(model, batches, self._cue_probe.insert, settings, surroundings.to_device)
         if groups is None:
@@ -294,7 +290,10 @@ class CueAlarm(ObservingCallback[CueState]):
 
     def _sample_name(self, position: int) -> str:
         labels = self._probe.labels
-        return f"#{self._probe.ids[position]}" if labels is None else self._class_name(int(labels[position]))
+        return f"#{self._probe.ids[position]}" if labels is None else self._drawn_name(int(labels[position]))
+
+    def _drawn_name(self, index: int) -> str:
+        return legible(self._class_name(index), f"class {index}")
 
     def _class_name(self, index: int) -> str:
         return self._probe.class_name(index, self.class_names)

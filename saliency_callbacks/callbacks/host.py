@@ -51,6 +51,7 @@ __all__ = [
     "rank_zero_info",
     "rank_zero_warn",
     "run_directory",
+    "seed_everything",
     "trainer_class",
     "transferred",
     "without_logging",
@@ -183,8 +184,8 @@ def log_scalars(module: LightningModule, scores: Mapping[str, float]) -> None:
 
 
 def log_directly(trainer: Trainer, scores: Mapping[str, float], step: int) -> None:
-    """Log scores where ``module.log`` is not allowed: before the training starts."""
-    for logger in trainer.loggers:
+    """Log scores where ``module.log`` is not allowed: before the training starts and when it ends."""
+    for logger in trainer.loggers if scores else ():
         logger.log_metrics({**scores, "epoch": trainer.current_epoch}, step=step)
 
 

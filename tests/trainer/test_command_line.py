@@ -50,9 +50,11 @@ style: signed
 color_scale: per_map
 colormap: viridis
 alpha: 0.3
+contour: 0.2
 normalization: [[0.5], [0.2]]
 class_names: [a, b]
-save_maps: false
+save_maps: true
+report: true
 sinks:
   - class_path: saliency_callbacks.sinks.DiskSink
     init_args:
@@ -260,9 +262,10 @@ def test_every_argument(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     assert (monitor.module, monitor.every_n_epochs) == ("net", 2)
     look = monitor.appearance
     assert (look.style, look.color_scale, look.colormap, look.alpha) == ("signed", "per_map", "viridis", 0.3)
+    assert (look.contour, monitor.report) == (0.2, True)
     assert monitor.normalization == ((0.5,), (0.2,))
     assert list(monitor.class_names) == ["a", "b"]
-    assert (monitor.save_maps, monitor.on_error, monitor.namespace) == (False, "raise", "look")
+    assert (monitor.save_maps, monitor.on_error, monitor.namespace) == (True, "raise", "look")
     (sink,) = monitor.sinks
     assert isinstance(sink, DiskSink)
     assert (sink.directory.name, sink.keeps_pictures) == ("elsewhere", True)
