@@ -14,6 +14,7 @@ from saliency_callbacks.capture.evidence import Clean, Selector, Subject, collec
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.layer_maps import LayerMaps
 from saliency_callbacks.capture.quiescence import quiescence
+from saliency_callbacks.capture.tokens import TokenSettings, read_ids
 from saliency_callbacks.errors import InputError, ObservationError, OutputError, TargetError
 from saliency_callbacks.functional.maps import normalize, reduce_channels, resize
 from saliency_callbacks.probe.outputs import read_logits
@@ -36,6 +37,7 @@ class Settings:
         internal_batch_size: Rows that are run at once; ``None`` for all samples at once.
         seed: Seed of all noise, from 0 up to 2**63 - 1.
         forward_context: Opened around every forward, e.g. for autocast.
+        tokens: How texts are explained; ``None`` for images, signals and volumes.
     """
 
     methods: tuple[Method, ...]
@@ -46,6 +48,7 @@ class Settings:
     internal_batch_size: int | None = None
     seed: int = 0
     forward_context: Callable[[], AbstractContextManager[Any]] = nullcontext
+    tokens: TokenSettings | None = None
 
     def __post_init__(self) -> None:
         size = self.internal_batch_size
@@ -114,7 +117,9 @@ def run_logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
         ConfigurationError: If an input or output cannot be used.
     """
     with quiescence(model, seed=settings.seed), torch.no_grad():
-        batch = ModelInputs.of(inputs, settings.attribute_to)
+        # Scores of texts need no embedding, so that a model in which none is found still has them.
+        reading = ModelInputs.of if settings.tokens is None else read_ids
+        batch = reading(inputs, settings.attribute_to)
         samples = torch.arange(batch.n_samples, device=batch.explained.device)
         found = []
         for rows in samples.split(settings.internal_batch_size or batch.n_samples):

@@ -15,7 +15,8 @@ from saliency_callbacks.callbacks.alarm_actions import act, checked_actions, des
 from saliency_callbacks.callbacks.alarm_rule import AlarmRule
 from saliency_callbacks.callbacks.arguments import checked_choice, checked_normalization, checked_number
 from saliency_callbacks.callbacks.cue_evaluation import evaluate_cue
-from saliency_callbacks.callbacks.cue_probe import CueProbe, checked_cue
+from saliency_callbacks.callbacks.cue_preparation import prepare_cue_probe, token_settings
+from saliency_callbacks.callbacks.cue_probe import AnyCue, CueProbe, checked_cue
 from saliency_callbacks.callbacks.cue_state import CueState, Evaluation
 from saliency_callbacks.callbacks.engine_settings import checked_settings
 from saliency_callbacks.callbacks.group_accuracy import GroupAccuracy, group_accuracy, validation_batches
@@ -26,7 +27,6 @@ from saliency_callbacks.callbacks.preconditions import check_layers
 from saliency_callbacks.callbacks.schedule import check_interval, is_due
 from saliency_callbacks.engine import Settings
 from saliency_callbacks.probe.batch import ProbeBatch
-from saliency_callbacks.probe.cues import Cue
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.probe.removal import Fill
 from saliency_callbacks.scores.counterfactual import Statistic
@@ -85,6 +85,8 @@ class CueAlarm(ObservingCallback[CueState]):
         reshape_transform: As for :class:`SaliencyMonitor`.
         output_fn: As for :class:`SaliencyMonitor`.
         attribute_to: As for :class:`SaliencyMonitor`.
+        embedding: For texts: name of the layer that embeds the tokens, ``auto`` to find it, or ``None`` for an alarm
+            without maps.
         module: As for :class:`SaliencyMonitor`.
         internal_batch_size: As for :class:`SaliencyMonitor`.
         every_n_epochs: Epochs between two evaluations.
@@ -106,7 +108,7 @@ class CueAlarm(ObservingCallback[CueState]):
 
     def __init__(
         self,
-        cue: Cue,
+        cue: AnyCue,
         suspect_class: int,
         probe: Probe | int = 32,
         *,
@@ -125,6 +127,7 @@ class CueAlarm(ObservingCallback[CueState]):
         reshape_transform: str | Callable[..., Any] | None = None,
         output_fn: str | Callable[..., Any] | None = None,
         attribute_to: int | str | None = None,
+        embedding: str | None = "auto",
         module: str | None = None,
         internal_batch_size: int | None = None,
         every_n_epochs: int = 1,
@@ -166,6 +169,7 @@ class CueAlarm(ObservingCallback[CueState]):
             internal_batch_size=internal_batch_size,
             seed=seed,
         )
+        self.settings = replace(self.settings, tokens=token_settings(self.cue, embedding))
         self.groups: GroupAccuracy | None = None
         self._cue_probe: CueProbe | None = None
         self._groups_epoch: int | None = None
@@ -200,7 +204,7 @@ class CueAlarm(ObservingCallback[CueState]):
     @override
     def _accept_probe(self, probe: ProbeBatch) -> None:
         self.groups, self._groups_epoch = None, None
-        self._cue_probe = CueProbe.prepare(
+        self._cue_probe = prepare_cue_probe(
             probe,
             self.cue,
             self.suspect_class,

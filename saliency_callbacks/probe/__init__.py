@@ -10,6 +10,7 @@ from saliency_callbacks.probe.metadata import class_names, normalization
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.probe.sampling import stratified
 from saliency_callbacks.probe.texts import TokenTexts, token_texts
+from saliency_callbacks.probe.token_cue import TokenCue
 from saliency_callbacks.probe.unpack import unpack_batch
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "PatchCue",
     "Probe",
     "ProbeBatch",
+    "TokenCue",
     "TokenTexts",
     "candidate_indices",
     "class_indices",

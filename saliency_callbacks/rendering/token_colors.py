@@ -33,6 +33,7 @@ class WordScores:
         special: Which of the words are special tokens, bool ``[N, W]``.
         scale: What gets the full colour in each text, ``[N]``; 0 where there is nothing to show.
         signed: Whether the sign counts.
+        marked: Which of the words are outlined, bool ``[N, W]``.
     """
 
     words: tuple[tuple[str, ...], ...]
@@ -40,6 +41,7 @@ class WordScores:
     special: Tensor
     scale: Tensor
     signed: bool
+    marked: Tensor
 
     @classmethod
     def of(
@@ -50,6 +52,7 @@ class WordScores:
         special: Tensor | None = None,
         scale: Tensor | float | None = None,
         signed: bool = True,
+        marked: Tensor | None = None,
     ) -> WordScores:
         """Check what belongs together.
 
@@ -60,6 +63,7 @@ class WordScores:
             scale: What gets the full colour, ``[N]`` or one number for all; by default the largest magnitude in each
                 text among the words that are not special.
             signed: Whether the sign counts; if not, negative scores count as 0.
+            marked: Which of the words are outlined, bool ``[N, W]``; none by default.
 
         Raises:
             InputError: If numbers or shapes differ.
@@ -70,16 +74,14 @@ class WordScores:
                 f"Got scores {list(scores.shape)} for {len(words)} texts of up to {longest} words; expected [N, W] "
                 "with a row for each text and a column for each word, e.g. from merge_words"
             )
-        if special is not None and special.shape != scores.shape:
-            raise InputError(f"special is {list(special.shape)}; expected {list(scores.shape)}, a bool for each word")
         shown = torch.nan_to_num(scores.detach().float().cpu(), nan=0.0, posinf=0.0, neginf=0.0)
         shown = shown if signed else shown.clamp_min(0)
-        apart = torch.zeros(shown.shape, dtype=torch.bool) if special is None else special.cpu().bool()
+        apart, outlined = _flags("special", special, scores), _flags("marked", marked, scores)
         lengths = torch.tensor([len(row) for row in words])
         counted = (torch.arange(shown.shape[1]) < lengths[:, None]) & ~apart
         own = (shown.abs() * counted).amax(dim=1) if shown.shape[1] else shown.new_zeros(len(words))
         full = own if scale is None else _given_scale(scale, len(words))
-        return cls(tuple(map(tuple, words)), shown, apart, full, signed)
+        return cls(tuple(map(tuple, words)), shown, apart, full, signed, outlined)
 
     def backgrounds(self, sample: int) -> list[Color]:
         """Return the colour behind each word of a text; white behind special tokens."""
@@ -123,6 +125,14 @@ def _luminance(color: Color) -> float:
     red, green, blue = ((level / 255) for level in color)
     linear = [level / 12.92 if level <= 0.04045 else ((level + 0.055) / 1.055) ** 2.4 for level in (red, green, blue)]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _flags(name: str, flags: Tensor | None, scores: Tensor) -> Tensor:
+    if flags is None:
+        return torch.zeros(scores.shape, dtype=torch.bool)
+    if flags.shape != scores.shape:
+        raise InputError(f"{name} is {list(flags.shape)}; expected {list(scores.shape)}, a bool for each word")
+    return flags.cpu().bool()
 
 
 def _given_scale(scale: Tensor | float, count: int) -> Tensor:

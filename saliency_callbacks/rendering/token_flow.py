@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from saliency_callbacks.rendering.theme import EDGE, MUTED, PAPER
+from saliency_callbacks.rendering.theme import EDGE, INK, MUTED, PAPER
 from saliency_callbacks.rendering.token_colors import Color, WordScores, ink_on
 from saliency_callbacks.rendering.word_font import WordFont
 
@@ -30,6 +29,7 @@ class _Box:
     width: int
     background: Color
     is_special: bool
+    is_marked: bool
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,8 @@ class Flow:
                 self.font.draw(pen, (x + _PADDING, lower), box.text, size=_SPECIAL_SIZE, color=MUTED)
                 continue
             pen.rounded_rectangle(corners, radius=4, fill=box.background)
+            if box.is_marked:
+                pen.rounded_rectangle(corners, radius=4, outline=INK, width=2)
             self.font.draw(pen, (x + _PADDING, y + 1), box.text, size=WORD_SIZE, color=ink_on(box.background))
         x, line = self.remark_place
         if self.remark:
@@ -99,14 +101,15 @@ def flow_words(words: WordScores, sample: int, *, width: int, max_lines: int, fo
 def _place(words: WordScores, sample: int, width: int, font: WordFont) -> tuple[_Box, ...]:
     boxes: list[_Box] = []
     left = line = 0
-    flags: Sequence[bool] = words.special[sample].tolist()
-    for word, background, special in zip(words.words[sample], words.backgrounds(sample), flags, strict=False):
+    flags = zip(words.special[sample].tolist(), words.marked[sample].tolist(), strict=True)
+    shown = zip(words.words[sample], words.backgrounds(sample), flags, strict=False)
+    for word, background, (special, marked) in shown:
         size = _SPECIAL_SIZE if special else WORD_SIZE
         text = font.fit(word, size, width - 2 * _PADDING)
         taken = font.width(text, size) + 2 * _PADDING
         if left and left + taken > width:
             left, line = 0, line + 1
-        boxes.append(_Box(text, left, line, taken, background, special))
+        boxes.append(_Box(text, left, line, taken, background, special, marked))
         left += taken + _GAP
     return tuple(boxes)
 

@@ -37,6 +37,7 @@ def token_panel(
     captions: Sequence[Caption],
     *,
     special: Tensor | None = None,
+    marked: Tensor | None = None,
     scale: Tensor | float | None = None,
     signed: bool = True,
     title: str,
@@ -56,6 +57,7 @@ def token_panel(
         scores: One for each word, ``[N, W]``; W is at least the longest row.
         captions: One for each text.
         special: Which of the words are special tokens, bool ``[N, W]``.
+        marked: Which of the words are outlined in black, bool ``[N, W]``, such as those of a cue.
         scale: The score that gets the full colour, ``[N]`` or one for all; by default the largest magnitude in each
             text, special tokens left out.
         signed: Whether the sign counts; if not, negative scores count as 0.
@@ -72,7 +74,7 @@ def token_panel(
         InputError: If numbers or shapes differ.
         ConfigurationError: If the width or the number of lines is too small, or ``font`` is no font.
     """
-    words = WordScores.of(tokens, scores, special=special, scale=scale, signed=signed)
+    words = WordScores.of(tokens, scores, special=special, scale=scale, signed=signed, marked=marked)
     _check(words, captions, width, max_lines)
     count = min(len(captions), MAX_TEXTS)
     if count < len(captions):
