@@ -58,7 +58,7 @@ class TensorBaseline:
         object.__setattr__(self, "digest", digest.hexdigest())
 
 
-Baseline = Literal["zeros", "mean", "noise"] | TensorBaseline
+Baseline = Literal["zeros", "mean", "noise", "pad_token", "mask_token"] | TensorBaseline
 
 
 @dataclass(frozen=True)
@@ -177,6 +177,8 @@ class Attribution:
         extras: Further tensors, e.g. ``convergence_delta [N]`` of integrated gradients.
         reduction: How ``magnitude`` follows from the channels of ``values``, before it is resized; ``None`` where it
             does not.
+        counted: Which places are part of the sample, bool ``[N, *spatial]``: padding and special tokens are not. Only
+            these are compared and scaled; ``None`` where all are.
     """
 
     method: str
@@ -188,6 +190,7 @@ class Attribution:
     layer: str | None = None
     extras: Mapping[str, Tensor] = field(default_factory=dict)
     reduction: Reduction | None = None
+    counted: Tensor | None = None
 
     def cpu(self) -> Attribution:
         """Return a copy whose tensors are on the CPU."""
@@ -199,6 +202,7 @@ class Attribution:
             target=self.target.cpu(),
             score=self.score.cpu(),
             extras={name: value.cpu() for name, value in self.extras.items()},
+            counted=None if self.counted is None else self.counted.cpu(),
         )
 
 
