@@ -125,7 +125,7 @@ def explain(
         attribute_to=attribute_to,
         internal_batch_size=internal_batch_size,
         seed=seed,
-        tokens=None if embedding is None and tokenizer is None else TokenSettings.of(embedding, tokenizer),
+        tokens=TokenSettings.where_given(embedding, tokenizer),
     )
     found = run_engine(model, inputs, settings, [target] if targets is None else _several(targets))
     for attributions in found.attributions:

@@ -248,6 +248,7 @@ class Snapshot:
         sample_scores: The values ``[N]`` behind those of ``scores`` that are means over the samples.
         metadata: Facts about the observation, e.g. the precision or the weights that were explained.
         texts: Markdown under its tag, for dashboards that show text.
+        html: HTML fragments under their tags, for dashboards that show these; they take the place of a text there.
         alerts: Title → what somebody should be told at once, for services that send messages.
         probe: What was explained, for those who show it elsewhere than in the pictures.
     """
@@ -264,6 +265,7 @@ class Snapshot:
     sample_scores: Mapping[str, Tensor] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
+    html: Mapping[str, str] = field(default_factory=dict)
     alerts: Mapping[str, str] = field(default_factory=dict)
     probe: ProbeView | None = None
 

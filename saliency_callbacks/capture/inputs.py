@@ -88,7 +88,8 @@ class ModelInputs:
         if isinstance(rows, tuple):
             return model(*(explained if position == self.attribute_to else row for position, row in enumerate(rows)))
         arguments = {**rows, self.attribute_to: explained}
-        return model(**arguments) if _accepts_keywords(model, arguments) else model(arguments)
+        accepted = _accepted(model, arguments, self.attribute_to)
+        return model(arguments) if accepted is None else model(**accepted)
 
     def with_explained(self, explained: Tensor, samples: Tensor) -> Any:
         """Return the batch as it was given, for some samples and with another explained tensor.
@@ -184,7 +185,7 @@ def _check_explained(tensor: Any, name: str) -> None:
     if not tensor.is_floating_point():
         raise InputError(
             f"{name} has dtype {tensor.dtype}; expected floating point, as gradients are taken with respect to it. "
-            "Convert it as the training does, e.g. `.float() / 255`; the ids of a text's tokens are explained with "
+            "Convert it as the training does, e.g. `.float() / 255`; texts are explained with TokenSaliencyMonitor, or with "
             "`embedding='auto'`"
         )
     if not 3 <= tensor.ndim <= 5 or tensor.numel() == 0:
@@ -194,11 +195,23 @@ def _check_explained(tensor: Any, name: str) -> None:
         )
 
 
-def _accepts_keywords(model: Callable[..., Any], arguments: Mapping[Any, Any]) -> bool:
+def _accepted(
+    model: Callable[..., Any], arguments: dict[Any, Any], explained: int | str | None
+) -> dict[Any, Any] | None:
+    """Return the arguments that the forward takes by their names; ``None`` where it takes the dictionary itself."""
+    # The forward of a compiled module takes anything; that of the module inside does not.
+    inner = getattr(model, "_orig_mod", model)
     try:
-        # The forward of a compiled module takes anything; that of the module inside does not.
-        inner = getattr(model, "_orig_mod", model)
-        inspect.signature(getattr(inner, "forward", inner)).bind(**arguments)
-    except TypeError:
-        return False
-    return True
+        signature = inspect.signature(getattr(inner, "forward", inner))
+    except (TypeError, ValueError):
+        return None
+    # A batch may hold more than the model is interested in.
+    known = {name: value for name, value in arguments.items() if name in signature.parameters}
+    for chosen in (arguments, known if explained in known else {}):
+        try:
+            signature.bind(**chosen)
+        except TypeError:
+            continue
+        if chosen:
+            return chosen
+    return None

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from saliency_callbacks.capture.inputs import ModelInputs, named_key, read_structure
+from saliency_callbacks.dotted_paths import resolve_callable
 from saliency_callbacks.errors import InputError, MethodError
 
 __all__ = ["ID_KEYS", "TokenSettings", "padding_of", "read_ids", "special_of"]
@@ -45,12 +46,14 @@ class TokenSettings:
 
         Args:
             embedding: As above; ``None`` for ``"auto"``.
-            tokenizer: Any object with one or more of ``pad_token_id``, ``mask_token_id``, ``all_special_ids`` and a
-                length, as those of Hugging Face have; or ``None``.
+            tokenizer: Any object with one or more of ``pad_token_id``, ``mask_token_id``, ``all_special_ids`` and
+                ``get_vocab()``, as those of Hugging Face have, or its dotted path; ``None`` for none.
         """
         embedding = "auto" if embedding is None else embedding
         if tokenizer is None:
             return cls(embedding)
+        if isinstance(tokenizer, str):
+            tokenizer = resolve_callable("tokenizer", tokenizer)
         # A word that the tokenizer does not know is still a word.
         unknown = getattr(tokenizer, "unk_token_id", None)
         special = tuple(int(i) for i in getattr(tokenizer, "all_special_ids", None) or () if i != unknown)
@@ -59,8 +62,13 @@ class TokenSettings:
             pad_id=getattr(tokenizer, "pad_token_id", None),
             mask_id=getattr(tokenizer, "mask_token_id", None),
             special_ids=special,
-            n_ids=len(tokenizer) if hasattr(tokenizer, "__len__") else None,
+            n_ids=_size(tokenizer),
         )
+
+    @classmethod
+    def where_given(cls, embedding: Any, tokenizer: Any) -> TokenSettings | None:
+        """Return the settings; ``None`` where neither is given, as what is explained is then no text."""
+        return None if embedding is None and tokenizer is None else cls.of(embedding, tokenizer)
 
     def known_pad_id(self, model: nn.Module, layer: nn.Module | None) -> int | None:
         """Return the id of the padding token as told by the tokenizer, the model's configuration, or the layer."""
@@ -128,6 +136,12 @@ def special_of(batch: ModelInputs, padding: Tensor, special_ids: tuple[int, ...]
     if not special_ids or tokens.is_floating_point():
         return torch.zeros_like(padding)
     return torch.isin(tokens, torch.tensor(special_ids, device=tokens.device)) & ~padding
+
+
+def _size(tokenizer: Any) -> int | None:
+    known = tokenizer.get_vocab() if callable(getattr(tokenizer, "get_vocab", None)) else None
+    # By the largest id, since a vocabulary may have holes.
+    return max(known.values()) + 1 if known else None
 
 
 def _key(structure: tuple[Any, ...] | Mapping[Any, Any], attribute_to: int | str | None) -> int | str:

@@ -97,7 +97,7 @@ def randomization_test(
         attribute_to=attribute_to,
         internal_batch_size=internal_batch_size,
         seed=seed,
-        tokens=None if embedding is None and tokenizer is None else TokenSettings.of(embedding, tokenizer),
+        tokens=TokenSettings.where_given(embedding, tokenizer),
     )
     return run_test(
         model,
