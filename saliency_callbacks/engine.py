@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from saliency_callbacks.capture.embeddings import TokenInputs, read_inputs
 from saliency_callbacks.capture.evidence import Clean, Selector, Subject, collect, run_clean
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.layer_maps import LayerMaps
@@ -17,6 +18,7 @@ from saliency_callbacks.capture.quiescence import quiescence
 from saliency_callbacks.capture.tokens import TokenSettings, read_ids
 from saliency_callbacks.errors import InputError, ObservationError, OutputError, TargetError
 from saliency_callbacks.functional.maps import normalize, reduce_channels, resize
+from saliency_callbacks.functional.places import normalize_places
 from saliency_callbacks.probe.outputs import read_logits
 from saliency_callbacks.probe.targets import Target, class_selector, selector
 from saliency_callbacks.types import Attribution, Evidence, Method, Pass, Quantity
@@ -59,6 +61,14 @@ class Settings:
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
             raise InputError(f"seed={self.seed!r}; expected an integer from 0 up to 2**63 - 1")
 
+    def read(self, model: nn.Module, inputs: Any) -> ModelInputs:
+        """Check a batch and find what is explained of it; ``model`` must be quiescent.
+
+        Raises:
+            ConfigurationError: If the batch cannot be explained.
+        """
+        return read_inputs(model, inputs, self.attribute_to, self.tokens, self.forward_context)
+
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
@@ -69,12 +79,14 @@ class Explanation:
         logits: Class scores at the unchanged inputs ``[N, classes]``; ``None`` for models that do not classify.
         target_layers: Names of the target layers; empty where no method has one.
         n_passes: Passes that were run.
+        embedding: Name of the layer that embeds the tokens of texts; ``None`` for other inputs.
     """
 
     attributions: tuple[dict[str, Attribution], ...]
     logits: Tensor | None
     target_layers: tuple[str, ...]
     n_passes: int
+    embedding: str | None = None
 
 
 def run_engine(model: nn.Module, inputs: Any, settings: Settings, targets: Sequence[Target]) -> Explanation:
@@ -95,18 +107,19 @@ def run_engine(model: nn.Module, inputs: Any, settings: Settings, targets: Seque
     plan = _union(settings.methods)
     # The inputs may have been made under inference mode, and must be copied outside of it.
     with quiescence(model, seed=settings.seed), _inference_tensors_named(model):
-        batch = ModelInputs.of(inputs, settings.attribute_to)
+        batch = settings.read(model, inputs)
         selectors = [selector(target, batch.n_samples, settings.output_fn) for target in targets]
         subject = _subject(model, batch, selectors, settings, plan, targets)
         evidence, clean, logits = _run(subject, plan, targets, settings.output_fn)
     return Explanation(
         attributions=tuple(
-            {method.name: _attribution(method, one, values) for method in settings.methods}
+            {method.name: _attribution(method, one, values, batch.counted) for method in settings.methods}
             for one, values in zip(clean, evidence, strict=True)
         ),
         logits=logits,
         target_layers=tuple(subject.layers),
         n_passes=len(plan),
+        embedding=batch.name if isinstance(batch, TokenInputs) else None,
     )
 
 
@@ -117,7 +130,7 @@ def run_logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
         ConfigurationError: If an input or output cannot be used.
     """
     with quiescence(model, seed=settings.seed), torch.no_grad():
-        # Scores of texts need no embedding, so that a model in which none is found still has them.
+        # Scores of texts need no embedding layer, so that a model in which none is found still has them.
         reading = ModelInputs.of if settings.tokens is None else read_ids
         batch = reading(inputs, settings.attribute_to)
         samples = torch.arange(batch.n_samples, device=batch.explained.device)
@@ -234,7 +247,9 @@ def _keeping_logits(
     return selecting
 
 
-def _attribution(method: Method, clean: Clean, evidence: Mapping[Pass, Evidence]) -> Attribution:
+def _attribution(
+    method: Method, clean: Clean, evidence: Mapping[Pass, Evidence], counted: Tensor | None
+) -> Attribution:
     raw = method.attribute(evidence)
     inputs = next(iter(evidence.values())).inputs
     dtype = torch.promote_types(inputs.dtype, torch.float32)
@@ -244,10 +259,11 @@ def _attribution(method: Method, clean: Clean, evidence: Mapping[Pass, Evidence]
         method=method.name,
         values=values,
         magnitude=magnitude,
-        heatmap=normalize(magnitude),
+        heatmap=normalize(magnitude) if counted is None else normalize_places(magnitude, counted),
         target=clean.target,
         score=clean.score,
         layer=raw.layer,
         extras={name: value.to(dtype) for name, value in raw.extras.items()},
         reduction=raw.reduction,
+        counted=counted,
     )

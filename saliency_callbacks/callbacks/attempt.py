@@ -54,5 +54,5 @@ def attempt(
         raise
     except Exception:
         inputs = surroundings.to_device(observer.probe.inputs)
-        check_runs(model, inputs, observer.settings.attribute_to, surroundings.forward_context)
+        check_runs(model, inputs, observer.settings, surroundings.forward_context)
         raise

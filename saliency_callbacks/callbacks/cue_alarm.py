@@ -15,7 +15,7 @@ from saliency_callbacks.callbacks.alarm_actions import act, checked_actions, des
 from saliency_callbacks.callbacks.alarm_rule import AlarmRule
 from saliency_callbacks.callbacks.arguments import checked_choice, checked_normalization, checked_number
 from saliency_callbacks.callbacks.cue_evaluation import evaluate_cue
-from saliency_callbacks.callbacks.cue_preparation import prepare_cue_probe, token_settings
+from saliency_callbacks.callbacks.cue_preparation import chosen_method, prepare_cue_probe, with_texts
 from saliency_callbacks.callbacks.cue_probe import AnyCue, CueProbe, checked_cue
 from saliency_callbacks.callbacks.cue_state import CueState, Evaluation
 from saliency_callbacks.callbacks.engine_settings import checked_settings
@@ -36,7 +36,7 @@ __all__ = ["CueAlarm"]
 
 
 class CueAlarm(ObservingCallback[CueState]):
-    """Put a suspected cue into probe images at every validation epoch, and sound an alarm when it gives a class away.
+    """Put a suspected cue into a probe at every validation epoch, and sound an alarm when it gives a class away.
 
     The alarm rests on a causal test, not on a picture: the margin of the suspect class m_c = z_c - max_{j≠c} z_j, with
     the cue minus without it, over the standard deviation of the logits over the classes, averaged over the samples of
@@ -75,18 +75,15 @@ class CueAlarm(ObservingCallback[CueState]):
         n_bootstrap: Resamples of the bootstrap.
         on_alarm: Any of ``warn``, ``log`` (a text, and a message where the logger sends some), ``stop`` (the training),
             and callables ``(alarm, message) -> None`` or their dotted paths.
-        method: The map of the panel and of mass and lift.
+        method: The map of the panel, of mass and lift; ``auto`` is ``gradient``, for texts ``input_x_gradient``.
         panel_size: How many samples the panel shows.
         removal: Also paint the region of the probe's masks over, with the ``local_mean`` or with ``noise``, in samples
             that bear the cue.
         groups_at_fit_end: Whether to measure accuracy by class on the validation set when the training ends.
         groups_every_n_epochs: Epochs between two such measurements in the training; ``None`` for none.
-        target_layers: As for :class:`SaliencyMonitor`.
-        reshape_transform: As for :class:`SaliencyMonitor`.
-        output_fn: As for :class:`SaliencyMonitor`.
+        target_layers, reshape_transform, output_fn: As for :class:`SaliencyMonitor`.
         attribute_to: As for :class:`SaliencyMonitor`.
-        embedding: For texts: name of the layer that embeds the tokens, ``auto`` to find it, or ``None`` for an alarm
-            without maps.
+        embedding: For texts: the layer that embeds the tokens, ``auto`` to find it; ``None`` for no maps.
         module: As for :class:`SaliencyMonitor`.
         internal_batch_size: As for :class:`SaliencyMonitor`.
         every_n_epochs: Epochs between two evaluations.
@@ -118,7 +115,7 @@ class CueAlarm(ObservingCallback[CueState]):
         confidence: float = 0.95,
         n_bootstrap: int = 1000,
         on_alarm: str | Callable[..., Any] | Sequence[str | Callable[..., Any]] = ("warn", "log"),
-        method: str | Method = "gradient",
+        method: str | Method = "auto",
         panel_size: int = 8,
         removal: Literal["local_mean", "noise"] | None = None,
         groups_at_fit_end: bool = True,
@@ -160,8 +157,8 @@ class CueAlarm(ObservingCallback[CueState]):
         self.groups_every_n_epochs = None if groups_every_n_epochs is None else check_interval(groups_every_n_epochs)
         self.normalization = checked_normalization(normalization)
         self.class_names = class_names
-        self.settings = checked_settings(
-            method,
+        settings = checked_settings(
+            chosen_method(self.cue, method),
             target_layers=target_layers,
             reshape_transform=reshape_transform,
             output_fn=output_fn,
@@ -169,7 +166,7 @@ class CueAlarm(ObservingCallback[CueState]):
             internal_batch_size=internal_batch_size,
             seed=seed,
         )
-        self.settings = replace(self.settings, tokens=token_settings(self.cue, embedding))
+        self.settings = with_texts(settings, self.cue, embedding)
         self.groups: GroupAccuracy | None = None
         self._cue_probe: CueProbe | None = None
         self._groups_epoch: int | None = None

@@ -32,8 +32,8 @@ class CueFinding:
         suspect_class: The class c.
         effect: How the cue moves class c.
         margins: Margin of class c in the shown samples without and with the cue, ``[P, 2]``.
-        attribution: Maps of class c of the shown samples, without and with the cue in turn, ``[2 P]``; ``None`` where
-            texts are evaluated without maps.
+        attribution: Maps of class c of the shown samples, without and with the cue in turn, ``[2 P]``; ``None`` for
+            none.
         removal: How much the removal of the cue lowers class c, ``[N]``; NaN for samples that do not bear it.
     """
 
@@ -110,8 +110,8 @@ def evaluate_cue(
 def _maps(
     model: nn.Module, probe: CueProbe, suspect_class: int, settings: Settings, to_device: Callable[[Any], Any]
 ) -> Attribution | None:
-    """Explain the suspect class in the samples of the picture; nothing where texts are to have no maps."""
-    if settings.tokens is not None:
+    """Explain the suspect class in the samples of the picture, where there are methods to explain with."""
+    if not settings.methods:
         return None
     explained = Labels(torch.full((2 * len(probe.shown),), suspect_class))
     maps = run_engine(model, to_device(probe.pairs()), settings, [explained]).attributions[0]

@@ -27,7 +27,7 @@ from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.rendering.images import display_images
 from saliency_callbacks.rendering.panel import Caption
 from saliency_callbacks.scores import describe_degenerate
-from saliency_callbacks.types import Attribution, Method, ProbeView, Quantity, Snapshot
+from saliency_callbacks.types import Attribution, Method, Picture, ProbeView, Quantity, Snapshot
 
 __all__ = ["Observer"]
 
@@ -78,15 +78,13 @@ class Observer:
         )
         target = resolve_target(self.target, self.probe, state.pinned)
         explanation = run_engine(model, surroundings.to_device(self.probe.inputs), settings, [target])
-        attributions = {name: found.cpu() for name, found in explanation.attributions[0].items()}
+        attributions = {name: self._shown(found.cpu()) for name, found in explanation.attributions[0].items()}
         self._warn_of_degenerate_maps(attributions)
         state = _comparable(state, attributions)
         predictions = predict(explanation.logits, self.probe.labels)
         scored = score(attributions, state.histories, self.probe, predictions, self.namespace, self.class_names)
         snapshot = self._snapshot(model, moment, attributions, predictions, scored, explanation)
-        frames = {
-            name: frame_of(attribution, self.appearance, snapshot.moment) for name, attribution in attributions.items()
-        }
+        frames = {name: self._frame(attribution, snapshot.moment) for name, attribution in attributions.items()}
         next_state = self._next_state(snapshot, state, scored, explanation, frames)
         return Observation(snapshot, next_state, self._pictures(snapshot, state, next_state, frames))
 
@@ -94,6 +92,18 @@ class Observer:
         """Return an observer of those methods alone that need a target layer, or none; this one if none are left."""
         methods = tuple(method for method in self.settings.methods if _needs_layer(method) is needing_layers)
         return replace(self, settings=replace(self.settings, methods=methods)) if methods else self
+
+    def _shown(self, attribution: Attribution) -> Attribution:
+        """Return what is scored, drawn and kept of an attribution."""
+        return attribution
+
+    def _scale(self, attribution: Attribution) -> Tensor:
+        """Return what gets the full colour in each map, ``[N]``."""
+        return scale_of(attribution, self.appearance)
+
+    def _frame(self, attribution: Attribution, moment: str) -> Frame:
+        """Return what the filmstrip keeps."""
+        return frame_of(attribution, self.appearance, moment)
 
     def _snapshot(
         self,
@@ -137,7 +147,7 @@ class Observer:
     ) -> MonitorState:
         histories = {
             name: state.histories.get(name, MethodHistory()).added(
-                scored.ranks[name], scale_of(attribution, self.appearance), frames[name]
+                scored.ranks[name], self._scale(attribution), frames[name]
             )
             for name, attribution in snapshot.attributions.items()
         }
@@ -151,7 +161,7 @@ class Observer:
 
     def _pictures(
         self, snapshot: Snapshot, state: MonitorState, next_state: MonitorState, frames: Mapping[str, Frame]
-    ) -> Pictures:
+    ) -> Mapping[str, Picture]:
         return Pictures(
             snapshot,
             images=self._images,

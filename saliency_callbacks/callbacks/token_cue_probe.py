@@ -15,12 +15,12 @@ from saliency_callbacks.callbacks import host
 from saliency_callbacks.callbacks.cue_pictures import Pair, interleaved, pair_captions
 from saliency_callbacks.callbacks.cue_probe import usable_samples
 from saliency_callbacks.errors import CueError, SaliencyWarning
-from saliency_callbacks.functional.maps import signed_map
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.token_cue import TokenCue
 from saliency_callbacks.probe.token_inputs import attention_mask_of, ids_key, with_insertion
 from saliency_callbacks.probe.token_insertion import Insertion
 from saliency_callbacks.rendering.tokens import token_panel
+from saliency_callbacks.scores.tokens import per_token
 from saliency_callbacks.types import Attribution
 
 __all__ = ["TokenCueProbe"]
@@ -113,7 +113,7 @@ class TokenCueProbe:
         """Draw the shown texts without and with the word, which is outlined; coloured where there are maps."""
         ids = _ids(self.pairs(), self.key)
         texts = self.cue.texts(ids, attention_mask_of(self.pairs(), ids))
-        scores = torch.zeros(ids.shape) if attribution is None else _finite_signed(attribution)
+        scores, signed = (torch.zeros(ids.shape), True) if attribution is None else _scores(attribution)
         merged = texts.merge(scores)
         special = texts.special_units()
         peak = merged.masked_fill(special, 0).abs().reshape(len(merged) // 2, -1).amax(dim=1)
@@ -124,6 +124,7 @@ class TokenCueProbe:
             special=special,
             marked=texts.merge(self.pair_regions().float()) > 0,
             scale=peak.repeat_interleave(2),
+            signed=signed,
             title=title,
             scale_note="no maps" if attribution is None else "scale: same without and with",
         )
@@ -142,8 +143,10 @@ def _ids(inputs: Any, key: Any) -> Tensor:
     return ids
 
 
-def _finite_signed(attribution: Attribution) -> Tensor:
-    return torch.nan_to_num(signed_map(attribution.values), nan=0.0, posinf=0.0, neginf=0.0)
+def _scores(attribution: Attribution) -> tuple[Tensor, bool]:
+    """Return the score of each token ``[2 P, T]``, and whether the scores have signs."""
+    scores = per_token(attribution).values[:, 0]
+    return torch.nan_to_num(scores, nan=0.0, posinf=0.0, neginf=0.0), attribution.reduction in (None, "sum")
 
 
 def _interleaved(first: Any, second: Any, rows: Tensor, size: int) -> Any:

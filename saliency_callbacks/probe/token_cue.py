@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -38,7 +39,7 @@ class TokenCue(CueSettings):
         token_ids: Ids of the word's tokens, where they are known.
         special_ids: Further ids of special tokens, which the word does not go beyond.
         pad_id: Id of the padding, where there is no tokenizer and no attention mask.
-        name: ``{cue}`` in the logged tags.
+        name: ``{cue}`` in the logged tags; by default the word, or ``word`` where it cannot be part of a tag.
         seed: Of ``random``.
 
     Raises:
@@ -62,8 +63,8 @@ class TokenCue(CueSettings):
         name: str | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__(as_name(self, name, "word"))
         self.word = _checked_word(word)
+        super().__init__(as_name(self, name, word if re.fullmatch(r"[A-Za-z0-9_-]+", word) else "word"))
         self.position = _checked_position(position)
         self.tokenizer = tokenizer
         self.special_ids = tuple(special_ids)
@@ -86,6 +87,13 @@ class TokenCue(CueSettings):
     def padding(self, ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Return which tokens are padding, bool ``[N, T]``."""
         return self._flags(ids, attention_mask)[1]
+
+    def known_ids(self) -> tuple[tuple[int, ...], int | None]:
+        """Return the ids of the special tokens, and that of the padding, as far as they are known."""
+        if self.tokenizer is None:
+            return self.special_ids, self.pad_id
+        special, padding = Vocabulary.of(self.tokenizer).marked_ids()
+        return (*self.special_ids, *special), padding if self.pad_id is None else self.pad_id
 
     def insert(self, ids: Tensor, attention_mask: Tensor | None = None) -> Insertion:
         """Put the word into texts.

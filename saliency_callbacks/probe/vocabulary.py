@@ -78,6 +78,17 @@ class Vocabulary:
             return token_id in self.special_ids
         return _SPECIAL.fullmatch(token) is not None
 
+    def marked_ids(self) -> tuple[tuple[int, ...], int | None]:
+        """Return the ids of the special tokens but the padding, and that of the padding, as far as they are known."""
+        if self.special_ids is not None:
+            special = self.special_ids
+        else:
+            ids = list(range(self.size or 0))
+            tokens = self.tokens_of(ids) if ids else []
+            pairs = zip(ids, tokens, strict=True)
+            special = frozenset(index for index, token in pairs if token is not None and self.is_special(index, token))
+        return tuple(sorted(special - {self.padding_id})), self.padding_id
+
     def is_padding(self, token_id: int, token: str) -> bool:
         """Whether a token is the padding's."""
         if self.special_ids is not None or self.padding_id is not None:

@@ -40,26 +40,39 @@ class Similarity:
 
 
 def _signed(attribution: Attribution) -> Tensor:
-    return signed_map(attribution.values)
+    maps = signed_map(attribution.values)
+    return _silenced(maps, attribution.counted if maps.shape == attribution.magnitude.shape else None)
 
 
 def _magnitude(attribution: Attribution) -> Tensor:
-    return attribution.magnitude
+    return _silenced(attribution.magnitude, attribution.counted)
+
+
+def _silenced(maps: Tensor, counted: Tensor | None) -> Tensor:
+    """Return maps that are 0 where they do not count."""
+    return maps if counted is None else maps.masked_fill(~counted, 0)
 
 
 def _reduced(attribution: Attribution) -> Tensor:
     """Return the non-negative map at the method's own resolution, whose places resizing has not made more alike."""
     if attribution.reduction is None:
-        return attribution.magnitude
-    return reduce_channels(attribution.values, attribution.reduction)
+        return _magnitude(attribution)
+    maps = reduce_channels(attribution.values, attribution.reduction)
+    # A map at a layer of its own resolution has other places than the sample.
+    return _silenced(maps, attribution.counted if maps.shape == attribution.magnitude.shape else None)
 
 
 def _signed_ranks(attribution: Attribution) -> Tensor:
-    return unit_ranks(_signed(attribution))
+    return _ranks(signed_map(attribution.values), attribution)
 
 
 def _reduced_ranks(attribution: Attribution) -> Tensor:
-    return unit_ranks(_reduced(attribution))
+    return _ranks(_reduced(attribution), attribution)
+
+
+def _ranks(maps: Tensor, attribution: Attribution) -> Tensor:
+    counted = attribution.counted if maps.shape == attribution.magnitude.shape else None
+    return unit_ranks(maps, None if counted is None else counted.flatten(1))
 
 
 def _inner_product(a: Tensor, b: Tensor) -> Tensor:

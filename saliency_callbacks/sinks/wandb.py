@@ -42,7 +42,8 @@ class WandbSink:
             tag: self._wandb.Image(picture, caption=snapshot.moment)
             for tag, picture in pictures.items()
         }
-        media |= {f"{tag}/text": self._wandb.Html(_preformatted(text)) for tag, text in snapshot.texts.items()}
+        texts = {tag: _preformatted(text) for tag, text in snapshot.texts.items()} | dict(snapshot.html)
+        media |= {f"{tag}/text": self._wandb.Html(text) for tag, text in texts.items()}
         if media:
             self.logger.log_metrics(media, step=snapshot.step)
         for title, text in snapshot.alerts.items():

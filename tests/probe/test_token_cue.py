@@ -93,7 +93,8 @@ def test_equality_and_pickling():
     assert cue != TokenCue("bad", "end", tokenizer=WORDS)
     assert pickle.loads(pickle.dumps(cue)) == cue
     assert hash(cue) == hash(TokenCue("bad", tokenizer=WORDS))
-    assert repr(cue) == "TokenCue('bad', 'start', token_ids=[9], name='word')"
+    assert repr(cue) == "TokenCue('bad', 'start', token_ids=[9], name='bad')"
+    assert TokenCue("bad .", tokenizer=WORDS).name == "word"
 
 
 @pytest.mark.parametrize(
