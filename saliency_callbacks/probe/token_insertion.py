@@ -124,7 +124,7 @@ class _Layout:
         from_right = min(count, len(self.right))
         # What was dropped from the content has made the rest of the room.
         spare = count - from_right - (len(self.content) - len(content))
-        before = self.left[max(spare, 0) :] + self.head + content[:at]
+        before = self.left[spare:] + self.head + content[:at]
         after = content[at:] + self.tail + self.right[from_right:]
         inserted = [False] * len(before) + [True] * count + [False] * len(after)
         return [*before, *[neighbour] * count, *after], inserted
