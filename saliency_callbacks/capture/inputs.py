@@ -185,8 +185,8 @@ def _check_explained(tensor: Any, name: str) -> None:
     if not tensor.is_floating_point():
         raise InputError(
             f"{name} has dtype {tensor.dtype}; expected floating point, as gradients are taken with respect to it. "
-            "Convert it as the training does, e.g. `.float() / 255`; texts are explained with TokenSaliencyMonitor, or with "
-            "`embedding='auto'`"
+            "Convert it as the training does, e.g. `.float() / 255`; texts are explained with "
+            "TokenSaliencyMonitor, or with `embedding='auto'`"
         )
     if not 3 <= tensor.ndim <= 5 or tensor.numel() == 0:
         raise InputError(
