@@ -11,12 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from saliency_callbacks.capture.embeddings import TokenInputs, read_inputs
 from saliency_callbacks.capture.evidence import Clean, Selector, Subject, collect, run_clean
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.layer_maps import LayerMaps
 from saliency_callbacks.capture.quiescence import quiescence
+from saliency_callbacks.capture.tokens import TokenSettings, read_ids
 from saliency_callbacks.errors import InputError, ObservationError, OutputError, TargetError
 from saliency_callbacks.functional.maps import normalize, reduce_channels, resize
+from saliency_callbacks.functional.places import normalize_places
 from saliency_callbacks.probe.outputs import read_logits
 from saliency_callbacks.probe.targets import Target, class_selector, selector
 from saliency_callbacks.types import Attribution, Evidence, Method, Pass, Quantity, RawMap, Reduction
@@ -37,6 +40,7 @@ class Settings:
         internal_batch_size: Rows that are run at once; ``None`` for all samples at once.
         seed: Seed of all noise, from 0 up to 2**63 - 1.
         forward_context: Opened around every forward, e.g. for autocast.
+        tokens: How texts are explained; ``None`` for images, signals and volumes.
     """
 
     methods: tuple[Method, ...]
@@ -47,6 +51,7 @@ class Settings:
     internal_batch_size: int | None = None
     seed: int = 0
     forward_context: Callable[[], AbstractContextManager[Any]] = nullcontext
+    tokens: TokenSettings | None = None
 
     def __post_init__(self) -> None:
         size = self.internal_batch_size
@@ -56,6 +61,14 @@ class Settings:
             )
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
             raise InputError(f"seed={self.seed!r}; expected an integer from 0 up to 2**63 - 1")
+
+    def read(self, model: nn.Module, inputs: Any) -> ModelInputs:
+        """Check a batch and find what is explained of it; ``model`` must be quiescent.
+
+        Raises:
+            ConfigurationError: If the batch cannot be explained.
+        """
+        return read_inputs(model, inputs, self.attribute_to, self.tokens, self.forward_context)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,12 +80,14 @@ class Unscaled:
         raw: What the method made of the evidence.
         clean: Score and class of every sample.
         size: Spatial size of the input.
+        counted: As of the attribution.
     """
 
     method: str
     raw: RawMap
     clean: Clean
     size: tuple[int, ...]
+    counted: Tensor | None = None
 
     @property
     def values(self) -> Tensor:
@@ -95,13 +110,19 @@ class Unscaled:
             method=self.method,
             values=self.values,
             magnitude=self.magnitude,
-            heatmap=normalize(self.magnitude),
+            heatmap=self._heatmap(),
             target=self.clean.target,
             score=self.clean.score,
             layer=self.raw.layer,
             extras=self.raw.extras,
             reduction=self.reduction,
+            counted=self.counted,
         )
+
+    def _heatmap(self) -> Tensor:
+        if self.counted is None:
+            return normalize(self.magnitude)
+        return normalize_places(self.magnitude, self.counted)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,12 +134,14 @@ class Explanation:
         logits: Class scores at the unchanged inputs ``[N, classes]``; ``None`` for models that do not classify.
         target_layers: Names of the target layers; empty where no method has one.
         n_passes: Passes that were run.
+        embedding: Name of the layer that embeds the tokens of texts; ``None`` for other inputs.
     """
 
     maps: tuple[dict[str, Unscaled], ...]
     logits: Tensor | None
     target_layers: tuple[str, ...]
     n_passes: int
+    embedding: str | None = None
 
     @cached_property
     def attributions(self) -> tuple[dict[str, Attribution], ...]:
@@ -144,18 +167,19 @@ def run_engine(model: nn.Module, inputs: Any, settings: Settings, targets: Seque
     plan = _union(settings.methods)
     # The inputs may have been made under inference mode, and must be copied outside of it.
     with quiescence(model, seed=settings.seed), _inference_tensors_named(model):
-        batch = ModelInputs.of(inputs, settings.attribute_to)
+        batch = settings.read(model, inputs)
         selectors = [selector(target, batch.n_samples, settings.output_fn) for target in targets]
         subject = _subject(model, batch, selectors, settings, plan, targets)
         evidence, clean, logits = _run(subject, plan, targets, settings.output_fn)
     return Explanation(
         maps=tuple(
-            {method.name: _unscaled(method, one, values) for method in settings.methods}
+            {method.name: _unscaled(method, one, values, batch.counted) for method in settings.methods}
             for one, values in zip(clean, evidence, strict=True)
         ),
         logits=logits,
         target_layers=tuple(subject.layers),
         n_passes=len(plan),
+        embedding=batch.name if isinstance(batch, TokenInputs) else None,
     )
 
 
@@ -166,7 +190,9 @@ def run_logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
         ConfigurationError: If an input or output cannot be used.
     """
     with quiescence(model, seed=settings.seed), torch.no_grad():
-        batch = ModelInputs.of(inputs, settings.attribute_to)
+        # Scores of texts need no embedding layer, so that a model in which none is found still has them.
+        reading = ModelInputs.of if settings.tokens is None else read_ids
+        batch = reading(inputs, settings.attribute_to)
         samples = torch.arange(batch.n_samples, device=batch.explained.device)
         found = []
         for rows in samples.split(settings.internal_batch_size or batch.n_samples):
@@ -281,10 +307,10 @@ def _keeping_logits(
     return selecting
 
 
-def _unscaled(method: Method, clean: Clean, evidence: Mapping[Pass, Evidence]) -> Unscaled:
+def _unscaled(method: Method, clean: Clean, evidence: Mapping[Pass, Evidence], counted: Tensor | None) -> Unscaled:
     raw = method.attribute(evidence)
     inputs = next(iter(evidence.values())).inputs
     dtype = torch.promote_types(inputs.dtype, torch.float32)
     extras = {name: value.to(dtype) for name, value in raw.extras.items()}
     wide = replace(raw, values=raw.values.to(dtype), extras=extras)
-    return Unscaled(method.name, wide, clean, tuple(inputs.shape[2:]))
+    return Unscaled(method.name, wide, clean, tuple(inputs.shape[2:]), counted)

@@ -58,7 +58,7 @@ class TensorBaseline:
         object.__setattr__(self, "digest", digest.hexdigest())
 
 
-Baseline = Literal["zeros", "mean", "noise"] | TensorBaseline
+Baseline = Literal["zeros", "mean", "noise", "pad_token", "mask_token"] | TensorBaseline
 
 
 @dataclass(frozen=True)
@@ -177,6 +177,8 @@ class Attribution:
         extras: Further tensors, e.g. ``convergence_delta [N]`` of integrated gradients.
         reduction: How ``magnitude`` follows from the channels of ``values``, before it is resized; ``None`` where it
             does not.
+        counted: Which places are part of the sample, bool ``[N, *spatial]``: padding and special tokens are not. Only
+            these are compared and scaled; ``None`` where all are.
     """
 
     method: str
@@ -188,6 +190,7 @@ class Attribution:
     layer: str | None = None
     extras: Mapping[str, Tensor] = field(default_factory=dict)
     reduction: Reduction | None = None
+    counted: Tensor | None = None
 
     def cpu(self) -> Attribution:
         """Return a copy whose tensors are on the CPU."""
@@ -199,6 +202,7 @@ class Attribution:
             target=self.target.cpu(),
             score=self.score.cpu(),
             extras={name: value.cpu() for name, value in self.extras.items()},
+            counted=None if self.counted is None else self.counted.cpu(),
         )
 
 
@@ -244,6 +248,7 @@ class Snapshot:
         sample_scores: The values ``[N]`` behind those of ``scores`` that are means over the samples.
         metadata: Facts about the observation, e.g. the precision or the weights that were explained.
         texts: Markdown under its tag, for dashboards that show text.
+        html: HTML fragments under their tags, for dashboards that show these; they take the place of a text there.
         alerts: Title → what somebody should be told at once, for services that send messages.
         probe: What was explained, for those who show it elsewhere than in the pictures.
     """
@@ -260,6 +265,7 @@ class Snapshot:
     sample_scores: Mapping[str, Tensor] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
+    html: Mapping[str, str] = field(default_factory=dict)
     alerts: Mapping[str, str] = field(default_factory=dict)
     probe: ProbeView | None = None
 

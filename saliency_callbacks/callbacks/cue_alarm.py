@@ -15,7 +15,8 @@ from saliency_callbacks.callbacks.alarm_actions import act, checked_actions, des
 from saliency_callbacks.callbacks.alarm_rule import AlarmRule
 from saliency_callbacks.callbacks.arguments import checked_choice, checked_normalization, checked_number
 from saliency_callbacks.callbacks.cue_evaluation import evaluate_cue
-from saliency_callbacks.callbacks.cue_probe import CueProbe, checked_cue
+from saliency_callbacks.callbacks.cue_preparation import chosen_method, prepare_cue_probe, with_texts
+from saliency_callbacks.callbacks.cue_probe import AnyCue, CueProbe, checked_cue
 from saliency_callbacks.callbacks.cue_state import CueState, Evaluation
 from saliency_callbacks.callbacks.engine_settings import checked_settings
 from saliency_callbacks.callbacks.group_accuracy import GroupAccuracy, group_accuracy, validation_batches
@@ -26,7 +27,6 @@ from saliency_callbacks.callbacks.preconditions import check_layers
 from saliency_callbacks.callbacks.schedule import check_interval, is_due
 from saliency_callbacks.plain_values import plain
 from saliency_callbacks.probe.batch import ProbeBatch
-from saliency_callbacks.probe.cues import Cue
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.probe.removal import Fill
 from saliency_callbacks.rendering.text import legible
@@ -37,7 +37,7 @@ __all__ = ["CueAlarm"]
 
 
 class CueAlarm(ObservingCallback[CueState]):
-    """Put a suspected cue into probe images at every validation epoch, and sound an alarm when it gives a class away.
+    """Put a suspected cue into a probe at every validation epoch, and sound an alarm when it gives a class away.
 
     The alarm rests on a causal test, not on a picture: the margin of the suspect class m_c = z_c - max_{j≠c} z_j, with
     the cue minus without it, over the standard deviation of the logits over the classes, averaged over the samples of
@@ -76,16 +76,15 @@ class CueAlarm(ObservingCallback[CueState]):
         n_bootstrap: Resamples of the bootstrap.
         on_alarm: Any of ``warn``, ``log`` (a text, and a message where the logger sends some), ``stop`` (the training),
             and callables ``(alarm, message) -> None`` or their dotted paths.
-        method: The map of the panel and of mass and lift.
+        method: The map of the panel, of mass and lift; ``auto`` is ``gradient``, for texts ``input_x_gradient``.
         panel_size: How many samples the panel shows.
         removal: Also paint the region of the probe's masks over, with the ``local_mean`` or with ``noise``, in samples
             that bear the cue.
         groups_at_fit_end: Whether to measure accuracy by class on the validation set when the training ends.
         groups_every_n_epochs: Epochs between two such measurements in the training; ``None`` for none.
-        target_layers: As for :class:`SaliencyMonitor`.
-        reshape_transform: As for :class:`SaliencyMonitor`.
-        output_fn: As for :class:`SaliencyMonitor`.
+        target_layers, reshape_transform, output_fn: As for :class:`SaliencyMonitor`.
         attribute_to: As for :class:`SaliencyMonitor`.
+        embedding: For texts: the layer that embeds the tokens, ``auto`` to find it; ``None`` for no maps.
         module: As for :class:`SaliencyMonitor`.
         internal_batch_size: As for :class:`SaliencyMonitor`.
         every_n_epochs: Epochs between two evaluations.
@@ -109,7 +108,7 @@ class CueAlarm(ObservingCallback[CueState]):
 
     def __init__(
         self,
-        cue: Cue,
+        cue: AnyCue,
         suspect_class: int,
         probe: Probe | int = 32,
         *,
@@ -119,7 +118,7 @@ class CueAlarm(ObservingCallback[CueState]):
         confidence: float = 0.95,
         n_bootstrap: int = 1000,
         on_alarm: str | Callable[..., Any] | Sequence[str | Callable[..., Any]] = ("warn", "log"),
-        method: str | Method = "gradient",
+        method: str | Method = "auto",
         panel_size: int = 8,
         removal: Literal["local_mean", "noise"] | None = None,
         groups_at_fit_end: bool = True,
@@ -128,6 +127,7 @@ class CueAlarm(ObservingCallback[CueState]):
         reshape_transform: str | Callable[..., Any] | None = None,
         output_fn: str | Callable[..., Any] | None = None,
         attribute_to: int | str | None = None,
+        embedding: str | None = "auto",
         module: str | None = None,
         internal_batch_size: int | None = None,
         every_n_epochs: int = 1,
@@ -160,8 +160,8 @@ class CueAlarm(ObservingCallback[CueState]):
         self.groups_every_n_epochs = None if groups_every_n_epochs is None else check_interval(groups_every_n_epochs)
         self.normalization = checked_normalization(normalization)
         self.class_names: Sequence[str] | None = plain(class_names)
-        self.settings = checked_settings(
-            method,
+        settings = checked_settings(
+            chosen_method(self.cue, method),
             target_layers=target_layers,
             reshape_transform=reshape_transform,
             output_fn=output_fn,
@@ -169,6 +169,7 @@ class CueAlarm(ObservingCallback[CueState]):
             internal_batch_size=internal_batch_size,
             seed=seed,
         )
+        self.settings = with_texts(settings, self.cue, embedding)
         self.groups: GroupAccuracy | None = None
         self._cue_probe: CueProbe | None = None
         self._groups_epoch: int | None = None
@@ -194,7 +195,7 @@ class CueAlarm(ObservingCallback[CueState]):
     @override
     def _accept_probe(self, probe: ProbeBatch) -> None:
         self.groups, self._groups_epoch = None, None
-        self._cue_probe = CueProbe.prepare(
+        self._cue_probe = prepare_cue_probe(
             probe,
             self.cue,
             self.suspect_class,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from saliency_callbacks.capture.tokens import TokenSettings
 from saliency_callbacks.dotted_paths import resolve_callable
 from saliency_callbacks.engine import Settings
 from saliency_callbacks.methods.registry import resolve_methods
@@ -23,6 +24,8 @@ def checked_settings(
     attribute_to: int | str | None,
     internal_batch_size: int | None,
     seed: int,
+    embedding: Any = None,
+    tokenizer: Any = None,
 ) -> Settings:
     """Return the settings, with names of methods and dotted paths of functions resolved; see :class:`SaliencyMonitor`.
 
@@ -37,4 +40,5 @@ def checked_settings(
         attribute_to=attribute_to,
         internal_batch_size=internal_batch_size,
         seed=seed,
+        tokens=TokenSettings.where_given(embedding, tokenizer),
     )

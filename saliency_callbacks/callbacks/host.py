@@ -25,6 +25,7 @@ from saliency_callbacks.callbacks.packages import (
     move_data_to_device,
     rank_zero_info,
     rank_zero_warn,
+    seed_everything,
     trainer_class,
 )
 

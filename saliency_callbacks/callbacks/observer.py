@@ -31,7 +31,7 @@ from saliency_callbacks.rendering.images import display_images
 from saliency_callbacks.rendering.panel import Caption
 from saliency_callbacks.rendering.text import legible
 from saliency_callbacks.scores import describe_degenerate
-from saliency_callbacks.types import Attribution, Method, ProbeView, Quantity, Snapshot
+from saliency_callbacks.types import Attribution, Method, Picture, ProbeView, Quantity, Snapshot
 
 __all__ = ["Observer"]
 
@@ -82,17 +82,14 @@ class Observer:
         )
         target = resolve_target(self.target, self.probe, state.pinned)
         explanation = run_engine(model, surroundings.to_device(self.probe.inputs), settings, [target])
-        attributions = {name: found.cpu() for name, found in explanation.attributions[0].items()}
+        attributions = {name: self._shown(found.cpu()) for name, found in explanation.attributions[0].items()}
         self._warn_of_degenerate_maps(attributions)
         state = _comparable(state, attributions)
         predictions = predict(explanation.logits, self.probe.labels)
         scored = score(attributions, state.histories, self.probe, predictions, self.namespace, self.class_names)
         snapshot = self._snapshot(model, moment, attributions, predictions, scored, explanation)
         wrong = _wrong(snapshot)
-        frames = {
-            name: frame_of(attribution, self.appearance, snapshot.moment, wrong)
-            for name, attribution in attributions.items()
-        }
+        frames = {name: self._frame(attribution, snapshot.moment, wrong) for name, attribution in attributions.items()}
         next_state = self._next_state(snapshot, state, scored, explanation, frames)
         return Observation(snapshot, next_state, self._pictures(snapshot, state, next_state, frames))
 
@@ -131,6 +128,18 @@ class Observer:
             metadata={"model": type(model).__name__, "probe": self.probe.fingerprint, "versions": versions()},
         )
         return Observation(last, state, pictures)
+
+    def _shown(self, attribution: Attribution) -> Attribution:
+        """Return what is scored, drawn and kept of an attribution."""
+        return attribution
+
+    def _scale(self, attribution: Attribution) -> Tensor:
+        """Return what gets the full colour in each map, ``[N]``."""
+        return scale_of(attribution, self.appearance)
+
+    def _frame(self, attribution: Attribution, moment: str, wrong: Tensor | None) -> Frame:
+        """Return what the filmstrip keeps."""
+        return frame_of(attribution, self.appearance, moment, wrong)
 
     def _snapshot(
         self,
@@ -174,7 +183,7 @@ class Observer:
     ) -> MonitorState:
         histories = {
             name: state.histories.get(name, MethodHistory()).added(
-                scored.ranks[name], scale_of(attribution, self.appearance), frames[name]
+                scored.ranks[name], self._scale(attribution), frames[name]
             )
             for name, attribution in snapshot.attributions.items()
         }
@@ -188,7 +197,7 @@ class Observer:
 
     def _pictures(
         self, snapshot: Snapshot, state: MonitorState, next_state: MonitorState, frames: Mapping[str, Frame]
-    ) -> Pictures:
+    ) -> Mapping[str, Picture]:
         return Pictures(
             snapshot,
             images=self._images,

@@ -102,6 +102,8 @@ class RandomizationTest(ObservingCallback[_State]):
         reshape_transform: As for :class:`SaliencyMonitor`.
         output_fn: As for :class:`SaliencyMonitor`.
         attribute_to: As for :class:`SaliencyMonitor`.
+        embedding: For texts: as for :class:`TokenSaliencyMonitor`; what is compared is one number a token.
+        tokenizer: As for :class:`TokenSaliencyMonitor`; padding and special tokens are then not compared.
         module: As for :class:`SaliencyMonitor`.
         internal_batch_size: As for :class:`SaliencyMonitor`.
         save_maps: Whether to keep scores, texts and figures on disk.
@@ -141,6 +143,8 @@ class RandomizationTest(ObservingCallback[_State]):
         reshape_transform: str | Callable[..., Any] | None = None,
         output_fn: str | Callable[..., Any] | None = None,
         attribute_to: int | str | None = None,
+        embedding: Any = None,
+        tokenizer: Any = None,
         module: str | None = None,
         internal_batch_size: int | None = None,
         save_maps: bool = True,
@@ -174,6 +178,8 @@ class RandomizationTest(ObservingCallback[_State]):
             attribute_to=attribute_to,
             internal_batch_size=internal_batch_size,
             seed=seed,
+            embedding=embedding,
+            tokenizer=tokenizer,
         )
         self.result: RandomizationResult | None = None
         self.cascade: RandomizationResult | None = None

@@ -69,7 +69,8 @@ class Subject:
 
     def sampler(self, pass_: Pass) -> Sampler:
         """Return the rows that ``pass_`` feeds."""
-        return Sampler(self.inputs.explained, pass_, self.seed)
+        inputs = self.inputs
+        return Sampler(inputs.explained, pass_, self.seed, start=inputs.start, places=inputs.places)
 
 
 def run_clean(subject: Subject) -> list[Clean]:

@@ -17,6 +17,7 @@ __all__ = [
     "cosine",
     "pearson",
     "rank",
+    "rank_places",
     "require_same_shape",
     "spearman",
     "spearman_from_ranks",
@@ -42,6 +43,34 @@ def rank(values: Tensor) -> Tensor:
         tensor([[3.5000, 1.0000, 3.5000, 2.0000]], dtype=torch.float64)
     """
     flat = values.flatten(1)
+    return _order_ranks(flat).masked_fill(~flat.isfinite().all(dim=1, keepdim=True), torch.nan)
+
+
+def rank_places(values: Tensor, counted: Tensor) -> Tensor:
+    """Rank the values of each sample that count from 1 to P′; the others get the mean of these ranks.
+
+    So that they drop out of every correlation of ranks.
+
+    Args:
+        values: ``[N, P]``.
+        counted: Bool, the same shape.
+
+    Returns:
+        Ranks ``[N, P]``, as of ``rank``; all NaN for a sample with a non-finite value that counts, or with none.
+
+    Example:
+        >>> rank_places(torch.tensor([[30.0, 9.0, 10.0, 20.0]]), torch.tensor([[True, False, True, True]]))
+        tensor([[3., 2., 1., 2.]], dtype=torch.float64)
+    """
+    is_finite = (values.isfinite() | ~counted).all(dim=1, keepdim=True)
+    ranks = _order_ranks(values.masked_fill(~counted, torch.inf))
+    count = widen(counted.sum(dim=1, keepdim=True))
+    valid = is_finite & (count > 0)
+    return torch.where(counted, ranks, (count + 1) / 2).masked_fill(~valid, torch.nan)
+
+
+def _order_ranks(flat: Tensor) -> Tensor:
+    """Return the ranks of values ``[N, P]`` none of which is NaN."""
     ascending, order = _sorted(flat)
     position = torch.arange(1, flat.shape[1] + 1, device=flat.device)
     rises = ascending[:, 1:] != ascending[:, :-1]
@@ -51,8 +80,7 @@ def rank(values: Tensor) -> Tensor:
     ends = torch.where(torch.cat([rises, edge], dim=1), position, flat.shape[1])
     last = ends.flip(1).cummin(dim=1).values.flip(1)
     shared = widen(first + last) / 2
-    ranks = torch.empty_like(shared).scatter_(1, order, shared)
-    return ranks.masked_fill(~flat.isfinite().all(dim=1, keepdim=True), torch.nan)
+    return torch.empty_like(shared).scatter_(1, order, shared)
 
 
 def pearson(a: Tensor, b: Tensor) -> Tensor:
@@ -111,13 +139,14 @@ def spearman_from_ranks(rank_a: Tensor, rank_b: Tensor) -> Tensor:
     return pearson(rank_a, rank_b)
 
 
-def unit_ranks(values: Tensor) -> Tensor:
+def unit_ranks(values: Tensor, counted: Tensor | None = None) -> Tensor:
     """Return centred ranks of unit length, ``[N, P]``: their inner products are Spearman correlations.
 
     So that a map that is compared with many others is ranked and scaled once.
 
     Args:
         values: ``[N, ...]``.
+        counted: Which places are ranked, bool ``[N, P]``; the others drop out. ``None`` for all.
 
     Returns:
         ``[N, P]`` in float32; all NaN for a sample that is constant or not finite.
@@ -127,9 +156,11 @@ def unit_ranks(values: Tensor) -> Tensor:
         >>> (a * b).sum(dim=1).round(decimals=6)
         tensor([-1.])
     """
-    ranks = rank(values.flatten(1))
+    flat = values.flatten(1)
+    ranks = rank(flat) if counted is None else rank_places(flat, counted)
+    count = flat.shape[1] if counted is None else widen(counted.sum(dim=1, keepdim=True))
     # The mean of ranks is known, and exact: those of a constant are 0 / 0 here.
-    centred = ranks.sub_((ranks.shape[1] + 1) / 2)
+    centred = ranks.sub_((count + 1) / 2)
     return centred.div_(torch.linalg.vector_norm(centred, dim=1, keepdim=True)).float()
 
 

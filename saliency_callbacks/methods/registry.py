@@ -24,6 +24,7 @@ ENTRY_POINT_GROUP = "saliency_callbacks.methods"
 
 BUILT_IN: Mapping[str, Callable[[], Method]] = {
     "gradient": Gradient,
+    "gradient_norm": lambda: Gradient(reduction="l2", name="gradient_norm"),
     "input_x_gradient": InputXGradient,
     "integrated_gradients": IntegratedGradients,
     "smooth_grad": SmoothGrad,

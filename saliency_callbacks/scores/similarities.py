@@ -36,6 +36,10 @@ class Comparable(Protocol):
     def reduction(self) -> Reduction | None:
         """How ``magnitude`` follows from the channels of ``values``, before it is resized."""
 
+    @property
+    def counted(self) -> Tensor | None:
+        """Which places of ``magnitude`` count; ``None`` for all."""
+
 
 @dataclass(frozen=True)
 class Similarity:
@@ -56,26 +60,45 @@ class Similarity:
 
 
 def _signed(attribution: Comparable) -> Tensor:
-    return signed_map(attribution.values)
+    maps = signed_map(attribution.values)
+    return _silenced(maps, _counted_of(maps, attribution))
 
 
 def _magnitude(attribution: Comparable) -> Tensor:
-    return attribution.magnitude
+    return _silenced(attribution.magnitude, attribution.counted)
+
+
+def _silenced(maps: Tensor, counted: Tensor | None) -> Tensor:
+    """Return maps that are 0 where they do not count."""
+    return maps if counted is None else maps.masked_fill(~counted, 0)
 
 
 def _reduced(attribution: Comparable) -> Tensor:
     """Return the non-negative map at the method's own resolution, whose places resizing has not made more alike."""
     if attribution.reduction is None:
-        return attribution.magnitude
-    return reduce_channels(attribution.values, attribution.reduction)
+        return _magnitude(attribution)
+    maps = reduce_channels(attribution.values, attribution.reduction)
+    return _silenced(maps, _counted_of(maps, attribution))
 
 
 def _signed_ranks(attribution: Comparable) -> Tensor:
-    return unit_ranks(_signed(attribution))
+    return _ranks(signed_map(attribution.values), attribution)
 
 
 def _reduced_ranks(attribution: Comparable) -> Tensor:
-    return unit_ranks(_reduced(attribution))
+    return _ranks(_reduced(attribution), attribution)
+
+
+def _ranks(maps: Tensor, attribution: Comparable) -> Tensor:
+    counted = _counted_of(maps, attribution)
+    return unit_ranks(maps, None if counted is None else counted.flatten(1))
+
+
+def _counted_of(maps: Tensor, attribution: Comparable) -> Tensor | None:
+    """Return which places of ``maps`` count."""
+    # A map at a layer of its own resolution has other places than the sample.
+    counted = attribution.counted
+    return counted if counted is not None and counted.shape == maps.shape else None
 
 
 def _inner_product(a: Tensor, b: Tensor) -> Tensor:

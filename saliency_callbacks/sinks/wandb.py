@@ -40,7 +40,8 @@ class WandbSink:
     def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
         """Write pictures, texts, the samples' rows and alerts; see :class:`~saliency_callbacks.types.Sink`."""
         media = {tag: self._medium(picture, snapshot.moment) for tag, picture in pictures.items()}
-        media |= {f"{tag}/text": self._wandb.Html(_preformatted(text)) for tag, text in snapshot.texts.items()}
+        texts = {tag: _preformatted(text) for tag, text in snapshot.texts.items()} | dict(snapshot.html)
+        media |= {f"{tag}/text": self._wandb.Html(text) for tag, text in texts.items()}
         media |= self._rows(snapshot)
         if media:
             self.logger.log_metrics(media, step=snapshot.step)

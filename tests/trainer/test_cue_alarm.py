@@ -28,7 +28,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, SubsetRandomSampler, TensorDataset
 
 from saliency_callbacks import CueAlarm, Probe, SaliencyMonitor
-from saliency_callbacks.callbacks import cue_evaluation
+from saliency_callbacks.callbacks import image_cue_probe
 from saliency_callbacks.errors import ConfigurationError, CueAlarmWarning, CueError, SaliencyWarning, TargetError
 from saliency_callbacks.methods import SmoothGrad
 from saliency_callbacks.probe import BackgroundCue, BrightnessCue, FunctionCue, PatchCue
@@ -210,13 +210,13 @@ def test_what_is_behind_the_scores_is_kept(tmp_path: Path) -> None:
 
 def test_the_panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: dict[str, Any] = {}
-    draw = cue_evaluation.draw_pairs
+    draw = image_cue_probe.draw_pairs
 
     def recorded(images: Tensor, attribution: Any, pairs: Any, *, title: str) -> Any:
         drawn[title] = (images, pairs)
         return draw(images, attribution, pairs, title=title)
 
-    monkeypatch.setattr(cue_evaluation, "draw_pairs", recorded)
+    monkeypatch.setattr(image_cue_probe, "draw_pairs", recorded)
     images, labels = _samples()
     logger, sink = TensorBoardLogger(tmp_path), MemorySink()
     alarm = _alarm(probe=Probe.from_tensors(images, labels), panel_size=4, class_names="abcdefghij", sinks=[sink])
@@ -854,6 +854,7 @@ target_layers: [net.0]
 reshape_transform: torch.relu
 output_fn: torch.sigmoid
 attribute_to: x
+embedding: net.words
 module: net
 internal_batch_size: 2
 every_n_epochs: 2
