@@ -31,8 +31,8 @@ def texts_of(probe: ProbeBatch, settings: Settings, tokenizer: Any) -> TokenText
     cut = texts.full.nonzero()[:, 0].tolist()
     if cut:
         host.rank_zero_warn(
-            f"{len(cut)} of {probe.size} texts of the probe are as long as the tokenizer lets a text be "
-            f"({ids.shape[1]} tokens), so that their ends may be missing, for the model as for the maps (samples "
+            f"{len(cut)} of {probe.size} texts of the probe are as long as the tokenizer lets a text be, so that "
+            "their ends may be missing, for the model as for the maps (samples "
             f"{', '.join(probe.ids[sample] for sample in cut[:8])})",
             category=SaliencyWarning,
         )

@@ -98,7 +98,8 @@ class TokenInputs(ModelInputs):
         return cls(
             structure=batch.structure,
             attribute_to=batch.attribute_to,
-            explained=embedded.detach().movedim(2, 1).contiguous(),
+            # In memory as the layer made it, so that no pass has to turn it round.
+            explained=embedded.detach().movedim(2, 1),
             ids=ids,
             name=name,
             layer=layer,
@@ -125,7 +126,7 @@ class TokenInputs(ModelInputs):
         replacement = self.settings.replacement(baseline, self.pad_id)
         ids = self.ids.masked_fill(self.counted, replacement)
         with torch.no_grad():
-            return embed(self.name, self.layer, ids).movedim(2, 1).contiguous()
+            return embed(self.name, self.layer, ids).movedim(2, 1)
 
     @override
     def call(self, model: Callable[..., Any], explained: Tensor, samples: Tensor) -> Any:

@@ -120,7 +120,7 @@ class Sampler:
     def _starts_of(self, path: Tensor, samples: Tensor) -> Tensor:
         if len(self.starts) == 1:
             start = self.starts[0]
-            return start if start.shape[0] == 1 else start.index_select(0, samples)
+            return start if start.shape[0] == 1 else _selected(start, samples)
         starts = torch.empty((len(samples), *self.inputs.shape[1:]), dtype=self.inputs.dtype, device=path.device)
         for index in path.unique().tolist():
             of_path = path == index
@@ -128,7 +128,7 @@ class Sampler:
         return starts
 
     def _ends(self, samples: Tensor, draw: Tensor) -> Tensor:
-        ends = self.inputs.index_select(0, samples)
+        ends = _selected(self.inputs, samples)
         if self.pass_.noise is None:
             return ends
         first, last = int(draw[0]), int(draw[-1])
@@ -208,3 +208,10 @@ class Sampler:
     @property
     def _weights(self) -> Tensor:
         return self._quadrature[1]
+
+
+def _selected(tensor: Tensor, samples: Tensor) -> Tensor:
+    """Return rows of ``tensor [N, C, ...]`` laid out as it is itself: channels last stay last in memory."""
+    if tensor.ndim != 3 or tensor.is_contiguous():
+        return tensor.index_select(0, samples)
+    return tensor.mT.index_select(0, samples).mT
