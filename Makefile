@@ -19,7 +19,7 @@ SHELL := /bin/sh
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint lint-ruff lint-format lint-types lint-imports format bench docs clean
+.PHONY: help setup demo test test-lowest lint lint-ruff lint-format lint-types lint-imports format bench docs clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -27,10 +27,13 @@ help:  ## Show this list
 setup: $(VENV)/.dev  ## Create the environment with every development tool
 
 demo: $(VENV)/.examples  ## Train a model that learns a shortcut, and watch it being caught
-	$(BIN)/python examples/digits_with_a_shortcut.py
+	$(BIN)/saliency-callbacks demo
 
 test: $(VENV)/.dev  ## Run every test and every docstring example
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+test-lowest: $(VENV)-lowest/.dev  ## Run every test on the lowest supported versions, in an environment of its own
+	$(ONE_THREAD) $(VENV)-lowest/bin/python -m pytest -n $(WORKERS) -o filterwarnings=default $(ARGS)
 
 lint: lint-ruff lint-format lint-types lint-imports  ## Run every static check
 
@@ -57,7 +60,7 @@ docs: $(VENV)/.docs  ## Build the documentation into site/, warnings as errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet $(ARGS)
 
 clean:  ## Remove the environment and everything generated
-	rm -rf $(VENV) build dist site .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis lightning_logs
+	rm -rf $(VENV) $(VENV)-lowest build dist site .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis lightning_logs
 	find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.examples: pyproject.toml | $(BIN)/python
@@ -74,6 +77,13 @@ $(VENV)/.bench: $(VENV)/.dev
 
 $(VENV)/.docs: pyproject.toml | $(BIN)/python
 	$(INSTALL) -e '.[docs]'
+	@touch $@
+
+# Old releases warn of what was new to them, so that here warnings are no errors. Only uv resolves to the lowest.
+$(VENV)-lowest/.dev: pyproject.toml
+	$(PYTHON) -m venv "$(VENV)-lowest"
+	"$(VENV)-lowest/bin/python" -m pip install --disable-pip-version-check --no-input --quiet uv
+	"$(VENV)-lowest/bin/uv" pip install --python "$(VENV)-lowest/bin/python" --resolution lowest-direct -e '.[dev,examples]'
 	@touch $@
 
 $(BIN)/python:

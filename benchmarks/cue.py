@@ -14,7 +14,7 @@ from torchvision.models import ResNet
 from benchmarks.measure import Row, cost, interleave
 from benchmarks.workload import MEAN, STD, Workload, floor, photographs, random_resnet18
 from saliency_callbacks.callbacks.cue_evaluation import CueFinding, evaluate_cue
-from saliency_callbacks.callbacks.cue_probe import CueProbe
+from saliency_callbacks.callbacks.image_cue_probe import ImageCueProbe
 from saliency_callbacks.engine import Settings
 from saliency_callbacks.errors import SaliencyWarning
 from saliency_callbacks.methods import Gradient
@@ -48,11 +48,11 @@ def measure_cue(workload: Workload) -> list[Row]:
     ]
 
 
-def _prepared(images: Tensor, labels: Tensor) -> CueProbe:
+def _prepared(images: Tensor, labels: Tensor) -> ImageCueProbe:
     with warnings.catch_warnings():
         # A quick run has few images; the cost is what matters here.
         warnings.simplefilter("ignore", SaliencyWarning)
-        return CueProbe.prepare(
+        return ImageCueProbe.prepare(
             freeze(images, labels),
             PatchCue((-16, -16, 16, 16)),
             _SUSPECT,
@@ -64,7 +64,7 @@ def _prepared(images: Tensor, labels: Tensor) -> CueProbe:
         )
 
 
-def _evaluate(model: ResNet, probe: CueProbe) -> CueFinding:
+def _evaluate(model: ResNet, probe: ImageCueProbe) -> CueFinding:
     finding = evaluate_cue(model, probe, _SUSPECT, Settings(methods=(Gradient(),)), lambda inputs: inputs)
     finding.scores()
     finding.sample_scores()
@@ -72,7 +72,7 @@ def _evaluate(model: ResNet, probe: CueProbe) -> CueFinding:
     return finding
 
 
-def _evaluate_and_draw(model: ResNet, probe: CueProbe) -> None:
+def _evaluate_and_draw(model: ResNet, probe: ImageCueProbe) -> None:
     _evaluate(model, probe).picture("patch as a sign of class 1", str)
 
 

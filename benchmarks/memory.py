@@ -1,4 +1,4 @@
-"""Peak memory of a method with many passes: set by the chunk, not by the number of steps."""
+"""Peak memory of a method with many passes, set by the chunk and not by the steps, and of a randomization test."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
 from benchmarks.measure import Row, peak_tensor_bytes
 from benchmarks.workload import Workload, photographs, random_resnet18
-from saliency_callbacks import explain, methods
+from saliency_callbacks import explain, methods, randomization_test
 
 __all__ = ["measure_memory"]
 
@@ -51,22 +51,42 @@ def measure_memory(workload: Workload) -> list[Row]:
             _row("memory/steps/resident", _resident_peak, more_steps, base, limit=1.1),
             _row("memory/chunk/resident", _resident_peak, smaller_chunks, base, limit=None),
         ]
-    return rows
+    return [*rows, _randomization_row(workload, "reinitialize"), _randomization_row(workload, "permute")]
+
+
+def _randomization_row(workload: Workload, randomize: str) -> Row:
+    """What a randomization test holds at one time beyond the model and one explanation, against the model's weights."""
+    images, target = photographs(_IMAGES, workload.memory_size)
+    model = random_resnet18()
+    given: dict[str, Any] = {"methods": ("gradient", "grad_cam"), "target": target, "target_layers": "layer4"}
+    test = partial(randomization_test, model, images, **given, n_draws=2, randomize=randomize, similarities="spearman")
+    extra = peak_tensor_bytes(test) - peak_tensor_bytes(partial(explain, model, images, **given))
+    weights = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
+    return _of_values(
+        f"memory/randomization/{randomize}",
+        ("randomization test, beyond one explanation", extra / _MEBIBYTE),
+        ("weights of the model", weights / _MEBIBYTE),
+        # One copy; the rest is for the maps that are kept to be compared.
+        limit=1.01,
+    )
+
+
+def _of_values(name: str, ours: tuple[str, float], other: tuple[str, float], *, limit: float | None) -> Row:
+    return Row(
+        name=name,
+        ours=ours[0],
+        other=other[0],
+        ours_value=ours[1],
+        other_value=other[1],
+        ratio=ours[1] / other[1],
+        limit=limit,
+        unit="MiB",
+        samples={ours[0]: [ours[1]], other[0]: [other[1]]},
+    )
 
 
 def _row(name: str, peak: Callable[[_Case], float], case: _Case, base: _Case, *, limit: float | None) -> Row:
-    ours, other = peak(case), peak(base)
-    return Row(
-        name=name,
-        ours=str(case),
-        other=str(base),
-        ours_value=ours,
-        other_value=other,
-        ratio=ours / other,
-        limit=limit,
-        unit="MiB",
-        samples={str(case): [ours], str(base): [other]},
-    )
+    return _of_values(name, (str(case), peak(case)), (str(base), peak(base)), limit=limit)
 
 
 def _tensor_peak(case: _Case) -> float:

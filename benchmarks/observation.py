@@ -22,7 +22,7 @@ from benchmarks.measure import Clock, Row, cost, timed
 from benchmarks.workload import MEAN, STD, Workload, photographs, random_resnet18
 from saliency_callbacks import Probe, SaliencyMonitor
 from saliency_callbacks.callbacks.history import Frame, Frames
-from saliency_callbacks.engine import run_engine
+from saliency_callbacks.engine import Settings, run_engine
 from saliency_callbacks.probe.targets import Labels
 
 __all__ = ["measure_observation"]
@@ -105,7 +105,7 @@ class _TimedMonitor(SaliencyMonitor):
         self._fill_filmstrips()
         settings = replace(self.settings, target_layers=list(self.state.target_layers))
         observe = partial(super().on_validation_epoch_end, trainer, pl_module)
-        compute = partial(run_engine, pl_module, self.images, settings, [Labels(self.labels)])
+        compute = partial(_explained, pl_module, self.images, settings, Labels(self.labels))
         sides = [partial(self._time_observation, trainer, observe), lambda: {_COMPUTE: timed(compute, self.clock)}]
         for side in sides if trainer.current_epoch % 2 else sides[::-1]:
             for name, seconds in side().items():
@@ -128,6 +128,10 @@ class _TimedMonitor(SaliencyMonitor):
             for name, history in self.state.histories.items()
         }
         self.state = replace(self.state, histories=histories)
+
+
+def _explained(model: Any, images: Tensor, settings: Settings, target: Labels) -> Any:
+    return run_engine(model, images, settings, [target]).attributions
 
 
 def _longest(frame: Frame) -> Frames:

@@ -31,6 +31,7 @@ from benchmarks.multi_pass import measure_integrated_gradients, measure_smooth_g
 from benchmarks.observation import measure_observation
 from benchmarks.randomization import measure_cascade, measure_randomization
 from benchmarks.single_pass import measure_grad_cam, measure_seven
+from benchmarks.tokens import measure_tokens, measure_tokens_ig
 from benchmarks.workload import FULL, QUICK, Workload
 from saliency_callbacks.errors import DegenerateMapWarning
 
@@ -47,6 +48,8 @@ _TOPICS: Mapping[str, Callable[[Workload], list[Row]]] = {
     "cascade": measure_cascade,
     "cue": measure_cue,
     "distributed": measure_distributed,
+    "tokens": measure_tokens,
+    "tokens_ig": measure_tokens_ig,
 }
 _PACKAGES = ("saliency-callbacks", "torch", "torchvision", "lightning", "captum", "grad-cam", "quantus", "tensorboard")
 _RESULTS = Path(__file__).with_name("results.json")
@@ -63,7 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         workload = replace(workload, rounds=given.rounds, path_rounds=given.rounds)
     facts = _facts()
     print(*(f"{name}: {value}" for name, value in facts.items()), sep="\n")
-    print(f"workload: ResNet-18, {workload.images} images {workload.size}×{workload.size}")
+    print(
+        f"workload: ResNet-18, {workload.images} images {workload.size}×{workload.size}; for texts a BERT of 4 layers"
+    )
     print(f"clock: {workload.clock}; medians of interleaved rounds, ratios taken within a round")
     # Of random weights, maps may be zero; Captum announces that it asks for gradients.
     warnings.filterwarnings("ignore", category=DegenerateMapWarning)

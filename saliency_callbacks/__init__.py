@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from saliency_callbacks.callbacks.data_randomization import data_randomization_test
     from saliency_callbacks.callbacks.randomization_test import RandomizationTest
     from saliency_callbacks.callbacks.saliency_monitor import SaliencyMonitor
+    from saliency_callbacks.callbacks.token_saliency_monitor import TokenSaliencyMonitor
     from saliency_callbacks.explain import explain
     from saliency_callbacks.probe.probe import Probe
     from saliency_callbacks.randomization import DataRandomizationResult, RandomizationResult, randomization_test
@@ -27,6 +28,7 @@ __all__ = [
     "RandomizationTest",
     "SaliencyMonitor",
     "Snapshot",
+    "TokenSaliencyMonitor",
     "data_randomization_test",
     "explain",
     "randomization_test",
@@ -43,6 +45,7 @@ _HOMES = {
     "RandomizationTest": "saliency_callbacks.callbacks.randomization_test",
     "SaliencyMonitor": "saliency_callbacks.callbacks.saliency_monitor",
     "Snapshot": "saliency_callbacks.types",
+    "TokenSaliencyMonitor": "saliency_callbacks.callbacks.token_saliency_monitor",
     "data_randomization_test": "saliency_callbacks.callbacks.data_randomization",
     "explain": "saliency_callbacks.explain",
     "randomization_test": "saliency_callbacks.randomization",

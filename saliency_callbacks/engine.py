@@ -10,17 +10,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from saliency_callbacks.capture.embeddings import TokenInputs, read_inputs
 from saliency_callbacks.capture.evidence import Clean, Selector, Subject, collect, run_clean
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.layer_maps import LayerMaps
 from saliency_callbacks.capture.quiescence import quiescence
+from saliency_callbacks.capture.tokens import TokenSettings, read_ids
 from saliency_callbacks.errors import InputError, ObservationError, OutputError, TargetError
-from saliency_callbacks.functional.maps import normalize, reduce_channels, resize
+from saliency_callbacks.explanation import Explanation, Unscaled
 from saliency_callbacks.probe.outputs import read_logits
 from saliency_callbacks.probe.targets import Target, class_selector, selector
-from saliency_callbacks.types import Attribution, Evidence, Method, Pass, Quantity
+from saliency_callbacks.types import Evidence, Method, Pass, Quantity
 
-__all__ = ["Explanation", "Settings", "run_engine", "run_logits"]
+__all__ = ["Explanation", "Settings", "Unscaled", "count_samples", "run_engine", "run_logits"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Settings:
         forward_context: Opened around every forward, e.g. for autocast.
         samples: Which samples of the batch are run, where others are run elsewhere; all by default. What is found is
             about these alone; targets, and what a callable target is told of the samples, are about the whole batch.
+        tokens: How texts are explained; ``None`` for images, signals and volumes.
     """
 
     methods: tuple[Method, ...]
@@ -49,6 +52,7 @@ class Settings:
     seed: int = 0
     forward_context: Callable[[], AbstractContextManager[Any]] = nullcontext
     samples: range | None = None
+    tokens: TokenSettings | None = None
 
     def __post_init__(self) -> None:
         size = self.internal_batch_size
@@ -67,22 +71,13 @@ class Settings:
         """Return how many rows of a batch of ``n_samples`` are run at once."""
         return self.internal_batch_size or len(self.samples_of(n_samples))
 
+    def read(self, model: nn.Module, inputs: Any) -> ModelInputs:
+        """Check a batch and find what is explained of it; ``model`` must be quiescent.
 
-@dataclass(frozen=True, eq=False)
-class Explanation:
-    """What one run of the engine found.
-
-    Args:
-        attributions: For each target, one attribution a method.
-        logits: Class scores at the unchanged inputs ``[N, classes]``; ``None`` for models that do not classify.
-        target_layers: Names of the target layers; empty where no method has one.
-        n_passes: Passes that were run.
-    """
-
-    attributions: tuple[dict[str, Attribution], ...]
-    logits: Tensor | None
-    target_layers: tuple[str, ...]
-    n_passes: int
+        Raises:
+            ConfigurationError: If the batch cannot be explained.
+        """
+        return read_inputs(model, inputs, self.attribute_to, self.tokens, self.forward_context)
 
 
 def run_engine(model: nn.Module, inputs: Any, settings: Settings, targets: Sequence[Target]) -> Explanation:
@@ -103,18 +98,21 @@ def run_engine(model: nn.Module, inputs: Any, settings: Settings, targets: Seque
     plan = _union(settings.methods)
     # The inputs may have been made under inference mode, and must be copied outside of it.
     with quiescence(model, seed=settings.seed), _inference_tensors_named(model):
-        batch = ModelInputs.of(inputs, settings.attribute_to)
+        batch = settings.read(model, inputs)
         selectors = [selector(target, batch.n_samples, settings.output_fn) for target in targets]
         subject = _subject(model, batch, selectors, settings, plan, targets)
         evidence, clean, logits = _run(subject, plan, targets, settings.output_fn)
+    asked = settings.samples_of(batch.n_samples)
+    counted = None if batch.counted is None else batch.counted[asked.start : asked.stop]
     return Explanation(
-        attributions=tuple(
-            {method.name: _attribution(method, one, values) for method in settings.methods}
+        maps=tuple(
+            {method.name: _unscaled(method, one, values, counted) for method in settings.methods}
             for one, values in zip(clean, evidence, strict=True)
         ),
         logits=logits,
         target_layers=tuple(subject.layers),
         n_passes=len(plan),
+        embedding=batch.name if isinstance(batch, TokenInputs) else None,
     )
 
 
@@ -125,7 +123,8 @@ def run_logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
         ConfigurationError: If an input or output cannot be used.
     """
     with quiescence(model, seed=settings.seed), torch.no_grad():
-        batch = ModelInputs.of(inputs, settings.attribute_to)
+        # Scores of texts need no embedding layer, so that a model in which none is found still has them.
+        batch = _as_they_are(inputs, settings)
         asked = settings.samples_of(batch.n_samples)
         samples = torch.arange(asked.start, asked.stop, device=batch.explained.device)
         found = []
@@ -134,6 +133,20 @@ def run_logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
                 output = batch.call(model, batch.explained.index_select(0, rows), rows)
             found.append(read_logits(output, settings.output_fn).detach().clone())
         return torch.cat(found)
+
+
+def count_samples(inputs: Any, settings: Settings) -> int:
+    """Return the number of samples N of a batch.
+
+    Raises:
+        ConfigurationError: If it cannot be read.
+    """
+    return _as_they_are(inputs, settings).n_samples
+
+
+def _as_they_are(inputs: Any, settings: Settings) -> ModelInputs:
+    reading = ModelInputs.of if settings.tokens is None else read_ids
+    return reading(inputs, settings.attribute_to)
 
 
 @contextmanager
@@ -242,20 +255,10 @@ def _keeping_logits(
     return selecting
 
 
-def _attribution(method: Method, clean: Clean, evidence: Mapping[Pass, Evidence]) -> Attribution:
+def _unscaled(method: Method, clean: Clean, evidence: Mapping[Pass, Evidence], counted: Tensor | None) -> Unscaled:
     raw = method.attribute(evidence)
     inputs = next(iter(evidence.values())).inputs
     dtype = torch.promote_types(inputs.dtype, torch.float32)
-    values = raw.values.to(dtype)
-    magnitude = resize(reduce_channels(values, raw.reduction), inputs.shape[2:])
-    return Attribution(
-        method=method.name,
-        values=values,
-        magnitude=magnitude,
-        heatmap=normalize(magnitude),
-        target=clean.target,
-        score=clean.score,
-        layer=raw.layer,
-        extras={name: value.to(dtype) for name, value in raw.extras.items()},
-        reduction=raw.reduction,
-    )
+    extras = {name: value.to(dtype) for name, value in raw.extras.items()}
+    wide = replace(raw, values=raw.values.to(dtype), extras=extras)
+    return Unscaled(method.name, wide, clean, tuple(inputs.shape[2:]), counted)

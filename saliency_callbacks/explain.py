@@ -8,6 +8,7 @@ from typing import Any, overload
 
 from torch import Tensor, nn
 
+from saliency_callbacks.capture.tokens import TokenSettings
 from saliency_callbacks.engine import Settings, run_engine
 from saliency_callbacks.errors import DegenerateMapWarning, TargetError
 from saliency_callbacks.methods.registry import resolve_methods
@@ -30,6 +31,8 @@ def explain(
     reshape_transform: Callable[[Tensor], Tensor] | None = ...,
     output_fn: Callable[[Any], Any] | None = ...,
     attribute_to: int | str | None = ...,
+    embedding: Any = ...,
+    tokenizer: Any = ...,
     internal_batch_size: int | None = ...,
     seed: int = ...,
 ) -> dict[str, Attribution]: ...
@@ -47,6 +50,8 @@ def explain(
     reshape_transform: Callable[[Tensor], Tensor] | None = ...,
     output_fn: Callable[[Any], Any] | None = ...,
     attribute_to: int | str | None = ...,
+    embedding: Any = ...,
+    tokenizer: Any = ...,
     internal_batch_size: int | None = ...,
     seed: int = ...,
 ) -> list[dict[str, Attribution]]: ...
@@ -63,6 +68,8 @@ def explain(
     reshape_transform: Callable[[Tensor], Tensor] | None = None,
     output_fn: Callable[[Any], Any] | None = None,
     attribute_to: int | str | None = None,
+    embedding: Any = None,
+    tokenizer: Any = None,
     internal_batch_size: int | None = None,
     seed: int = 0,
 ) -> dict[str, Attribution] | list[dict[str, Attribution]]:
@@ -75,7 +82,9 @@ def explain(
     Args:
         model: Any module. It is run in evaluation mode.
         inputs: A tensor ``[N, C, *spatial]`` with 1 to 3 spatial dimensions, or a tuple or dict of tensors. Of the
-            tensors that are not explained, one whose first size is N is taken as one row a sample.
+            tensors that are not explained, one whose first size is N is taken as one row a sample. With ``embedding``
+            texts: ids of their tokens ``[N, T]``, alone or in a tuple or dict with masks and all else that the model
+            takes.
         methods: Names (see :data:`saliency_callbacks.methods.BUILT_IN`) or method objects.
         target: The explained score: a class index, a tensor of class indices ``[N]``, ``"predicted"``, or a callable
             ``output -> [N]``. Class scores are logits, not probabilities.
@@ -85,6 +94,12 @@ def explain(
         reshape_transform: ``layer output -> [N, K, *spatial]``, for layers whose layout is not found by itself.
         output_fn: ``model output -> [N, classes]``, for outputs that are not read by themselves.
         attribute_to: Position or key of the explained tensor, for tuple and dict inputs.
+        embedding: For texts: the layer that takes the ids, as a dotted name or a module, or ``"auto"`` to find it.
+            Gradients are taken at its output, so that ``values`` are ``[N, D, T]`` and maps ``[N, T]``. ``None`` for
+            all that is no text.
+        tokenizer: Tells which tokens are padding and which are special; these are left out where maps are scaled.
+            Any object with ``pad_token_id``, ``mask_token_id`` or ``all_special_ids``, as those of Hugging Face.
+            Without one, padding is what the attention mask says, or else the layer's ``padding_idx``.
         internal_batch_size: Rows that are run at once; sets the peak memory. ``None`` for as many as there are samples.
         seed: Seed of all noise.
 
@@ -110,6 +125,7 @@ def explain(
         attribute_to=attribute_to,
         internal_batch_size=internal_batch_size,
         seed=seed,
+        tokens=TokenSettings.where_given(embedding, tokenizer),
     )
     found = run_engine(model, inputs, settings, [target] if targets is None else _several(targets))
     for attributions in found.attributions:

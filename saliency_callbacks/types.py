@@ -58,7 +58,7 @@ class TensorBaseline:
         object.__setattr__(self, "digest", digest.hexdigest())
 
 
-Baseline = Literal["zeros", "mean", "noise"] | TensorBaseline
+Baseline = Literal["zeros", "mean", "noise", "pad_token", "mask_token"] | TensorBaseline
 
 
 @dataclass(frozen=True)
@@ -177,6 +177,8 @@ class Attribution:
         extras: Further tensors, e.g. ``convergence_delta [N]`` of integrated gradients.
         reduction: How ``magnitude`` follows from the channels of ``values``, before it is resized; ``None`` where it
             does not.
+        counted: Which places are part of the sample, bool ``[N, *spatial]``: padding and special tokens are not. Only
+            these are compared and scaled; ``None`` where all are.
     """
 
     method: str
@@ -188,6 +190,7 @@ class Attribution:
     layer: str | None = None
     extras: Mapping[str, Tensor] = field(default_factory=dict)
     reduction: Reduction | None = None
+    counted: Tensor | None = None
 
     def cpu(self) -> Attribution:
         """Return a copy whose tensors are on the CPU."""
@@ -199,6 +202,7 @@ class Attribution:
             target=self.target.cpu(),
             score=self.score.cpu(),
             extras={name: value.cpu() for name, value in self.extras.items()},
+            counted=None if self.counted is None else self.counted.cpu(),
         )
 
 
@@ -244,6 +248,7 @@ class Snapshot:
         sample_scores: The values ``[N]`` behind those of ``scores`` that are means over the samples.
         metadata: Facts about the observation, e.g. the precision or the weights that were explained.
         texts: Markdown under its tag, for dashboards that show text.
+        html: HTML fragments under their tags, for dashboards that show these; they take the place of a text there.
         alerts: Title → what somebody should be told at once, for services that send messages.
         probe: What was explained, for those who show it elsewhere than in the pictures.
     """
@@ -260,6 +265,7 @@ class Snapshot:
     sample_scores: Mapping[str, Tensor] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
+    html: Mapping[str, str] = field(default_factory=dict)
     alerts: Mapping[str, str] = field(default_factory=dict)
     probe: ProbeView | None = None
 
@@ -270,7 +276,8 @@ class Snapshot:
 
 
 Picture = Any
-"""A rendered picture: a ``uint8`` NumPy array ``[height, width, 3]``."""
+"""A rendered picture: a ``uint8`` NumPy array ``[height, width, 3]``; with a fourth dimension in front,
+``[frames, height, width, 3]``, an animation."""
 
 
 @runtime_checkable
@@ -297,4 +304,10 @@ class Sink(Protocol):
     """
 
     def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
-        """Write one observation; ``pictures`` maps tags to ``uint8 [height, width, 3]`` arrays, drawn on demand."""
+        """Write one observation.
+
+        Args:
+            snapshot: What was found.
+            pictures: Tag → ``uint8 [height, width, 3]``, or ``uint8 [frames, height, width, 3]`` for an animation;
+                drawn on demand. A sink that cannot show animations leaves them out.
+        """

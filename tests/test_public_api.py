@@ -39,7 +39,7 @@ def test_an_unknown_name():
         _ = saliency_callbacks.Saliency
 
 
-@pytest.mark.parametrize("name", ["functional", "methods", "probe", "scores", "sinks"])
+@pytest.mark.parametrize("name", ["functional", "methods", "probe", "report", "scores", "sinks"])
 def test_public_namespaces(name):
     module = importlib.import_module(f"saliency_callbacks.{name}")
     assert module.__doc__

@@ -9,10 +9,12 @@ from typing import Any, get_args
 
 import numpy as np
 
-from saliency_callbacks.callbacks.pictures import Appearance, ColorScale
+from saliency_callbacks.callbacks.appearance import Appearance, ColorScale
 from saliency_callbacks.dotted_paths import resolve_callable
 from saliency_callbacks.errors import ConfigurationError, TargetError, nearest_names
+from saliency_callbacks.plain_values import plain
 from saliency_callbacks.rendering.colormap import overlay
+from saliency_callbacks.rendering.contour import check_contour
 from saliency_callbacks.rendering.legend import check_style
 from saliency_callbacks.types import Sink
 
@@ -98,9 +100,11 @@ def checked_appearance(appearance: Appearance) -> Appearance:
     """Return ``appearance``.
 
     Raises:
-        ConfigurationError: If there is no such style, colour scale or colour map, or the opacity is outside [0, 1].
+        ConfigurationError: If there is no such style, colour scale or colour map, the opacity is outside [0, 1], or
+            the contour is no share.
     """
     check_style(appearance.style)
+    check_contour(appearance.contour)
     checked_choice("color_scale", appearance.color_scale, get_args(ColorScale))
     picture, heat = np.zeros((1, 1, 1, 3), dtype=np.uint8), np.zeros((1, 1, 1), dtype=np.float32)
     overlay(picture, heat, alpha=appearance.alpha, **appearance.colors)
@@ -140,6 +144,7 @@ def checked_sinks(sinks: Sequence[Sink]) -> tuple[Sink, ...]:
     Raises:
         ConfigurationError: If one of them cannot be written to.
     """
+    sinks = plain(sinks)
     given = tuple(sinks) if isinstance(sinks, Sequence) else (sinks,)
     for sink in given:
         if not isinstance(sink, Sink) or isinstance(sink, type):

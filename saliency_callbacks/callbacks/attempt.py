@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from operator import methodcaller
 
 from torch import nn
 
@@ -40,7 +40,7 @@ def attempt(
         ProbeError: If the model cannot be run on the probe at all.
         SaliencyError: If it can, but not be explained.
     """
-    observe = partial(Observer.observe, model=model, moment=moment, state=state, surroundings=surroundings)
+    observe = methodcaller("observe", model, moment, state, surroundings)
     try:
         return observe(observer), observer
     except (LayerError, ObservationError) as error:
@@ -54,5 +54,5 @@ def attempt(
         raise
     except Exception:
         inputs = surroundings.to_device(observer.probe.inputs)
-        check_runs(model, inputs, observer.settings.attribute_to, surroundings.forward_context)
+        check_runs(model, inputs, observer.settings, surroundings.forward_context)
         raise

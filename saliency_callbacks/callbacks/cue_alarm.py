@@ -15,7 +15,8 @@ from saliency_callbacks.callbacks.alarm_actions import act, checked_actions, des
 from saliency_callbacks.callbacks.alarm_rule import AlarmRule
 from saliency_callbacks.callbacks.arguments import checked_choice, checked_normalization, checked_number
 from saliency_callbacks.callbacks.cue_evaluation import evaluate_cue
-from saliency_callbacks.callbacks.cue_probe import CueProbe, checked_cue
+from saliency_callbacks.callbacks.cue_preparation import chosen_method, prepare_cue_probe, with_texts
+from saliency_callbacks.callbacks.cue_probe import AnyCue, CueProbe, checked_cue
 from saliency_callbacks.callbacks.cue_state import CueState, Evaluation
 from saliency_callbacks.callbacks.engine_settings import checked_settings
 from saliency_callbacks.callbacks.group_accuracy import GroupAccuracy, group_accuracy, validation_batches
@@ -24,11 +25,11 @@ from saliency_callbacks.callbacks.observation import Moment, Observation, Surrou
 from saliency_callbacks.callbacks.observing import ObservingCallback, OnError
 from saliency_callbacks.callbacks.preconditions import check_layers
 from saliency_callbacks.callbacks.schedule import check_interval, is_due
-from saliency_callbacks.engine import Settings
+from saliency_callbacks.plain_values import plain
 from saliency_callbacks.probe.batch import ProbeBatch
-from saliency_callbacks.probe.cues import Cue
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.probe.removal import Fill
+from saliency_callbacks.rendering.text import legible
 from saliency_callbacks.scores.counterfactual import Statistic
 from saliency_callbacks.types import Method, Sink, Snapshot
 
@@ -36,7 +37,7 @@ __all__ = ["CueAlarm"]
 
 
 class CueAlarm(ObservingCallback[CueState]):
-    """Put a suspected cue into probe images at every validation epoch, and sound an alarm when it gives a class away.
+    """Put a suspected cue into a probe at every validation epoch, and sound an alarm when it gives a class away.
 
     The alarm rests on a causal test, not on a picture: the margin of the suspect class m_c = z_c - max_{j≠c} z_j, with
     the cue minus without it, over the standard deviation of the logits over the classes, averaged over the samples of
@@ -75,14 +76,15 @@ class CueAlarm(ObservingCallback[CueState]):
         n_bootstrap: Resamples of the bootstrap.
         on_alarm: Any of ``warn``, ``log`` (a text, and a message where the logger sends some), ``stop`` (the training),
             and callables ``(alarm, message) -> None`` or their dotted paths.
-        method: The map of the panel and of mass and lift.
+        method: The map of the panel, of mass and lift; ``auto`` is ``gradient``, for texts ``input_x_gradient``.
         panel_size: How many samples the panel shows.
         removal: Also paint the region of the probe's masks over, with the ``local_mean`` or with ``noise``, in samples
             that bear the cue.
         groups_at_fit_end: Whether to measure accuracy by class on the validation set when the training ends.
         groups_every_n_epochs: Epochs between two such measurements in the training; ``None`` for none.
-        target_layers, reshape_transform: As for :class:`SaliencyMonitor`.
-        output_fn, attribute_to, module: As for :class:`SaliencyMonitor`.
+        target_layers, reshape_transform, output_fn: As for :class:`SaliencyMonitor`.
+        attribute_to, module: As for :class:`SaliencyMonitor`.
+        embedding: For texts: the layer that embeds the tokens, ``auto`` to find it; ``None`` for no maps.
         internal_batch_size: As for :class:`SaliencyMonitor`.
         every_n_epochs: Epochs between two evaluations.
         normalization: As for :class:`SaliencyMonitor`; cues work on the images that it leads back to.
@@ -102,9 +104,11 @@ class CueAlarm(ObservingCallback[CueState]):
             changes nothing on it, the class does not exist, or no sample is of another class.
     """
 
+    save_pictures = True
+
     def __init__(
         self,
-        cue: Cue,
+        cue: AnyCue,
         suspect_class: int,
         probe: Probe | int = 32,
         *,
@@ -114,7 +118,7 @@ class CueAlarm(ObservingCallback[CueState]):
         confidence: float = 0.95,
         n_bootstrap: int = 1000,
         on_alarm: str | Callable[..., Any] | Sequence[str | Callable[..., Any]] = ("warn", "log"),
-        method: str | Method = "gradient",
+        method: str | Method = "auto",
         panel_size: int = 8,
         removal: Literal["local_mean", "noise"] | None = None,
         groups_at_fit_end: bool = True,
@@ -123,6 +127,7 @@ class CueAlarm(ObservingCallback[CueState]):
         reshape_transform: str | Callable[..., Any] | None = None,
         output_fn: str | Callable[..., Any] | None = None,
         attribute_to: int | str | None = None,
+        embedding: str | None = "auto",
         module: str | None = None,
         internal_batch_size: int | None = None,
         every_n_epochs: int = 1,
@@ -156,9 +161,9 @@ class CueAlarm(ObservingCallback[CueState]):
         self.groups_at_fit_end = groups_at_fit_end
         self.groups_every_n_epochs = None if groups_every_n_epochs is None else check_interval(groups_every_n_epochs)
         self.normalization = checked_normalization(normalization)
-        self.class_names = class_names
-        self.settings = checked_settings(
-            method,
+        self.class_names: Sequence[str] | None = plain(class_names)
+        settings = checked_settings(
+            chosen_method(self.cue, method),
             target_layers=target_layers,
             reshape_transform=reshape_transform,
             output_fn=output_fn,
@@ -166,6 +171,7 @@ class CueAlarm(ObservingCallback[CueState]):
             internal_batch_size=internal_batch_size,
             seed=seed,
         )
+        self.settings = with_texts(settings, self.cue, embedding)
         self.groups: GroupAccuracy | None = None
         self._cue_probe: CueProbe | None = None
         self._groups_epoch: int | None = None
@@ -181,15 +187,6 @@ class CueAlarm(ObservingCallback[CueState]):
         return f"{self.namespace}/{self.cue.name}"
 
     @override
-    def on_train_end(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
-        """Measure the accuracy of each group."""
-        if self.groups_at_fit_end and self._cue_probe is not None:
-            step = host.logging_step(trainer)
-            snapshot = self._attempt(trainer, pl_module, "final", step, is_early=False)
-            if snapshot is not None:
-                host.log_directly(trainer, snapshot.scores, step)
-
-    @override
     def _new_state(self) -> CueState:
         return CueState()
 
@@ -200,7 +197,7 @@ class CueAlarm(ObservingCallback[CueState]):
     @override
     def _accept_probe(self, probe: ProbeBatch) -> None:
         self.groups, self._groups_epoch = None, None
-        self._cue_probe = CueProbe.prepare(
+        self._cue_probe = prepare_cue_probe(
             probe,
             self.cue,
             self.suspect_class,
@@ -215,10 +212,6 @@ class CueAlarm(ObservingCallback[CueState]):
     def _observe(self, model: nn.Module, moment: Moment, surroundings: Surroundings) -> Observation[CueState]:
         assert self._cue_probe is not None, "made when the probe was accepted"
         settings = replace(self.settings, forward_context=surroundings.forward_context)
-        if moment.stage == "final":
-            found = self._measure_groups(model, settings, surroundings)
-            epoch = moment.epoch if self.state.last_observed is None else self.state.last_observed
-            return Observation(self._snapshot(replace(moment, epoch=epoch), model, *found), self.state)
         to_device, ranks = surroundings.to_device, surroundings.ranks
         finding = evaluate_cue(model, self._cue_probe, self.suspect_class, settings, to_device, ranks)
         bound = self.rule.lower_bound(finding.effect, self._watched, self.settings.seed)
@@ -228,14 +221,22 @@ class CueAlarm(ObservingCallback[CueState]):
         texts = {"alarm": self._message(evaluation)} if evaluation.fired and "log" in self.on_alarm else {}
         alerts = {f"{self.identity}/{name}": text for name, text in texts.items()}
         if self._groups_are_due(moment):
-            of_groups, table = self._measure_groups(model, settings, surroundings)
+            of_groups, table = self._measure_groups(model, surroundings)
             self._groups_epoch = moment.epoch
             scores, texts = {**scores, **of_groups}, {**texts, **table}
         snapshot = self._snapshot(moment, model, scores, texts)
         behind = {f"{self.identity}/{name}": values for name, values in finding.sample_scores().items()}
-        title = f"{self.cue.name} as a sign of {self._class_name(self.suspect_class)} · {snapshot.moment}"
+        title = f"{self.cue.name} as a sign of {self._drawn_name(self.suspect_class)} · {snapshot.moment}"
         pictures = LazyPictures({f"{self.identity}/panel": partial(finding.picture, title, self._sample_name)})
         return Observation(replace(snapshot, sample_scores=behind, alerts=alerts), state, pictures)
+
+    @override
+    def _last_word(self, model: nn.Module, moment: Moment, surroundings: Surroundings) -> Observation[CueState] | None:
+        """Measure the accuracy of each group; without labels there is none."""
+        if not self.groups_at_fit_end:
+            return None
+        scores, table = self._measure_groups(model, surroundings)
+        return Observation(self._snapshot(moment, model, scores, table), self.state) if scores else None
 
     @override
     def _on_observed(self, trainer: host.Trainer, snapshot: Snapshot) -> None:
@@ -251,10 +252,9 @@ class CueAlarm(ObservingCallback[CueState]):
         every = self.groups_every_n_epochs
         return every is not None and moment.stage == "fit" and is_due(moment.epoch, self._groups_epoch, every)
 
-    def _measure_groups(
-        self, model: nn.Module, settings: Settings, surroundings: Surroundings
-    ) -> tuple[dict[str, float], dict[str, str]]:
+    def _measure_groups(self, model: nn.Module, surroundings: Surroundings) -> tuple[dict[str, float], dict[str, str]]:
         assert self._cue_probe is not None, "made when the probe was accepted"
+        settings = replace(self.settings, forward_context=surroundings.forward_context)
         around = surroundings
         batches = validation_batches(around.trainer, around.module, self.probe, self._probe, self.cue, around.ranks)
         groups = group_accuracy(model, batches, self._cue_probe.insert, settings, around.to_device, around.ranks)
@@ -295,7 +295,10 @@ class CueAlarm(ObservingCallback[CueState]):
 
     def _sample_name(self, position: int) -> str:
         labels = self._probe.labels
-        return f"#{self._probe.ids[position]}" if labels is None else self._class_name(int(labels[position]))
+        return f"#{self._probe.ids[position]}" if labels is None else self._drawn_name(int(labels[position]))
+
+    def _drawn_name(self, index: int) -> str:
+        return legible(self._class_name(index), f"class {index}")
 
     def _class_name(self, index: int) -> str:
         return self._probe.class_name(index, self.class_names)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from saliency_callbacks.callbacks.cue_pictures import Pair, draw_pairs
+from saliency_callbacks.callbacks.cue_pictures import Pair
 from saliency_callbacks.callbacks.cue_probe import CueProbe
 from saliency_callbacks.callbacks.ranks import ALONE, Ranks
 from saliency_callbacks.engine import Settings
@@ -33,7 +33,8 @@ class CueFinding:
         suspect_class: The class c.
         effect: How the cue moves class c.
         margins: Margin of class c in the shown samples without and with the cue, ``[P, 2]``.
-        attribution: Maps of class c of the shown samples, without and with the cue in turn, ``[2 P]``.
+        attribution: Maps of class c of the shown samples, without and with the cue in turn, ``[2 P]``; ``None`` for
+            none.
         removal: How much the removal of the cue lowers class c, ``[N]``; NaN for samples that do not bear it.
     """
 
@@ -41,7 +42,7 @@ class CueFinding:
     suspect_class: int
     effect: CueEffect
     margins: Tensor
-    attribution: Attribution
+    attribution: Attribution | None
     removal: Tensor | None
 
     def sample_scores(self) -> dict[str, Tensor]:
@@ -65,10 +66,12 @@ class CueFinding:
             Pair(name_of(position), float(before), float(after), bool(self.effect.flips[position] == 1))
             for position, (before, after) in zip(self.probe.shown.tolist(), self.margins, strict=True)
         ]
-        return draw_pairs(self.probe.pair_images(), self.attribution, pairs, title=title)
+        return self.probe.picture(self.attribution, pairs, title)
 
     def _regions(self) -> dict[str, Tensor]:
-        masks = self.probe.region[self.probe.shown].repeat_interleave(2, dim=0)
+        if self.attribution is None:
+            return {}
+        masks = self.probe.pair_regions()
         return {name.removeprefix("region_"): values for name, values in localization(self.attribution, masks).items()}
 
 
@@ -93,14 +96,12 @@ def evaluate_cue(
     Raises:
         TargetError: If the class does not exist.
     """
-    clean = ranks.logits(model, to_device(probe.batch.inputs), settings).cpu()
-    cued = ranks.logits(model, to_device(probe.with_explained(probe.cued)), settings).cpu()
+    clean = ranks.logits(model, to_device(probe.clean_inputs), settings).cpu()
+    cued = ranks.logits(model, to_device(probe.cued_inputs), settings).cpu()
     effect = cue_effect(clean, cued, suspect_class, probe.usable)
-    explained = Labels(torch.full((2 * len(probe.shown),), suspect_class))
-    maps = ranks.explain(model, to_device(probe.pairs()), settings, [explained]).attributions[0]
-    removal = None
-    if probe.removed is not None:
-        without = ranks.logits(model, to_device(probe.with_explained(probe.removed)), settings).cpu()
+    removal, removed = None, probe.removed_inputs
+    if removed is not None:
+        without = ranks.logits(model, to_device(removed), settings).cpu()
         removal = -cue_effect(clean, without, suspect_class, probe.bearing).effect
     both = [margins(two_columns(logits))[probe.shown, suspect_class] for logits in (clean, cued)]
     return CueFinding(
@@ -108,6 +109,22 @@ def evaluate_cue(
         suspect_class=suspect_class,
         effect=effect,
         margins=torch.stack(both, dim=1),
-        attribution=next(iter(maps.values())).cpu(),
+        attribution=_maps(model, probe, suspect_class, settings, to_device, ranks),
         removal=removal,
     )
+
+
+def _maps(
+    model: nn.Module,
+    probe: CueProbe,
+    suspect_class: int,
+    settings: Settings,
+    to_device: Callable[[Any], Any],
+    ranks: Ranks,
+) -> Attribution | None:
+    """Explain the suspect class in the samples of the picture, where there are methods to explain with."""
+    if not settings.methods:
+        return None
+    explained = Labels(torch.full((2 * len(probe.shown),), suspect_class))
+    maps = ranks.explain(model, to_device(probe.pairs()), settings, [explained]).attributions[0]
+    return next(iter(maps.values())).cpu()

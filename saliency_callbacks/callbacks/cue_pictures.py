@@ -16,7 +16,7 @@ from saliency_callbacks.rendering.images import display_images
 from saliency_callbacks.rendering.panel import Caption, panel
 from saliency_callbacks.types import Attribution
 
-__all__ = ["Pair", "draw_pairs", "interleaved"]
+__all__ = ["Pair", "draw_pairs", "interleaved", "pair_captions"]
 
 _PAIRS_A_ROW = 2
 
@@ -56,18 +56,19 @@ def draw_pairs(images: Tensor, attribution: Attribution, pairs: Sequence[Pair], 
     return panel(
         pictures,
         rendered,
-        [caption for pair in pairs for caption in _captions(pair)],
+        [caption for pair in pairs for caption in pair_captions(pair)],
         title=title,
         columns=2 * min(_PAIRS_A_ROW, len(pairs)),
         scale_note="scale: same without and with",
     )
 
 
-def _captions(pair: Pair) -> tuple[Caption, Caption]:
+def pair_captions(pair: Pair, with_cue: str = "with the cue") -> tuple[Caption, Caption]:
+    """Return the captions of a sample without and with the cue."""
     change = pair.with_cue - pair.without
     return (
         Caption(f"{pair.name} · without", f"margin {pair.without:+.1f}"),
-        Caption(f"{pair.name} · with the cue", f"margin {pair.with_cue:+.1f} ({change:+.1f})", pair.flipped or None),
+        Caption(f"{pair.name} · {with_cue}", f"margin {pair.with_cue:+.1f} ({change:+.1f})", pair.flipped or None),
     )
 
 

@@ -1,143 +1,106 @@
-"""A probe without and with a cue, made once."""
+"""A probe without and with a cue, whatever the samples are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-import torch
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from saliency_callbacks.callbacks import host
-from saliency_callbacks.callbacks.cue_pictures import interleaved
-from saliency_callbacks.capture.inputs import ModelInputs
-from saliency_callbacks.errors import CueError, ProbeError, SaliencyWarning
+from saliency_callbacks.callbacks.cue_pictures import Pair
+from saliency_callbacks.errors import CueError, SaliencyWarning
 from saliency_callbacks.probe.batch import ProbeBatch
-from saliency_callbacks.probe.cue_checks import as_name, check_changes
-from saliency_callbacks.probe.cue_images import BackgroundCue
+from saliency_callbacks.probe.cue_checks import as_name
 from saliency_callbacks.probe.cues import Cue
-from saliency_callbacks.probe.display_range import DisplayRange
-from saliency_callbacks.probe.removal import Fill, remove
+from saliency_callbacks.probe.token_cue import TokenCue
+from saliency_callbacks.types import Attribution
 
-__all__ = ["CueProbe", "checked_cue"]
+__all__ = ["AnyCue", "CueProbe", "checked_cue", "usable_samples"]
+
+AnyCue = Cue | TokenCue
+"""A suspected shortcut of images, or of texts."""
 
 _FEW = 8
-_MOST_OF_THE_IMAGE = 0.5
 
 
-@dataclass(frozen=True, eq=False)
-class CueProbe:
-    """The same samples without and with a cue.
+class CueProbe(Protocol):
+    """The same samples without and with a cue: what an evaluation needs of them.
 
-    Args:
-        batch: The probe.
-        cue: The cue.
-        range: How the probe's values relate to display images.
-        inputs: The probe's inputs, and which of them is explained.
-        cued: The explained tensor with the cue.
-        region: Where the cue is, bool ``[N, *spatial]``.
-        usable: Samples that can tell: not of the suspect class, and changed by the cue; bool ``[N]``.
-        removed: The explained tensor with the region of the probe's masks painted over, where that was asked for.
-        bearing: Samples that have such a region, bool ``[N]``.
-        shown: Positions of the samples in the picture.
+    There is one for images, signals and volumes, and one for texts.
     """
 
-    batch: ProbeBatch
-    cue: Cue
-    range: DisplayRange
-    inputs: ModelInputs
-    cued: Tensor
-    region: Tensor
-    usable: Tensor
-    removed: Tensor | None
-    bearing: Tensor
-    shown: Tensor
+    @property
+    def usable(self) -> Tensor:
+        """Samples that can tell: not of the suspect class, and changed by the cue; bool ``[N]``."""
 
-    @classmethod
-    def prepare(
-        cls,
-        batch: ProbeBatch,
-        cue: Cue,
-        suspect_class: int,
-        *,
-        attribute_to: int | str | None,
-        normalization: Sequence[Sequence[float]] | None,
-        removal: Fill | None,
-        n_shown: int,
-        seed: int,
-    ) -> CueProbe:
-        """Put the cue into the probe.
+    @property
+    def shown(self) -> Tensor:
+        """Positions ``[P]`` of the samples in the picture."""
 
-        Raises:
-            CueError: If the cue does not fit the probe, changes nothing, or no sample can tell anything.
-        """
-        inputs = ModelInputs.of(batch.inputs, attribute_to)
-        explained = inputs.explained
-        mean_std = normalization or batch.normalization
-        values = DisplayRange.of(explained, None if mean_std is None else (mean_std[0], mean_std[1]))
-        fitted = _fitted(cue, batch)
-        cued = values.apply(fitted, explained)
-        usable = _usable(check_changes(explained, cued, cue), batch, cue, suspect_class)
-        display = values.to_display(explained).clamp(0, 1)
-        removed, bearing = _removed(explained, display, values, batch.masks, removal, seed)
-        return cls(
-            batch=batch,
-            cue=cue,
-            range=values,
-            inputs=inputs,
-            cued=cued,
-            region=fitted.mask(display),
-            usable=usable,
-            removed=removed,
-            bearing=bearing,
-            shown=usable.nonzero()[:n_shown, 0],
-        )
+    @property
+    def bearing(self) -> Tensor:
+        """Samples from which the cue can be removed, bool ``[N]``."""
 
     @property
     def is_global(self) -> bool:
-        """Whether the cue changes most of the image, and so may move every class."""
-        return float(self.region.double().mean()) > _MOST_OF_THE_IMAGE
+        """Whether the cue changes most of a sample, and so may move every class."""
 
-    def with_explained(self, explained: Tensor) -> Any:
-        """Return the probe's inputs with another explained tensor ``[N, …]``."""
-        return self.inputs.with_explained(explained, torch.arange(len(explained)))
+    @property
+    def clean_inputs(self) -> Any:
+        """The probe's inputs."""
 
-    def insert(self, batch: ProbeBatch, explained: Tensor) -> Tensor:
-        """Put the cue into the explained tensor of another batch of the same range."""
-        return self.range.apply(_fitted(self.cue, batch), explained)
+    @property
+    def cued_inputs(self) -> Any:
+        """The probe's inputs with the cue."""
+
+    @property
+    def removed_inputs(self) -> Any | None:
+        """The probe's inputs with the cue removed; ``None`` where that was not asked for."""
+
+    def insert(self, batch: ProbeBatch) -> Any:
+        """Return the inputs of another batch with the cue."""
 
     def pairs(self) -> Any:
         """Return the inputs of the picture: each shown sample without and with the cue in turn, ``[2 P, …]``."""
-        explained = interleaved(self.inputs.explained[self.shown], self.cued[self.shown])
-        return self.inputs.with_explained(explained, self.shown.repeat_interleave(2))
 
-    def pair_images(self) -> Tensor:
-        """Return the display images of the picture, ``[2 P, C, *spatial]``."""
-        pairs = interleaved(self.inputs.explained[self.shown], self.cued[self.shown])
-        return self.range.to_display(pairs).clamp(0, 1)
+    def pair_regions(self) -> Tensor:
+        """Return where the cue is, bool ``[2 P, *spatial]``."""
+
+    def picture(self, attribution: Attribution | None, pairs: Sequence[Pair], title: str) -> npt.NDArray[np.uint8]:
+        """Draw the shown samples without and with the cue, with their maps."""
 
 
-def checked_cue(cue: Any) -> Cue:
+def checked_cue(cue: Any) -> AnyCue:
     """Return ``cue``.
 
     Raises:
         CueError: If it is none, or its name cannot be part of a tag.
     """
-    if isinstance(cue, type) or not isinstance(cue, Cue):
+    if isinstance(cue, type) or not isinstance(cue, Cue | TokenCue):
         raise CueError(
             f"cue={cue!r} is of type {type(cue).__name__}; expected a cue of saliency_callbacks.probe, such as "
-            "PatchCue((0, 0, 4, 4)), or an object with `name`, `insert(images)` and `mask(images)`"
+            "PatchCue((0, 0, 4, 4)) or TokenCue('word', tokenizer=…), or an object with `name`, `insert(images)` and "
+            "`mask(images)`"
         )
     as_name(cue, cue.name, default="")
     return cue
 
 
-def _fitted(cue: Cue, batch: ProbeBatch) -> Cue:
-    return cue.with_masks(batch.masks) if isinstance(cue, BackgroundCue) else cue
+def usable_samples(changed: Tensor, batch: ProbeBatch, cue: AnyCue, suspect_class: int) -> Tensor:
+    """Return which samples can tell something about a cue, bool ``[N]``: of other classes, and changed by it.
 
+    Args:
+        changed: Samples that the cue changes, bool ``[N]``.
+        batch: The probe.
+        cue: The cue.
+        suspect_class: The class that it might give away.
 
-def _usable(changed: Tensor, batch: ProbeBatch, cue: Cue, suspect_class: int) -> Tensor:
+    Raises:
+        CueError: If there is none.
+    """
     if batch.labels is None:
         host.rank_zero_warn(
             f"cue {cue.name!r}: the probe has no labels, so samples of class {suspect_class} itself count as well, and "
@@ -161,25 +124,3 @@ def _usable(changed: Tensor, batch: ProbeBatch, cue: Cue, suspect_class: int) ->
             category=SaliencyWarning,
         )
     return usable
-
-
-def _removed(
-    explained: Tensor, display: Tensor, values: DisplayRange, masks: Tensor | None, fill: Fill | None, seed: int
-) -> tuple[Tensor | None, Tensor]:
-    none = torch.zeros(len(explained), dtype=torch.bool)
-    if fill is None:
-        return None, none
-    if masks is None:
-        raise CueError(
-            f"removal={fill!r}, but the probe has no masks that tell where the cue is; give them with "
-            "Probe.from_tensors(inputs, labels, masks=…), or leave `removal` out"
-        )
-    painted = values.to_model(remove(display, masks, fill=fill, seed=seed)).to(explained.dtype)
-    inside = (masks >= 0.5).unsqueeze(1)
-    bearing = inside.flatten(1).any(dim=1)
-    if not bearing.any():
-        raise ProbeError(
-            f"removal={fill!r}, but all masks of the probe are empty; expected samples that bear the cue, and "
-            "where it is"
-        )
-    return torch.where(inside, painted, explained), bearing

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from saliency_callbacks.capture.tokens import TokenSettings
 from saliency_callbacks.dotted_paths import resolve_callable
 from saliency_callbacks.engine import Settings
 from saliency_callbacks.methods.registry import resolve_methods
+from saliency_callbacks.plain_values import plain
 from saliency_callbacks.types import Method
 
 __all__ = ["checked_settings"]
@@ -22,6 +24,8 @@ def checked_settings(
     attribute_to: int | str | None,
     internal_batch_size: int | None,
     seed: int,
+    embedding: Any = None,
+    tokenizer: Any = None,
 ) -> Settings:
     """Return the settings, with names of methods and dotted paths of functions resolved; see :class:`SaliencyMonitor`.
 
@@ -30,10 +34,11 @@ def checked_settings(
     """
     return Settings(
         methods=resolve_methods(methods),
-        target_layers=target_layers,
+        target_layers=plain(target_layers),
         reshape_transform=resolve_callable("reshape_transform", reshape_transform),
         output_fn=resolve_callable("output_fn", output_fn),
         attribute_to=attribute_to,
         internal_batch_size=internal_batch_size,
         seed=seed,
+        tokens=TokenSettings.where_given(embedding, tokenizer),
     )

@@ -12,13 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from saliency_callbacks.callbacks import host
+from saliency_callbacks.callbacks.cue_probe import AnyCue
 from saliency_callbacks.callbacks.probing import freeze_probe
 from saliency_callbacks.callbacks.ranks import ALONE, Ranks
-from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.engine import Settings, run_logits
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.cue_images import BackgroundCue
-from saliency_callbacks.probe.cues import Cue
 from saliency_callbacks.probe.loaders import candidate_indices, is_batched
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.probe.stream import is_map_style
@@ -80,7 +79,7 @@ Piece = tuple[ProbeBatch, Tensor]
 def group_accuracy(
     model: nn.Module,
     batches: Iterable[Piece],
-    insert: Callable[[ProbeBatch, Tensor], Tensor],
+    insert: Callable[[ProbeBatch], Any],
     settings: Settings,
     to_device: Callable[[Any], Any],
     ranks: Ranks = ALONE,
@@ -92,7 +91,7 @@ def group_accuracy(
     Args:
         model: The model.
         batches: Labelled samples, and of each whether it counts; equally many on every rank.
-        insert: Puts the cue into the explained tensor of a batch.
+        insert: Returns the inputs of a batch with the cue.
         settings: How the model is run.
         to_device: Brings inputs to the model's device.
         ranks: All processes of the training, each with its part of the samples.
@@ -101,12 +100,9 @@ def group_accuracy(
     for batch, counts in _read(batches, ranks):
         if batch.labels is None:
             continue
-        explained = ModelInputs.of(batch.inputs, settings.attribute_to)
-        rows = torch.arange(explained.n_samples)
-        versions = (batch.inputs, explained.with_explained(insert(batch, explained.explained), rows))
         with ranks.together():
             predictions = []
-            for inputs in versions:
+            for inputs in (batch.inputs, insert(batch)):
                 logits = two_columns(run_logits(model, to_device(inputs), settings)).cpu()
                 predictions.append(logits.argmax(dim=1))
             found = _count(torch.stack(predictions, dim=1)[counts], batch.labels[counts], logits.shape[1])
@@ -138,7 +134,7 @@ def validation_batches(
     module: host.LightningModule,
     probe: Probe,
     frozen: ProbeBatch,
-    cue: Cue,
+    cue: AnyCue,
     ranks: Ranks = ALONE,
 ) -> Iterator[Piece]:
     """Read the whole validation set in order, piece by piece, as the probe is read; leave no trace in it.
@@ -168,7 +164,7 @@ def validation_batches(
             yield batch, torch.arange(batch.size) < n_own
 
 
-def _fits_only(cue: Cue, probe: Probe) -> bool:
+def _fits_only(cue: AnyCue, probe: Probe) -> bool:
     """Whether the cue cannot be put into other samples than those of the probe."""
     return isinstance(cue, BackgroundCue) and (cue.is_bound or (cue.masks == "probe" and probe.is_fixed))
 

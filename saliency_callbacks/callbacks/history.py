@@ -17,34 +17,38 @@ _LONGEST_SIDE = 72
 
 @dataclass(frozen=True)
 class Frame:
-    """A small copy of the maps of one observation, for the filmstrip.
+    """A small copy of the maps of one observation, for the filmstrip and the animation.
 
     Args:
         moment: Title of the column.
         maps: ``float32 [N, *small_spatial]``, finite.
+        wrong: Whether the prediction was wrong, ``bool [N]``; ``None`` where that is not known.
     """
 
     moment: str
     maps: Tensor
+    wrong: Tensor | None = None
 
     @classmethod
-    def of(cls, moment: str, maps: Tensor) -> Frame:
+    def of(cls, moment: str, maps: Tensor, wrong: Tensor | None = None) -> Frame:
         """Shrink ``maps [N, *spatial]`` to at most 72 places a side."""
         small = torch.nan_to_num(_shrunk(maps.float()), nan=0.0, posinf=0.0, neginf=0.0)
         # Rounded now as a checkpoint rounds it, so that a resumed run draws the same picture.
-        return cls.from_state_dict(cls(moment, small).state_dict())
+        return cls.from_state_dict(cls(moment, small, wrong).state_dict())
 
     def state_dict(self) -> dict[str, Any]:
         """Return the frame at half the size: each map's peak ``[N]``, and what it is relative to that in float16."""
         peak = self.maps.flatten(1).abs().amax(dim=1)
         divisor = torch.where(peak > 0, peak, torch.ones_like(peak)).reshape(-1, *[1] * (self.maps.ndim - 1))
-        return {"moment": self.moment, "peak": peak, "relative": (self.maps / divisor).half()}
+        relative = (self.maps / divisor).half()
+        return {"moment": self.moment, "peak": peak, "relative": relative, "wrong": self.wrong}
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> Frame:
         """Restore what :meth:`state_dict` returned."""
         relative: Tensor = state["relative"].float()
-        return cls(state["moment"], relative * state["peak"].reshape(-1, *[1] * (relative.ndim - 1)))
+        maps = relative * state["peak"].reshape(-1, *[1] * (relative.ndim - 1))
+        return cls(state["moment"], maps, state["wrong"])
 
 
 @dataclass(frozen=True)
@@ -56,19 +60,28 @@ class Frames:
         stride: Observations from one kept frame to the next.
         count: Observations so far.
         limit: Most frames that are kept.
+        newest: The last frame, where it is not among the kept ones.
     """
 
     kept: tuple[Frame, ...] = ()
     stride: int = 1
     count: int = 0
     limit: int = 16
+    newest: Frame | None = None
+
+    @property
+    def shown(self) -> tuple[Frame, ...]:
+        """What a story that ends now shows: the kept frames and the newest."""
+        return self.kept if self.newest is None else (*self.kept, self.newest)
 
     def added(self, frame: Frame) -> Frames:
         """Return the frames after one more observation."""
         kept = (*self.kept, frame) if self.count % self.stride == 0 else self.kept
-        if len(kept) < self.limit:
-            return Frames(kept, self.stride, self.count + 1, self.limit)
-        return Frames(kept[::2], self.stride * 2, self.count + 1, self.limit)
+        stride = self.stride
+        if len(kept) >= self.limit:
+            kept, stride = kept[::2], 2 * stride
+        newest = None if kept[-1] is frame else frame
+        return Frames(kept, stride, self.count + 1, self.limit, newest)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the frames as tensors, numbers and strings."""
@@ -77,13 +90,15 @@ class Frames:
             "stride": self.stride,
             "count": self.count,
             "limit": self.limit,
+            "newest": None if self.newest is None else self.newest.state_dict(),
         }
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> Frames:
         """Restore what :meth:`state_dict` returned."""
         kept = tuple(Frame.from_state_dict(frame) for frame in state["kept"])
-        return cls(kept, state["stride"], state["count"], state["limit"])
+        newest = None if state["newest"] is None else Frame.from_state_dict(state["newest"])
+        return cls(kept, state["stride"], state["count"], state["limit"], newest)
 
 
 @dataclass(frozen=True)

@@ -3,65 +3,60 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from datetime import timedelta
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from saliency_callbacks.errors import ConfigurationError
-
-if TYPE_CHECKING or find_spec("lightning"):
-    from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
-    from lightning.pytorch.trainer.states import RunningStage, TrainerFn
-    from lightning.pytorch.utilities import move_data_to_device, rank_zero_info, rank_zero_warn
-    from lightning.pytorch.utilities.model_helpers import is_overridden
-else:  # only the stand-alone package is installed
-    from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
-    from pytorch_lightning.trainer.states import RunningStage, TrainerFn
-    from pytorch_lightning.utilities import (
-        move_data_to_device,
-        rank_zero_info,
-        rank_zero_warn,
-    )
-    from pytorch_lightning.utilities.model_helpers import is_overridden
+from saliency_callbacks.callbacks.packages import (
+    Callback,
+    LightningDataModule,
+    LightningModule,
+    RunningStage,
+    TensorBoardLogger,
+    Trainer,
+    TrainerFn,
+    base_module,
+    is_data_module,
+    is_module,
+    is_overridden,
+    move_data_to_device,
+    rank_zero_info,
+    rank_zero_warn,
+    seed_everything,
+    trainer_class,
+)
 
 __all__ = [
     "Callback",
     "LightningDataModule",
     "LightningModule",
+    "TensorBoardLogger",
     "Trainer",
-    "check_strategy",
     "converted",
     "dataloader",
-    "do_all",
     "epoch_logging_step",
     "forward_context",
-    "from_all_ranks",
-    "from_rank_zero",
-    "gathered",
     "has_forward",
-    "has_own_data",
-    "has_sharded_weights",
+    "is_data_module",
     "is_dry_run",
     "is_fitting",
+    "is_module",
     "log_directly",
     "log_scalars",
     "logging_step",
     "move_to_device",
+    "prepare_dataloaders",
     "rank_zero_info",
     "rank_zero_warn",
     "run_directory",
+    "seed_everything",
+    "trainer_class",
     "transferred",
     "without_logging",
-    "world_size",
 ]
-
-# Strategies that hide the parameters of a module from it, so that neither layers nor weights are what they seem.
-_REFUSED = ("DeepSpeedStrategy", "FSDPStrategy", "XLAFSDPStrategy")
 
 
 def logging_step(trainer: Trainer) -> int:
@@ -175,7 +170,8 @@ def _ignore(*args: Any, **kwargs: Any) -> None:
 
 def has_forward(module: LightningModule) -> bool:
     """Return whether the module defines ``forward``."""
-    return is_overridden("forward", module, parent=LightningModule) if isinstance(module, LightningModule) else True
+    base = base_module(module)
+    return base is None or is_overridden("forward", module, parent=base)
 
 
 def log_scalars(module: LightningModule, scores: Mapping[str, float]) -> None:
@@ -199,8 +195,8 @@ def log_scalars(module: LightningModule, scores: Mapping[str, float]) -> None:
 
 
 def log_directly(trainer: Trainer, scores: Mapping[str, float], step: int) -> None:
-    """Log scores where ``module.log`` is not allowed: before the training starts."""
-    for logger in trainer.loggers:
+    """Log scores where ``module.log`` is not allowed: before the training starts and when it ends."""
+    for logger in trainer.loggers if scores else ():
         logger.log_metrics({**scores, "epoch": trainer.current_epoch}, step=step)
 
 
@@ -227,70 +223,41 @@ def _logger_directory(logger: Any) -> str | None:
     return str(Path(logger.save_dir, *filter(None, parts)))
 
 
-def check_strategy(trainer: Trainer) -> None:
-    """Check that the Trainer's strategy leaves the module as it is, or in parts that can be put together.
+@contextmanager
+def instead_of_training(trainer: Trainer, work: Callable[[], None]) -> Iterator[None]:
+    """Make ``trainer.fit`` do ``work`` where it would validate and train; all around it is as in a training."""
+    loop, sanity_steps = trainer.fit_loop, trainer.num_sanity_val_steps
+    trainer.num_sanity_val_steps = 0
+    vars(loop)["run"] = work
+    try:
+        yield
+    finally:
+        del vars(loop)["run"]
+        trainer.num_sanity_val_steps = sanity_steps
+
+
+def prepare_dataloaders(trainer: Trainer) -> None:
+    """Make the dataloaders of a training, as its beginning would."""
+    trainer.fit_loop.setup_data()
+    if trainer.enable_validation and trainer.val_dataloaders is None:
+        with _validating(trainer):
+            trainer.fit_loop.epoch_loop.val_loop.setup_data()
+
+
+def set_progress(trainer: Trainer, *, epoch: int, step: int, global_step: int) -> None:
+    """Say how far the training is: ``current_epoch``, :func:`logging_step` and ``global_step``."""
+    loop = trainer.fit_loop
+    loop.epoch_progress.current.completed = epoch
+    loop.epoch_loop._batches_that_stepped = step
+    loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step.total.completed = global_step
+    loop.epoch_loop.manual_optimization.optim_step_progress.total.completed = global_step
+
+
+def load_weights(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any]) -> None:
+    """Load the weights of a checkpoint as a resumed training would.
 
     Raises:
-        ConfigurationError: If it does not.
+        RuntimeError: If they are not those of the module.
     """
-    kind = type(trainer.strategy)
-    refused = sorted({base.__name__ for base in kind.__mro__} & set(_REFUSED))
-    if refused:
-        raise ConfigurationError(
-            f"strategy {kind.__name__}: a model cannot be explained under {refused[0]}, which keeps its weights in "
-            "buffers of its own. Use ModelParallelStrategy (FSDP2), which saves as much memory, or 'ddp'"
-        )
-
-
-def world_size(trainer: Trainer) -> int:
-    """Return the number of processes."""
-    return int(trainer.world_size)
-
-
-def has_own_data(trainer: Trainer) -> bool:
-    """Return whether every process trains on data of its own, and none has to run the same samples as another."""
-    given: Mapping[str, Any] = getattr(trainer.strategy, "distributed_sampler_kwargs", {})
-    return given.get("num_replicas") == world_size(trainer)
-
-
-def has_sharded_weights(trainer: Trainer) -> bool:
-    """Return whether every forward is a collective, as each process has but a part of the weights."""
-    return any(base.__name__ == "ModelParallelStrategy" for base in type(trainer.strategy).__mro__)
-
-
-def do_all(trainer: Trainer, decision: bool, *, patience: timedelta | None = None) -> bool:
-    """Return whether ``decision`` is true on all ranks; all must call it.
-
-    Raises:
-        RuntimeError: If the others have not come for as long as ``patience``, or as the process group waits.
-    """
-    if not torch.distributed.is_initialized():
-        return bool(trainer.strategy.reduce_boolean_decision(decision))
-    # The same, which can be told how long to wait.
-    vote = torch.tensor(int(decision), device=trainer.strategy.root_device)
-    work = torch.distributed.all_reduce(vote, torch.distributed.ReduceOp.MIN, async_op=True)
-    assert work is not None, "asynchronous, and in a group that this rank is a member of"
-    work.wait(*([] if patience is None else [patience]))
-    return bool(vote)
-
-
-def from_rank_zero(trainer: Trainer, value: Any) -> Any:
-    """Return what ``value`` is on rank zero; all ranks must call it."""
-    return trainer.strategy.broadcast(value)
-
-
-def from_all_ranks(trainer: Trainer, value: Any) -> list[Any]:
-    """Return what ``value`` is on each rank; all must call it."""
-    found: list[Any] = [None] * world_size(trainer)
-    torch.distributed.all_gather_object(found, value)
-    return found
-
-
-def gathered(trainer: Trainer, tensor: torch.Tensor) -> list[torch.Tensor]:
-    """Return what ``tensor`` is on each rank, on the CPU; all must call it, with tensors of the same shape."""
-    with torch.inference_mode(False), torch.no_grad():
-        # NCCL has no tensors on the CPU. And what was made under inference mode is copied, to be free of it.
-        here = tensor.detach().clone(memory_format=torch.contiguous_format).to(trainer.strategy.root_device)
-        found = [torch.empty_like(here) for _ in range(world_size(trainer))]
-        torch.distributed.all_gather(found, here)
-        return [part.cpu() for part in found]
+    module.on_load_checkpoint(checkpoint)
+    trainer.strategy.load_model_state_dict(checkpoint, strict=module.strict_loading)

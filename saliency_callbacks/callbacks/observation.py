@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 
 from saliency_callbacks.callbacks import host
@@ -44,6 +45,17 @@ class Surroundings:
     trainer: host.Trainer
     module: host.LightningModule
     ranks: Ranks = ALONE
+
+    @staticmethod
+    def of(trainer: host.Trainer, module: host.LightningModule, ranks: Ranks) -> Surroundings:
+        """Return what the Trainer puts around a forward of its module."""
+        return Surroundings(
+            to_device=partial(host.move_to_device, module=module),
+            forward_context=partial(host.forward_context, trainer),
+            trainer=trainer,
+            module=module,
+            ranks=ranks,
+        )
 
 
 @dataclass(frozen=True)

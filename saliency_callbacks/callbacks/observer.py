@@ -13,11 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from saliency_callbacks.callbacks import host
+from saliency_callbacks.callbacks.appearance import Appearance, frame_of, scale_of
 from saliency_callbacks.callbacks.arguments import is_auto
+from saliency_callbacks.callbacks.frame_pictures import FramePictures
 from saliency_callbacks.callbacks.history import Frame, MethodHistory
+from saliency_callbacks.callbacks.lazy_pictures import LazyPictures
 from saliency_callbacks.callbacks.monitor_state import MonitorState
 from saliency_callbacks.callbacks.observation import Moment, Observation, Surroundings
-from saliency_callbacks.callbacks.pictures import Appearance, Pictures, frame_of, reduced, scale_of
+from saliency_callbacks.callbacks.pictures import Pictures, reduced
 from saliency_callbacks.callbacks.scoring import Scored, predict, resolve_target, score, target_name
 from saliency_callbacks.callbacks.versions import versions
 from saliency_callbacks.capture.inputs import ModelInputs
@@ -26,8 +29,9 @@ from saliency_callbacks.errors import DegenerateMapWarning, SaliencyWarning
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.rendering.images import display_images
 from saliency_callbacks.rendering.panel import Caption
+from saliency_callbacks.rendering.text import legible
 from saliency_callbacks.scores import describe_degenerate
-from saliency_callbacks.types import Attribution, Method, ProbeView, Quantity, Snapshot
+from saliency_callbacks.types import Attribution, Method, Picture, ProbeView, Quantity, Snapshot
 
 __all__ = ["Observer"]
 
@@ -78,15 +82,14 @@ class Observer:
         )
         target = resolve_target(self.target, self.probe, state.pinned)
         explanation = surroundings.ranks.explain(model, surroundings.to_device(self.probe.inputs), settings, [target])
-        attributions = {name: found.cpu() for name, found in explanation.attributions[0].items()}
+        attributions = {name: self._shown(found.cpu()) for name, found in explanation.attributions[0].items()}
         self._warn_of_degenerate_maps(attributions)
         state = _comparable(state, attributions)
         predictions = predict(explanation.logits, self.probe.labels)
         scored = score(attributions, state.histories, self.probe, predictions, self.namespace, self.class_names)
         snapshot = self._snapshot(model, moment, attributions, predictions, scored, explanation)
-        frames = {
-            name: frame_of(attribution, self.appearance, snapshot.moment) for name, attribution in attributions.items()
-        }
+        wrong = _wrong(snapshot)
+        frames = {name: self._frame(attribution, snapshot.moment, wrong) for name, attribution in attributions.items()}
         next_state = self._next_state(snapshot, state, scored, explanation, frames)
         return Observation(snapshot, next_state, self._pictures(snapshot, state, next_state, frames))
 
@@ -94,6 +97,49 @@ class Observer:
         """Return an observer of those methods alone that need a target layer, or none; this one if none are left."""
         methods = tuple(method for method in self.settings.methods if _needs_layer(method) is needing_layers)
         return replace(self, settings=replace(self.settings, methods=methods)) if methods else self
+
+    def last_word(self, model: nn.Module, moment: Moment, state: MonitorState) -> Observation[MonitorState] | None:
+        """Return how the maps evolved, from what ``state`` keeps; ``None`` where that is less than two moments.
+
+        Args:
+            model: The explained module.
+            moment: When this is.
+            state: State after the last observation.
+        """
+        names = [self._sample_name(position) for position in range(self.probe.size)]
+        stories = {
+            method: FramePictures(
+                method, history.frames.shown, self._small_images, names, history.scale, self.appearance
+            )
+            for method, history in state.histories.items()
+            if history.scale is not None and len(history.frames.shown) > 1
+        }
+        if not stories:
+            return None
+        pictures = LazyPictures(
+            {f"{self.namespace}/{name}/evolution": story.evolution for name, story in stories.items()}
+        )
+        last = Snapshot(
+            epoch=moment.epoch,
+            step=moment.step,
+            stage=moment.stage,
+            attributions={},
+            scores=state.scores,
+            metadata={"model": type(model).__name__, "probe": self.probe.fingerprint, "versions": versions()},
+        )
+        return Observation(last, state, pictures)
+
+    def _shown(self, attribution: Attribution) -> Attribution:
+        """Return what is scored, drawn and kept of an attribution."""
+        return attribution
+
+    def _scale(self, attribution: Attribution) -> Tensor:
+        """Return what gets the full colour in each map, ``[N]``."""
+        return scale_of(attribution, self.appearance)
+
+    def _frame(self, attribution: Attribution, moment: str, wrong: Tensor | None) -> Frame:
+        """Return what the filmstrip keeps."""
+        return frame_of(attribution, self.appearance, moment, wrong)
 
     def _snapshot(
         self,
@@ -137,7 +183,7 @@ class Observer:
     ) -> MonitorState:
         histories = {
             name: state.histories.get(name, MethodHistory()).added(
-                scored.ranks[name], scale_of(attribution, self.appearance), frames[name]
+                scored.ranks[name], self._scale(attribution), frames[name]
             )
             for name, attribution in snapshot.attributions.items()
         }
@@ -151,7 +197,7 @@ class Observer:
 
     def _pictures(
         self, snapshot: Snapshot, state: MonitorState, next_state: MonitorState, frames: Mapping[str, Frame]
-    ) -> Pictures:
+    ) -> Mapping[str, Picture]:
         return Pictures(
             snapshot,
             images=self._images,
@@ -195,23 +241,33 @@ class Observer:
         return [self._caption(snapshot, position) for position in range(self.probe.size)]
 
     def _caption(self, snapshot: Snapshot, position: int) -> Caption:
-        label = None if snapshot.labels is None else int(snapshot.labels[position])
-        title = f"#{self.probe.ids[position]}" if label is None else self._class_name(label)
+        title = self._sample_name(position)
         if snapshot.predictions is None or snapshot.confidences is None:
             score = float(next(iter(snapshot.attributions.values())).score[position])
             return Caption(title, f"score {score:.3g}")
         predicted = int(snapshot.predictions[position])
         detail = f"pred {self._class_name(predicted)} · {float(snapshot.confidences[position]):.2f}"
-        return Caption(title, detail, None if label is None else predicted != label)
+        wrong = _wrong(snapshot)
+        return Caption(title, detail, None if wrong is None else bool(wrong[position]))
+
+    def _sample_name(self, position: int) -> str:
+        labels = self.probe.labels
+        return f"#{self.probe.ids[position]}" if labels is None else self._class_name(int(labels[position]))
 
     def _class_name(self, index: int) -> str:
-        return self.probe.class_name(index, self.class_names)
+        return legible(self.probe.class_name(index, self.class_names), f"class {index}")
 
     def _warn_of_degenerate_maps(self, attributions: dict[str, Attribution]) -> None:
         for attribution in attributions.values():
             message = describe_degenerate(attribution, self.probe.ids)
             if message:
                 host.rank_zero_warn(message, category=DegenerateMapWarning)
+
+
+def _wrong(snapshot: Snapshot) -> Tensor | None:
+    if snapshot.predictions is None or snapshot.labels is None:
+        return None
+    return snapshot.predictions != snapshot.labels
 
 
 def _comparable(state: MonitorState, attributions: Mapping[str, Attribution]) -> MonitorState:

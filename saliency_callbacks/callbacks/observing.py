@@ -5,13 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, Generic, Literal
 
 from torch import nn
 from typing_extensions import override
 
-from saliency_callbacks.callbacks import host
+from saliency_callbacks.callbacks import host, host_ranks, notices
 from saliency_callbacks.callbacks.arguments import checked_choice, checked_namespace, checked_sinks
 from saliency_callbacks.callbacks.observation import Moment, Observation, Stage, State, Surroundings
 from saliency_callbacks.callbacks.outlets import Outlets, open_outlets
@@ -24,7 +23,7 @@ from saliency_callbacks.callbacks.preconditions import (
 from saliency_callbacks.callbacks.probing import freeze_probe
 from saliency_callbacks.callbacks.ranks import Ranks
 from saliency_callbacks.callbacks.schedule import check_interval, is_due
-from saliency_callbacks.errors import ConfigurationError, RankError, SaliencyWarning
+from saliency_callbacks.errors import ConfigurationError, RankError
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.types import Sink, Snapshot
@@ -37,7 +36,8 @@ OnError = Literal["warn", "raise"]
 class ObservingCallback(host.Callback, ABC, Generic[State]):
     """Observe a fixed probe batch before the training and at every validation epoch.
 
-    A subclass says what an observation is; when it is made, what it is made of and where it goes is settled here.
+    A subclass says what an observation is, and what there is to say when the training ends; when that is, what it is
+    made of and where it goes is settled here.
 
     Args:
         probe: What is observed; a number is the number of samples.
@@ -52,6 +52,9 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
     Raises:
         ConfigurationError: If an argument cannot be used.
     """
+
+    save_pictures = False
+    """Whether the pictures are kept on disk even where a logger shows them: those that no raw map leads back to."""
 
     def __init__(
         self,
@@ -78,6 +81,7 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
         self._outlets: Outlets | None = None
         self._is_resumed = False
         self._observes_training = False
+        self._has_trained = False
 
     @property
     def _probe(self) -> ProbeBatch:
@@ -100,6 +104,13 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
     def _observe(self, model: nn.Module, moment: Moment, surroundings: Surroundings) -> Observation[State]:
         """Observe ``model`` now. Nothing is written, and the state is not changed."""
 
+    def _last_word(self, model: nn.Module, moment: Moment, surroundings: Surroundings) -> Observation[State] | None:
+        """Return what there is to say when the training ends, beside its observations; ``None`` for nothing.
+
+        After an exception, in a validation on its own and without a probe nobody asks.
+        """
+        return None
+
     def _on_observed(self, trainer: host.Trainer, snapshot: Snapshot) -> None:
         """Act on an observation of the training, once it is written and the state has moved on."""
 
@@ -115,9 +126,8 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
 
     def state_dict(self) -> dict[str, Any]:
         """Return probe, scores and all that the next observation refers to, for a checkpoint."""
-        if self._outlets is not None:
-            # What the state tells of is then on disk: a run that dies after the checkpoint has lost nothing.
-            self._outlets.drain()
+        # What the state tells of is then on disk: a run that dies after the checkpoint has lost nothing.
+        self.drain()
         return self.state.state_dict()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -135,7 +145,8 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
         if stage not in ("fit", "validate"):
             return
         check_identities(trainer, self)
-        host.check_strategy(trainer)
+        host_ranks.check_strategy(trainer)
+        self._has_trained = False
         if stage == "fit" and trainer.global_step == 0:
             # A checkpoint's state is loaded after this.
             self.state, self._frozen, self._is_resumed = self._new_state(), None, False
@@ -157,16 +168,27 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
         step = host.logging_step(trainer)
         stage: Stage = "initial" if trainer.global_step == 0 else "fit"
         if self._prepared(trainer, pl_module) is None:
-            host.rank_zero_warn(
-                "the validation dataloader does not exist before training, so the untrained model is not observed; "
-                "with Trainer(num_sanity_val_steps=1) it does. What compares with an earlier observation is logged "
-                "from the second one on",
-                category=SaliencyWarning,
-            )
+            notices.warn_of_late_start()
         elif self.state.n_observations == 0:
             snapshot = self._attempt(trainer, pl_module, stage, step, is_early=True)
             if snapshot is not None:
                 host.log_directly(trainer, snapshot.scores, step)
+
+    @override
+    def on_train_end(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
+        """Say the last word. After an exception there is none."""
+        self._has_trained = True
+        if self._frozen is not None:
+            step = host.logging_step(trainer)
+            snapshot = self._attempt(trainer, pl_module, "final", step, is_early=False)
+            if snapshot is not None:
+                host.log_directly(trainer, self._new_scores(snapshot), step)
+
+    @override
+    def on_fit_end(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
+        """Say why there is no last word where the checkpoint was of a training that had ended."""
+        if self._is_resumed and not self._has_trained:
+            notices.say_that_training_had_ended(f"{type(self).__name__} ({self.identity})")
 
     @override
     def on_validation_epoch_end(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
@@ -182,6 +204,11 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
         if self._observes_training and (self.probe.source == "train" or self.probe.is_fixed):
             self._observe_if_due(trainer, pl_module, "fit", host.epoch_logging_step(trainer))
 
+    def drain(self) -> None:
+        """Wait until everything that was observed is written."""
+        if self._outlets is not None:
+            self._outlets.drain()
+
     @override
     def teardown(self, trainer: host.Trainer, pl_module: host.LightningModule, stage: str) -> None:
         """Wait until everything is written."""
@@ -193,6 +220,26 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
         """Wait until everything is written: after an exception there is no ``teardown``."""
         if self._outlets is not None:
             self._outlets.close()
+
+    def observe_now(self, trainer: host.Trainer, pl_module: host.LightningModule) -> Snapshot | None:
+        """Observe, if it is time, weights that the module was given: those of the Trainer's epoch and step.
+
+        For models that were trained before, see :func:`saliency_callbacks.replay.replay`. Everything is logged as it is
+        in a training, but not through the module.
+
+        Raises:
+            ConfigurationError: If a setting does not fit the module or the data.
+        """
+        step = host.logging_step(trainer)
+        stage: Stage = "initial" if trainer.global_step == 0 else "fit"
+        snapshot, scores = None, self.state.scores
+        if stage == "initial" or is_due(trainer.current_epoch, self.state.last_observed, self.every_n_epochs):
+            # No training is lost by an error.
+            snapshot = self._attempt(trainer, pl_module, stage, step, is_early=True)
+            scores = scores if snapshot is None else dict(snapshot.scores)
+        if scores:
+            host.log_directly(trainer, scores, step)
+        return snapshot
 
     def _observe_if_due(self, trainer: host.Trainer, module: host.LightningModule, stage: Stage, step: int) -> None:
         # On other epochs too: the Trainer keeps metrics for monitoring, but loggers would miss them.
@@ -222,6 +269,7 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
                     self.sinks,
                     namespace=self.identity,
                     save_maps=self.save_maps,
+                    save_pictures=self.save_pictures,
                     resumed=self._is_resumed,
                     on_error=self.on_error,
                 )
@@ -237,38 +285,24 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
 
         Where ``is_early``, no training is lost by an error, so that a wrong configuration is one.
         """
+        moment = Moment(trainer.current_epoch, step, stage)
         ranks = self._ranks(trainer)
         try:
             with ranks.together():
                 outlets = self._prepared(trainer, module)
                 if outlets is None:
-                    host.rank_zero_warn(
-                        f"nothing is observed: there is no {self.probe.source} dataloader here to take the probe from; "
-                        "fit before, or use probe=Probe.from_tensors(inputs, labels)",
-                        category=SaliencyWarning,
-                    )
+                    notices.warn_of_no_probe(self.probe.source)
                     return None
-                surroundings = Surroundings(
-                    to_device=partial(host.move_to_device, module=module),
-                    forward_context=partial(host.forward_context, trainer),
-                    trainer=trainer,
-                    module=module,
-                    ranks=ranks,
-                )
                 with host.without_logging(module):
-                    observation = self._observe(
-                        explained_module(module, self.module), Moment(trainer.current_epoch, step, stage), surroundings
-                    )
+                    observation = self._look(moment, Surroundings.of(trainer, module, ranks))
+                if observation is None:
+                    return None
                 outlets.write(observation.snapshot, observation.pictures)
         except Exception as error:
             is_mistake = is_early and isinstance(error, ConfigurationError)
             if is_mistake or isinstance(error, RankError) or self.on_error == "raise":
                 raise
-            host.rank_zero_warn(
-                f"the observation of epoch {trainer.current_epoch} is skipped ({type(error).__name__}: {error}); the "
-                "training goes on. Use on_error='raise' to see where it comes from",
-                category=SaliencyWarning,
-            )
+            notices.warn_of_failure(moment, error)
             return None
         # Devices may round differently, and what is monitored must not.
         observation = replace(
@@ -281,6 +315,18 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
             self.state = self._counted(observation)
             self._on_observed(trainer, observation.snapshot)
         return observation.snapshot
+
+    def _look(self, moment: Moment, surroundings: Surroundings) -> Observation[State] | None:
+        model = explained_module(surroundings.module, self.module)
+        if moment.stage != "final":
+            return self._observe(model, moment, surroundings)
+        # The Trainer counts on when it ends.
+        last = self.state.last_observed
+        return self._last_word(model, moment if last is None else replace(moment, epoch=last), surroundings)
+
+    def _new_scores(self, last: Snapshot) -> Mapping[str, float]:
+        # By their text: NaN differs from itself.
+        return {tag: score for tag, score in last.scores.items() if str(score) != str(self.state.scores.get(tag))}
 
     def _counted(self, observation: Observation[State]) -> State:
         snapshot = observation.snapshot

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -31,10 +32,18 @@ class Outlets:
         sinks: Where to write.
         trainer: Whose run this is.
         on_error: ``"raise"`` to write at once and let failures through.
+        run_directory: Where the run is kept on this disk; ``None`` where nothing is, and on other ranks than zero.
     """
 
-    def __init__(self, sinks: Sequence[Sink], trainer: host.Trainer | None = None, on_error: str = "warn") -> None:
+    def __init__(
+        self,
+        sinks: Sequence[Sink],
+        trainer: host.Trainer | None = None,
+        on_error: str = "warn",
+        run_directory: Path | None = None,
+    ) -> None:
         self.sinks = list(sinks)
+        self.run_directory = run_directory
         self.trainer = trainer
         self.on_error = on_error
         self._failures = [0] * len(self.sinks)
@@ -82,7 +91,7 @@ class Outlets:
                 raise
             # A picture that cannot be drawn says so itself, and is no fault of the sink.
             blamed = "" if isinstance(error, PictureError) else f"{type(sink).__name__} failed: "
-            self._messages.append(f"{blamed}{type(error).__name__}: {error}; the training goes on")
+            self._messages.append(f"{blamed}{type(error).__name__}: {_without_passwords(error)}; the training goes on")
             return isinstance(error, PictureError)
         return True
 
@@ -91,8 +100,20 @@ class Outlets:
             host.rank_zero_warn(self._messages.popleft(), category=SaliencyWarning)
 
 
+def _without_passwords(error: Exception) -> str:
+    # A client that cannot reach its server names the address, and some addresses hold a name and a password.
+    return re.sub(r"(?<=://)[^/\s@]+@", "***@", str(error))
+
+
 def open_outlets(
-    trainer: host.Trainer, own: Sequence[Sink], *, namespace: str, save_maps: bool, resumed: bool, on_error: str
+    trainer: host.Trainer,
+    own: Sequence[Sink],
+    *,
+    namespace: str,
+    save_maps: bool,
+    save_pictures: bool = False,
+    resumed: bool,
+    on_error: str,
 ) -> Outlets:
     """Return the sinks of this run; on other ranks than zero, none. All ranks must call it.
 
@@ -101,25 +122,28 @@ def open_outlets(
         own: The user's sinks.
         namespace: Name of the directory in the run's directory.
         save_maps: Whether to keep raw maps on disk.
+        save_pictures: Whether to keep the pictures with them even where a logger shows them.
         resumed: Whether the run goes on from a checkpoint, and with it the directory.
         on_error: ``"raise"`` to let a sink's failures through.
     """
     directory = host.run_directory(trainer)
     if not trainer.is_global_zero:
         return Outlets([], trainer, on_error)
-    sinks = list(own)
+    sinks, kept_in = list(own), None
     if not host.is_dry_run(trainer):
         of_loggers = [sink for sink in map(sink_for_logger, trainer.loggers) if sink is not None]
         sinks += of_loggers
         if save_maps and directory is not None:
-            sinks.append(DiskSink(_free_directory(directory / namespace, resumed), pictures=not of_loggers))
+            keeps_pictures = save_pictures or not of_loggers
+            sinks.append(DiskSink(_free_directory(directory / namespace, resumed), pictures=keeps_pictures))
+            kept_in = directory
         elif save_maps:
             host.rank_zero_warn(
                 "raw maps are not kept: the run's directory is remote. Use a logger with a local directory, or "
                 "save_maps=False to be rid of this warning",
                 category=SaliencyWarning,
             )
-    return Outlets(sinks, trainer, on_error)
+    return Outlets(sinks, trainer, on_error, kept_in)
 
 
 def _free_directory(directory: Path, resumed: bool) -> Path:

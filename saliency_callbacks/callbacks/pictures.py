@@ -2,79 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
 from torch import Tensor
 
+from saliency_callbacks.callbacks.appearance import Appearance, drawn_maps
+from saliency_callbacks.callbacks.frame_pictures import FramePictures
 from saliency_callbacks.callbacks.history import Frame, frame_size
 from saliency_callbacks.callbacks.lazy_pictures import LazyPictures
-from saliency_callbacks.functional.maps import percentile, resize, signed_map
-from saliency_callbacks.rendering.attribution import render, signed_scale
-from saliency_callbacks.rendering.colormap import DEFAULT_ALPHA
+from saliency_callbacks.rendering.attribution import render
+from saliency_callbacks.rendering.contour import top_region
 from saliency_callbacks.rendering.filmstrip import MAX_ROWS, filmstrip
-from saliency_callbacks.rendering.legend import Style
+from saliency_callbacks.rendering.images import display_maps
 from saliency_callbacks.rendering.panel import Caption, panel
-from saliency_callbacks.types import Attribution, Snapshot
+from saliency_callbacks.types import Snapshot
 
-__all__ = ["Appearance", "Pictures", "frame_of", "reduced", "scale_of"]
+__all__ = ["Pictures", "reduced"]
 
-_TILE = 72
-
-ColorScale = Literal["shared", "per_map"]
-
-
-@dataclass(frozen=True)
-class Appearance:
-    """How maps are drawn.
-
-    Args:
-        style: ``overlay``, ``heatmap``, ``signed``, ``signed_color`` or ``greyscale``.
-        color_scale: ``shared`` over the epochs, for each sample, or ``per_map``.
-        colormap: Name of a Matplotlib colour map; ``None`` for the style's own.
-        alpha: Opacity of the hottest place of an overlay, in [0, 1].
-    """
-
-    style: Style = "overlay"
-    color_scale: ColorScale = "shared"
-    colormap: str | None = None
-    alpha: float = DEFAULT_ALPHA
-
-    @property
-    def colors(self) -> dict[str, Any]:
-        """The colour map as an argument, where one was asked for."""
-        return {} if self.colormap is None else {"colormap": self.colormap}
-
-    @property
-    def is_signed(self) -> bool:
-        """Whether the signed values are drawn, not their magnitude."""
-        return self.style in ("signed", "signed_color")
-
-
-def scale_of(attribution: Attribution, appearance: Appearance) -> Tensor:
-    """Return what gets the full colour in each map, ``[N]``: its 99th percentile, or its maximum where that is 0."""
-    if appearance.is_signed:
-        return signed_scale(attribution.values)
-    scale = percentile(attribution.magnitude, 0.99)
-    return torch.where(scale > 0, scale, attribution.magnitude.flatten(1).amax(dim=1))
-
-
-def frame_of(attribution: Attribution, appearance: Appearance, moment: str) -> Frame:
-    """Return the small copy of the maps that the filmstrip keeps."""
-    maps = attribution.magnitude
-    if appearance.is_signed:
-        maps = resize(signed_map(attribution.values), attribution.magnitude.shape[1:])
-    return Frame.of(moment, maps)
+# Smaller than a panel's: the picture has to be seen at a glance, and there is a panel for each method.
+_GLANCE_TILE = 64
+# Pictures of one tag have to be of one size, or they jump when one goes through the epochs.
+_LONGEST_MOMENT = "epoch 0000"
 
 
 class Pictures(LazyPictures):
-    """Tag → ``uint8 [height, width, 3]``: a panel and a filmstrip for each method.
+    """Tag → ``uint8 [height, width, 3]``: a panel and a filmstrip for each method, and one of all methods.
 
     Args:
         snapshot: The observation.
@@ -101,71 +57,74 @@ class Pictures(LazyPictures):
     ) -> None:
         self.snapshot = snapshot
         self.images = images
-        self.small_images = small_images
         self.captions = captions
         self.scales = scales
-        self.frames = frames
         self.appearance = appearance
-        super().__init__(
-            {
-                tag: partial(draw, method)
-                for method in snapshot.attributions
-                for tag, draw in (
-                    (f"{namespace}/{method}", self._panel),
-                    (f"{namespace}/{method}/filmstrip", self._filmstrip),
-                )
-            }
-        )
+        self._rendered: dict[str, npt.NDArray[np.uint8]] = {}
+        names = [caption.title for caption in captions]
+        draw: dict[str, Callable[[], npt.NDArray[np.uint8]]] = {}
+        for method in snapshot.attributions:
+            strip = FramePictures(method, frames[method], small_images, names, scales[method], appearance)
+            draw[f"{namespace}/{method}"] = partial(self._panel, method)
+            draw[f"{namespace}/{method}/filmstrip"] = strip.filmstrip
+        if len(snapshot.attributions) > 1:
+            draw[f"{namespace}/methods"] = self._glance
+        super().__init__(draw)
 
-    def _scale_note(self, shared: str) -> str:
-        return shared if self.appearance.color_scale == "shared" else "scale per map"
+    def _render(self, method: str) -> npt.NDArray[np.uint8]:
+        # For the panel and the picture of all methods; two threads at once would merely both draw it.
+        if method not in self._rendered:
+            look = self.appearance
+            scale = self.scales[method] if look.color_scale == "shared" else None
+            self._rendered[method] = render(
+                self.snapshot.attributions[method],
+                self.images,
+                style=look.style,
+                scale=scale,
+                alpha=look.alpha,
+                **look.colors,
+            )
+        return self._rendered[method]
+
+    def _regions(self, method: str) -> npt.NDArray[np.bool_] | None:
+        if self.appearance.contour is None:
+            return None
+        size = self.images.shape[1], self.images.shape[2]
+        maps = drawn_maps(self.snapshot.attributions[method], self.appearance)
+        return top_region(np.abs(display_maps(maps, size)), self.appearance.contour)
 
     def _panel(self, method: str) -> npt.NDArray[np.uint8]:
         attribution = self.snapshot.attributions[method]
         look = self.appearance
-        rendered = render(
-            attribution,
-            self.images,
-            style=look.style,
-            scale=self.scales[method] if look.color_scale == "shared" else None,
-            alpha=look.alpha,
-            **look.colors,
-        )
-        title = " · ".join(filter(None, [method, self.snapshot.moment, attribution.layer]))
         return panel(
             self.images,
-            rendered,
+            self._render(method),
             self.captions,
-            title=title,
+            title=" · ".join(filter(None, [method, self.snapshot.moment, attribution.layer])),
+            regions=self._regions(method),
             style=look.style,
-            scale_note=self._scale_note("scale: largest so far"),
+            scale_note=look.notes("scale: largest so far"),
+            room_for=" · ".join(filter(None, [method, _LONGEST_MOMENT, attribution.layer])),
             **look.colors,
         )
 
-    def _filmstrip(self, method: str) -> npt.NDArray[np.uint8]:
+    def _glance(self) -> npt.NDArray[np.uint8]:
         look = self.appearance
-        style: Style = "signed" if look.is_signed else look.style
         rows = min(len(self.images), MAX_ROWS)
-        frames = self.frames[method]
-        # All columns at once: the cost of a call is paid once, not at every epoch.
-        maps = torch.cat([frame.maps[:rows] for frame in frames])
-        shown = render(
-            replace(self.snapshot.attributions[method], values=maps.unsqueeze(1), magnitude=maps, heatmap=_unit(maps)),
-            np.tile(self.small_images[:rows], (len(frames), 1, 1, 1)),
-            style=style,
-            scale=self.scales[method][:rows].repeat(len(frames)) if look.color_scale == "shared" else None,
-            alpha=look.alpha,
-            **look.colors,
-        )
-        columns = np.split(shown, len(frames))
+        methods = list(self.snapshot.attributions)
+        regions = [region for method in methods if (region := self._regions(method)) is not None]
+        title = f"all methods · {self.snapshot.moment}"
         return filmstrip(
-            self.small_images[:rows],
-            [(frame.moment, column) for frame, column in zip(frames, columns, strict=True)],
-            [caption.title for caption in self.captions[:rows]],
-            title=method if rows == len(self.images) else f"{method} · first {rows} of {len(self.images)}",
-            tile=_TILE,
-            style=style,
-            scale_note=self._scale_note("one scale over all epochs"),
+            self.images[:rows],
+            [(method, self._render(method)[:rows]) for method in methods],
+            self.captions[:rows],
+            title=title if rows == len(self.images) else f"{title} · first {rows} of {len(self.images)}",
+            regions=regions or None,
+            max_columns=max(2, len(methods)),
+            tile=_GLANCE_TILE,
+            style=look.style,
+            scale_note=look.notes("each method its own scale"),
+            room_for=f"all methods · {_LONGEST_MOMENT}",
             **look.colors,
         )
 
@@ -178,8 +137,3 @@ def reduced(images: npt.NDArray[np.uint8], n_spatial: int) -> npt.NDArray[np.uin
     return np.stack(
         [np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BOX)) for image in images]
     )
-
-
-def _unit(maps: Tensor) -> Tensor:
-    peak = maps.abs().flatten(1).amax(dim=1).reshape(-1, *[1] * (maps.ndim - 1))
-    return torch.where(peak > 0, maps.abs() / peak, torch.zeros_like(maps))

@@ -16,6 +16,8 @@ from saliency_callbacks.callbacks.run_state import RunState
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.layers import find_layers
 from saliency_callbacks.capture.quiescence import quiescence
+from saliency_callbacks.capture.tokens import read_ids
+from saliency_callbacks.engine import Settings
 from saliency_callbacks.errors import ConfigurationError, ProbeError, SaliencyWarning, TargetError
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.description import describe
@@ -121,7 +123,7 @@ def state_for_probe(state: _State, probe: ProbeBatch) -> _State:
 def check_runs(
     model: nn.Module,
     inputs: Any,
-    attribute_to: int | str | None,
+    settings: Settings,
     forward_context: Callable[[], AbstractContextManager[Any]],
 ) -> None:
     """Run the probe forward, as a validation step would.
@@ -131,7 +133,8 @@ def check_runs(
     """
     try:
         with quiescence(model), torch.no_grad(), forward_context():
-            batch = ModelInputs.of(inputs, attribute_to)
+            read = ModelInputs.of if settings.tokens is None else read_ids
+            batch = read(inputs, settings.attribute_to)
             rows = torch.arange(batch.n_samples, device=batch.explained.device)
             batch.call(model, batch.explained.clone(), rows)
     except Exception as error:

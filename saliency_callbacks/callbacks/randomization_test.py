@@ -17,6 +17,7 @@ from saliency_callbacks.callbacks.observing import ObservingCallback, OnError
 from saliency_callbacks.callbacks.preconditions import check_labels, check_layers
 from saliency_callbacks.callbacks.run_state import RunState, run_facts
 from saliency_callbacks.callbacks.scoring import resolve_target
+from saliency_callbacks.errors import SaliencyWarning
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.randomization.result import RandomizationResult
@@ -101,6 +102,8 @@ class RandomizationTest(ObservingCallback[_State]):
         reshape_transform: As for :class:`SaliencyMonitor`.
         output_fn: As for :class:`SaliencyMonitor`.
         attribute_to: As for :class:`SaliencyMonitor`.
+        embedding: For texts: as for :class:`TokenSaliencyMonitor`; what is compared is one number a token.
+        tokenizer: As for :class:`TokenSaliencyMonitor`; padding and special tokens are then not compared.
         module: As for :class:`SaliencyMonitor`.
         internal_batch_size: As for :class:`SaliencyMonitor`.
         save_maps: Whether to keep scores, texts and figures on disk.
@@ -121,6 +124,8 @@ class RandomizationTest(ObservingCallback[_State]):
         Adebayo et al. 2018, arXiv 1810.03292; Binder et al. 2023, arXiv 2211.12486 (why it is no ranking).
     """
 
+    save_pictures = True
+
     def __init__(
         self,
         methods: str | Method | Sequence[str | Method] = ("gradient", "grad_cam"),
@@ -139,6 +144,8 @@ class RandomizationTest(ObservingCallback[_State]):
         reshape_transform: str | Callable[..., Any] | None = None,
         output_fn: str | Callable[..., Any] | None = None,
         attribute_to: int | str | None = None,
+        embedding: Any = None,
+        tokenizer: Any = None,
         module: str | None = None,
         internal_batch_size: int | None = None,
         save_maps: bool = True,
@@ -174,15 +181,11 @@ class RandomizationTest(ObservingCallback[_State]):
             attribute_to=attribute_to,
             internal_batch_size=internal_batch_size,
             seed=seed,
+            embedding=embedding,
+            tokenizer=tokenizer,
         )
         self.result: RandomizationResult | None = None
         self.cascade: RandomizationResult | None = None
-
-    @override
-    def on_train_end(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
-        """Randomize layer by layer, and say what was found."""
-        if self.result is not None:
-            self._attempt(trainer, pl_module, "final", host.logging_step(trainer), is_early=False)
 
     @override
     def _new_state(self) -> _State:
@@ -199,10 +202,7 @@ class RandomizationTest(ObservingCallback[_State]):
 
     @override
     def _observe(self, model: nn.Module, moment: Moment, surroundings: Surroundings) -> Observation[_State]:
-        if moment.stage == "final":
-            return self._observe_final(model, moment, surroundings)
-        result, state = self._run(model, surroundings, self.order, self.n_draws, random_logit=self.random_logit)
-        self.result = result
+        result, state = self._test(model, surroundings)
         found = Snapshot(
             epoch=moment.epoch,
             step=moment.step,
@@ -216,22 +216,32 @@ class RandomizationTest(ObservingCallback[_State]):
         )
         return Observation(found, state)
 
-    def _observe_final(self, model: nn.Module, moment: Moment, surroundings: Surroundings) -> Observation[_State]:
-        assert self.result is not None, "there is no last word without a first"
-        pictures: dict[str, Picture] = {}
-        if self.cascade_at_fit_end:
-            cascade, _ = self._run(model, surroundings, "top_down", self.cascade_draws, random_logit=False)
-            self.cascade = cascade
-            pictures[f"{self.namespace}/cascade"] = cascade.plot()
-            pictures |= {f"{self.namespace}/{name}/cascade": cascade.plot(methods=[name]) for name in cascade.methods}
+    @override
+    def _last_word(self, model: nn.Module, moment: Moment, surroundings: Surroundings) -> Observation[_State] | None:
+        """Randomize layer by layer, and say what was found."""
+        if self.result is None:
+            if not self._is_resumed:
+                return None
+            host.rank_zero_info(f"{self.namespace}: nothing was tested since the run was resumed, so it is tested now")
+            self._test(model, surroundings)
+        assert self.result is not None, "tested above"
         for method, words in self.result.verdicts.items():
             host.rank_zero_info(f"{self.namespace}: {method} {words}")
         texts = {f"{self.namespace}/verdicts": self.result.table()}
-        if self.cascade is not None:
-            texts[f"{self.namespace}/cascade"] = self.cascade.steps_table()
+        pictures: Mapping[str, Picture] = {}
+        if self.cascade_at_fit_end:
+            try:
+                self.cascade, pictures = self._cascade(model, surroundings)
+                texts[f"{self.namespace}/cascade"] = self.cascade.steps_table()
+            except Exception as error:
+                if self.on_error == "raise":
+                    raise
+                host.rank_zero_warn(
+                    f"the cascade is left out ({type(error).__name__}: {error}); the verdicts do not rest on it",
+                    category=SaliencyWarning,
+                )
         last = Snapshot(
-            # The Trainer counts on when it ends.
-            epoch=moment.epoch if self.state.last_observed is None else self.state.last_observed,
+            epoch=moment.epoch,
             step=moment.step,
             stage=moment.stage,
             attributions={},
@@ -240,6 +250,17 @@ class RandomizationTest(ObservingCallback[_State]):
             texts=texts,
         )
         return Observation(last, self.state, pictures)
+
+    def _cascade(
+        self, model: nn.Module, surroundings: Surroundings
+    ) -> tuple[RandomizationResult, Mapping[str, Picture]]:
+        cascade, _ = self._run(model, surroundings, "top_down", self.cascade_draws, random_logit=False)
+        pictures = {f"{self.namespace}/{name}/cascade": cascade.plot(methods=[name]) for name in cascade.methods}
+        return cascade, {f"{self.namespace}/cascade": cascade.plot(), **pictures}
+
+    def _test(self, model: nn.Module, surroundings: Surroundings) -> tuple[RandomizationResult, _State]:
+        self.result, state = self._run(model, surroundings, self.order, self.n_draws, random_logit=self.random_logit)
+        return self.result, state
 
     def _run(
         self, model: nn.Module, surroundings: Surroundings, order: Order, n_draws: int, *, random_logit: bool

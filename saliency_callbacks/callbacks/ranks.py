@@ -12,13 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from saliency_callbacks import errors
-from saliency_callbacks.callbacks import host
-from saliency_callbacks.capture.inputs import ModelInputs
-from saliency_callbacks.engine import Explanation, Settings, run_engine, run_logits
+from saliency_callbacks.callbacks import host, host_ranks
+from saliency_callbacks.engine import Explanation, Settings, Unscaled, count_samples, run_engine, run_logits
 from saliency_callbacks.errors import RankError, SaliencyError, SaliencyWarning
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.targets import Target
-from saliency_callbacks.types import Attribution
 
 __all__ = ["ALONE", "Ranks", "Share", "share_of"]
 
@@ -69,14 +67,14 @@ class Ranks:
 
     def __init__(self, trainer: host.Trainer | None = None, *, shards_probe: bool = False) -> None:
         self.trainer = trainer
-        self.size = 1 if trainer is None else host.world_size(trainer)
+        self.size = 1 if trainer is None else host_ranks.world_size(trainer)
         self.number = 0 if trainer is None else trainer.global_rank
         self.shards_probe = shards_probe and self.shards
 
     @property
     def shards(self) -> bool:
         """Whether each rank can run samples of its own: the ranks of tensor parallelism must all run the same."""
-        return self.size > 1 and host.has_own_data(self._trainer)
+        return self.size > 1 and host_ranks.has_own_data(self._trainer)
 
     @property
     def _trainer(self) -> host.Trainer:
@@ -104,15 +102,17 @@ class Ranks:
             own = error
         if self._all_fine(own):
             return
-        report = next(filter(None, host.from_all_ranks(self._trainer, None if own is None else _report(own, self))))
+        report = next(
+            filter(None, host_ranks.from_all_ranks(self._trainer, None if own is None else _report(own, self)))
+        )
         if own is not None and _report(own, self) == report:
             raise own
         raise _reported(report) from own
 
     def _all_fine(self, own: Exception | None) -> bool:
-        is_lockstep = own is not None and host.has_sharded_weights(self._trainer)
+        is_lockstep = own is not None and host_ranks.has_sharded_weights(self._trainer)
         try:
-            return host.do_all(self._trainer, own is None, patience=_PATIENCE if is_lockstep else None)
+            return host_ranks.do_all(self._trainer, own is None, patience=_PATIENCE if is_lockstep else None)
         except Exception as error:
             cause = error if own is None else own
             raise RankError(
@@ -127,21 +127,21 @@ class Ranks:
 
     def from_zero(self, value: _Value) -> _Value:
         """Return rank zero's ``value``."""
-        return value if self.size == 1 else host.from_rank_zero(self._trainer, value)
+        return value if self.size == 1 else host_ranks.from_rank_zero(self._trainer, value)
 
     def from_all(self, value: _Value) -> Sequence[_Value]:
         """Return every rank's ``value``, in order."""
-        return [value] if self.size == 1 else host.from_all_ranks(self._trainer, value)
+        return [value] if self.size == 1 else host_ranks.from_all_ranks(self._trainer, value)
 
     def gathered(self, values: Tensor, n_samples: int, *, dim: int = 0) -> Tensor:
         """Return all samples' values, on the CPU, from those of the rows of each rank's share."""
-        parts = host.gathered(self._trainer, values.movedim(dim, 0))
+        parts = host_ranks.gathered(self._trainer, values.movedim(dim, 0))
         shares = [share_of(n_samples, self.size, rank) for rank in range(self.size)]
         return torch.cat([share.kept(part) for share, part in zip(shares, parts, strict=True)]).movedim(0, dim)
 
     def agreed(self, probe: ProbeBatch) -> ProbeBatch:
         """Return a probe that is the same on all ranks: rank zero's, where they have read different ones."""
-        if self.size == 1 or host.do_all(self._trainer, probe.fingerprint == self.from_zero(probe.fingerprint)):
+        if self.size == 1 or host_ranks.do_all(self._trainer, probe.fingerprint == self.from_zero(probe.fingerprint)):
             return probe
         host.rank_zero_warn(
             "the ranks have read different probes (each has a dataset of its own, or one that is not the same every "
@@ -157,22 +157,20 @@ class Ranks:
     def explain(self, model: nn.Module, inputs: Any, settings: Settings, targets: Sequence[Target]) -> Explanation:
         """Explain a batch, as :func:`~saliency_callbacks.engine.run_engine` does."""
         with self.together():
-            n_samples = ModelInputs.of(inputs, settings.attribute_to).n_samples
+            n_samples = count_samples(inputs, settings)
             found = run_engine(model, inputs, self.settings(settings, n_samples), targets)
         if not self.shards_probe:
             return found
         return replace(
             found,
-            attributions=tuple(
-                {name: self._whole(part, n_samples) for name, part in parts.items()} for parts in found.attributions
-            ),
+            maps=tuple({name: self._whole(part, n_samples) for name, part in parts.items()} for parts in found.maps),
             logits=None if found.logits is None else self.gathered(found.logits, n_samples),
         )
 
     def logits(self, model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
         """Return the class scores of a batch ``[N, classes]`` on the CPU, bit by bit the same on all ranks."""
         with self.together():
-            n_samples = ModelInputs.of(inputs, settings.attribute_to).n_samples
+            n_samples = count_samples(inputs, settings)
             found = run_logits(model, inputs, self.settings(settings, n_samples)).cpu()
         return self.gathered(found, n_samples) if self.shards_probe else self.from_zero(found)
 
@@ -180,18 +178,16 @@ class Ranks:
         """Return what makes of values ``[…, M]`` of this rank's samples those of all, ``[…, N]``."""
         return lambda values: self.gathered(values, n_samples, dim=-1) if settings.samples is not None else values
 
-    def _whole(self, part: Attribution, n_samples: int) -> Attribution:
+    def _whole(self, part: Unscaled, n_samples: int) -> Unscaled:
         def gathered(values: Tensor) -> Tensor:
             return self.gathered(values, n_samples)
 
+        extras = {name: gathered(values) for name, values in part.raw.extras.items()}
         return replace(
             part,
-            values=gathered(part.values),
-            magnitude=gathered(part.magnitude),
-            heatmap=gathered(part.heatmap),
-            target=gathered(part.target),
-            score=gathered(part.score),
-            extras={name: gathered(values) for name, values in part.extras.items()},
+            raw=replace(part.raw, values=gathered(part.raw.values), extras=extras),
+            clean=part.clean._replace(target=gathered(part.clean.target), score=gathered(part.clean.score)),
+            counted=None if part.counted is None else gathered(part.counted),
         )
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from torch import nn
 from typing_extensions import override
 
+from saliency_callbacks.callbacks import host
+from saliency_callbacks.callbacks.appearance import Appearance, ColorScale
 from saliency_callbacks.callbacks.arguments import (
     checked_appearance,
     checked_normalization,
@@ -20,8 +22,9 @@ from saliency_callbacks.callbacks.monitor_state import MonitorState
 from saliency_callbacks.callbacks.observation import Moment, Observation, Surroundings
 from saliency_callbacks.callbacks.observer import Observer
 from saliency_callbacks.callbacks.observing import ObservingCallback, OnError
-from saliency_callbacks.callbacks.pictures import Appearance, ColorScale
 from saliency_callbacks.callbacks.preconditions import check_labels, check_layers
+from saliency_callbacks.callbacks.reporting import checked_report, write_report
+from saliency_callbacks.plain_values import plain
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.rendering.colormap import DEFAULT_ALPHA
@@ -43,6 +46,8 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
     ===========================================  =========================================================
     ``saliency/{method}``                        picture: input and map of each probe sample
     ``saliency/{method}/filmstrip``              picture: one row a sample, one column an observation
+    ``saliency/{method}/evolution``              animation, at the end of fit: one frame an observation
+    ``saliency/methods``                         picture: up to 16 samples, a column for each of several methods
     ``saliency/{method}/drift_previous``         1 - Spearman with the previous maps; 0 same, 1 unrelated
     ``saliency/{method}/drift_initial``          the same with the maps before training; in [0, 2]
     ``saliency/{method}/entropy``                0 a single place, 1 spread evenly
@@ -83,10 +88,14 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
         color_scale: ``shared`` over the epochs for each sample (so that fading and growing can be seen) or ``per_map``.
         colormap: Name of a Matplotlib colour map; by default ``rainbow`` for overlays and ``inferno`` for heatmaps.
         alpha: Opacity of the hottest place of an overlay, in [0, 1].
+        contour: Share of the pixels, in (0, 1), that is outlined: those where the map is highest, with 0.1 the top
+            tenth. Maps of more than 24 × 24 places are smoothed for it. By default there is no outline.
         normalization: ``(mean, std)`` that the inputs were normalised with; by default found in the dataset's
             transforms.
         class_names: Names of the classes; by default the dataset's.
         save_maps: Whether to keep raw maps on disk.
+        report: Whether to make one HTML file, ``report.html`` in the run's directory, of all that the Trainer's
+            callbacks kept on disk, when fit ends without an exception. Needs ``save_maps``.
         sinks: Further places to write to, beside the Trainer's loggers.
         on_error: ``"warn"`` skips a failed observation, ``"raise"`` stops the training. A wrong configuration always
             raises, before the first training step.
@@ -116,9 +125,11 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
         color_scale: ColorScale = "shared",
         colormap: str | None = None,
         alpha: float = DEFAULT_ALPHA,
+        contour: float | None = None,
         normalization: Sequence[Sequence[float]] | None = None,
         class_names: Sequence[str] | None = None,
         save_maps: bool = True,
+        report: bool = False,
         sinks: Sequence[Sink] = (),
         on_error: OnError = "warn",
         namespace: str = "saliency",
@@ -137,8 +148,9 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
         )
         self.target = checked_target(target)
         self.normalization = checked_normalization(normalization)
-        self.class_names = class_names
-        self.appearance = checked_appearance(Appearance(style, color_scale, colormap, alpha))
+        self.class_names: Sequence[str] | None = plain(class_names)
+        self.appearance = checked_appearance(Appearance(style, color_scale, colormap, alpha, contour))
+        self.report = checked_report(report, save_maps=save_maps)
         self.settings = checked_settings(
             _DEFAULT_METHODS if methods is None else methods,
             target_layers=target_layers,
@@ -150,6 +162,13 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
         )
         self._is_automatic = methods is None and is_auto(target_layers)
         self._observer: Observer | None = None
+
+    @override
+    def teardown(self, trainer: host.Trainer, pl_module: host.LightningModule, stage: str) -> None:
+        """Wait until everything is written, and make a report of it."""
+        super().teardown(trainer, pl_module, stage)
+        if self.report and stage == "fit" and self._has_trained and self._outlets is not None:
+            write_report(trainer, self._outlets.run_directory, self.on_error)
 
     @override
     def _new_state(self) -> MonitorState:
@@ -179,3 +198,10 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
             self._observer, model, moment, self.state, surroundings, may_simplify=self._is_automatic
         )
         return observation
+
+    @override
+    def _last_word(
+        self, model: nn.Module, moment: Moment, surroundings: Surroundings
+    ) -> Observation[MonitorState] | None:
+        assert self._observer is not None, "made when the probe was accepted"
+        return self._observer.last_word(model, moment, self.state)

@@ -42,7 +42,7 @@ class Recipe:
         """Return a new module and its training data."""
         made = self.build()
         is_pair = isinstance(made, list | tuple) and len(made) == 2
-        if not is_pair or not isinstance(made[0], host.LightningModule):
+        if not is_pair or not host.is_module(made[0]):
             raise ConfigurationError(
                 f"build() returned {describe(made)}; expected a pair: a LightningModule, and a LightningDataModule or "
                 "DataLoader to train it on"
@@ -63,7 +63,8 @@ class Recipe:
         callbacks = given.pop("callbacks", None) or []
         # Callbacks keep the state of a training, and there may be two.
         callbacks = copy.deepcopy(callbacks if isinstance(callbacks, list) else [callbacks])
-        trainer = host.Trainer(**{**defaults, **given}, max_epochs=self.max_epochs, callbacks=[*callbacks, progress])
+        make = host.trainer_class(module)
+        trainer = make(**{**defaults, **given}, max_epochs=self.max_epochs, callbacks=[*callbacks, progress])
         trainer.fit(module, data)
         if progress.accuracy < self.min_accuracy:
             host.rank_zero_warn(
@@ -114,7 +115,7 @@ class _Progress(host.Callback):
 @contextmanager
 def permuted(data: Any, seed: int, label_key: int | str | None) -> Iterator[Any]:
     """Yield the training data with permuted labels; a datamodule is as it was afterwards."""
-    if not isinstance(data, host.LightningDataModule):
+    if not host.is_data_module(data):
         yield permute_loader(data, seed=seed, label_key=label_key)
         return
     own = vars(data).get("train_dataloader")

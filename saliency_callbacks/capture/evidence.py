@@ -71,7 +71,10 @@ class Subject:
 
     def sampler(self, pass_: Pass) -> Sampler:
         """Return the rows that ``pass_`` feeds."""
-        return Sampler(self.inputs.explained, pass_, self.seed, self.samples)
+        inputs = self.inputs
+        return Sampler(
+            inputs.explained, pass_, self.seed, samples=self.samples, start=inputs.start, places=inputs.places
+        )
 
     def for_all_samples(self, values: Tensor) -> Tensor:
         """Return ``values`` of the samples that are run as values ``[N]`` of all; those of the others are 0."""

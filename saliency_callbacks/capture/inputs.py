@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
-from saliency_callbacks.errors import InputError, nearest_names
+from saliency_callbacks.errors import InputError, MethodError, nearest_names
 
-__all__ = ["ModelInputs"]
+__all__ = ["ModelInputs", "named_key", "read_structure"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,14 +39,7 @@ class ModelInputs:
             InputError: If the batch is of another type, no tensor or several could be meant, or the
                 explained tensor is not a floating-point ``[N, C, *spatial]`` with 1 to 3 spatial dimensions.
         """
-        if isinstance(inputs, Sequence) and not isinstance(inputs, (str, bytes)):
-            inputs = tuple(inputs)
-        if not isinstance(inputs, (Tensor, tuple, Mapping)):
-            raise InputError(
-                f"inputs are of type {type(inputs).__name__}; expected a tensor [N, C, *spatial], or a tuple or "
-                "dict of tensors with `attribute_to` naming the one to explain"
-            )
-        structure = _apply(inputs, _outside_inference_mode)
+        structure = read_structure(inputs, "[N, C, *spatial]")
         if isinstance(structure, Tensor):
             _check_explained(structure, "inputs")
             return cls(structure, None, structure)
@@ -59,6 +52,27 @@ class ModelInputs:
     def n_samples(self) -> int:
         """Number of samples N."""
         return self.explained.shape[0]
+
+    @property
+    def counted(self) -> Tensor | None:
+        """Which places are part of their sample, bool ``[N, *spatial]``; ``None`` for all."""
+        return None
+
+    @property
+    def places(self) -> Tensor | None:
+        """Which places hold anything at all, bool ``[N, *spatial]``: noise is for these; ``None`` for all."""
+        return None
+
+    def start(self, baseline: str) -> Tensor:
+        """Return where the paths from a baseline begin that only some inputs have, ``[N, C, *spatial]``.
+
+        Raises:
+            MethodError: If these inputs do not have it.
+        """
+        raise MethodError(
+            f"baseline {baseline!r} is for texts only; expected 'zeros', 'mean', 'noise' or a tensor, or for a text "
+            "`embedding='auto'`"
+        )
 
     def call(self, model: Callable[..., Any], explained: Tensor, samples: Tensor) -> Any:
         """Run ``model`` on rows of this batch.
@@ -74,7 +88,8 @@ class ModelInputs:
         if isinstance(rows, tuple):
             return model(*(explained if position == self.attribute_to else row for position, row in enumerate(rows)))
         arguments = {**rows, self.attribute_to: explained}
-        return model(**arguments) if _accepts_keywords(model, arguments) else model(arguments)
+        accepted = _accepted(model, arguments, self.attribute_to)
+        return model(arguments) if accepted is None else model(**accepted)
 
     def with_explained(self, explained: Tensor, samples: Tensor) -> Any:
         """Return the batch as it was given, for some samples and with another explained tensor.
@@ -96,6 +111,41 @@ class ModelInputs:
         return tensor.index_select(0, samples.to(tensor.device)) if is_batched else tensor.clone()
 
 
+def read_structure(inputs: Any, shape: str) -> Any:
+    """Return inputs as a tensor, tuple or dict of tensors that gradients can be taken of.
+
+    Args:
+        inputs: A tensor, or a tuple, list or mapping of tensors and constants.
+        shape: What the explained tensor should look like, for the message.
+
+    Raises:
+        InputError: If they are of another type.
+    """
+    if isinstance(inputs, Sequence) and not isinstance(inputs, (str, bytes)):
+        inputs = tuple(inputs)
+    if not isinstance(inputs, (Tensor, tuple, Mapping)):
+        raise InputError(
+            f"inputs are of type {type(inputs).__name__}; expected a tensor {shape}, or a tuple or dict of tensors "
+            "with `attribute_to` naming the one to explain"
+        )
+    return _apply(inputs, _outside_inference_mode)
+
+
+def named_key(structure: tuple[Any, ...] | Mapping[Any, Any], attribute_to: int | str | None) -> int | str | None:
+    """Return ``attribute_to``.
+
+    Raises:
+        InputError: If the inputs have no such entry.
+    """
+    entries = dict(structure) if isinstance(structure, Mapping) else dict(enumerate(structure))
+    if attribute_to is not None and attribute_to not in entries:
+        raise InputError(
+            f"attribute_to={attribute_to!r} is not among the inputs; "
+            + nearest_names(str(attribute_to), [str(key) for key in entries])
+        )
+    return attribute_to
+
+
 def _apply(structure: Any, function: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(structure, Tensor):
         return function(structure)
@@ -111,14 +161,10 @@ def _outside_inference_mode(tensor: Tensor) -> Tensor:
 
 
 def _explained_key(structure: tuple[Any, ...] | Mapping[str, Any], attribute_to: int | str | None) -> int | str:
+    named = named_key(structure, attribute_to)
+    if named is not None:
+        return named
     entries: dict[Any, Any] = dict(structure) if isinstance(structure, Mapping) else dict(enumerate(structure))
-    if attribute_to is not None:
-        if attribute_to not in entries:
-            raise InputError(
-                f"attribute_to={attribute_to!r} is not among the inputs; "
-                + nearest_names(str(attribute_to), [str(key) for key in entries])
-            )
-        return attribute_to
     candidates = [
         key
         for key, value in entries.items()
@@ -139,7 +185,8 @@ def _check_explained(tensor: Any, name: str) -> None:
     if not tensor.is_floating_point():
         raise InputError(
             f"{name} has dtype {tensor.dtype}; expected floating point, as gradients are taken with respect to it. "
-            "Convert it as the training does, e.g. `.float() / 255`"
+            "Convert it as the training does, e.g. `.float() / 255`; texts are explained with "
+            "TokenSaliencyMonitor, or with `embedding='auto'`"
         )
     if not 3 <= tensor.ndim <= 5 or tensor.numel() == 0:
         raise InputError(
@@ -148,11 +195,23 @@ def _check_explained(tensor: Any, name: str) -> None:
         )
 
 
-def _accepts_keywords(model: Callable[..., Any], arguments: Mapping[Any, Any]) -> bool:
+def _accepted(
+    model: Callable[..., Any], arguments: dict[Any, Any], explained: int | str | None
+) -> dict[Any, Any] | None:
+    """Return the arguments that the forward takes by their names; ``None`` where it takes the dictionary itself."""
+    # The forward of a compiled module takes anything; that of the module inside does not.
+    inner = getattr(model, "_orig_mod", model)
     try:
-        # The forward of a compiled module takes anything; that of the module inside does not.
-        inner = getattr(model, "_orig_mod", model)
-        inspect.signature(getattr(inner, "forward", inner)).bind(**arguments)
-    except TypeError:
-        return False
-    return True
+        signature = inspect.signature(getattr(inner, "forward", inner))
+    except (TypeError, ValueError):
+        return None
+    # A batch may hold more than the model is interested in.
+    known = {name: value for name, value in arguments.items() if name in signature.parameters}
+    for chosen in (arguments, known if explained in known else {}):
+        try:
+            signature.bind(**chosen)
+        except TypeError:
+            continue
+        if chosen:
+            return chosen
+    return None

@@ -69,7 +69,9 @@ class Moments:
     def _product(self, gradient: Tensor, factor: Tensor) -> Tensor:
         # In one buffer for all chunks: fresh memory costs as much as the product itself.
         if self._buffer is None or self._buffer.shape != gradient.shape:
-            self._buffer = torch.empty_like(gradient, memory_format=torch.contiguous_format)
+            # Embeddings have their channels last in memory, and so have their gradients.
+            layout = torch.contiguous_format if self.inputs.is_contiguous() else torch.preserve_format
+            self._buffer = torch.empty_like(gradient, memory_format=layout)
         return torch.mul(gradient, factor, out=self._buffer)
 
     def _sum(self, quantity: Quantity) -> Tensor:

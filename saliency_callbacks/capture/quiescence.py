@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from saliency_callbacks.capture.attributes import unchanged_attributes
 from saliency_callbacks.capture.contents import TensorContents
+from saliency_callbacks.capture.eager import eager_execution
 from saliency_callbacks.capture.interrupts import deferred_interrupts
 from saliency_callbacks.capture.rng import isolated_rng
 from saliency_callbacks.capture.shards import resharded
@@ -43,7 +44,7 @@ def quiescence(model: nn.Module, *, seed: int = 0) -> Iterator[None]:
         # What a forward has gathered of sharded weights would otherwise lie about until the next one.
         stack.callback(resharded, model)
         stack.enter_context(_own_autocast_cache())
-        stack.enter_context(_eager_execution())
+        stack.enter_context(eager_execution(model))
         stack.enter_context(_no_attention_fastpath())
         if any(isinstance(module, nn.RNNBase) for module in model.modules()):
             # The backward of cuDNN's recurrent kernels refuses to run in evaluation mode.
@@ -107,17 +108,6 @@ def _no_cudnn() -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.enabled = enabled
-
-
-@contextmanager
-def _eager_execution() -> Iterator[None]:
-    # Hooks that are added after `torch.compile` silently do not fire in compiled code.
-    set_stance = getattr(torch.compiler, "set_stance", None)
-    if set_stance is None:
-        yield
-        return
-    with set_stance("force_eager"):
-        yield
 
 
 @contextmanager

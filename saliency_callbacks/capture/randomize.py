@@ -96,8 +96,9 @@ class WeightRandomizer:
         if callable(self._redraw):
             self._redraw(module)
         for parameter_name, parameter in module.named_parameters(recurse=False):
-            if not callable(self._redraw) and self._is_original(parameter):
-                _permute(parameter)
+            original = self._weights.contents.of(parameter)
+            if not callable(self._redraw) and original is not None and torch.equal(parameter, original):
+                _permute(parameter, original)
             full_name = f"{name}.{parameter_name}".strip(".")
             self._drawn.add(full_name)
             # One that is reset to what it was (a scale of ones) needs no mention.
@@ -157,15 +158,19 @@ def _reset(module: nn.Module) -> bool:
     return True
 
 
-def _permute(parameter: Tensor) -> None:
+def _permute(parameter: Tensor, original: Tensor) -> None:
+    """Write the values of ``original``, which are those of ``parameter``, into ``parameter`` in a random order."""
     # Half the size of the default, which would be two more copies of the parameter.
     dtype = torch.int32 if parameter.numel() < 2**31 else torch.int64
     order = torch.randperm(parameter.numel(), dtype=dtype).to(parameter.device)
-    permuted = parameter.flatten()[order].view_as(parameter)
-    if torch.equal(permuted, parameter):
+    if type(parameter) is nn.Parameter and parameter.is_contiguous():
+        # From one to the other, as indexing would make another copy in between.
+        torch.index_select(original.view(-1), 0, order, out=parameter.detach().view(-1))
+    else:
+        parameter.copy_(original.flatten()[order].view_as(parameter))
+    if torch.equal(parameter, original):
         # As likely as not where there are two values; a shift leaves nothing but constants as they are.
-        permuted = permuted.flatten().roll(1).view_as(parameter)
-    parameter.copy_(permuted)
+        parameter.copy_(original.flatten().roll(1).view_as(parameter))
 
 
 def _settle(module: nn.Module) -> None:

@@ -7,7 +7,8 @@ from its row numbers alone, so neither its content nor the peak memory depends o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,9 +17,12 @@ from torch import Tensor
 
 from saliency_callbacks.errors import MethodError
 from saliency_callbacks.functional.gradients import noise_scale, quadrature
+from saliency_callbacks.functional.places import filled
 from saliency_callbacks.types import Baseline, Pass, TensorBaseline
 
 __all__ = ["Rows", "Sampler"]
+
+_BLOCK = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,13 +54,27 @@ class Sampler:
         pass_: What is fed.
         seed: Seed of the noise.
         samples: Which of the N are fed; all by default. Baselines are made of all.
+        start: Baseline → ``[N, C, *spatial]``, for the baselines that only some inputs have.
+        places: Where there is noise, bool ``[N, *spatial]``; a sample's range is that of these places, and the noise
+            of a place does not depend on how many there are after it. ``None`` for everywhere.
     """
 
-    def __init__(self, inputs: Tensor, pass_: Pass, seed: int, samples: range | None = None) -> None:
+    def __init__(
+        self,
+        inputs: Tensor,
+        pass_: Pass,
+        seed: int,
+        *,
+        samples: range | None = None,
+        start: Callable[[str], Tensor] | None = None,
+        places: Tensor | None = None,
+    ) -> None:
         self.inputs = inputs
         self.pass_ = pass_
         self.seed = seed
         self.samples = range(len(inputs)) if samples is None else samples
+        self.places = places
+        self._named_start = start
         self.n_draws = pass_.noise.nt_samples if pass_.noise else 1
         self.starts = [self._start(baseline) for baseline in pass_.path.baselines] if pass_.path else []
 
@@ -72,7 +90,8 @@ class Sampler:
 
     def ends(self, size: int) -> Iterator[Rows]:
         """Yield the ends of all paths: each noisy copy of the input, weighted for their mean."""
-        endpoint = Sampler(self.inputs, Pass(noise=self.pass_.noise), self.seed, self.samples)
+        noise = Pass(noise=self.pass_.noise)
+        endpoint = Sampler(self.inputs, noise, self.seed, samples=self.samples, places=self.places)
         return endpoint.chunks(size)
 
     def beginnings(self, size: int) -> Iterator[Rows]:
@@ -104,7 +123,7 @@ class Sampler:
     def _starts_of(self, path: Tensor, samples: Tensor) -> Tensor:
         if len(self.starts) == 1:
             start = self.starts[0]
-            return start if start.shape[0] == 1 else start.index_select(0, samples)
+            return start if start.shape[0] == 1 else _selected(start, samples)
         starts = torch.empty((len(samples), *self.inputs.shape[1:]), dtype=self.inputs.dtype, device=path.device)
         for index in path.unique().tolist():
             of_path = path == index
@@ -112,12 +131,14 @@ class Sampler:
         return starts
 
     def _ends(self, samples: Tensor, draw: Tensor) -> Tensor:
-        ends = self.inputs.index_select(0, samples)
+        ends = _selected(self.inputs, samples)
         if self.pass_.noise is None:
             return ends
         first, last = int(draw[0]), int(draw[-1])
         noise = torch.stack([self._random(f"noise/{number}", normal=True) for number in range(first, last + 1)])
         scale = self._scale[samples].reshape(-1, *[1] * (ends.ndim - 1))
+        if self.places is not None:
+            scale = scale * self.places[samples].unsqueeze(1)
         return ends.addcmul_(scale, noise if first == last else noise[draw - first])
 
     def _start(self, baseline: Baseline) -> Tensor:
@@ -127,11 +148,13 @@ class Sampler:
         if baseline == "mean":
             return inputs.mean(dim=0, keepdim=True)
         if baseline == "noise":
-            low = inputs.flatten(1).amin(dim=1).reshape(-1, *[1] * (inputs.ndim - 1))
-            high = inputs.flatten(1).amax(dim=1).reshape(-1, *[1] * (inputs.ndim - 1))
+            low = self._ranging.flatten(1).amin(dim=1).reshape(-1, *[1] * (inputs.ndim - 1))
+            high = self._ranging.flatten(1).amax(dim=1).reshape(-1, *[1] * (inputs.ndim - 1))
             return low + (high - low) * self._random("baseline", normal=False)
         if isinstance(baseline, TensorBaseline):
             return self._fitted(baseline.tensor)
+        if baseline in ("pad_token", "mask_token") and self._named_start is not None:
+            return self._named_start(baseline)
         raise MethodError(
             f"baseline {baseline!r} is unknown; expected 'zeros', 'mean', 'noise', a tensor, or a list of these"
         )
@@ -154,11 +177,22 @@ class Sampler:
         digest = hashlib.sha256(f"{self.seed}/{purpose}".encode()).digest()
         generator = torch.Generator("cpu").manual_seed(int.from_bytes(digest[:8], "big") >> 1)
         draw = torch.randn if normal else torch.rand
-        return draw(self.inputs.shape[1:], generator=generator, device="cpu").to(self.inputs)
+        shape = self.inputs.shape[1:]
+        if self.places is None:
+            return draw(shape, generator=generator, device="cpu").to(self.inputs)
+        # Place by place. Torch draws in blocks of 16 numbers, so that full ones are the same however many follow.
+        width = -(-shape[0] // _BLOCK) * _BLOCK
+        by_place = draw((math.prod(shape[1:]), width), generator=generator, device="cpu")
+        return by_place[:, : shape[0]].T.reshape(shape).to(self.inputs)
+
+    @property
+    def _ranging(self) -> Tensor:
+        """Return what a sample's range is taken of."""
+        return self.inputs if self.places is None else filled(self.inputs, self.places.unsqueeze(1))
 
     @cached_property
     def _scale(self) -> Tensor:
-        return noise_scale(self.inputs, self.pass_.noise.stdevs if self.pass_.noise else 0.0)
+        return noise_scale(self._ranging, self.pass_.noise.stdevs if self.pass_.noise else 0.0)
 
     @cached_property
     def _quadrature(self) -> tuple[Tensor, Tensor]:
@@ -177,3 +211,10 @@ class Sampler:
     @property
     def _weights(self) -> Tensor:
         return self._quadrature[1]
+
+
+def _selected(tensor: Tensor, samples: Tensor) -> Tensor:
+    """Return rows of ``tensor [N, C, ...]`` laid out as it is itself: channels last stay last in memory."""
+    if tensor.ndim != 3 or tensor.is_contiguous():
+        return tensor.index_select(0, samples)
+    return tensor.mT.index_select(0, samples).mT

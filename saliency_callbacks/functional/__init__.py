@@ -39,6 +39,7 @@ from saliency_callbacks.functional.similarity import (
     unit_ranks,
 )
 from saliency_callbacks.functional.structure import clip_and_scale, hog, hog_similarity, ssim
+from saliency_callbacks.functional.words import merge_words, word_units
 
 __all__ = [
     "bootstrap_lower_bound",
@@ -62,6 +63,7 @@ __all__ = [
     "margin",
     "margin_effects",
     "margins",
+    "merge_words",
     "noise_scale",
     "normalize",
     "pearson",
@@ -83,5 +85,6 @@ __all__ = [
     "top_k_overlap",
     "unit_ranks",
     "variance",
+    "word_units",
     "xgrad_cam",
 ]

@@ -28,7 +28,7 @@ from saliency_callbacks.types import (
 
 __all__ = ["IntegratedGradients"]
 
-_NAMED_BASELINES = ("zeros", "mean", "noise")
+_NAMED_BASELINES = ("zeros", "mean", "noise", "pad_token", "mask_token")
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ class IntegratedGradients:
         n_steps: Points on each path.
         rule: ``gauss_legendre``, ``midpoint`` or ``trapezoid``.
         baselines: ``"zeros"``, ``"mean"`` (of the batch), ``"noise"`` (uniform within each sample's range), a number,
-            a tensor ``[C, *spatial]`` or ``[N, C, *spatial]``, or a list of these.
+            a tensor ``[C, *spatial]`` or ``[N, C, *spatial]``, or a list of these. For texts also ``"pad_token"`` and
+            ``"mask_token"``: every token but the special ones is replaced by that.
         nt_samples: Noisy copies of the input; 0 for none.
         stdevs: Standard deviation of the noise, as a fraction of each sample's (max - min).
         reduction: How channels become one map, as of :class:`~saliency_callbacks.methods.Gradient`.
@@ -111,5 +112,5 @@ def _baseline(method: str, given: Any) -> Baseline:
         return given  # type: ignore[return-value]
     raise MethodError(
         f"{method}: baseline {given!r} is unknown; {nearest_names(str(given), _NAMED_BASELINES)} "
-        "Expected 'zeros', 'mean', 'noise', a tensor, or a list of these"
+        "Expected 'zeros', 'mean', 'noise', a tensor, or a list of these; for texts also 'pad_token' and 'mask_token'"
     )

@@ -14,6 +14,7 @@ from saliency_callbacks.methods.gradients import Gradient, InputXGradient
 from saliency_callbacks.methods.guided import Deconvnet, GuidedBackprop, GuidedGradCAM
 from saliency_callbacks.methods.integrated import IntegratedGradients
 from saliency_callbacks.methods.smooth import SmoothGrad
+from saliency_callbacks.plain_values import plain
 from saliency_callbacks.types import Method
 
 __all__ = ["BUILT_IN", "ENTRY_POINT_GROUP", "resolve_methods"]
@@ -23,6 +24,7 @@ ENTRY_POINT_GROUP = "saliency_callbacks.methods"
 
 BUILT_IN: Mapping[str, Callable[[], Method]] = {
     "gradient": Gradient,
+    "gradient_norm": lambda: Gradient(reduction="l2", name="gradient_norm"),
     "input_x_gradient": InputXGradient,
     "integrated_gradients": IntegratedGradients,
     "smooth_grad": SmoothGrad,
@@ -49,6 +51,7 @@ def resolve_methods(methods: Any) -> tuple[Method, ...]:
     Raises:
         MethodError: If a method is unknown, given twice under one name, or none is given.
     """
+    methods = plain(methods)
     given = methods if isinstance(methods, Sequence) and not isinstance(methods, str) else [methods]
     resolved = tuple(_resolve(method) for method in given)
     if not resolved:

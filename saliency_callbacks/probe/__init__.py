@@ -9,6 +9,8 @@ from saliency_callbacks.probe.loaders import candidate_indices
 from saliency_callbacks.probe.metadata import class_names, normalization
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.probe.sampling import stratified
+from saliency_callbacks.probe.texts import TokenTexts, token_texts
+from saliency_callbacks.probe.token_cue import TokenCue
 from saliency_callbacks.probe.unpack import unpack_batch
 
 __all__ = [
@@ -20,6 +22,8 @@ __all__ = [
     "PatchCue",
     "Probe",
     "ProbeBatch",
+    "TokenCue",
+    "TokenTexts",
     "candidate_indices",
     "class_indices",
     "class_names",
@@ -29,5 +33,6 @@ __all__ = [
     "freeze",
     "normalization",
     "stratified",
+    "token_texts",
     "unpack_batch",
 ]

@@ -19,6 +19,7 @@ __all__ = [
     "INPUT_KEYS",
     "LABEL_KEYS",
     "MASK_KEYS",
+    "TOKEN_KEYS",
     "Unpacked",
     "split_batch",
     "split_with",
@@ -37,6 +38,9 @@ IMAGE_KEYS = ("image", "images", "pixel_values", "img")
 
 MASK_KEYS = ("mask", "masks")
 """Keys, in any case, under which a batch dictionary holds the region of interest of each image."""
+
+TOKEN_KEYS = ("input_ids", "inputs_embeds", "attention_mask", "token_type_ids", "position_ids")
+"""Keys under which a batch dictionary holds what a model of texts is given, as of Hugging Face's tokenizers."""
 
 _FIX = 'Say how to read it with Probe(unpack_batch="package.function"), a function batch -> (inputs, labels).'
 
@@ -66,6 +70,7 @@ def unpack_batch(batch: Any) -> tuple[Any, Tensor | None]:
     ``(x,)``, ``(x, y)``, ``(x, y, ...)``   ``x``; a tuple or dictionary ``x`` keeps its structure
     dictionary, one of :data:`INPUT_KEYS`   the value under that key
     dictionary, several of them             a dictionary of those
+    dictionary with ``"input_ids"``         a dictionary of those of :data:`TOKEN_KEYS`
     ======================================  ===================================================
 
     Args:
@@ -142,18 +147,25 @@ def _split_mapping(batch: Mapping[Any, Any]) -> Unpacked:
     by_name = {key.lower(): key for key in batch if isinstance(key, str)}
     inputs = {by_name[name]: batch[by_name[name]] for name in INPUT_KEYS if name in by_name}
     inputs = {key: _plain(value) for key, value in inputs.items() if _holds_tensor(value)}
+    if not inputs and any(_holds_tensor(batch.get(name)) for name in TOKEN_KEYS[:2]):
+        texts = {key: _plain(batch[key]) for key in TOKEN_KEYS if _holds_tensor(batch.get(key))}
+        return Unpacked(texts, _labels_in(batch, by_name))
     if not inputs:
         raise ProbeError(
             f"The batch {describe(batch)} has no tensor under any of {', '.join(map(repr, INPUT_KEYS))}. {_FIX}"
         )
-    candidates = (class_indices(batch[by_name[name]]) for name in LABEL_KEYS if name in by_name)
-    labels = next((labels for labels in candidates if labels is not None), None)
+    labels = _labels_in(batch, by_name)
     if len(inputs) > 1:
         return Unpacked(inputs, labels)
     ((key, only),) = inputs.items()
     entries = (batch[by_name[name]] for name in MASK_KEYS if name in by_name and key.lower() in IMAGE_KEYS)
     masks = (_masks_of_images(entry, only) for entry in entries)
     return Unpacked(only, labels, next((found for found in masks if found is not None), None))
+
+
+def _labels_in(batch: Mapping[Any, Any], by_name: Mapping[str, Any]) -> Tensor | None:
+    candidates = (class_indices(batch[by_name[name]]) for name in LABEL_KEYS if name in by_name)
+    return next((labels for labels in candidates if labels is not None), None)
 
 
 def _masks_of_images(entry: Any, images: Any) -> Tensor | None:

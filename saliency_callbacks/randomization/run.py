@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from saliency_callbacks.capture.randomize import Redraw, WeightRandomizer, randomizer
+from saliency_callbacks.capture.tokens import TokenSettings
 from saliency_callbacks.capture.weight_layers import WeightLayer
 from saliency_callbacks.dotted_paths import resolve_callable
 from saliency_callbacks.engine import Settings
@@ -44,6 +45,8 @@ def randomization_test(
     reshape_transform: Callable[[Tensor], Tensor] | None = None,
     output_fn: Callable[[Any], Any] | None = None,
     attribute_to: int | str | None = None,
+    embedding: Any = None,
+    tokenizer: Any = None,
     internal_batch_size: int | None = None,
     progress: Callable[[int, int], Any] | None = None,
 ) -> RandomizationResult:
@@ -72,6 +75,8 @@ def randomization_test(
         reshape_transform: As for :func:`~saliency_callbacks.explain`.
         output_fn: As for :func:`~saliency_callbacks.explain`.
         attribute_to: As for :func:`~saliency_callbacks.explain`.
+        embedding: As for :func:`~saliency_callbacks.explain`; what is compared is then one number a token.
+        tokenizer: As for :func:`~saliency_callbacks.explain`.
         internal_batch_size: As for :func:`~saliency_callbacks.explain`.
         progress: Called with the number of states that are done, and of all.
 
@@ -92,6 +97,7 @@ def randomization_test(
         attribute_to=attribute_to,
         internal_batch_size=internal_batch_size,
         seed=seed,
+        tokens=TokenSettings.where_given(embedding, tokenizer),
     )
     return run_test(
         model,

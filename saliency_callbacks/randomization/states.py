@@ -13,13 +13,15 @@ from saliency_callbacks.capture.evidence import Subject, run_clean
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.quiescence import quiescence
 from saliency_callbacks.capture.randomize import WeightRandomizer
+from saliency_callbacks.capture.tokens import read_ids
 from saliency_callbacks.capture.weight_layers import WeightLayer, find_weight_layers
-from saliency_callbacks.engine import Settings, run_engine
+from saliency_callbacks.engine import Settings, Unscaled, run_engine
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.probe.other_class import OtherClass
 from saliency_callbacks.probe.targets import Labels, Target, selector
 from saliency_callbacks.randomization.steps import Step
-from saliency_callbacks.scores.similarities import Similarity
+from saliency_callbacks.scores.similarities import Comparable, Similarity
+from saliency_callbacks.scores.tokens import per_token
 from saliency_callbacks.types import Attribution, Method
 
 __all__ = ["Maps", "Reference", "draws_noise", "explain_reference", "prepared", "random_maps", "weight_layers"]
@@ -60,7 +62,7 @@ def weight_layers(model: nn.Module, inputs: Any, settings: Settings) -> tuple[We
         ConfigurationError: If there is none.
     """
     with quiescence(model, seed=settings.seed), torch.no_grad(), settings.forward_context():
-        batch = ModelInputs.of(inputs, settings.attribute_to)
+        batch = settings.read(model, inputs)
         first = torch.arange(1, device=batch.explained.device)
         rows = batch.explained[:1].clone()
         layers = find_weight_layers(model, lambda: batch.call(model, rows, first))
@@ -90,21 +92,25 @@ def explain_reference(
         None if callable(target) or not random_logit else OtherClass(_classes(target, inputs, settings), settings.seed)
     )
     explanation = run_engine(model, inputs, settings, [target] if other is None else [target, other])
-    settings = replace(settings, target_layers=list(explanation.target_layers) or settings.target_layers)
+    settings = replace(
+        settings,
+        target_layers=list(explanation.target_layers) or settings.target_layers,
+        tokens=settings.tokens and replace(settings.tokens, embedding=explanation.embedding or "auto"),
+    )
     noisy = tuple(method for method in settings.methods if draws_noise(method))
     ceilings: Maps = {}
     if noisy:
         again = replace(settings, methods=noisy, seed=settings.seed + 1)
-        ceilings = prepared(run_engine(model, inputs, again, [target]).attributions[0], similarities)
+        ceilings = prepared(run_engine(model, inputs, again, [target]).maps[0], similarities)
     has_other = other is not None and explanation.logits is not None and explanation.logits.shape[1] > 1
     return Reference(
         settings=settings,
         target=target,
-        explained=next(iter(explanation.attributions[0].values())).target.cpu(),
+        explained=next(iter(explanation.maps[0].values())).clean.target.cpu(),
         target_layers=explanation.target_layers,
         similarities=similarities,
-        maps=prepared(explanation.attributions[0], similarities),
-        others=prepared(explanation.attributions[1], similarities) if has_other else None,
+        maps=prepared(explanation.maps[0], similarities),
+        others=prepared(explanation.maps[1], similarities) if has_other else None,
         ceilings=ceilings,
     )
 
@@ -123,15 +129,23 @@ def random_maps(
             weights.restore()
         weights.draw(step.layers, number)
         explanation = run_engine(model, inputs, reference.settings, [reference.target])
-        yield prepared(explanation.attributions[0], reference.similarities)
+        yield prepared(explanation.maps[0], reference.similarities)
 
 
-def prepared(attributions: Mapping[str, Attribution], similarities: Sequence[Similarity]) -> Maps:
+def prepared(found: Mapping[str, Attribution | Unscaled], similarities: Sequence[Similarity]) -> Maps:
     """Return what is needed of each map to compare it, computed once however often it is compared."""
+    compared = {name: _compared(one) for name, one in found.items()}
     return {
-        similarity.name: {name: similarity.prepare(attribution) for name, attribution in attributions.items()}
+        similarity.name: {name: similarity.prepare(one) for name, one in compared.items()}
         for similarity in similarities
     }
+
+
+def _compared(found: Attribution | Unscaled) -> Comparable:
+    """Return what people look at: of a text one number a token."""
+    if found.counted is None:
+        return found
+    return per_token(found.attribution() if isinstance(found, Unscaled) else found)
 
 
 def draws_noise(method: Method) -> bool:
@@ -146,7 +160,7 @@ def _settled(model: nn.Module, inputs: Any, settings: Settings, target: Target) 
     if not isinstance(target, str):
         return target
     with quiescence(model, seed=settings.seed):
-        batch = ModelInputs.of(inputs, settings.attribute_to)
+        batch = settings.read(model, inputs)
         subject = Subject(
             model=model,
             inputs=batch,
@@ -163,6 +177,9 @@ def _settled(model: nn.Module, inputs: Any, settings: Settings, target: Target) 
 def _classes(target: Target, inputs: Any, settings: Settings) -> Tensor:
     if isinstance(target, Labels):
         return target.classes
-    n_samples = ModelInputs.of(inputs, settings.attribute_to).n_samples
+    if settings.tokens is None:
+        n_samples = ModelInputs.of(inputs, settings.attribute_to).n_samples
+    else:
+        n_samples = read_ids(inputs, settings.attribute_to).n_samples
     assert not isinstance(target, str), "settled before"
     return torch.as_tensor(target).expand(n_samples)

@@ -22,6 +22,8 @@ STYLES: tuple[Style, ...] = get_args(Style)
 _BAR_WIDTH = 112
 _SHORTEST_BAR = 40
 _BAR_HEIGHT = 10
+_NARROWEST = 340
+_WIDEST_NEED = 460
 _GAP = 6
 _LINE_GAP = 4
 
@@ -68,12 +70,19 @@ class Heading:
         style: Style of the maps below.
         colormap: Colour map of the maps below.
         scale_note: What the colours are relative to, e.g. ``"shared scale"``.
+        room_for: A title for which there has to be room, so that headings with other titles look alike.
     """
 
     title: str
     style: Style = "overlay"
     colormap: str = colors.DEFAULT_COLORMAP
     scale_note: str = ""
+    room_for: str = ""
+
+    @property
+    def narrowest(self) -> int:
+        """The width below which the colour bar and its words do not fit; bounded."""
+        return max(_NARROWEST, min(self._words_width() + _SHORTEST_BAR, _WIDEST_NEED))
 
     def height(self, width: int) -> int:
         """Return the height in pixels that the heading takes at a width."""
@@ -120,5 +129,5 @@ class Heading:
         return sum(text.text_width(part, DETAIL_SIZE) for part in words) + gaps * _GAP
 
     def _on_one_line(self, width: int) -> bool:
-        title = text.text_width(text.printable(self.title), TITLE_SIZE)
+        title = max(text.text_width(text.printable(words), TITLE_SIZE) for words in (self.title, self.room_for))
         return title + 4 * _GAP + self._words_width() + _BAR_WIDTH <= width

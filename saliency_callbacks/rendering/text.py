@@ -1,28 +1,24 @@
-"""Crisp text on pictures, in the font that comes with Pillow.
+"""Crisp text on pictures, in DejaVu Sans, which comes with Matplotlib.
 
-The font knows Latin letters without accents and common punctuation. What it lacks is spelled with what it has
-(é → e, – → -), or shown as a question mark, instead of an empty box.
+The font knows Latin, Cyrillic, Greek and the signs of mathematics. Of what it lacks, letters are drawn without their
+accents where that helps, and anything else as a question mark instead of an empty box. Scripts that run from right to
+left, or whose letters join, would come out in the wrong order and count as lacking.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from functools import lru_cache
+from pathlib import Path
 
+import matplotlib as mpl
 from PIL import Image, ImageDraw, ImageFont
 
-from saliency_callbacks.errors import ConfigurationError
-
-__all__ = ["draw", "ellipsize", "line_height", "printable", "text_width"]
+__all__ = ["draw", "ellipsize", "ellipsize_head", "legible", "line_height", "printable", "text_width", "two_lines"]
 
 _ELLIPSIS = "…"
 _UNASSIGNED = "\uffff"
-_SPELLINGS = {
-    "–": "-", "—": "-", "−": "-", "‐": "-", "‑": "-", "×": "x", "÷": "/", "→": "->", "←": "<-",
-    "ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "ı": "i",
-    "≤": "<=", "≥": ">=", "≈": "~", "±": "+/-", "α": "alpha", "β": "beta", "σ": "sigma", "µ": "u", "Δ": "delta",
-    "’": "'", "‘": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "•": "·",
-}  # fmt: skip
+_MISSING = "?"
 
 
 def draw(
@@ -68,6 +64,27 @@ def ellipsize(text: str, size: int, max_width: int) -> str:
     return cut if text_width(cut, size) <= max_width else ""
 
 
+def ellipsize_head(text: str, size: int, max_width: int) -> str:
+    """As `ellipsize`, but keep what follows the last ``·``: of ``"pred a long name · 0.93"`` the name is cut."""
+    head, separator, tail = printable(text).rpartition(" · ")
+    rest = text_width(separator + tail, size)
+    if not separator or 2 * rest > max_width:
+        return ellipsize(text, size, max_width)
+    return ellipsize(head, size, max_width - rest) + separator + tail
+
+
+def two_lines(text: str, size: int, max_width: int) -> list[str]:
+    """Return a name in one line where it fits, else broken after an underscore or at a space into two."""
+    shown = printable(text)
+    if text_width(shown, size) <= max_width:
+        return [shown]
+    breaks = [place + 1 for place, character in enumerate(shown[:-1]) if character in "_ "]
+    fitting = [place for place in breaks if text_width(shown[:place], size) <= max_width]
+    if not fitting:
+        return [ellipsize(shown, size, max_width)]
+    return [shown[: fitting[-1]].rstrip(), ellipsize(shown[fitting[-1] :], size, max_width)]
+
+
 def text_width(text: str, size: int) -> int:
     """Return the width in pixels of printable text."""
     return -int(-_font(size).getlength(text) // 1)
@@ -81,25 +98,30 @@ def line_height(size: int) -> int:
 
 def printable(text: str) -> str:
     """Return ``text`` in characters that the font has, on one line."""
-    return "".join(map(_spell, " ".join(text.split())))
+    return "".join(map(_spell, unicodedata.normalize("NFC", " ".join(text.split()))))
+
+
+def legible(text: str, instead: str) -> str:
+    """Return ``text``, or ``instead`` where half of its letters and digits or more cannot be drawn."""
+    letters = [character for character in unicodedata.normalize("NFC", text) if character.isalnum()]
+    missing = sum(_MISSING in _spell(letter) for letter in letters)
+    return text if 2 * missing < max(1, len(letters)) else instead
 
 
 @lru_cache(maxsize=4096)
 def _spell(character: str) -> str:
     if _has_glyph(character):
         return character
-    if character in _SPELLINGS:
-        return _SPELLINGS[character]
     parts = unicodedata.normalize("NFKD", character)
     base = "".join(part for part in parts if not unicodedata.combining(part))
     if base != character:
         return "".join(map(_spell, base))
     invisible = unicodedata.category(character) in ("Cc", "Cf", "Mn", "Me")
-    return "" if invisible else "?"
+    return "" if invisible else _MISSING
 
 
 def _has_glyph(character: str) -> bool:
-    if unicodedata.category(character)[0] in "CM":
+    if unicodedata.category(character)[0] in "CM" or unicodedata.bidirectional(character) in ("R", "AL"):
         return False
     if character == " ":
         return True
@@ -116,7 +138,7 @@ def _ink(character: str) -> bytes:
 
 @lru_cache(maxsize=32)
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    font = ImageFont.load_default(size)
-    if not isinstance(font, ImageFont.FreeTypeFont):  # pragma: no cover - a Pillow built without FreeType
-        raise ConfigurationError("Pillow was built without FreeType, which draws the captions; install it from PyPI")
-    return font
+    # Not through Matplotlib's font manager, which reads every font of the machine first.
+    path = Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+    # Basic: whether Pillow finds a library for complex layout must not change a picture.
+    return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)

@@ -14,10 +14,10 @@ MUTED = (92, 99, 110)
 EDGE = (205, 210, 217)
 WRONG = (200, 30, 36)
 
-TITLE_SIZE = 18
-DETAIL_SIZE = 13
+TITLE_SIZE = 17
+DETAIL_SIZE = 12
 
 
 def caption_size(cell_width: int) -> int:
     """Return the text size of a caption below a cell of that width; wide cells are looked at from further away."""
-    return 15 if cell_width >= 360 else 13
+    return 14 if cell_width >= 360 else DETAIL_SIZE

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from torch import Tensor
 
@@ -16,9 +16,29 @@ from saliency_callbacks.errors import ConfigurationError, nearest_names
 from saliency_callbacks.functional.maps import reduce_channels, signed_map
 from saliency_callbacks.functional.similarity import cosine, top_k_overlap, unit_ranks
 from saliency_callbacks.functional.structure import hog_similarity, ssim
-from saliency_callbacks.types import Attribution
+from saliency_callbacks.types import Reduction
 
-__all__ = ["SIMILARITIES", "Similarity", "resolve_similarities"]
+__all__ = ["SIMILARITIES", "Comparable", "Similarity", "resolve_similarities"]
+
+
+class Comparable(Protocol):
+    """What is compared of an :class:`~saliency_callbacks.types.Attribution`: everything but what is drawn."""
+
+    @property
+    def values(self) -> Tensor:
+        """Raw signed values, ``[N, C, *spatial]``."""
+
+    @property
+    def magnitude(self) -> Tensor:
+        """Non-negative map at the input's resolution, ``[N, *spatial]``."""
+
+    @property
+    def reduction(self) -> Reduction | None:
+        """How ``magnitude`` follows from the channels of ``values``, before it is resized."""
+
+    @property
+    def counted(self) -> Tensor | None:
+        """Which places of ``magnitude`` count; ``None`` for all."""
 
 
 @dataclass(frozen=True)
@@ -35,31 +55,50 @@ class Similarity:
 
     name: str
     compares: Literal["signed", "magnitude"]
-    prepare: Callable[[Attribution], Tensor]
+    prepare: Callable[[Comparable], Tensor]
     compare: Callable[[Tensor, Tensor], Tensor]
 
 
-def _signed(attribution: Attribution) -> Tensor:
-    return signed_map(attribution.values)
+def _signed(attribution: Comparable) -> Tensor:
+    maps = signed_map(attribution.values)
+    return _silenced(maps, _counted_of(maps, attribution))
 
 
-def _magnitude(attribution: Attribution) -> Tensor:
-    return attribution.magnitude
+def _magnitude(attribution: Comparable) -> Tensor:
+    return _silenced(attribution.magnitude, attribution.counted)
 
 
-def _reduced(attribution: Attribution) -> Tensor:
+def _silenced(maps: Tensor, counted: Tensor | None) -> Tensor:
+    """Return maps that are 0 where they do not count."""
+    return maps if counted is None else maps.masked_fill(~counted, 0)
+
+
+def _reduced(attribution: Comparable) -> Tensor:
     """Return the non-negative map at the method's own resolution, whose places resizing has not made more alike."""
     if attribution.reduction is None:
-        return attribution.magnitude
-    return reduce_channels(attribution.values, attribution.reduction)
+        return _magnitude(attribution)
+    maps = reduce_channels(attribution.values, attribution.reduction)
+    return _silenced(maps, _counted_of(maps, attribution))
 
 
-def _signed_ranks(attribution: Attribution) -> Tensor:
-    return unit_ranks(_signed(attribution))
+def _signed_ranks(attribution: Comparable) -> Tensor:
+    return _ranks(signed_map(attribution.values), attribution)
 
 
-def _reduced_ranks(attribution: Attribution) -> Tensor:
-    return unit_ranks(_reduced(attribution))
+def _reduced_ranks(attribution: Comparable) -> Tensor:
+    return _ranks(_reduced(attribution), attribution)
+
+
+def _ranks(maps: Tensor, attribution: Comparable) -> Tensor:
+    counted = _counted_of(maps, attribution)
+    return unit_ranks(maps, None if counted is None else counted.flatten(1))
+
+
+def _counted_of(maps: Tensor, attribution: Comparable) -> Tensor | None:
+    """Return which places of ``maps`` count."""
+    # A map at a layer of its own resolution has other places than the sample.
+    counted = attribution.counted
+    return counted if counted is not None and counted.shape == maps.shape else None
 
 
 def _inner_product(a: Tensor, b: Tensor) -> Tensor:

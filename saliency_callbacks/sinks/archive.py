@@ -6,7 +6,7 @@
     ├── index.json                          the probe, and what was observed, oldest step first
     ├── probe-<fingerprint>.safetensors     the probe as pictures
     ├── maps/<step>[-initial|-validate].safetensors
-    └── pictures/<tag>/<step>[...].png      where pictures are kept
+    └── pictures/<tag>/<step>[...].png      where pictures are kept; .gif for animations
 
 A safetensors file holds, for each method, ``{method}/values``, ``{method}/target``, ``{method}/score`` and
 ``{method}/extras/{name}``; ``samples/{tag}``, the values behind a score; and the probe's ``predictions``,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -30,6 +29,8 @@ from saliency_callbacks.sinks.archive import (
     parse_index,
 )
 from saliency_callbacks.sinks.atomic import replace_file
+from saliency_callbacks.sinks.gif import encode_gif, is_animation
+from saliency_callbacks.sinks.names import file_stem, flat_name
 from saliency_callbacks.sinks.png import encode_png
 from saliency_callbacks.types import Attribution, Picture, ProbeView, Snapshot
 
@@ -49,7 +50,7 @@ class DiskSink:
     Args:
         directory: A local directory, made at the first observation. Relative paths are resolved now, since
             some launchers change the working directory later.
-        pictures: Whether to write the pictures as well, as PNG files.
+        pictures: Whether to write the pictures as well: PNG files, and GIF files where they are animations.
 
     Raises:
         ConfigurationError: If ``directory`` is a file or a remote address.
@@ -70,7 +71,7 @@ class DiskSink:
 
     def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
         """Write one observation; see :class:`~saliency_callbacks.types.Sink`."""
-        stem = _stem(snapshot)
+        stem = file_stem(snapshot)
         file = f"maps/{stem}.safetensors"
         replace_file(inside(self.directory, file), safetensors.torch.save(_tensors(snapshot)))
         written = self._write_pictures(stem, pictures) if self.keeps_pictures else {}
@@ -94,8 +95,9 @@ class DiskSink:
     def _write_pictures(self, stem: str, pictures: Mapping[str, Picture]) -> dict[str, str]:
         files = {}
         for tag, picture in pictures.items():
-            files[tag] = f"pictures/{_directory_name(tag)}/{stem}.png"
-            replace_file(inside(self.directory, files[tag]), encode_png(picture))
+            encode, suffix = (encode_gif, "gif") if is_animation(picture) else (encode_png, "png")
+            files[tag] = f"pictures/{flat_name(tag)}/{stem}.{suffix}"
+            replace_file(inside(self.directory, files[tag]), encode(picture))
         return files
 
     def _add_to_index(self, probe: ProbeView | None, observation: Observation) -> None:
@@ -141,11 +143,6 @@ class DiskSink:
                 stacklevel=4,
             )
             return Index(format=FORMAT, probe=None, observations=[])
-
-
-def _stem(snapshot: Snapshot) -> str:
-    suffix = "" if snapshot.stage == "fit" else f"-{snapshot.stage}"
-    return f"{snapshot.step:09d}{suffix}"
 
 
 def _tensors(snapshot: Snapshot) -> dict[str, Tensor]:
@@ -211,12 +208,3 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, str | int):
         return value
     return str(value)
-
-
-def _directory_name(tag: str) -> str:
-    """Return a directory name for a tag: ``a/b`` as ``a__b``, and no name that leads anywhere or clashes."""
-    name = re.sub(r"[^A-Za-z0-9._=+-]", "_", tag.replace("/", "__"))
-    if name.replace("__", "/") == tag and 0 < len(name) <= 100 and not name.startswith("."):
-        return name
-    # The digest keeps tags apart that the replacement makes equal.
-    return f"{name[:100].strip('.')}-{hashlib.sha256(tag.encode()).hexdigest()[:8]}"

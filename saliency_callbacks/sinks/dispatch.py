@@ -7,6 +7,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from saliency_callbacks.errors import ConfigurationError
+from saliency_callbacks.sinks.comet import CometSink
+from saliency_callbacks.sinks.mlflow import MLflowSink
 from saliency_callbacks.sinks.tensorboard import TensorBoardSink
 from saliency_callbacks.sinks.wandb import WandbSink
 from saliency_callbacks.types import Sink
@@ -22,6 +24,8 @@ def _tensorboard(logger: Any) -> Sink:
 
 
 _FACTORIES: dict[str, Callable[[Any], Sink]] = {
+    "CometLogger": CometSink,
+    "MLFlowLogger": MLflowSink,
     "TensorBoardLogger": _tensorboard,
     "WandbLogger": WandbSink,
 }

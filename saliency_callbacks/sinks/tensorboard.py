@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from saliency_callbacks.sinks.event_file import with_fast_checksums
+from saliency_callbacks.sinks.gif import encode_gif, is_animation
 from saliency_callbacks.sinks.png import encode_png
 from saliency_callbacks.types import Picture, Snapshot
 
@@ -16,6 +17,9 @@ __all__ = ["TensorBoardSink"]
 
 class TensorBoardSink:
     """Write every picture as an image summary, and every text as one in Markdown.
+
+    An animation is an image summary that holds a GIF file, which TensorBoard's page plays. A writer without a
+    ``file_writer`` takes arrays alone, and gets no animations.
 
     Scalars are not written: the callbacks log them through Lightning, which sends them to every logger.
 
@@ -38,7 +42,8 @@ class TensorBoardSink:
         file_writer: Any = getattr(self.experiment, "file_writer", None)
         if file_writer is None:
             for tag, picture in pictures.items():
-                self.experiment.add_image(tag, picture, snapshot.step, dataformats="HWC")
+                if not is_animation(picture):
+                    self.experiment.add_image(tag, picture, snapshot.step, dataformats="HWC")
             return
         # `add_image` would compress at a level that takes longer than all the rest of an observation's writing.
         with_fast_checksums(file_writer)
@@ -52,6 +57,7 @@ def _image_summary(pictures: Mapping[str, Picture], tag: str) -> Any:
     from tensorboard.compat.proto.summary_pb2 import Summary  # noqa: PLC0415 - a logger is imported when it is used
 
     picture = pictures[tag]
-    height, width, channels = picture.shape
-    image = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=encode_png(picture))
+    height, width, channels = picture.shape[-3:]
+    encoded = encode_gif(picture) if is_animation(picture) else encode_png(picture)
+    image = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=encoded)
     return Summary(value=[Summary.Value(tag=tag, image=image)])

@@ -4,6 +4,7 @@ import operator
 import numpy as np
 import pytest
 
+from saliency_callbacks.callbacks.appearance import Appearance
 from saliency_callbacks.callbacks.arguments import (
     checked_appearance,
     checked_choice,
@@ -14,7 +15,6 @@ from saliency_callbacks.callbacks.arguments import (
     checked_target,
     is_auto,
 )
-from saliency_callbacks.callbacks.pictures import Appearance
 from saliency_callbacks.errors import ConfigurationError, TargetError
 from saliency_callbacks.sinks import MemorySink
 

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from saliency_callbacks.callbacks.cue_probe import CueProbe, checked_cue
+from saliency_callbacks.callbacks.cue_probe import checked_cue
+from saliency_callbacks.callbacks.image_cue_probe import ImageCueProbe
 from saliency_callbacks.errors import CueError, ProbeError, SaliencyWarning
 from saliency_callbacks.probe import BackgroundCue, BrightnessCue, PatchCue, freeze
 
@@ -20,7 +21,7 @@ def _images(count=10, channels=1):
 
 def _prepared(batch, cue=_PATCH, suspect=0, **changes):
     settings = {"attribute_to": None, "normalization": None, "removal": None, "n_shown": 3, "seed": 0}
-    return CueProbe.prepare(batch, cue, suspect, **{**settings, **changes})
+    return ImageCueProbe.prepare(batch, cue, suspect, **{**settings, **changes})
 
 
 def _labels(count=10):
@@ -95,7 +96,7 @@ def test_a_normalised_probe():
 def test_the_same_cue_in_other_samples():
     probe = _prepared(freeze(_images() * 255, _labels()))
     others = freeze(torch.zeros(3, 1, 6, 6), torch.zeros(3, dtype=torch.long))
-    inserted = probe.insert(others, others.inputs)
+    inserted = probe.insert(others)
     assert inserted.shape == (3, 1, 6, 6)
     assert inserted[:, :, :2, :2].eq(255).all(), "in the range of the probe"
     assert inserted.sum() == 3 * 4 * 255
@@ -113,7 +114,7 @@ def test_a_background_has_the_masks_of_the_samples_it_is_put_into():
     other_masks = torch.zeros(2, 6, 6)
     other_masks[:, 0] = 1
     others = freeze(torch.zeros(2, 1, 6, 6), masks=other_masks)
-    assert torch.equal(probe.insert(others, others.inputs)[:, 0] == 0, other_masks == 1)
+    assert torch.equal(probe.insert(others)[:, 0] == 0, other_masks == 1)
 
 
 @pytest.mark.parametrize(

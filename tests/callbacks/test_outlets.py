@@ -71,6 +71,17 @@ def test_a_picture_that_cannot_be_drawn_is_no_fault_of_the_sink():
     assert len(outlets.sinks[0].snapshots) == 1
 
 
+def test_a_message_does_not_tell_the_password_in_an_address():
+    class Unreachable:
+        def write(self, snapshot, pictures):
+            raise ConnectionError("https://me:secret@host:5000/api/2.0/mlflow failed, see https://docs.host/a@b")
+
+    expected = r"Unreachable failed: ConnectionError: https://\*\*\*@host:5000/api/2.0/mlflow failed, see https://docs"
+    with pytest.warns(SaliencyWarning, match=expected) as seen:
+        write_times(Outlets([Unreachable()]), 1)
+    assert "secret" not in str(seen[0].message)
+
+
 def test_failures_pass_through_if_they_are_to_be_raised():
     with pytest.raises(ValueError, match="no"):
         Outlets([Failing()], on_error="raise").write(_SNAPSHOT, {})

@@ -2,9 +2,14 @@ import numpy as np
 import pytest
 import torch
 
+from saliency_callbacks.callbacks import frame_pictures
 from saliency_callbacks.callbacks import pictures as module
-from saliency_callbacks.callbacks.pictures import Appearance, Pictures, frame_of, reduced, scale_of
+from saliency_callbacks.callbacks.appearance import Appearance, frame_of, scale_of
+from saliency_callbacks.callbacks.frame_pictures import FramePictures
+from saliency_callbacks.callbacks.history import Frame
+from saliency_callbacks.callbacks.pictures import Pictures, reduced
 from saliency_callbacks.rendering import Caption, render
+from saliency_callbacks.rendering.theme import WRONG
 from saliency_callbacks.types import Attribution, Snapshot
 
 
@@ -15,14 +20,17 @@ def _attribution(values: torch.Tensor) -> Attribution:
     return Attribution("m", values, magnitude, heatmap, torch.zeros(count, dtype=torch.long), torch.zeros(count))
 
 
+def _frames(values: torch.Tensor, look: Appearance, earlier: float) -> list[Frame]:
+    return [
+        frame_of(_attribution(factor * values), look, f"epoch {index}") for index, factor in enumerate((earlier, 1.0))
+    ]
+
+
 def _pictures(
     values: torch.Tensor, scale: float, look: Appearance, *, size: tuple[int, ...] = (8, 8), earlier: float = 1.0
 ) -> Pictures:
     attribution = _attribution(values)
     snapshot = Snapshot(epoch=3, step=9, stage="fit", attributions={"m": attribution})
-    frames = [
-        frame_of(_attribution(factor * values), look, f"epoch {index}") for index, factor in enumerate((earlier, 1.0))
-    ]
     images = np.full((2, *size, 3), 128, dtype=np.uint8)
     return Pictures(
         snapshot,
@@ -30,7 +38,7 @@ def _pictures(
         small_images=reduced(images, n_spatial=2),
         captions=[Caption("a"), Caption("b")],
         scales={"m": torch.full((2,), scale)},
-        frames={"m": frames},
+        frames={"m": _frames(values, look, earlier)},
         appearance=look,
         namespace="n",
     )
@@ -75,19 +83,19 @@ def test_a_shared_scale_makes_weak_maps_faint_and_a_scale_of_its_own_does_not(va
 @pytest.mark.parametrize("color_scale", ["shared", "per_map"])
 def test_the_columns_of_a_filmstrip_are_its_frames_rendered_in_one_call(values, monkeypatch, style, color_scale):
     calls, strips = [], []
-    monkeypatch.setattr(module, "render", lambda *args, **kwargs: calls.append(1) or render(*args, **kwargs))
-    monkeypatch.setattr(module, "filmstrip", lambda *args, **kwargs: strips.append(args) or args[0][0])
+    monkeypatch.setattr(frame_pictures, "render", lambda *args, **kwargs: calls.append(1) or render(*args, **kwargs))
+    monkeypatch.setattr(frame_pictures, "filmstrip", lambda *args, **kwargs: strips.append(args) or args[0][0])
     pictures = _pictures(values, 0.7, Appearance(style, color_scale), earlier=-0.25)
     assert pictures["n/m/filmstrip"] is not None
     assert len(calls) == 1
     ((images, columns, captions),) = strips
-    assert np.array_equal(images, pictures.small_images)
+    assert np.array_equal(images, reduced(pictures.images, n_spatial=2))
     assert captions == ["a", "b"]
     assert [name for name, _ in columns] == ["epoch 0", "epoch 1"]
-    for (_, column), frame in zip(columns, pictures.frames["m"], strict=True):
+    for (_, column), frame in zip(columns, _frames(values, pictures.appearance, -0.25), strict=True):
         alone = render(
             _attribution(frame.maps.unsqueeze(1)),
-            pictures.small_images,
+            images,
             style="signed" if style == "signed_color" else style,
             scale=torch.full((2,), 0.7) if color_scale == "shared" else None,
             alpha=pictures.appearance.alpha,
@@ -139,3 +147,61 @@ def test_pictures_are_averaged_to_the_size_of_the_frames(size, expected):
 def test_small_pictures_and_those_of_signals_and_volumes_stay_as_they_are(size, n_spatial):
     images = np.zeros((2, *size, 3), dtype=np.uint8)
     assert reduced(images, n_spatial) is images
+
+
+def test_several_methods_share_a_picture_whose_columns_are_their_maps(values, monkeypatch):
+    strips = []
+    monkeypatch.setattr(module, "filmstrip", lambda *args, **kwargs: strips.append((args, kwargs)) or args[0][0])
+    look = Appearance()
+    attributions = {"a": _attribution(values), "b": _attribution(values.flip(-1))}
+    images = np.full((2, 8, 8, 3), 128, dtype=np.uint8)
+    pictures = Pictures(
+        Snapshot(epoch=3, step=9, stage="fit", attributions=attributions),
+        images=images,
+        small_images=images,
+        captions=[Caption("x", "pred y · 0.50", True), Caption("y")],
+        scales=dict.fromkeys(attributions, torch.ones(2)),
+        frames={name: _frames(values, look, 1.0) for name in attributions},
+        appearance=look,
+        namespace="n",
+    )
+    assert list(pictures) == ["n/a", "n/a/filmstrip", "n/b", "n/b/filmstrip", "n/methods"]
+    assert pictures["n/methods"] is not None
+    (((shown, columns, captions), settings),) = strips
+    assert np.array_equal(shown, images)
+    assert captions == pictures.captions
+    assert settings["max_columns"] == 2
+    for (name, maps), (expected_name, attribution) in zip(columns, attributions.items(), strict=True):
+        assert name == expected_name
+        assert np.array_equal(maps, render(attribution, images, scale=torch.ones(2)))
+
+
+@pytest.mark.parametrize("style", ["overlay", "heatmap", "signed"])
+def test_the_outline_is_around_the_highest_places_of_what_is_drawn(style):
+    values = 0.1 * torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    values[:, :, 2:4, 5:7] = -1.0 if style == "signed" else 1.0
+    pictures = {contour: _pictures(values, 1.0, Appearance(style, contour=contour)) for contour in (None, 4 / 64)}
+    for tag in ("n/m", "n/m/filmstrip"):
+        assert not np.array_equal(pictures[None][tag], pictures[4 / 64][tag])
+    (region,) = pictures[4 / 64]._regions("m")[:1]
+    expected = np.zeros((8, 8), dtype=bool)
+    expected[2:4, 5:7] = True
+    assert np.array_equal(region, expected)
+
+
+def test_an_animation_has_a_frame_a_moment_in_order_with_wrong_predictions_framed(values):
+    look = Appearance("heatmap", color_scale="shared")
+    wrong = [torch.tensor([True, True]), torch.tensor([False, True]), torch.tensor([False, False])]
+    frames = [
+        frame_of(_attribution(factor * values), look, f"epoch {index}", each)
+        for index, (factor, each) in enumerate(zip((0.01, 0.3, 1.0), wrong, strict=True))
+    ]
+    images = np.full((2, 8, 8, 3), 128, dtype=np.uint8)
+    story = FramePictures("m", frames, images, ["a", "b"], torch.ones(2), look).evolution()
+    assert story.dtype == np.uint8
+    assert len(story) == 3
+    brightness = story.astype(float).mean((1, 2, 3))
+    assert (story != story[0]).any(), "the frames differ"
+    red = (story == np.array(WRONG, dtype=np.uint8)).all(-1).sum((1, 2))
+    assert red[0] > 1.5 * red[1] > 0 == red[2]
+    assert brightness[2] > brightness[0], "one scale: weak maps stay dark"

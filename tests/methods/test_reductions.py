@@ -34,7 +34,7 @@ def model():
 
 def test_the_twins_are_complete():
     assert set(REDUCTIONS) == set(get_args(Reduction))
-    assert len(REDUCING) == 10
+    assert len(REDUCING) == 11
 
 
 @pytest.mark.filterwarnings("ignore::saliency_callbacks.errors.DegenerateMapWarning")
@@ -52,7 +52,8 @@ def test_magnitude(model, name, reduction):
 def test_defaults():
     by_default = {name: BUILT_IN[name]().reduction for name in REDUCING}
     summed = {"input_x_gradient", "integrated_gradients", "smooth_integrated_gradients"}
-    assert by_default == {name: "sum" if name in summed else "abs_max" for name in REDUCING}
+    expected = {name: "sum" if name in summed else "abs_max" for name in REDUCING}
+    assert by_default == expected | {"gradient_norm": "l2"}
 
 
 def test_one_method_twice_under_its_own_names(model):

@@ -17,9 +17,10 @@ def test_the_public_names_are_complete():
     assert classes == {name for name in methods.__all__ if isinstance(getattr(methods, name), type)}
 
 
-def test_the_fifteen_methods():
+def test_the_sixteen_methods():
     assert list(BUILT_IN) == [
         "gradient",
+        "gradient_norm",
         "input_x_gradient",
         "integrated_gradients",
         "smooth_grad",

@@ -4,6 +4,8 @@ from PIL import Image
 
 from saliency_callbacks.errors import ConfigurationError, InputError
 from saliency_callbacks.rendering.filmstrip import filmstrip, thin
+from saliency_callbacks.rendering.grid import Caption
+from saliency_callbacks.rendering.theme import WRONG
 
 
 def flat(level, count=3, height=32, width=32):
@@ -90,3 +92,13 @@ def test_mistakes_are_refused():
         filmstrip(images, [("epoch 1", flat(0, 2))], ["a"] * 3, title="t")
     with pytest.raises(ConfigurationError, match="at least 2"):
         filmstrip(images, [("e", images)], ["a"] * 3, title="t", max_columns=1)
+
+
+def test_a_wrong_prediction_is_framed_and_red():
+    captions = [Caption("right", "pred right · 0.90", False), Caption("wrong", "pred right · 0.90", True)]
+    picture = filmstrip(flat(90, 2), [("gradient", flat(50, 2))], captions, title="t", style="greyscale")
+    red = (picture == np.array(WRONG, np.uint8)).all(-1)
+    rows = np.flatnonzero(red.sum(1) > 90)
+    assert len(rows) == 6, "three pixels above the input and three below it"
+    assert red[: rows[0]].sum() == 0
+    assert red[rows[0] : rows[-1], :140].sum() > 50, "the caption"

@@ -40,11 +40,42 @@ def test_ellipsis(width):
         assert text.text_width(longer, 13) > width
 
 
+def test_what_the_font_has_is_drawn_as_it_is():
+    words = "Übergröße · naïve – Łódź · кошка · σ ≤ 0.5 → β"
+    assert text.printable(words) == words
+    assert text.printable("e\u0301") == "é"
+
+
 def test_what_the_font_lacks_is_spelled_or_marked():
-    assert text.printable("Übergröße · naïve – Łódź") == "Ubergrosse · naive - Lodz"
-    assert text.printable("e\u0301 a\u200bb") == "e ab"
-    assert text.printable("猫🙂") == "??"
+    assert text.printable("a\u200bb \uff43\uff41\uff54") == "ab cat"
+    assert text.printable("猫🧿") == "??"
+    assert text.printable("زرافة") == "?????", "it would run the wrong way"
     assert text.printable("two\nlines\tand  gaps ") == "two lines and gaps"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("cat", "cat"), ("кошка", "кошка"), ("猫", "class 3"), ("猫 (cat)", "猫 (cat)"), ("زرافة", "class 3"), ("+", "+")],
+)
+def test_a_name_that_cannot_be_drawn_is_replaced(name, shown):
+    assert text.legible(name, "class 3") == shown
+
+
+def test_the_confidence_is_not_cut_off():
+    shown = text.ellipsize_head("pred a very long name of a class · 0.93", 13, 120)
+    assert shown.startswith("pred a")
+    assert shown.endswith("… · 0.93")
+    assert text.text_width(shown, 13) <= 120
+    assert text.ellipsize_head("short · 0.93", 13, 120) == "short · 0.93"
+    assert text.text_width(text.ellipsize_head("a · much too long tail", 13, 60), 13) <= 60
+
+
+def test_a_long_name_takes_two_lines():
+    assert text.two_lines("input_x_gradient", 12, 96) == ["input_x_", "gradient"]
+    assert text.two_lines("gradient", 12, 96) == ["gradient"]
+    assert len(text.two_lines("onewithoutanybreakatallinit", 12, 96)) == 1
+    for line in text.two_lines("smooth_integrated_gradients_of_something", 12, 96):
+        assert text.text_width(line, 12) <= 96
 
 
 def test_ascii_and_the_separators_are_drawn_as_they_are():

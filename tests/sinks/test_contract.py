@@ -3,28 +3,83 @@
 from __future__ import annotations
 
 import math
+import random
 
 import numpy as np
 import pytest
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
+from saliency_callbacks import sinks
+from saliency_callbacks.callbacks.lazy_pictures import LazyPictures
+from saliency_callbacks.errors import PictureError
 from saliency_callbacks.sinks import DiskSink, MemorySink, TensorBoardSink
 from saliency_callbacks.types import Sink
+from tests.sinks.comet_archive import offline_logger
+
+pytestmark = [
+    # Of wandb and comet_ml, which no caller can avoid.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:There is a wandb run already in progress:UserWarning"),
+]
+
+
+def comet(directory, monkeypatch):
+    logger = offline_logger(directory, monkeypatch)
+    return sinks.CometSink(logger), logger.experiment.end
+
+
+def disk(directory, monkeypatch):
+    return DiskSink(directory / "disk", pictures=True), None
+
+
+def memory(directory, monkeypatch):
+    return MemorySink(), None
+
+
+def mlflow(directory, monkeypatch):
+    from lightning.pytorch.loggers import MLFlowLogger
+
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    logger = MLFlowLogger(tracking_uri=(directory / "runs").as_uri())
+    # A run's random name is drawn from Python's generator: a Trainer has that done before the callbacks are set up.
+    assert logger.run_id
+    return sinks.MLflowSink(logger), None
+
+
+def tensorboard(directory, monkeypatch):
+    writer = SummaryWriter(str(directory / "events"))
+    return TensorBoardSink(writer), writer.close
+
+
+def wandb(directory, monkeypatch):
+    from lightning.pytorch.loggers import WandbLogger
+
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    logger = WandbLogger(offline=True, save_dir=directory)
+    return sinks.WandbSink(logger), logger.experiment.finish
+
 
 SINKS = {
-    "disk": lambda directory: DiskSink(directory / "disk", pictures=True),
-    "memory": lambda directory: MemorySink(),
-    "tensorboard": lambda directory: TensorBoardSink(SummaryWriter(str(directory / "events"))),
+    "CometSink": comet,
+    "DiskSink": disk,
+    "MLflowSink": mlflow,
+    "MemorySink": memory,
+    "TensorBoardSink": tensorboard,
+    "WandbSink": wandb,
 }
 
 
 @pytest.fixture(params=SINKS)
-def sink(request, tmp_path):
-    made = SINKS[request.param](tmp_path)
+def sink(request, tmp_path, monkeypatch):
+    made, close = SINKS[request.param](tmp_path, monkeypatch)
     yield made
-    if isinstance(made, TensorBoardSink):
-        made.experiment.close()
+    if close is not None:
+        close()
+
+
+def test_every_sink_is_tested():
+    assert set(SINKS) == {name for name in sinks.__all__ if name.endswith("Sink")}
 
 
 def test_it_is_a_sink(sink):
@@ -40,12 +95,28 @@ def test_what_is_written_is_not_changed(sink, make_snapshot, picture):
         assert torch.equal(attribution.values, before.attributions[name].values)
 
 
+def test_an_animation_is_taken_or_left_out(sink, make_snapshot, picture):
+    frames = np.stack([picture, 255 - picture])
+    before = frames.copy()
+    sink.write(make_snapshot(), {"saliency/film": frames, "saliency/gradient": picture})
+    np.testing.assert_array_equal(frames, before)
+
+
+def test_a_picture_that_cannot_be_drawn_is_not_hidden(sink, make_snapshot):
+    def draw():
+        raise ValueError("no font")
+
+    with pytest.raises(PictureError, match="no font"):
+        sink.write(make_snapshot(), LazyPictures({"saliency/gradient": draw}))
+
+
 def test_scores_that_are_not_finite_and_no_pictures_are_fine(sink, make_snapshot):
     assert sink.write(make_snapshot(scores={"saliency/gradient/entropy": math.nan}), {}) is None
 
 
 def test_the_random_state_is_not_touched(sink, make_snapshot, picture):
-    before = torch.get_rng_state(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
     sink.write(make_snapshot(), {"saliency/gradient": picture})
     assert torch.equal(torch.get_rng_state(), before[0])
     assert np.random.get_state()[1].tolist() == before[1]  # noqa: NPY002
+    assert random.getstate() == before[2]

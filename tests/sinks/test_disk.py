@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
@@ -267,12 +265,12 @@ def test_a_tag_cannot_lead_out_of_the_directory(tmp_path, make_snapshot, picture
     assert (directory / file).resolve().parent.parent == (directory / "pictures").resolve()
 
 
-@given(st.lists(st.text(alphabet="ab_/.:é-", max_size=8), min_size=2, max_size=2, unique=True))
-def test_different_tags_have_different_directories(tags):
-    first, second = (disk._directory_name(tag) for tag in tags)
-    assert first != second
-    assert "/" not in first
-    assert not first.startswith(".")
+def test_an_animation_is_a_gif_beside_the_other_pictures(tmp_path, make_snapshot, picture):
+    DiskSink(tmp_path, pictures=True).write(make_snapshot(), {"still": picture, "moving": np.stack([picture] * 2)})
+    (entry,) = read_index(tmp_path)["observations"]
+    assert entry["pictures"] == {"still": "pictures/still/000000010.png", "moving": "pictures/moving/000000010.gif"}
+    with Image.open(tmp_path / entry["pictures"]["moving"]) as image:
+        assert (image.format, image.size) == ("GIF", (20, 12))
 
 
 @pytest.mark.parametrize("failing", ["replace", "serialiser", "picture"])

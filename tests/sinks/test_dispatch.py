@@ -8,7 +8,15 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.loggers.logger import DummyLogger
 
 from saliency_callbacks.errors import ConfigurationError
-from saliency_callbacks.sinks import MemorySink, TensorBoardSink, dispatch, sink_for_logger
+from saliency_callbacks.sinks import (
+    CometSink,
+    MemorySink,
+    MLflowSink,
+    TensorBoardSink,
+    WandbSink,
+    dispatch,
+    sink_for_logger,
+)
 
 
 class CustomLogger(TensorBoardLogger):
@@ -57,6 +65,23 @@ def test_the_other_lightning_package(tmp_path):
     assert not isinstance(logger, TensorBoardLogger)
     assert isinstance(sink_for_logger(logger), TensorBoardSink)
     logger.finalize("success")
+
+
+@pytest.mark.parametrize(
+    ("name", "sink"),
+    [
+        ("TensorBoardLogger", TensorBoardSink),
+        ("WandbLogger", WandbSink),
+        ("MLFlowLogger", MLflowSink),
+        ("CometLogger", CometSink),
+    ],
+)
+def test_loggers_are_found_by_name_whatever_their_package(name, sink):
+    base = type("Logger", (), {"__module__": "pytorch_lightning.loggers.logger"})
+    logger = type(name, (base,), {"__module__": "pytorch_lightning.loggers", "experiment": object()})
+    subclass = type("OursOfAllNames", (logger,), {"__module__": "company.logging"})
+    assert isinstance(sink_for_logger(logger()), sink)
+    assert isinstance(sink_for_logger(subclass()), sink)
 
 
 def test_a_logger_that_answers_every_attribute_is_no_match():
@@ -110,7 +135,8 @@ def test_a_third_party_adapter_that_makes_no_sink(declare):
 def test_sinks_import_neither_lightning_nor_a_logger():
     program = (
         "import sys, saliency_callbacks.sinks\n"
-        "print(sorted({'lightning', 'pytorch_lightning', 'tensorboard', 'wandb', 'mlflow'} & set(sys.modules)))"
+        "names = {'lightning', 'pytorch_lightning', 'tensorboard', 'wandb', 'mlflow', 'comet_ml'}\n"
+        "print(sorted(names & set(sys.modules)))"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

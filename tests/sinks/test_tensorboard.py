@@ -72,6 +72,25 @@ def test_where_there_is_no_file_writer_pictures_are_added_as_images(make_snapsho
     np.testing.assert_array_equal(added[1][1], 255 - picture)
 
 
+def test_an_animation_is_a_gif(tmp_path, make_snapshot, picture):
+    with SummaryWriter(str(tmp_path)) as writer:
+        TensorBoardSink(writer).write(make_snapshot(step=3), {"moving": np.stack([picture, 255 - picture])})
+    (event,) = EventAccumulator(str(tmp_path)).Reload().Images("moving")
+    assert (event.step, event.width, event.height) == (3, 20, 12)
+    with Image.open(io.BytesIO(event.encoded_image_string)) as image:
+        assert (image.format, image.n_frames, image.size) == ("GIF", 2, (20, 12))
+
+
+def test_where_there_is_no_file_writer_animations_are_left_out(make_snapshot, picture):
+    class Writer:
+        def add_image(self, tag, *args, **options):
+            added.append(tag)
+
+    added = []
+    TensorBoardSink(Writer()).write(make_snapshot(), {"moving": np.stack([picture] * 2), "still": picture})
+    assert added == ["still"]
+
+
 def test_a_writer_that_was_closed_is_opened_again(tmp_path, make_snapshot, picture):
     with SummaryWriter(str(tmp_path)) as writer:
         TensorBoardSink(writer).write(make_snapshot(step=1), {"tag": picture})

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import builtins
+import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from lightning.pytorch.loggers import WandbLogger
 from PIL import Image
 
-from saliency_callbacks.errors import ConfigurationError
-from saliency_callbacks.sinks import WandbSink, sink_for_logger
+from saliency_callbacks.sinks import WandbSink, sink_for_logger, wandb_table
 from saliency_callbacks.types import Snapshot
 
 pytestmark = [
@@ -75,13 +74,93 @@ def test_an_observation_without_media_makes_no_step(logger, monkeypatch):
     assert calls == []
 
 
-def test_a_missing_package_names_the_extra(monkeypatch):
-    def refuse(name, *args, **kwargs):
-        if name == "wandb":
-            raise ImportError("No module named 'wandb'")
-        return original(name, *args, **kwargs)
+def test_an_animation_is_a_gif(logger):
+    frames = np.stack([picture(0), picture(1)])
+    WandbSink(logger).write(Snapshot(epoch=0, step=0, stage="fit", attributions={}), {"saliency/film": frames})
+    (file,) = media(logger, "videos", "gif")
+    with Image.open(file) as image:
+        assert (image.format, image.n_frames, image.size) == ("GIF", 2, (20, 12))
 
-    original = builtins.__import__
-    monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(ConfigurationError, match=r"pip install 'saliency-callbacks\[wandb\]'"):
-        WandbSink(SimpleNamespace())
+
+def observation(step: int, **scores: list[float]) -> Snapshot:
+    return Snapshot(
+        epoch=step,
+        step=step,
+        stage="fit",
+        attributions={},
+        predictions=torch.tensor([0, 1]),
+        confidences=torch.tensor([0.5, 0.75]),
+        labels=torch.tensor([1, 1]),
+        ids=("val/3", "val/9"),
+        sample_scores={f"saliency/{name}": torch.tensor(values) for name, values in scores.items()},
+    )
+
+
+def tables(logger: WandbLogger) -> list[tuple[str, dict]]:
+    """Return the name of the key and the content of every table in the run's directory, oldest first."""
+    # The number behind the key is W&B's step, and counts calls.
+    files = sorted(media(logger, "table", "table.json"), key=lambda file: int(file.stem.split("_")[-2]))
+    return [(file.name.rsplit("_", 2)[0], json.loads(file.read_text())) for file in files]
+
+
+def test_each_observation_adds_its_rows_and_only_these(logger):
+    sink = WandbSink(logger)
+    sink.write(observation(0, gini=[0.5, float("nan")], mass=[1.0, 0.0]), {})
+    sink.write(observation(7, gini=[0.25, 0.5]), {})
+    (first, second) = tables(logger)
+    facts = ["moment", "epoch", "step", "sample", "label", "prediction", "confidence"]
+    assert [name for name, _ in (first, second)] == ["samples", "samples"]
+    assert first[1] == {
+        "columns": [*facts, "saliency/gini", "saliency/mass"],
+        "data": [
+            ["epoch 0", 0, 0, "val/3", 1, 0, 0.5, 0.5, 1.0],
+            ["epoch 0", 0, 0, "val/9", 1, 1, 0.75, None, 0.0],
+        ],
+    }
+    assert second[1]["columns"] == first[1]["columns"]
+    assert second[1]["data"] == [
+        ["epoch 7", 7, 7, "val/3", 1, 0, 0.5, 0.25, None],
+        ["epoch 7", 7, 7, "val/9", 1, 1, 0.75, 0.5, None],
+    ]
+
+
+def test_pictures_and_rows_share_one_call(logger, monkeypatch):
+    logged = []
+    monkeypatch.setattr(logger, "log_metrics", lambda metrics, step: logged.append((step, set(metrics))))
+    WandbSink(logger).write(observation(3, gini=[0.5, 0.5]), {"saliency/a": picture(0)})
+    assert logged == [(3, {"saliency/a", "saliency/samples"})]
+
+
+def test_a_long_run_and_new_columns_begin_new_tables(logger, monkeypatch):
+    monkeypatch.setattr(wandb_table, "_MOST_INCREMENTS", 2)
+    sink = WandbSink(logger)
+    for step in range(5):
+        sink.write(observation(step, gini=[0.5, 0.5]), {})
+    sink.write(observation(5, gini=[0.5, 0.5], mass=[0.5, 0.5]), {})
+    names = [name for name, _ in tables(logger)]
+    assert names == ["samples", "samples", "samples_2", "samples_2", "samples_3", "samples_4"]
+    assert {len(table["data"]) for _, table in tables(logger)} == {2}
+    assert len(sink._table._table.data) == 2, "what was sent long ago is not kept"
+
+
+def test_a_second_training_in_the_same_run_does_not_hide_the_rows_of_the_first(logger):
+    for step in (0, 1):
+        WandbSink(logger).write(observation(step, gini=[0.5, 0.5]), {})
+    assert [name for name, _ in tables(logger)] == ["samples", "samples_2"]
+
+
+def test_before_tables_could_grow_each_observation_has_its_own(logger, monkeypatch):
+    import wandb
+
+    class Table(wandb.Table):
+        def __init__(self, columns, data):
+            super().__init__(columns=columns, data=data)
+
+    monkeypatch.setattr(wandb, "Table", Table)
+    sink = WandbSink(logger)
+    for step in (0, 1):
+        sink.write(observation(step, gini=[0.5, 0.5]), {})
+    assert [(name, [row[2] for row in table["data"]]) for name, table in tables(logger)] == [
+        ("samples", [0, 0]),
+        ("samples", [1, 1]),
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from saliency_callbacks.sinks import MemorySink
 
+# Older releases of Lightning have no such argument, and load everything.
+WEIGHTS_ONLY = {"weights_only": True} if "weights_only" in inspect.signature(L.Trainer.fit).parameters else {}
 N_TRAIN = 48
 N_VAL = 40
 BATCH = 12

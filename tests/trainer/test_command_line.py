@@ -14,7 +14,8 @@ import yaml
 from lightning.pytorch.cli import LightningCLI
 from torch.utils.data import DataLoader
 
-from saliency_callbacks import Probe, SaliencyMonitor
+from saliency_callbacks import CueAlarm, Probe, RandomizationTest, SaliencyMonitor
+from saliency_callbacks.callbacks.observing import ObservingCallback
 from saliency_callbacks.methods import Gradient, IntegratedGradients
 from saliency_callbacks.sinks import DiskSink, read_index
 from tests.trainer.runs import Classifier, as_pair, image_mean, train_loader, val_loader
@@ -49,9 +50,11 @@ style: signed
 color_scale: per_map
 colormap: viridis
 alpha: 0.3
+contour: 0.2
 normalization: [[0.5], [0.2]]
 class_names: [a, b]
-save_maps: false
+save_maps: true
+report: true
 sinks:
   - class_path: saliency_callbacks.sinks.DiskSink
     init_args:
@@ -64,6 +67,87 @@ shard_probe: true
 """
 
 
+_EVERY_ARGUMENT_OF_THE_TEST = """
+methods:
+  - gradient
+  - class_path: saliency_callbacks.methods.SmoothGrad
+    init_args:
+      nt_samples: 3
+probe: 5
+target: predicted
+order: bottom_up
+n_draws: 3
+every_n_epochs: 2
+cascade_at_fit_end: false
+cascade_draws: 4
+randomize: permute
+similarities: [abs_spearman, cosine]
+random_logit: false
+target_layers: net.0
+reshape_transform: torch.relu
+output_fn: torch.sigmoid
+attribute_to: 0
+module: net
+internal_batch_size: 2
+save_maps: false
+sinks:
+  - class_path: saliency_callbacks.sinks.MemorySink
+on_error: raise
+namespace: trust
+seed: 7
+"""
+
+_EVERY_ARGUMENT_OF_THE_ALARM = """
+cue:
+  class_path: saliency_callbacks.probe.PatchCue
+  init_args:
+    box: [-2, -2, 2, 2]
+    value: [0.5]
+    name: corner
+suspect_class: 3
+probe:
+  class_path: saliency_callbacks.Probe
+  init_args:
+    size: 9
+    masks: tests.trainer.runs.image_mean
+    groups: tests.trainer.runs.image_mean
+statistic: contrast
+threshold: 0.5
+patience: 3
+confidence: 0.9
+n_bootstrap: 50
+on_alarm: [warn, stop, tests.trainer.runs.as_pair]
+method:
+  class_path: saliency_callbacks.methods.Gradient
+  init_args:
+    reduction: l2
+panel_size: 4
+removal: noise
+groups_at_fit_end: false
+groups_every_n_epochs: 2
+target_layers: [net.0]
+reshape_transform: torch.relu
+output_fn: torch.sigmoid
+attribute_to: x
+module: net
+internal_batch_size: 2
+every_n_epochs: 2
+normalization: [[0.5], [0.2]]
+class_names: [a, b]
+save_maps: false
+sinks: []
+on_error: raise
+namespace: suspicion
+seed: 7
+"""
+
+_EVERY_ARGUMENT_OF = {
+    SaliencyMonitor: _EVERY_ARGUMENT,
+    RandomizationTest: _EVERY_ARGUMENT_OF_THE_TEST,
+    CueAlarm: _EVERY_ARGUMENT_OF_THE_ALARM,
+}
+
+
 class Digits(L.LightningDataModule):
     """The digits, for a command line."""
 
@@ -74,8 +158,8 @@ class Digits(L.LightningDataModule):
         return val_loader()
 
 
-def _config(tmp_path: Path, arguments: dict[str, Any]) -> Path:
-    callback = {"class_path": "saliency_callbacks.SaliencyMonitor", "init_args": arguments}
+def _config(tmp_path: Path, arguments: dict[str, Any], kind: type = SaliencyMonitor) -> Path:
+    callback = {"class_path": f"saliency_callbacks.{kind.__name__}", "init_args": arguments}
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump({"trainer": {"callbacks": [callback]}}))
     return path
@@ -112,6 +196,56 @@ def test_a_run_of_the_alarm_configuration(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert {"cue/patch/effect", "randomization/gradient/similarity"} <= cli.trainer.callback_metrics.keys()
 
 
+def _own(cli: LightningCLI) -> list[ObservingCallback]:
+    return [callback for callback in cli.trainer.callbacks if isinstance(callback, ObservingCallback)]
+
+
+def _public(callback: ObservingCallback) -> dict[str, Any]:
+    """Everything that a callback was given; sinks by their class."""
+    # What a run finds, and what Lightning adds.
+    later = {"state", "groups", "result", "cascade", "log", "log_dict"}
+    given = {name: value for name, value in vars(callback).items() if not name.startswith("_") and name not in later}
+    return {**given, "sinks": [type(sink) for sink in callback.sinks]}
+
+
+def _printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], written: Path, to: Path) -> Path:
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as exit_:
+        _cli(monkeypatch, "--config", written, "--print_config")
+    assert exit_.value.code == 0
+    to.write_text(capsys.readouterr().out)
+    return to
+
+
+@pytest.mark.parametrize("kind", _EVERY_ARGUMENT_OF, ids=lambda kind: kind.__name__)
+def test_every_argument_survives_a_printed_configuration(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: type
+) -> None:
+    arguments = yaml.safe_load(_EVERY_ARGUMENT_OF[kind])
+    assert arguments.keys() == inspect.signature(kind).parameters.keys(), "none is forgotten"
+    written = _config(tmp_path, arguments, kind)
+    (first,) = _own(_cli(monkeypatch, "--config", written))
+    printed = _printed(monkeypatch, capsys, written, tmp_path / "printed.yaml")
+    (second,) = _own(_cli(monkeypatch, "--config", printed))
+    assert type(first) is kind
+    assert _public(first) == _public(second)
+
+
+@pytest.mark.parametrize("path", sorted(_EXAMPLE.parent.glob("*.yaml")), ids=lambda path: path.stem)
+def test_each_configuration_runs_and_survives_being_printed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], path: Path
+) -> None:
+    root = ["--trainer.default_root_dir", tmp_path, "--trainer.max_epochs", 1, "--trainer.log_every_n_steps", 1]
+    cli = _cli(monkeypatch, "--config", path, *root, run=True)
+    callbacks = _own(cli)
+    assert callbacks
+    assert all(callback.state.n_observations == 2 for callback in callbacks)
+    printed = _printed(monkeypatch, capsys, path, tmp_path / "printed.yaml")
+    again = _own(_cli(monkeypatch, "--config", printed))
+    for first, second in zip(callbacks, again, strict=True):
+        assert _public(first) == _public(second)
+
+
 def test_every_argument(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     arguments = yaml.safe_load(_EVERY_ARGUMENT)
     assert arguments.keys() == inspect.signature(SaliencyMonitor).parameters.keys(), "none is forgotten"
@@ -129,9 +263,10 @@ def test_every_argument(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     assert (monitor.module, monitor.every_n_epochs) == ("net", 2)
     look = monitor.appearance
     assert (look.style, look.color_scale, look.colormap, look.alpha) == ("signed", "per_map", "viridis", 0.3)
+    assert (look.contour, monitor.report) == (0.2, True)
     assert monitor.normalization == ((0.5,), (0.2,))
     assert list(monitor.class_names) == ["a", "b"]
-    assert (monitor.save_maps, monitor.on_error, monitor.namespace) == (False, "raise", "look")
+    assert (monitor.save_maps, monitor.on_error, monitor.namespace) == (True, "raise", "look")
     (sink,) = monitor.sinks
     assert isinstance(sink, DiskSink)
     assert (sink.directory.name, sink.keeps_pictures) == ("elsewhere", True)

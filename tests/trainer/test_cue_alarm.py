@@ -28,12 +28,22 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, SubsetRandomSampler, TensorDataset
 
 from saliency_callbacks import CueAlarm, Probe, SaliencyMonitor
-from saliency_callbacks.callbacks import cue_evaluation
+from saliency_callbacks.callbacks import image_cue_probe
 from saliency_callbacks.errors import ConfigurationError, CueAlarmWarning, CueError, SaliencyWarning, TargetError
 from saliency_callbacks.methods import SmoothGrad
 from saliency_callbacks.probe import BackgroundCue, BrightnessCue, FunctionCue, PatchCue
 from saliency_callbacks.sinks import MemorySink, read_index, read_maps
-from tests.trainer.runs import Classifier, RecordingLogger, Stream, digits, stages, train_loader, trainer, val_loader
+from tests.trainer.runs import (
+    WEIGHTS_ONLY,
+    Classifier,
+    RecordingLogger,
+    Stream,
+    digits,
+    stages,
+    train_loader,
+    trainer,
+    val_loader,
+)
 
 _CORNER = PatchCue((-2, -2, 2, 2))
 _OF_EPOCH = {"effect", "contrast", "lower_bound", "flip_rate", "alarm", "mass", "lift"}
@@ -200,13 +210,13 @@ def test_what_is_behind_the_scores_is_kept(tmp_path: Path) -> None:
 
 def test_the_panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: dict[str, Any] = {}
-    draw = cue_evaluation.draw_pairs
+    draw = image_cue_probe.draw_pairs
 
     def recorded(images: Tensor, attribution: Any, pairs: Any, *, title: str) -> Any:
         drawn[title] = (images, pairs)
         return draw(images, attribution, pairs, title=title)
 
-    monkeypatch.setattr(cue_evaluation, "draw_pairs", recorded)
+    monkeypatch.setattr(image_cue_probe, "draw_pairs", recorded)
     images, labels = _samples()
     logger, sink = TensorBoardLogger(tmp_path), MemorySink()
     alarm = _alarm(probe=Probe.from_tensors(images, labels), panel_size=4, class_names="abcdefghij", sinks=[sink])
@@ -680,7 +690,7 @@ def test_a_resumed_run_goes_on(tmp_path: Path) -> None:
     sink = MemorySink()
     second = _alarm(patience=3, sinks=[sink])
     again = trainer(tmp_path, second, max_epochs=4)
-    again.fit(Leaning([9]), train_loader(), val_loader(), ckpt_path=tmp_path / "run.ckpt", weights_only=True)
+    again.fit(Leaning([9]), train_loader(), val_loader(), ckpt_path=tmp_path / "run.ckpt", **WEIGHTS_ONLY)
     assert stages(sink) == [("fit", 2), ("fit", 3)]
     assert repr(second.history[:3]) == repr(first.history), "NaN compares by how it is written"
     assert _lit(second) == [(0, 0), (0, 0), (1, 1), (1, 0)], "the streak of the first run counts"
@@ -844,6 +854,7 @@ target_layers: [net.0]
 reshape_transform: torch.relu
 output_fn: torch.sigmoid
 attribute_to: x
+embedding: net.words
 module: net
 internal_batch_size: 2
 every_n_epochs: 2
@@ -908,7 +919,7 @@ def test_every_argument_can_be_written_as_yaml(
         ("ChannelShiftCue", {"shift": {0: 0.25}}),
         ("BackgroundCue", {"masks": "probe", "background": 1.0}),
         ("BackgroundCue", {"masks": "torch.relu", "background": [0.5, 0.25, 0.0], "name": "water"}),
-        ("FunctionCue", {"function": "torch.square"}),
+        ("FunctionCue", {"function": "torch.nn.functional.relu"}),
         ("ImageCue", {"image": "mark.png", "box": [0, 0, 2, 2], "alpha": 0.5}),
     ],
 )

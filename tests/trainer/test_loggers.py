@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from saliency_callbacks import SaliencyMonitor
 from saliency_callbacks.errors import SaliencyWarning
-from saliency_callbacks.sinks import MemorySink, read_index, read_maps
+from saliency_callbacks.sinks import MemorySink, disk, read_index, read_maps
+from saliency_callbacks.types import Snapshot
 from tests.trainer.runs import Classifier, RecordingLogger, train_loader, trainer, val_loader
 
 
@@ -48,6 +50,58 @@ def test_a_csv_logger_gets_the_scores_and_its_directory_the_pictures(tmp_path: P
         gini = snapshot.scores["saliency/gradient/gini"]
         assert math.isclose(float(row["saliency/gradient/gini"]), gini, rel_tol=1e-5)
     assert rows[0]["saliency/gradient/drift_initial"] == ""
+
+
+def test_a_logger_of_ones_own_gets_the_scores_and_its_directory_the_pictures(tmp_path: Path) -> None:
+    logger, sink = RecordingLogger(tmp_path), MemorySink()
+    trainer(tmp_path, SaliencyMonitor("gradient", probe=4, sinks=[sink]), logger=logger).fit(
+        Classifier(), train_loader(), val_loader()
+    )
+    _pictures_on_disk(tmp_path / "recording" / "0" / "saliency", sink)
+    assert len(logger.of("saliency/gradient/gini")) == 3
+
+
+@pytest.mark.parametrize("logger", [True, False])
+def test_a_dry_run_leaves_no_file(tmp_path: Path, logger: bool) -> None:
+    sink = MemorySink()
+    monitor = SaliencyMonitor("gradient", probe=4, sinks=[sink])
+    trainer(tmp_path, monitor, logger=logger, fast_dev_run=True).fit(Classifier(), train_loader(), val_loader())
+    assert sink.snapshots
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_a_sink_that_fails_is_left_out_and_the_training_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    class Unreachable:
+        calls = 0
+
+        def write(self, snapshot: Snapshot, pictures: object) -> None:
+            self.calls += 1
+            raise ConnectionError("no route to host")
+
+    plain = Classifier()
+    trainer(tmp_path, max_epochs=4).fit(plain, train_loader(), val_loader())
+    monkeypatch.setattr(disk, "replace_file", fill)
+    watched, unreachable, memory = Classifier(), Unreachable(), MemorySink()
+    monitor = SaliencyMonitor("gradient", probe=4, sinks=[unreachable, memory])
+    with pytest.warns(SaliencyWarning) as seen:
+        trainer(tmp_path, monitor, max_epochs=4).fit(watched, train_loader(), val_loader())
+    messages = [str(warning.message) for warning in seen if issubclass(warning.category, SaliencyWarning)]
+    for sink, reason in [
+        ("Unreachable", "ConnectionError: no route to host"),
+        ("DiskSink", "OSError: [Errno 28] No space left on device"),
+    ]:
+        about = [message for message in messages if message.startswith(sink)]
+        assert about[0] == f"{sink} failed: {reason}; the training goes on"
+        assert about[-1] == f"{sink} failed 3 times in a row and is left out from now on"
+    assert unreachable.calls == 3
+    assert len(memory.snapshots) == 5
+    for name, weights in plain.state_dict().items():
+        assert torch.equal(weights, watched.state_dict()[name])
 
 
 def test_two_loggers(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ _SCALARS = {
     "saliency/probe_confidence",
 }
 _PICTURES = {f"saliency/{method}{suffix}" for method in ("gradient", "grad_cam") for suffix in ("", "/filmstrip")}
+_PICTURES.add("saliency/methods")
 
 
 def _events(logger: TensorBoardLogger) -> EventAccumulator:

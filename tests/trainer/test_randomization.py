@@ -21,7 +21,7 @@ from saliency_callbacks import Probe, RandomizationTest, SaliencyMonitor
 from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
 from saliency_callbacks.methods import Gradient, SmoothGrad
 from saliency_callbacks.sinks import MemorySink, read_index, read_maps
-from tests.trainer.runs import Classifier, RecordingLogger, stages, train_loader, trainer, val_loader
+from tests.trainer.runs import WEIGHTS_ONLY, Classifier, RecordingLogger, stages, train_loader, trainer, val_loader
 
 _TAGS = {
     f"randomization/gradient/{name}"
@@ -143,7 +143,7 @@ def test_a_resumed_run_goes_on(tmp_path: Path) -> None:
     sink = MemorySink()
     second = _test(target="initial_prediction", sinks=[sink])
     again = trainer(tmp_path, second, max_epochs=2)
-    again.fit(Classifier(seed=5), train_loader(), val_loader(), ckpt_path=tmp_path / "run.ckpt", weights_only=True)
+    again.fit(Classifier(seed=5), train_loader(), val_loader(), ckpt_path=tmp_path / "run.ckpt", **WEIGHTS_ONLY)
     assert stages(sink) == [("fit", 1), ("final", 1)]
     assert second.state.indices == first.state.indices
     assert torch.equal(second.state.pinned, first.state.pinned)

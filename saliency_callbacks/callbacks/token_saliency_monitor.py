@@ -1,0 +1,209 @@
+"""The callback that shows which words a model of texts looks at while it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+from typing_extensions import override
+
+from saliency_callbacks.callbacks.appearance import Appearance, ColorScale
+from saliency_callbacks.callbacks.arguments import checked_choice, checked_number, checked_target
+from saliency_callbacks.callbacks.attempt import attempt
+from saliency_callbacks.callbacks.engine_settings import checked_settings
+from saliency_callbacks.callbacks.monitor_state import MonitorState
+from saliency_callbacks.callbacks.observation import Moment, Observation, Surroundings
+from saliency_callbacks.callbacks.observing import ObservingCallback, OnError
+from saliency_callbacks.callbacks.preconditions import check_labels, check_layers, check_runs
+from saliency_callbacks.callbacks.token_observer import TokenLook, TokenObserver
+from saliency_callbacks.callbacks.token_probe import texts_of, with_texts
+from saliency_callbacks.dotted_paths import resolve_callable
+from saliency_callbacks.errors import SaliencyError
+from saliency_callbacks.functional.words import WordReduction
+from saliency_callbacks.methods.integrated import IntegratedGradients
+from saliency_callbacks.probe.batch import ProbeBatch
+from saliency_callbacks.probe.probe import Probe
+from saliency_callbacks.probe.texts import TokenTexts
+from saliency_callbacks.types import Method, Sink
+
+__all__ = ["TokenSaliencyMonitor"]
+
+_BASELINES = ("pad_token", "mask_token", "zeros")
+
+
+class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
+    """Explain a fixed probe of texts at every validation epoch, and log which words count and how that evolves.
+
+    Gradients are taken at the output of the layer that embeds the ids, which is found by itself, in any model that has
+    one: recurrent, convolutional, a transformer of Hugging Face. Masks and all other inputs are fed as they are.
+    Sub-words are merged into words. Padding is left out; special tokens are shown apart, and are not scored.
+
+    Logged, with ``{method}`` as in ``methods``:
+
+    ====================================  ================================================================
+    ``tokens/{method}``                   picture, and text or HTML: every text, a colour behind each word
+    ``tokens/{method}/filmstrip``         picture: one row a word, one column an observation
+    ``tokens/{method}/bars``              picture: the scores of one text
+    ``tokens/{method}/top_tokens``        text: the words that speak most for each explained class
+    ``tokens/{method}/drift_previous``    1 - Spearman with the previous scores; 0 same, 1 unrelated
+    ``tokens/{method}/drift_initial``     the same with the scores before training; in [0, 2]
+    ``tokens/{method}/entropy``           0 a single word, 1 spread evenly
+    ``tokens/{method}/gini``              0 spread evenly, towards 1 concentrated
+    ``tokens/probe_accuracy``             accuracy on the probe, in [0, 1]
+    ``tokens/probe_confidence``           mean probability of the predicted class, in [0, 1]
+    ====================================  ================================================================
+
+    Scalars are means over the texts that have a score, and can be monitored by ``EarlyStopping`` and
+    ``ModelCheckpoint``. The scores of all words are kept as safetensors in the run's directory.
+
+    Args:
+        methods: Names or method objects: ``gradient_norm`` ‖∂f/∂e‖, ``input_x_gradient`` e·∂f/∂e, with its sign,
+            ``integrated_gradients``, ``smooth_grad`` and others of :data:`saliency_callbacks.methods.BUILT_IN`.
+        probe: What is explained; a number is the number of texts. Batches are ``(ids, labels)`` or dictionaries with
+            ``"input_ids"``, see :func:`~saliency_callbacks.probe.unpack.unpack_batch`.
+        tokenizer: A tokenizer of Hugging Face or of ``tokenizers``, a list of tokens, a dictionary between tokens and
+            ids, a function ids → tokens, or its dotted path; see :func:`~saliency_callbacks.probe.texts.token_texts`.
+            Without one, ids are shown as numbers, and special tokens are not known.
+        embedding: The layer that takes the ids: a dotted name, a module, or ``"auto"``.
+        target: As for :class:`SaliencyMonitor`.
+        baseline: Where ``integrated_gradients`` begins where it is given by name: every word replaced by padding
+            (``"pad_token"``) or by the ``"mask_token"``, or ``"zeros"``.
+        merge: How the scores of a word's tokens become one: their ``"sum"``, or the ``"max"`` by magnitude.
+        color_scale: ``shared`` over the epochs for each text, or ``per_map``.
+        bars: Position of the text whose scores are drawn as bars; ``None`` for none.
+        top: How many top tokens of each class; 0 for no table.
+        font: Path of a font for words in scripts that DejaVu Sans lacks.
+        output_fn: As for :class:`SaliencyMonitor`.
+        attribute_to: Position or key of the ids, for tuple and dict inputs.
+        module: As for :class:`SaliencyMonitor`.
+        internal_batch_size: As for :class:`SaliencyMonitor`.
+        every_n_epochs: Epochs between two observations.
+        class_names: Names of the classes; by default the dataset's.
+        save_maps: Whether to keep the scores of all words on disk.
+        sinks: As for :class:`SaliencyMonitor`.
+        on_error: As for :class:`SaliencyMonitor`.
+        namespace: First part of every tag and name of the directory.
+        seed: Seed of all noise.
+
+    Raises:
+        ConfigurationError: If an argument cannot be used.
+    """
+
+    def __init__(
+        self,
+        methods: str | Method | Sequence[str | Method] = ("gradient_norm", "input_x_gradient", "integrated_gradients"),
+        probe: Probe | int = 16,
+        tokenizer: Any = None,
+        target: int | str | Callable[..., Any] | None = None,
+        *,
+        embedding: Any = "auto",
+        baseline: str = "pad_token",
+        merge: WordReduction = "sum",
+        color_scale: ColorScale = "shared",
+        bars: int | None = 0,
+        top: int = 10,
+        font: str | None = None,
+        output_fn: str | Callable[..., Any] | None = None,
+        attribute_to: int | str | None = None,
+        module: str | None = None,
+        internal_batch_size: int | None = None,
+        every_n_epochs: int = 1,
+        class_names: Sequence[str] | None = None,
+        save_maps: bool = True,
+        sinks: Sequence[Sink] = (),
+        on_error: OnError = "warn",
+        namespace: str = "tokens",
+        seed: int = 0,
+    ) -> None:
+        super().__init__(
+            probe=probe,
+            module=module,
+            every_n_epochs=every_n_epochs,
+            save_maps=save_maps,
+            sinks=sinks,
+            on_error=on_error,
+            namespace=namespace,
+        )
+        self.target = checked_target(target)
+        self.tokenizer = resolve_callable("tokenizer", tokenizer) if isinstance(tokenizer, str) else tokenizer
+        self.class_names = class_names
+        self.settings = checked_settings(
+            _from_baseline(methods, checked_choice("baseline", baseline, _BASELINES)),
+            target_layers="auto",
+            reshape_transform=None,
+            output_fn=output_fn,
+            attribute_to=attribute_to,
+            internal_batch_size=internal_batch_size,
+            seed=seed,
+            embedding="auto" if embedding is None else embedding,
+            tokenizer=self.tokenizer,
+        )
+        self.look = TokenLook(
+            merge=checked_choice("merge", merge, ("sum", "max")),
+            signed=frozenset(method.name for method in self.settings.methods if _has_sign(method)),
+            shared_scale=checked_choice("color_scale", color_scale, ("shared", "per_map")) == "shared",
+            bars=None if bars is None else checked_number("bars", bars, least=0),
+            top=checked_number("top", top, least=0),
+            font=font,
+        )
+        self._texts: TokenTexts | None = None
+        self._observer: TokenObserver | None = None
+
+    @override
+    def _new_state(self) -> MonitorState:
+        return MonitorState()
+
+    @override
+    def _check_model(self, model: nn.Module) -> None:
+        assert self.settings.tokens is not None, "made for texts"
+        check_layers(model, self.settings.tokens.embedding)
+
+    @override
+    def _accept_probe(self, probe: ProbeBatch) -> None:
+        check_labels(probe, self.target)
+        self._texts = None if self.tokenizer is None else texts_of(probe, self.settings, self.tokenizer)
+        self._observer = None
+
+    @override
+    def _observe(self, model: nn.Module, moment: Moment, surroundings: Surroundings) -> Observation[MonitorState]:
+        if self._observer is None:
+            self._observer = self._made_for(model, surroundings)
+        observation, _ = attempt(self._observer, model, moment, self.state, surroundings, may_simplify=False)
+        return observation
+
+    def _made_for(self, model: nn.Module, surroundings: Surroundings) -> TokenObserver:
+        inputs = surroundings.to_device(self._probe.inputs)
+        settings = replace(self.settings, forward_context=surroundings.forward_context)
+        try:
+            settings, texts = with_texts(model, inputs, self._probe, settings, self._texts)
+        except SaliencyError:
+            raise
+        except Exception:
+            check_runs(model, inputs, settings, surroundings.forward_context)
+            raise
+        return TokenObserver(
+            settings=settings,
+            target=self.target,
+            probe=self._probe,
+            appearance=Appearance(),
+            namespace=self.namespace,
+            class_names=self.class_names,
+            texts=texts,
+            look=self.look,
+        )
+
+
+def _from_baseline(methods: Any, baseline: str) -> Any:
+    """Return methods in which integrated gradients by name begin at ``baseline``."""
+    given = methods if isinstance(methods, Sequence) and not isinstance(methods, str) else [methods]
+    named = {
+        "integrated_gradients": IntegratedGradients(baselines=baseline),
+        "smooth_integrated_gradients": IntegratedGradients(baselines=baseline, nt_samples=10),
+    }
+    return [named.get(method, method) if isinstance(method, str) else method for method in given]
+
+
+def _has_sign(method: Method) -> bool:
+    return getattr(method, "reduction", "sum") == "sum"

@@ -1,0 +1,68 @@
+"""Train a small network that falls for a shortcut, with every callback beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from saliency_callbacks.callbacks import host
+from saliency_callbacks.callbacks.cue_alarm import CueAlarm
+from saliency_callbacks.callbacks.randomization_test import RandomizationTest
+from saliency_callbacks.callbacks.saliency_monitor import SaliencyMonitor
+from saliency_callbacks.demo.digits import METHODS, PATCH, PATCHED_CLASS, TESTED, Digits, SmallCNN
+from saliency_callbacks.demo.tables import alarm_lines, epoch_lines, score_lines, verdict_lines
+from saliency_callbacks.sinks import MemorySink
+
+__all__ = ["DemoResult", "run_demo"]
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo leaves behind.
+
+    Args:
+        directory: Where its logs and maps are.
+        lines: What was found, to print.
+    """
+
+    directory: Path
+    lines: tuple[str, ...]
+
+
+def run_demo(directory: str | Path, *, epochs: int = 8, is_patched: bool = True) -> DemoResult:
+    """Train on digits of which every 0 carries a patch, and say what the callbacks found.
+
+    Args:
+        directory: The logs go to ``demo/version_N`` in it.
+        epochs: Epochs of training.
+        is_patched: Whether the training data bear the patch; the probe always does.
+
+    Raises:
+        ConfigurationError: If scikit-learn is not installed.
+    """
+    data = Digits(is_patched=is_patched)
+    host.seed_everything(0)
+    observed, tested, alarmed = MemorySink(), MemorySink(), MemorySink()
+    monitor = SaliencyMonitor(METHODS, data.probe, PATCHED_CLASS, target_layers="features", sinks=[observed])
+    test = RandomizationTest(TESTED, data.probe, PATCHED_CLASS, target_layers="features", sinks=[tested])
+    alarm = CueAlarm(PATCH, PATCHED_CLASS, sinks=[alarmed])
+    trainer = host.Trainer(
+        max_epochs=epochs,
+        logger=host.TensorBoardLogger(directory, name="demo"),
+        callbacks=[monitor, test, alarm],
+        log_every_n_steps=10,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+    )
+    trainer.fit(SmallCNN(), datamodule=data)
+    assert test.result is not None, "it was tested before the training"
+    lines = [
+        *score_lines(observed.snapshots, float(trainer.callback_metrics["val_accuracy"])),
+        "",
+        *epoch_lines({"randomization": tested, "alarm": alarmed}),
+        "",
+        *verdict_lines(test.result),
+        "",
+        *alarm_lines(alarm),
+    ]
+    return DemoResult(Path(str(trainer.log_dir)), tuple(lines))

@@ -1,0 +1,149 @@
+"""Whatever turns token ids into tokens, behind one interface.
+
+No tokenizer package is imported: what a tokenizer can do is told by its methods.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from saliency_callbacks.dotted_paths import resolve_callable
+from saliency_callbacks.errors import ProbeError
+from saliency_callbacks.probe.description import describe
+from saliency_callbacks.probe.word_pieces import Scheme, scheme_of
+
+__all__ = ["Vocabulary"]
+
+_EXPECTED = (
+    "a tokenizer (with `convert_ids_to_tokens` or `id_to_token`), a function ids -> list of tokens or its dotted path, "
+    "a list of tokens, or a dictionary between tokens and ids"
+)
+# Where nobody tells which tokens are special. That of an unknown word is not: it stands for a word.
+_SPECIAL = re.compile(
+    r"\[(cls|sep|pad|mask|bos|eos)\]|</?s>|<(pad|bos|eos|cls|sep|mask|blank)>|<\|[^|]*\|>", re.IGNORECASE
+)
+_PADDING = re.compile(r"\[pad\]|<pad>|<blank>|<\|pad\|>", re.IGNORECASE)
+
+
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """A tokenizer's knowledge of single tokens.
+
+    Args:
+        source: What was given: a tokenizer, a function, a list or a dictionary.
+        tokens_of: Ids to tokens; ``None`` for an id that is not known.
+        size: Number of ids; ``None`` where that is not known.
+        special_ids: Ids of special tokens; ``None`` where they have to be told by their looks.
+        padding_id: Id of the padding; ``None`` where there is none.
+        scheme: How words are marked; ``None`` where it has to be told from texts.
+        longest: Most tokens of a text; ``None`` where there is no limit.
+    """
+
+    source: Any
+    tokens_of: Callable[[list[int]], Sequence[str | None]]
+    size: int | None
+    special_ids: frozenset[int] | None
+    padding_id: int | None
+    scheme: Scheme | None
+    longest: int | None = None
+
+    @classmethod
+    def of(cls, tokenizer: Any) -> Vocabulary:
+        """Find out what a tokenizer can do.
+
+        Raises:
+            ConfigurationError: If it is a dotted path under which there is nothing.
+            ProbeError: If it is none of those that are known.
+        """
+        if isinstance(tokenizer, str):
+            tokenizer = resolve_callable("tokenizer", tokenizer)
+        if callable(getattr(tokenizer, "convert_ids_to_tokens", None)):
+            return _of_hugging_face(tokenizer)
+        if callable(getattr(tokenizer, "id_to_token", None)):
+            return _of_backend(tokenizer)
+        if isinstance(tokenizer, Mapping) and tokenizer:
+            return _of_table(tokenizer, _by_id(tokenizer))
+        if isinstance(tokenizer, Sequence) and all(isinstance(token, str) for token in tokenizer) and tokenizer:
+            return _of_table(tokenizer, dict(enumerate(tokenizer)))
+        if callable(tokenizer):
+            return cls(tokenizer, tokenizer, None, None, None, None)
+        raise ProbeError(f"tokenizer is {describe(tokenizer)}; expected {_EXPECTED}")
+
+    def is_special(self, token_id: int, token: str) -> bool:
+        """Whether a token is a special one, such as ``[CLS]``, and not a piece of text."""
+        if self.special_ids is not None:
+            return token_id in self.special_ids
+        return _SPECIAL.fullmatch(token) is not None
+
+    def marked_ids(self) -> tuple[tuple[int, ...], int | None]:
+        """Return the ids of the special tokens but the padding, and that of the padding, as far as they are known."""
+        if self.special_ids is not None:
+            special = self.special_ids
+        else:
+            ids = list(range(self.size or 0))
+            tokens = self.tokens_of(ids) if ids else []
+            pairs = zip(ids, tokens, strict=True)
+            special = frozenset(index for index, token in pairs if token is not None and self.is_special(index, token))
+        return tuple(sorted(special - {self.padding_id})), self.padding_id
+
+    def is_padding(self, token_id: int, token: str) -> bool:
+        """Whether a token is the padding's."""
+        if self.special_ids is not None or self.padding_id is not None:
+            return token_id == self.padding_id
+        return _PADDING.fullmatch(token) is not None
+
+
+def _of_hugging_face(tokenizer: Any) -> Vocabulary:
+    unknown = getattr(tokenizer, "unk_token_id", None)
+    special = getattr(tokenizer, "all_special_ids", None)
+    known = tokenizer.get_vocab() if callable(getattr(tokenizer, "get_vocab", None)) else None
+    longest = getattr(tokenizer, "model_max_length", None)
+    return Vocabulary(
+        source=tokenizer,
+        tokens_of=tokenizer.convert_ids_to_tokens,
+        # By the largest id, since a vocabulary may have holes.
+        size=max(known.values()) + 1 if known else None,
+        special_ids=None if special is None else frozenset(special) - {unknown},
+        padding_id=getattr(tokenizer, "pad_token_id", None),
+        scheme=None if known is None else scheme_of(known),
+        # Tokenizers without a limit have one of 10^30.
+        longest=longest if isinstance(longest, int) and longest < 10**9 else None,
+    )
+
+
+def _of_backend(tokenizer: Any) -> Vocabulary:
+    known = tokenizer.get_vocab()
+    padding = next((index for token, index in known.items() if _PADDING.fullmatch(token)), None)
+    return Vocabulary(
+        source=tokenizer,
+        tokens_of=lambda ids: [tokenizer.id_to_token(index) for index in ids],
+        size=max(known.values()) + 1,
+        special_ids=None,
+        padding_id=padding,
+        scheme=scheme_of(known),
+    )
+
+
+def _by_id(table: Mapping[Any, Any]) -> dict[int, str]:
+    """Return id → token of a dictionary that may run the other way."""
+    pairs = list(table.items())
+    if all(isinstance(key, str) and isinstance(value, int) for key, value in pairs):
+        return {index: token for token, index in pairs}
+    if all(isinstance(key, int) and isinstance(value, str) for key, value in pairs):
+        return dict(pairs)
+    raise ProbeError(f"tokenizer is {describe(table)}; expected a dictionary {{token: id}} or {{id: token}}")
+
+
+def _of_table(source: Any, table: dict[int, str]) -> Vocabulary:
+    padding = next((index for index, token in table.items() if _PADDING.fullmatch(token)), None)
+    return Vocabulary(
+        source=source,
+        tokens_of=lambda ids: [table.get(index) for index in ids],
+        size=max(table) + 1,
+        special_ids=None,
+        padding_id=padding,
+        scheme=scheme_of(table.values()),
+    )

@@ -1,0 +1,110 @@
+"""The frames of an animation: how the maps of a few samples change over the epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from saliency_callbacks.errors import InputError
+from saliency_callbacks.rendering.colormap import DEFAULT_COLORMAP
+from saliency_callbacks.rendering.contour import draw_contour
+from saliency_callbacks.rendering.grid import Caption, Grid
+from saliency_callbacks.rendering.legend import Heading, Style
+from saliency_callbacks.rendering.panel import beside
+from saliency_callbacks.rendering.theme import EDGE, INK
+from saliency_callbacks.rendering.tiles import check_pictures, fit, tile_limit
+
+__all__ = ["MAX_ANIMATED", "Scene", "evolution"]
+
+MAX_ANIMATED = 16
+"""Further samples are left out of an animation, and the title says so."""
+
+_PIXEL_BUDGET = 400_000
+_LARGEST_TILE = 192
+_BAR_HEIGHT = 4
+
+Scene = tuple[str, npt.NDArray[np.uint8]]
+"""A moment's title, and the maps of that moment as pictures, ``uint8 [N, H, W, 3]``."""
+
+
+def evolution(
+    images: npt.NDArray[np.uint8],
+    scenes: Sequence[Scene],
+    captions: Sequence[Sequence[Caption]],
+    *,
+    title: str,
+    regions: Sequence[npt.NDArray[np.bool_]] | None = None,
+    tile: int = 96,
+    style: Style = "overlay",
+    colormap: str = DEFAULT_COLORMAP,
+    scale_note: str = "",
+) -> npt.NDArray[np.uint8]:
+    """Draw one frame a moment, oldest first: the maps in a grid, the moment in the title, and a bar that grows.
+
+    Styles that hide the input show it beside the map.
+
+    Args:
+        images: Inputs as pictures, ``uint8 [N, H, W, 3]``; the first 16 are shown.
+        scenes: Title and maps of each moment.
+        captions: For each moment one for each sample.
+        title: Start of each title, e.g. the method.
+        regions: For each moment where the maps are highest, ``bool [N, H, W]``, which is outlined.
+        tile: Side of the square below whose area pictures are enlarged by a whole number. Where there is room, tiles
+            are up to twice as large.
+        style: Style of the maps.
+        colormap: Colour map of the maps, for the colour bar.
+        scale_note: What the colours are relative to, e.g. ``"one scale over all epochs"``.
+
+    Returns:
+        ``uint8 [frames, height, width, 3]``.
+
+    Raises:
+        InputError: If the pictures are not ``uint8 [N, H, W, 3]``, or their numbers or sizes differ.
+        ConfigurationError: If there is no such style or colour map.
+    """
+    _check(images, scenes, captions)
+    count = min(len(images), MAX_ANIMATED)
+    title = title if count == len(images) else f"{title} · first {count} of {len(images)}"
+    hides_input = style != "overlay"
+    largest = tile_limit(count * (1 + hides_input), budget=_PIXEL_BUDGET, smallest=tile, largest=_LARGEST_TILE)
+    smallest = max(tile, largest // 2)
+    inputs = fit(images[:count], smallest=smallest, largest=largest)
+    # The longest title settles the layout, so that nothing moves from one frame to the next.
+    longest = max((moment for moment, _ in scenes), key=len)
+    frames = []
+    for index, (moment, maps) in enumerate(scenes):
+        tiles = fit(maps[:count], smallest=smallest, largest=largest)
+        if regions is not None:
+            tiles = draw_contour(tiles, regions[index][:count])
+        if hides_input:
+            tiles = beside(inputs, tiles)
+        shown = captions[index][:count]
+        heading = Heading(f"{title} · {moment}", style, colormap, scale_note, room_for=f"{title} · {longest}")
+        picture = Grid.of(tiles, [caption for each in captions for caption in each]).draw(tiles, shown, heading)
+        frames.append(_with_bar(picture, (index + 1) / len(scenes)))
+    return np.stack(frames)
+
+
+def _with_bar(picture: npt.NDArray[np.uint8], share: float) -> npt.NDArray[np.uint8]:
+    """Draw how far the animation is, along the lower edge."""
+    drawn = np.array(picture)
+    drawn[-_BAR_HEIGHT:] = EDGE
+    drawn[-_BAR_HEIGHT:, : round(share * drawn.shape[1])] = INK
+    return drawn
+
+
+def _check(images: npt.NDArray[np.uint8], scenes: Sequence[Scene], captions: Sequence[Sequence[Caption]]) -> None:
+    check_pictures(images, "images")
+    for moment, maps in scenes:
+        check_pictures(maps, f"the maps of {moment!r}")
+        if maps.shape != images.shape:
+            raise InputError(
+                f"The maps of {moment!r} are {list(maps.shape)}; expected {list(images.shape)}, as the images"
+            )
+    if not scenes or len(captions) != len(scenes) or any(len(each) != len(images) for each in captions):
+        raise InputError(
+            f"Got {len(scenes)} moments, {len(captions)} lists of captions and {len(images)} images; expected at least "
+            "one moment, and for each a caption for every image"
+        )

@@ -1,0 +1,142 @@
+"""Scores of words → colours that can be written on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from saliency_callbacks.errors import InputError
+from saliency_callbacks.rendering import colormap as colors
+from saliency_callbacks.rendering.legend import Style
+
+__all__ = ["UNSIGNED_COLORMAP", "Color", "WordScores", "ink_on", "style_of"]
+
+Color = tuple[int, int, int]
+
+UNSIGNED_COLORMAP = "Oranges"
+# Pure black rather than the ink of the captions: only it keeps 4.5 : 1 on every colour that white does not.
+_BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
+
+
+@dataclass(frozen=True, eq=False)
+class WordScores:
+    """Words of some texts with their scores, checked to fit each other.
+
+    Args:
+        words: The words of each text, special tokens among them; N rows.
+        scores: ``[N, W]`` on the CPU; what is not finite counts as 0.
+        special: Which of the words are special tokens, bool ``[N, W]``.
+        scale: What gets the full colour in each text, ``[N]``; 0 where there is nothing to show.
+        signed: Whether the sign counts.
+        marked: Which of the words are outlined, bool ``[N, W]``.
+    """
+
+    words: tuple[tuple[str, ...], ...]
+    scores: Tensor
+    special: Tensor
+    scale: Tensor
+    signed: bool
+    marked: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        words: Sequence[Sequence[str]],
+        scores: Tensor,
+        *,
+        special: Tensor | None = None,
+        scale: Tensor | float | None = None,
+        signed: bool = True,
+        marked: Tensor | None = None,
+    ) -> WordScores:
+        """Check what belongs together.
+
+        Args:
+            words: The words of each text, N rows of at most W.
+            scores: ``[N, W]``; shorter rows are padded with anything.
+            special: Which of the words are special tokens, bool ``[N, W]``; none by default.
+            scale: What gets the full colour, ``[N]`` or one number for all; by default the largest magnitude in each
+                text among the words that are not special.
+            signed: Whether the sign counts; if not, negative scores count as 0.
+            marked: Which of the words are outlined, bool ``[N, W]``; none by default.
+
+        Raises:
+            InputError: If numbers or shapes differ.
+        """
+        longest = max((len(row) for row in words), default=0)
+        if scores.ndim != 2 or len(scores) != len(words) or longest > scores.shape[1] or not len(words):
+            raise InputError(
+                f"Got scores {list(scores.shape)} for {len(words)} texts of up to {longest} words; expected [N, W] "
+                "with a row for each text and a column for each word, e.g. from merge_words"
+            )
+        shown = torch.nan_to_num(scores.detach().float().cpu(), nan=0.0, posinf=0.0, neginf=0.0)
+        shown = shown if signed else shown.clamp_min(0)
+        apart, outlined = _flags("special", special, scores), _flags("marked", marked, scores)
+        lengths = torch.tensor([len(row) for row in words])
+        counted = (torch.arange(shown.shape[1]) < lengths[:, None]) & ~apart
+        own = (shown.abs() * counted).amax(dim=1) if shown.shape[1] else shown.new_zeros(len(words))
+        full = own if scale is None else _given_scale(scale, len(words))
+        return cls(tuple(map(tuple, words)), shown, apart, full, signed, outlined)
+
+    def backgrounds(self, sample: int) -> list[Color]:
+        """Return the colour behind each word of a text; white behind special tokens."""
+        count = len(self.words[sample])
+        values = self.scores[sample, :count].masked_fill(self.special[sample, :count], 0).numpy()
+        return paint(values, float(self.scale[sample]), signed=self.signed)
+
+    def shares(self, sample: int) -> list[float]:
+        """Return each word's share of the magnitudes in its text, special tokens among them; 0 where all are."""
+        sizes = self.scores[sample, : len(self.words[sample])].abs().double()
+        return (sizes / sizes.sum().clamp_min(torch.finfo(torch.float64).tiny)).tolist()
+
+
+def paint(values: npt.NDArray[np.floating], scale: float, *, signed: bool) -> list[Color]:
+    """Return the colour of each value: red and blue, or orange, from white at 0 to the full colour at ``scale``."""
+    if signed:
+        table = colors.signed(values[None, None, :], np.array([scale]))[0, 0]
+    else:
+        shares = values / scale if scale > 0 else np.zeros_like(values)
+        table = colors.apply(shares[None, None, :], UNSIGNED_COLORMAP)[0, 0]
+        table = np.where(shares[:, None] > 0, table, 255)
+    return [(int(red), int(green), int(blue)) for red, green, blue in table]
+
+
+def style_of(*, signed: bool) -> tuple[Style, str]:
+    """Return the style and colour map under which a legend shows the colours of words."""
+    return ("signed", colors.DEFAULT_COLORMAP) if signed else ("heatmap", UNSIGNED_COLORMAP)
+
+
+def ink_on(background: Color) -> Color:
+    """Return black or white, whichever contrasts more with a background: always at least 4.5 : 1.
+
+    Reference:
+        Web Content Accessibility Guidelines 2.1, "contrast ratio" and "relative luminance".
+    """
+    light = _luminance(background)
+    return _BLACK if (light + 0.05) / 0.05 >= 1.05 / (light + 0.05) else _WHITE
+
+
+def _luminance(color: Color) -> float:
+    red, green, blue = ((level / 255) for level in color)
+    linear = [level / 12.92 if level <= 0.04045 else ((level + 0.055) / 1.055) ** 2.4 for level in (red, green, blue)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _flags(name: str, flags: Tensor | None, scores: Tensor) -> Tensor:
+    if flags is None:
+        return torch.zeros(scores.shape, dtype=torch.bool)
+    if flags.shape != scores.shape:
+        raise InputError(f"{name} is {list(flags.shape)}; expected {list(scores.shape)}, a bool for each word")
+    return flags.cpu().bool()
+
+
+def _given_scale(scale: Tensor | float, count: int) -> Tensor:
+    given = torch.nan_to_num(torch.as_tensor(scale).detach().float().cpu().flatten(), nan=0.0, posinf=0.0)
+    if given.numel() not in (1, count):
+        raise InputError(f"Got {given.numel()} scales for {count} texts; expected one, or one for each")
+    return given.expand(count)

@@ -1,0 +1,110 @@
+"""A Trainer that goes from checkpoint to checkpoint where it would train."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tqdm import tqdm
+
+from saliency_callbacks.callbacks import host
+from saliency_callbacks.callbacks.observing import ObservingCallback
+from saliency_callbacks.errors import ConfigurationError
+from saliency_callbacks.replay.checkpoints import Checkpoint
+
+__all__ = ["Replayed", "replay"]
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What a replay made.
+
+    Args:
+        observations: Where a callback writes → how many observations it made.
+    """
+
+    observations: dict[str, int] = field(default_factory=dict)
+
+
+def replay(
+    trainer: host.Trainer,
+    module: host.LightningModule,
+    checkpoints: Sequence[Checkpoint],
+    *,
+    datamodule: host.LightningDataModule | None = None,
+    is_untrained: bool = False,
+) -> Replayed:
+    """Let the Trainer's callbacks of this package observe checkpoints as if the training was going on.
+
+    It is a ``fit`` in which nothing is trained: data, devices, precision, hooks of the module and loggers are the
+    Trainer's. Each callback keeps its own schedule, and compares with what it has observed before; the module ends with
+    the weights of the last checkpoint.
+
+    Args:
+        trainer: A Trainer with callbacks of this package; its loggers get what they write.
+        module: The module that was trained.
+        checkpoints: From :func:`find_checkpoints`.
+        datamodule: The data that it was trained with, where the module has no dataloaders of its own.
+        is_untrained: Whether ``module`` has the weights that the training began with, so that they are observed first.
+
+    Raises:
+        ConfigurationError: If there is no such callback, a checkpoint is not one of ``module``, or a callback cannot
+            work with module and data.
+    """
+    replayed = Replayed()
+
+    def observe_all() -> None:
+        callbacks = [one for one in trainer.callbacks if isinstance(one, ObservingCallback)]  # type: ignore[attr-defined]
+        if not callbacks:
+            raise ConfigurationError(
+                "there is nothing to replay: no callback of this package is among the Trainer's; expected at least one "
+                "of SaliencyMonitor, RandomizationTest and CueAlarm in `trainer.callbacks`"
+            )
+        counts = dict.fromkeys((one.identity for one in callbacks), 0)
+        host.prepare_dataloaders(trainer)
+        if is_untrained and (not checkpoints or checkpoints[0].global_step > 0):
+            host.set_progress(trainer, epoch=0, step=0, global_step=0)
+            _observe(trainer, module, callbacks, counts)
+        for checkpoint in _with_progress(checkpoints):
+            _restore(trainer, module, checkpoint)
+            host.set_progress(trainer, epoch=checkpoint.epoch, step=checkpoint.step, global_step=checkpoint.global_step)
+            _observe(trainer, module, callbacks, counts)
+        if checkpoints and checkpoints[-1].global_step > 0:
+            last = checkpoints[-1]
+            host.set_progress(trainer, epoch=last.epoch + 1, step=last.step + 1, global_step=last.global_step)
+            for callback in callbacks:
+                callback.on_train_end(trainer, module)
+        replayed.observations.update(counts)
+
+    with host.instead_of_training(trainer, observe_all):
+        trainer.fit(module, datamodule=datamodule)
+    return replayed
+
+
+def _observe(
+    trainer: host.Trainer,
+    module: host.LightningModule,
+    callbacks: Sequence[ObservingCallback[Any]],
+    counts: dict[str, int],
+) -> None:
+    for callback in callbacks:
+        if callback.observe_now(trainer, module) is not None:
+            counts[callback.identity] += 1
+
+
+def _with_progress(checkpoints: Sequence[Checkpoint]) -> Iterable[Checkpoint]:
+    # Without a terminal there is nobody to watch it.
+    bar: Iterable[Checkpoint] = tqdm(checkpoints, desc="replay", unit="checkpoint", disable=None)
+    return bar
+
+
+def _restore(trainer: host.Trainer, module: host.LightningModule, checkpoint: Checkpoint) -> None:
+    try:
+        host.load_weights(trainer, module, checkpoint.read())
+    except (RuntimeError, KeyError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise ConfigurationError(
+            f"checkpoint {str(checkpoint.path)!r} is not one of this {type(module).__name__} "
+            f"({' '.join(lines[1:3] or lines)[:300]}); expected the model, and its arguments, that were trained"
+        ) from error

@@ -1,0 +1,49 @@
+"""Everything a report needs of one run, read once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from saliency_callbacks.report.frames import Monitor, read_monitor
+from saliency_callbacks.report.runs import Run
+from saliency_callbacks.report.sprites import LONGEST_SIDES
+
+__all__ = ["Contents", "read_contents"]
+
+# Less than one bit a pixel is not worth keeping in memory: it would not fit into the file either.
+_LEAST_BITS = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """A run and its monitors.
+
+    Args:
+        run: What was found in its directory.
+        monitors: Those with maps that could be read.
+        notes: What was left out, and why.
+    """
+
+    run: Run
+    monitors: tuple[Monitor, ...]
+    notes: tuple[str, ...]
+
+
+def read_contents(run: Run, budget: float) -> Contents:
+    """Read the maps of a run, no larger than could ever fit into ``budget`` bytes."""
+    side = _longest_side(run, budget)
+    read = [monitor for archive in run.archives if (monitor := read_monitor(archive, side)) is not None]
+    notes = [*run.notes, *(note for monitor in read for note in monitor.notes)]
+    return Contents(run, tuple(monitor for monitor in read if monitor.frames), tuple(notes))
+
+
+def _longest_side(run: Run, budget: float) -> int:
+    maps = sum(
+        len(entry["methods"]) * len(entry["ids"])
+        for archive in run.archives
+        if archive.probe is not None
+        for entry in archive.observations
+    )
+    affordable = math.sqrt(8 * budget / max(maps, 1) / _LEAST_BITS)
+    return int(min(LONGEST_SIDES[0], max(LONGEST_SIDES[-1], affordable)))

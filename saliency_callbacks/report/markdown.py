@@ -1,0 +1,54 @@
+"""The little Markdown that texts of the package use → plain data: tables, paragraphs, bold, emphasis and code.
+
+Nothing becomes HTML here; the page makes elements of the data, so that whatever a text holds stays text.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+__all__ = ["parse_markdown"]
+
+_SPANS = re.compile(r"\*\*(?P<strong>[^*]+)\*\*|`(?P<code>[^`]+)`|(?<!\w)[*_](?P<em>[^*_\s][^*_]*)[*_](?!\w)")
+_RULE = re.compile(r"^\|?\s*:?-{3,}:?\s*(\|\s*:?-*:?\s*)*$")
+
+
+def parse_markdown(text: str) -> list[dict[str, Any]]:
+    """Return blocks: ``{"table": {"head": [spans], "rows": [[spans]]}}`` or ``{"paragraph": spans}``.
+
+    Spans are ``[kind, text]`` with ``text``, ``strong``, ``em`` or ``code`` as their kind.
+    """
+    blocks: list[dict[str, Any]] = []
+    lines = text.splitlines()
+    while lines:
+        if len(lines) > 1 and "|" in lines[0] and _RULE.match(lines[1].strip()):
+            head, rows = _cells(lines[0]), []
+            lines = lines[2:]
+            while lines and "|" in lines[0]:
+                rows.append(_cells(lines.pop(0)))
+            blocks.append({"table": {"head": head, "rows": rows}})
+        elif lines[0].strip():
+            paragraph = [lines.pop(0)]
+            while lines and lines[0].strip() and not (len(lines) > 1 and _RULE.match(lines[1].strip())):
+                paragraph.append(lines.pop(0))
+            blocks.append({"paragraph": _spans(" ".join(line.strip().lstrip("#").strip() for line in paragraph))})
+        else:
+            lines.pop(0)
+    return blocks
+
+
+def _cells(line: str) -> list[list[list[str]]]:
+    inner = line.strip().removeprefix("|").removesuffix("|")
+    return [_spans(cell.strip().replace("\\|", "|")) for cell in re.split(r"(?<!\\)\|", inner)]
+
+
+def _spans(text: str) -> list[list[str]]:
+    spans, end = [], 0
+    for match in _SPANS.finditer(text):
+        if match.start() > end:
+            spans.append(["text", text[end : match.start()]])
+        kind = str(match.lastgroup)
+        spans.append([kind, match[kind]])
+        end = match.end()
+    return [*spans, ["text", text[end:]]] if end < len(text) else spans

@@ -1,0 +1,194 @@
+"""Everything the page shows, as plain data."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from saliency_callbacks.rendering.colormap import DEFAULT_ALPHA, overlay_table
+from saliency_callbacks.report.attention import rank_samples
+from saliency_callbacks.report.charts import charts_of, split_tag
+from saliency_callbacks.report.comparison import pairs
+from saliency_callbacks.report.contents import Contents
+from saliency_callbacks.report.frames import Frame, Monitor, moment_of
+from saliency_callbacks.report.pictures import pictures_of
+from saliency_callbacks.report.runs import Archive
+from saliency_callbacks.report.sprites import Quality, encode_picture, encode_text, shared_scales, sheet, sprite
+from saliency_callbacks.report.words import documents_of, facts_of, headlines_of
+
+__all__ = ["payload_of"]
+
+_LARGEST_PICTURE = 320
+_LOSSLESS_PICTURE = 64
+_SAMPLE_SCORES = ("drift_previous", "drift_initial", "entropy", "region_mass")
+
+
+def payload_of(contents: Sequence[Contents], quality: Quality | None) -> dict[str, Any]:
+    """Return the data of the page; without a quality, all but the maps."""
+    matched = pairs(contents)
+    return {
+        "title": " and ".join(content.run.name for content in contents),
+        "alpha": DEFAULT_ALPHA,
+        "colors": {"overlay": _table("auto"), "heatmap": _table("inferno")},
+        "runs": [
+            _run(content, [(pair[place], pair) for pair in matched], quality) for place, content in enumerate(contents)
+        ],
+    }
+
+
+def _run(
+    content: Contents, monitors: Sequence[tuple[Monitor, tuple[Monitor, ...]]], quality: Quality | None
+) -> dict[str, Any]:
+    archives = content.run.archives
+    pictures, of_pictures = pictures_of(content)
+    notes = [*content.notes, *of_pictures]
+    if quality is not None and quality.stride > 1:
+        notes.append(f"To keep the file small, every {quality.stride}th observation has pictures; the charts show all.")
+    return {
+        "name": content.run.name,
+        "notes": notes,
+        "headlines": headlines_of(archives, content.monitors),
+        "documents": documents_of(archives),
+        "facts": [facts_of(archive) for archive in archives] + [_probe_facts(monitor) for monitor, _ in monitors],
+        "sections": [_section(archive) for archive in archives],
+        "pictures": pictures,
+        "monitors": [_monitor(monitor, pair, quality) for monitor, pair in monitors],
+    }
+
+
+def _section(archive: Archive) -> dict[str, Any]:
+    return {
+        "name": archive.name,
+        "moments": [[entry["step"], moment_of(entry)] for entry in archive.observations],
+        "charts": charts_of(archive),
+    }
+
+
+def _probe_facts(monitor: Monitor) -> dict[str, Any]:
+    probe = monitor.probe
+    rows = [["fingerprint", probe.fingerprint], ["samples", str(len(probe.ids))], ["ids", ", ".join(probe.ids)]]
+    if probe.images is not None:
+        rows.append(["pictures", " × ".join(map(str, probe.images.shape[1:3]))])
+    if probe.class_names is not None:
+        rows.append(["classes", ", ".join(probe.class_names)])
+    return {"title": f"Probe of {monitor.archive.name}", "rows": rows}
+
+
+def _monitor(monitor: Monitor, pair: Sequence[Monitor], quality: Quality | None) -> dict[str, Any]:
+    probe, frames = monitor.probe, _thinned(monitor.frames, quality)
+    settings = frames[-1].entry["metadata"].get("methods") or {}
+    methods = [
+        {"name": name, "layer": entry["layer"], "setting": str(settings.get(name, "")) if settings else ""}
+        for name, entry in monitor.methods.items()
+    ]
+    # One scale for both runs, so that their colours compare.
+    on_scale = [frame for one in pair for frame in _thinned(one.frames, quality)]
+    shared = {name: shared_scales(on_scale, name) for name in monitor.methods if _has(frames, name)}
+    return {
+        "name": monitor.archive.name,
+        "ids": list(probe.ids),
+        "labels": _integers(probe.labels),
+        "classNames": None if probe.class_names is None else list(probe.class_names),
+        "groups": None if probe.groups is None else list(probe.groups),
+        "tokens": None if probe.tokens is None else [list(tokens) for tokens in probe.tokens],
+        "special": None if probe.special is None else [list(flags) for flags in probe.special],
+        "pictures": _pictures(probe.images),
+        "masks": _masks(probe.masks) if probe.images is not None else None,
+        "methods": [method for method in methods if method["name"] in shared],
+        "shared": {method: [float(f"{value:.4g}") for value in scales.tolist()] for method, scales in shared.items()},
+        "frames": [_frame(frame, shared, quality, is_text=probe.images is None) for frame in frames],
+        "attention": _attention(monitor, frames),
+    }
+
+
+def _thinned(frames: Sequence[Frame], quality: Quality | None) -> list[Frame]:
+    if quality is None or quality.stride == 1:
+        return list(frames)
+    kept = list(frames[:: quality.stride])
+    return kept if kept[-1] is frames[-1] else [*kept[:-1], frames[-1]] if len(kept) > 1 else [frames[-1]]
+
+
+def _attention(monitor: Monitor, frames: Sequence[Frame]) -> list[dict[str, Any]]:
+    """Return the ranking with the places of the frames that are shown."""
+    steps = [frame.entry["step"] for frame in frames]
+    ranked = rank_samples(monitor)
+    for reason in (reason for item in ranked for reason in item["reasons"]):
+        step = monitor.frames[reason["frame"]].entry["step"]
+        reason["frame"] = min(range(len(steps)), key=lambda place: abs(steps[place] - step))
+    return ranked
+
+
+def _frame(frame: Frame, shared: dict[str, Tensor], quality: Quality | None, *, is_text: bool) -> dict[str, Any]:
+    entry = frame.entry
+    maps: dict[str, Any] = {}
+    if quality is not None:
+        maps = {
+            method: encode_text(found) if is_text else sprite(found, shared[method], quality)
+            for method, found in frame.maps.items()
+        }
+    scores: dict[str, dict[str, list[float | None]]] = {}
+    for tag, values in frame.samples.items():
+        metric, method = split_tag(tag, entry["methods"])
+        if metric in _SAMPLE_SCORES and method in entry["methods"]:
+            scores.setdefault(method, {})[metric] = _decimals(values)
+    return {
+        "epoch": entry["epoch"],
+        "step": entry["step"],
+        "stage": entry["stage"],
+        "title": moment_of(entry),
+        "predictions": _integers(frame.predictions),
+        "confidences": None if frame.confidences is None else _decimals(frame.confidences),
+        "maps": maps,
+        "scores": scores,
+    }
+
+
+def _pictures(images: Tensor | None) -> dict[str, Any] | None:
+    if images is None:
+        return None
+    pixels = images.numpy()
+    height, width = pixels.shape[1:3]
+    factor = min(1.0, _LARGEST_PICTURE / max(height, width))
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    lossless = max(height, width) <= _LOSSLESS_PICTURE
+    shown = pixels if factor == 1 else np.stack([np.asarray(Image.fromarray(one).resize(size)) for one in pixels])
+    encoded = [encode_picture(picture, lossless=lossless, quality=85) for picture in shown]
+    return {"data": encoded, "width": size[0], "height": size[1]}
+
+
+def _masks(masks: Tensor | None) -> dict[str, Any] | None:
+    """Return the masks as one picture of black and white; ``None`` where they are not of pictures."""
+    if masks is None or masks.ndim != 3 or not masks.any():
+        return None
+    height, width = masks.shape[1:]
+    levels, columns = sheet((masks > 0).numpy().astype(np.uint8) * 255)
+    buffer = io.BytesIO()
+    Image.fromarray(levels).convert("1").save(buffer, "png", optimize=True)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return {"data": data, "columns": columns, "width": width, "height": height}
+
+
+def _has(frames: Sequence[Frame], method: str) -> bool:
+    return any(method in frame.maps for frame in frames)
+
+
+def _table(name: str) -> str:
+    table: npt.NDArray[np.uint8] = overlay_table(name)
+    return base64.b64encode(np.ascontiguousarray(table).tobytes()).decode()
+
+
+def _integers(values: Tensor | None) -> list[int] | None:
+    return None if values is None else [int(value) for value in values.to(torch.int64).tolist()]
+
+
+def _decimals(values: Tensor) -> list[float | None]:
+    return [float(f"{value:.3g}") if math.isfinite(value) else None for value in values.tolist()]

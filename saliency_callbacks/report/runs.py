@@ -1,0 +1,138 @@
+"""A run's directory → what is whole in it, and notes on what is not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+from saliency_callbacks.errors import ConfigurationError
+from saliency_callbacks.sinks import read_index
+from saliency_callbacks.sinks.archive import INDEX_NAME, MethodEntry, Observation, ProbeEntry
+
+__all__ = ["Archive", "Run", "read_run", "short_names", "take_stock"]
+
+_DEEPEST = 4
+_TYPES = {
+    "epoch": int, "step": int, "stage": str, "file": str, "methods": dict, "scores": dict, "metadata": dict,
+    "pictures": dict, "texts": dict, "alerts": dict, "ids": list,
+}  # fmt: skip
+_METHOD_KEYS = MethodEntry.__required_keys__
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One directory of a DiskSink.
+
+    Args:
+        name: Its path inside the run, such as ``cue/patch``; the directory's own name where it is the run.
+        directory: Where it is.
+        probe: What its index says of the probe.
+        observations: Those that are whole, oldest first.
+    """
+
+    name: str
+    directory: Path
+    probe: ProbeEntry | None
+    observations: tuple[Observation, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run left.
+
+    Args:
+        directory: Where it is.
+        name: A short title: the last parts of its path.
+        archives: Its directories of raw maps and scores, those with a probe first.
+        notes: Sentences on what was left out.
+    """
+
+    directory: Path
+    name: str
+    archives: tuple[Archive, ...]
+    notes: tuple[str, ...] = ()
+
+
+def read_run(directory: str | PathLike[str]) -> Run:
+    """Collect what a Trainer's run, or a single DiskSink, left in ``directory``.
+
+    Raises:
+        ConfigurationError: If there is no such directory, or nothing in it can be read.
+    """
+    path = Path(directory).expanduser().absolute()
+    if not path.is_dir():
+        raise ConfigurationError(
+            f"{str(directory)!r} is no directory; expected what a run left, such as lightning_logs/version_0, "
+            "or one of DiskSink's directories"
+        )
+    archives, notes = [], []
+    for found in _directories(path):
+        name = path.name if found == path else found.relative_to(path).as_posix()
+        try:
+            index = read_index(found)
+        except ConfigurationError as error:
+            notes.append(f"{name} is left out: {error}")
+            continue
+        whole, damaged = take_stock(index["observations"])
+        if damaged:
+            notes.append(f"{name}: {damaged} of {len(index['observations'])} entries of the index are damaged.")
+        archives.append(Archive(name, found, index["probe"], tuple(whole)))
+    archives.sort(key=lambda archive: archive.probe is None)
+    if not any(archive.observations for archive in archives):
+        reason = f": {notes[0]}" if notes else f" (no {INDEX_NAME} with observations)"
+        raise ConfigurationError(
+            f"{str(directory)!r} holds nothing to report on{reason}. Name the directory of a run with SaliencyMonitor, "
+            "RandomizationTest or CueAlarm that kept its maps (save_maps=True)"
+        )
+    return Run(path, short_names([path])[0], tuple(archives), tuple(notes))
+
+
+def short_names(directories: Sequence[Path]) -> list[str]:
+    """Return the last parts of each path: two, or as many as tell them apart."""
+    longest = max(len(path.parts) for path in directories)
+    for count in range(2, longest + 1):
+        names = ["/".join(path.parts[-count:]).lstrip("/") for path in directories]
+        if len(set(names)) == len(set(directories)):
+            return names
+    return [str(path) for path in directories]
+
+
+def take_stock(observations: Sequence[Observation]) -> tuple[list[Observation], int]:
+    """Return the entries that hold what they should, and how many do not."""
+    whole = [entry for entry in observations if _is_whole(entry)]
+    return whole, len(observations) - len(whole)
+
+
+def _is_whole(entry: Observation) -> bool:
+    if not all(isinstance(entry.get(key), kind) for key, kind in _TYPES.items()):
+        return False
+    words = [*entry["pictures"].values(), *entry["texts"].values(), *entry["alerts"].values()]
+    return (
+        all(isinstance(word, str) for word in words)
+        and all(score is None or isinstance(score, int | float) for score in entry["scores"].values())
+        and all(isinstance(facts, dict) and facts.keys() >= _METHOD_KEYS for facts in entry["methods"].values())
+    )
+
+
+def _directories(root: Path) -> list[Path]:
+    """Return the directories of DiskSinks at ``root`` or at most four levels below, in the order of their names."""
+    found = []
+    for parent, children, files in os.walk(root):
+        depth = len(Path(parent).relative_to(root).parts)
+        if INDEX_NAME in files and (depth == 0 or "maps" in children or _begins_like_ours(Path(parent, INDEX_NAME))):
+            found.append(Path(parent))
+        # A DiskSink's own directories hold thousands of files and no other index.
+        children[:] = sorted(set(children) - {"maps", "pictures", "checkpoints"}) if depth < _DEEPEST else []
+    return found
+
+
+def _begins_like_ours(index: Path) -> bool:
+    """Return whether a file begins as DiskSink's index does, however it ends."""
+    try:
+        with index.open("rb") as opened:
+            return b'"format"' in opened.read(32)
+    except OSError:
+        return False

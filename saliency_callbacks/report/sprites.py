@@ -1,0 +1,151 @@
+"""Maps → grey pictures of 8 bits, as large and as good as a budget of bytes allows."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from saliency_callbacks.report.frames import Frame, Maps, Monitor, shrink
+
+__all__ = [
+    "LONGEST_SIDES",
+    "Quality",
+    "choose_quality",
+    "encode_picture",
+    "encode_text",
+    "shared_scales",
+    "sheet",
+    "sprite",
+]
+
+LONGEST_SIDES = (256, 224, 192, 160, 144, 128, 112, 96, 80, 64, 48, 32)
+"""Sizes of the largest side that are tried, one after the other."""
+
+_WEBP_QUALITY = 80
+_LOSSY_FROM = 64
+_TRIED = 3
+_TRIED_SAMPLES = 4
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How maps are stored.
+
+    Args:
+        longest_side: Largest height or width of a map.
+        lossless: Whether WebP keeps every level.
+        stride: 1 where every observation is shown, 2 where every other is, and so on.
+    """
+
+    longest_side: int
+    lossless: bool
+    stride: int = 1
+
+
+def choose_quality(monitors: Sequence[Monitor], budget: float) -> Quality:
+    """Return the best quality at which the maps of ``monitors`` probably fit into ``budget`` bytes of base64."""
+    frames = [(monitor, frame) for monitor in monitors for frame in monitor.frames]
+    if not frames or all(monitor.probe.images is None for monitor in monitors):
+        return Quality(LONGEST_SIDES[0], lossless=True)
+    tried = [frames[index] for index in sorted({round(at * (len(frames) - 1)) for at in np.linspace(0, 1, _TRIED)})]
+    largest = max(max(maps.cells.shape[1:]) for _, frame in tried for maps in frame.maps.values())
+    for quality in [Quality(largest, lossless=True), *(Quality(side, lossless=False) for side in LONGEST_SIDES)]:
+        if quality.longest_side <= largest and _estimate(tried, len(frames), quality) <= budget:
+            return quality
+    smallest = Quality(min(largest, LONGEST_SIDES[-1]), lossless=False)
+    excess = _estimate(tried, len(frames), smallest) / max(budget, 1)
+    return Quality(smallest.longest_side, lossless=False, stride=math.ceil(excess))
+
+
+def _estimate(tried: Sequence[tuple[Monitor, Frame]], count: int, quality: Quality) -> float:
+    total = 0.0
+    for maps in (maps for _, frame in tried for maps in frame.maps.values()):
+        some = Maps(*(tensor[:_TRIED_SAMPLES] for tensor in (maps.cells, maps.peak, maps.full, maps.degenerate)))
+        total += len(sprite(some, some.full, quality)["data"]) * len(maps.peak) / len(some.peak)
+    # The estimate rests on a few samples of a few observations; others may be finer.
+    return 1.05 * total / len(tried) * count
+
+
+def shared_scales(frames: Sequence[Frame], method: str) -> Tensor:
+    """Return what gets the full colour where all of ``frames`` share a scale, ``[N]``."""
+    return torch.stack([frame.maps[method].full for frame in frames if method in frame.maps]).amax(0)
+
+
+def sprite(maps: Maps, shared: Tensor, quality: Quality) -> dict[str, Any]:
+    """Return all samples of one method and observation as one picture.
+
+    A level g stands for ``clip · (g / 255)²``: the square root spends the 256 levels where maps have most of their
+    values. What lies above both scales is drawn in the same colour and need not be kept.
+
+    Args:
+        maps: The maps ``[N, h, w]``.
+        shared: Full colour on the shared scale ``[N]``.
+        quality: Size and loss.
+
+    Returns:
+        ``data`` (base64 of a WebP), ``columns``, ``width`` and ``height`` of one map, and for each sample ``clip``
+        and ``full``, its own full colour.
+    """
+    small = shrink(maps, quality.longest_side)
+    clip = torch.minimum(small.peak, torch.maximum(small.full, shared))
+    divisor = torch.where(clip > 0, clip / small.peak, 1.0)[:, None, None]
+    levels = (small.cells.float() / divisor).clamp(0, 1).sqrt().mul(255).round().to(torch.uint8).numpy()
+    height, width = levels.shape[1:]
+    lossless = quality.lossless or max(height, width) <= _LOSSY_FROM // 2
+    picture, columns = sheet(levels)
+    return {
+        "data": encode_picture(picture, lossless=lossless),
+        "columns": columns,
+        "width": width,
+        "height": height,
+        "clip": _numbers(clip),
+        "full": _numbers(small.full),
+        "empty": maps.degenerate.tolist(),
+    }
+
+
+def encode_text(maps: Maps) -> dict[str, Any]:
+    """Return the signed scores of words: ``data``, base64 of ``int8 [N, W]`` in 1/127 of each sample's ``clip``."""
+    levels = maps.cells[:, 0].float().mul(127).round().to(torch.int8).numpy()
+    return {
+        "data": base64.b64encode(levels.tobytes()).decode(),
+        "width": levels.shape[1],
+        "clip": _numbers(maps.peak),
+        "full": _numbers(maps.full),
+        "empty": maps.degenerate.tolist(),
+    }
+
+
+def encode_picture(picture: npt.NDArray[np.uint8], *, lossless: bool, quality: int = _WEBP_QUALITY) -> str:
+    """Return a grey or RGB picture as base64 of a WebP."""
+    buffer = io.BytesIO()
+    if lossless:
+        Image.fromarray(picture).save(buffer, "webp", lossless=True, quality=50, method=2)
+    else:
+        Image.fromarray(picture).save(buffer, "webp", quality=quality, method=2)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def sheet(levels: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], int]:
+    """Put ``[N, h, w]`` into one picture, row by row and nearly square; return it and its number of columns."""
+    count, height, width = levels.shape
+    columns = max(1, min(count, round(math.sqrt(count * height / width))))
+    rows = -(-count // columns)
+    padded = np.zeros((rows * columns, height, width), dtype=np.uint8)
+    padded[:count] = levels
+    grid = padded.reshape(rows, columns, height, width).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(grid.reshape(rows * height, columns * width)), columns
+
+
+def _numbers(values: Tensor) -> list[float]:
+    return [float(f"{value:.4g}") for value in values.tolist()]

@@ -1,0 +1,168 @@
+"""What a run found, in words: the headlines, the texts that were logged, and the facts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from saliency_callbacks.report.frames import Monitor, moment_of
+from saliency_callbacks.report.markdown import parse_markdown
+from saliency_callbacks.report.runs import Archive
+
+__all__ = ["documents_of", "facts_of", "headlines_of"]
+
+Headline = dict[str, Any]
+"""``level`` (``alarm``, ``caution``, ``good`` or ``plain``), ``title``, ``text`` and the ``step`` it speaks of."""
+
+_DEPENDS = "depends on the weights"
+_DEPENDS_NOT = "does not depend on the weights"
+
+
+def headlines_of(archives: Sequence[Archive], monitors: Sequence[Monitor]) -> list[Headline]:
+    """Return what somebody should read first: alarms, verdicts, wrong predictions and maps that show nothing."""
+    found = [headline for archive in archives for headline in (*_alarms(archive), *_verdicts(archive))]
+    for monitor in monitors:
+        found += [*_accuracy(monitor), *_degenerate(monitor)]
+    order = ("alarm", "caution", "plain", "good")
+    return sorted(found, key=lambda headline: order.index(headline["level"]))
+
+
+def documents_of(archives: Sequence[Archive]) -> list[dict[str, Any]]:
+    """Return the newest text of every tag as ``{"tag", "moment", "blocks"}``; an alert is a headline already."""
+    newest: dict[str, dict[str, Any]] = {}
+    for archive in archives:
+        for entry in archive.observations:
+            for tag, text in entry["texts"].items():
+                if tag in entry["alerts"]:
+                    continue
+                when = "at the end" if entry["stage"] == "final" else f"at epoch {entry['epoch']}"
+                newest[tag] = {"tag": tag, "moment": when, "blocks": parse_markdown(str(text))}
+    return list(newest.values())
+
+
+def facts_of(archive: Archive) -> dict[str, Any]:
+    """Return what the last observation says of how it was made, as ``{"title", "rows": [[name, value]]}``."""
+    if not archive.observations:
+        return {"title": archive.name, "rows": []}
+    last = archive.observations[-1]
+    rows: list[list[str]] = []
+    for name, value in last["metadata"].items():
+        rows += _fact(str(name).replace("_", " "), value)
+    layers = {str(facts.get("layer")) for facts in last["methods"].values() if facts.get("layer")}
+    if layers:
+        rows.append(["maps taken at", ", ".join(sorted(layers))])
+    rows.append(["observations", str(len(archive.observations))])
+    return {"title": archive.name, "rows": rows}
+
+
+def _fact(name: str, value: Any) -> list[list[str]]:
+    if isinstance(value, Mapping):
+        return [[f"{name} · {key}", str(item)] for key, item in value.items()]
+    if isinstance(value, list):
+        return [[name, ", ".join(map(str, value)) or "none"]]
+    return [[name, "none" if value is None else str(value)]]
+
+
+def _alarms(archive: Archive) -> list[Headline]:
+    judged = [(entry, _score(entry["scores"], "alarm")) for entry in archive.observations]
+    judged = [(entry, state) for entry, state in judged if state is not None]
+    if not judged:
+        return []
+    tag = next(tag for tag in judged[0][0]["scores"] if tag.endswith("/alarm"))
+    cue = tag.removesuffix("/alarm").rpartition("/")[2]
+    on = [entry for entry, state in judged if state]
+    threshold = judged[-1][0]["metadata"].get("threshold")
+    if not on:
+        bounds = [bound for entry, _ in judged if (bound := _score(entry["scores"], "lower_bound")) is not None]
+        most = f": the lower bound of the effect was {max(bounds):.2f} at most" if bounds else ""
+        patience = judged[-1][0]["metadata"].get("patience")
+        text = f"It stayed off in {len(judged)} evaluations{most}; it takes {patience} in a row above {threshold}."
+        return [_headline("good", f"The alarm for cue {cue} stayed silent", text, judged[-1][0]["step"])]
+    first = on[0]
+    text = next(iter([*first["alerts"].values(), *(t for g, t in first["texts"].items() if g == tag)]), "")
+    text = (text[:1].upper() + text[1:]).rstrip(".") + "." if text else ""
+    ending = "still on at the end" if judged[-1][1] else "off again at the end"
+    text += f" It was on in {len(on)} of {len(judged)} evaluations, {ending}." + _groups(archive)
+    return [
+        _headline("alarm", f"The alarm for cue {cue} went on at epoch {first['epoch']}", text.strip(), first["step"])
+    ]
+
+
+def _groups(archive: Archive) -> str:
+    for entry in reversed(archive.observations):
+        worst, average = _score(entry["scores"], "worst_group_accuracy"), _score(entry["scores"], "average_accuracy")
+        if worst is not None and average is not None:
+            return (
+                f" On the validation set, without and with the cue, the worst class is {worst:.0%} right, "
+                f"the average {average:.0%}."
+            )
+    return ""
+
+
+def _verdicts(archive: Archive) -> list[Headline]:
+    told = [entry for entry in archive.observations if isinstance(entry["metadata"].get("verdicts"), dict)]
+    if not told:
+        return []
+    by_words: dict[str, list[str]] = {}
+    for method, words in told[-1]["metadata"]["verdicts"].items():
+        by_words.setdefault(str(words), []).append(str(method))
+    found = []
+    for words, methods in by_words.items():
+        names = " and ".join([", ".join(methods[:-1]), methods[-1]] if len(methods) > 1 else methods)
+        if words == _DEPENDS:
+            title = f"{_count(methods, 'method depends', 'methods depend')} on what the network learned"
+            text = f"The maps of {names} change when the weights are drawn anew, as they should."
+            found.append(_headline("good", title, text, told[-1]["step"]))
+        elif words == _DEPENDS_NOT:
+            text = (
+                "Its maps are alike for random networks: they show the picture, not the model. "
+                if len(methods) == 1
+                else "Their maps are alike for random networks: they show the picture, not the model. "
+            )
+            title = f"Do not judge the model by {names}"
+            found.append(_headline("caution", title, f"{text}Verdict: {words}.", told[-1]["step"]))
+        else:
+            found.append(_headline("caution", f"Randomization test of {names}", f"{words}.", told[-1]["step"]))
+    return found
+
+
+def _accuracy(monitor: Monitor) -> list[Headline]:
+    labels, frames = monitor.probe.labels, [frame for frame in monitor.frames if frame.predictions is not None]
+    if labels is None or not frames:
+        return []
+    rights = [int((frame.predictions == labels).sum()) for frame in frames if frame.predictions is not None]
+    wrong, count = len(labels) - rights[-1], len(labels)
+    step = frames[-1].entry["step"]
+    best = max(range(len(frames)), key=lambda place: rights[place])
+    start, top, end = (moment_of(frames[place].entry) for place in (0, best, -1))
+    text = f"{rights[-1]} of {count} are right at {end}, {rights[0]} were at {start}"
+    text += f"; most, {rights[best]}, at {top}." if rights[best] > rights[-1] else "."
+    title = f"{wrong} of {count} probe samples are predicted wrong" if wrong else f"All {count} probe samples are right"
+    return [_headline("plain" if wrong else "good", title, text, step)]
+
+
+def _degenerate(monitor: Monitor) -> list[Headline]:
+    found = []
+    for method in monitor.methods:
+        counts = [(frame, int(frame.maps[method].degenerate.sum())) for frame in monitor.frames if method in frame.maps]
+        bad = [(frame, count) for frame, count in counts if count]
+        if bad:
+            frame, count = max(bad, key=lambda item: item[1])
+            text = (
+                f"Zero, constant or not finite in {len(bad)} of {len(counts)} observations; most at "
+                f"{moment_of(frame.entry)}: {count} of {len(monitor.probe.ids)} samples. Such maps are marked as empty."
+            )
+            found.append(_headline("caution", f"Some {method} maps show nothing", text, frame.entry["step"]))
+    return found
+
+
+def _score(scores: Mapping[str, float | None], name: str) -> float | None:
+    return next((value for tag, value in scores.items() if tag.endswith(f"/{name}")), None)
+
+
+def _count(things: Sequence[object], one: str, many: str) -> str:
+    return f"{len(things)} {one if len(things) == 1 else many}"
+
+
+def _headline(level: str, title: str, text: str, step: int) -> Headline:
+    return {"level": level, "title": title, "text": text, "step": step}

@@ -1,0 +1,113 @@
+"""The words that speak for each class, over a whole probe."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from torch import Tensor
+
+from saliency_callbacks.errors import ConfigurationError
+
+__all__ = ["TopToken", "top_tokens", "top_tokens_table"]
+
+
+class TopToken(NamedTuple):
+    """A word with what it did.
+
+    Args:
+        word: The word, case-folded.
+        mean: Mean of its scores.
+        times: How often it occurred.
+    """
+
+    word: str
+    mean: float
+    times: int
+
+
+def top_tokens(
+    tokens: Sequence[Sequence[str]],
+    scores: Tensor,
+    classes: Sequence[int] | Tensor,
+    k: int = 10,
+    special: Tensor | None = None,
+) -> dict[int, list[TopToken]]:
+    """Return the words that speak most for each class, the strongest first.
+
+    Words are case-folded, so that "The" and "the" are one. They are ranked by the sum of their scores, mean × count:
+    by the mean alone a word that occurs once would come before one that gives the class away in every text. Only
+    words with a positive sum speak for a class.
+
+    Args:
+        tokens: The words of each text, N rows.
+        scores: One for each word, ``[N, W]``; those that are not finite do not count.
+        classes: The class that each text's scores explain, N of them.
+        k: Most words of a class.
+        special: Words that are left out, bool ``[N, W]``: special tokens.
+
+    Returns:
+        Class → its words, by class.
+
+    Raises:
+        ConfigurationError: If numbers or shapes differ, or ``k`` is not positive.
+
+    Example:
+        >>> import torch
+        >>> top_tokens([["So", "bad"], ["so"]], torch.tensor([[0.5, 2.0], [1.0, 0.0]]), [0, 0], k=1)
+        {0: [TopToken(word='bad', mean=2.0, times=1)]}
+    """
+    given = classes.tolist() if isinstance(classes, Tensor) else list(classes)
+    _check(tokens, scores, given, k, special)
+    totals: dict[int, dict[str, list[float]]] = {label: defaultdict(list) for label in sorted(set(given))}
+    values = scores.detach().double().cpu()
+    counts = values.isfinite() if special is None else values.isfinite() & ~special.cpu()
+    for row, label, found, usable in zip(tokens, given, values.tolist(), counts.tolist(), strict=True):
+        for word, score, does_count in zip(row, found, usable, strict=False):
+            if does_count:
+                totals[label][word.casefold()].append(score)
+    return {label: _strongest(words, k) for label, words in totals.items()}
+
+
+def top_tokens_table(found: Mapping[int, Sequence[TopToken]], name_of: Callable[[int], str] = str) -> str:
+    """Return top tokens as a Markdown table, a row for each word.
+
+    Args:
+        found: What :func:`top_tokens` returned.
+        name_of: Name of a class.
+    """
+    rows = ["| class | word | mean score | times |", "|---|---|---|---|"]
+    for label, words in found.items():
+        name = _cell(name_of(label))
+        rows += [f"| {name} | {_cell(word)} | {mean:+.3g} | {times} |" for word, mean, times in words]
+        rows += [] if words else [f"| {name} | none | | |"]
+    return "\n".join(rows)
+
+
+def _strongest(words: Mapping[str, Sequence[float]], k: int) -> list[TopToken]:
+    sums = {word: sum(values) for word, values in words.items()}
+    # By the word in the end, so that ties do not depend on the order of the samples.
+    ranked = sorted((word for word in sums if sums[word] > 0), key=lambda word: (-sums[word], word))
+    return [TopToken(word, sums[word] / len(words[word]), len(words[word])) for word in ranked[:k]]
+
+
+def _cell(text: str) -> str:
+    """Return text that does not break a Markdown table: a code span, in which only these two have a meaning."""
+    shown = " ".join(text.split()).replace("`", "'").replace("|", "¦")
+    return f"`{shown}`" if shown else "` `"
+
+
+def _check(
+    tokens: Sequence[Sequence[str]], scores: Tensor, classes: Sequence[int], k: int, special: Tensor | None
+) -> None:
+    longest = max((len(row) for row in tokens), default=0)
+    if scores.ndim != 2 or len(scores) != len(tokens) or longest > scores.shape[1] or len(classes) != len(tokens):
+        raise ConfigurationError(
+            f"there are scores {list(scores.shape)} and {len(classes)} classes for {len(tokens)} texts of up to "
+            f"{longest} words; give scores [N, W] with a column for each word, and a class for each text"
+        )
+    if special is not None and special.shape != scores.shape:
+        raise ConfigurationError(f"special has shape {list(special.shape)}; give a bool for each of the scores")
+    if k < 1:
+        raise ConfigurationError(f"k={k}; give a positive number of words")

@@ -1,0 +1,41 @@
+"""Names of files for tags and moments."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from saliency_callbacks.types import Snapshot
+
+__all__ = ["file_stem", "flat_name", "nested_name"]
+
+_LONGEST = 100
+
+
+def file_stem(snapshot: Snapshot) -> str:
+    """Return the name of an observation's files, without a suffix: its step, and its stage unless that is ``"fit"``."""
+    suffix = "" if snapshot.stage == "fit" else f"-{snapshot.stage}"
+    return f"{snapshot.step:09d}{suffix}"
+
+
+def flat_name(tag: str) -> str:
+    """Return a directory name for a tag: ``a/b`` as ``a__b``, and no name that leads anywhere or clashes."""
+    name = re.sub(r"[^A-Za-z0-9._=+-]", "_", tag.replace("/", "__"))
+    if name.replace("__", "/") == tag and 0 < len(name) <= _LONGEST and not name.startswith("."):
+        return name
+    return f"{name[:_LONGEST].strip('.')}-{_digest(tag)}"
+
+
+def nested_name(tag: str) -> str:
+    """Return a relative path of letters, digits, ``_``, ``-``, ``.`` and ``/`` for a tag: ``a/b`` as it is.
+
+    No two tags have the same, and none leads out of where it is put.
+    """
+    name = re.sub(r"[^A-Za-z0-9._/-]", "_", tag)
+    name = "/".join(part.strip(".") or "_" for part in name.split("/"))
+    return name if name == tag and len(name) <= _LONGEST else f"{name[:_LONGEST].rstrip('/.')}-{_digest(tag)}"
+
+
+def _digest(tag: str) -> str:
+    # It keeps tags apart that a replacement makes equal.
+    return hashlib.sha256(tag.encode()).hexdigest()[:8]

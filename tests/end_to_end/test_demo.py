@@ -1,0 +1,40 @@
+"""The demo, as the command line runs it, and what it leaves behind."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from saliency_callbacks.demo import METHODS, TESTED, run_demo
+from saliency_callbacks.sinks import read_index
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.filterwarnings(
+    r"ignore:The '\w+' does not have many workers",
+    "ignore::saliency_callbacks.errors.SaliencyWarning",
+)
+def test_it_says_what_each_callback_found(tmp_path):
+    result = run_demo(tmp_path)
+    output = "\n".join(result.lines)
+    shares = {
+        method: (int(before), int(after))
+        for method, before, after in re.findall(r"^(\w+) +(\d+)% → +(\d+)%", output, flags=re.MULTILINE)
+    }
+    assert shares.keys() == set(METHODS)
+    for method, (before, after) in shares.items():
+        assert after >= 2 * before, f"{method}: {before}% → {after}%"
+    assert "4 of 4 other digits become a 0 by the patch" in output
+    assert re.search(r"^the alarm went on in epoch [1-3];", output, flags=re.MULTILINE)
+    assert re.search(r"^guided_backprop .*    does not depend on the weights$", output, flags=re.MULTILINE)
+    assert re.search(r"^gradient .*    depends on the weights$", output, flags=re.MULTILINE)
+    epochs = re.findall(r"^(start|\d+)  +-?\d", output, flags=re.MULTILINE)
+    assert epochs == ["start", *map(str, range(8))]
+
+    assert result.directory == tmp_path / "demo" / "version_0"
+    events = EventAccumulator(str(result.directory), size_guidance={"images": 0}).Reload()
+    assert len(events.Images("saliency/hires_cam")) == 9
+    assert {f"randomization/{method}/similarity" for method in TESTED} <= set(events.Tags()["scalars"])
+    assert len(read_index(result.directory / "saliency")["observations"]) == 9

@@ -1,0 +1,296 @@
+"""The report as a person meets it: opened from a file in a browser that has no network."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+
+from saliency_callbacks.report import write_report
+from saliency_callbacks.sinks import DiskSink
+from saliency_callbacks.types import ProbeView, Snapshot
+from tests.report.maps import attribution, hot_maps
+
+EVIL = "<img src=x onerror='window.hacked=1'></script><script>window.hacked=1</script>"
+SIDE = 16
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no chromium on the PATH")
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+def write_image_run(directory, *, strength=1.0, fingerprint="ab" * 32):
+    """Write three epochs of two dark pictures: hot in the upper left at first, in the lower right at the end."""
+    view = ProbeView(
+        fingerprint,
+        (EVIL, "val/1"),
+        images=torch.full((2, SIDE, SIDE, 3), 30, dtype=torch.uint8),
+        labels=torch.tensor([0, 1]),
+        class_names=(EVIL, "dog"),
+    )
+    monitor, alarm = DiskSink(directory / "saliency"), DiskSink(directory / "cue" / "patch")
+    for epoch, place in enumerate([(1, 1), (6, 6), (11, 11)]):
+        maps = {
+            "gradient": attribution("gradient", hot_maps(2, place, strength)),
+            "other": attribution("other", hot_maps(2, (11, 1), strength)),
+        }
+        facts = {"epoch": epoch, "step": 10 * epoch + 9, "stage": "fit", "ids": view.ids, "labels": view.labels}
+        scores = {f"saliency/{method}/drift_previous": (epoch + 1) / 10 for method in maps}
+        monitor.write(
+            Snapshot(
+                attributions=maps,
+                predictions=torch.tensor([0, 0]),
+                confidences=torch.tensor([0.9, 0.8]),
+                scores={**scores, "saliency/probe_accuracy": 0.5, f"saliency/{EVIL}": epoch},
+                metadata={"model": EVIL, "target": "label", "probe": fingerprint},
+                texts={f"saliency/{EVIL}": f"| {EVIL} |\n|---|\n| {EVIL} |"},
+                probe=view,
+                **facts,
+            ),
+            {},
+        )
+        alarm.write(
+            Snapshot(
+                attributions={},
+                scores={"cue/patch/effect": epoch, "cue/patch/lower_bound": epoch - 0.1, "cue/patch/alarm": epoch == 2},
+                metadata={"threshold": 0.25, "patience": 2},
+                alerts={"cue/patch/alarm": "the model uses the cue"} if epoch == 2 else {},
+                **facts,
+            ),
+            {},
+        )
+    return directory
+
+
+def write_text_run(directory):
+    view = ProbeView("cd" * 32, ("a",), tokens=(("[CLS]", "<b>not</b>", "bad"),), special=((True, False, False),))
+    for epoch in range(2):
+        values = torch.tensor([[[0.0, 1.0, -1.0]]]) * (1 if epoch else -1)
+        maps = {"gradient": attribution("gradient", values)}
+        DiskSink(directory).write(Snapshot(epoch, epoch, "fit", maps, ids=view.ids, probe=view), {})
+    return directory
+
+
+@pytest.fixture
+def show(browser):
+    """Open a report without a network; whatever it asks for or complains of fails the test."""
+    pages = []
+
+    def show(path, fragment="", **options):
+        context = browser.new_context(**{"viewport": {"width": 1400, "height": 1000}, **options}, offline=True)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        asked, complaints = [], []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(path.as_uri() + fragment)
+        pages.append((context, page, path, asked, complaints))
+        page.wait_for_selector("#viewer [data-painted], #viewer .word")
+        return page
+
+    yield show
+    for context, page, path, asked, complaints in pages:
+        assert complaints == []
+        outside = [url for url in asked if not url.startswith(("data:", path.as_uri()))]
+        assert outside == []
+        assert page.evaluate("window.hacked") is None
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    return write_report([write_image_run(tmp_path_factory.mktemp("run"))])
+
+
+# What is waited for is given as a function: the page's policy forbids the evaluation of strings.
+def painted(page, selector, **wanted):
+    """Wait until the canvas shows what is wanted, and return its pixels in three places: two corners, the middle."""
+    page.wait_for_function(
+        """([selector, wanted]) => {
+            const painted = document.querySelector(selector)?.dataset.painted;
+            return painted && Object.entries(wanted).every(([key, value]) => JSON.parse(painted)[0][key] === value);
+        }""",
+        arg=[selector, wanted],
+    )
+    return page.evaluate(
+        """(selector) => {
+            const canvas = document.querySelector(selector);
+            const copy = document.createElement("canvas");
+            [copy.width, copy.height] = [canvas.width, canvas.height];
+            const context = copy.getContext("2d", { willReadFrequently: true });
+            context.drawImage(canvas, 0, 0);
+            const at = (share) => [...context.getImageData(share * copy.width, share * copy.height, 1, 1).data];
+            return [at(3 / 16), at(8 / 16), at(13 / 16)];
+        }""",
+        selector,
+    )
+
+
+def is_hot(pixel):
+    red, green, blue, _ = pixel
+    return red > 150 and red > green + 80 and red > blue + 80
+
+
+MAP = "#viewer .card[data-sample='0'] .tile:nth-child(2) canvas"
+
+
+def test_the_overlay_is_hot_where_the_map_is(show, report):
+    page = show(report)
+    for frame in (2, 1, 0):
+        assert [is_hot(pixel) for pixel in painted(page, MAP, frame=frame)] == [frame == 0, frame == 1, frame == 2]
+        page.keyboard.press("ArrowLeft")
+    page.locator("#choose-method button", has_text="other").click()
+    assert not any(map(is_hot, painted(page, MAP, frame=0, method="other")))
+
+
+def test_opacity_style_and_scale(show, report):
+    page = show(report)
+    painted(page, MAP, frame=2)
+    page.locator("#opacity").fill("0")
+    page.wait_for_function(
+        '() => JSON.parse(document.querySelector("#viewer .tile:nth-child(2) canvas").dataset.painted)[1][1] === 0'
+    )
+    assert painted(page, MAP, frame=2)[2] == [30, 30, 30, 255]
+    page.keyboard.press("o")
+    page.wait_for_function(
+        '() => JSON.parse(document.querySelector("#viewer .tile:nth-child(2) canvas").dataset.painted)'
+        "[1][0] === 'heatmap'"
+    )
+    assert sum(painted(page, MAP, frame=2)[2][:3]) > 500, "the end of inferno is a light yellow"
+    page.locator("#choose-scale button", has_text="Per map").click()
+    assert page.locator("#choose-scale button", has_text="Per map").get_attribute("aria-pressed") == "true"
+
+
+def test_the_slider_chooses_the_epoch(show, report):
+    page = show(report)
+    page.locator("#epoch").fill("1")
+    page.wait_for_function("() => document.getElementById('moment').textContent.startsWith('Epoch 1')")
+    assert page.locator("#epoch").get_attribute("aria-valuetext") == "epoch 1"
+    assert painted(page, MAP, frame=1)
+
+
+def test_the_keyboard_does_all_of_it(show, report):
+    page = show(report)
+    moment, pressed = page.locator("#moment b"), page.locator(".choices [aria-pressed='true']")
+    page.keyboard.press("Home")
+    page.wait_for_function("() => document.querySelector('#moment b').textContent === 'Epoch 0'")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("() => document.querySelector('#moment b').textContent === 'Epoch 1'")
+    page.keyboard.press("m")
+    page.keyboard.press("c")
+    page.wait_for_selector(".compare-head")
+    assert pressed.all_text_contents()[:2] == ["Compare", "other"]
+    page.keyboard.press("s")
+    page.keyboard.press("j")
+    page.wait_for_selector(".sample-head h2:has-text('dog')")
+    page.keyboard.press("k")
+    page.wait_for_selector(".sample-head h2:has-text('onerror')")
+    page.keyboard.press("?")
+    assert page.locator("#help").is_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("End")
+    page.keyboard.press("Space")
+    page.wait_for_function("() => document.getElementById('play').getAttribute('aria-label') === 'Pause'")
+    page.keyboard.press("Space")
+    page.wait_for_function("() => document.getElementById('play').getAttribute('aria-label') !== 'Pause'")
+    assert moment.text_content().startswith("Epoch")
+
+
+def test_a_wrong_prediction_stands_out_and_opens(show, report):
+    page = show(report)
+    wrong = page.locator("#viewer .card.is-wrong")
+    assert wrong.get_attribute("data-sample") == "1"
+    assert "✕" in wrong.text_content()
+    wrong.click()
+    page.wait_for_selector(".sample-view")
+    assert page.locator(".side-by-side [data-method]").count() == 2
+    page.locator(".strip th button[data-frame='0']").click()
+    page.wait_for_function("() => document.querySelector('#moment b').textContent === 'Epoch 0'")
+
+
+def test_two_moments_compare(show, report):
+    page = show(report, "#view=compare")
+    tile = "#viewer .card[data-sample='0'] .tile:nth-child(3) canvas"
+    faded, _, grew = painted(page, tile, kind="difference", frame=2)
+    assert faded[2] > faded[0] + 50
+    assert grew[0] > grew[2] + 50
+    page.locator("#against-frame").select_option("2")
+    page.wait_for_function(f'() => JSON.parse(document.querySelector("{tile}").dataset.painted)[0].before.frame === 2')
+    assert painted(page, tile, kind="difference") == [[255, 255, 255, 255]] * 3
+
+
+def test_a_chart_tells_values_and_jumps(show, report):
+    page = show(report)
+    chart = page.locator("[data-chart='drift_previous']")
+    assert chart.locator(".readout li").all_text_contents() == ["gradient0.30", "other0.30"]
+    drawing = chart.locator("svg")
+    drawing.scroll_into_view_if_needed()
+    box = drawing.bounding_box()
+    page.mouse.move(box["x"] + 0.1 * box["width"] + 2, box["y"] + box["height"] / 2)
+    assert chart.locator(".readout li").first.text_content() == "gradient0.10"
+    page.mouse.down()
+    page.mouse.up()
+    page.wait_for_function("() => document.querySelector('#moment b').textContent === 'Epoch 0'")
+    effect = page.locator("[data-chart='effect'] svg")
+    assert effect.locator(".threshold").count() == 1
+    assert effect.locator(".alarm-line").count() == 1
+    assert "The alarm for cue patch went on at epoch 2" in page.locator("#findings").text_content()
+
+
+def test_names_stay_text(show, report):
+    page = show(report)
+    assert EVIL in page.locator("#viewer .card").first.text_content()
+    assert EVIL in page.locator("#documents table").text_content()
+    assert page.locator("#viewer img, #findings img, #documents img, #charts img, #facts img").count() == 0
+
+
+def test_light_and_dark(show, report):
+    page = show(report, color_scheme="dark")
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.keyboard.press("t")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != dark
+
+
+def test_a_narrow_window_does_not_scroll_sideways(show, report):
+    page = show(report, viewport={"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_two_runs_side_by_side(show, tmp_path):
+    one, two = write_image_run(tmp_path / "one"), write_image_run(tmp_path / "two", strength=0.1)
+    page = show(write_report([one, two], tmp_path / "both.html"))
+    second = "#viewer .card[data-sample='0'] .tile:nth-child(3) canvas"
+    assert is_hot(painted(page, MAP, run=0, frame=2)[2])
+    assert not is_hot(painted(page, second, run=1, frame=2)[2]), "on the shared scale the weaker run is fainter"
+    assert page.locator("[data-chart='drift_previous'] .line.of-b").count() == 2
+
+
+def test_words_are_coloured_by_sign(show, tmp_path):
+    page = show(write_report([write_text_run(tmp_path / "text")]))
+    words = page.locator("#viewer .card .word")
+    assert words.all_text_contents() == ["[CLS]", "<b>not</b>", "bad"]
+    colors = [word.evaluate("node => node.style.backgroundColor") for word in words.all()]
+    assert colors[0] == ""
+    assert colors[1].startswith("rgba(214")
+    assert colors[2].startswith("rgba(31")
+
+
+def test_scores_alone_and_notes(browser, tmp_path):
+    run = write_image_run(tmp_path / "run")
+    shutil.rmtree(run / "saliency" / "maps")
+    page = browser.new_page()
+    page.goto(write_report([run]).as_uri())
+    assert page.locator("#stage").is_hidden()
+    assert "are not kept" in page.locator("#notes").text_content()
+    assert page.locator("[data-chart='drift_previous']").count() == 1
+    page.close()

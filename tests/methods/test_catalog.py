@@ -1,0 +1,71 @@
+"""What is said of the methods, against their passes as they run, and against a new measurement."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from benchmarks.sanity import measure, network_on_originals, originals
+from saliency_callbacks.demo import Digits, SmallCNN
+from saliency_callbacks.engine import Settings, run_engine
+from saliency_callbacks.methods import BUILT_IN, SmoothGrad
+from saliency_callbacks.methods.catalog import SANITY, as_table, describe_methods
+
+_STATUS = {"depends on the weights": "passes", "does not depend on the weights": "fails"}
+_ONE_PASS = [fact.name for fact in describe_methods() if fact.passes <= 2]
+
+
+@pytest.mark.parametrize("fact", describe_methods(), ids=lambda fact: fact.name)
+def test_the_passes_are_those_that_the_model_sees(fact):
+    rows, net = [], network_on_originals()
+    net[0].register_forward_hook(lambda module, args, output: rows.append(len(args[0])))
+    images = originals()[0][:2]
+    run_engine(net, images, Settings(methods=(BUILT_IN[fact.name](),), target_layers="4"), ["predicted"])
+    # Besides there are single forwards: for the predictions, and at both ends of a path.
+    assert sum(rows) / len(images) - fact.passes in (0, 1, 2)
+
+
+def test_needs():
+    needs = {fact.name: fact.needs for fact in describe_methods()}
+    assert needs["gradient"] == ()
+    assert needs["layer_cam"] == ("layer with a spatial map",)
+    assert needs["guided_grad_cam"] == ("layer with a spatial map", "ReLUs")
+    assert needs["smooth_integrated_gradients"] == ("baseline",)
+
+
+def test_every_method_was_measured():
+    assert SANITY.keys() == BUILT_IN.keys()
+
+
+def test_the_published_sanity_is_measured_again():
+    torch.manual_seed(0)
+    result = measure(network_on_originals(), *originals(), epochs=15, layer="4", of_methods=_ONE_PASS)
+    for name in _ONE_PASS:
+        published = SANITY[name]
+        assert _STATUS[result.verdicts[name]] == published.status, name
+        assert result.floor(name).mean == pytest.approx(published.floor, abs=0.05), name
+        assert result.similarity(name).mean == pytest.approx(published.similarity, abs=0.05), name
+
+
+def test_squares_of_noisy_gradients_are_alike_for_random_networks():
+    """Floors need no training."""
+    torch.manual_seed(0)
+    data = Digits(is_patched=False)
+    noisy = [
+        SmoothGrad(nt_samples=8, nt_type="smoothgrad_sq", name="smooth_grad_squared"),
+        SmoothGrad(nt_samples=8, nt_type="vargrad", name="var_grad"),
+    ]
+    result = measure(SmallCNN(), data.images, data.labels, epochs=0, layer="features", of_methods=noisy)
+    for name in ("smooth_grad_squared", "var_grad"):
+        assert result.floor(name).mean > 0.5
+        assert SANITY[name].status == "fails"
+
+
+def test_a_table_and_json():
+    facts = describe_methods()
+    lines = as_table(facts).splitlines()
+    assert [line.split()[0] for line in lines] == ["method", *BUILT_IN]
+    assert len({len(line) for line in lines}) == 1
+    assert json.loads(json.dumps([fact.to_dict() for fact in facts]))[0]["sanity"]["status"] == "passes"

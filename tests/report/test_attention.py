@@ -1,0 +1,42 @@
+import torch
+
+from saliency_callbacks.report.attention import rank_samples
+from saliency_callbacks.report.frames import read_monitor
+from saliency_callbacks.report.runs import read_run
+
+
+def ranked(directory):
+    found = rank_samples(read_monitor(read_run(directory).archives[0]))
+    return {item["sample"]: [reason["text"] for reason in item["reasons"]] for item in found}
+
+
+def test_a_lost_sample_comes_before_one_that_flipped_to_its_label(tmp_path, write_run):
+    write_run(tmp_path, predictions=[[0, 0, 1], [0, 0, 1], [0, 1, 0], [0, 1, 0]])
+    assert ranked(tmp_path) == {
+        2: ["Predicted cat (80% sure) but labelled dog, and it was right before."],
+        1: ["The prediction went from cat to dog by epoch 2."],
+    }
+
+
+def test_nothing_to_say(tmp_path, write_run):
+    assert ranked(write_run(tmp_path)) == {}
+
+
+def test_the_map_that_moved_most_is_named_with_its_epoch(tmp_path, write_run):
+    values = torch.tensor([0.1, 0.9, 0.1])
+    write_run(tmp_path, sample_scores={"saliency/gradient/drift_previous": values})
+    assert ranked(tmp_path) == {1: ["Its gradient map moved most by epoch 1: drift 0.90, where 0.10 is usual."]}
+
+
+def test_mass_outside_the_mask_counts_where_no_method_is_inside(tmp_path, write_run):
+    inside = {
+        "saliency/gradient/region_mass": torch.tensor([0.1, 0.9, float("nan")]),
+        "saliency/grad_cam/region_mass": torch.tensor([0.3, 0.1, float("nan")]),
+    }
+    write_run(tmp_path, sample_scores=inside)
+    assert ranked(tmp_path) == {0: ["70% of its grad_cam map lies outside the mask at epoch 3, more of the others."]}
+
+
+def test_maps_that_show_nothing(tmp_path, write_run):
+    write_run(tmp_path, strength=0.0)
+    assert ranked(tmp_path)[0] == ["Its gradient map shows nothing at epoch 3."]

@@ -1,0 +1,127 @@
+"""The configurations for Hydra, instantiated by Hydra and merged as its users merge them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from saliency_callbacks import CueAlarm, Probe, RandomizationTest, SaliencyMonitor
+from saliency_callbacks.methods import GradCAM, Gradient, IntegratedGradients
+from saliency_callbacks.probe import ChannelShiftCue, PatchCue
+from saliency_callbacks.sinks import DiskSink, MemorySink, read_index
+from tests.trainer.runs import Classifier, image_mean, train_loader, trainer, val_loader
+
+_CALLBACKS = Path(__file__).parents[2] / "configs" / "hydra" / "callbacks"
+_FILES = sorted(path.stem for path in _CALLBACKS.glob("*.yaml"))
+
+
+def composed(tmp_path: Path, *names: str, overrides: tuple[str, ...] = ()) -> DictConfig:
+    """Compose files of the ``callbacks`` group as lightning-hydra-template does."""
+    group = tmp_path / "hydra" / "callbacks"
+    group.mkdir(parents=True)
+    for path in _CALLBACKS.glob("*.yaml"):
+        (group / path.name).write_text(path.read_text())
+    (group / "mine.yaml").write_text(f"defaults: [{', '.join(names)}, _self_]\n")
+    (tmp_path / "hydra" / "train.yaml").write_text("defaults: [callbacks: mine, _self_]\n")
+    with initialize_config_dir(str(tmp_path / "hydra"), version_base="1.3"):
+        return compose("train", overrides=list(overrides))
+
+
+def instantiated(config: DictConfig) -> list[L.Callback]:
+    return [instantiate(one) for one in config.callbacks.values()]
+
+
+def run(root: Path, *callbacks: L.Callback) -> None:
+    trainer(root, *callbacks, max_epochs=1).fit(Classifier(), train_loader(), val_loader())
+
+
+@pytest.mark.parametrize("name", _FILES)
+def test_each_file_makes_callbacks_that_run(tmp_path: Path, name: str) -> None:
+    callbacks = instantiated(composed(tmp_path, name))
+    assert len(callbacks) == (2 if name == "saliency_full" else 1)
+    run(tmp_path, *callbacks)
+    assert all(callback.state.n_observations == 2 for callback in callbacks)
+
+
+def test_files_merge_under_their_own_keys(tmp_path: Path) -> None:
+    names = ("saliency_monitor", "randomization_test", "cue_alarm")
+    config = composed(tmp_path, *names, overrides=("callbacks.saliency_monitor.probe=5",))
+    callbacks = instantiated(config)
+    assert [type(one) for one in callbacks] == [SaliencyMonitor, RandomizationTest, CueAlarm]
+    assert callbacks[0].probe == Probe(5)
+    assert callbacks[2].cue == PatchCue((-2, -2, 2, 2))
+
+
+_EVERY_LIST = """
+monitor:
+  _target_: saliency_callbacks.SaliencyMonitor
+  methods:
+    - gradient
+    - {_target_: saliency_callbacks.methods.IntegratedGradients, n_steps: 3, baselines: [zeros, mean]}
+    - {class_path: saliency_callbacks.methods.GradCAM}
+  probe: {_target_: saliency_callbacks.Probe, indices: [4, 1, 7]}
+  target: tests.trainer.runs.image_mean
+  target_layers: [net.0, net.2]
+  normalization: [[0.5], [0.2]]
+  class_names: [a, b, c, d, e, f, g, h, i, j]
+  sinks:
+    - {_target_: saliency_callbacks.sinks.DiskSink, directory: own}
+    - {_target_: saliency_callbacks.sinks.MemorySink}
+test:
+  _target_: saliency_callbacks.RandomizationTest
+  methods: [gradient]
+  probe: 4
+  similarities: [spearman, cosine]
+  target_layers: [net.2]
+  n_draws: 2
+  cascade_draws: 2
+alarm:
+  _target_: saliency_callbacks.CueAlarm
+  cue: {_target_: saliency_callbacks.probe.PatchCue, box: [0, 0, 2, 2], value: [1.0]}
+  suspect_class: 0
+  on_alarm: [warn, log]
+  method: {_target_: saliency_callbacks.methods.Gradient}
+  normalization: [[0.0], [1.0]]
+  class_names: [a, b, c, d, e, f, g, h, i, j]
+shift:
+  _target_: saliency_callbacks.CueAlarm
+  cue: {_target_: saliency_callbacks.probe.ChannelShiftCue, shift: {0: 0.25}}
+  suspect_class: 1
+"""
+
+
+def test_hydras_own_lists_and_mappings(tmp_path: Path) -> None:
+    config = OmegaConf.create(_EVERY_LIST)
+    made = instantiate(config)
+    monitor, test, alarm, shift = (made[name] for name in ("monitor", "test", "alarm", "shift"))
+    expected = (Gradient(), IntegratedGradients(n_steps=3, baselines=["zeros", "mean"]), GradCAM())
+    assert monitor.settings.methods == expected
+    assert monitor.probe == Probe(indices=[4, 1, 7])
+    assert monitor.target is image_mean
+    assert [type(sink) for sink in monitor.sinks] == [DiskSink, MemorySink]
+    assert monitor.normalization == ((0.5,), (0.2,))
+    assert shift.cue == ChannelShiftCue({0: 0.25})
+    monitor.target = None
+    callbacks: list[Any] = [monitor, test, alarm, shift]
+    run(tmp_path, *callbacks)
+    (entry, *_) = read_index(tmp_path / "saliency")["observations"]
+    assert entry["methods"].keys() == {"gradient", "integrated_gradients", "grad_cam"}
+    assert entry["methods"]["grad_cam"]["layer"] == "net.0+net.2"
+    assert "randomization/gradient/cosine" in test.state.scores
+    for callback in callbacks:
+        assert_plain(vars(callback))
+
+
+def assert_plain(value: Any) -> None:
+    """Nothing of Hydra's stays behind: it would be in pickles and checkpoints."""
+    assert not isinstance(value, ListConfig | DictConfig)
+    for one in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
+        assert_plain(one)
+    if type(value).__module__.startswith("saliency_callbacks.") and hasattr(value, "__dict__"):
+        assert_plain({name: one for name, one in vars(value).items() if name not in {"_outlets", "state"}})
