@@ -59,7 +59,7 @@ def main() -> None:
     )
     trainer.fit(SmallCNN(), datamodule=data)
 
-    first, last = observations.snapshots[0].scores, observations.snapshots[-1].scores
+    first, last = observations.snapshots[0].scores, observations.latest.scores
     print("\nshare of the map on the patch, before and after the training:")
     for method in monitor.settings.methods:
         tag = f"saliency/{method.name}/region_mass"

@@ -32,7 +32,7 @@ PATCH = PatchCue((2, 2, 6, 6))
 """Top, left, height, width; white."""
 
 METHODS = ("gradient", "integrated_gradients", "hires_cam", "layer_cam")
-TESTED = ("gradient", "input_x_gradient", "hires_cam", "layer_cam", "guided_backprop")
+TESTED = ("gradient", "input_x_gradient", "hires_cam", "layer_cam", "grad_cam_plus_plus", "guided_backprop")
 """Without integrated gradients, whose 50 passes for each of the random copies would take most of the time."""
 
 N_EACH = 4

@@ -57,7 +57,7 @@ def run_demo(directory: str | Path, *, epochs: int = 8, is_patched: bool = True)
     trainer.fit(SmallCNN(), datamodule=data)
     assert test.result is not None, "it was tested before the training"
     lines = [
-        *score_lines(observed.snapshots, float(trainer.callback_metrics["val_accuracy"])),
+        *score_lines(observed.observations, float(trainer.callback_metrics["val_accuracy"])),
         "",
         *epoch_lines({"randomization": tested, "alarm": alarmed}),
         "",

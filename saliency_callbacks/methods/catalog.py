@@ -30,6 +30,8 @@ class Sanity:
 
 SANITY: Mapping[str, Sanity] = {
     "gradient": Sanity("passes", -0.01, 0.0),
+    # The gradient's values with another reduction: what is correlated is the same.
+    "gradient_norm": Sanity("passes", -0.01, 0.0),
     "input_x_gradient": Sanity("passes", 0.0, 0.0),
     "integrated_gradients": Sanity("passes", 0.02, 0.0),
     "smooth_grad": Sanity("passes", 0.0, 0.0),

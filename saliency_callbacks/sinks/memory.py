@@ -39,8 +39,13 @@ class MemorySink:
         self.pictures.append(copies)
 
     @property
+    def observations(self) -> list[Snapshot]:
+        """The snapshots of the model, oldest first, without what is said when a training ends."""
+        return [snapshot for snapshot in self.snapshots if snapshot.stage != "final"]
+
+    @property
     def latest(self) -> Snapshot:
-        """The snapshot written last.
+        """The last observation of the model; what is said when a training ends is ``snapshots[-1]``.
 
         Raises:
             SaliencyError: If nothing was written yet.
@@ -50,4 +55,4 @@ class MemorySink:
                 "MemorySink holds 0 snapshots, expected at least one: write an observation first, or check that "
                 "the schedule of the callback came due."
             )
-        return self.snapshots[-1]
+        return (self.observations or self.snapshots)[-1]

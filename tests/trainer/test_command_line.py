@@ -87,6 +87,8 @@ target_layers: net.0
 reshape_transform: torch.relu
 output_fn: torch.sigmoid
 attribute_to: 0
+embedding: net.words
+tokenizer: tests.trainer.runs.image_mean
 module: net
 internal_batch_size: 2
 save_maps: false
@@ -95,6 +97,7 @@ sinks:
 on_error: raise
 namespace: trust
 seed: 7
+shard_probe: true
 """
 
 _EVERY_ARGUMENT_OF_THE_ALARM = """
@@ -130,6 +133,7 @@ reshape_transform: torch.relu
 output_fn: torch.sigmoid
 attribute_to: x
 module: net
+embedding: net.words
 internal_batch_size: 2
 every_n_epochs: 2
 normalization: [[0.5], [0.2]]
@@ -139,6 +143,7 @@ sinks: []
 on_error: raise
 namespace: suspicion
 seed: 7
+shard_probe: true
 """
 
 _EVERY_ARGUMENT_OF = {

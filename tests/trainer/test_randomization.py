@@ -229,6 +229,8 @@ target_layers: [net.0]
 reshape_transform: torch.relu
 output_fn: torch.sigmoid
 attribute_to: x
+embedding: net.words
+tokenizer: tests.trainer.runs.image_mean
 module: net
 internal_batch_size: 2
 save_maps: false
