@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from saliency_callbacks.capture.back_off import BackOff
 from saliency_callbacks.capture.embeddings import TokenInputs, read_inputs
 from saliency_callbacks.capture.evidence import Clean, Selector, Subject, collect, run_clean
 from saliency_callbacks.capture.inputs import ModelInputs
@@ -25,6 +26,8 @@ from saliency_callbacks.probe.targets import Target, class_selector, selector
 from saliency_callbacks.types import Attribution, Evidence, Method, Pass, Quantity, RawMap, Reduction
 
 __all__ = ["Explanation", "Settings", "Unscaled", "run_engine", "run_logits"]
+
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Settings:
         seed: Seed of all noise, from 0 up to 2**63 - 1.
         forward_context: Opened around every forward, e.g. for autocast.
         tokens: How texts are explained; ``None`` for images, signals and volumes.
+        back_off: Runs fewer rows at once where the memory is not enough; ``None`` to raise what was raised.
     """
 
     methods: tuple[Method, ...]
@@ -52,6 +56,7 @@ class Settings:
     seed: int = 0
     forward_context: Callable[[], AbstractContextManager[Any]] = nullcontext
     tokens: TokenSettings | None = None
+    back_off: BackOff | None = None
 
     def __post_init__(self) -> None:
         size = self.internal_batch_size
@@ -69,6 +74,22 @@ class Settings:
             ConfigurationError: If the batch cannot be explained.
         """
         return read_inputs(model, inputs, self.attribute_to, self.tokens, self.forward_context)
+
+    def within_memory(self, inputs: Any, work: Callable[[Settings], _Found]) -> _Found:
+        """Return ``work`` of these settings, or of those with fewer rows at once that do fit into the memory.
+
+        Args:
+            inputs: The batch.
+            work: Leaves nothing behind when it raises.
+        """
+        if self.back_off is None:
+            return work(self)
+        asked = self.internal_batch_size
+        reading = ModelInputs.of if self.tokens is None else read_ids
+        return self.back_off.run(
+            lambda rows: work(self if rows is None else replace(self, internal_batch_size=min(rows, asked or rows))),
+            lambda: asked or reading(inputs, self.attribute_to).n_samples,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,6 +185,10 @@ def run_engine(model: nn.Module, inputs: Any, settings: Settings, targets: Seque
     """
     if not targets:
         raise TargetError("targets is empty; expected at least one class index, tensor of indices, or callable")
+    return settings.within_memory(inputs, lambda fitting: _explained(model, inputs, fitting, targets))
+
+
+def _explained(model: nn.Module, inputs: Any, settings: Settings, targets: Sequence[Target]) -> Explanation:
     plan = _union(settings.methods)
     # The inputs may have been made under inference mode, and must be copied outside of it.
     with quiescence(model, seed=settings.seed), _inference_tensors_named(model):
@@ -189,6 +214,10 @@ def run_logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
     Raises:
         ConfigurationError: If an input or output cannot be used.
     """
+    return settings.within_memory(inputs, lambda fitting: _logits(model, inputs, fitting))
+
+
+def _logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
     with quiescence(model, seed=settings.seed), torch.no_grad():
         # Scores of texts need no embedding layer, so that a model in which none is found still has them.
         reading = ModelInputs.of if settings.tokens is None else read_ids

@@ -89,7 +89,8 @@ def group_accuracy(
         predictions = []
         for inputs in (batch.inputs, insert(batch)):
             logits = two_columns(run_logits(model, to_device(inputs), settings)).cpu()
-            predictions.append(logits.argmax(dim=1))
+            # Logits that are not finite predict nothing, and not the first class by chance.
+            predictions.append(logits.argmax(dim=1).masked_fill(~logits.isfinite().all(dim=1), -1))
         found = _count(torch.stack(predictions, dim=1), batch.labels, logits.shape[1])
         total = found if total is None else GroupAccuracy(total.correct + found.correct, total.count + found.count)
     return total

@@ -33,19 +33,21 @@ def quiescence(model: nn.Module, *, seed: int = 0) -> Iterator[None]:
         seed: Seed of every random number generator inside the context.
     """
     with ExitStack() as stack:
-        # Under inference mode `enable_grad` alone has no effect.
-        stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.enable_grad())
-        stack.enter_context(isolated_rng(seed))
-        stack.enter_context(_evaluation_mode(model))
-        stack.enter_context(unchanged_attributes(model))
-        stack.enter_context(_unchanged_buffers(model))
-        stack.enter_context(_own_autocast_cache())
-        stack.enter_context(eager_execution(model))
-        stack.enter_context(_no_attention_fastpath())
-        if any(isinstance(module, nn.RNNBase) for module in model.modules()):
-            # The backward of cuDNN's recurrent kernels refuses to run in evaluation mode.
-            stack.enter_context(_no_cudnn())
+        # A context that is left before it is on the stack is never closed.
+        with deferred_interrupts():
+            # Under inference mode `enable_grad` alone has no effect.
+            stack.enter_context(torch.inference_mode(False))
+            stack.enter_context(torch.enable_grad())
+            stack.enter_context(isolated_rng(seed))
+            stack.enter_context(_evaluation_mode(model))
+            stack.enter_context(unchanged_attributes(model))
+            stack.enter_context(_unchanged_buffers(model))
+            stack.enter_context(_own_autocast_cache())
+            stack.enter_context(eager_execution(model))
+            stack.enter_context(_no_attention_fastpath())
+            if any(isinstance(module, nn.RNNBase) for module in model.modules()):
+                # The backward of cuDNN's recurrent kernels refuses to run in evaluation mode.
+                stack.enter_context(_no_cudnn())
         try:
             yield
         finally:
