@@ -31,6 +31,7 @@ from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.probe.removal import Fill
 from saliency_callbacks.rendering.text import legible
 from saliency_callbacks.scores.counterfactual import Statistic
+from saliency_callbacks.scores.top_tokens import as_cell
 from saliency_callbacks.types import Method, Sink, Snapshot
 
 __all__ = ["CueAlarm"]
@@ -215,8 +216,12 @@ class CueAlarm(ObservingCallback[CueState]):
         state = self.state.judged(moment, finding.effect, self._watched, bound, self.rule)
         evaluation = state.history[-1]
         scores = {**finding.scores(), "lower_bound": bound, "alarm": float(evaluation.alarm)}
-        texts = {"alarm": self._message(evaluation)} if evaluation.fired and "log" in self.on_alarm else {}
-        alerts = {f"{self.identity}/{name}": text for name, text in texts.items()}
+        texts, alerts = {}, {}
+        if evaluation.fired and "log" in self.on_alarm:
+            # Dashboards read texts as Markdown, which a name out of the data must not be taken for.
+            name = as_cell(self._class_name(self.suspect_class))
+            texts["alarm"] = describe_alarm(self.cue.name, name, evaluation, self.rule)
+            alerts[f"{self.identity}/alarm"] = self._message(evaluation)
         if self._groups_are_due(moment):
             of_groups, table = self._measure_groups(model, surroundings)
             self._groups_epoch = moment.epoch

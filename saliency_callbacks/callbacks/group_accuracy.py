@@ -20,6 +20,7 @@ from saliency_callbacks.probe.loaders import candidate_indices, is_batched
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.probe.stream import is_map_style
 from saliency_callbacks.scores.counterfactual import two_columns
+from saliency_callbacks.scores.top_tokens import as_cell
 
 __all__ = ["GroupAccuracy", "group_accuracy", "validation_batches"]
 
@@ -59,7 +60,7 @@ class GroupAccuracy:
         rows = ["| class | samples | without the cue | with the cue |", "|---|---|---|---|"]
         for index, (accuracy, count) in enumerate(zip(self.accuracy.tolist(), self.count[:, 0].tolist(), strict=True)):
             if count:
-                rows.append(f"| {name_of(index)} | {int(count)} | {accuracy[0]:.1%} | {accuracy[1]:.1%} |")
+                rows.append(f"| {as_cell(name_of(index))} | {int(count)} | {accuracy[0]:.1%} | {accuracy[1]:.1%} |")
         rows.append(f"\nworst group {self.worst:.1%}, average {self.average:.1%}")
         return "\n".join(rows)
 
