@@ -30,7 +30,7 @@ from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.probe.removal import Fill
 from saliency_callbacks.rendering.text import legible
-from saliency_callbacks.scores.counterfactual import Statistic
+from saliency_callbacks.scores.counterfactual import CueEffect, Statistic
 from saliency_callbacks.scores.top_tokens import as_cell
 from saliency_callbacks.types import Method, Sink, Snapshot
 
@@ -212,6 +212,7 @@ class CueAlarm(ObservingCallback[CueState]):
         assert self._cue_probe is not None, "made when the probe was accepted"
         settings = replace(self.settings, forward_context=surroundings.forward_context)
         finding = evaluate_cue(model, self._cue_probe, self.suspect_class, settings, surroundings.to_device)
+        self._warn_of_broken_logits(finding.effect, moment)
         bound = self.rule.lower_bound(finding.effect, self._watched, self.settings.seed)
         state = self.state.judged(moment, finding.effect, self._watched, bound, self.rule)
         evaluation = state.history[-1]
@@ -244,6 +245,16 @@ class CueAlarm(ObservingCallback[CueState]):
     def _on_observed(self, trainer: host.Trainer, snapshot: Snapshot) -> None:
         if self.history and self.history[-1].fired:
             act(self.on_alarm, self._message(self.history[-1]), trainer, self)
+
+    def _warn_of_broken_logits(self, effect: CueEffect, moment: Moment) -> None:
+        n_broken = int((effect.usable & ~effect.effect.isfinite()).sum())
+        if n_broken:
+            host.rank_zero_warn(
+                f"cue {self.cue.name!r}: {n_broken} of {int(effect.usable.sum())} samples tell nothing in epoch "
+                f"{moment.epoch}, as their logits are not finite or all the same (a diverged training, or fp16 "
+                "overflow); without any there is no alarm, which does not mean that there is no shortcut",
+                category=SaliencyWarning,
+            )
 
     @property
     def _watched(self) -> Statistic:

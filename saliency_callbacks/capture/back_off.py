@@ -76,9 +76,8 @@ class BackOff:
     def _remember(self, rows: int) -> None:
         self.most_rows = rows
         warnings.warn(
-            f"the memory was not enough to run more rows at once, so {rows} are from now on, which takes longer and "
-            f"finds the same. internal_batch_size={rows} does so from the start; fewer samples in the probe take less, "
-            "too",
+            f"the memory was not enough: internal_batch_size={rows} is used from now on, which takes longer and finds "
+            "the same. Give it to be rid of the failed tries; fewer samples in the probe take less memory, too",
             SaliencyWarning,
             stacklevel=2,
         )

@@ -79,7 +79,7 @@ def test_what_counts_as_out_of_memory():
 def test_the_maps_are_those_of_the_smaller_batch(model, images):
     expected = engine(model, images, Settings(METHODS, internal_batch_size=1)).attributions[0]
     settings = Settings(METHODS, back_off=BackOff())
-    with pytest.warns(SaliencyWarning, match="internal_batch_size=1 does so from the start"):
+    with pytest.warns(SaliencyWarning, match="internal_batch_size=1 is used from now on"):
         found = engine(model, images, settings).attributions[0]
     for name, attribution in expected.items():
         torch.testing.assert_close(found[name].values, attribution.values)

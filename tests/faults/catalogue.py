@@ -14,7 +14,8 @@ from saliency_callbacks import Probe
 from saliency_callbacks.callbacks import writer
 from saliency_callbacks.callbacks.lazy_pictures import LazyPictures
 from saliency_callbacks.sinks import MemorySink
-from tests.faults.runs import KINDS, Fault, Scene, is_observed
+from tests.faults.runs import KINDS, Fault, Scene, is_observed, seed
+from tests.trainer.runs import WEIGHTS_ONLY, trainer
 
 __all__ = ["FAULTS"]
 
@@ -51,6 +52,8 @@ def _signalling(number: int, *, where_randomized: bool = False) -> Any:
                 signal.raise_signal(number)
 
         scene.module.behaviour = behaviour
+        if not scene.with_callback:
+            scene.module.when_validated = behaviour
 
     return inject
 
@@ -146,6 +149,25 @@ def _undeliverable(scene: Scene, patch: Any) -> None:
     scene.on_read = read
 
 
+def _resumed(scene: Scene) -> None:
+    first = Scene(scene.kind, scene.root)
+    fit = trainer(scene.root, first.callback(), max_epochs=1)
+    seed()
+    fit.fit(first.module, *first.loaders())
+    scene.fit_changes.update(ckpt_path=scene.root / "first.ckpt", **WEIGHTS_ONLY)
+    fit.save_checkpoint(scene.fit_changes["ckpt_path"])
+
+
+def _undeliverable_when_resumed(scene: Scene, patch: Any) -> None:
+    _resumed(scene)
+    _undeliverable(scene, patch)
+
+
+def _fewer_when_resumed(scene: Scene, patch: Any) -> None:
+    _resumed(scene)
+    scene.n_val = 9
+
+
 FAULTS: tuple[Fault, ...] = (
     Fault(
         "An exception in the model's forward, in one observation",
@@ -161,22 +183,30 @@ FAULTS: tuple[Fault, ...] = (
         raises="RuntimeError",
     ),
     Fault(
-        "A model that raises in evaluation mode, from the start",
+        "A model that raises in evaluation mode, explained by a monitor",
         _training_mode_only,
-        "this model only trains",
-        kinds=_IMAGES,
-        ends="ProbeError|RuntimeError",
-        raises="ProbeError|RuntimeError",
+        r"Images cannot be run on the probe \(RuntimeError: this model only trains\)",
+        kinds=("SaliencyMonitor",),
+        ends="ProbeError",
+        alters=True,
+    ),
+    Fault(
+        "A model that raises in evaluation mode, tested",
+        _training_mode_only,
+        r"is skipped \(RuntimeError: this model only trains\)",
+        kinds=("RandomizationTest", "CueAlarm"),
+        raises="RuntimeError",
+        alters=True,
     ),
     Fault(
         "`torch.OutOfMemoryError` for more than one row",
         _refusing_rows(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), 1),
-        "internal_batch_size=1 does so from the start",
+        "the memory was not enough: internal_batch_size=1 is used from now on",
     ),
     Fault(
         "`MemoryError` for more than one row",
         _refusing_rows(MemoryError(), 1),
-        "internal_batch_size=1 does so from the start",
+        "the memory was not enough: internal_batch_size=1 is used from now on",
     ),
     Fault(
         "Out of memory even for one row (the CPU's allocator)",
@@ -233,22 +263,34 @@ FAULTS: tuple[Fault, ...] = (
         raises="FileNotFoundError",
     ),
     Fault(
+        "The same when a run is resumed",
+        _undeliverable_when_resumed,
+        r"is skipped \(FileNotFoundError: .*scan\.png",
+        raises="FileNotFoundError",
+        alters=True,
+    ),
+    Fault(
+        "A run that is resumed with fewer samples in its dataset",
+        _fewer_when_resumed,
+        "the probe is not the one of the checkpoint",
+        kinds=_IMAGES,
+        alters=True,
+    ),
+    Fault(
         "Ctrl-C in the middle of an observation",
         _signalling(signal.SIGINT),
-        "",
         ends="SystemExit|KeyboardInterrupt",
     ),
     Fault(
         "Ctrl-C while the weights are randomized",
         _signalling(signal.SIGINT, where_randomized=True),
-        "",
         kinds=("RandomizationTest",),
         ends="SystemExit|KeyboardInterrupt",
     ),
     Fault(
         "SIGTERM in the middle of an observation",
         _signalling(signal.SIGTERM),
-        "",
         ends="SIGTERMException",
+        alters=True,
     ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import torch
 from PIL import Image
 from safetensors import safe_open
 
@@ -44,5 +45,9 @@ def _read_index(path: Path) -> None:
     assert index["probe"] is None or (path.parent / index["probe"]["file"]).is_file()
 
 
+def _read_checkpoint(path: Path) -> None:
+    torch.load(path, weights_only=True)
+
+
 # A kind that is not here (a temporary file, say) is a leftover.
-_READERS = {"safetensors": _read_tensors, "png": _read_picture, "gif": _read_picture, "json": _read_index}
+_READERS = {"safetensors": _read_tensors, "png": _read_picture, "gif": _read_picture, "json": _read_index, "ckpt": _read_checkpoint}

@@ -29,7 +29,7 @@ from tests.faults.files import check_files
 from tests.trainer import text_runs
 from tests.trainer.runs import Augmented, Classifier, RecordingLogger, digits, small_net, trainer
 
-__all__ = ["KINDS", "Fault", "Outcome", "Scene", "is_observed", "outcome"]
+__all__ = ["KINDS", "Fault", "Outcome", "Scene", "is_observed", "outcome", "seed", "without_callback"]
 
 KINDS = ("SaliencyMonitor", "TokenSaliencyMonitor", "RandomizationTest", "CueAlarm")
 
@@ -44,6 +44,7 @@ class Faulty:
 
     behaviour: Callable[[Any, Tensor], None] | None = None
     in_training: Callable[[Any], None] | None = None
+    when_validated: Callable[[Any, Any], None] | None = None
 
     def forward(self, inputs: Tensor) -> Tensor:
         if self.behaviour is not None and is_observed():
@@ -52,6 +53,10 @@ class Faulty:
 
     def on_validation_start(self) -> None:
         self.weights_before = [parameter.detach().clone() for parameter in self.parameters()]
+
+    def on_validation_epoch_end(self) -> None:
+        if self.when_validated is not None:
+            self.when_validated(self, None)
 
     def on_train_epoch_start(self) -> None:
         if self.in_training is not None:
@@ -101,7 +106,14 @@ class Scene:
     Args:
         kind: Name of the callback; ``None`` for none.
         root: Where it writes.
-        patch: For what is replaced meanwhile.
+        with_callback: Whether it is there.
+        on_error: Its argument.
+        changes: Other settings of the Trainer.
+        callback_changes: Other arguments of the callback.
+        sinks: Where it writes besides.
+        on_read: Called with the index of every sample that is read.
+        n_val: Number of samples in the validation set.
+        fit_changes: Further arguments of ``fit``.
     """
 
     kind: str
@@ -113,7 +125,7 @@ class Scene:
     sinks: list[Any] = field(default_factory=list)
     on_read: Callable[[int], None] | None = None
     fit_changes: dict[str, Any] = field(default_factory=dict)
-    writes: list[Callable[[], bool]] = field(default_factory=list)
+    n_val: int = 20
 
     def __post_init__(self) -> None:
         torch.manual_seed(0)
@@ -128,7 +140,7 @@ class Scene:
             pairs = text_runs.pairs()
             data = Delivers(pairs.dataset, self)
             return tuple(DataLoader(data, 4, collate_fn=pairs.collate_fn, shuffle=one) for one in (True, False))
-        train, val = (Augmented(digits(*rows)) for rows in ((0, 16), (100, 120)))
+        train, val = (Augmented(digits(*rows)) for rows in ((0, 16), (100, 100 + self.n_val)))
         return DataLoader(Delivers(train, self), 8, shuffle=True), DataLoader(Delivers(val, self), 10)
 
     def callback(self) -> Any:
@@ -151,7 +163,7 @@ class Fault:
         title: What was injected, in words.
         inject: Makes a scene go wrong, for as long as its context is open.
         kinds: The callbacks to which it can happen.
-        says: A part of what the user sees, as a regular expression.
+        says: A part of what the user sees, as a regular expression; ``None`` where the package says nothing.
         ends: Type of what the training ends by; ``None`` where it goes on to its end.
         raises: Type of what it ends by with ``on_error="raise"``; ``None`` where that makes no difference.
         alters: Whether the training itself is another, also without the callback.
@@ -159,7 +171,7 @@ class Fault:
 
     title: str
     inject: Callable[[Scene, Any], None]
-    says: str
+    says: str | None = None
     kinds: tuple[str, ...] = KINDS
     ends: str | None = None
     raises: str | None = None
@@ -179,6 +191,7 @@ class Outcome:
         after: The same when the training was broken off; ``None`` where it was not.
         files: Number of files of each kind, all of them whole.
         scores: What was logged last.
+        observed: Stage and epoch of every observation that was written.
     """
 
     messages: tuple[str, ...]
@@ -237,6 +250,13 @@ def digest(value: Any) -> str:
     return found.hexdigest()
 
 
+def seed() -> None:
+    """Seed every generator that a training draws from."""
+    torch.manual_seed(1)
+    np.random.seed(2)  # noqa: NPY002 (the legacy generator is meant)
+    random.seed(3)
+
+
 def _generators() -> list[Any]:
     numpy_state = np.random.get_state()[1].tolist()  # noqa: NPY002 (the legacy generator is meant)
     return [torch.get_rng_state(), numpy_state, random.getstate()]
@@ -275,9 +295,7 @@ def run(scene: Scene, fault: Fault | None) -> Outcome:
             fault.inject(scene, patch)
         callbacks = [seen, scene.callback()] if scene.with_callback else [seen]
         fit = trainer(scene.root, *callbacks, logger=notes, **scene.changes)
-        torch.manual_seed(1)
-        np.random.seed(2)  # noqa: NPY002
-        random.seed(3)
+        seed()
         try:
             fit.fit(scene.module, *scene.loaders(), **scene.fit_changes)
         except BaseException as error:
