@@ -25,6 +25,7 @@ from saliency_callbacks.callbacks.observation import Moment, Observation, Surrou
 from saliency_callbacks.callbacks.observing import ObservingCallback, OnError
 from saliency_callbacks.callbacks.preconditions import check_layers
 from saliency_callbacks.callbacks.schedule import check_interval, is_due
+from saliency_callbacks.errors import SaliencyWarning
 from saliency_callbacks.plain_values import plain
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe

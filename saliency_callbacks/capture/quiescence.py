@@ -23,6 +23,8 @@ from saliency_callbacks.capture.rng import isolated_rng
 
 __all__ = ["quiescence"]
 
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
 
 @contextmanager
 def quiescence(model: nn.Module, *, seed: int = 0) -> Iterator[None]:
@@ -38,6 +40,7 @@ def quiescence(model: nn.Module, *, seed: int = 0) -> Iterator[None]:
             # Under inference mode `enable_grad` alone has no effect.
             stack.enter_context(torch.inference_mode(False))
             stack.enter_context(torch.enable_grad())
+            stack.enter_context(_no_hooks_left(model))
             stack.enter_context(isolated_rng(seed))
             stack.enter_context(_evaluation_mode(model))
             stack.enter_context(unchanged_attributes(model))
@@ -53,6 +56,19 @@ def quiescence(model: nn.Module, *, seed: int = 0) -> Iterator[None]:
         finally:
             with deferred_interrupts():
                 stack.close()
+
+
+@contextmanager
+def _no_hooks_left(model: nn.Module) -> Iterator[None]:
+    # Whoever adds hooks also removes them, unless a Ctrl-C comes in between.
+    registries = [getattr(module, name, {}) for module in model.modules() for name in _HOOKS]
+    known = [(registry, set(registry)) for registry in registries]
+    try:
+        yield
+    finally:
+        for registry, keys in known:
+            for key in set(registry) - keys:
+                del registry[key]
 
 
 @contextmanager

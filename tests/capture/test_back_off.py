@@ -73,7 +73,9 @@ def test_what_counts_as_out_of_memory():
     errors.append(RuntimeError("[enforce fail] not enough memory: you tried to allocate 8 bytes."))
     errors.append(RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"))
     assert all(map(is_out_of_memory, errors))
-    assert not any(map(is_out_of_memory, [RuntimeError("shapes differ"), OSError("out of memory"), KeyboardInterrupt()]))
+    assert not any(
+        map(is_out_of_memory, [RuntimeError("shapes differ"), OSError("out of memory"), KeyboardInterrupt()])
+    )
 
 
 def test_the_maps_are_those_of_the_smaller_batch(model, images):

@@ -50,4 +50,10 @@ def _read_checkpoint(path: Path) -> None:
 
 
 # A kind that is not here (a temporary file, say) is a leftover.
-_READERS = {"safetensors": _read_tensors, "png": _read_picture, "gif": _read_picture, "json": _read_index, "ckpt": _read_checkpoint}
+_READERS = {
+    "safetensors": _read_tensors,
+    "png": _read_picture,
+    "gif": _read_picture,
+    "json": _read_index,
+    "ckpt": _read_checkpoint,
+}
