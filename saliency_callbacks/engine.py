@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from saliency_callbacks.capture.back_off import BackOff
 from saliency_callbacks.capture.embeddings import TokenInputs, read_inputs
 from saliency_callbacks.capture.evidence import Clean, Selector, Subject, collect, run_clean
 from saliency_callbacks.capture.inputs import ModelInputs
@@ -23,6 +24,8 @@ from saliency_callbacks.probe.targets import Target, class_selector, selector
 from saliency_callbacks.types import Evidence, Method, Pass, Quantity
 
 __all__ = ["Explanation", "Settings", "Unscaled", "count_samples", "run_engine", "run_logits"]
+
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Settings:
         samples: Which samples of the batch are run, where others are run elsewhere; all by default. What is found is
             about these alone; targets, and what a callable target is told of the samples, are about the whole batch.
         tokens: How texts are explained; ``None`` for images, signals and volumes.
+        back_off: Runs fewer rows at once where the memory is not enough; ``None`` to raise what was raised.
     """
 
     methods: tuple[Method, ...]
@@ -53,6 +57,7 @@ class Settings:
     forward_context: Callable[[], AbstractContextManager[Any]] = nullcontext
     samples: range | None = None
     tokens: TokenSettings | None = None
+    back_off: BackOff | None = None
 
     def __post_init__(self) -> None:
         size = self.internal_batch_size
@@ -79,6 +84,21 @@ class Settings:
         """
         return read_inputs(model, inputs, self.attribute_to, self.tokens, self.forward_context)
 
+    def within_memory(self, inputs: Any, work: Callable[[Settings], _Found]) -> _Found:
+        """Return ``work`` of these settings, or of those with fewer rows at once that do fit into the memory.
+
+        Args:
+            inputs: The batch.
+            work: Leaves nothing behind when it raises.
+        """
+        if self.back_off is None:
+            return work(self)
+        asked = self.internal_batch_size
+        return self.back_off.run(
+            lambda rows: work(self if rows is None else replace(self, internal_batch_size=min(rows, asked or rows))),
+            lambda: asked or count_samples(inputs, self),
+        )
+
 
 def run_engine(model: nn.Module, inputs: Any, settings: Settings, targets: Sequence[Target]) -> Explanation:
     """Explain a batch: each distinct pass of all methods runs once, for all targets.
@@ -95,6 +115,10 @@ def run_engine(model: nn.Module, inputs: Any, settings: Settings, targets: Seque
     """
     if not targets:
         raise TargetError("targets is empty; expected at least one class index, tensor of indices, or callable")
+    return settings.within_memory(inputs, lambda fitting: _explained(model, inputs, fitting, targets))
+
+
+def _explained(model: nn.Module, inputs: Any, settings: Settings, targets: Sequence[Target]) -> Explanation:
     plan = _union(settings.methods)
     # The inputs may have been made under inference mode, and must be copied outside of it.
     with quiescence(model, seed=settings.seed), _inference_tensors_named(model):
@@ -122,6 +146,10 @@ def run_logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
     Raises:
         ConfigurationError: If an input or output cannot be used.
     """
+    return settings.within_memory(inputs, lambda fitting: _logits(model, inputs, fitting))
+
+
+def _logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
     with quiescence(model, seed=settings.seed), torch.no_grad():
         # Scores of texts need no embedding layer, so that a model in which none is found still has them.
         batch = _as_they_are(inputs, settings)

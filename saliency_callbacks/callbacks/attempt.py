@@ -11,6 +11,7 @@ from saliency_callbacks.callbacks.monitor_state import MonitorState
 from saliency_callbacks.callbacks.observation import Moment, Observation, Surroundings
 from saliency_callbacks.callbacks.observer import Observer
 from saliency_callbacks.callbacks.preconditions import check_runs
+from saliency_callbacks.capture.back_off import is_out_of_memory
 from saliency_callbacks.errors import LayerError, ObservationError, SaliencyError, SaliencyWarning
 
 __all__ = ["attempt"]
@@ -52,7 +53,9 @@ def attempt(
         return observe(simpler), simpler
     except SaliencyError:
         raise
-    except Exception:
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
         inputs = surroundings.to_device(observer.probe.inputs)
         check_runs(model, inputs, observer.settings, surroundings.forward_context)
         raise

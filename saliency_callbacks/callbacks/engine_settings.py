@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from saliency_callbacks.capture.back_off import BackOff
 from saliency_callbacks.capture.tokens import TokenSettings
 from saliency_callbacks.dotted_paths import resolve_callable
 from saliency_callbacks.engine import Settings
@@ -41,4 +42,5 @@ def checked_settings(
         internal_batch_size=internal_batch_size,
         seed=seed,
         tokens=TokenSettings.where_given(embedding, tokenizer),
+        back_off=BackOff(),
     )

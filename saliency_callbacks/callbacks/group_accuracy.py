@@ -22,6 +22,7 @@ from saliency_callbacks.probe.loaders import candidate_indices, is_batched
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.probe.stream import is_map_style
 from saliency_callbacks.scores.counterfactual import two_columns
+from saliency_callbacks.scores.top_tokens import as_cell
 
 __all__ = ["GroupAccuracy", "group_accuracy", "validation_batches"]
 
@@ -67,7 +68,7 @@ class GroupAccuracy:
         rows = ["| class | samples | without the cue | with the cue |", "|---|---|---|---|"]
         for index, (accuracy, count) in enumerate(zip(self.accuracy.tolist(), self.count[:, 0].tolist(), strict=True)):
             if count:
-                rows.append(f"| {name_of(index)} | {int(count)} | {accuracy[0]:.1%} | {accuracy[1]:.1%} |")
+                rows.append(f"| {as_cell(name_of(index))} | {int(count)} | {accuracy[0]:.1%} | {accuracy[1]:.1%} |")
         rows.append(f"\nworst group {self.worst:.1%}, average {self.average:.1%}")
         return "\n".join(rows)
 
@@ -104,7 +105,8 @@ def group_accuracy(
             predictions = []
             for inputs in (batch.inputs, insert(batch)):
                 logits = two_columns(run_logits(model, to_device(inputs), settings)).cpu()
-                predictions.append(logits.argmax(dim=1))
+                # Logits that are not finite predict nothing, and not the first class by chance.
+                predictions.append(logits.argmax(dim=1).masked_fill(~logits.isfinite().all(dim=1), -1))
             found = _count(torch.stack(predictions, dim=1)[counts], batch.labels[counts], logits.shape[1])
         total = found if total is None else total.plus(found)
     parts = [part for part in ranks.from_all(total) if part is not None]

@@ -167,7 +167,15 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
             return
         step = host.logging_step(trainer)
         stage: Stage = "initial" if trainer.global_step == 0 else "fit"
-        if self._prepared(trainer, pl_module) is None:
+        try:
+            prepared = self._prepared(trainer, pl_module)
+        except Exception as error:
+            # Data that cannot be read now may be there at the first validation.
+            if isinstance(error, ConfigurationError) or self.on_error == "raise":
+                raise
+            notices.warn_of_failure(Moment(trainer.current_epoch, step, stage), error)
+            return
+        if prepared is None:
             notices.warn_of_late_start()
         elif self.state.n_observations == 0:
             snapshot = self._attempt(trainer, pl_module, stage, step, is_early=True)

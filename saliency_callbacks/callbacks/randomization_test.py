@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +18,7 @@ from saliency_callbacks.callbacks.observing import ObservingCallback, OnError
 from saliency_callbacks.callbacks.preconditions import check_labels, check_layers
 from saliency_callbacks.callbacks.run_state import RunState, run_facts
 from saliency_callbacks.callbacks.scoring import resolve_target
-from saliency_callbacks.errors import SaliencyWarning
+from saliency_callbacks.errors import DegenerateMapWarning, SaliencyWarning
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.randomization.result import RandomizationResult
@@ -203,6 +204,11 @@ class RandomizationTest(ObservingCallback[_State]):
     @override
     def _observe(self, model: nn.Module, moment: Moment, surroundings: Surroundings) -> Observation[_State]:
         result, state = self._test(model, surroundings)
+        for method in result.methods:
+            if not math.isfinite(result.similarity(method).mean):
+                host.rank_zero_warn(
+                    f"{self.namespace}: {method} {result.verdicts[method]}", category=DegenerateMapWarning
+                )
         found = Snapshot(
             epoch=moment.epoch,
             step=moment.step,

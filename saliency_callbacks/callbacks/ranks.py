@@ -152,6 +152,9 @@ class Ranks:
 
     def settings(self, settings: Settings, n_samples: int) -> Settings:
         """Return settings for the samples that this rank explains; no collective."""
+        if self.size > 1:
+            # One rank that runs more often than the others would leave them waiting in a collective.
+            settings = replace(settings, back_off=None)
         return replace(settings, samples=self.share(n_samples).rows) if self.shards_probe else settings
 
     def explain(self, model: nn.Module, inputs: Any, settings: Settings, targets: Sequence[Target]) -> Explanation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -109,7 +110,11 @@ def score(
         sample_scores.update({f"{namespace}/{name}/{tag}": value for tag, value in found.items()})
     predicted, confidence = predictions
     if predicted is not None and probe.labels is not None:
-        sample_scores[f"{namespace}/probe_accuracy"] = (predicted == probe.labels).float()
+        right = (predicted == probe.labels).float()
+        # Where the logits are not finite, the predicted class is none; it is not the first one by chance.
+        sample_scores[f"{namespace}/probe_accuracy"] = (
+            right if confidence is None else right.masked_fill(~confidence.isfinite(), math.nan)
+        )
     if confidence is not None:
         sample_scores[f"{namespace}/probe_confidence"] = confidence
     scores = {tag: mean_of_finite(value) for tag, value in sample_scores.items()}

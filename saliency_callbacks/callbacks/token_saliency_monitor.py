@@ -19,6 +19,7 @@ from saliency_callbacks.callbacks.observing import ObservingCallback, OnError
 from saliency_callbacks.callbacks.preconditions import check_labels, check_layers, check_runs
 from saliency_callbacks.callbacks.token_observer import TokenLook, TokenObserver
 from saliency_callbacks.callbacks.token_probe import texts_of, with_texts
+from saliency_callbacks.capture.back_off import is_out_of_memory
 from saliency_callbacks.dotted_paths import resolve_callable
 from saliency_callbacks.errors import SaliencyError
 from saliency_callbacks.functional.words import WordReduction
@@ -180,7 +181,9 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
             settings, texts = with_texts(model, inputs, self._probe, settings, self._texts)
         except SaliencyError:
             raise
-        except Exception:
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
             check_runs(model, inputs, settings, surroundings.forward_context)
             raise
         return TokenObserver(

@@ -24,6 +24,8 @@ from saliency_callbacks.capture.shards import resharded
 
 __all__ = ["quiescence"]
 
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
 
 @contextmanager
 def quiescence(model: nn.Module, *, seed: int = 0) -> Iterator[None]:
@@ -34,26 +36,42 @@ def quiescence(model: nn.Module, *, seed: int = 0) -> Iterator[None]:
         seed: Seed of every random number generator inside the context.
     """
     with ExitStack() as stack:
-        # Under inference mode `enable_grad` alone has no effect.
-        stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.enable_grad())
-        stack.enter_context(isolated_rng(seed))
-        stack.enter_context(_evaluation_mode(model))
-        stack.enter_context(unchanged_attributes(model))
-        stack.enter_context(_unchanged_buffers(model))
-        # What a forward has gathered of sharded weights would otherwise lie about until the next one.
-        stack.callback(resharded, model)
-        stack.enter_context(_own_autocast_cache())
-        stack.enter_context(eager_execution(model))
-        stack.enter_context(_no_attention_fastpath())
-        if any(isinstance(module, nn.RNNBase) for module in model.modules()):
-            # The backward of cuDNN's recurrent kernels refuses to run in evaluation mode.
-            stack.enter_context(_no_cudnn())
+        # A context that is left before it is on the stack is never closed.
+        with deferred_interrupts():
+            # Under inference mode `enable_grad` alone has no effect.
+            stack.enter_context(torch.inference_mode(False))
+            stack.enter_context(torch.enable_grad())
+            stack.enter_context(_no_hooks_left(model))
+            stack.enter_context(isolated_rng(seed))
+            stack.enter_context(_evaluation_mode(model))
+            stack.enter_context(unchanged_attributes(model))
+            stack.enter_context(_unchanged_buffers(model))
+            # What a forward has gathered of sharded weights would otherwise lie about until the next one.
+            stack.callback(resharded, model)
+            stack.enter_context(_own_autocast_cache())
+            stack.enter_context(eager_execution(model))
+            stack.enter_context(_no_attention_fastpath())
+            if any(isinstance(module, nn.RNNBase) for module in model.modules()):
+                # The backward of cuDNN's recurrent kernels refuses to run in evaluation mode.
+                stack.enter_context(_no_cudnn())
         try:
             yield
         finally:
             with deferred_interrupts():
                 stack.close()
+
+
+@contextmanager
+def _no_hooks_left(model: nn.Module) -> Iterator[None]:
+    # Whoever adds hooks also removes them, unless a Ctrl-C comes in between.
+    registries = [getattr(module, name, {}) for module in model.modules() for name in _HOOKS]
+    known = [(registry, set(registry)) for registry in registries]
+    try:
+        yield
+    finally:
+        for registry, keys in known:
+            for key in set(registry) - keys:
+                del registry[key]
 
 
 @contextmanager

@@ -159,6 +159,10 @@ def draws_noise(method: Method) -> bool:
 def _settled(model: nn.Module, inputs: Any, settings: Settings, target: Target) -> Target:
     if not isinstance(target, str):
         return target
+    return settings.within_memory(inputs, lambda fitting: _settled_classes(model, inputs, fitting, target))
+
+
+def _settled_classes(model: nn.Module, inputs: Any, settings: Settings, target: str) -> Tensor:
     with quiescence(model, seed=settings.seed):
         batch = settings.read(model, inputs)
         subject = Subject(

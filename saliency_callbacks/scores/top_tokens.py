@@ -10,7 +10,7 @@ from torch import Tensor
 
 from saliency_callbacks.errors import ConfigurationError
 
-__all__ = ["TopToken", "top_tokens", "top_tokens_table"]
+__all__ = ["TopToken", "as_cell", "top_tokens", "top_tokens_table"]
 
 
 class TopToken(NamedTuple):
@@ -79,8 +79,8 @@ def top_tokens_table(found: Mapping[int, Sequence[TopToken]], name_of: Callable[
     """
     rows = ["| class | word | mean score | times |", "|---|---|---|---|"]
     for label, words in found.items():
-        name = _cell(name_of(label))
-        rows += [f"| {name} | {_cell(word)} | {mean:+.3g} | {times} |" for word, mean, times in words]
+        name = as_cell(name_of(label))
+        rows += [f"| {name} | {as_cell(word)} | {mean:+.3g} | {times} |" for word, mean, times in words]
         rows += [] if words else [f"| {name} | none | | |"]
     return "\n".join(rows)
 
@@ -92,8 +92,13 @@ def _strongest(words: Mapping[str, Sequence[float]], k: int) -> list[TopToken]:
     return [TopToken(word, sums[word] / len(words[word]), len(words[word])) for word in ranked[:k]]
 
 
-def _cell(text: str) -> str:
-    """Return text that does not break a Markdown table: a code span, in which only these two have a meaning."""
+def as_cell(text: str) -> str:
+    """Return text that Markdown shows as it is, also in a table: a code span, in which only these two have a meaning.
+
+    Example:
+        >>> as_cell("<b>|`cat`")
+        "`<b>¦'cat'`"
+    """
     shown = " ".join(text.split()).replace("`", "'").replace("|", "¦")
     return f"`{shown}`" if shown else "` `"
 

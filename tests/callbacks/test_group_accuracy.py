@@ -111,8 +111,8 @@ def test_the_table():
     assert groups.table(lambda index: "abc"[index]).splitlines() == [
         "| class | samples | without the cue | with the cue |",
         "|---|---|---|---|",
-        "| a | 4 | 75.0% | 25.0% |",
-        "| c | 2 | 100.0% | 100.0% |",
+        "| `a` | 4 | 75.0% | 25.0% |",
+        "| `c` | 2 | 100.0% | 100.0% |",
         "",
         "worst group 25.0%, average 66.7%",
     ]

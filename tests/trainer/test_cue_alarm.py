@@ -333,7 +333,7 @@ def test_a_log_is_a_text_that_says_why(tmp_path: Path) -> None:
     assert [set(one) for one in texts] == [set(), set(), {"cue/patch/alarm"}, set(), set()]
     message = texts[2]["cue/patch/alarm"]
     fired = alarm.history[2]
-    for part in ("'patch'", "class zero", f"{fired.mean:.2f} standard deviations", f"{fired.lower_bound:.2f} > 0.25"):
+    for part in ("'patch'", "class `zero`", f"{fired.mean:.2f} standard deviations", f"{fired.lower_bound:.2f} > 0.25"):
         assert part in message
     assert f"{sink.snapshots[2].scores['cue/patch/flip_rate']:.0%} of the predictions" in message
     events = EventAccumulator(logger.log_dir).Reload()
