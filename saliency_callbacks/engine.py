@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from saliency_callbacks.capture.embeddings import TokenInputs, read_inputs
 from saliency_callbacks.capture.evidence import Clean, Selector, Subject, collect, run_clean
+from saliency_callbacks.capture.full_precision import full_precision, undone, widened
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.layer_maps import LayerMaps
 from saliency_callbacks.capture.quiescence import quiescence
@@ -41,6 +42,7 @@ class Settings:
         seed: Seed of all noise, from 0 up to 2**63 - 1.
         forward_context: Opened around every forward, e.g. for autocast.
         tokens: How texts are explained; ``None`` for images, signals and volumes.
+        full_precision: Whether what is float16 or bfloat16 (inputs, weights, autocast) is run in float32.
     """
 
     methods: tuple[Method, ...]
@@ -52,6 +54,7 @@ class Settings:
     seed: int = 0
     forward_context: Callable[[], AbstractContextManager[Any]] = nullcontext
     tokens: TokenSettings | None = None
+    full_precision: bool = False
 
     def __post_init__(self) -> None:
         size = self.internal_batch_size
@@ -62,13 +65,28 @@ class Settings:
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
             raise InputError(f"seed={self.seed!r}; expected an integer from 0 up to 2**63 - 1")
 
+    @contextmanager
+    def quiescent(self, model: nn.Module) -> Iterator[Settings]:
+        """Make it safe to run ``model``, in the precision that is asked for; yield the settings to run it with."""
+        with quiescence(model, seed=self.seed):
+            if not self.full_precision:
+                yield self
+                return
+            devices = frozenset(tensor.device.type for tensor in (*model.parameters(), *model.buffers()))
+            with full_precision(model):
+                yield replace(self, forward_context=partial(undone, self.forward_context, devices))
+
     def read(self, model: nn.Module, inputs: Any) -> ModelInputs:
         """Check a batch and find what is explained of it; ``model`` must be quiescent.
 
         Raises:
             ConfigurationError: If the batch cannot be explained.
         """
-        return read_inputs(model, inputs, self.attribute_to, self.tokens, self.forward_context)
+        return read_inputs(model, self.fed(inputs), self.attribute_to, self.tokens, self.forward_context)
+
+    def fed(self, inputs: Any) -> Any:
+        """Return inputs in the precision that is asked for."""
+        return widened(inputs) if self.full_precision else inputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,10 +184,10 @@ def run_engine(model: nn.Module, inputs: Any, settings: Settings, targets: Seque
         raise TargetError("targets is empty; expected at least one class index, tensor of indices, or callable")
     plan = _union(settings.methods)
     # The inputs may have been made under inference mode, and must be copied outside of it.
-    with quiescence(model, seed=settings.seed), _inference_tensors_named(model):
-        batch = settings.read(model, inputs)
+    with settings.quiescent(model) as running, _inference_tensors_named(model):
+        batch = running.read(model, inputs)
         selectors = [selector(target, batch.n_samples, settings.output_fn) for target in targets]
-        subject = _subject(model, batch, selectors, settings, plan, targets)
+        subject = _subject(model, batch, selectors, running, plan, targets)
         evidence, clean, logits = _run(subject, plan, targets, settings.output_fn)
     return Explanation(
         maps=tuple(
@@ -189,14 +207,14 @@ def run_logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
     Raises:
         ConfigurationError: If an input or output cannot be used.
     """
-    with quiescence(model, seed=settings.seed), torch.no_grad():
+    with settings.quiescent(model) as running, torch.no_grad():
         # Scores of texts need no embedding layer, so that a model in which none is found still has them.
         reading = ModelInputs.of if settings.tokens is None else read_ids
-        batch = reading(inputs, settings.attribute_to)
+        batch = reading(settings.fed(inputs), settings.attribute_to)
         samples = torch.arange(batch.n_samples, device=batch.explained.device)
         found = []
         for rows in samples.split(settings.internal_batch_size or batch.n_samples):
-            with settings.forward_context():
+            with running.forward_context():
                 output = batch.call(model, batch.explained.index_select(0, rows), rows)
             found.append(read_logits(output, settings.output_fn).detach().clone())
         return torch.cat(found)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
+from saliency_callbacks.callbacks.arguments import checked_choice
 from saliency_callbacks.capture.tokens import TokenSettings
 from saliency_callbacks.dotted_paths import resolve_callable
 from saliency_callbacks.engine import Settings
@@ -12,7 +13,9 @@ from saliency_callbacks.methods.registry import resolve_methods
 from saliency_callbacks.plain_values import plain
 from saliency_callbacks.types import Method
 
-__all__ = ["checked_settings"]
+__all__ = ["Precision", "checked_settings"]
+
+Precision = Literal["trainer", "32"]
 
 
 def checked_settings(
@@ -24,6 +27,7 @@ def checked_settings(
     attribute_to: int | str | None,
     internal_batch_size: int | None,
     seed: int,
+    precision: Precision = "trainer",
     embedding: Any = None,
     tokenizer: Any = None,
 ) -> Settings:
@@ -40,5 +44,6 @@ def checked_settings(
         attribute_to=attribute_to,
         internal_batch_size=internal_batch_size,
         seed=seed,
+        full_precision=checked_choice("precision", precision, ("trainer", "32")) == "32",
         tokens=TokenSettings.where_given(embedding, tokenizer),
     )
