@@ -15,7 +15,8 @@ from saliency_callbacks.types import Method
 
 __all__ = ["Precision", "checked_settings"]
 
-Precision = Literal["trainer", "32"]
+# The number is what an unquoted 32 is in YAML.
+Precision = Literal["trainer", "32", 32]
 
 
 def checked_settings(
@@ -44,6 +45,6 @@ def checked_settings(
         attribute_to=attribute_to,
         internal_batch_size=internal_batch_size,
         seed=seed,
-        full_precision=checked_choice("precision", precision, ("trainer", "32")) == "32",
+        full_precision=checked_choice("precision", str(precision), ("trainer", "32")) == "32",
         tokens=TokenSettings.where_given(embedding, tokenizer),
     )

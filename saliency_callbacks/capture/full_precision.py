@@ -115,8 +115,8 @@ def _copied(value: Any, copies: dict[int, Tensor], name: str) -> Any:
 def _copy(tensor: Tensor, name: str) -> Tensor:
     if type(tensor) not in (Tensor, nn.Parameter) or tensor.layout != torch.strided:
         raise ConfigurationError(
-            f"precision='32', but {name!r} is a {type(tensor).__name__} (sharded, quantised or sparse) in "
-            f"{tensor.dtype}, which a float32 copy cannot stand in for. Use precision='trainer'"
+            f"precision='32', but {name!r} is a {type(tensor).__name__} in {tensor.dtype} (sharded, quantised or "
+            "sparse), which a float32 copy cannot stand in for. Use precision='trainer'"
         )
     wide = tensor.detach().to(torch.float32)
     return nn.Parameter(wide, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else wide
