@@ -190,7 +190,7 @@ def test_gradients_do_not_underflow_in_float16(tmp_path: Path, asked: str) -> No
             # One ReLU near 0 is off in one of them; the rest differs by the rounding of float16.
             off = (found.values - expected).abs() > 1e-2 * expected.abs().max()
             assert off.double().mean() < 0.05
-            assert torch.cosine_similarity(found.values.flatten(), expected.flatten(), dim=0) > 0.99
+            assert torch.corrcoef(torch.stack([found.values.flatten(), expected.flatten()]).double())[0, 1] > 0.99
 
 
 @pytest.mark.parametrize("precision", _HALF)
