@@ -82,12 +82,9 @@ class CueAlarm(ObservingCallback[CueState]):
             that bear the cue.
         groups_at_fit_end: Whether to measure accuracy by class on the validation set when the training ends.
         groups_every_n_epochs: Epochs between two such measurements in the training; ``None`` for none.
-        target_layers, reshape_transform, output_fn: As for :class:`SaliencyMonitor`.
-        attribute_to: As for :class:`SaliencyMonitor`.
+        target_layers, reshape_transform, output_fn, attribute_to: As for :class:`SaliencyMonitor`.
         embedding: For texts: the layer that embeds the tokens, ``auto`` to find it; ``None`` for no maps.
-        module: As for :class:`SaliencyMonitor`.
-        internal_batch_size: As for :class:`SaliencyMonitor`.
-        precision: As for :class:`SaliencyMonitor`.
+        module, internal_batch_size, precision: As for :class:`SaliencyMonitor`.
         every_n_epochs: Epochs between two evaluations.
         normalization: As for :class:`SaliencyMonitor`; cues work on the images that it leads back to.
         class_names: As for :class:`SaliencyMonitor`.
