@@ -19,7 +19,7 @@ SHELL := /bin/sh
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-lowest lint lint-ruff lint-format lint-types lint-imports format bench docs clean
+.PHONY: help setup demo test test-gpu test-lowest lint lint-ruff lint-format lint-types lint-imports format bench docs clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -31,6 +31,9 @@ demo: $(VENV)/.examples  ## Train a model that learns a shortcut, and watch it b
 
 test: $(VENV)/.dev  ## Run every test and every docstring example
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+test-gpu: $(VENV)/.dev  ## Run the tests that need a CUDA device, and print what an explanation costs there
+	$(ONE_THREAD) CUBLAS_WORKSPACE_CONFIG=:4096:8 $(BIN)/python -m pytest tests/gpu -s $(ARGS)
 
 test-lowest: $(VENV)-lowest/.dev  ## Run every test on the lowest supported versions, in an environment of its own
 	$(ONE_THREAD) $(VENV)-lowest/bin/python -m pytest -n $(WORKERS) -o filterwarnings=default $(ARGS)

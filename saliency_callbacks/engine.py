@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from saliency_callbacks.capture.back_off import BackOff
 from saliency_callbacks.capture.embeddings import TokenInputs, read_inputs
 from saliency_callbacks.capture.evidence import Clean, Selector, Subject, collect, run_clean
+from saliency_callbacks.capture.full_precision import full_precision, undone, widened
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.layer_maps import LayerMaps
 from saliency_callbacks.capture.quiescence import quiescence
@@ -45,6 +47,7 @@ class Settings:
             about these alone; targets, and what a callable target is told of the samples, are about the whole batch.
         tokens: How texts are explained; ``None`` for images, signals and volumes.
         back_off: Runs fewer rows at once where the memory is not enough; ``None`` to raise what was raised.
+        full_precision: Whether what is float16 or bfloat16 (inputs, weights, autocast) is run in float32.
     """
 
     methods: tuple[Method, ...]
@@ -58,6 +61,7 @@ class Settings:
     samples: range | None = None
     tokens: TokenSettings | None = None
     back_off: BackOff | None = None
+    full_precision: bool = False
 
     def __post_init__(self) -> None:
         size = self.internal_batch_size
@@ -76,13 +80,28 @@ class Settings:
         """Return how many rows of a batch of ``n_samples`` are run at once."""
         return self.internal_batch_size or len(self.samples_of(n_samples))
 
+    @contextmanager
+    def quiescent(self, model: nn.Module) -> Iterator[Settings]:
+        """Make it safe to run ``model``, in the precision that is asked for; yield the settings to run it with."""
+        with quiescence(model, seed=self.seed):
+            if not self.full_precision:
+                yield self
+                return
+            devices = frozenset(tensor.device.type for tensor in (*model.parameters(), *model.buffers()))
+            with full_precision(model):
+                yield replace(self, forward_context=partial(undone, self.forward_context, devices))
+
     def read(self, model: nn.Module, inputs: Any) -> ModelInputs:
         """Check a batch and find what is explained of it; ``model`` must be quiescent.
 
         Raises:
             ConfigurationError: If the batch cannot be explained.
         """
-        return read_inputs(model, inputs, self.attribute_to, self.tokens, self.forward_context)
+        return read_inputs(model, self.fed(inputs), self.attribute_to, self.tokens, self.forward_context)
+
+    def fed(self, inputs: Any) -> Any:
+        """Return inputs in the precision that is asked for."""
+        return widened(inputs) if self.full_precision else inputs
 
     def within_memory(self, inputs: Any, work: Callable[[Settings], _Found]) -> _Found:
         """Return ``work`` of these settings, or of those with fewer rows at once that do fit into the memory.
@@ -121,10 +140,10 @@ def run_engine(model: nn.Module, inputs: Any, settings: Settings, targets: Seque
 def _explained(model: nn.Module, inputs: Any, settings: Settings, targets: Sequence[Target]) -> Explanation:
     plan = _union(settings.methods)
     # The inputs may have been made under inference mode, and must be copied outside of it.
-    with quiescence(model, seed=settings.seed), _inference_tensors_named(model):
-        batch = settings.read(model, inputs)
+    with settings.quiescent(model) as running, _inference_tensors_named(model):
+        batch = running.read(model, inputs)
         selectors = [selector(target, batch.n_samples, settings.output_fn) for target in targets]
-        subject = _subject(model, batch, selectors, settings, plan, targets)
+        subject = _subject(model, batch, selectors, running, plan, targets)
         evidence, clean, logits = _run(subject, plan, targets, settings.output_fn)
     asked = settings.samples_of(batch.n_samples)
     counted = None if batch.counted is None else batch.counted[asked.start : asked.stop]
@@ -150,14 +169,14 @@ def run_logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
 
 
 def _logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
-    with quiescence(model, seed=settings.seed), torch.no_grad():
+    with settings.quiescent(model) as running, torch.no_grad():
         # Scores of texts need no embedding layer, so that a model in which none is found still has them.
-        batch = _as_they_are(inputs, settings)
+        batch = _as_they_are(settings.fed(inputs), settings)
         asked = settings.samples_of(batch.n_samples)
         samples = torch.arange(asked.start, asked.stop, device=batch.explained.device)
         found = []
         for rows in samples.split(settings.rows_at_once(batch.n_samples)):
-            with settings.forward_context():
+            with running.forward_context():
                 output = batch.call(model, batch.explained.index_select(0, rows), rows)
             found.append(read_logits(output, settings.output_fn).detach().clone())
         return torch.cat(found)

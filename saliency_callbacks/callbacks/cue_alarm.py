@@ -18,7 +18,7 @@ from saliency_callbacks.callbacks.cue_evaluation import evaluate_cue
 from saliency_callbacks.callbacks.cue_preparation import chosen_method, prepare_cue_probe, with_texts
 from saliency_callbacks.callbacks.cue_probe import AnyCue, CueProbe, checked_cue
 from saliency_callbacks.callbacks.cue_state import CueState, Evaluation
-from saliency_callbacks.callbacks.engine_settings import checked_settings
+from saliency_callbacks.callbacks.engine_settings import Precision, checked_settings
 from saliency_callbacks.callbacks.group_accuracy import GroupAccuracy, group_accuracy, validation_batches
 from saliency_callbacks.callbacks.lazy_pictures import LazyPictures
 from saliency_callbacks.callbacks.observation import Moment, Observation, Surroundings
@@ -84,10 +84,9 @@ class CueAlarm(ObservingCallback[CueState]):
             that bear the cue.
         groups_at_fit_end: Whether to measure accuracy by class on the validation set when the training ends.
         groups_every_n_epochs: Epochs between two such measurements in the training; ``None`` for none.
-        target_layers, reshape_transform, output_fn: As for :class:`SaliencyMonitor`.
-        attribute_to, module: As for :class:`SaliencyMonitor`.
+        target_layers, reshape_transform, output_fn, attribute_to: As for :class:`SaliencyMonitor`.
         embedding: For texts: the layer that embeds the tokens, ``auto`` to find it; ``None`` for no maps.
-        internal_batch_size: As for :class:`SaliencyMonitor`.
+        module, internal_batch_size, precision: As for :class:`SaliencyMonitor`.
         every_n_epochs: Epochs between two evaluations.
         normalization: As for :class:`SaliencyMonitor`; cues work on the images that it leads back to.
         class_names: As for :class:`SaliencyMonitor`.
@@ -132,6 +131,7 @@ class CueAlarm(ObservingCallback[CueState]):
         embedding: str | None = "auto",
         module: str | None = None,
         internal_batch_size: int | None = None,
+        precision: Precision = "trainer",
         every_n_epochs: int = 1,
         normalization: Sequence[Sequence[float]] | None = None,
         class_names: Sequence[str] | None = None,
@@ -171,6 +171,7 @@ class CueAlarm(ObservingCallback[CueState]):
             output_fn=output_fn,
             attribute_to=attribute_to,
             internal_batch_size=internal_batch_size,
+            precision=precision,
             seed=seed,
         )
         self.settings = with_texts(settings, self.cue, embedding)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
+from saliency_callbacks.callbacks.arguments import checked_choice
 from saliency_callbacks.capture.back_off import BackOff
 from saliency_callbacks.capture.tokens import TokenSettings
 from saliency_callbacks.dotted_paths import resolve_callable
@@ -13,7 +14,10 @@ from saliency_callbacks.methods.registry import resolve_methods
 from saliency_callbacks.plain_values import plain
 from saliency_callbacks.types import Method
 
-__all__ = ["checked_settings"]
+__all__ = ["Precision", "checked_settings"]
+
+# The number is what an unquoted 32 is in YAML.
+Precision = Literal["trainer", "32", 32]
 
 
 def checked_settings(
@@ -25,6 +29,7 @@ def checked_settings(
     attribute_to: int | str | None,
     internal_batch_size: int | None,
     seed: int,
+    precision: Precision = "trainer",
     embedding: Any = None,
     tokenizer: Any = None,
 ) -> Settings:
@@ -41,6 +46,7 @@ def checked_settings(
         attribute_to=attribute_to,
         internal_batch_size=internal_batch_size,
         seed=seed,
+        full_precision=checked_choice("precision", str(precision), ("trainer", "32")) == "32",
         tokens=TokenSettings.where_given(embedding, tokenizer),
         back_off=BackOff(),
     )

@@ -12,7 +12,7 @@ from typing_extensions import Self, override
 
 from saliency_callbacks.callbacks import host
 from saliency_callbacks.callbacks.arguments import checked_target, is_auto
-from saliency_callbacks.callbacks.engine_settings import checked_settings
+from saliency_callbacks.callbacks.engine_settings import Precision, checked_settings
 from saliency_callbacks.callbacks.observation import Moment, Observation, Surroundings
 from saliency_callbacks.callbacks.observing import ObservingCallback, OnError
 from saliency_callbacks.callbacks.preconditions import check_labels, check_layers
@@ -107,6 +107,7 @@ class RandomizationTest(ObservingCallback[_State]):
         tokenizer: As for :class:`TokenSaliencyMonitor`; padding and special tokens are then not compared.
         module: As for :class:`SaliencyMonitor`.
         internal_batch_size: As for :class:`SaliencyMonitor`.
+        precision: As for :class:`SaliencyMonitor`; the weights are drawn in their own.
         save_maps: Whether to keep scores, texts and figures on disk.
         sinks: As for :class:`SaliencyMonitor`.
         on_error: As for :class:`SaliencyMonitor`.
@@ -149,6 +150,7 @@ class RandomizationTest(ObservingCallback[_State]):
         tokenizer: Any = None,
         module: str | None = None,
         internal_batch_size: int | None = None,
+        precision: Precision = "trainer",
         save_maps: bool = True,
         sinks: Sequence[Sink] = (),
         on_error: OnError = "warn",
@@ -181,6 +183,7 @@ class RandomizationTest(ObservingCallback[_State]):
             output_fn=output_fn,
             attribute_to=attribute_to,
             internal_batch_size=internal_batch_size,
+            precision=precision,
             seed=seed,
             embedding=embedding,
             tokenizer=tokenizer,

@@ -17,7 +17,7 @@ from saliency_callbacks.callbacks.arguments import (
     is_auto,
 )
 from saliency_callbacks.callbacks.attempt import attempt
-from saliency_callbacks.callbacks.engine_settings import checked_settings
+from saliency_callbacks.callbacks.engine_settings import Precision, checked_settings
 from saliency_callbacks.callbacks.monitor_state import MonitorState
 from saliency_callbacks.callbacks.observation import Moment, Observation, Surroundings
 from saliency_callbacks.callbacks.observer import Observer
@@ -83,6 +83,9 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
         attribute_to: Position or key of the explained tensor, for tuple and dict inputs.
         module: Dotted name of the submodule that is explained; by default the LightningModule's own forward.
         internal_batch_size: Rows that are run at once; sets the peak memory.
+        precision: ``"trainer"`` explains the model as the Trainer runs it, e.g. under its autocast. ``"32"`` runs it in
+            float32 wherever that is in half precision: without autocast, and with float32 copies in place of such
+            weights, which take 4 bytes each while an observation lasts. Float64 stays float64.
         every_n_epochs: Epochs between two observations.
         style: ``overlay``, ``heatmap``, ``signed``, ``signed_color`` or ``greyscale``.
         color_scale: ``shared`` over the epochs for each sample (so that fading and growing can be seen) or ``per_map``.
@@ -120,6 +123,7 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
         attribute_to: int | str | None = None,
         module: str | None = None,
         internal_batch_size: int | None = None,
+        precision: Precision = "trainer",
         every_n_epochs: int = 1,
         style: Style = "overlay",
         color_scale: ColorScale = "shared",
@@ -158,6 +162,7 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
             output_fn=output_fn,
             attribute_to=attribute_to,
             internal_batch_size=internal_batch_size,
+            precision=precision,
             seed=seed,
         )
         self._is_automatic = methods is None and is_auto(target_layers)

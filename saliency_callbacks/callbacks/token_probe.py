@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from saliency_callbacks.callbacks import host
 from saliency_callbacks.capture.embeddings import TokenInputs
-from saliency_callbacks.capture.quiescence import quiescence
 from saliency_callbacks.capture.tokens import read_ids
 from saliency_callbacks.engine import Settings
 from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
@@ -57,8 +56,8 @@ def with_texts(
     if texts is not None:
         ids, _ = _ids_and_mask(probe, settings)
         tokens = replace(tokens, special_ids=tuple(ids[texts.special].unique().tolist()))
-    with quiescence(model, seed=settings.seed):
-        batch = replace(settings, tokens=tokens).read(model, inputs)
+    with replace(settings, tokens=tokens).quiescent(model) as running:
+        batch = running.read(model, inputs)
     assert isinstance(batch, TokenInputs), "read as texts"
     if texts is None:
         texts = _numbers(batch.ids.cpu(), batch.padding.cpu())

@@ -12,7 +12,7 @@ from typing_extensions import override
 from saliency_callbacks.callbacks.appearance import Appearance, ColorScale
 from saliency_callbacks.callbacks.arguments import checked_choice, checked_number, checked_target
 from saliency_callbacks.callbacks.attempt import attempt
-from saliency_callbacks.callbacks.engine_settings import checked_settings
+from saliency_callbacks.callbacks.engine_settings import Precision, checked_settings
 from saliency_callbacks.callbacks.monitor_state import MonitorState
 from saliency_callbacks.callbacks.observation import Moment, Observation, Surroundings
 from saliency_callbacks.callbacks.observing import ObservingCallback, OnError
@@ -80,6 +80,7 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
         attribute_to: Position or key of the ids, for tuple and dict inputs.
         module: As for :class:`SaliencyMonitor`.
         internal_batch_size: As for :class:`SaliencyMonitor`.
+        precision: As for :class:`SaliencyMonitor`.
         every_n_epochs: Epochs between two observations.
         class_names: Names of the classes; by default the dataset's.
         save_maps: Whether to keep the scores of all words on disk.
@@ -110,6 +111,7 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
         attribute_to: int | str | None = None,
         module: str | None = None,
         internal_batch_size: int | None = None,
+        precision: Precision = "trainer",
         every_n_epochs: int = 1,
         class_names: Sequence[str] | None = None,
         save_maps: bool = True,
@@ -137,6 +139,7 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
             output_fn=output_fn,
             attribute_to=attribute_to,
             internal_batch_size=internal_batch_size,
+            precision=precision,
             seed=seed,
             embedding="auto" if embedding is None else embedding,
             tokenizer=self.tokenizer,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from saliency_callbacks.capture.activations import ActivationRecorder
 from saliency_callbacks.capture.grids import Grid, find_grid, has_own_layout
 from saliency_callbacks.capture.inputs import ModelInputs
+from saliency_callbacks.capture.loss_scale import LossScale
 from saliency_callbacks.errors import LayerError
 
 __all__ = ["find_target_layer", "trace_grids"]
@@ -141,12 +142,12 @@ def _grids(
 
 
 def _last_non_zero(total: Tensor, outputs: Mapping[str, Tensor], grids: Mapping[str, Grid]) -> str | None:
-    names, size = list(outputs), _FIRST_BLOCK
+    names, size, loss_scale = list(outputs), _FIRST_BLOCK, LossScale()
     # From the end, so that the backward stops close to the output; in growing blocks, as each one starts over.
     while names:
         names, block = names[:-size], names[-size:]
         size *= 4
-        gradients = torch.autograd.grad(total, [outputs[name] for name in block], retain_graph=True, allow_unused=True)
+        gradients = loss_scale.gradients(total, [outputs[name] for name in block], keep_graph=True)
         for name, gradient in reversed(list(zip(block, gradients, strict=True))):
             if gradient is not None and grids[name].to_map(gradient).any():
                 return name

@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from saliency_callbacks.capture.activations import ActivationRecorder
 from saliency_callbacks.capture.inputs import ModelInputs
+from saliency_callbacks.capture.loss_scale import LossScale
 from saliency_callbacks.capture.moments import Moments
 from saliency_callbacks.capture.relu_rules import ReluRuleMode
 from saliency_callbacks.capture.sampling import Rows, Sampler
@@ -51,6 +52,7 @@ class Subject:
         seed: Seed of all noise.
         forward_context: Opened around every forward, e.g. for autocast.
         samples: Which samples of the batch are run; all by default.
+        loss_scale: Keeps gradients from underflowing in float16; one for all passes.
     """
 
     model: nn.Module
@@ -62,6 +64,7 @@ class Subject:
     seed: int = 0
     forward_context: Callable[[], AbstractContextManager[Any]] = nullcontext
     samples: range | None = None
+    loss_scale: LossScale = field(default_factory=LossScale)
 
     def scores(self, rows: Tensor, samples: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Run the model on ``rows`` and return score and class of each row for each target."""
@@ -119,6 +122,9 @@ def collect(subject: Subject, pass_: Pass, quantities: Quantity, clean: Sequence
             # What a chunk leaves behind would add to the peak of the next one.
             del rows, measured
     evidence = [moment.evidence() for moment in moments]
+    for one in evidence:
+        sums = (one.gradient, one.gradient_square, one.path_integral, *one.activation_gradients.values())
+        subject.loss_scale.warn_of_lost([found for found in sums if found is not None])
     if Quantity.PATH_INTEGRAL in quantities:
         changes = _score_changes(subject, sampler, pass_, clean)
         evidence = [replace(one, score_change=change) for one, change in zip(evidence, changes, strict=True)]
@@ -145,7 +151,8 @@ def _run(subject: Subject, rows: Rows, quantities: Quantity) -> Iterator[_Measur
     maps = {name: _as_map(subject, name, output.detach(), rows) for name, output in outputs.items()}
     for index, (score, target) in enumerate(scores):
         wrt = [inputs, *outputs.values()] if wants_gradient else list(outputs.values())
-        gradients = _gradients(score, wrt, keep_graph=index < len(scores) - 1, needs_first=wants_gradient)
+        keep_graph = index < len(scores) - 1
+        gradients = _gradients(subject.loss_scale, score, wrt, keep_graph=keep_graph, needs_first=wants_gradient)
         layer_gradients = dict(zip(outputs, gradients[1:] if wants_gradient else gradients, strict=True))
         yield _Measured(
             score.detach(),
@@ -174,7 +181,8 @@ def _as_map(subject: Subject, name: str, output: Tensor, rows: Rows) -> Tensor:
             f"{len(rows.samples)} samples; expected one map a sample, [{len(rows.samples)}, K, *spatial]. Choose "
             "another layer, 'auto', or give `reshape_transform=`"
         )
-    return found
+    # What is computed of half-precision maps is not rounded, or lost, once more.
+    return found.to(torch.promote_types(found.dtype, torch.float32))
 
 
 def _check_ran(layers: Mapping[str, nn.Module], outputs: Mapping[str, Tensor]) -> None:
@@ -186,13 +194,15 @@ def _check_ran(layers: Mapping[str, nn.Module], outputs: Mapping[str, Tensor]) -
             )
 
 
-def _gradients(score: Tensor, wrt: Sequence[Tensor], *, keep_graph: bool, needs_first: bool) -> list[Tensor]:
+def _gradients(
+    loss_scale: LossScale, score: Tensor, wrt: Sequence[Tensor], *, keep_graph: bool, needs_first: bool
+) -> list[Tensor]:
     if not score.requires_grad:
         raise ObservationError(
             "the explained score has no gradient: the model, its `output_fn` or the target detaches it, or computes it "
             "under `torch.no_grad()`. Let the forward record gradients, or choose target layers above that part"
         )
-    gradients = torch.autograd.grad(score.sum(), wrt, retain_graph=keep_graph, allow_unused=True)
+    gradients = loss_scale.gradients(score, wrt, keep_graph=keep_graph)
     is_cut_off = gradients[0] is None if needs_first else all(gradient is None for gradient in gradients)
     if is_cut_off:
         what = "input" if needs_first else "target layers"

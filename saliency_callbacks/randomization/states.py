@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from saliency_callbacks.capture.evidence import Subject, run_clean
 from saliency_callbacks.capture.inputs import ModelInputs
-from saliency_callbacks.capture.quiescence import quiescence
 from saliency_callbacks.capture.randomize import WeightRandomizer
 from saliency_callbacks.capture.tokens import read_ids
 from saliency_callbacks.capture.weight_layers import WeightLayer, find_weight_layers
@@ -61,8 +60,8 @@ def weight_layers(model: nn.Module, inputs: Any, settings: Settings) -> tuple[We
     Raises:
         ConfigurationError: If there is none.
     """
-    with quiescence(model, seed=settings.seed), torch.no_grad(), settings.forward_context():
-        batch = settings.read(model, inputs)
+    with settings.quiescent(model) as running, torch.no_grad(), running.forward_context():
+        batch = running.read(model, inputs)
         first = torch.arange(1, device=batch.explained.device)
         rows = batch.explained[:1].clone()
         layers = find_weight_layers(model, lambda: batch.call(model, rows, first))
@@ -163,8 +162,8 @@ def _settled(model: nn.Module, inputs: Any, settings: Settings, target: Target) 
 
 
 def _settled_classes(model: nn.Module, inputs: Any, settings: Settings, target: str) -> Tensor:
-    with quiescence(model, seed=settings.seed):
-        batch = settings.read(model, inputs)
+    with settings.quiescent(model) as running:
+        batch = running.read(model, inputs)
         subject = Subject(
             model=model,
             inputs=batch,
@@ -172,7 +171,7 @@ def _settled_classes(model: nn.Module, inputs: Any, settings: Settings, target: 
             layers={},
             to_map=lambda name, output: output,
             batch_size=settings.rows_at_once(batch.n_samples),
-            forward_context=settings.forward_context,
+            forward_context=running.forward_context,
             samples=settings.samples,
         )
         return subject.for_all_samples(run_clean(subject)[0].target)

@@ -45,6 +45,7 @@ output_fn: torch.sigmoid
 attribute_to: x
 module: net
 internal_batch_size: 2
+precision: "32"
 every_n_epochs: 2
 style: signed
 color_scale: per_map
@@ -87,10 +88,11 @@ target_layers: net.0
 reshape_transform: torch.relu
 output_fn: torch.sigmoid
 attribute_to: 0
-embedding: net.words
-tokenizer: tests.trainer.runs.image_mean
+embedding: auto
+tokenizer: [a, b]
 module: net
 internal_batch_size: 2
+precision: 32
 save_maps: false
 sinks:
   - class_path: saliency_callbacks.sinks.MemorySink
@@ -132,9 +134,10 @@ target_layers: [net.0]
 reshape_transform: torch.relu
 output_fn: torch.sigmoid
 attribute_to: x
+embedding: null
 module: net
-embedding: net.words
 internal_batch_size: 2
+precision: "32"
 every_n_epochs: 2
 normalization: [[0.5], [0.2]]
 class_names: [a, b]
@@ -264,6 +267,7 @@ def test_every_argument(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     assert monitor.settings.output_fn is torch.sigmoid
     assert monitor.settings.attribute_to == "x"
     assert monitor.settings.internal_batch_size == 2
+    assert monitor.settings.full_precision
     assert monitor.settings.seed == 7
     assert (monitor.module, monitor.every_n_epochs) == ("net", 2)
     look = monitor.appearance
