@@ -37,10 +37,10 @@ class ObservationCost:
 
     max_seconds: float | None = None
     clock: Callable[[], float] = time.perf_counter
-    seconds: float | None = field(default=None, init=False)
-    validation_seconds: float | None = field(default=None, init=False)
-    _validating_since: float | None = field(default=None, init=False)
-    _n_measured: int = field(default=0, init=False)
+    seconds: float | None = field(default=None, init=False, compare=False)
+    validation_seconds: float | None = field(default=None, init=False, compare=False)
+    _validating_since: float | None = field(default=None, init=False, compare=False)
+    _n_measured: int = field(default=0, init=False, compare=False)
 
     def validation_begins(self, device: torch.device) -> None:
         """Note that a validation epoch begins."""

@@ -98,7 +98,7 @@ class CueAlarm(ObservingCallback[CueState]):
         seed: Seed of the bootstrap and of all noise.
 
     Attributes:
-        history: Every evaluation, with the effects on its samples.
+        history: Every evaluation; the last 100 with the effects on their samples.
         groups: The last accuracy by group; ``None`` before the first.
 
     Raises:
