@@ -33,6 +33,7 @@ from saliency_callbacks.probe.removal import Fill
 from saliency_callbacks.rendering.text import legible
 from saliency_callbacks.scores.counterfactual import CueEffect, Statistic
 from saliency_callbacks.scores.top_tokens import as_cell
+from saliency_callbacks.sinks.retention import KeepMaps
 from saliency_callbacks.types import Method, Sink, Snapshot
 
 __all__ = ["CueAlarm"]
@@ -91,13 +92,14 @@ class CueAlarm(ObservingCallback[CueState]):
         normalization: As for :class:`SaliencyMonitor`; cues work on the images that it leads back to.
         class_names: As for :class:`SaliencyMonitor`.
         save_maps: Whether to keep scores, effects and texts on disk.
+        keep_maps, max_seconds_per_observation: As for :class:`SaliencyMonitor`.
         sinks, on_error: As for :class:`SaliencyMonitor`.
         namespace: First part of every tag and name of the directory.
         seed: Seed of the bootstrap and of all noise.
         shard_probe: As for :class:`SaliencyMonitor`.
 
     Attributes:
-        history: Every evaluation, with the effects on its samples.
+        history: Every evaluation; the last 100 with the effects on their samples.
         groups: The last accuracy by group; ``None`` before the first.
 
     Raises:
@@ -136,6 +138,8 @@ class CueAlarm(ObservingCallback[CueState]):
         normalization: Sequence[Sequence[float]] | None = None,
         class_names: Sequence[str] | None = None,
         save_maps: bool = True,
+        keep_maps: KeepMaps = "all",
+        max_seconds_per_observation: float | None = None,
         sinks: Sequence[Sink] = (),
         on_error: OnError = "warn",
         namespace: str = "cue",
@@ -147,6 +151,8 @@ class CueAlarm(ObservingCallback[CueState]):
             module=module,
             every_n_epochs=every_n_epochs,
             save_maps=save_maps,
+            keep_maps=keep_maps,
+            max_seconds_per_observation=max_seconds_per_observation,
             sinks=sinks,
             on_error=on_error,
             namespace=namespace,

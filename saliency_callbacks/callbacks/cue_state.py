@@ -15,6 +15,8 @@ from saliency_callbacks.scores.counterfactual import CueEffect, Statistic
 
 __all__ = ["CueState", "Evaluation"]
 
+_MOST_WITH_SAMPLES = 100
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -24,7 +26,8 @@ class Evaluation:
         epoch: The Trainer's epoch, counted from 0.
         step: The step under which it was logged.
         stage: ``"initial"`` before the training, ``"fit"`` after it began.
-        effects: Effect on each sample; NaN for samples that cannot tell.
+        effects: Effect on each sample; NaN for samples that cannot tell. Empty in all but the last 100 evaluations,
+            so that a checkpoint of a long run stays small.
         contrasts: Contrast between the classes of each sample, likewise.
         statistic: Which of the two is watched.
         mean: Mean of the watched one.
@@ -100,7 +103,7 @@ class CueState(RunState):
             alarm=streak >= rule.patience,
             fired=counts and streak >= rule.patience > self.streak,
         )
-        return replace(self, streak=streak, history=(*self.history, evaluation))
+        return replace(self, streak=streak, history=(*_shortened(self.history), evaluation))
 
     @override
     def state_dict(self) -> dict[str, Any]:
@@ -119,3 +122,11 @@ class CueState(RunState):
     @override
     def restarted(self) -> Self:
         return replace(self, streak=0, history=())
+
+
+def _shortened(history: tuple[Evaluation, ...]) -> tuple[Evaluation, ...]:
+    """Return ``history`` without the samples of the oldest evaluation that still has them, where too many have."""
+    oldest = len(history) - _MOST_WITH_SAMPLES
+    if oldest < 0:
+        return history
+    return (*history[:oldest], replace(history[oldest], effects=(), contrasts=()), *history[oldest + 1 :])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import replace
+from functools import partial
 from typing import Any, Generic, Literal
 
 from torch import nn
@@ -12,6 +14,7 @@ from typing_extensions import override
 
 from saliency_callbacks.callbacks import host, host_ranks, notices
 from saliency_callbacks.callbacks.arguments import checked_choice, checked_namespace, checked_sinks
+from saliency_callbacks.callbacks.cost import ObservationCost, checked_seconds, describe_cost, takes_turn
 from saliency_callbacks.callbacks.observation import Moment, Observation, Stage, State, Surroundings
 from saliency_callbacks.callbacks.outlets import Outlets, open_outlets
 from saliency_callbacks.callbacks.preconditions import (
@@ -24,8 +27,10 @@ from saliency_callbacks.callbacks.probing import freeze_probe
 from saliency_callbacks.callbacks.ranks import Ranks
 from saliency_callbacks.callbacks.schedule import check_interval, is_due
 from saliency_callbacks.errors import ConfigurationError, RankError
+from saliency_callbacks.plain_values import plain
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
+from saliency_callbacks.sinks.retention import KeepMaps, checked_retention
 from saliency_callbacks.types import Sink, Snapshot
 
 __all__ = ["ObservingCallback", "OnError"]
@@ -44,6 +49,8 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
         module: Dotted name of the submodule that is observed; by default the LightningModule's own forward.
         every_n_epochs: Epochs between two observations.
         save_maps: Whether to keep what is observed on disk.
+        keep_maps: Which observations keep theirs there; see :class:`~saliency_callbacks.sinks.DiskSink`.
+        max_seconds_per_observation: See :class:`~saliency_callbacks.callbacks.cost.ObservationCost`.
         sinks: Further places to write to, beside the Trainer's loggers.
         on_error: ``"warn"`` skips a failed observation, ``"raise"`` stops the training.
         namespace: First part of every tag and name of the directory.
@@ -67,11 +74,16 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
         on_error: OnError,
         namespace: str,
         shard_probe: bool = False,
+        keep_maps: KeepMaps = "all",
+        max_seconds_per_observation: float | None = None,
     ) -> None:
         self.probe = Probe.of(probe)
         self.module = module
         self.every_n_epochs = check_interval(every_n_epochs)
         self.save_maps = save_maps
+        checked_retention(keep_maps)
+        self.keep_maps: KeepMaps = plain(keep_maps)
+        self.cost = ObservationCost(checked_seconds(max_seconds_per_observation))
         self.sinks = checked_sinks(sinks)
         self.on_error: OnError = checked_choice("on_error", on_error, ("warn", "raise"))
         self.namespace = checked_namespace(namespace)
@@ -82,6 +94,7 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
         self._is_resumed = False
         self._observes_training = False
         self._has_trained = False
+        self._has_told_cost = False
 
     @property
     def _probe(self) -> ProbeBatch:
@@ -146,7 +159,7 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
             return
         check_identities(trainer, self)
         host_ranks.check_strategy(trainer)
-        self._has_trained = False
+        self._has_trained = self._has_told_cost = False
         if stage == "fit" and trainer.global_step == 0:
             # A checkpoint's state is loaded after this.
             self.state, self._frozen, self._is_resumed = self._new_state(), None, False
@@ -178,7 +191,8 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
         if prepared is None:
             notices.warn_of_late_start()
         elif self.state.n_observations == 0:
-            snapshot = self._attempt(trainer, pl_module, stage, step, is_early=True)
+            with self.cost.measured(pl_module.device):
+                snapshot = self._attempt(trainer, pl_module, stage, step, is_early=True)
             if snapshot is not None:
                 host.log_directly(trainer, snapshot.scores, step)
 
@@ -197,6 +211,11 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
         """Say why there is no last word where the checkpoint was of a training that had ended."""
         if self._is_resumed and not self._has_trained:
             notices.say_that_training_had_ended(f"{type(self).__name__} ({self.identity})")
+
+    @override
+    def on_validation_epoch_start(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
+        """Note the time, for the report on the cost."""
+        self.cost.validation_begins(pl_module.device)
 
     @override
     def on_validation_epoch_end(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
@@ -252,10 +271,32 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
     def _observe_if_due(self, trainer: host.Trainer, module: host.LightningModule, stage: Stage, step: int) -> None:
         # On other epochs too: the Trainer keeps metrics for monitoring, but loggers would miss them.
         scores: Mapping[str, float] = self.state.scores if stage == "fit" else {}
-        if stage == "validate" or is_due(trainer.current_epoch, self.state.last_observed, self.every_n_epochs):
-            snapshot = self._attempt(trainer, module, stage, step, is_early=stage == "validate")
+        if stage == "validate":
+            snapshot = self._attempt(trainer, module, stage, step, is_early=True)
             scores = scores if snapshot is None else snapshot.scores
+        elif self._takes_turn(trainer.current_epoch):
+            with self.cost.measured(module.device):
+                snapshot = self._attempt(trainer, module, stage, step, is_early=False)
+            scores = scores if snapshot is None else snapshot.scores
+            self.state = self.cost.judged(self.state, trainer, self.identity)
+            self._tell_cost(snapshot)
         host.log_scalars(module, scores)
+
+    def _takes_turn(self, epoch: int) -> bool:
+        if not is_due(epoch, self.state.last_observed, self.every_n_epochs):
+            return False
+        self.state, is_made = takes_turn(self.state, epoch)
+        return is_made
+
+    def _tell_cost(self, snapshot: Snapshot | None) -> None:
+        """Say once, and as soon as it is written, what the first observation of the training cost."""
+        if snapshot is None or self._outlets is None or self._has_told_cost:
+            return
+        self._has_told_cost = True
+        # Now: the next one may be measured before this one is written.
+        told = partial(describe_cost, copy(self.cost), snapshot.metadata, beside=self.on_error != "raise")
+        name = f"{type(self).__name__} ({self.identity})"
+        self._outlets.when_written(lambda seconds: host.rank_zero_info(f"{name}: {told(writing=seconds)}"))
 
     def _prepared(self, trainer: host.Trainer, module: host.LightningModule) -> Outlets | None:
         """Freeze the probe and open the sinks, once; return ``None`` where there is no data for a probe."""
@@ -278,6 +319,7 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
                     namespace=self.identity,
                     save_maps=self.save_maps,
                     save_pictures=self.save_pictures,
+                    keep_maps=self.keep_maps,
                     resumed=self._is_resumed,
                     on_error=self.on_error,
                 )
@@ -343,4 +385,5 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
             scores=dict(snapshot.scores),
             last_observed=self.state.last_observed if snapshot.stage == "initial" else snapshot.epoch,
             n_observations=self.state.n_observations + 1,
+            skipped=0,
         )

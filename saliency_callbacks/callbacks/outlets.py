@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import re
+import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from saliency_callbacks.callbacks import host
 from saliency_callbacks.callbacks.writer import Writer
 from saliency_callbacks.errors import PictureError, SaliencyWarning
 from saliency_callbacks.sinks import DiskSink, sink_for_logger
+from saliency_callbacks.sinks.retention import KeepMaps
 from saliency_callbacks.types import Picture, Sink, Snapshot
 
 __all__ = ["Outlets", "open_outlets"]
@@ -50,6 +52,7 @@ class Outlets:
         self._writer = Writer()
         # Warnings belong to the thread that trains: filters and their contexts are not made for several.
         self._messages: deque[str] = deque()
+        self._seconds: float | None = None
 
     def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
         """Write one observation to every sink, now or soon.
@@ -65,6 +68,16 @@ class Outlets:
             self._writer.submit(partial(self._write, snapshot, pictures))
         self._report()
 
+    def when_written(self, tell: Callable[[float | None], None]) -> None:
+        """Call ``tell`` once what was given so far is written, with the seconds of the last one; on its thread.
+
+        Where nothing is written it is called with ``None``.
+        """
+        if self.on_error == "raise" or not self.sinks:
+            tell(self._seconds)
+        else:
+            self._writer.submit(lambda: tell(self._seconds))
+
     def drain(self) -> None:
         """Wait until everything is written, and report what failed."""
         self._writer.drain()
@@ -76,12 +89,14 @@ class Outlets:
         self._report()
 
     def _write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
+        start = time.perf_counter()
         for index, sink in enumerate(self.sinks):
             if self._failures[index] < _MOST_FAILURES:
                 self._failures[index] = 0 if self._writes(sink, snapshot, pictures) else self._failures[index] + 1
                 if self._failures[index] == _MOST_FAILURES:
                     name = type(sink).__name__
                     self._messages.append(f"{name} failed {_MOST_FAILURES} times in a row and is left out from now on")
+        self._seconds = time.perf_counter() - start
 
     def _writes(self, sink: Sink, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> bool:
         try:
@@ -112,6 +127,7 @@ def open_outlets(
     namespace: str,
     save_maps: bool,
     save_pictures: bool = False,
+    keep_maps: KeepMaps = "all",
     resumed: bool,
     on_error: str,
 ) -> Outlets:
@@ -123,6 +139,7 @@ def open_outlets(
         namespace: Name of the directory in the run's directory.
         save_maps: Whether to keep raw maps on disk.
         save_pictures: Whether to keep the pictures with them even where a logger shows them.
+        keep_maps: Which observations keep theirs.
         resumed: Whether the run goes on from a checkpoint, and with it the directory.
         on_error: ``"raise"`` to let a sink's failures through.
     """
@@ -135,7 +152,8 @@ def open_outlets(
         sinks += of_loggers
         if save_maps and directory is not None:
             keeps_pictures = save_pictures or not of_loggers
-            sinks.append(DiskSink(_free_directory(directory / namespace, resumed), pictures=keeps_pictures))
+            place = _free_directory(directory / namespace, resumed)
+            sinks.append(DiskSink(place, pictures=keeps_pictures, keep_maps=keep_maps))
             kept_in = directory
         elif save_maps:
             host.rank_zero_warn(

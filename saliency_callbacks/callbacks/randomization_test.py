@@ -25,6 +25,7 @@ from saliency_callbacks.randomization.result import RandomizationResult
 from saliency_callbacks.randomization.run import check_draws, check_redraw, run_test, with_primary
 from saliency_callbacks.randomization.scores import sample_scores, scores
 from saliency_callbacks.randomization.steps import Order, check_order
+from saliency_callbacks.sinks.retention import KeepMaps
 from saliency_callbacks.types import Method, Picture, Sink, Snapshot
 
 __all__ = ["RandomizationTest"]
@@ -109,6 +110,7 @@ class RandomizationTest(ObservingCallback[_State]):
         internal_batch_size: As for :class:`SaliencyMonitor`.
         precision: As for :class:`SaliencyMonitor`; the weights are drawn in their own.
         save_maps: Whether to keep scores, texts and figures on disk.
+        keep_maps, max_seconds_per_observation: As for :class:`SaliencyMonitor`.
         sinks: As for :class:`SaliencyMonitor`.
         on_error: As for :class:`SaliencyMonitor`.
         namespace: First part of every tag and name of the directory.
@@ -152,6 +154,8 @@ class RandomizationTest(ObservingCallback[_State]):
         internal_batch_size: int | None = None,
         precision: Precision = "trainer",
         save_maps: bool = True,
+        keep_maps: KeepMaps = "all",
+        max_seconds_per_observation: float | None = None,
         sinks: Sequence[Sink] = (),
         on_error: OnError = "warn",
         namespace: str = "randomization",
@@ -163,6 +167,8 @@ class RandomizationTest(ObservingCallback[_State]):
             module=module,
             every_n_epochs=every_n_epochs,
             save_maps=save_maps,
+            keep_maps=keep_maps,
+            max_seconds_per_observation=max_seconds_per_observation,
             sinks=sinks,
             on_error=on_error,
             namespace=namespace,

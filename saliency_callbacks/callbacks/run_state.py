@@ -22,6 +22,9 @@ class RunState:
         scores: Scores of the last observation.
         last_observed: Epoch of the last scheduled observation; the one before the training does not count.
         n_observations: How many observations there were.
+        thinning: One of how many scheduled observations is made, see
+            :class:`~saliency_callbacks.callbacks.cost.ObservationCost`.
+        skipped: How many were not made since the last one.
     """
 
     indices: tuple[int, ...] | None = None
@@ -29,6 +32,8 @@ class RunState:
     scores: dict[str, float] = field(default_factory=dict)
     last_observed: int | None = None
     n_observations: int = 0
+    thinning: int = 1
+    skipped: int = 0
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state for a checkpoint."""
@@ -38,6 +43,8 @@ class RunState:
             "scores": dict(self.scores),
             "last_observed": self.last_observed,
             "n_observations": self.n_observations,
+            "thinning": self.thinning,
+            "skipped": self.skipped,
         }
 
     @classmethod
@@ -58,4 +65,6 @@ def run_facts(state: dict[str, Any]) -> dict[str, Any]:
         "scores": dict(state["scores"]),
         "last_observed": state["last_observed"],
         "n_observations": state["n_observations"],
+        "thinning": state.get("thinning", 1),
+        "skipped": state.get("skipped", 0),
     }

@@ -29,6 +29,7 @@ from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.rendering.colormap import DEFAULT_ALPHA
 from saliency_callbacks.rendering.legend import Style
+from saliency_callbacks.sinks.retention import KeepMaps
 from saliency_callbacks.types import Method, Sink
 
 __all__ = ["SaliencyMonitor"]
@@ -97,6 +98,11 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
             transforms.
         class_names: Names of the classes; by default the dataset's.
         save_maps: Whether to keep raw maps on disk.
+        keep_maps: Which observations keep their maps and pictures on disk: ``"all"``, the number of the last ones, or
+            ``{"every": n}`` for each n-th; ``{"last": m, "every": n}`` for both. The first and the newest always do.
+            Scores are kept of all.
+        max_seconds_per_observation: Most seconds that the training waits for each scheduled observation, on average;
+            above it every second one is left out, then every second of these, until that holds. ``None`` for no limit.
         report: Whether to make one HTML file, ``report.html`` in the run's directory, of all that the Trainer's
             callbacks kept on disk, when fit ends without an exception. Needs ``save_maps``.
         sinks: Further places to write to, beside the Trainer's loggers.
@@ -133,6 +139,8 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
         normalization: Sequence[Sequence[float]] | None = None,
         class_names: Sequence[str] | None = None,
         save_maps: bool = True,
+        keep_maps: KeepMaps = "all",
+        max_seconds_per_observation: float | None = None,
         report: bool = False,
         sinks: Sequence[Sink] = (),
         on_error: OnError = "warn",
@@ -145,6 +153,8 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
             module=module,
             every_n_epochs=every_n_epochs,
             save_maps=save_maps,
+            keep_maps=keep_maps,
+            max_seconds_per_observation=max_seconds_per_observation,
             sinks=sinks,
             on_error=on_error,
             namespace=namespace,

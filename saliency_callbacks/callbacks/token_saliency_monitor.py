@@ -27,6 +27,7 @@ from saliency_callbacks.methods.integrated import IntegratedGradients
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.probe.texts import TokenTexts
+from saliency_callbacks.sinks.retention import KeepMaps
 from saliency_callbacks.types import Method, Sink
 
 __all__ = ["TokenSaliencyMonitor"]
@@ -84,6 +85,7 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
         every_n_epochs: Epochs between two observations.
         class_names: Names of the classes; by default the dataset's.
         save_maps: Whether to keep the scores of all words on disk.
+        keep_maps, max_seconds_per_observation: As for :class:`SaliencyMonitor`.
         sinks: As for :class:`SaliencyMonitor`.
         on_error: As for :class:`SaliencyMonitor`.
         namespace: First part of every tag and name of the directory.
@@ -115,6 +117,8 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
         every_n_epochs: int = 1,
         class_names: Sequence[str] | None = None,
         save_maps: bool = True,
+        keep_maps: KeepMaps = "all",
+        max_seconds_per_observation: float | None = None,
         sinks: Sequence[Sink] = (),
         on_error: OnError = "warn",
         namespace: str = "tokens",
@@ -125,6 +129,8 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
             module=module,
             every_n_epochs=every_n_epochs,
             save_maps=save_maps,
+            keep_maps=keep_maps,
+            max_seconds_per_observation=max_seconds_per_observation,
             sinks=sinks,
             on_error=on_error,
             namespace=namespace,

@@ -95,7 +95,7 @@ def read_monitor(archive: Archive, longest_side: int = 256) -> Monitor | None:
         if observation["metadata"].get("probe", probe.fingerprint) != probe.fingerprint:
             notes.append(f"{archive.name}: {moment_of(observation)} is left out, because it explains another probe.")
             continue
-        if not (archive.directory / observation["file"]).exists():
+        if observation["file"] is None or not (archive.directory / observation["file"]).exists():
             gone.append(observation)
             continue
         try:

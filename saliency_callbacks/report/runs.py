@@ -16,7 +16,7 @@ __all__ = ["Archive", "Run", "read_run", "short_names", "take_stock"]
 
 _DEEPEST = 4
 _TYPES = {
-    "epoch": int, "step": int, "stage": str, "file": str, "methods": dict, "scores": dict, "metadata": dict,
+    "epoch": int, "step": int, "stage": str, "file": str | None, "methods": dict, "scores": dict, "metadata": dict,
     "pictures": dict, "texts": dict, "alerts": dict, "ids": list,
 }  # fmt: skip
 _METHOD_KEYS = MethodEntry.__required_keys__
@@ -76,9 +76,10 @@ def read_run(directory: str | PathLike[str]) -> Run:
         except ConfigurationError as error:
             notes.append(f"{name} is left out: {error}")
             continue
-        whole, damaged = take_stock(index["observations"])
+        whole, incomplete = take_stock(index["observations"])
+        damaged = index["damaged"] + incomplete
         if damaged:
-            notes.append(f"{name}: {damaged} of {len(index['observations'])} entries of the index are damaged.")
+            notes.append(f"{name}: {damaged} of {len(whole) + damaged} entries of the index are damaged.")
         archives.append(Archive(name, found, index["probe"], tuple(whole)))
     archives.sort(key=lambda archive: archive.probe is None)
     if not any(archive.observations for archive in archives):

@@ -3,7 +3,8 @@
 ::
 
     <directory>/
-    ├── index.json                          the probe, and what was observed, oldest step first
+    ├── index.json                          number of the format, and the probe
+    ├── observations.jsonl                  what was observed: one line a time, in the order of writing
     ├── probe-<fingerprint>.safetensors     the probe as pictures
     ├── maps/<step>[-initial|-validate].safetensors
     └── pictures/<tag>/<step>[...].png      where pictures are kept; .gif for animations
@@ -13,6 +14,10 @@ A safetensors file holds, for each method, ``{method}/values``, ``{method}/targe
 ``confidences`` and ``labels`` where there are any. ``{method}/magnitude`` is left out where a ``reduction`` named in
 the index gives it back from the values. The probe's file holds its ``images`` (``uint8 [N, H, W, 3]``), ``labels`` and
 ``masks``, what there is of them.
+
+A line is only ever appended. A later one of the same step and stage is merged into the earlier one key by key, so an
+observation that is made again replaces the first, and ``{"step", "stage", "file": null, "pictures": {}}`` says that
+maps were removed. A last line without its newline was being written when the process died.
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ import json
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import safetensors.torch
 from safetensors import SafetensorError
@@ -29,11 +34,13 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from saliency_callbacks.errors import ConfigurationError
+from saliency_callbacks.sinks.journal import last_states
 from saliency_callbacks.types import ProbeView
 
 __all__ = [
     "FORMAT",
     "INDEX_NAME",
+    "OBSERVATIONS_NAME",
     "REDUCTIONS",
     "Index",
     "MethodEntry",
@@ -41,16 +48,20 @@ __all__ = [
     "ProbeEntry",
     "inside",
     "parse_index",
+    "parse_observations",
     "read_index",
     "read_maps",
     "read_probe",
 ]
 
-FORMAT = 1
+FORMAT = 2
 """Number of the format this module writes and reads."""
 
 INDEX_NAME = "index.json"
 """Name of the index inside the directory."""
+
+OBSERVATIONS_NAME = "observations.jsonl"
+"""Name of the list of observations inside the directory."""
 
 
 class MethodEntry(TypedDict):
@@ -66,12 +77,15 @@ class MethodEntry(TypedDict):
 
 
 class Observation(TypedDict):
-    """One entry of the index; paths are relative to the directory, a score that is not finite is ``None``."""
+    """One entry of the index; paths are relative to the directory, a score that is not finite is ``None``.
+
+    ``file`` is ``None`` where the maps were removed, see :class:`~saliency_callbacks.sinks.retention.Retention`.
+    """
 
     epoch: int
     step: int
     stage: str
-    file: str
+    file: str | None
     ids: list[str]
     methods: dict[str, MethodEntry]
     scores: dict[str, float | None]
@@ -97,11 +111,12 @@ class ProbeEntry(TypedDict):
 
 
 class Index(TypedDict):
-    """The whole of ``index.json``. ``probe`` is ``None`` where the writer did not tell it."""
+    """What was observed. ``probe`` is ``None`` where the writer did not tell it; ``damaged`` lines cannot be read."""
 
     format: int
     probe: ProbeEntry | None
     observations: list[Observation]
+    damaged: int
 
 
 # The format owns these definitions: what an old file means must not change with the package's mathematics.
@@ -146,24 +161,28 @@ def read_index(directory: str | PathLike[str]) -> Index:
         directory: The sink's directory.
 
     Returns:
-        ``{"format": 1, "probe": ..., "observations": [...]}``, ordered by step.
+        ``{"format": 2, "probe": ..., "observations": [...], "damaged": 0}``, ordered by step.
 
     Raises:
         ConfigurationError: If there is no index, or it is damaged or of another format.
     """
     path = Path(directory) / INDEX_NAME
+    observations = path.with_name(OBSERVATIONS_NAME)
     try:
         content = path.read_bytes()
+        lines = observations.read_bytes() if observations.exists() else b""
     except OSError as error:
         raise ConfigurationError(
             f"{str(path)!r} cannot be read ({error.strerror}); expected the index that DiskSink writes. "
             "Name the directory given to DiskSink."
         ) from error
-    return parse_index(content, path)
+    probe = parse_index(content, path)
+    entries, damaged = parse_observations(lines)
+    return Index(format=FORMAT, probe=probe, observations=entries, damaged=damaged)
 
 
-def parse_index(encoded: bytes, path: Path) -> Index:
-    """Decode the content of the index at ``path``.
+def parse_index(encoded: bytes, path: Path) -> ProbeEntry | None:
+    """Return what the index at ``path`` says of the probe.
 
     Raises:
         ConfigurationError: If it is damaged or of another format.
@@ -175,22 +194,22 @@ def parse_index(encoded: bytes, path: Path) -> Index:
             f"{str(path)!r} is not JSON ({error}); expected the index that DiskSink writes. "
             "Remove the file, or restore it from a copy."
         ) from error
-    if not _is_index(content):
+    probe = content.get("probe", ...) if isinstance(content, dict) and content.get("format") == FORMAT else ...
+    if probe is not None and not _has(probe, ProbeEntry):
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
         raise ConfigurationError(
             f"{str(path)!r} is not an index of format {FORMAT} (found {found!r}). "
             "Use the version of saliency-callbacks that wrote it, or another directory."
         )
-    return Index(format=FORMAT, probe=content["probe"], observations=content["observations"])
+    return cast("ProbeEntry | None", probe)
 
 
-def _is_index(content: object) -> bool:
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        return False
-    probe, observations = content.get("probe", ...), content.get("observations")
-    if not isinstance(observations, list) or not (probe is None or _has(probe, ProbeEntry)):
-        return False
-    return all(_has(observation, Observation) for observation in observations)
+def parse_observations(encoded: bytes) -> tuple[list[Observation], int]:
+    """Return the entries of ``observations.jsonl``, oldest step first, and how many lines and entries are damaged."""
+    entries, damaged = last_states(encoded, ("step", "stage"))
+    whole = [cast("Observation", entry) for entry in entries if _has(entry, Observation)]
+    # Sorting is stable and the initial observation has the lowest step, so equal steps keep their order.
+    return sorted(whole, key=lambda entry: entry["step"]), damaged + len(entries) - len(whole)
 
 
 def _has(entry: object, kind: Any) -> bool:
@@ -233,8 +252,13 @@ def read_maps(directory: str | PathLike[str], entry: Observation) -> dict[str, T
         Every stored tensor by its name, and ``{method}/magnitude`` of every method whether stored or not.
 
     Raises:
-        ConfigurationError: If the file is missing, damaged or outside the directory.
+        ConfigurationError: If the maps were removed, or the file is missing, damaged or outside the directory.
     """
+    if entry["file"] is None:
+        raise ConfigurationError(
+            f"the maps of step {entry['step']} were removed; expected an entry with a file. Look at entry['file'] "
+            "first, and keep more with keep_maps='all'"
+        )
     tensors = _load(inside(Path(directory), entry["file"]), f"the maps of step {entry['step']}")
     for method, facts in entry["methods"].items():
         if facts["reduction"] is not None:

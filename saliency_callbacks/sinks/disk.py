@@ -20,18 +20,21 @@ from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
 from saliency_callbacks.sinks.archive import (
     FORMAT,
     INDEX_NAME,
+    OBSERVATIONS_NAME,
     REDUCTIONS,
-    Index,
     MethodEntry,
     Observation,
     ProbeEntry,
     inside,
     parse_index,
+    parse_observations,
 )
 from saliency_callbacks.sinks.atomic import replace_file
 from saliency_callbacks.sinks.gif import encode_gif, is_animation
+from saliency_callbacks.sinks.journal import append_line
 from saliency_callbacks.sinks.names import file_stem, flat_name
 from saliency_callbacks.sinks.png import encode_png
+from saliency_callbacks.sinks.retention import KeepMaps, checked_retention
 from saliency_callbacks.types import Attribution, Picture, ProbeView, Snapshot
 
 __all__ = ["DiskSink"]
@@ -43,20 +46,24 @@ class DiskSink:
     The layout is described in :mod:`saliency_callbacks.sinks.archive`; read it back with
     :func:`~saliency_callbacks.sinks.read_index` and :func:`~saliency_callbacks.sinks.read_maps`.
 
-    Every file is written atomically, and the index last: whatever it lists is there, and a killed run leaves
-    no half file. A later run in the same directory continues the index. An observation of the same step and
-    stage replaces the earlier one. One process at a time may write.
+    Every file is written atomically, and the observation's line in the index last: whatever it lists is there, and a
+    killed run leaves no half file. The line is appended, so that the thousandth observation costs what the first did.
+    A later run in the same directory continues the index. An observation of the same step and stage replaces the
+    earlier one. One process at a time may write.
 
     Args:
         directory: A local directory, made at the first observation. Relative paths are resolved now, since
             some launchers change the working directory later.
         pictures: Whether to write the pictures as well: PNG files, and GIF files where they are animations.
+        keep_maps: Which observations keep their maps and pictures: ``"all"``, the number of the last ones,
+            ``{"every": n}`` for each n-th one, or ``{"last": m, "every": n}`` for both. The first, before the training,
+            and the newest always do. Scores and texts are kept of all.
 
     Raises:
-        ConfigurationError: If ``directory`` is a file or a remote address.
+        ConfigurationError: If ``directory`` is a file or a remote address, or ``keep_maps`` says nothing.
     """
 
-    def __init__(self, directory: str | PathLike[str], *, pictures: bool = False) -> None:
+    def __init__(self, directory: str | PathLike[str], *, pictures: bool = False, keep_maps: KeepMaps = "all") -> None:
         if "://" in os.fspath(directory):
             raise ConfigurationError(
                 f"directory={os.fspath(directory)!r} is a remote address; expected a local directory. "
@@ -68,6 +75,8 @@ class DiskSink:
                 f"directory={str(self.directory)!r} is a file; expected a directory or a free name. Choose another."
             )
         self.keeps_pictures = pictures
+        self.retention = checked_retention(keep_maps)
+        self._files: dict[tuple[int, str], tuple[str, ...]] | None = None
 
     def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
         """Write one observation; see :class:`~saliency_callbacks.types.Sink`."""
@@ -75,22 +84,22 @@ class DiskSink:
         file = f"maps/{stem}.safetensors"
         replace_file(inside(self.directory, file), safetensors.torch.save(_tensors(snapshot)))
         written = self._write_pictures(stem, pictures) if self.keeps_pictures else {}
-        self._add_to_index(
-            snapshot.probe,
-            Observation(
-                epoch=snapshot.epoch,
-                step=snapshot.step,
-                stage=snapshot.stage,
-                file=file,
-                ids=list(snapshot.ids),
-                methods={name: _method_entry(attribution) for name, attribution in snapshot.attributions.items()},
-                scores={tag: _finite(score) for tag, score in snapshot.scores.items()},
-                metadata={str(key): _plain(value) for key, value in snapshot.metadata.items()},
-                pictures=written,
-                texts=dict(snapshot.texts),
-                alerts=dict(snapshot.alerts),
-            ),
+        observation = Observation(
+            epoch=snapshot.epoch,
+            step=snapshot.step,
+            stage=snapshot.stage,
+            file=file,
+            ids=list(snapshot.ids),
+            methods={name: _method_entry(attribution) for name, attribution in snapshot.attributions.items()},
+            scores={tag: _finite(score) for tag, score in snapshot.scores.items()},
+            metadata={str(key): _plain(value) for key, value in snapshot.metadata.items()},
+            pictures=written,
+            texts=dict(snapshot.texts),
+            alerts=dict(snapshot.alerts),
         )
+        self._update_index(snapshot.probe)
+        append_line(self.directory / OBSERVATIONS_NAME, observation)
+        self._remove_superseded(observation)
 
     def _write_pictures(self, stem: str, pictures: Mapping[str, Picture]) -> dict[str, str]:
         files = {}
@@ -100,16 +109,32 @@ class DiskSink:
             replace_file(inside(self.directory, files[tag]), encode(picture))
         return files
 
-    def _add_to_index(self, probe: ProbeView | None, observation: Observation) -> None:
-        index = self._current_index()
-        if probe is not None and (index["probe"] is None or index["probe"]["fingerprint"] != probe.fingerprint):
-            index["probe"] = self._write_probe(probe)
-        moment = (observation["step"], observation["stage"])
-        others = [other for other in index["observations"] if (other["step"], other["stage"]) != moment]
-        # Sorting is stable and the initial observation has the lowest step, so equal steps keep their order.
-        index["observations"] = sorted([*others, observation], key=lambda entry: entry["step"])
-        content = json.dumps(index, indent=1, allow_nan=False)
-        replace_file(self.directory / INDEX_NAME, content.encode())
+    def _update_index(self, probe: ProbeView | None) -> None:
+        path = self.directory / INDEX_NAME
+        is_new = not path.exists()
+        known = None if is_new else self._known_probe(path)
+        if probe is not None and (known is None or known["fingerprint"] != probe.fingerprint):
+            known, is_new = self._write_probe(probe), True
+        if is_new or not path.exists():
+            replace_file(path, json.dumps({"format": FORMAT, "probe": known}, indent=1, allow_nan=False).encode())
+
+    def _remove_superseded(self, newest: Observation) -> None:
+        """Remove maps and pictures that ``keep_maps`` does not ask for, once the index no longer lists them."""
+        if self.retention is None:
+            return
+        if self._files is None:
+            entries, _ = parse_observations((self.directory / OBSERVATIONS_NAME).read_bytes())
+            self._files = {(entry["step"], entry["stage"]): _files(entry) for entry in entries}
+        now = (newest["step"], newest["stage"])
+        self._files[now] = _files(newest)
+        moments = list(self._files)
+        for moment in map(moments.__getitem__, self.retention.superseded([stage for _, stage in moments])):
+            if moment != now and self._files[moment]:
+                gone = {"step": moment[0], "stage": moment[1], "file": None, "pictures": {}}
+                append_line(self.directory / OBSERVATIONS_NAME, gone)
+                for file in self._files[moment]:
+                    inside(self.directory, file).unlink(missing_ok=True)
+                self._files[moment] = ()
 
     def _write_probe(self, probe: ProbeView) -> ProbeEntry:
         file = f"probe-{re.sub(r'[^A-Za-z0-9]', '_', probe.fingerprint)[:12]}.safetensors"
@@ -126,10 +151,7 @@ class DiskSink:
             groups=None if probe.groups is None else list(probe.groups),
         )
 
-    def _current_index(self) -> Index:
-        path = self.directory / INDEX_NAME
-        if not path.exists():
-            return Index(format=FORMAT, probe=None, observations=[])
+    def _known_probe(self, path: Path) -> ProbeEntry | None:
         # Outside the try: a disk that cannot be read for a moment is no reason to discard a good index.
         content = path.read_bytes()
         try:
@@ -142,7 +164,11 @@ class DiskSink:
                 SaliencyWarning,
                 stacklevel=4,
             )
-            return Index(format=FORMAT, probe=None, observations=[])
+            return None
+
+
+def _files(entry: Observation) -> tuple[str, ...]:
+    return tuple(file for file in (entry["file"], *entry["pictures"].values()) if file is not None)
 
 
 def _tensors(snapshot: Snapshot) -> dict[str, Tensor]:

@@ -97,3 +97,12 @@ def test_another_probe_starts_anew():
     state = _judged(CueState(n_observations=4, last_observed=3), 0.9).restarted()
     assert (state.streak, state.history) == (0, ())
     assert (state.n_observations, state.last_observed) == (4, 3)
+
+
+def test_samples_are_kept_of_the_last_hundred_evaluations_and_numbers_of_all():
+    state = CueState()
+    for position in range(130):
+        state = _judged(state, position / 100)
+    assert [evaluation.lower_bound for evaluation in state.history] == [position / 100 for position in range(130)]
+    assert [bool(evaluation.effects) for evaluation in state.history] == [False] * 30 + [True] * 100
+    assert CueState.from_state_dict(state.state_dict()).history == state.history

@@ -22,7 +22,7 @@ def test_an_archive_itself_is_a_run(tmp_path, write_run):
 def test_a_truncated_index_is_left_out_with_a_note(tmp_path, write_run, write_alarm):
     write_alarm(write_run(tmp_path))
     index = tmp_path / "cue" / "patch" / "index.json"
-    index.write_bytes(index.read_bytes()[:200])
+    index.write_bytes(index.read_bytes()[:-9])
     run = read_run(tmp_path)
     assert [archive.name for archive in run.archives] == ["saliency"]
     assert run.notes[0].startswith("cue/patch is left out: ")
@@ -30,14 +30,30 @@ def test_a_truncated_index_is_left_out_with_a_note(tmp_path, write_run, write_al
 
 
 def test_damaged_entries_are_left_out_with_a_note(tmp_path, write_run):
-    index = write_run(tmp_path) / "saliency" / "index.json"
-    content = json.loads(index.read_text())
-    content["observations"][1]["scores"] = "gone"
-    content["observations"][2]["scores"] = {"saliency/gradient/entropy": "high"}
-    index.write_text(json.dumps(content))
+    listed = write_run(tmp_path) / "saliency" / "observations.jsonl"
+    entries = [json.loads(line) for line in listed.read_text().splitlines()]
+    entries[1]["scores"] = "gone"
+    entries[2]["scores"] = {"saliency/gradient/entropy": "high"}
+    listed.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
     run = read_run(tmp_path)
     assert [entry["epoch"] for entry in run.archives[0].observations] == [0, 3]
     assert run.notes == ("saliency: 2 of 4 entries of the index are damaged.",)
+
+
+@pytest.mark.parametrize("damage", ["torn", "zeros", "a list", "half an entry"])
+def test_lines_that_cannot_be_read_cost_no_other_line(tmp_path, write_run, damage):
+    listed = write_run(tmp_path) / "saliency" / "observations.jsonl"
+    lines = listed.read_bytes().splitlines(keepends=True)
+    if damage == "torn":
+        lines[3] = lines[3][:70]
+    else:
+        lines[3] = {"zeros": b"\0" * 90, "a list": b"[1]", "half an entry": b'{"step": 39, "stage": "fit"}'}[
+            damage
+        ] + b"\n"
+    listed.write_bytes(b"".join(lines))
+    run = read_run(tmp_path)
+    assert [entry["epoch"] for entry in run.archives[0].observations] == [0, 1, 2]
+    assert run.notes == ("saliency: 1 of 4 entries of the index are damaged.",)
 
 
 def test_the_index_of_something_else_is_none_of_ours(tmp_path, write_run):

@@ -24,7 +24,7 @@ def test_no_index(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "is not JSON"), ("3", "format 1 .found 'int'"), ('{"format": 7, "observations": []}', "found 7")],
+    [("{", "is not JSON"), ("3", "format 2 .found 'int'"), ('{"format": 7, "observations": []}', "found 7")],
 )
 def test_a_damaged_index(tmp_path, content, message):
     (tmp_path / "index.json").write_text(content)

@@ -1,5 +1,8 @@
 import json
 import random
+import resource
+import signal
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +13,21 @@ from PIL import Image
 
 from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
 from saliency_callbacks.sinks import DiskSink, atomic, disk, read_index, read_maps, read_probe
+from saliency_callbacks.sinks.atomic import replace_file
+from saliency_callbacks.sinks.journal import append_line
 from saliency_callbacks.types import ProbeView, Sink, Snapshot
+
+
+@contextmanager
+def limited_file_size(size):
+    """Let no file of this process grow past ``size``."""
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 def steps(directory):
@@ -94,27 +111,23 @@ def test_the_probe_is_written_once(tmp_path, make_snapshot, probe):
 
 def test_the_index_describes_the_observation(tmp_path, make_snapshot):
     DiskSink(tmp_path).write(make_snapshot(step=10), {})
-    assert json.loads((tmp_path / "index.json").read_text()) == {
-        "format": 1,
-        "probe": None,
-        "observations": [
-            {
-                "epoch": 1,
-                "step": 10,
-                "stage": "fit",
-                "file": "maps/000000010.safetensors",
-                "ids": ["val/0", "val/7"],
-                "methods": {
-                    "gradient": {"layer": None, "reduction": "abs_max", "size": [8, 8]},
-                    "grad_cam": {"layer": "layer4", "reduction": "sum", "size": [8, 8]},
-                },
-                "scores": {"saliency/gradient/entropy": 0.25},
-                "metadata": {"precision": "32-true"},
-                "pictures": {},
-                "texts": {},
-                "alerts": {},
-            }
-        ],
+    assert json.loads((tmp_path / "index.json").read_text()) == {"format": 2, "probe": None}
+    (line,) = (tmp_path / "observations.jsonl").read_text().splitlines()
+    assert json.loads(line) == {
+        "epoch": 1,
+        "step": 10,
+        "stage": "fit",
+        "file": "maps/000000010.safetensors",
+        "ids": ["val/0", "val/7"],
+        "methods": {
+            "gradient": {"layer": None, "reduction": "abs_max", "size": [8, 8]},
+            "grad_cam": {"layer": "layer4", "reduction": "sum", "size": [8, 8]},
+        },
+        "scores": {"saliency/gradient/entropy": 0.25},
+        "metadata": {"precision": "32-true"},
+        "pictures": {},
+        "texts": {},
+        "alerts": {},
     }
 
 
@@ -217,7 +230,7 @@ def test_scores_that_are_not_finite_are_null(tmp_path, make_snapshot):
     scores = {"nan": float("nan"), "inf": float("inf"), "half": 0.5}
     DiskSink(tmp_path).write(make_snapshot(scores=scores), {})
     assert read_index(tmp_path)["observations"][0]["scores"] == {"nan": None, "inf": None, "half": 0.5}
-    json.loads((tmp_path / "index.json").read_text(), parse_constant=pytest.fail)
+    json.loads((tmp_path / "observations.jsonl").read_text(), parse_constant=pytest.fail)
 
 
 def test_any_metadata_is_kept_as_well_as_json_can(tmp_path, make_snapshot):
@@ -244,7 +257,7 @@ def test_any_metadata_is_kept_as_well_as_json_can(tmp_path, make_snapshot):
 
 def test_pictures_are_off_by_default(tmp_path, make_snapshot, picture):
     DiskSink(tmp_path).write(make_snapshot(), {"saliency/gradient": picture})
-    assert files(tmp_path) == ["index.json", "maps/000000010.safetensors"]
+    assert files(tmp_path) == ["index.json", "maps/000000010.safetensors", "observations.jsonl"]
 
 
 def test_pictures_are_lossless_and_indexed(tmp_path, make_snapshot, picture):
@@ -314,17 +327,142 @@ def test_the_index_never_lists_a_file_that_is_not_there(tmp_path, monkeypatch, m
     assert replaced == ["000000001.safetensors", "000000001.png", "index.json"]
 
 
+def test_a_line_that_does_not_fit_on_the_disk_is_taken_back(tmp_path, monkeypatch, make_snapshot):
+    sink = DiskSink(tmp_path)
+    sink.write(make_snapshot(step=1), {})
+    before = (tmp_path / "observations.jsonl").read_bytes()
+    # Of the kernel's own making: a file may not grow past this.
+    with limited_file_size(len(before) + 20), pytest.raises(OSError, match=r"File too large|No space left"):
+        append_line(tmp_path / "observations.jsonl", {"step": 2, "stage": "fit", "text": "x" * 100})
+    assert (tmp_path / "observations.jsonl").read_bytes() == before
+    sink.write(make_snapshot(step=2), {})
+    assert steps(tmp_path) == [(1, "fit"), (2, "fit")]
+
+
+@pytest.mark.parametrize("kept", [1, 30, -1], ids=["one byte", "half", "all but the newline"])
+def test_what_a_killed_process_left_of_a_line_is_said_and_then_overwritten(tmp_path, make_snapshot, kept):
+    sink = DiskSink(tmp_path)
+    sink.write(make_snapshot(step=1), {})
+    whole = (tmp_path / "observations.jsonl").read_bytes()
+    sink.write(make_snapshot(step=2), {})
+    both = (tmp_path / "observations.jsonl").read_bytes()
+    (tmp_path / "observations.jsonl").write_bytes(whole + both[len(whole) :][:kept])
+    assert steps(tmp_path) == [(1, "fit")]
+    assert read_index(tmp_path)["damaged"] == 1
+    DiskSink(tmp_path).write(make_snapshot(step=3), {})
+    assert steps(tmp_path) == [(1, "fit"), (3, "fit")]
+    assert read_index(tmp_path)["damaged"] == 0
+
+
+def test_a_line_costs_the_same_however_many_there_are(tmp_path, monkeypatch, make_snapshot):
+    written = []
+    monkeypatch.setattr(
+        disk, "append_line", lambda path, record: written.append(len(record)) or append_line(path, record)
+    )
+    replaced = []
+    monkeypatch.setattr(
+        disk, "replace_file", lambda path, content: replaced.append(path.name) or replace_file(path, content)
+    )
+    sink = DiskSink(tmp_path)
+    for step in range(50):
+        sink.write(make_snapshot(step=step), {})
+    assert len(written) == 50
+    assert replaced.count("index.json") == 1, "it is not written again"
+
+
+@pytest.mark.parametrize(
+    ("keep_maps", "with_maps"),
+    [
+        ("all", [0, 1, 2, 3, 4, 5, 6, 7]),
+        (1, [0, 7]),
+        (3, [0, 5, 6, 7]),
+        (50, [0, 1, 2, 3, 4, 5, 6, 7]),
+        ({"last": 2}, [0, 6, 7]),
+        ({"every": 3}, [0, 1, 4, 7]),
+        ({"every": 4}, [0, 1, 5, 7]),
+        ({"last": 2, "every": 3}, [0, 1, 4, 6, 7]),
+    ],
+    ids=str,
+)
+def test_maps_are_kept_of_some_observations_and_scores_of_all(tmp_path, make_snapshot, picture, keep_maps, with_maps):
+    sink = DiskSink(tmp_path, pictures=True, keep_maps=keep_maps)
+    for step in range(8):
+        stage = "fit" if step else "initial"
+        sink.write(make_snapshot(step=step, stage=stage, scores={"score": step}), {"tag": picture})
+    index = read_index(tmp_path)
+    entries = index["observations"]
+    assert ([entry["scores"]["score"] for entry in entries], index["damaged"]) == (list(range(8)), 0)
+    assert [entry["step"] for entry in entries if entry["file"]] == with_maps
+    listed = {entry["file"] for entry in entries} | {file for entry in entries for file in entry["pictures"].values()}
+    assert {file for file in files(tmp_path) if "/" in file} == listed - {None}
+    for entry in entries:
+        if entry["file"] is None:
+            with pytest.raises(ConfigurationError, match=f"the maps of step {entry['step']} were removed"):
+                read_maps(tmp_path, entry)
+        else:
+            assert read_maps(tmp_path, entry)
+
+
+def test_the_last_word_takes_no_place_of_the_maps(tmp_path, make_snapshot):
+    sink = DiskSink(tmp_path, keep_maps=1)
+    for step, stage in enumerate(["initial", "fit", "fit", "final"]):
+        sink.write(make_snapshot(step=step, stage=stage), {})
+    assert [entry["stage"] for entry in read_index(tmp_path)["observations"] if entry["file"]] == [
+        "initial",
+        "fit",
+        "final",
+    ]
+
+
+def test_a_run_that_goes_on_keeps_what_the_whole_run_would_have_kept(tmp_path, make_snapshot):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    for directory, resumed_at in ((whole, 99), (parts, 5)):
+        sink = DiskSink(directory, keep_maps={"every": 3, "last": 2})
+        for step in range(8):
+            if step == resumed_at:
+                # From a checkpoint that was two observations old.
+                sink = DiskSink(directory, keep_maps={"every": 3, "last": 2})
+                for again in (3, 4):
+                    sink.write(make_snapshot(step=again), {})
+            sink.write(make_snapshot(step=step), {})
+    kept = [[entry["step"] for entry in read_index(run)["observations"] if entry["file"]] for run in (whole, parts)]
+    assert kept[0] == kept[1] == [0, 3, 6, 7]
+
+
+def test_a_file_goes_after_the_index_stopped_listing_it(tmp_path, monkeypatch, make_snapshot):
+    removed = []
+
+    def unlink(path, missing_ok=False):
+        listed = {entry["file"] for entry in read_index(tmp_path)["observations"]}
+        removed.append((path.name, f"maps/{path.name}" in listed))
+
+    sink = DiskSink(tmp_path, keep_maps=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(disk.Path, "unlink", unlink)
+        for step in range(3):
+            sink.write(make_snapshot(step=step), {})
+    assert removed == [("000000000.safetensors", False), ("000000001.safetensors", False)]
+
+
+@pytest.mark.parametrize(
+    "keep_maps", ["last", "last:5", 0, -1, True, 1.5, None, {}, {"first": 2}, {"every": 0}, {"last": "5"}, ["every", 3]]
+)
+def test_what_cannot_be_kept(tmp_path, keep_maps):
+    with pytest.raises(ConfigurationError, match=r"keep_maps=.*; expected 'all', the number of the last observations"):
+        DiskSink(tmp_path, keep_maps=keep_maps)
+
+
 @pytest.mark.parametrize(
     "content",
     [
         b"",
         b"[]",
         b"\xff\xfe\x00",
-        b'{"format": 1, "observ',
-        b'{"format": 1}',
-        b'{"format": 2, "observations": []}',
-        b'{"format": 1, "observations": [7]}',
-        b'{"format": 1, "observations": [{"step": 3}]}',
+        b'{"format": 2, "prob',
+        b'{"format": 2}',
+        b'{"format": 1, "probe": null, "observations": []}',
+        b'{"format": 2, "probe": 7}',
+        b'{"format": 2, "probe": {"fingerprint": "ab"}}',
     ],
 )
 def test_a_damaged_index_is_moved_aside(tmp_path, make_snapshot, content):

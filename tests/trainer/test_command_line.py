@@ -55,6 +55,10 @@ contour: 0.2
 normalization: [[0.5], [0.2]]
 class_names: [a, b]
 save_maps: true
+keep_maps:
+  last: 5
+  every: 10
+max_seconds_per_observation: 2.5
 report: true
 sinks:
   - class_path: saliency_callbacks.sinks.DiskSink
@@ -94,6 +98,8 @@ module: net
 internal_batch_size: 2
 precision: 32
 save_maps: false
+keep_maps: 50
+max_seconds_per_observation: 2
 sinks:
   - class_path: saliency_callbacks.sinks.MemorySink
 on_error: raise
@@ -142,6 +148,8 @@ every_n_epochs: 2
 normalization: [[0.5], [0.2]]
 class_names: [a, b]
 save_maps: false
+keep_maps: all
+max_seconds_per_observation: null
 sinks: []
 on_error: raise
 namespace: suspicion

@@ -1,0 +1,64 @@
+"""Records in a file that only grows: one line of JSON each, of which the last may be torn."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+__all__ = ["append_line", "last_states"]
+
+
+def append_line(path: Path, record: Mapping[str, Any]) -> None:
+    """Append one record; what a process that died left of a line goes first.
+
+    However long the file is, the time is that of one line. After a failure the file is as it was.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    line = json.dumps(record, allow_nan=False).encode() + b"\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab+", buffering=0) as file:
+        end = _end_of_whole_lines(file)
+        file.truncate(end)
+        try:
+            # At once, where the file system can: a reader sees the whole line or none of it.
+            if file.write(line) != len(line):
+                raise OSError(28, "No space left on device", str(path))
+        except BaseException:
+            file.truncate(end)
+            raise
+
+
+def last_states(encoded: bytes, key: Sequence[str]) -> tuple[list[dict[str, Any]], int]:
+    """Return the records, those of the same ``key`` merged in the order of writing, and how many lines are damaged."""
+    *lines, rest = encoded.split(b"\n")
+    states: dict[tuple[Any, ...], dict[str, Any]] = {}
+    records = [_record(line, key) for line in lines]
+    for record in filter(None, records):
+        name = tuple(record[part] for part in key)
+        states[name] = {**states.get(name, {}), **record}
+    return list(states.values()), records.count(None) + bool(rest)
+
+
+def _record(line: bytes, key: Sequence[str]) -> dict[str, Any] | None:
+    """Return what a line says; ``None`` where it is damaged."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    is_whole = isinstance(record, dict) and all(isinstance(record.get(part), int | str) for part in key)
+    return record if is_whole else None
+
+
+def _end_of_whole_lines(file: Any, block: int = 4096) -> int:
+    end = position = file.seek(0, 2)
+    while position > 0:
+        position = max(0, position - block)
+        file.seek(position)
+        newline = file.read(end - position).rfind(b"\n")
+        if newline >= 0:
+            return int(position + newline + 1)
+    return 0
