@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from saliency_callbacks.callbacks import host, notices
 from saliency_callbacks.callbacks.arguments import checked_choice, checked_namespace, checked_sinks
+from saliency_callbacks.callbacks.averaging import circumstances
 from saliency_callbacks.callbacks.observation import Moment, Observation, Stage, State, Surroundings
 from saliency_callbacks.callbacks.outlets import Outlets, open_outlets
 from saliency_callbacks.callbacks.preconditions import (
@@ -282,6 +283,7 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
                 observation = self._look(moment, Surroundings.of(trainer, module))
             if observation is None:
                 return None
+            observation = observation.under(circumstances(trainer, self, at_end=stage == "final"))
             outlets.write(observation.snapshot, observation.pictures)
         except Exception as error:
             if (is_early and isinstance(error, ConfigurationError)) or self.on_error == "raise":
