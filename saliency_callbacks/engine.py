@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from saliency_callbacks.capture.embeddings import TokenInputs, read_inputs
 from saliency_callbacks.capture.evidence import Clean, Selector, Subject, collect, run_clean
+from saliency_callbacks.capture.failures import known_failures
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.layer_maps import LayerMaps
 from saliency_callbacks.capture.quiescence import quiescence
 from saliency_callbacks.capture.tokens import TokenSettings, read_ids
-from saliency_callbacks.errors import InputError, ObservationError, OutputError, TargetError
+from saliency_callbacks.errors import InputError, OutputError, TargetError
 from saliency_callbacks.functional.maps import normalize, reduce_channels, resize
 from saliency_callbacks.functional.places import normalize_places
 from saliency_callbacks.probe.outputs import read_logits
@@ -166,7 +167,7 @@ def run_engine(model: nn.Module, inputs: Any, settings: Settings, targets: Seque
         raise TargetError("targets is empty; expected at least one class index, tensor of indices, or callable")
     plan = _union(settings.methods)
     # The inputs may have been made under inference mode, and must be copied outside of it.
-    with quiescence(model, seed=settings.seed), _inference_tensors_named(model):
+    with quiescence(model, seed=settings.seed), known_failures(model):
         batch = settings.read(model, inputs)
         selectors = [selector(target, batch.n_samples, settings.output_fn) for target in targets]
         subject = _subject(model, batch, selectors, settings, plan, targets)
@@ -200,21 +201,6 @@ def run_logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
                 output = batch.call(model, batch.explained.index_select(0, rows), rows)
             found.append(read_logits(output, settings.output_fn).detach().clone())
         return torch.cat(found)
-
-
-@contextmanager
-def _inference_tensors_named(model: nn.Module) -> Iterator[None]:
-    try:
-        yield
-    except RuntimeError as error:
-        # What torch raises has no type of its own.
-        if isinstance(error, ObservationError) or "inference tensor" not in str(error).lower():
-            raise
-        raise ObservationError(
-            f"{type(model).__name__} keeps a tensor that was made under inference mode (a cache filled during a "
-            "validation, or weights loaded there), of which no gradient can be taken. Use "
-            "`Trainer(inference_mode=False)`, or make that tensor outside of `torch.inference_mode()`"
-        ) from error
 
 
 def _union(methods: Sequence[Method]) -> dict[Pass, Quantity]:

@@ -21,8 +21,9 @@ from tests.trainer.runs import WEIGHTS_ONLY, Augmented, Classifier, RecordingLog
 _LOGGED = ("train_loss", "val_loss", "lr-")
 
 
-def digit_loaders(n_val: int = 1) -> tuple[DataLoader, list[DataLoader]]:
-    train = DataLoader(Augmented(digits(0, 40)), 8, shuffle=True)
+def digit_loaders(n_val: int = 1, *, shuffle: bool = True) -> tuple[DataLoader, list[DataLoader]]:
+    """Return loaders whose items draw from all global generators."""
+    train = DataLoader(Augmented(digits(0, 40)), 8, shuffle=shuffle)
     return train, [DataLoader(Augmented(digits(100, 120 - 4 * index)), 8) for index in range(n_val)]
 
 
@@ -173,12 +174,19 @@ class Checkpointed(Classifier):
         return self.net[4:](half)
 
 
+class Quiet(Classifier):
+    """Logs no loss of single steps, which compiled code cannot do without warnings of torch."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        return self.loss(batch)
+
+
 class CompiledInside(Classifier):
     """Has a compiled part."""
 
     def __init__(self) -> None:
         super().__init__(small_net(noisy=True))
-        self.net = torch.compile(self.net, backend="aot_eager")
+        self.net = torch.compile(self.net, backend="eager")
 
 
 class RaisesWhenExplained(Classifier):

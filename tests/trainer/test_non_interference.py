@@ -23,7 +23,7 @@ from tests.trainer.interference import Case, assert_equal, n_validations
 WITH_LAST_WORD = True
 
 _SAMPLED = {"smooth_grad": SmoothGrad(nt_samples=2), "integrated_gradients": IntegratedGradients(n_steps=2)}
-# One of each kind of pass; the first case below has all methods of images.
+# One of each kind of pass.
 _METHODS = ["gradient", "guided_backprop", "grad_cam", *_SAMPLED.values()]
 _ALL_METHODS = [
     _SAMPLED.get(name, name)
@@ -32,6 +32,7 @@ _ALL_METHODS = [
 ]
 # Validated after the third of five batches: in the middle of a window of accumulated gradients.
 _MID_WINDOW = {"accumulate_grad_batches": 2, "val_check_interval": 3}
+_TEXT_MID_WINDOW = {"accumulate_grad_batches": 3, "val_check_interval": 2}
 _EMA = pytest.mark.skipif(
     not hasattr(lightning_callbacks, "EMAWeightAveraging"), reason="this release of Lightning averages no weights"
 )
@@ -57,7 +58,7 @@ _CASES = {
     "16-mixed": Case(settings={"precision": "16-mixed", "accelerator": "cuda"}),
     "clipped by norm": Case(settings={"gradient_clip_val": 0.1, **_MID_WINDOW}),
     "clipped by value": Case(settings={"gradient_clip_val": 0.01, "gradient_clip_algorithm": "value"}),
-    "compiled module": Case(wrap=partial(torch.compile, backend="eager")),
+    "compiled module": Case(interference.Quiet, wrap=partial(torch.compile, backend="eager")),
     "compiled part": Case(interference.CompiledInside),
     "checkpointed": Case(partial(interference.Checkpointed, use_reentrant=False)),
     "ema first": Case(callbacks=_ema),
@@ -67,7 +68,9 @@ _CASES = {
     "swa without BatchNorm": Case(interference.without_batch_norm, callbacks=_swa),
     "resumed": Case(resumes=True),
     "resumed with ema": Case(callbacks=_ema, resumes=True),
-    "overfitted batches": Case(settings={"overfit_batches": 2}),
+    "overfitted batches": Case(
+        settings={"overfit_batches": 2}, loaders=partial(interference.digit_loaders, shuffle=False)
+    ),
     "several validation dataloaders": Case(loaders=partial(interference.digit_loaders, 2)),
     "validated twice an epoch": Case(settings={"val_check_interval": 0.5}),
     "plateau": Case(partial(interference.Scheduled, plateau=True), callbacks=lambda: [LearningRateMonitor()]),
@@ -77,11 +80,13 @@ _MARKS = {"16-mixed": [_FP16], "ema first": [_EMA], "ema last": [_EMA], "resumed
 
 
 def _monitor(sink: MemorySink, methods: Any = _METHODS) -> SaliencyMonitor:
-    return SaliencyMonitor(methods, probe=6, sinks=[sink], save_maps=False)
+    return SaliencyMonitor(methods, probe=6, sinks=[sink], save_maps=False, on_error="raise")
 
 
-def _randomization(sink: MemorySink, methods: Any = _METHODS) -> RandomizationTest:
-    return RandomizationTest(methods, probe=6, n_draws=2, cascade_draws=2, sinks=[sink], save_maps=False)
+def _randomization(sink: MemorySink, methods: Any = ("gradient", "grad_cam")) -> RandomizationTest:
+    return RandomizationTest(
+        methods, probe=6, n_draws=2, cascade_draws=2, sinks=[sink], save_maps=False, on_error="raise"
+    )
 
 
 def _cue_alarm(sink: MemorySink, **changes: Any) -> CueAlarm:
@@ -105,6 +110,10 @@ def _token_randomization(sink: MemorySink) -> RandomizationTest:
         sinks=[sink],
         save_maps=False,
     )
+
+
+def _skipping(callback: Any, methods: Any = ("gradient", "smooth_grad")) -> Callable[[MemorySink], L.Callback]:
+    return lambda sink: callback(methods, 4, sinks=[sink], save_maps=False)
 
 
 class Plain:
@@ -137,3 +146,70 @@ def plain(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.mark.parametrize("make", [_monitor, _randomization, _cue_alarm])
 def test_training_is_bit_identical(plain: Plain, make: Callable[[MemorySink], L.Callback]) -> None:
     plain.check(make)
+
+
+@pytest.mark.parametrize("make", [_monitor, _randomization])
+def test_training_is_bit_identical_with_all_methods(tmp_path: Path, make: Any) -> None:
+    Plain(Case(), tmp_path).check(partial(make, methods=_ALL_METHODS))
+
+
+def test_training_is_bit_identical_with_the_training_data_as_probe(tmp_path: Path) -> None:
+    probe = Probe(6, source="train")
+    Plain(Case(), tmp_path).check(lambda sink: SaliencyMonitor(probe=probe, sinks=[sink], save_maps=False))
+
+
+_TEXTS: dict[str, Any] = {"loaders": lambda: (text_runs.loader(shuffle=True), text_runs.loader())}
+_TEXT_CASES = {
+    "bert": Case(text_runs.BertClassifier, **_TEXTS),
+    "bert in the middle of accumulation": Case(text_runs.BertClassifier, _TEXT_MID_WINDOW, **_TEXTS),
+    "bert in bf16-mixed": Case(text_runs.BertClassifier, {"precision": "bf16-mixed"}, **_TEXTS),
+    "bert with swa": Case(text_runs.BertClassifier, callbacks=_swa, **_TEXTS),
+    "lstm": Case(text_runs.LstmClassifier, loaders=lambda: (text_runs.pairs(shuffle=True), text_runs.pairs())),
+}
+
+
+@pytest.fixture(scope="module", params=list(_TEXT_CASES))
+def plain_text(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Plain:
+    return Plain(_TEXT_CASES[request.param], tmp_path_factory.mktemp("plain"))
+
+
+@pytest.mark.parametrize("make", [_token_monitor, _token_randomization])
+def test_training_on_texts_is_bit_identical(plain_text: Plain, make: Callable[[MemorySink], L.Callback]) -> None:
+    plain_text.check(make)
+
+
+@pytest.mark.parametrize(
+    ("make", "module", "message"),
+    [
+        (_skipping(SaliencyMonitor), interference.RaisesWhenExplained, "cannot be explained"),
+        (_skipping(RandomizationTest), interference.RaisesWhenExplained, "cannot be explained"),
+        (partial(_cue_alarm, groups_at_fit_end=False), interference.RaisesWhenExplained, "cannot be explained"),
+        (_skipping(SaliencyMonitor), partial(interference.Checkpointed, use_reentrant=True), "use_reentrant=False"),
+        (_skipping(RandomizationTest), partial(interference.Checkpointed, use_reentrant=True), "use_reentrant=False"),
+        (
+            _skipping(SaliencyMonitor, "guided_backprop"),
+            partial(interference.Checkpointed, use_reentrant=False),
+            "Leave out guided_backprop",
+        ),
+    ],
+)
+def test_training_is_bit_identical_where_every_explanation_fails(
+    tmp_path: Path, make: Callable[[MemorySink], L.Callback], module: Any, message: str
+) -> None:
+    sink = MemorySink()
+    case = Case(module)
+    plain = case.final_state(tmp_path)
+    with pytest.warns(SaliencyWarning, match=f"(?s)is skipped .*{message}"):
+        observed = case.final_state(tmp_path, lambda: make(sink))
+    assert sink.snapshots == []
+    assert_equal(plain, observed)
+
+
+def test_the_comparison_notices_a_single_random_number(tmp_path: Path) -> None:
+    class Draws(L.Callback):
+        def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+            torch.rand(1)
+
+    plain = Case().final_state(tmp_path)
+    with pytest.raises(AssertionError):
+        assert_equal(plain, Case().final_state(tmp_path, Draws))
