@@ -123,7 +123,7 @@ def test_the_precision_is_told_on_disk(tmp_path: Path, precision: str) -> None:
     "make",
     [
         lambda sink: RandomizationTest("gradient", 4, n_draws=2, cascade_at_fit_end=False, sinks=[sink]),
-        lambda sink: CueAlarm(PatchCue((0, 0, 2, 2)), 0, probe=8, sinks=[sink]),
+        lambda sink: CueAlarm(PatchCue((0, 0, 2, 2)), 0, probe=24, sinks=[sink]),
     ],
 )
 @_NO_EMA
@@ -131,8 +131,9 @@ def test_every_callback_tells(tmp_path: Path, make: Any) -> None:
     sink = MemorySink()
     averaging = lightning_callbacks.EMAWeightAveraging(decay=0.9)
     run = trainer(tmp_path, make(sink), averaging, max_epochs=1)
-    run.fit(Classifier(), train_loader(), val_loader())
-    run.validate(dataloaders=val_loader(), verbose=False)
+    module = Classifier()
+    run.fit(module, train_loader(), val_loader())
+    run.validate(module, dataloaders=val_loader(), verbose=False)
     told = [(one.stage, one.metadata["precision"], one.metadata.get("weights")) for one in sink.snapshots]
     assert told == [
         ("initial", "32-true", "raw"),
