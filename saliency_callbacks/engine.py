@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from saliency_callbacks.capture.back_off import BackOff
 from saliency_callbacks.capture.embeddings import TokenInputs, read_inputs
 from saliency_callbacks.capture.evidence import Clean, Selector, Subject, collect, run_clean
+from saliency_callbacks.capture.failures import known_failures
 from saliency_callbacks.capture.full_precision import full_precision, undone, widened
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.layer_maps import LayerMaps
 from saliency_callbacks.capture.quiescence import quiescence
 from saliency_callbacks.capture.tokens import TokenSettings, read_ids
-from saliency_callbacks.errors import InputError, ObservationError, OutputError, TargetError
+from saliency_callbacks.errors import InputError, OutputError, TargetError
 from saliency_callbacks.explanation import Explanation, Unscaled
 from saliency_callbacks.probe.outputs import read_logits
 from saliency_callbacks.probe.targets import Target, class_selector, selector
@@ -140,7 +141,7 @@ def run_engine(model: nn.Module, inputs: Any, settings: Settings, targets: Seque
 def _explained(model: nn.Module, inputs: Any, settings: Settings, targets: Sequence[Target]) -> Explanation:
     plan = _union(settings.methods)
     # The inputs may have been made under inference mode, and must be copied outside of it.
-    with settings.quiescent(model) as running, _inference_tensors_named(model):
+    with settings.quiescent(model) as running, known_failures(model):
         batch = running.read(model, inputs)
         selectors = [selector(target, batch.n_samples, settings.output_fn) for target in targets]
         subject = _subject(model, batch, selectors, running, plan, targets)
@@ -194,21 +195,6 @@ def count_samples(inputs: Any, settings: Settings) -> int:
 def _as_they_are(inputs: Any, settings: Settings) -> ModelInputs:
     reading = ModelInputs.of if settings.tokens is None else read_ids
     return reading(inputs, settings.attribute_to)
-
-
-@contextmanager
-def _inference_tensors_named(model: nn.Module) -> Iterator[None]:
-    try:
-        yield
-    except RuntimeError as error:
-        # What torch raises has no type of its own.
-        if isinstance(error, ObservationError) or "inference tensor" not in str(error).lower():
-            raise
-        raise ObservationError(
-            f"{type(model).__name__} keeps a tensor that was made under inference mode (a cache filled during a "
-            "validation, or weights loaded there), of which no gradient can be taken. Use "
-            "`Trainer(inference_mode=False)`, or make that tensor outside of `torch.inference_mode()`"
-        ) from error
 
 
 def _union(methods: Sequence[Method]) -> dict[Pass, Quantity]:

@@ -44,6 +44,7 @@ __all__ = [
     "is_dry_run",
     "is_fitting",
     "is_module",
+    "is_training",
     "log_directly",
     "log_scalars",
     "logging_step",
@@ -144,6 +145,11 @@ def is_dry_run(trainer: Trainer) -> bool:
 def is_fitting(trainer: Trainer) -> bool:
     """Return whether the Trainer is in ``fit``, training or validating."""
     return trainer.state.fn == TrainerFn.FITTING
+
+
+def is_training(trainer: Trainer) -> bool:
+    """Return whether the Trainer is in a ``fit`` that trains, also while it validates there."""
+    return is_fitting(trainer) and "run" not in vars(trainer.fit_loop)
 
 
 def move_to_device(batch: Any, module: LightningModule) -> Any:

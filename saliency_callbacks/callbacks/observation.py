@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 
@@ -65,3 +65,7 @@ class Observation(Generic[State]):
     snapshot: Snapshot
     next_state: State
     pictures: Mapping[str, Picture] = field(default_factory=dict)
+
+    def under(self, circumstances: Mapping[str, Any]) -> Observation[State]:
+        """Return the same, with further facts in the metadata of what is written."""
+        return replace(self, snapshot=replace(self.snapshot, metadata={**self.snapshot.metadata, **circumstances}))

@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from saliency_callbacks.callbacks import host, host_ranks, notices
 from saliency_callbacks.callbacks.arguments import checked_choice, checked_namespace, checked_sinks
+from saliency_callbacks.callbacks.averaging import circumstances
 from saliency_callbacks.callbacks.cost import ObservationCost, checked_seconds, describe_cost, takes_turn
 from saliency_callbacks.callbacks.observation import Moment, Observation, Stage, State, Surroundings
 from saliency_callbacks.callbacks.outlets import Outlets, open_outlets
@@ -347,6 +348,7 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
                     observation = self._look(moment, Surroundings.of(trainer, module, ranks))
                 if observation is None:
                     return None
+                observation = observation.under(circumstances(trainer, self, at_end=stage == "final"))
                 outlets.write(observation.snapshot, observation.pictures)
         except Exception as error:
             is_mistake = is_early and isinstance(error, ConfigurationError)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
+import numpy as np
+import torch
 from torch.utils.data import DataLoader
 
 from saliency_callbacks.errors import ProbeError
 from saliency_callbacks.probe.description import describe
+from saliency_callbacks.probe.preservation import preserved
 from saliency_callbacks.probe.rows import first_rows
 from saliency_callbacks.probe.selection import SCAN_FACTOR, check_range, positions_of, select_indices
 from saliency_callbacks.probe.stream import is_map_style, iterate_copy, read_stream, select_from_stream
@@ -56,7 +61,11 @@ def read_items(
             pass
     if not is_map_style(dataset):
         return select_from_stream(dataset, size, stratify=stratify, seed=seed, read_label=read_label)
-    chosen = select_indices(dataset, size, stratify=stratify, seed=seed, read_label=read_label, candidates=candidates)
+    # What follows is read as at positions of a checkpoint, where nothing was scanned for labels before.
+    with _as_if_not_read(dataset):
+        chosen = select_indices(
+            dataset, size, stratify=stratify, seed=seed, read_label=read_label, candidates=candidates
+        )
     return [dataset[index] for index in chosen], chosen
 
 
@@ -93,6 +102,17 @@ def collate_items(items: list[Any], collate: Collate) -> Any:
             f"{describe(items[:2])}. Samples of one shape were expected: resize them in the dataset, or choose others "
             "with Probe(indices=...)."
         ) from error
+
+
+@contextmanager
+def _as_if_not_read(dataset: Any) -> Iterator[None]:
+    """Take back what is drawn inside from the global random numbers, and what changes in the dataset."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002 (what transforms draw from)
+    with preserved(dataset):
+        yield
+    random.setstate(states[0])
+    np.random.set_state(states[1])  # noqa: NPY002
+    torch.set_rng_state(states[2])
 
 
 def _read_at(dataset: Any, indices: Sequence[int]) -> list[Any]:

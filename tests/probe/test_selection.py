@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from saliency_callbacks.errors import ProbeError, SaliencyWarning
 from saliency_callbacks.probe import stratified
+from saliency_callbacks.probe.reading import read_items
 from saliency_callbacks.probe.selection import check_range, random_sample, select_indices
 
 
@@ -175,3 +176,20 @@ def test_indices_out_of_range_are_named(indices):
     check_range([0, 4], 5)
     with pytest.raises(ProbeError, match=rf"\[{indices[-1]}\].* 5 items.*0 to 4"):
         check_range(indices, 5)
+
+
+def test_scanning_for_labels_does_not_change_what_random_transforms_draw():
+    class Noisy(torch.utils.data.Dataset):
+        def __len__(self):
+            return 12
+
+        def __getitem__(self, index):
+            return index % 3 + torch.rand(2), index % 3
+
+    def read(**changes):
+        torch.manual_seed(0)
+        return read_items(Noisy(), 4, indices=None, stratify=True, seed=0, read_label=lambda item: item[1], **changes)
+
+    items, chosen = read()
+    again, _ = read(saved=chosen)
+    assert all(torch.equal(one[0], other[0]) for one, other in zip(items, again, strict=True))

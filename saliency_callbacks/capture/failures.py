@@ -1,0 +1,56 @@
+"""What torch cannot do with some models, said with what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+from torch.utils.checkpoint import CheckpointError
+
+from saliency_callbacks.errors import ObservationError
+
+__all__ = ["known_failures"]
+
+# What torch raises has no types of its own, but for `CheckpointError`.
+_INFERENCE = "inference tensor"
+_REENTRANT = "checkpoint is incompatible with .grad()"
+
+
+@contextmanager
+def known_failures(model: nn.Module) -> Iterator[None]:
+    """Turn what torch raises while ``model`` is explained into an error that says what to change.
+
+    Args:
+        model: The model that is explained inside.
+
+    Raises:
+        ObservationError: If the model keeps tensors made under inference mode, or checkpoints its activations in a way
+            that what was asked for cannot be computed with.
+    """
+    try:
+        yield
+    except ObservationError:
+        raise
+    except CheckpointError as error:
+        # The backward rules hold while the model runs forward, not while checkpointing runs a part of it again.
+        raise ObservationError(
+            f"{type(model).__name__} does not compute the same twice under activation checkpointing, of which no "
+            "gradient can be taken. Leave out guided_backprop, deconvnet and guided_grad_cam, which change what ReLUs "
+            "keep for the backward, or checkpoint in training mode only (`if self.training`)"
+        ) from error
+    except RuntimeError as error:
+        message = str(error).lower()
+        if _INFERENCE in message:
+            raise ObservationError(
+                f"{type(model).__name__} keeps a tensor that was made under inference mode (a cache filled during a "
+                "validation, or weights loaded there), of which no gradient can be taken. Use "
+                "`Trainer(inference_mode=False)`, or make that tensor outside of `torch.inference_mode()`"
+            ) from error
+        if _REENTRANT in message:
+            raise ObservationError(
+                f"{type(model).__name__} checkpoints its activations with `use_reentrant=True`, of which torch takes "
+                "gradients for all parameters or none. Use `checkpoint(…, use_reentrant=False)`, or checkpoint in "
+                "training mode only (`if self.training`)"
+            ) from error
+        raise
