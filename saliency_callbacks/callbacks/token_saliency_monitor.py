@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 from typing_extensions import override
 
+from saliency_callbacks.callbacks import host
 from saliency_callbacks.callbacks.appearance import Appearance, ColorScale
 from saliency_callbacks.callbacks.arguments import checked_choice, checked_number, checked_target
 from saliency_callbacks.callbacks.attempt import attempt
@@ -17,6 +18,7 @@ from saliency_callbacks.callbacks.monitor_state import MonitorState
 from saliency_callbacks.callbacks.observation import Moment, Observation, Surroundings
 from saliency_callbacks.callbacks.observing import ObservingCallback, OnError
 from saliency_callbacks.callbacks.preconditions import check_labels, check_layers, check_runs
+from saliency_callbacks.callbacks.reporting import checked_report, write_report
 from saliency_callbacks.callbacks.token_observer import TokenLook, TokenObserver
 from saliency_callbacks.callbacks.token_probe import texts_of, with_texts
 from saliency_callbacks.dotted_paths import resolve_callable
@@ -82,6 +84,7 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
         every_n_epochs: Epochs between two observations.
         class_names: Names of the classes; by default the dataset's.
         save_maps: Whether to keep the scores of all words on disk.
+        report: As for :class:`SaliencyMonitor`.
         sinks: As for :class:`SaliencyMonitor`.
         on_error: As for :class:`SaliencyMonitor`.
         namespace: First part of every tag and name of the directory.
@@ -112,6 +115,7 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
         every_n_epochs: int = 1,
         class_names: Sequence[str] | None = None,
         save_maps: bool = True,
+        report: bool = False,
         sinks: Sequence[Sink] = (),
         on_error: OnError = "warn",
         namespace: str = "tokens",
@@ -129,6 +133,7 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
         self.target = checked_target(target)
         self.tokenizer = resolve_callable("tokenizer", tokenizer) if isinstance(tokenizer, str) else tokenizer
         self.class_names = class_names
+        self.report = checked_report(report, save_maps=save_maps)
         self.settings = checked_settings(
             _from_baseline(methods, checked_choice("baseline", baseline, _BASELINES)),
             target_layers="auto",
@@ -150,6 +155,13 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
         )
         self._texts: TokenTexts | None = None
         self._observer: TokenObserver | None = None
+
+    @override
+    def teardown(self, trainer: host.Trainer, pl_module: host.LightningModule, stage: str) -> None:
+        """Wait until everything is written, and make a report of it."""
+        super().teardown(trainer, pl_module, stage)
+        if self.report and stage == "fit" and self._has_trained and self._outlets is not None:
+            write_report(trainer, self._outlets.run_directory, self.on_error)
 
     @override
     def _new_state(self) -> MonitorState:

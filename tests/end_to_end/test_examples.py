@@ -80,3 +80,30 @@ def test_a_torchvision_model_without_cached_weights(tmp_path):
     run = tmp_path / "lightning_logs" / "mobilenet_on_photographs" / "version_0"
     index = read_index(run / "saliency")
     assert index["observations"][0]["methods"]["layer_cam"]["layer"] == "net.features"
+
+
+def test_a_word_that_gives_the_class_away(tmp_path):
+    output = run_example("docstrings_with_a_giveaway.py", tmp_path, "--epochs", "2")
+    rows = re.findall(r"^ +\d +(\d+)% +([\d.]+) +[\d.]+ +(\d+)% +(\d+)% +(on|off)$", output, flags=re.MULTILINE)
+    accuracy, effect, flips, share, alarm = rows[-1]
+    assert int(accuracy) > 45, "of four classes a quarter is chance"
+    assert float(effect) > 2
+    assert (int(flips) > 80, int(share) > 30, alarm) == (True, True, "on")
+    assert "the alarm went on in epoch 1" in output
+    (files,) = re.findall(r"^\| files \| \d+ \| ([\d.]+)% \| ([\d.]+)% \|$", output, flags=re.MULTILINE)
+    assert float(files[1]) < 10, "with the word, sentences about files are taken for numbers"
+    run = tmp_path / "lightning_logs" / "docstrings_with_a_giveaway" / "version_0"
+    assert (run / "report.html").is_file()
+    events = EventAccumulator(str(run), size_guidance={"images": 0, "tensors": 0}).Reload()
+    assert len(events.Images("tokens/input_x_gradient")) == 3
+    assert "randomization/gradient_norm/floor" in events.Tags()["scalars"]
+    index = read_index(run / "tokens")
+    words = index["probe"]["tokens"]
+    marked = [row for row, text in enumerate(words) if text[0] == "nb"]
+    share = read_maps(run / "tokens", index["observations"][-1])["input_x_gradient/heatmap"][marked]
+    assert (share.argmax(dim=1) == 0).float().mean() > 0.7, "where it is, the word counts most"
+
+
+def test_the_same_word_in_every_class_does_not(tmp_path):
+    output = run_example("docstrings_with_a_giveaway.py", tmp_path, "--epochs", "3", "--no-giveaway")
+    assert "the alarm stayed silent" in output
