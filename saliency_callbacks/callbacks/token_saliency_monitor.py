@@ -21,10 +21,11 @@ from saliency_callbacks.callbacks.preconditions import check_labels, check_layer
 from saliency_callbacks.callbacks.reporting import checked_report, write_report
 from saliency_callbacks.callbacks.token_observer import TokenLook, TokenObserver
 from saliency_callbacks.callbacks.token_probe import texts_of, with_texts
-from saliency_callbacks.dotted_paths import resolve_callable
+from saliency_callbacks.dotted_paths import resolve_object
 from saliency_callbacks.errors import SaliencyError
 from saliency_callbacks.functional.words import WordReduction
 from saliency_callbacks.methods.integrated import IntegratedGradients
+from saliency_callbacks.plain_values import plain
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.probe.texts import TokenTexts
@@ -66,8 +67,9 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
         probe: What is explained; a number is the number of texts. Batches are ``(ids, labels)`` or dictionaries with
             ``"input_ids"``, see :func:`~saliency_callbacks.probe.unpack.unpack_batch`.
         tokenizer: A tokenizer of Hugging Face or of ``tokenizers``, a list of tokens, a dictionary between tokens and
-            ids, a function ids → tokens, or its dotted path; see :func:`~saliency_callbacks.probe.texts.token_texts`.
-            Without one, ids are shown as numbers, and special tokens are not known.
+            ids, a function ids → tokens, or the dotted path of one of these; see
+            :func:`~saliency_callbacks.probe.texts.token_texts`. Without one, ids are shown as numbers, and special
+            tokens are not known.
         embedding: The layer that takes the ids: a dotted name, a module, or ``"auto"``.
         target: As for :class:`SaliencyMonitor`.
         baseline: Where ``integrated_gradients`` begins where it is given by name: every word replaced by padding
@@ -131,11 +133,11 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
             namespace=namespace,
         )
         self.target = checked_target(target)
-        self.tokenizer = resolve_callable("tokenizer", tokenizer) if isinstance(tokenizer, str) else tokenizer
-        self.class_names = class_names
+        self.tokenizer = resolve_object("tokenizer", plain(tokenizer))
+        self.class_names: Sequence[str] | None = plain(class_names)
         self.report = checked_report(report, save_maps=save_maps)
         self.settings = checked_settings(
-            _from_baseline(methods, checked_choice("baseline", baseline, _BASELINES)),
+            _from_baseline(plain(methods), checked_choice("baseline", baseline, _BASELINES)),
             target_layers="auto",
             reshape_transform=None,
             output_fn=output_fn,

@@ -17,7 +17,12 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def run_example(name: str, directory: Path, *arguments: str) -> str:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TORCH_HOME": str(directory / "empty_cache")}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "TORCH_HOME": str(directory / "empty_cache"),
+    }
     completed = subprocess.run(
         [sys.executable, str(EXAMPLES / name), *arguments],
         cwd=directory,
@@ -100,10 +105,23 @@ def test_a_word_that_gives_the_class_away(tmp_path):
     index = read_index(run / "tokens")
     words = index["probe"]["tokens"]
     marked = [row for row, text in enumerate(words) if text[0] == "nb"]
-    share = read_maps(run / "tokens", index["observations"][-1])["input_x_gradient/heatmap"][marked]
-    assert (share.argmax(dim=1) == 0).float().mean() > 0.7, "where it is, the word counts most"
+    scores = read_maps(run / "tokens", index["observations"][-1])["integrated_gradients/values"][marked, 0]
+    assert len(scores) == 4, "a quarter of the probe is of that class"
+    assert scores.nan_to_num(0).argmax(dim=1).tolist() == [0] * 4, "where it is, the word speaks most for the class"
 
 
 def test_the_same_word_in_every_class_does_not(tmp_path):
     output = run_example("docstrings_with_a_giveaway.py", tmp_path, "--epochs", "3", "--no-giveaway")
     assert "the alarm stayed silent" in output
+
+
+def test_a_bert_from_a_configuration_without_a_network(tmp_path):
+    output = run_example("tiny_bert.py", tmp_path, "--epochs", "2")
+    assert int(re.findall(r"validation accuracy (\d+)%", output)[0]) > 40, "of four classes a quarter is chance"
+    assert len(re.findall(r"^\| `(?:network|numbers|files|texts)` \| `[a-z]+` \|", output, flags=re.MULTILINE)) == 16
+    run = tmp_path / "lightning_logs" / "tiny_bert" / "version_0"
+    assert (run / "report.html").is_file()
+    index = read_index(run / "tokens")
+    assert index["observations"][0]["metadata"]["embedding"] == "bert.bert.embeddings.word_embeddings"
+    assert all(text[0] == "[CLS]" and text[-1] == "[SEP]" for text in index["probe"]["tokens"])
+    assert not any(word.startswith("##") for text in index["probe"]["tokens"] for word in text), "pieces make words"
