@@ -19,7 +19,7 @@ import lightning as L
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from standard_library import CLASS_NAMES, sentences
-from tokenizers import BertWordPieceTokenizer
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import BertConfig, BertForSequenceClassification, DataCollatorWithPadding, PreTrainedTokenizerFast
@@ -65,14 +65,15 @@ class TinyBert(L.LightningModule):
 
 def trained_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
     """Return a tokenizer of word pieces, few enough that long words are in several."""
-    backend = BertWordPieceTokenizer()
-    backend.train_from_iterator(texts, vocab_size=1500, show_progress=False)
-    names = ("unk", "sep", "pad", "cls", "mask")
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend._tokenizer,  # noqa: SLF001 - the wrapper hides what the class expects
-        model_max_length=LENGTH,
-        **{f"{name}_token": f"[{name.upper()}]" for name in names},
-    )
+    names = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
+    backend = Tokenizer(models.WordPiece(unk_token=names["unk_token"]))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    backend.decoder = decoders.WordPiece()
+    trainer = trainers.WordPieceTrainer(vocab_size=1500, special_tokens=list(names.values()), show_progress=False)
+    backend.train_from_iterator(texts, trainer)
+    ends = [(token, backend.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+    backend.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    return PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=LENGTH, **names)
 
 
 def loader(texts: list[tuple[list[str], int]], tokenizer: PreTrainedTokenizerFast, *, shuffle: bool) -> DataLoader[Any]:

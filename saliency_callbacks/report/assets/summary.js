@@ -60,7 +60,7 @@ function blockOf(block) {
   if (block.paragraph) return element("p", {}, spansOf(block.paragraph));
   const { head, rows } = block.table;
   const isNumber = (spans) => spans.length > 0 && /^[-−+]?[\d.]+( ?%| ± [\d.]+)?$/.test(spans.map((span) => span[1]).join(""));
-  const isShort = (spans) => spans.map((span) => span[1]).join("").length < 36;
+  const isShort = (spans) => spans.map((span) => span[1]).join("").length < 20;
   const cell = (tag) => (spans) => element(tag, { class: `${isNumber(spans) ? "number" : ""} ${isShort(spans) ? "short" : ""}` }, spansOf(spans));
   const numeric = head.map((_, column) => rows.length > 0 && rows.every((row) => isNumber(row[column] ?? [])));
   const heads = head.map((spans, column) => element("th", { scope: "col", class: numeric[column] ? "number" : "" }, spansOf(spans)));
