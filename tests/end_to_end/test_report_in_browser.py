@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from saliency_callbacks import CueAlarm, TokenSaliencyMonitor
+from saliency_callbacks.errors import SaliencyWarning
 from saliency_callbacks.probe import TokenCue
 from saliency_callbacks.report import write_report
 from saliency_callbacks.sinks import DiskSink
@@ -293,9 +294,10 @@ def test_a_training_on_texts(show, tmp_path):
     """What a real Trainer leaves behind, with a tokenizer of word pieces and a word put in by the alarm."""
     cue = TokenCue("dull", tokenizer=text_runs.tokenizer())
     monitor = TokenSaliencyMonitor(["gradient_norm", "input_x_gradient"], 4, text_runs.tokenizer(), report=True)
-    callbacks = [monitor, CueAlarm(cue, 0, 8, on_alarm="log", n_bootstrap=50)]
+    callbacks = [monitor, CueAlarm(cue, 0, 16, on_alarm="log", n_bootstrap=50)]
     loader = text_runs.loader()
-    trainer(tmp_path, *callbacks, max_epochs=2).fit(text_runs.BertClassifier(), loader, loader)
+    with pytest.warns(SaliencyWarning, match="of the 16 texts of the probe have no padding"):
+        trainer(tmp_path, *callbacks, max_epochs=2).fit(text_runs.BertClassifier(), loader, loader)
     page = show(tmp_path / "report.html")
     card = page.locator("#viewer .card").first
     words = card.locator(".word").all_text_contents()
