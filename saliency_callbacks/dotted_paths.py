@@ -8,7 +8,7 @@ from typing import Any
 
 from saliency_callbacks.errors import ConfigurationError
 
-__all__ = ["resolve_callable"]
+__all__ = ["resolve_callable", "resolve_object"]
 
 
 def resolve_callable(argument: str, value: Callable[..., Any] | str | None) -> Callable[..., Any] | None:
@@ -30,12 +30,30 @@ def resolve_callable(argument: str, value: Callable[..., Any] | str | None) -> C
         raise ConfigurationError(
             f"{argument}={value!r} is of type {type(value).__name__}; expected a function. {advice}"
         )
-    try:
-        resolved = pkgutil.resolve_name(value)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigurationError(
-            f"{argument}={value!r} cannot be imported ({type(error).__name__}: {error}). {advice}"
-        ) from error
+    resolved = _imported(argument, value, advice)
     if not callable(resolved):
         raise ConfigurationError(f"{argument}={value!r} names a {type(resolved).__name__}, not a function. {advice}")
     return resolved  # type: ignore[no-any-return]
+
+
+def resolve_object(argument: str, value: Any) -> Any:
+    """Return what a dotted path such as ``"package.module.NAME"`` names, and anything but a string as it is.
+
+    Args:
+        argument: Name of the argument, for messages.
+        value: An object, or a dotted path.
+
+    Raises:
+        ConfigurationError: If nothing can be imported under that path.
+    """
+    advice = f"Give the {argument} itself, or the path 'package.module.NAME' of one"
+    return _imported(argument, value, advice) if isinstance(value, str) else value
+
+
+def _imported(argument: str, path: str, advice: str) -> Any:
+    try:
+        return pkgutil.resolve_name(path)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigurationError(
+            f"{argument}={path!r} cannot be imported ({type(error).__name__}: {error}). {advice}"
+        ) from error

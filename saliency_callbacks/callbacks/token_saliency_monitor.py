@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 from typing_extensions import override
 
+from saliency_callbacks.callbacks import host
 from saliency_callbacks.callbacks.appearance import Appearance, ColorScale
 from saliency_callbacks.callbacks.arguments import checked_choice, checked_number, checked_target
 from saliency_callbacks.callbacks.attempt import attempt
@@ -17,13 +18,15 @@ from saliency_callbacks.callbacks.monitor_state import MonitorState
 from saliency_callbacks.callbacks.observation import Moment, Observation, Surroundings
 from saliency_callbacks.callbacks.observing import ObservingCallback, OnError
 from saliency_callbacks.callbacks.preconditions import check_labels, check_layers, check_runs
+from saliency_callbacks.callbacks.reporting import checked_report, write_report
 from saliency_callbacks.callbacks.token_observer import TokenLook, TokenObserver
 from saliency_callbacks.callbacks.token_probe import texts_of, with_texts
 from saliency_callbacks.capture.back_off import is_out_of_memory
-from saliency_callbacks.dotted_paths import resolve_callable
+from saliency_callbacks.dotted_paths import resolve_object
 from saliency_callbacks.errors import SaliencyError
 from saliency_callbacks.functional.words import WordReduction
 from saliency_callbacks.methods.integrated import IntegratedGradients
+from saliency_callbacks.plain_values import plain
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.probe.texts import TokenTexts
@@ -66,8 +69,9 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
         probe: What is explained; a number is the number of texts. Batches are ``(ids, labels)`` or dictionaries with
             ``"input_ids"``, see :func:`~saliency_callbacks.probe.unpack.unpack_batch`.
         tokenizer: A tokenizer of Hugging Face or of ``tokenizers``, a list of tokens, a dictionary between tokens and
-            ids, a function ids → tokens, or its dotted path; see :func:`~saliency_callbacks.probe.texts.token_texts`.
-            Without one, ids are shown as numbers, and special tokens are not known.
+            ids, a function ids → tokens, or the dotted path of one of these; see
+            :func:`~saliency_callbacks.probe.texts.token_texts`. Without one, ids are shown as numbers, and special
+            tokens are not known.
         embedding: The layer that takes the ids: a dotted name, a module, or ``"auto"``.
         target: As for :class:`SaliencyMonitor`.
         baseline: Where ``integrated_gradients`` begins where it is given by name: every word replaced by padding
@@ -86,6 +90,7 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
         class_names: Names of the classes; by default the dataset's.
         save_maps: Whether to keep the scores of all words on disk.
         keep_maps, max_seconds_per_observation: As for :class:`SaliencyMonitor`.
+        report: As for :class:`SaliencyMonitor`.
         sinks: As for :class:`SaliencyMonitor`.
         on_error: As for :class:`SaliencyMonitor`.
         namespace: First part of every tag and name of the directory.
@@ -119,6 +124,7 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
         save_maps: bool = True,
         keep_maps: KeepMaps = "all",
         max_seconds_per_observation: float | None = None,
+        report: bool = False,
         sinks: Sequence[Sink] = (),
         on_error: OnError = "warn",
         namespace: str = "tokens",
@@ -136,10 +142,11 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
             namespace=namespace,
         )
         self.target = checked_target(target)
-        self.tokenizer = resolve_callable("tokenizer", tokenizer) if isinstance(tokenizer, str) else tokenizer
-        self.class_names = class_names
+        self.tokenizer = resolve_object("tokenizer", plain(tokenizer))
+        self.class_names: Sequence[str] | None = plain(class_names)
+        self.report = checked_report(report, save_maps=save_maps)
         self.settings = checked_settings(
-            _from_baseline(methods, checked_choice("baseline", baseline, _BASELINES)),
+            _from_baseline(plain(methods), checked_choice("baseline", baseline, _BASELINES)),
             target_layers="auto",
             reshape_transform=None,
             output_fn=output_fn,
@@ -160,6 +167,13 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
         )
         self._texts: TokenTexts | None = None
         self._observer: TokenObserver | None = None
+
+    @override
+    def teardown(self, trainer: host.Trainer, pl_module: host.LightningModule, stage: str) -> None:
+        """Wait until everything is written, and make a report of it."""
+        super().teardown(trainer, pl_module, stage)
+        if self.report and stage == "fit" and self._has_trained and self._outlets is not None:
+            write_report(trainer, self._outlets.run_directory, self.on_error)
 
     @override
     def _new_state(self) -> MonitorState:

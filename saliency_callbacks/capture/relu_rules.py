@@ -71,8 +71,8 @@ class _RuledRelu(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor, rule: str, ceiling: float) -> Tensor:
         ctx.rule = rule
-        # Activation checkpointing runs the forward again without the rule. What it then keeps fits no boolean, so that it
-        # fails, where by chance it might go on with the wrong tensors: `deconvnet` keeps one for that alone.
+        # Activation checkpointing runs the forward again without the rule. What it then keeps fits no boolean, so that
+        # it fails, where by chance it might go on with the wrong tensors: `deconvnet` keeps one for that alone.
         linear = (value > 0) & (value < ceiling) if rule == "guided" else torch.empty(0, dtype=torch.bool)
         ctx.save_for_backward(linear)
         return value.clamp(min=0.0, max=ceiling)

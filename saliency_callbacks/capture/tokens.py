@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from saliency_callbacks.capture.inputs import ModelInputs, named_key, read_structure
-from saliency_callbacks.dotted_paths import resolve_callable
+from saliency_callbacks.dotted_paths import resolve_object
 from saliency_callbacks.errors import InputError, MethodError
 
 __all__ = ["ID_KEYS", "TokenSettings", "padding_of", "read_ids", "special_of"]
@@ -52,8 +52,7 @@ class TokenSettings:
         embedding = "auto" if embedding is None else embedding
         if tokenizer is None:
             return cls(embedding)
-        if isinstance(tokenizer, str):
-            tokenizer = resolve_callable("tokenizer", tokenizer)
+        tokenizer = resolve_object("tokenizer", tokenizer)
         # A word that the tokenizer does not know is still a word.
         unknown = getattr(tokenizer, "unk_token_id", None)
         special = tuple(int(i) for i in getattr(tokenizer, "all_special_ids", None) or () if i != unknown)

@@ -75,7 +75,8 @@ def token_texts(tokenizer: Any, input_ids: Tensor, attention_mask: Tensor | None
 
     Args:
         tokenizer: A Hugging Face tokenizer, fast or slow, or one of the package ``tokenizers``; a function
-            ids → list of tokens, or its dotted path; a list of tokens; a dictionary between tokens and ids, either way.
+            ids → list of tokens; a list of tokens; a dictionary between tokens and ids, either way; or the dotted path
+            of one of these.
         input_ids: ``[N, T]`` integers.
         attention_mask: ``[N, T]``, 0 for padding. Without it, the padding token at the ends of a text is padding.
 
@@ -83,7 +84,7 @@ def token_texts(tokenizer: Any, input_ids: Tensor, attention_mask: Tensor | None
         SaliencyWarning: If a text is nothing but padding.
 
     Raises:
-        ConfigurationError: If ``tokenizer`` is a dotted path under which there is no function.
+        ConfigurationError: If ``tokenizer`` is a dotted path under which there is nothing.
         ProbeError: If the ids are not ``[N, T]`` integers, do not fit the tokenizer's vocabulary or the mask, or
             ``tokenizer`` is none of the above.
 

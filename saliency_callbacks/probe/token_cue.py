@@ -175,7 +175,7 @@ def _encoded(word: str, position: Any, tokenizer: Any) -> tuple[int, ...]:
         # There the blank before a word is a part of its first token.
         word = f" {word}"
     ids = _encode(vocabulary, word)
-    unknown = getattr(tokenizer, "unk_token_id", None)
+    unknown = getattr(vocabulary.source, "unk_token_id", None)
     if not ids or None in ids or (unknown is not None and unknown in ids):
         raise CueError(
             f"TokenCue({word!r}): the tokenizer does not know this word (it gives the ids {ids}). A word that occurs "

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from saliency_callbacks.dotted_paths import resolve_callable
+from saliency_callbacks.dotted_paths import resolve_object
 from saliency_callbacks.errors import ProbeError
 from saliency_callbacks.probe.description import describe
 from saliency_callbacks.probe.word_pieces import Scheme, scheme_of
@@ -18,7 +18,7 @@ from saliency_callbacks.probe.word_pieces import Scheme, scheme_of
 __all__ = ["Vocabulary"]
 
 _EXPECTED = (
-    "a tokenizer (with `convert_ids_to_tokens` or `id_to_token`), a function ids -> list of tokens or its dotted path, "
+    "a tokenizer (with `convert_ids_to_tokens` or `id_to_token`), a function ids -> list of tokens, "
     "a list of tokens, or a dictionary between tokens and ids"
 )
 # Where nobody tells which tokens are special. That of an unknown word is not: it stands for a word.
@@ -58,8 +58,7 @@ class Vocabulary:
             ConfigurationError: If it is a dotted path under which there is nothing.
             ProbeError: If it is none of those that are known.
         """
-        if isinstance(tokenizer, str):
-            tokenizer = resolve_callable("tokenizer", tokenizer)
+        tokenizer = resolve_object("tokenizer", tokenizer)
         if callable(getattr(tokenizer, "convert_ids_to_tokens", None)):
             return _of_hugging_face(tokenizer)
         if callable(getattr(tokenizer, "id_to_token", None)):

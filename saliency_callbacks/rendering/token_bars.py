@@ -73,7 +73,7 @@ def _draw(
     rows = np.arange(len(names))
     bars = axes.barh(rows, values, color=fills, edgecolor="#8a919c", linewidth=0.6, height=0.78)
     axes.bar_label(
-        bars, [f"{value:+.2g}" if value else "0" for value in values], padding=3, fontsize=7, color="#5c636e"
+        bars, [f"{value:{sign}.2g}" if value else "0" for value in values], padding=3, fontsize=7, color="#5c636e"
     )
     axes.axvline(0, color="#5c636e", linewidth=0.8)
     # A word may hold a dollar sign, which would otherwise begin a formula.

@@ -10,7 +10,10 @@ from typing import Any
 
 __all__ = ["parse_markdown"]
 
-_SPANS = re.compile(r"\*\*(?P<strong>[^*]+)\*\*|`(?P<code>[^`]+)`|(?<!\w)[*_](?P<em>[^*_\s][^*_]*)[*_](?!\w)")
+_ESCAPED = re.compile(r"\\([\\`*_{}\[\]()#+\-.!|~])")
+_SPANS = re.compile(
+    r"\\(?P<text>[\\`*_{}\[\]()#+\-.!|~])|\*\*(?P<strong>[^*]+)\*\*|`(?P<code>[^`]+)`|(?<!\w)[*_](?P<em>[^*_\s][^*_]*)[*_](?!\w)"
+)
 _RULE = re.compile(r"^\|?\s*:?-{3,}:?\s*(\|\s*:?-*:?\s*)*$")
 
 
@@ -44,11 +47,20 @@ def _cells(line: str) -> list[list[list[str]]]:
 
 
 def _spans(text: str) -> list[list[str]]:
-    spans, end = [], 0
+    spans: list[list[str]] = []
+    end = 0
     for match in _SPANS.finditer(text):
-        if match.start() > end:
-            spans.append(["text", text[end : match.start()]])
+        _add(spans, "text", text[end : match.start()])
         kind = str(match.lastgroup)
-        spans.append([kind, match[kind]])
+        _add(spans, kind, match[kind] if kind == "code" else _ESCAPED.sub(r"\1", match[kind]))
         end = match.end()
-    return [*spans, ["text", text[end:]]] if end < len(text) else spans
+    _add(spans, "text", text[end:])
+    return spans
+
+
+def _add(spans: list[list[str]], kind: str, text: str) -> None:
+    """Append a span; text goes on where there is text already."""
+    if kind == "text" and spans and spans[-1][0] == "text":
+        spans[-1][1] += text
+    elif text:
+        spans.append([kind, text])

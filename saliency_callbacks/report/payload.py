@@ -87,7 +87,12 @@ def _monitor(monitor: Monitor, pair: Sequence[Monitor], quality: Quality | None)
     probe, frames = monitor.probe, _thinned(monitor.frames, quality)
     settings = frames[-1].entry["metadata"].get("methods") or {}
     methods = [
-        {"name": name, "layer": entry["layer"], "setting": str(settings.get(name, "")) if settings else ""}
+        {
+            "name": name,
+            "layer": entry["layer"],
+            "setting": str(settings.get(name, "")) if settings else "",
+            "signed": any(bool((frame.maps[name].cells < 0).any()) for frame in frames if name in frame.maps),
+        }
         for name, entry in monitor.methods.items()
     ]
     # One scale for both runs, so that their colours compare.

@@ -28,12 +28,16 @@ def headlines_of(archives: Sequence[Archive], monitors: Sequence[Monitor]) -> li
 
 
 def documents_of(archives: Sequence[Archive]) -> list[dict[str, Any]]:
-    """Return the newest text of every tag as ``{"tag", "moment", "blocks"}``; an alert is a headline already."""
+    """Return the newest text of every tag as ``{"tag", "moment", "blocks"}``; an alert is a headline already.
+
+    Texts with marked words are left out: the page shows every word of them in colour.
+    """
     newest: dict[str, dict[str, Any]] = {}
     for archive in archives:
+        of_words = archive.probe is not None and archive.probe["tokens"] is not None
         for entry in archive.observations:
             for tag, text in entry["texts"].items():
-                if tag in entry["alerts"]:
+                if tag in entry["alerts"] or (of_words and tag.rpartition("/")[2] in entry["methods"]):
                     continue
                 when = "at the end" if entry["stage"] == "final" else f"at epoch {entry['epoch']}"
                 newest[tag] = {"tag": tag, "moment": when, "blocks": parse_markdown(str(text))}
@@ -115,9 +119,9 @@ def _verdicts(archive: Archive) -> list[Headline]:
             found.append(_headline("good", title, text, told[-1]["step"]))
         elif words == _DEPENDS_NOT:
             text = (
-                "Its maps are alike for random networks: they show the picture, not the model. "
+                "Its maps are alike for random networks: they show the input, not the model. "
                 if len(methods) == 1
-                else "Their maps are alike for random networks: they show the picture, not the model. "
+                else "Their maps are alike for random networks: they show the input, not the model. "
             )
             title = f"Do not judge the model by {names}"
             found.append(_headline("caution", title, f"{text}Verdict: {words}.", told[-1]["step"]))

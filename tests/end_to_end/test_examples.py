@@ -17,7 +17,12 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def run_example(name: str, directory: Path, *arguments: str) -> str:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TORCH_HOME": str(directory / "empty_cache")}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "TORCH_HOME": str(directory / "empty_cache"),
+    }
     completed = subprocess.run(
         [sys.executable, str(EXAMPLES / name), *arguments],
         cwd=directory,
@@ -80,3 +85,43 @@ def test_a_torchvision_model_without_cached_weights(tmp_path):
     run = tmp_path / "lightning_logs" / "mobilenet_on_photographs" / "version_0"
     index = read_index(run / "saliency")
     assert index["observations"][0]["methods"]["layer_cam"]["layer"] == "net.features"
+
+
+def test_a_word_that_gives_the_class_away(tmp_path):
+    output = run_example("docstrings_with_a_giveaway.py", tmp_path, "--epochs", "2")
+    rows = re.findall(r"^ +\d +(\d+)% +([\d.]+) +[\d.]+ +(\d+)% +(\d+)% +(on|off)$", output, flags=re.MULTILINE)
+    accuracy, effect, flips, share, alarm = rows[-1]
+    assert int(accuracy) > 45, "of four classes a quarter is chance"
+    assert float(effect) > 2
+    assert (int(flips) > 80, int(share) > 30, alarm) == (True, True, "on")
+    assert "the alarm went on in epoch 1" in output
+    (files,) = re.findall(r"^\| files \| \d+ \| ([\d.]+)% \| ([\d.]+)% \|$", output, flags=re.MULTILINE)
+    assert float(files[1]) < 10, "with the word, sentences about files are taken for numbers"
+    run = tmp_path / "lightning_logs" / "docstrings_with_a_giveaway" / "version_0"
+    assert (run / "report.html").is_file()
+    events = EventAccumulator(str(run), size_guidance={"images": 0, "tensors": 0}).Reload()
+    assert len(events.Images("tokens/input_x_gradient")) == 3
+    assert "randomization/gradient_norm/floor" in events.Tags()["scalars"]
+    index = read_index(run / "tokens")
+    words = index["probe"]["tokens"]
+    marked = [row for row, text in enumerate(words) if text[0] == "nb"]
+    scores = read_maps(run / "tokens", index["observations"][-1])["integrated_gradients/values"][marked, 0]
+    assert len(scores) == 4, "a quarter of the probe is of that class"
+    assert scores.nan_to_num(0).argmax(dim=1).tolist() == [0] * 4, "where it is, the word speaks most for the class"
+
+
+def test_the_same_word_in_every_class_does_not(tmp_path):
+    output = run_example("docstrings_with_a_giveaway.py", tmp_path, "--epochs", "3", "--no-giveaway")
+    assert "the alarm stayed silent" in output
+
+
+def test_a_bert_from_a_configuration_without_a_network(tmp_path):
+    output = run_example("tiny_bert.py", tmp_path, "--epochs", "2")
+    assert int(re.findall(r"validation accuracy (\d+)%", output)[0]) > 40, "of four classes a quarter is chance"
+    assert len(re.findall(r"^\| `(?:network|numbers|files|texts)` \| `[a-z]+` \|", output, flags=re.MULTILINE)) == 16
+    run = tmp_path / "lightning_logs" / "tiny_bert" / "version_0"
+    assert (run / "report.html").is_file()
+    index = read_index(run / "tokens")
+    assert index["observations"][0]["metadata"]["embedding"] == "bert.bert.embeddings.word_embeddings"
+    assert all(text[0] == "[CLS]" and text[-1] == "[SEP]" for text in index["probe"]["tokens"])
+    assert not any(word.startswith("##") for text in index["probe"]["tokens"] for word in text), "pieces make words"

@@ -7,10 +7,15 @@ import shutil
 import pytest
 import torch
 
+from saliency_callbacks import CueAlarm, TokenSaliencyMonitor
+from saliency_callbacks.errors import SaliencyWarning
+from saliency_callbacks.probe import TokenCue
 from saliency_callbacks.report import write_report
 from saliency_callbacks.sinks import DiskSink
 from saliency_callbacks.types import ProbeView, Snapshot
 from tests.report.maps import attribution, hot_maps
+from tests.trainer import text_runs
+from tests.trainer.runs import trainer
 
 EVIL = "<img src=x onerror='window.hacked=1'></script><script>window.hacked=1</script>"
 SIDE = 16
@@ -283,6 +288,36 @@ def test_words_are_coloured_by_sign(show, tmp_path):
     assert colors[0] == ""
     assert colors[1].startswith("rgba(214")
     assert colors[2].startswith("rgba(31")
+
+
+def test_a_training_on_texts(show, tmp_path):
+    """What a real Trainer leaves behind, with a tokenizer of word pieces and a word put in by the alarm."""
+    cue = TokenCue("dull", tokenizer=text_runs.tokenizer())
+    monitor = TokenSaliencyMonitor(["gradient_norm", "input_x_gradient"], 4, text_runs.tokenizer(), report=True)
+    callbacks = [monitor, CueAlarm(cue, 0, 16, on_alarm="log", n_bootstrap=50)]
+    loader = text_runs.loader()
+    with pytest.warns(SaliencyWarning, match="of the 16 texts of the probe have no padding"):
+        trainer(tmp_path, *callbacks, max_epochs=2).fit(text_runs.BertClassifier(), loader, loader)
+    page = show(tmp_path / "report.html")
+    card = page.locator("#viewer .card").first
+    words = card.locator(".word").all_text_contents()
+    assert (words[0], words[-1]) == ("[CLS]", "[SEP]")
+    assert page.locator(".legend").inner_text().split() == ["low", "high"], "a norm has no sign"
+    assert "rgba(31" not in card.inner_html()
+    page.locator("#choose-method button", has_text="input_x_gradient").click()
+    page.wait_for_function("() => document.querySelector('.legend').innerText.includes('against')")
+    assert page.locator("#documents .tag").all_text_contents()[:2] == [
+        "tokens/gradient_norm/top_tokens",
+        "tokens/input_x_gradient/top_tokens",
+    ]
+    panel = page.locator("#documents img[alt^='cue/dull/panel']")
+    panel.scroll_into_view_if_needed()
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('#documents img')].every((image) => image.naturalWidth)"
+    )
+    page.keyboard.press("c")
+    page.wait_for_selector(".compare-head")
+    assert card.locator(".side").all_text_contents() == ["first", "then", "difference"]
 
 
 def test_scores_alone_and_notes(browser, tmp_path):

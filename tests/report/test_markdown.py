@@ -27,6 +27,12 @@ def test_a_bar_in_a_cell():
     assert plain(block["table"]["rows"][0][0]) == "x | y"
 
 
+def test_an_escaped_mark_is_a_letter():
+    (block,) = parse_markdown(r"0\.99 **\[UNK\]** \*no\* `\*`")
+    expected = [["text", "0.99 "], ["strong", "[UNK]"], ["text", " *no* "], ["code", "\\*"]]
+    assert block == {"paragraph": expected}
+
+
 def test_markup_stays_text():
     (block,) = parse_markdown("<img src=x onerror=alert(1)>")
     assert block == {"paragraph": [["text", "<img src=x onerror=alert(1)>"]]}

@@ -14,10 +14,11 @@ import yaml
 from lightning.pytorch.cli import LightningCLI
 from torch.utils.data import DataLoader
 
-from saliency_callbacks import CueAlarm, Probe, RandomizationTest, SaliencyMonitor
+from saliency_callbacks import CueAlarm, Probe, RandomizationTest, SaliencyMonitor, TokenSaliencyMonitor
 from saliency_callbacks.callbacks.observing import ObservingCallback
 from saliency_callbacks.methods import Gradient, IntegratedGradients
 from saliency_callbacks.sinks import DiskSink, read_index
+from tests.trainer import text_runs
 from tests.trainer.runs import Classifier, as_pair, image_mean, train_loader, val_loader
 
 _EXAMPLE = Path(__file__).parents[2] / "configs" / "saliency_monitor.yaml"
@@ -157,10 +158,47 @@ seed: 7
 shard_probe: true
 """
 
+_EVERY_ARGUMENT_FOR_TEXTS = """
+methods:
+  - gradient_norm
+  - class_path: saliency_callbacks.methods.IntegratedGradients
+    init_args:
+      n_steps: 3
+      baselines: pad_token
+probe:
+  class_path: saliency_callbacks.Probe
+  init_args:
+    size: 5
+    unpack_batch: tests.trainer.runs.as_pair
+tokenizer: tests.trainer.text_runs.WORDS
+target: tests.trainer.runs.image_mean
+embedding: model.bert.embeddings.word_embeddings
+baseline: mask_token
+merge: max
+color_scale: per_map
+bars: 2
+top: 3
+font: /usr/share/fonts/font.ttf
+output_fn: torch.sigmoid
+attribute_to: input_ids
+module: model
+internal_batch_size: 2
+every_n_epochs: 2
+class_names: [bad, good]
+save_maps: true
+report: true
+sinks:
+  - class_path: saliency_callbacks.sinks.MemorySink
+on_error: raise
+namespace: words
+seed: 7
+"""
+
 _EVERY_ARGUMENT_OF = {
     SaliencyMonitor: _EVERY_ARGUMENT,
     RandomizationTest: _EVERY_ARGUMENT_OF_THE_TEST,
     CueAlarm: _EVERY_ARGUMENT_OF_THE_ALARM,
+    TokenSaliencyMonitor: _EVERY_ARGUMENT_FOR_TEXTS,
 }
 
 
@@ -174,6 +212,16 @@ class Digits(L.LightningDataModule):
         return val_loader()
 
 
+class Texts(L.LightningDataModule):
+    """Batches of texts as dictionaries, for a command line."""
+
+    def train_dataloader(self) -> DataLoader:
+        return text_runs.loader()
+
+    def val_dataloader(self) -> DataLoader:
+        return text_runs.loader()
+
+
 def _config(tmp_path: Path, arguments: dict[str, Any], kind: type = SaliencyMonitor) -> Path:
     callback = {"class_path": f"saliency_callbacks.{kind.__name__}", "init_args": arguments}
     path = tmp_path / "config.yaml"
@@ -181,11 +229,12 @@ def _config(tmp_path: Path, arguments: dict[str, Any], kind: type = SaliencyMoni
     return path
 
 
-def _cli(monkeypatch: pytest.MonkeyPatch, *arguments: Any, run: bool = False) -> LightningCLI:
+def _cli(monkeypatch: pytest.MonkeyPatch, *arguments: Any, run: bool = False, of_texts: bool = False) -> LightningCLI:
     silent = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
     given = [*map(str, arguments), "--trainer.accelerator=cpu", *(f"--trainer.{name}=false" for name in silent)]
     monkeypatch.setattr(sys, "argv", ["train.py", *(["fit"] if run else []), *given])
-    return LightningCLI(Classifier, Digits, run=run, save_config_callback=None, seed_everything_default=0)
+    model, data = (text_runs.BertClassifier, Texts) if of_texts else (Classifier, Digits)
+    return LightningCLI(model, data, run=run, save_config_callback=None, seed_everything_default=0)
 
 
 def _monitor(cli: LightningCLI) -> SaliencyMonitor:
@@ -247,12 +296,26 @@ def test_every_argument_survives_a_printed_configuration(
     assert _public(first) == _public(second)
 
 
+@pytest.mark.parametrize(
+    "tokenizer", ["tests.trainer.text_runs.WORDS", text_runs.WORDS, "tests.trainer.text_runs.TOKENIZER"], ids=type
+)
+def test_a_tokenizer_by_its_dotted_path_or_as_a_list(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tokenizer: Any
+) -> None:
+    written = _config(tmp_path, {"tokenizer": tokenizer, "methods": "gradient_norm"}, TokenSaliencyMonitor)
+    root = ["--trainer.default_root_dir", tmp_path, "--trainer.max_epochs", 1, "--trainer.log_every_n_steps", 1]
+    _cli(monkeypatch, "--config", written, *root, run=True, of_texts=True)
+    (first, *_) = read_index(tmp_path / "tokens")["probe"]["tokens"]
+    assert first[0] == "[CLS]"
+    assert "film" in first
+
+
 @pytest.mark.parametrize("path", sorted(_EXAMPLE.parent.glob("*.yaml")), ids=lambda path: path.stem)
 def test_each_configuration_runs_and_survives_being_printed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], path: Path
 ) -> None:
     root = ["--trainer.default_root_dir", tmp_path, "--trainer.max_epochs", 1, "--trainer.log_every_n_steps", 1]
-    cli = _cli(monkeypatch, "--config", path, *root, run=True)
+    cli = _cli(monkeypatch, "--config", path, *root, run=True, of_texts=path.stem == "text")
     callbacks = _own(cli)
     assert callbacks
     assert all(callback.state.n_observations == 2 for callback in callbacks)

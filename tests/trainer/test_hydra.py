@@ -15,6 +15,7 @@ from saliency_callbacks import CueAlarm, Probe, RandomizationTest, SaliencyMonit
 from saliency_callbacks.methods import GradCAM, Gradient, IntegratedGradients
 from saliency_callbacks.probe import ChannelShiftCue, PatchCue
 from saliency_callbacks.sinks import DiskSink, MemorySink, read_index
+from tests.trainer import text_runs
 from tests.trainer.runs import Classifier, image_mean, train_loader, trainer, val_loader
 
 _CALLBACKS = Path(__file__).parents[2] / "configs" / "hydra" / "callbacks"
@@ -45,7 +46,11 @@ def run(root: Path, *callbacks: L.Callback) -> None:
 def test_each_file_makes_callbacks_that_run(tmp_path: Path, name: str) -> None:
     callbacks = instantiated(composed(tmp_path, name))
     assert len(callbacks) == (2 if name == "saliency_full" else 1)
-    run(tmp_path, *callbacks)
+    if name.startswith("token_"):
+        texts = text_runs.loader()
+        trainer(tmp_path, *callbacks, max_epochs=1).fit(text_runs.BertClassifier(), texts, texts)
+    else:
+        run(tmp_path, *callbacks)
     assert all(callback.state.n_observations == 2 for callback in callbacks)
 
 
@@ -125,3 +130,13 @@ def assert_plain(value: Any) -> None:
         assert_plain(one)
     if type(value).__module__.startswith("saliency_callbacks.") and hasattr(value, "__dict__"):
         assert_plain({name: one for name, one in vars(value).items() if name not in {"_outlets", "state"}})
+
+
+def test_hydras_own_lists_for_texts(tmp_path: Path) -> None:
+    config = OmegaConf.create({"_target_": "saliency_callbacks.TokenSaliencyMonitor", "tokenizer": text_runs.WORDS})
+    config.update({"methods": ["gradient_norm"], "class_names": ["bad", "good"], "probe": 4})
+    monitor = instantiate(config)
+    texts = text_runs.loader()
+    trainer(tmp_path, monitor, max_epochs=1).fit(text_runs.BertClassifier(), texts, texts)
+    assert read_index(tmp_path / "tokens")["probe"]["class_names"] == ["bad", "good"]
+    assert_plain(vars(monitor))

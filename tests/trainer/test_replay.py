@@ -12,11 +12,12 @@ from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from saliency_callbacks import CueAlarm, Probe, RandomizationTest, SaliencyMonitor
+from saliency_callbacks import CueAlarm, Probe, RandomizationTest, SaliencyMonitor, TokenSaliencyMonitor
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.probe import PatchCue
 from saliency_callbacks.replay import find_checkpoints, replay
 from saliency_callbacks.sinks import MemorySink, read_index, read_maps
+from tests.trainer import text_runs
 from tests.trainer.runs import Classifier, small_net, train_loader, trainer, val_loader
 
 
@@ -70,7 +71,7 @@ def after(root: Path, *more: L.Callback, model: L.LightningModule | None = None,
 
 def scalars(directory: Path) -> dict[str, list[tuple[int, float]]]:
     events = EventAccumulator(str(directory), size_guidance={"scalars": 0}).Reload()
-    kinds = ("saliency/", "randomization/", "cue/")
+    kinds = ("saliency/", "tokens/", "randomization/", "cue/")
     tags = [tag for tag in events.Tags()["scalars"] if tag.startswith(kinds)]
     return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in tags}
 
@@ -106,6 +107,35 @@ def test_maps_scores_pictures_tags_and_steps_are_those_of_the_run(tmp_path: Path
     counts = after(tmp_path, *callbacks())
     assert counts == {"saliency": 4, "randomization": 4, "cue/patch": 4}
     for directory in ("saliency", "randomization", "cue/patch"):
+        assert_same_archive(tmp_path / "live" / directory, tmp_path / "replay" / directory)
+    assert_same_scalars(tmp_path / "live", tmp_path / "replay")
+    assert pictures(tmp_path / "live") == pictures(tmp_path / "replay")
+
+
+class Texts(L.LightningDataModule):
+    """Texts as dictionaries of ids and masks, in the order in which the data are."""
+
+    def train_dataloader(self) -> Any:
+        return text_runs.loader()
+
+    def val_dataloader(self) -> Any:
+        return text_runs.loader()
+
+
+def test_a_run_on_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "Digits", Texts)
+
+    def watch() -> list[L.Callback]:
+        tokenizer = text_runs.tokenizer()
+        return [
+            TokenSaliencyMonitor(["gradient_norm", "integrated_gradients"], 4, tokenizer),
+            RandomizationTest("gradient_norm", 4, embedding="auto", tokenizer=tokenizer, n_draws=2, cascade_draws=2),
+        ]
+
+    live(tmp_path, *watch(), model=text_runs.BertClassifier())
+    counts = after(tmp_path, *watch(), model=text_runs.BertClassifier())
+    assert counts == {"tokens": 4, "randomization": 4}
+    for directory in counts:
         assert_same_archive(tmp_path / "live" / directory, tmp_path / "replay" / directory)
     assert_same_scalars(tmp_path / "live", tmp_path / "replay")
     assert pictures(tmp_path / "live") == pictures(tmp_path / "replay")

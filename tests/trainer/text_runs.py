@@ -31,6 +31,9 @@ def tokenizer(**settings: Any) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=backend, **names, **settings)
 
 
+TOKENIZER = tokenizer()
+
+
 def items(repeat: int = 2) -> list[dict[str, Any]]:
     """Return texts as dictionaries of different lengths, as a dataset of Hugging Face holds them."""
     encode = tokenizer()

@@ -53,6 +53,8 @@ function compareView() {
       line.node.dataset.side = side;
       return line;
     });
+    // Under each other, as texts are, it has to be said which is which.
+    if (!monitor.pictures) tiles.forEach((tile, place) => tile.node.prepend(element("span", { class: "side" }, ["first", "then", "difference"][place])));
     return sampleCard(sample, tiles, lines, "of-three");
   });
   const grid = element("div", { class: `grid columns-3 ${gridKind()}` }, cards.map((card) => card.node));

@@ -63,13 +63,16 @@ function playOn() {
 function colorLegend() {
   const bar = element("canvas", { class: "color-bar", width: 96, height: 1, "aria-hidden": "true" });
   const isText = !currentMonitor().pictures;
-  const node = element("span", { class: "legend" }, isText ? "against" : "low", bar, isText ? "for" : "high");
+  const [low, high] = [element("span"), element("span")];
+  const node = element("span", { class: "legend" }, low, bar, high);
   const refresh = () => {
+    const isSigned = isText && currentMonitor().methods.find((method) => method.name === state.method).signed;
+    [low.textContent, high.textContent] = isSigned ? ["against", "for"] : ["low", "high"];
     const context = bar.getContext("2d");
     const image = context.createImageData(96, 1);
     for (let place = 0; place < 96; place++) {
       const level = Math.round((place / 95) * 255);
-      const color = isText ? divergingColor((place / 95) * 2 - 1) : COLORS[state.style].subarray(3 * level, 3 * level + 3);
+      const color = isText ? divergingColor(isSigned ? (place / 95) * 2 - 1 : place / 95) : COLORS[state.style].subarray(3 * level, 3 * level + 3);
       image.data.set([...color, 255], 4 * place);
     }
     context.putImageData(image, 0, 0);

@@ -1,5 +1,6 @@
 // What is read and not scrubbed: findings, notes, samples that deserve a look, texts, facts.
 
+const WORDS_OF_A_BEGINNING = 8;
 const LEVELS = { alarm: "Alarm", caution: "Caution", plain: "Note", good: "Good" };
 
 function fillHead() {
@@ -31,13 +32,21 @@ function fillFindings() {
   });
 }
 
+// How a text begins, since a number says little about it.
+function beginningOf(sample) {
+  const { tokens, special } = currentMonitor();
+  if (!tokens) return null;
+  const words = tokens[sample].filter((_, place) => !(special && special[sample][place]));
+  return element("p", { class: "beginning" }, words.slice(0, WORDS_OF_A_BEGINNING).join(" "), words.length > WORDS_OF_A_BEGINNING ? " …" : "");
+}
+
 function fillAttention() {
   const box = document.getElementById("attention");
   const items = currentMonitor().attention;
   const open = (item, reason) => change({ view: "sample", sample: item.sample, frame: reason.frame, method: reason.method ?? state.method, playing: false });
   const entries = items.map((item) => {
     const reasons = item.reasons.map((reason) => element("li", {}, element("button", { type: "button", class: "reason", onclick: () => open(item, reason) }, reason.text)));
-    return element("li", { class: "look", "data-sample": item.sample }, element("p", { class: "card-title" }, titleOf(item.sample), element("span", { class: "muted" }, ` ${sampleName(currentMonitor(), item.sample)}`)), element("ul", {}, reasons));
+    return element("li", { class: "look", "data-sample": item.sample }, element("p", { class: "card-title" }, titleOf(item.sample), element("span", { class: "muted" }, ` ${sampleName(currentMonitor(), item.sample)}`)), beginningOf(item.sample), element("ul", {}, reasons));
   });
   const empty = element("p", { class: "muted" }, "No prediction flipped, no map moved far, none lies outside the mask.");
   box.replaceChildren(element("h2", {}, `Worth a look${runs.length > 1 ? " in run A" : ""}`), items.length ? element("ol", {}, entries) : empty);
@@ -51,7 +60,7 @@ function blockOf(block) {
   if (block.paragraph) return element("p", {}, spansOf(block.paragraph));
   const { head, rows } = block.table;
   const isNumber = (spans) => spans.length > 0 && /^[-−+]?[\d.]+( ?%| ± [\d.]+)?$/.test(spans.map((span) => span[1]).join(""));
-  const isShort = (spans) => spans.map((span) => span[1]).join("").length < 36;
+  const isShort = (spans) => spans.map((span) => span[1]).join("").length < 20;
   const cell = (tag) => (spans) => element(tag, { class: `${isNumber(spans) ? "number" : ""} ${isShort(spans) ? "short" : ""}` }, spansOf(spans));
   const numeric = head.map((_, column) => rows.length > 0 && rows.every((row) => isNumber(row[column] ?? [])));
   const heads = head.map((spans, column) => element("th", { scope: "col", class: numeric[column] ? "number" : "" }, spansOf(spans)));
@@ -72,8 +81,8 @@ const READING = [
   ["Maps", "A map shows where the score is sensitive, not why. Maps that move do not prove that the model got worse, and maps that stay do not prove that it did not."],
   ["Colours", "On the shared scale the full colour is the largest 99th percentile that a sample's maps reach in the run, so attention can be seen to grow and fade. Per map, every map reaches the full colour, however weak it is."],
   ["Drift", "1 − Spearman correlation of two signed maps of a sample: 0 the same order of importance, 1 unrelated, 2 reversed; the line is the mean over the samples."],
-  ["Similarity and floor", "How alike the maps are to those of a network with random weights, and how alike the maps of two random networks are. A floor above 0.3 means that the maps show the picture. It is a test to pass, never a ranking."],
-  ["Effect and alarm", "What putting the cue into pictures of other classes adds to the suspect class, in standard deviations of the logits. The alarm goes on when the lower bound of its mean stays above the threshold. A silent alarm does not prove that there is no shortcut."],
+  ["Similarity and floor", "How alike the maps are to those of a network with random weights, and how alike the maps of two random networks are. A floor above 0.3 means that the maps show the input. It is a test to pass, never a ranking."],
+  ["Effect and alarm", "What putting the cue into samples of other classes adds to the suspect class, in standard deviations of the logits. The alarm goes on when the lower bound of its mean stays above the threshold. A silent alarm does not prove that there is no shortcut."],
   ["Difference", "Red where the map of the later moment is stronger, blue where that of the earlier one is; white where they agree or show nothing."],
 ];
 
