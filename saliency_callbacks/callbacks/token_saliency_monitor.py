@@ -95,6 +95,7 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
         on_error: As for :class:`SaliencyMonitor`.
         namespace: First part of every tag and name of the directory.
         seed: Seed of all noise.
+        shard_probe: As for :class:`SaliencyMonitor`.
 
     Raises:
         ConfigurationError: If an argument cannot be used.
@@ -129,6 +130,7 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
         on_error: OnError = "warn",
         namespace: str = "tokens",
         seed: int = 0,
+        shard_probe: bool = False,
     ) -> None:
         super().__init__(
             probe=probe,
@@ -140,6 +142,7 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
             sinks=sinks,
             on_error=on_error,
             namespace=namespace,
+            shard_probe=shard_probe,
         )
         self.target = checked_target(target)
         self.tokenizer = resolve_object("tokenizer", plain(tokenizer))

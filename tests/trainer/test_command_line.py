@@ -183,15 +183,19 @@ output_fn: torch.sigmoid
 attribute_to: input_ids
 module: model
 internal_batch_size: 2
+precision: "32"
 every_n_epochs: 2
 class_names: [bad, good]
 save_maps: true
+keep_maps: last:5
+max_seconds_per_observation: 2.5
 report: true
 sinks:
   - class_path: saliency_callbacks.sinks.MemorySink
 on_error: raise
 namespace: words
 seed: 7
+shard_probe: true
 """
 
 _EVERY_ARGUMENT_OF = {
