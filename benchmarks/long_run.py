@@ -108,6 +108,7 @@ class _Watch(L.Callback):
                 callback.drain()
             seconds = (time.perf_counter() - self.since) / self.interval
             self.found.append(_usage(self.count, pl_module, self.watched, self.directory, seconds))
+            print(_line(self.found[-1]), flush=True)
             self.since = time.perf_counter()
 
 
@@ -183,11 +184,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory() as directory:
-        found = long_run(given.observations, Path(directory), keep_maps=given.keep_maps)
     print(*(f"{field.name:>12}" for field in fields(Usage)))
-    for usage in found:
-        print(*(f"{value:12.3f}" if isinstance(value, float) else f"{value:12d}" for value in astuple(usage)))
+    with tempfile.TemporaryDirectory() as directory:
+        long_run(given.observations, Path(directory), keep_maps=given.keep_maps)
+
+
+def _line(usage: Usage) -> str:
+    return " ".join(f"{value:12.3f}" if isinstance(value, float) else f"{value:12d}" for value in astuple(usage))
 
 
 if __name__ == "__main__":
