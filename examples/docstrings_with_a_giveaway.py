@@ -138,7 +138,7 @@ def main() -> None:
         probe=8,
         embedding="auto",
         tokenizer=data.vocabulary,
-        n_draws=3,
+        n_draws=2,
         every_n_epochs=4,
         cascade_at_fit_end=False,
     )

@@ -65,7 +65,11 @@ class TokenObserver(Observer):
         self, model: nn.Module, moment: Moment, state: MonitorState, surroundings: Surroundings
     ) -> Observation[MonitorState]:
         found = super().observe(model, moment, state, surroundings)
-        snapshot = found.snapshot
+        assert self.settings.tokens is not None, "a callback for texts"
+        layer = self.settings.tokens.embedding
+        # A name, once it is found; a module that was given stays one.
+        facts = {**found.snapshot.metadata, "embedding": layer if isinstance(layer, str) else type(layer).__name__}
+        snapshot = replace(found.snapshot, metadata=facts)
         return replace(found, snapshot=replace(snapshot, texts=self._documents(snapshot), html=self._pages(found)))
 
     @override

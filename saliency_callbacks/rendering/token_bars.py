@@ -62,11 +62,11 @@ def token_bars(
     flags = words.special[0].tolist()
     fills = ["#{:02x}{:02x}{:02x}".format(*color) for color in words.backgrounds(0)]
     shown = [_GREY if flags[place] else fills[place] for place in places]
-    return _draw([_name(tokens[place]) for place in places], values[places], shown, title)
+    return _draw([_name(tokens[place]) for place in places], values[places], shown, title, "+" if signed else "")
 
 
 def _draw(
-    names: Sequence[str], values: npt.NDArray[np.floating], fills: Sequence[str], title: str
+    names: Sequence[str], values: npt.NDArray[np.floating], fills: Sequence[str], title: str, sign: str
 ) -> npt.NDArray[np.uint8]:
     figure = Figure(figsize=(7.0, 1.1 + 0.24 * max(len(names), 1)), dpi=_DPI, layout="constrained")
     axes = figure.add_subplot()

@@ -87,6 +87,7 @@ def test_a_torchvision_model_without_cached_weights(tmp_path):
     assert index["observations"][0]["methods"]["layer_cam"]["layer"] == "net.features"
 
 
+@pytest.mark.timeout(400)
 def test_a_word_that_gives_the_class_away(tmp_path):
     output = run_example("docstrings_with_a_giveaway.py", tmp_path, "--epochs", "2")
     rows = re.findall(r"^ +\d +(\d+)% +([\d.]+) +[\d.]+ +(\d+)% +(\d+)% +(on|off)$", output, flags=re.MULTILINE)
@@ -110,11 +111,13 @@ def test_a_word_that_gives_the_class_away(tmp_path):
     assert scores.nan_to_num(0).argmax(dim=1).tolist() == [0] * 4, "where it is, the word speaks most for the class"
 
 
+@pytest.mark.timeout(400)
 def test_the_same_word_in_every_class_does_not(tmp_path):
     output = run_example("docstrings_with_a_giveaway.py", tmp_path, "--epochs", "3", "--no-giveaway")
     assert "the alarm stayed silent" in output
 
 
+@pytest.mark.timeout(400)
 def test_a_bert_from_a_configuration_without_a_network(tmp_path):
     output = run_example("tiny_bert.py", tmp_path, "--epochs", "2")
     assert int(re.findall(r"validation accuracy (\d+)%", output)[0]) > 40, "of four classes a quarter is chance"
