@@ -185,7 +185,7 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
             prepared = self._prepared(trainer, pl_module)
         except Exception as error:
             # Data that cannot be read now may be there at the first validation.
-            if isinstance(error, ConfigurationError) or self.on_error == "raise":
+            if isinstance(error, (ConfigurationError, RankError)) or self.on_error == "raise":
                 raise
             notices.warn_of_failure(Moment(trainer.current_epoch, step, stage), error)
             return
