@@ -71,18 +71,17 @@ class _RuledRelu(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor, rule: str, ceiling: float) -> Tensor:
         ctx.rule = rule
-        # Activation checkpointing runs the forward again without the rule. What it then keeps fits no boolean, so that
-        # it fails, where by chance it might go on with the wrong tensors: `deconvnet` keeps one for that alone.
+        # Activation checkpointing runs the forward again, without the rule, and finds other tensors to keep. A boolean
+        # fits none of them, so that it fails instead of going on with wrong ones; `deconvnet` keeps one for that alone.
         linear = (value > 0) & (value < ceiling) if rule == "guided" else torch.empty(0, dtype=torch.bool)
         ctx.save_for_backward(linear)
         return value.clamp(min=0.0, max=ceiling)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (linear,) = ctx.saved_tensors
         passed = gradients[0].clamp(min=0)
-        if ctx.rule == "guided":
-            passed = passed * ctx.saved_tensors[0]
-        return passed, None, None
+        return (passed * linear if ctx.rule == "guided" else passed), None, None
 
 
 class ReluRuleMode(TorchFunctionMode):
