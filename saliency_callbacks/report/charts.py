@@ -32,8 +32,9 @@ def charts_of(archive: Archive) -> list[dict[str, Any]]:
         ``[step, value]``; the chart of an alarm has its ``threshold``, and ``since``, the steps at which it went on.
     """
     series: dict[str, dict[str, list[list[float]]]] = {}
+    # Of all observations: the last word of a run has scores and no maps.
+    methods = set().union(*map(method_names, archive.observations))
     for entry in archive.observations:
-        methods = method_names(entry)
         for tag, value in entry["scores"].items():
             key, line = split_tag(tag, methods)
             if value is None or key in _HIDDEN or key.endswith("_std"):
