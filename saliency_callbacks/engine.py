@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -61,7 +61,7 @@ class Settings:
     forward_context: Callable[[], AbstractContextManager[Any]] = nullcontext
     samples: range | None = None
     tokens: TokenSettings | None = None
-    back_off: BackOff | None = None
+    back_off: BackOff | None = field(default=None, compare=False)
     full_precision: bool = False
 
     def __post_init__(self) -> None:

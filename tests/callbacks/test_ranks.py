@@ -32,9 +32,9 @@ def test_each_sample_is_the_own_of_one_rank_and_all_run_equally_many(n_samples, 
 
 def _pair(monkeypatch, votes, reports=(), *, is_sharded=False):
     """Return rank zero of two, and what the other one answers."""
-    monkeypatch.setattr(module.host, "do_all", lambda trainer, decision, patience=None: decision and votes.pop(0))
-    monkeypatch.setattr(module.host, "from_all_ranks", lambda trainer, value: [value, *reports])
-    monkeypatch.setattr(module.host, "has_sharded_weights", lambda trainer: is_sharded)
+    monkeypatch.setattr(module.host_ranks, "do_all", lambda trainer, decision, patience=None: decision and votes.pop(0))
+    monkeypatch.setattr(module.host_ranks, "from_all_ranks", lambda trainer, value: [value, *reports])
+    monkeypatch.setattr(module.host_ranks, "has_sharded_weights", lambda trainer: is_sharded)
     strategy = SimpleNamespace(distributed_sampler_kwargs={"num_replicas": 2, "rank": 0})
     return Ranks(SimpleNamespace(world_size=2, global_rank=0, strategy=strategy), shards_probe=True)
 
@@ -73,7 +73,7 @@ def test_ranks_that_cannot_agree_have_come_apart(monkeypatch):
         raise RuntimeError("timed out")
 
     pair = _pair(monkeypatch, [], is_sharded=True)
-    monkeypatch.setattr(module.host, "do_all", never)
+    monkeypatch.setattr(module.host_ranks, "do_all", never)
     mine = ValueError("mine")
     with pytest.raises(RankError, match=r"rank 0 \(ValueError: mine\) and the others") as caught, pair.together():
         raise mine
@@ -98,7 +98,7 @@ def test_the_parts_of_two_ranks_are_the_whole(monkeypatch):
     methods = resolve_methods(["gradient", "grad_cam", "integrated_gradients", "smooth_grad"])
     settings = Settings(methods=methods, internal_batch_size=2)
     whole = ALONE.explain(model, images, settings, ["predicted"])
-    monkeypatch.setattr(module.host, "do_all", lambda trainer, decision, patience=None: decision)
+    monkeypatch.setattr(module.host_ranks, "do_all", lambda trainer, decision, patience=None: decision)
     sent: list[list[torch.Tensor]] = [[], []]
     for number in (0, 1):
         strategy = SimpleNamespace(distributed_sampler_kwargs={"num_replicas": 2, "rank": number})
@@ -109,7 +109,7 @@ def test_the_parts_of_two_ranks_are_the_whole(monkeypatch):
             # Of rank zero, what it sends itself stands for what it does not have yet.
             return [sent[0][len(sent[number]) - 1], values]
 
-        monkeypatch.setattr(module.host, "gathered", keep)
+        monkeypatch.setattr(module.host_ranks, "gathered", keep)
         found = rank.explain(model, images, settings, ["predicted"])
     for name, one in whole.attributions[0].items():
         other = found.attributions[0][name]

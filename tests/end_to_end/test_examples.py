@@ -56,8 +56,8 @@ def test_the_heatmaps_move_onto_the_patch(tmp_path):
     assert len(events.Images("saliency/hires_cam")) == 5
     assert "saliency/hires_cam/region_mass" in events.Tags()["scalars"]
     index = read_index(run / "saliency")
-    assert [entry["stage"] for entry in index["observations"]] == ["initial"] + ["fit"] * 4
-    assert read_maps(run / "saliency", index["observations"][-1])["gradient/values"].shape == (12, 3, 32, 32)
+    assert [entry["stage"] for entry in index["observations"]] == ["initial", *["fit"] * 4, "final"]
+    assert read_maps(run / "saliency", index["observations"][-2])["gradient/values"].shape == (12, 3, 32, 32)
 
 
 def test_the_control_run_does_not_look_at_the_patch_more_than_at_the_start(tmp_path):
@@ -70,7 +70,7 @@ def test_the_control_run_does_not_look_at_the_patch_more_than_at_the_start(tmp_p
 def test_a_background_sets_the_alarm_off_and_the_groups_confirm_it(tmp_path):
     output = run_example("digits_on_backgrounds.py", tmp_path, "--epochs", "5")
     assert re.search(r"^the alarm went on in epoch [1-3];", output, flags=re.MULTILINE)
-    (small,) = re.findall(r"^\| small \| \d+ \| ([\d.]+)% \| ([\d.]+)% \|$", output, flags=re.MULTILINE)
+    (small,) = re.findall(r"^\| `small` \| \d+ \| ([\d.]+)% \| ([\d.]+)% \|$", output, flags=re.MULTILINE)
     assert float(small[1]) < float(small[0]) - 20, "on grass, small digits are taken for large ones"
 
 
@@ -96,7 +96,7 @@ def test_a_word_that_gives_the_class_away(tmp_path):
     assert float(effect) > 2
     assert (int(flips) > 80, int(share) > 30, alarm) == (True, True, "on")
     assert "the alarm went on in epoch 1" in output
-    (files,) = re.findall(r"^\| files \| \d+ \| ([\d.]+)% \| ([\d.]+)% \|$", output, flags=re.MULTILINE)
+    (files,) = re.findall(r"^\| `files` \| \d+ \| ([\d.]+)% \| ([\d.]+)% \|$", output, flags=re.MULTILINE)
     assert float(files[1]) < 10, "with the word, sentences about files are taken for numbers"
     run = tmp_path / "lightning_logs" / "docstrings_with_a_giveaway" / "version_0"
     assert (run / "report.html").is_file()

@@ -9,6 +9,8 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
+from saliency_callbacks.sinks import read_index
+
 __all__ = ["check_files"]
 
 
@@ -38,11 +40,17 @@ def _read_picture(path: Path) -> None:
 
 
 def _read_index(path: Path) -> None:
-    index = json.loads(path.read_text())
+    index = read_index(path.parent)
+    assert index["damaged"] == 0
     for entry in index["observations"]:
-        for listed in [entry["file"], *entry["pictures"].values()]:
+        for listed in filter(None, [entry["file"], *entry["pictures"].values()]):
             assert (path.parent / listed).is_file(), f"{listed} is listed and absent"
     assert index["probe"] is None or (path.parent / index["probe"]["file"]).is_file()
+
+
+def _read_lines(path: Path) -> None:
+    for line in path.read_text().splitlines():
+        json.loads(line)
 
 
 def _read_checkpoint(path: Path) -> None:
@@ -55,5 +63,6 @@ _READERS = {
     "png": _read_picture,
     "gif": _read_picture,
     "json": _read_index,
+    "jsonl": _read_lines,
     "ckpt": _read_checkpoint,
 }

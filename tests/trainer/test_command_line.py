@@ -187,7 +187,7 @@ precision: "32"
 every_n_epochs: 2
 class_names: [bad, good]
 save_maps: true
-keep_maps: last:5
+keep_maps: 5
 max_seconds_per_observation: 2.5
 report: true
 sinks:

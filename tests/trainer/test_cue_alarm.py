@@ -185,10 +185,10 @@ def test_the_end_of_fit_measures_groups(tmp_path: Path) -> None:
     alarm = _alarm(groups_at_fit_end=True, sinks=[sink])
     _fit(tmp_path, alarm, logger=logger, max_epochs=1)
     assert stages(sink) == [("initial", 0), ("fit", 0), ("final", 0)]
-    assert sink.latest.scores.keys() == {f"cue/patch/{name}" for name in _OF_GROUPS}
-    assert sink.latest.texts == {"cue/patch/groups": alarm.groups.table()}
-    for tag, value in sink.latest.scores.items():
-        assert logger.of(tag) == [(sink.latest.step, value)]
+    assert sink.snapshots[-1].scores.keys() == {f"cue/patch/{name}" for name in _OF_GROUPS}
+    assert sink.snapshots[-1].texts == {"cue/patch/groups": alarm.groups.table()}
+    for tag, value in sink.snapshots[-1].scores.items():
+        assert logger.of(tag) == [(sink.snapshots[-1].step, value)]
     assert len(alarm.history) == 2, "the groups are no evaluation"
 
 
@@ -364,7 +364,8 @@ def test_a_function_is_called_with_alarm_and_message(tmp_path: Path, action: Any
     sink = MemorySink()
     alarm = _alarm(on_alarm=["log", action], sinks=[sink])
     _fit(tmp_path, alarm, module=Leaning([9]), max_epochs=3)
-    assert called.messages == [(alarm, sink.snapshots[2].texts["cue/patch/alarm"])]
+    assert called.messages == [(alarm, sink.snapshots[2].alerts["cue/patch/alarm"])]
+    assert "class `0`" in sink.snapshots[2].texts["cue/patch/alarm"], "dashboards read it as Markdown"
 
 
 def test_a_function_that_fails_does_not_end_the_training(tmp_path: Path) -> None:
@@ -866,6 +867,9 @@ on_error: raise
 namespace: watch
 seed: 7
 shard_probe: true
+precision: "32"
+keep_maps: 5
+max_seconds_per_observation: 2.5
 """
 
 
@@ -919,7 +923,7 @@ def test_every_argument_can_be_written_as_yaml(
         ("ChannelShiftCue", {"shift": {0: 0.25}}),
         ("BackgroundCue", {"masks": "probe", "background": 1.0}),
         ("BackgroundCue", {"masks": "torch.relu", "background": [0.5, 0.25, 0.0], "name": "water"}),
-        ("FunctionCue", {"function": "torch.nn.functional.silu"}),
+        ("FunctionCue", {"function": "torch.square"}),
         ("ImageCue", {"image": "mark.png", "box": [0, 0, 2, 2], "alpha": 0.5}),
     ],
 )

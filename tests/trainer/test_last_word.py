@@ -52,7 +52,7 @@ def test_the_evolution_is_written_once_with_a_frame_an_observation(tmp_path: Pat
     assert not any("evolution" in tag for pictures in sink.pictures[:-1] for tag in pictures)
     assert set(sink.pictures[-1]) == {"saliency/gradient/evolution", "saliency/grad_cam/evolution"}
     assert "saliency/methods" in sink.pictures[0]
-    assert dict(sink.latest.scores) == dict(sink.snapshots[-2].scores)
+    assert dict(sink.snapshots[-1].scores) == dict(sink.snapshots[-2].scores)
     story = sink.pictures[-1]["saliency/gradient/evolution"]
     assert (story.ndim, len(story)) == (4, 4)
     events = EventAccumulator(logger.log_dir, size_guidance={"images": 0}).Reload()
@@ -126,7 +126,7 @@ def test_a_cascade_that_fails_does_not_take_the_verdicts_with_it(
     monkeypatch.setattr(test, "_cascade", fails)
     with pytest.warns(SaliencyWarning, match=r"the cascade is left out \(RuntimeError: out of memory\)"):
         _fit(tmp_path, test, max_epochs=1)
-    assert sink.latest.texts == {"randomization/verdicts": test.result.table()}
+    assert sink.snapshots[-1].texts == {"randomization/verdicts": test.result.table()}
     test.on_error = "raise"
     with pytest.raises(RuntimeError, match="out of memory"):
         _fit(tmp_path / "again", test, max_epochs=1)
@@ -150,7 +150,7 @@ def test_a_run_that_was_resumed_after_its_last_observation_tests_now(tmp_path: P
     second = _test(every_n_epochs=9, cascade_at_fit_end=False, sinks=[sink])
     _fit(tmp_path, second, max_epochs=2, ckpt_path=tmp_path / "run.ckpt")
     assert [stage for stage, _ in stages(sink)] == ["final"]
-    assert sink.latest.texts["randomization/verdicts"] == second.result.table()
+    assert sink.snapshots[-1].texts["randomization/verdicts"] == second.result.table()
     assert any("nothing was tested since the run was resumed" in message for message in said)
 
 

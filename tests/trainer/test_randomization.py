@@ -93,7 +93,7 @@ def test_the_end_of_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert test.cascade is not None
     assert test.cascade.steps == ("net.6", "net.2", "net.0")
     assert test.result is not None
-    assert sink.latest.texts["randomization/verdicts"] == test.result.table()
+    assert sink.snapshots[-1].texts["randomization/verdicts"] == test.result.table()
     assert set(sink.pictures[-1]) == {"randomization/cascade"} | {
         f"randomization/{method}/cascade" for method in ("gradient", "grad_cam")
     }
@@ -102,7 +102,7 @@ def test_the_end_of_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     (text,) = events.Tensors("randomization/verdicts/text_summary")
     assert test.result.table() in text.tensor_proto.string_val[0].decode()
     entry = read_index(Path(logger.log_dir) / "randomization")["observations"][-1]
-    assert entry["texts"] == dict(sink.latest.texts)
+    assert entry["texts"] == dict(sink.snapshots[-1].texts)
     assert entry["metadata"]["verdicts"] == test.result.verdicts
 
 
@@ -239,6 +239,9 @@ on_error: raise
 namespace: trust
 seed: 7
 shard_probe: true
+precision: "32"
+keep_maps: 5
+max_seconds_per_observation: 2.5
 """
 
 

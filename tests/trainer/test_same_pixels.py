@@ -91,7 +91,11 @@ def _from_comet(directory: Path, logger: Any) -> Panels:
 
 def _from_disk(directory: Path, logger: None) -> Panels:
     observations = read_index(directory / "disk")["observations"]
-    return {entry["step"]: _pixels(directory / "disk" / entry["pictures"][TAG]) for entry in observations}
+    return {
+        entry["step"]: _pixels(directory / "disk" / entry["pictures"][TAG])
+        for entry in observations
+        if TAG in entry["pictures"]
+    }
 
 
 READERS = {
