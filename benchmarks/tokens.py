@@ -66,7 +66,8 @@ def measure_tokens_ig(workload: Workload) -> list[Row]:
         by_hand: partial(_floor_in_chunks, texts, workload),
         library: partial(_captum, texts, workload),
     }
-    timings = interleave(sides, workload.path_rounds, workload.clock, warm_up=False)
+    # As many rounds as the short comparisons: what is to be told apart here are a few percent.
+    timings = interleave(sides, workload.rounds, workload.clock)
     return [
         cost("tokens_ig/floor", timings, ours=ours, other=by_hand, limit=1.1),
         cost("tokens_ig/captum", timings, ours=ours, other=library, limit=1.0),

@@ -176,6 +176,28 @@ def test_a_model_that_takes_embeddings():
     assert_same(found, explain(model, given, methods=methods, target=1, embedding="auto"))
 
 
+class _InPlace(texts.Bag):
+    """Works in place on the embeddings that it made, or was given."""
+
+    def forward(self, given):
+        embedded = given if given.is_floating_point() else self.embedding(given)
+        return self.head(embedded.mul_(2).sub_(0.5).mean(1))
+
+
+def test_a_model_that_works_in_place_on_embeddings():
+    """Each pass is fed what was meant, whatever the one before made of it; so is a user's own tensor."""
+    model, tokens = _InPlace(), texts.ids()
+    given = model.embedding(tokens).detach()
+    kept = given.clone()
+    settings = {"methods": METHODS[1:2] + (IntegratedGradients(n_steps=6),), "target": 2, "embedding": "auto"}
+    of_ids, of_embeddings = explain(model, tokens, **settings), explain(model, given, **settings)
+    weight = 2 * model.head.weight[2].detach() / tokens.shape[1]
+    for found in (of_ids, of_embeddings):
+        torch.testing.assert_close(found["input_x_gradient"].values, (kept * weight).mT)
+        torch.testing.assert_close(found["integrated_gradients"].values, (kept * weight).mT)
+    assert torch.equal(given, kept)
+
+
 def test_a_constant_text_is_named():
     tokens = torch.tensor([[1, 5, 5, 2], [1, 5, 6, 2]])
     with pytest.warns(DegenerateMapWarning, match=r"1 of 2 maps are zero or constant \(samples 0\)"):

@@ -129,6 +129,11 @@ class TokenInputs(ModelInputs):
             return embed(self.name, self.layer, ids).movedim(2, 1)
 
     @override
+    def copied(self, explained: Tensor) -> Tensor:
+        # The layer returns a copy each time that it is called.
+        return explained if self.layer is not None else super().copied(explained)
+
+    @override
     def call(self, model: Callable[..., Any], explained: Tensor, samples: Tensor) -> Any:
         if self.layer is None:
             return super().call(model, explained.movedim(1, 2).contiguous(), samples)

@@ -167,8 +167,7 @@ def _forward(
     subject: Subject, rows: Rows, layers: Mapping[str, nn.Module], *, whole_graph: bool
 ) -> tuple[list[tuple[Tensor, Tensor]], dict[str, Tensor]]:
     with torch.set_grad_enabled(whole_graph), ActivationRecorder(layers, start_graph=not whole_graph) as recorder:
-        # A clone: the model may work in place on what it is fed.
-        scores = subject.scores(rows.inputs.clone(), rows.samples)
+        scores = subject.scores(subject.inputs.copied(rows.inputs), rows.samples)
     _check_ran(layers, recorder.outputs)
     return scores, recorder.outputs
 

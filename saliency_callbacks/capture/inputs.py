@@ -74,6 +74,10 @@ class ModelInputs:
             "`embedding='auto'`"
         )
 
+    def copied(self, explained: Tensor) -> Tensor:
+        """Return what is fed to the model in place of ``explained``: the model may work in place on it."""
+        return explained.clone()
+
     def call(self, model: Callable[..., Any], explained: Tensor, samples: Tensor) -> Any:
         """Run ``model`` on rows of this batch.
 

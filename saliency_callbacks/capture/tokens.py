@@ -12,11 +12,9 @@ from torch import Tensor, nn
 from saliency_callbacks.capture.inputs import ModelInputs, named_key, read_structure
 from saliency_callbacks.dotted_paths import resolve_object
 from saliency_callbacks.errors import InputError, MethodError
+from saliency_callbacks.token_ids import ID_KEYS, are_ids, entries_of, keys_of_ids
 
-__all__ = ["ID_KEYS", "TokenSettings", "padding_of", "read_ids", "special_of"]
-
-ID_KEYS = ("input_ids", "ids", "token_ids", "tokens")
-"""Keys under which a dictionary holds the ids of the tokens, where it has several tensors of integers."""
+__all__ = ["TokenSettings", "padding_of", "read_ids", "special_of"]
 
 EMBEDDING_KEYS = ("inputs_embeds",)
 """Keys under which a dictionary holds what is embedded already."""
@@ -147,8 +145,8 @@ def _key(structure: tuple[Any, ...] | Mapping[Any, Any], attribute_to: int | str
     named = named_key(structure, attribute_to)
     if named is not None:
         return named
-    entries: dict[Any, Any] = dict(structure) if isinstance(structure, Mapping) else dict(enumerate(structure))
-    candidates = [key for key, value in entries.items() if isinstance(value, Tensor) and _are_ids(value)]
+    entries = entries_of(structure)
+    candidates = keys_of_ids(entries)
     usual = [key for key in (*ID_KEYS, *EMBEDDING_KEYS) if isinstance(entries.get(key), Tensor)]
     found = usual[:1] or candidates
     if len(found) != 1:
@@ -160,14 +158,9 @@ def _key(structure: tuple[Any, ...] | Mapping[Any, Any], attribute_to: int | str
     return key
 
 
-def _are_ids(tensor: Tensor) -> bool:
-    is_integer = not tensor.is_floating_point() and not tensor.is_complex() and tensor.dtype != torch.bool
-    return is_integer and tensor.ndim == 2
-
-
 def _check_ids(tensor: Any, name: str) -> None:
     is_embedded = isinstance(tensor, Tensor) and tensor.is_floating_point() and tensor.ndim == 3
-    if not isinstance(tensor, Tensor) or not (_are_ids(tensor) or is_embedded) or tensor.numel() == 0:
+    if not (are_ids(tensor) or is_embedded) or tensor.numel() == 0:
         given = (
             f"{tensor.dtype} {list(tensor.shape)}" if isinstance(tensor, Tensor) else f"of type {type(tensor).__name__}"
         )

@@ -11,11 +11,9 @@ from torch import Tensor
 from saliency_callbacks.errors import CueError
 from saliency_callbacks.probe.description import describe
 from saliency_callbacks.probe.token_insertion import Insertion
+from saliency_callbacks.token_ids import ID_KEYS, are_ids, entries_of, keys_of_ids
 
-__all__ = ["ID_KEYS", "attention_mask_of", "ids_key", "with_insertion"]
-
-ID_KEYS = ("input_ids", "ids", "token_ids", "tokens")
-"""Keys under which a dictionary holds the ids of the tokens."""
+__all__ = ["attention_mask_of", "ids_key", "with_insertion"]
 
 _POSITIONS = "position_ids"
 _SPECIAL_MASK = "special_tokens_mask"
@@ -28,12 +26,11 @@ def ids_key(inputs: Any, attribute_to: int | str | None = None) -> int | str | N
         CueError: If there are none, or several tensors could be meant.
     """
     if isinstance(inputs, Tensor):
-        if _are_ids(inputs):
+        if are_ids(inputs):
             return None
         found: list[Any] = []
     else:
-        entries = _entries(inputs)
-        candidates = [key for key, value in entries.items() if _are_ids(value)]
+        candidates = keys_of_ids(entries_of(inputs))
         usual = [key for key in ID_KEYS if key in candidates]
         named = [key for key in candidates if key == attribute_to]
         found = named if attribute_to is not None else usual[:1] or candidates
@@ -70,7 +67,7 @@ def with_insertion(inputs: Any, key: int | str | None, insertion: Insertion, pad
     """
     if isinstance(inputs, Tensor):
         return insertion.ids
-    changed = {name: _moved(name, value, insertion, padding) for name, value in _entries(inputs).items()}
+    changed = {name: _moved(name, value, insertion, padding) for name, value in entries_of(inputs).items()}
     changed[key] = insertion.ids
     return changed if isinstance(inputs, Mapping) else tuple(changed.values())
 
@@ -102,15 +99,3 @@ def _recounted(positions: Tensor, moved: Tensor, insertion: Insertion, padding: 
     is_text = ~padding.gather(1, insertion.source) | insertion.inserted
     start = positions.gather(1, (~padding).int().argmax(dim=1, keepdim=True))
     return torch.where(is_text, start + is_text.cumsum(dim=1) - 1, moved).to(positions)
-
-
-def _entries(inputs: Any) -> dict[Any, Any]:
-    if isinstance(inputs, Mapping):
-        return dict(inputs)
-    return dict(enumerate(inputs)) if isinstance(inputs, list | tuple) else {}
-
-
-def _are_ids(value: Any) -> bool:
-    if not isinstance(value, Tensor) or value.ndim != 2 or value.dtype == torch.bool:
-        return False
-    return not value.is_floating_point() and not value.is_complex()

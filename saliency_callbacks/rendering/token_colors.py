@@ -89,6 +89,10 @@ class WordScores:
         values = self.scores[sample, :count].masked_fill(self.special[sample, :count], 0).numpy()
         return paint(values, float(self.scale[sample]), signed=self.signed)
 
+    def written(self, score: float, digits: int) -> str:
+        """Return a score as text; with its sign, or without where that does not count."""
+        return f"{score:+.{digits}g}" if self.signed else f"{score:.{digits}g}"
+
     def shares(self, sample: int) -> list[float]:
         """Return each word's share of the magnitudes in its text, special tokens among them; 0 where all are."""
         sizes = self.scores[sample, : len(self.words[sample])].abs().double()

@@ -117,7 +117,7 @@ def _html_row(words: WordScores, sample: int, caption: Caption, max_words: int) 
     flags = words.special[sample].tolist()
     values = words.scores[sample].tolist()
     spans = [
-        _html_word(word, value, background, is_special)
+        _html_word(word, words.written(value, 3), background, is_special)
         for word, value, background, is_special in zip(
             words.words[sample][:max_words], values, words.backgrounds(sample), flags, strict=False
         )
@@ -135,8 +135,8 @@ def _html_row(words: WordScores, sample: int, caption: Caption, max_words: int) 
     )
 
 
-def _html_word(word: str, value: float, background: Color, is_special: bool) -> str:
-    shown, tooltip = html.escape(visible(word)), f"{value:+.3g}"
+def _html_word(word: str, tooltip: str, background: Color, is_special: bool) -> str:
+    shown = html.escape(visible(word))
     shape = "border-radius:4px;padding:1px 3px"
     if is_special:
         style = f"{shape};border:1px solid {_css(EDGE)};color:{_css(MUTED)};font-size:12px"
@@ -172,7 +172,7 @@ def _markdown_text(words: WordScores, sample: int, strongest: int, max_words: in
         text = _escape(visible(word))
         if place in marked:
             mark = "**" if values[place] > 0 else "*"
-            text = f"{mark}{text}{mark} ({values[place]:+.2g})"
+            text = f"{mark}{text}{mark} ({words.written(values[place], 2)})"
         elif special[place]:
             text = f"`{visible(word).replace('`', chr(39))}`"
         shown.append(text)

@@ -99,6 +99,12 @@ def test_only_the_strongest_are_marked():
     assert page.inside("em") == ["bad_"]
 
 
+def test_a_magnitude_has_no_sign():
+    titles = [value for name, value in Reader(html(signed=False)).attributes if name == "title"]
+    assert titles == ["9", "0.5", "2", "0", "0", "0", "0", "0.25"]
+    assert "(2)" in markdown(signed=False)
+
+
 @pytest.mark.parametrize("write", [html, markdown])
 def test_a_long_text_is_cut_and_says_so(write):
     assert "2 more words" in write(max_words=2)
