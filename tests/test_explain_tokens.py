@@ -189,7 +189,7 @@ def test_a_model_that_works_in_place_on_embeddings():
     model, tokens = _InPlace(), texts.ids()
     given = model.embedding(tokens).detach()
     kept = given.clone()
-    settings = {"methods": METHODS[1:2] + (IntegratedGradients(n_steps=6),), "target": 2, "embedding": "auto"}
+    settings = {"methods": (*METHODS[1:2], IntegratedGradients(n_steps=6)), "target": 2, "embedding": "auto"}
     of_ids, of_embeddings = explain(model, tokens, **settings), explain(model, given, **settings)
     weight = 2 * model.head.weight[2].detach() / tokens.shape[1]
     for found in (of_ids, of_embeddings):

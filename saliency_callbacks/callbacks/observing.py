@@ -1,68 +1,45 @@
-"""What all callbacks share: a frozen probe, a schedule, sinks, and failures that never reach the training."""
+"""When all callbacks observe: before the training, at validation epochs, and at the end."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import replace
 from functools import partial
-from typing import Any, Generic, Literal
 
-from torch import nn
 from typing_extensions import override
 
 from saliency_callbacks.callbacks import host, host_ranks, notices
-from saliency_callbacks.callbacks.arguments import checked_choice, checked_namespace, checked_sinks
-from saliency_callbacks.callbacks.averaging import circumstances
 from saliency_callbacks.callbacks.cost import ObservationCost, checked_seconds, describe_cost, takes_turn
-from saliency_callbacks.callbacks.observation import Moment, Observation, Stage, State, Surroundings
-from saliency_callbacks.callbacks.outlets import Outlets, open_outlets
-from saliency_callbacks.callbacks.preconditions import (
-    check_identities,
-    check_validation_is_off,
-    explained_module,
-    state_for_probe,
-)
-from saliency_callbacks.callbacks.probing import freeze_probe
-from saliency_callbacks.callbacks.ranks import Ranks
+from saliency_callbacks.callbacks.guarded import GuardedCallback, OnError
+from saliency_callbacks.callbacks.observation import Moment, Stage, State
+from saliency_callbacks.callbacks.preconditions import check_identities, check_validation_is_off, explained_module
 from saliency_callbacks.callbacks.schedule import check_interval, is_due
 from saliency_callbacks.errors import ConfigurationError, RankError
-from saliency_callbacks.plain_values import plain
-from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
-from saliency_callbacks.sinks.retention import KeepMaps, checked_retention
+from saliency_callbacks.sinks.retention import KeepMaps
 from saliency_callbacks.types import Sink, Snapshot
 
 __all__ = ["ObservingCallback", "OnError"]
 
-OnError = Literal["warn", "raise"]
 
-
-class ObservingCallback(host.Callback, ABC, Generic[State]):
+class ObservingCallback(GuardedCallback[State]):
     """Observe a fixed probe batch before the training and at every validation epoch.
 
-    A subclass says what an observation is, and what there is to say when the training ends; when that is, what it is
-    made of and where it goes is settled here.
-
     Args:
-        probe: What is observed; a number is the number of samples.
-        module: Dotted name of the submodule that is observed; by default the LightningModule's own forward.
+        probe: See :class:`~saliency_callbacks.callbacks.guarded.GuardedCallback`, as for all that is not named here.
+        module: As there.
         every_n_epochs: Epochs between two observations.
-        save_maps: Whether to keep what is observed on disk.
-        keep_maps: Which observations keep theirs there; see :class:`~saliency_callbacks.sinks.DiskSink`.
+        save_maps: As there.
+        sinks: As there.
+        on_error: As there.
+        namespace: As there.
+        shard_probe: As there.
+        keep_maps: As there.
         max_seconds_per_observation: See :class:`~saliency_callbacks.callbacks.cost.ObservationCost`.
-        sinks: Further places to write to, beside the Trainer's loggers.
-        on_error: ``"warn"`` skips a failed observation, ``"raise"`` stops the training.
-        namespace: First part of every tag and name of the directory.
-        shard_probe: Whether each of several processes explains a part of the probe, instead of all of it.
 
     Raises:
         ConfigurationError: If an argument cannot be used.
     """
-
-    save_pictures = False
-    """Whether the pictures are kept on disk even where a logger shows them: those that no raw map leads back to."""
 
     def __init__(
         self,
@@ -78,80 +55,21 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
         keep_maps: KeepMaps = "all",
         max_seconds_per_observation: float | None = None,
     ) -> None:
-        self.probe = Probe.of(probe)
-        self.module = module
+        super().__init__(
+            probe=probe,
+            module=module,
+            save_maps=save_maps,
+            keep_maps=keep_maps,
+            sinks=sinks,
+            on_error=on_error,
+            namespace=namespace,
+            shard_probe=shard_probe,
+        )
         self.every_n_epochs = check_interval(every_n_epochs)
-        self.save_maps = save_maps
-        checked_retention(keep_maps)
-        self.keep_maps: KeepMaps = plain(keep_maps)
         self.cost = ObservationCost(checked_seconds(max_seconds_per_observation))
-        self.sinks = checked_sinks(sinks)
-        self.on_error: OnError = checked_choice("on_error", on_error, ("warn", "raise"))
-        self.namespace = checked_namespace(namespace)
-        self.shard_probe = shard_probe
-        self.state: State = self._new_state()
-        self._frozen: ProbeBatch | None = None
-        self._outlets: Outlets | None = None
-        self._is_resumed = False
         self._observes_training = False
         self._has_trained = False
         self._has_told_cost = False
-
-    @property
-    def _probe(self) -> ProbeBatch:
-        assert self._frozen is not None, "frozen before the first observation"
-        return self._frozen
-
-    @abstractmethod
-    def _new_state(self) -> State:
-        """Return the state before the first observation."""
-
-    @abstractmethod
-    def _check_model(self, model: nn.Module) -> None:
-        """Raise a ConfigurationError for what is wrong whatever the data."""
-
-    @abstractmethod
-    def _accept_probe(self, probe: ProbeBatch) -> None:
-        """Raise a ConfigurationError for what is wrong with the probe, and keep what is derived from it."""
-
-    @abstractmethod
-    def _observe(self, model: nn.Module, moment: Moment, surroundings: Surroundings) -> Observation[State]:
-        """Observe ``model`` now. Nothing is written, and the state is not changed."""
-
-    def _last_word(self, model: nn.Module, moment: Moment, surroundings: Surroundings) -> Observation[State] | None:
-        """Return what there is to say when the training ends, beside its observations; ``None`` for nothing.
-
-        After an exception, in a validation on its own and without a probe nobody asks.
-        """
-        return None
-
-    def _on_observed(self, trainer: host.Trainer, snapshot: Snapshot) -> None:
-        """Act on an observation of the training, once it is written and the state has moved on."""
-
-    @property
-    def identity(self) -> str:
-        """Where this callback writes in the run's directory; differs between the callbacks of a Trainer."""
-        return self.namespace
-
-    @property
-    def state_key(self) -> str:
-        """Key of this callback's state in a checkpoint; differs between the callbacks of a Trainer."""
-        return self._generate_state_key(namespace=self.identity)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return probe, scores and all that the next observation refers to, for a checkpoint."""
-        # What the state tells of is then on disk: a run that dies after the checkpoint has lost nothing.
-        self.drain()
-        return self.state.state_dict()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out the sinks, which hold files and threads; they are opened anew when there is something to write."""
-        return {**vars(self), "_outlets": None}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
-        self.state = type(self.state).from_state_dict(state_dict)
-        self._is_resumed = True
 
     @override
     def setup(self, trainer: host.Trainer, pl_module: host.LightningModule, stage: str) -> None:
@@ -232,11 +150,6 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
         if self._observes_training and (self.probe.source == "train" or self.probe.is_fixed):
             self._observe_if_due(trainer, pl_module, "fit", host.epoch_logging_step(trainer))
 
-    def drain(self) -> None:
-        """Wait until everything that was observed is written."""
-        if self._outlets is not None:
-            self._outlets.drain()
-
     @override
     def teardown(self, trainer: host.Trainer, pl_module: host.LightningModule, stage: str) -> None:
         """Wait until everything is written."""
@@ -299,93 +212,6 @@ class ObservingCallback(host.Callback, ABC, Generic[State]):
         name = f"{type(self).__name__} ({self.identity})"
         self._outlets.when_written(lambda seconds: host.rank_zero_info(f"{name}: {told(writing=seconds)}"))
 
-    def _prepared(self, trainer: host.Trainer, module: host.LightningModule) -> Outlets | None:
-        """Freeze the probe and open the sinks, once; return ``None`` where there is no data for a probe."""
-        ranks = self._ranks(trainer)
-        if self._frozen is None:
-            with ranks.together():
-                frozen = freeze_probe(trainer, module, self.probe, self.state.indices)
-            if frozen is None:
-                return None
-            frozen = ranks.agreed(frozen)
-            self.state = state_for_probe(self.state, frozen)
-            with ranks.together():
-                self._accept_probe(frozen)
-            self._frozen = frozen
-        if self._outlets is None:
-            with ranks.together():
-                self._outlets = open_outlets(
-                    trainer,
-                    self.sinks,
-                    namespace=self.identity,
-                    save_maps=self.save_maps,
-                    save_pictures=self.save_pictures,
-                    keep_maps=self.keep_maps,
-                    resumed=self._is_resumed,
-                    on_error=self.on_error,
-                )
-        return self._outlets
-
-    def _ranks(self, trainer: host.Trainer) -> Ranks:
-        return Ranks(trainer, shards_probe=self.shard_probe)
-
-    def _attempt(
-        self, trainer: host.Trainer, module: host.LightningModule, stage: Stage, step: int, *, is_early: bool
-    ) -> Snapshot | None:
-        """Observe and write; return what was seen, or ``None`` where that was not possible.
-
-        Where ``is_early``, no training is lost by an error, so that a wrong configuration is one.
-        """
-        moment = Moment(trainer.current_epoch, step, stage)
-        ranks = self._ranks(trainer)
-        try:
-            with ranks.together():
-                outlets = self._prepared(trainer, module)
-                if outlets is None:
-                    notices.warn_of_no_probe(self.probe.source)
-                    return None
-                with host.without_logging(module):
-                    observation = self._look(moment, Surroundings.of(trainer, module, ranks))
-                if observation is None:
-                    return None
-                observation = observation.under(circumstances(trainer, self, at_end=stage == "final"))
-                outlets.write(observation.snapshot, observation.pictures)
-        except Exception as error:
-            is_mistake = is_early and isinstance(error, ConfigurationError)
-            if is_mistake or isinstance(error, RankError) or self.on_error == "raise":
-                raise
-            notices.warn_of_failure(moment, error)
-            return None
-        # Devices may round differently, and what is monitored must not.
-        observation = replace(
-            observation,
-            snapshot=replace(observation.snapshot, scores=ranks.from_zero(observation.snapshot.scores)),
-        )
-        if stage not in ("validate", "final"):
-            # Last: whatever fails before, the next observation is compared with this one's predecessor. A validation
-            # on its own is a look at the model, and no step of its training.
-            self.state = self._counted(observation)
-            self._on_observed(trainer, observation.snapshot)
-        return observation.snapshot
-
-    def _look(self, moment: Moment, surroundings: Surroundings) -> Observation[State] | None:
-        model = explained_module(surroundings.module, self.module)
-        if moment.stage != "final":
-            return self._observe(model, moment, surroundings)
-        # The Trainer counts on when it ends.
-        last = self.state.last_observed
-        return self._last_word(model, moment if last is None else replace(moment, epoch=last), surroundings)
-
     def _new_scores(self, last: Snapshot) -> Mapping[str, float]:
         # By their text: NaN differs from itself.
         return {tag: score for tag, score in last.scores.items() if str(score) != str(self.state.scores.get(tag))}
-
-    def _counted(self, observation: Observation[State]) -> State:
-        snapshot = observation.snapshot
-        return replace(
-            observation.next_state,
-            scores=dict(snapshot.scores),
-            last_observed=self.state.last_observed if snapshot.stage == "initial" else snapshot.epoch,
-            n_observations=self.state.n_observations + 1,
-            skipped=0,
-        )

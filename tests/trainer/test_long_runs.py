@@ -1,4 +1,4 @@
-"""However often a run is observed, it holds no more than after the first observations."""
+"""However often a run is observed: no more hooks, threads or files, and memory within a bound for each observation."""
 
 from __future__ import annotations
 

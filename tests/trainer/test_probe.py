@@ -368,24 +368,25 @@ def test_masks_added_to_a_resumed_run_leave_its_probe_as_it_is(tmp_path: Path) -
     assert sink.latest.scores["saliency/gradient/drift_initial"] > 0
 
 
-def _configured(config: Path) -> LightningCLI:
+def _configured(config: Path, monkeypatch: pytest.MonkeyPatch) -> LightningCLI:
     silent = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
     given = ["--config", str(config), "--trainer.accelerator=cpu", *(f"--trainer.{name}=false" for name in silent)]
-    return LightningCLI(Classifier, args=given, run=False, save_config_callback=None, seed_everything_default=0)
+    monkeypatch.setattr("sys.argv", ["train.py", *given])
+    return LightningCLI(Classifier, run=False, save_config_callback=None, seed_everything_default=0)
 
 
-def test_masks_and_groups_in_a_configuration_file(tmp_path: Path) -> None:
+def test_masks_and_groups_in_a_configuration_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = "tests.trainer.test_probe"
     written = {"size": 5, "masks": f"{here}.left_half", "groups": f"{here}.by_parity"}
     probe = {"class_path": "saliency_callbacks.Probe", "init_args": {**written, "unpack_batch": f"{here}.with_masks"}}
     callback = {"class_path": "saliency_callbacks.SaliencyMonitor", "init_args": {"probe": probe}}
     config, dumped = tmp_path / "config.yaml", tmp_path / "dumped.yaml"
     config.write_text(yaml.safe_dump({"trainer": {"callbacks": [callback]}}))
-    first = _configured(config)
+    first = _configured(config, monkeypatch)
     dumped.write_text(first.parser.dump(first.config))
     probes = [
         other.probe
-        for cli in (first, _configured(dumped))
+        for cli in (first, _configured(dumped, monkeypatch))
         for other in cli.trainer.callbacks
         if isinstance(other, SaliencyMonitor)
     ]
