@@ -102,7 +102,7 @@ examples:
   {_PROGRAM} methods
   {_PROGRAM} methods grad_cam guided_backprop --json"""
     )
-    parser.add_argument("names", nargs="*", type=str, default=[], help="methods to list; all by default")
+    parser.add_argument("names", nargs="*", type=str, help="methods to list; all by default")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return parser
 
@@ -145,7 +145,7 @@ examples:
   {_PROGRAM} report lightning_logs/version_0 lightning_logs/version_1 -o comparison.html"""
     )
     parser.add_argument("run", type=str, help="directory of a run, with its maps below it")
-    parser.add_argument("other", nargs="?", type=str, default=None, help="directory of a run to compare it with")
+    parser.add_argument("other", nargs="?", type=str, help="directory of a run to compare it with")
     parser.add_argument("-o", "--output", type=str, default=None, help="the file; in the run's directory by default")
     parser.add_argument("--max-megabytes", type=float, default=15.0, help="size that the file should not exceed")
     return parser
@@ -164,10 +164,11 @@ def _demo(given: Namespace) -> None:
 def _methods(given: Namespace) -> None:
     catalog = import_module("saliency_callbacks.methods.catalog")
     facts = {fact.name: fact for fact in catalog.describe_methods()}
-    for name in given.names:
+    names = given.names or facts
+    for name in names:
         if name not in facts:
             raise ConfigurationError(f"method {name!r} is unknown; {nearest_names(name, facts)}")
-    chosen = [facts[name] for name in given.names or facts]
+    chosen = [facts[name] for name in names]
     print(json.dumps([fact.to_dict() for fact in chosen], indent=1) if given.json else catalog.as_table(chosen))
 
 

@@ -425,11 +425,8 @@ class TestInputs:
         model = Net()
         nn.init.zeros_(model.head.weight)
         expected = run(model, inputs, methods, target_layers="auto").attributions[0]
-        torch.set_default_device("meta")
-        try:
+        with torch.device("meta"):
             found = run(model, inputs, methods, target_layers="auto").attributions[0]
-        finally:
-            torch.set_default_device(None)
         for name in expected:
             assert torch.equal(found[name].values, expected[name].values)
 

@@ -120,7 +120,7 @@ class _Layout:
 
     def filled(self, content: list[int], at: int, count: int) -> tuple[list[int], list[bool]]:
         """Return the source of each position with ``count`` new tokens before ``content[at]``, and which are new."""
-        neighbour = content[at - 1] if at else (content or self.head or self.tail)[0]
+        neighbour = content[at - 1] if at else (content or self.head or self.tail or self.content)[0]
         from_right = min(count, len(self.right))
         # What was dropped from the content has made the rest of the room.
         spare = count - from_right - (len(self.content) - len(content))

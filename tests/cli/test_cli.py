@@ -43,7 +43,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     [
         ([], "no command was given; expected one of demo, methods, replay, report"),
         (["repot"], "'repot' is unknown; did you mean 'report'"),
-        (["--versio"], "unrecognized arguments: --versio"),
+        (["--versio"], "nrecognized arguments: --versio"),
         (["demo", "--epochs", "many"], "Got value: many"),
         (["demo", "--epochs", "0"], "epochs=0; expected a whole number of at least 1"),
         (["methods", "grad_camm"], "'grad_camm' is unknown; did you mean 'grad_cam'"),

@@ -146,11 +146,8 @@ def test_the_choice_is_the_same_whatever_the_default_device(labelled):
             return images[index], index % 10
 
     expected = [Probe(20, stratify=stratify).read(Images(labelled=labelled), collate)[1] for stratify in (True, False)]
-    torch.set_default_device("meta")
-    try:
+    with torch.device("meta"):
         found = [Probe(20, stratify=stratify).read(Images(labelled=labelled), collate)[1] for stratify in (True, False)]
-    finally:
-        torch.set_default_device(None)
     assert found == expected
 
 

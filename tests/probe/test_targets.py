@@ -40,9 +40,6 @@ def test_labels_that_a_single_score_cannot_have(label):
 
 
 def test_the_default_device_does_not_matter():
-    torch.set_default_device("meta")
-    try:
+    with torch.device("meta"):
         select = selector(1, 2)
-    finally:
-        torch.set_default_device(None)
     assert select(LOGITS, SAMPLES)[0].tolist() == [2.0, -0.5]

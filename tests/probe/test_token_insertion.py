@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from saliency_callbacks.probe.token_insertion import insert_tokens
@@ -87,6 +87,7 @@ def test_only_between_words():
     st.integers(1, 3),
     st.integers(0, 9),
 )
+@example(left=0, words=[3], has_special=False, right=0, count=1, choice=0).via("nothing of the text is left")
 def test_what_every_insertion_keeps(left, words, has_special, right, count, choice):
     row = [PAD] * left + [CLS] * has_special + words + [SEP] * has_special + [PAD] * right
     if not row:

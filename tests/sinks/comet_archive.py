@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import zipfile
 from pathlib import Path
@@ -17,8 +18,10 @@ def offline_logger(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("COMET_START_ONLINE", "0")
     monkeypatch.setenv("COMET_LOGGING_CONSOLE", "critical")
     nothing = ("code", "graph", "git_metadata", "git_patch", "env_details")
+    # Lightning 2.5 gave it another name.
+    is_older = "save_dir" in inspect.signature(CometLogger).parameters
     return CometLogger(
-        offline_directory=str(directory / "comet"),
+        **{"save_dir" if is_older else "offline_directory": str(directory / "comet")},
         auto_output_logging=False,
         display_summary_level=0,
         **{f"log_{name}": False for name in nothing},

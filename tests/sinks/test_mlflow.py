@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 import numpy as np
 import pytest
@@ -37,7 +39,7 @@ def snapshot(**changes):
     return Snapshot(**{"epoch": 2, "step": 30, "stage": "fit", "attributions": {}, **changes})
 
 
-def test_images_by_step_have_the_very_pixels(logger, tmp_path, picture):
+def test_images_by_step_have_the_very_pixels(logger, picture):
     sink = sink_for_logger(logger)
     assert isinstance(sink, MLflowSink)
     sink.write(snapshot(step=0, stage="initial"), {"saliency/gradient": 255 - picture})
@@ -46,8 +48,10 @@ def test_images_by_step_have_the_very_pixels(logger, tmp_path, picture):
     files = {path.replace("%", "+").split("+")[2]: path for path in artifacts(logger, "images") if path.endswith("png")}
     assert files.keys() == {"0", "30"}
     assert all(path.startswith(("images/saliency~gradient+", "images/saliency#gradient%")) for path in files.values())
+    kept = Path(url2pathname(urlparse(logger.experiment.get_run(logger.run_id).info.artifact_uri).path))
     for step, expected in [("0", 255 - picture), ("30", picture)]:
-        with Image.open(downloaded(logger, files[step], tmp_path)) as image:
+        # Where it is kept: releases before 3.11 do not download the names that they write.
+        with Image.open(kept / files[step]) as image:
             np.testing.assert_array_equal(np.asarray(image), expected)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import wandb
 from lightning.pytorch.loggers import WandbLogger
 from PIL import Image
 
@@ -19,6 +21,11 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:There is a wandb run already in progress:UserWarning"),
 ]
+
+_GROWING = pytest.mark.skipif(
+    "log_mode" not in inspect.signature(wandb.Table.__init__).parameters,
+    reason="in this release of wandb tables do not grow",
+)
 
 
 @pytest.fixture
@@ -131,6 +138,7 @@ def test_pictures_and_rows_share_one_call(logger, monkeypatch):
     assert logged == [(3, {"saliency/a", "saliency/samples"})]
 
 
+@_GROWING
 def test_a_long_run_and_new_columns_begin_new_tables(logger, monkeypatch):
     monkeypatch.setattr(wandb_table, "_MOST_INCREMENTS", 2)
     sink = WandbSink(logger)
@@ -143,6 +151,7 @@ def test_a_long_run_and_new_columns_begin_new_tables(logger, monkeypatch):
     assert len(sink._table._table.data) == 2, "what was sent long ago is not kept"
 
 
+@_GROWING
 def test_a_second_training_in_the_same_run_does_not_hide_the_rows_of_the_first(logger):
     for step in (0, 1):
         WandbSink(logger).write(observation(step, gini=[0.5, 0.5]), {})
@@ -150,8 +159,6 @@ def test_a_second_training_in_the_same_run_does_not_hide_the_rows_of_the_first(l
 
 
 def test_before_tables_could_grow_each_observation_has_its_own(logger, monkeypatch):
-    import wandb
-
     class Table(wandb.Table):
         def __init__(self, columns, data):
             super().__init__(columns=columns, data=data)

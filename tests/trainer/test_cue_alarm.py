@@ -923,7 +923,7 @@ def test_every_argument_can_be_written_as_yaml(
         ("ChannelShiftCue", {"shift": {0: 0.25}}),
         ("BackgroundCue", {"masks": "probe", "background": 1.0}),
         ("BackgroundCue", {"masks": "torch.relu", "background": [0.5, 0.25, 0.0], "name": "water"}),
-        ("FunctionCue", {"function": "torch.square"}),
+        ("FunctionCue", {"function": "torch.nn.functional.tanhshrink"}),
         ("ImageCue", {"image": "mark.png", "box": [0, 0, 2, 2], "alpha": 0.5}),
     ],
 )

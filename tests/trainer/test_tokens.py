@@ -26,7 +26,7 @@ from saliency_callbacks.methods import IntegratedGradients
 from saliency_callbacks.sinks import MemorySink
 from saliency_callbacks.sinks.archive import read_index, read_maps, read_probe
 from tests import texts
-from tests.trainer.runs import RecordingLogger, trainer
+from tests.trainer.runs import WEIGHTS_ONLY, RecordingLogger, trainer
 from tests.trainer.text_runs import BertClassifier, LstmClassifier, loader, pairs, tokenizer
 
 METHODS = ["gradient_norm", "input_x_gradient", IntegratedGradients(n_steps=4, baselines="pad_token")]
@@ -194,7 +194,7 @@ def test_a_resumed_run_goes_on(tmp_path):
     runner.save_checkpoint(tmp_path / "half.ckpt")
     again = monitor(second)
     trainer(tmp_path, again, max_epochs=2).fit(
-        BertClassifier(), loader(), loader(), ckpt_path=tmp_path / "half.ckpt", weights_only=True
+        BertClassifier(), loader(), loader(), ckpt_path=tmp_path / "half.ckpt", **WEIGHTS_ONLY
     )
     assert [snapshot.epoch for snapshot in second.snapshots] == [1]
     assert "tokens/gradient_norm/drift_initial" in second.snapshots[0].scores
