@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from filelock import FileLock
 
 from tests.distributed.launch import launch, results
@@ -23,6 +24,13 @@ _SCENARIOS = (
     "one_fails",
     "different_data",
 )
+_HAS_FSDP2 = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 6)
+
+
+@pytest.fixture
+def _fsdp2() -> None:
+    if not _HAS_FSDP2:
+        pytest.skip("before torch 2.6 FSDP2 needs a CUDA device")
 
 
 @pytest.fixture(scope="session")
@@ -33,18 +41,22 @@ def _directory(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path
     with FileLock(f"{directory}.lock"):
         if not directory.exists():
             directory.mkdir()
-            status, output = launch(directory, _SCENARIOS, timeout=_TIMEOUT)
+            status, output = launch(
+                directory, [name for name in _SCENARIOS if _HAS_FSDP2 or "fsdp2" not in name], timeout=_TIMEOUT
+            )
             if status != 0:
                 (directory / "failed.txt").write_text(output[-6000:])
     return directory
 
 
 @pytest.fixture
-def ranks(_directory: Path) -> Callable[[str], list[Any]]:
+def ranks(_directory: Path, request: pytest.FixtureRequest) -> Callable[[str], list[Any]]:
     """Return what each rank found in a scenario."""
     failed = _directory / "failed.txt"
 
     def of(name: str) -> list[Any]:
+        if "fsdp2" in name:
+            request.getfixturevalue("_fsdp2")
         if failed.exists() and not (_directory / f"{name}.1.pt").exists():
             pytest.fail(f"{name} did not end well:\n{failed.read_text()}")
         return results(_directory, name)

@@ -45,10 +45,7 @@ class Module(Classifier):
 
     def configure_model(self) -> None:
         if self.device_mesh is not None and not hasattr(self, "is_sharded"):
-            try:
-                from torch.distributed.fsdp import fully_shard
-            except ImportError:  # before torch 2.6
-                from torch.distributed._composable.fsdp import fully_shard
+            from torch.distributed.fsdp import fully_shard
 
             self.is_sharded = True
             mesh = self.device_mesh["data_parallel"]

@@ -137,6 +137,7 @@ def test_ranks_with_datasets_of_their_own_explain_that_of_rank_zero(ranks: Ranks
     assert zero["count"] == one["count"] == 2 * (20 + 31)
 
 
+@pytest.mark.usefixtures("_fsdp2")
 def test_a_rank_that_fails_inside_a_collective_takes_all_down_soon(tmp_path: Path) -> None:
     status, output = launch(tmp_path, ["come_apart"], timeout=120)
     assert status == 1, output

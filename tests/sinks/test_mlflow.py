@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import urlparse
-from urllib.request import url2pathname
 
 import numpy as np
 import pytest
@@ -13,6 +11,7 @@ from PIL import Image
 
 from saliency_callbacks.sinks import MLflowSink, sink_for_logger
 from saliency_callbacks.types import Snapshot
+from tests.sinks.mlflow_store import kept_in
 
 
 @pytest.fixture
@@ -48,10 +47,8 @@ def test_images_by_step_have_the_very_pixels(logger, picture):
     files = {path.replace("%", "+").split("+")[2]: path for path in artifacts(logger, "images") if path.endswith("png")}
     assert files.keys() == {"0", "30"}
     assert all(path.startswith(("images/saliency~gradient+", "images/saliency#gradient%")) for path in files.values())
-    kept = Path(url2pathname(urlparse(logger.experiment.get_run(logger.run_id).info.artifact_uri).path))
     for step, expected in [("0", 255 - picture), ("30", picture)]:
-        # Where it is kept: releases before 3.11 do not download the names that they write.
-        with Image.open(kept / files[step]) as image:
+        with Image.open(kept_in(logger) / files[step]) as image:
             np.testing.assert_array_equal(np.asarray(image), expected)
 
 

@@ -923,7 +923,7 @@ def test_every_argument_can_be_written_as_yaml(
         ("ChannelShiftCue", {"shift": {0: 0.25}}),
         ("BackgroundCue", {"masks": "probe", "background": 1.0}),
         ("BackgroundCue", {"masks": "torch.relu", "background": [0.5, 0.25, 0.0], "name": "water"}),
-        ("FunctionCue", {"function": "torch.nn.functional.tanhshrink"}),
+        ("FunctionCue", {"function": "torch.square"}),
         ("ImageCue", {"image": "mark.png", "box": [0, 0, 2, 2], "alpha": 0.5}),
     ],
 )
@@ -941,5 +941,7 @@ def test_every_cue_can_be_written_as_yaml(
     printed = tmp_path / "printed.yaml"
     printed.write_text(capsys.readouterr().out)
     alarms.append(_read(monkeypatch, printed))
-    for alarm in alarms:
-        assert repr(alarm.cue) == repr(getattr(probe, name)(**given))
+    # Older releases of jsonargparse hand functions over, newer ones their paths.
+    functions = {key: torch.square for key, value in given.items() if value == "torch.square"}
+    expected = {repr(getattr(probe, name)(**one)) for one in (given, given | functions)}
+    assert {repr(alarm.cue) for alarm in alarms} <= expected

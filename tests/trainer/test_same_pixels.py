@@ -16,6 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from saliency_callbacks import SaliencyMonitor
 from saliency_callbacks.sinks import DiskSink, MemorySink, read_index
 from tests.sinks.comet_archive import archived, offline_logger
+from tests.sinks.mlflow_store import kept_in
 from tests.trainer.runs import Classifier, train_loader, trainer, val_loader
 
 pytestmark = [
@@ -78,7 +79,7 @@ def _from_mlflow(directory: Path, logger: MLFlowLogger) -> Panels:
     files = [file.path for file in client.list_artifacts(logger.run_id, "images") if file.path.endswith(".png")]
     parts = {path: path.replace("%", "+").split("+") for path in files}
     return {
-        int(step): _pixels(Path(client.download_artifacts(logger.run_id, path, str(directory))))
+        int(step): _pixels(kept_in(logger) / path)
         for path, (name, _, step, *_) in parts.items()
         if name.replace("#", "~") == "images/saliency~gradient"
     }
