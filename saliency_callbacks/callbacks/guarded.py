@@ -177,7 +177,8 @@ class GuardedCallback(host.Callback, ABC, Generic[State]):
 
         Where ``is_early``, no training is lost by an error, so that a wrong configuration is one.
         """
-        moment = Moment(trainer.current_epoch, step, stage)
+        # The Trainer counts on when it ends.
+        moment = Moment(max(0, trainer.current_epoch - (stage == "final")), step, stage)
         ranks = self._ranks(trainer)
         try:
             with ranks.together():
@@ -213,9 +214,7 @@ class GuardedCallback(host.Callback, ABC, Generic[State]):
         model = explained_module(surroundings.module, self.module)
         if moment.stage != "final":
             return self._observe(model, moment, surroundings)
-        # The Trainer counts on when it ends.
-        last = self.state.last_observed
-        return self._last_word(model, moment if last is None else replace(moment, epoch=last), surroundings)
+        return self._last_word(model, moment, surroundings)
 
     def _counted(self, observation: Observation[State]) -> State:
         snapshot = observation.snapshot

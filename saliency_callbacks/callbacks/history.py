@@ -106,7 +106,7 @@ class MethodHistory:
     """Earlier maps of one method.
 
     Args:
-        initial: Ranks of the first observation's signed maps, ``[N, P]``.
+        initial: Ranks of the first signed maps, ``[N, P]``: of each sample the first that is finite and not constant.
         previous: Ranks of the last observation's.
         scale: Largest 99th percentile of each sample's map so far, ``[N]``: the shared colour scale.
         frames: Small copies for the filmstrip.
@@ -125,7 +125,7 @@ class MethodHistory:
         """Return the history after one more observation."""
         scale = torch.nan_to_num(scale, nan=0.0, posinf=0.0)
         return MethodHistory(
-            initial=ranks if self.initial is None else self.initial,
+            initial=ranks if self.initial is None else _first_usable(self.initial, ranks),
             previous=ranks,
             scale=scale if self.scale is None else torch.maximum(self.scale, scale),
             frames=self.frames.added(frame),
@@ -145,6 +145,15 @@ class MethodHistory:
         """Restore what :meth:`state_dict` returned."""
         frames = Frames.from_state_dict(state["frames"])
         return cls(state["initial"], state["previous"], state["scale"], frames)
+
+
+def _first_usable(initial: Tensor, ranks: Tensor) -> Tensor:
+    """Return ``initial``, and ``ranks`` for the samples whose maps had nothing to rank.
+
+    A network whose last layer starts at zero, as is usual in fine-tuning, has constant maps before its first step.
+    """
+    # NaN compares as false.
+    return torch.where(initial.amax(dim=1, keepdim=True) > initial.amin(dim=1, keepdim=True), initial, ranks)
 
 
 def frame_size(spatial: Sequence[int]) -> list[int]:

@@ -190,7 +190,8 @@ def log_scalars(module: LightningModule, scores: Mapping[str, float]) -> None:
         # `self.log`, which Lightning binds to callbacks, would make them unpicklable.
         module.log(
             tag,
-            torch.tensor(value),
+            # Where the model is: processes on GPUs cannot synchronise what is on the CPU.
+            torch.tensor(value, device=module.device),
             on_step=False,
             on_epoch=True,
             batch_size=1,

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, get_args
 
-from torch import Tensor, nn
-from typing_extensions import Self, override
+from torch import nn
+from typing_extensions import override
 
 from saliency_callbacks.callbacks import host
-from saliency_callbacks.callbacks.arguments import checked_target, is_auto
+from saliency_callbacks.callbacks.arguments import checked_choice, checked_target, is_auto
 from saliency_callbacks.callbacks.engine_settings import Precision, checked_settings
 from saliency_callbacks.callbacks.observation import Moment, Observation, Surroundings
 from saliency_callbacks.callbacks.observing import ObservingCallback, OnError
 from saliency_callbacks.callbacks.preconditions import check_labels, check_layers
-from saliency_callbacks.callbacks.run_state import RunState, run_facts
+from saliency_callbacks.callbacks.randomization_state import RandomizationState
 from saliency_callbacks.callbacks.scoring import resolve_target
 from saliency_callbacks.errors import DegenerateMapWarning, SaliencyWarning
 from saliency_callbacks.probe.batch import ProbeBatch
@@ -24,40 +24,14 @@ from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.randomization.result import RandomizationResult
 from saliency_callbacks.randomization.run import check_draws, check_redraw, run_test, with_primary
 from saliency_callbacks.randomization.scores import sample_scores, scores
-from saliency_callbacks.randomization.steps import Order, check_order
+from saliency_callbacks.randomization.steps import Layerwise, Order, check_order
 from saliency_callbacks.sinks.retention import KeepMaps
 from saliency_callbacks.types import Method, Picture, Sink, Snapshot
 
 __all__ = ["RandomizationTest"]
 
 
-@dataclass(kw_only=True)
-class _State(RunState):
-    """The state of a randomization test.
-
-    Args:
-        target_layers: Names of the target layers, found at the first observation.
-        pinned: Classes that are explained for as long as the training runs, ``[N]``.
-    """
-
-    target_layers: tuple[str, ...] = ()
-    pinned: Tensor | None = None
-
-    @override
-    def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "target_layers": list(self.target_layers), "pinned": self.pinned}
-
-    @classmethod
-    @override
-    def from_state_dict(cls, state: dict[str, Any]) -> Self:
-        return cls(**run_facts(state), target_layers=tuple(state["target_layers"]), pinned=state["pinned"])
-
-    @override
-    def restarted(self) -> Self:
-        return replace(self, pinned=None)
-
-
-class RandomizationTest(ObservingCallback[_State]):
+class RandomizationTest(ObservingCallback[RandomizationState]):
     """Compare the maps of the model with those of random copies of it, at every validation epoch.
 
     A map that looks the same with random weights shows the picture, not the model. The random copies differ from the
@@ -76,7 +50,7 @@ class RandomizationTest(ObservingCallback[_State]):
     ``randomization/{method}/random_logit`` the maps of the explained and of another class; near 1 is bad
     ``…/similarity_std``, ``…/floor_std``   standard deviation over the draws (also that of the drift), and their pairs
     ``…/calibrated_std``                    standard deviation over the draws
-    ``…/{name}``, ``…/{name}_floor``        the same by the other ``similarities``, e.g. ``abs_spearman``
+    ``…/{name}``, ``…/{name}_floor``        the same by the other ``similarities``, e.g. ``abs_spearman``; with ``_std``
     ``randomization/{method}/cascade``      picture, at the end of fit: similarity after each layer
     ``randomization/cascade``               the same, all methods in one
     ``randomization/verdicts``              text, at the end of fit: a table with a verdict in words
@@ -93,8 +67,8 @@ class RandomizationTest(ObservingCallback[_State]):
         n_draws: How many random copies, one after the other; at least 2. An observation costs ``n_draws + 1`` times the
             passes of its methods.
         every_n_epochs: Epochs between two tests.
-        cascade_at_fit_end: Whether to randomize layer by layer, from the scores down to the input, when the training
-            ends.
+        cascade_at_fit_end: Whether to randomize layer by layer when the training ends.
+        cascade_order: ``top_down`` from the scores down to the input, ``bottom_up``, or ``independent``.
         cascade_draws: How many times the cascade is drawn; at least 2. It costs as many explanations for each layer.
         randomize: ``reinitialize``, ``permute``, or a callable or dotted path of one; see
             :func:`~saliency_callbacks.randomization_test`.
@@ -140,6 +114,7 @@ class RandomizationTest(ObservingCallback[_State]):
         n_draws: int = 5,
         every_n_epochs: int = 1,
         cascade_at_fit_end: bool = True,
+        cascade_order: Layerwise = "top_down",
         cascade_draws: int = 3,
         randomize: str | Callable[..., Any] = "reinitialize",
         similarities: str | Sequence[str] = ("spearman", "abs_spearman"),
@@ -178,6 +153,7 @@ class RandomizationTest(ObservingCallback[_State]):
         self.order: Order = check_order(order)
         self.n_draws = check_draws(n_draws)
         self.cascade_at_fit_end = cascade_at_fit_end
+        self.cascade_order: Order = checked_choice("cascade_order", cascade_order, get_args(Layerwise))
         self.cascade_draws = check_draws(cascade_draws, "cascade_draws")
         self.redraw = check_redraw(randomize)
         self.similarities = with_primary(similarities)
@@ -198,8 +174,8 @@ class RandomizationTest(ObservingCallback[_State]):
         self.cascade: RandomizationResult | None = None
 
     @override
-    def _new_state(self) -> _State:
-        return _State()
+    def _new_state(self) -> RandomizationState:
+        return RandomizationState()
 
     @override
     def _check_model(self, model: nn.Module) -> None:
@@ -211,7 +187,7 @@ class RandomizationTest(ObservingCallback[_State]):
         self.result = self.cascade = None
 
     @override
-    def _observe(self, model: nn.Module, moment: Moment, surroundings: Surroundings) -> Observation[_State]:
+    def _observe(self, model: nn.Module, moment: Moment, surroundings: Surroundings) -> Observation[RandomizationState]:
         result, state = self._test(model, surroundings)
         for method in result.methods:
             if not math.isfinite(result.similarity(method).mean):
@@ -232,12 +208,16 @@ class RandomizationTest(ObservingCallback[_State]):
         return Observation(found, state)
 
     @override
-    def _last_word(self, model: nn.Module, moment: Moment, surroundings: Surroundings) -> Observation[_State] | None:
+    def _last_word(
+        self, model: nn.Module, moment: Moment, surroundings: Surroundings
+    ) -> Observation[RandomizationState] | None:
         """Randomize layer by layer, and say what was found."""
-        if self.result is None:
-            if not self._is_resumed:
-                return None
-            host.rank_zero_info(f"{self.namespace}: nothing was tested since the run was resumed, so it is tested now")
+        if self.result is None and not self._is_resumed:
+            return None
+        if self.result is None or self.state.last_observed != moment.epoch:
+            host.rank_zero_info(
+                f"{self.namespace}: the weights have changed since the last test, so they are tested now"
+            )
             self._test(model, surroundings)
         assert self.result is not None, "tested above"
         for method, words in self.result.verdicts.items():
@@ -260,7 +240,8 @@ class RandomizationTest(ObservingCallback[_State]):
             step=moment.step,
             stage=moment.stage,
             attributions={},
-            scores=self.state.scores,
+            scores=scores(self.result, self.namespace),
+            sample_scores=sample_scores(self.result, self.namespace),
             metadata=self._facts(model, self.result),
             texts=texts,
         )
@@ -269,17 +250,17 @@ class RandomizationTest(ObservingCallback[_State]):
     def _cascade(
         self, model: nn.Module, surroundings: Surroundings
     ) -> tuple[RandomizationResult, Mapping[str, Picture]]:
-        cascade, _ = self._run(model, surroundings, "top_down", self.cascade_draws, random_logit=False)
+        cascade, _ = self._run(model, surroundings, self.cascade_order, self.cascade_draws, random_logit=False)
         pictures = {f"{self.namespace}/{name}/cascade": cascade.plot(methods=[name]) for name in cascade.methods}
         return cascade, {f"{self.namespace}/cascade": cascade.plot(), **pictures}
 
-    def _test(self, model: nn.Module, surroundings: Surroundings) -> tuple[RandomizationResult, _State]:
+    def _test(self, model: nn.Module, surroundings: Surroundings) -> tuple[RandomizationResult, RandomizationState]:
         self.result, state = self._run(model, surroundings, self.order, self.n_draws, random_logit=self.random_logit)
         return self.result, state
 
     def _run(
         self, model: nn.Module, surroundings: Surroundings, order: Order, n_draws: int, *, random_logit: bool
-    ) -> tuple[RandomizationResult, _State]:
+    ) -> tuple[RandomizationResult, RandomizationState]:
         layers = list(self.state.target_layers) if is_auto(self.settings.target_layers) else []
         settings = replace(
             self.settings,

@@ -27,8 +27,9 @@ def scores(result: RandomizationResult, namespace: str) -> dict[str, float]:
             found[f"{tag}/random_logit"] = result.logit(method)
         for name in result.similarities:
             if name != PRIMARY:
-                found[f"{tag}/{name}"] = result.similarity(method, name).mean
-                found[f"{tag}/{name}_floor"] = result.floor(method, name).mean
+                similarity, floor = result.similarity(method, name), result.floor(method, name)
+                found[f"{tag}/{name}"], found[f"{tag}/{name}_std"] = similarity.mean, similarity.std
+                found[f"{tag}/{name}_floor"], found[f"{tag}/{name}_floor_std"] = floor.mean, floor.std
     return found
 
 

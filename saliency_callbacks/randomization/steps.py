@@ -9,8 +9,9 @@ from typing import Literal, get_args
 from saliency_callbacks.capture.weight_layers import WeightLayer
 from saliency_callbacks.errors import ConfigurationError, nearest_names
 
-__all__ = ["Order", "Step", "check_order", "steps_of"]
+__all__ = ["Layerwise", "Order", "Step", "check_order", "steps_of"]
 
+Layerwise = Literal["top_down", "bottom_up", "independent"]
 Order = Literal["full", "top_down", "bottom_up", "independent"]
 
 

@@ -93,7 +93,7 @@ def test_frames_are_thinned_evenly_and_keep_the_first(count):
 
 
 def test_a_history_keeps_the_first_the_last_and_the_largest():
-    ranks = [torch.full((2, 3), float(index)) for index in range(3)]
+    ranks = [torch.arange(6.0).reshape(2, 3) + index for index in range(3)]
     scales = [torch.tensor([1.0, 5.0]), torch.tensor([4.0, float("nan")]), torch.tensor([float("inf"), 2.0])]
     history = MethodHistory()
     for one, scale in zip(ranks, scales, strict=True):
@@ -141,3 +141,15 @@ def test_a_state_survives_a_checkpoint(tmp_path, observed):
         torch.testing.assert_close(again.frames.kept[0].maps, once.frames.kept[0].maps, rtol=0, atol=2**-10)
         assert again.frames.kept[0].moment == once.frames.kept[0].moment
         assert (again.frames.stride, again.frames.count, again.frames.limit) == (1, 1, 16)
+
+
+def test_a_sample_whose_first_map_has_no_order_starts_with_its_next():
+    """As of a network whose last layer starts at zero; each sample on its own."""
+    constant, broken, usable = torch.full((4,), 2.5), torch.full((4,), torch.nan), torch.tensor([1.0, 2, 3, 4])
+    first = torch.stack([constant, broken, usable])
+    second = torch.stack([usable.flip(0), usable.flip(0), usable.flip(0)])
+    third = second.roll(1, dims=1)
+    history = MethodHistory().added(first, torch.ones(3), _frame())
+    history = history.added(second, torch.ones(3), _frame()).added(third, torch.ones(3), _frame())
+    assert torch.equal(history.initial, torch.stack([usable.flip(0), usable.flip(0), usable]))
+    assert torch.equal(history.previous, third)

@@ -2,6 +2,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.trainer.states import RunningStage, TrainerFn
 
@@ -81,3 +82,13 @@ def test_a_forward_of_its_own():
 
     assert host.has_forward(With())
     assert not host.has_forward(Without())
+
+
+def test_scores_are_logged_where_the_model_is():
+    """Processes on GPUs cannot synchronise what is on the CPU."""
+    logged = []
+    module = SimpleNamespace(
+        device=torch.device("meta"), log=lambda tag, value, **_: logged.append((tag, value.device))
+    )
+    host.log_scalars(module, {"saliency/gradient/gini": 0.5})
+    assert logged == [("saliency/gradient/gini", torch.device("meta"))]

@@ -50,6 +50,18 @@ def test_a_higher_value_is_drawn_higher():
     assert rows[0] > rows[1] > rows[2]
 
 
+def test_the_floor_is_a_band_in_the_colour_of_its_curve():
+    """Between the edges, all the way, and nowhere without them."""
+    with_band, without = (draw([curve([0.9] * 5, band=band)], list("abcde")) for band in ((-0.2, 0.4), (NAN, NAN)))
+    tinted = (with_band != without).any(axis=-1)
+    rows, columns = np.nonzero(tinted)
+    assert tinted[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1].mean() > 0.9
+    # 0.6 of an axis of 1.35.
+    assert (rows.max() - rows.min()) / with_band.shape[0] == pytest.approx(0.6 / 1.35 * 0.75, abs=0.1)
+    red, _, blue = with_band[tinted].astype(int).mean(axis=0)
+    assert blue > red + 10
+
+
 @pytest.mark.parametrize("n_steps", [1, 2, 30, 200])
 @pytest.mark.parametrize("n_curves", [1, 9])
 def test_any_number_of_steps_and_curves(n_steps, n_curves):

@@ -86,6 +86,7 @@ n_draws: 3
 every_n_epochs: 2
 cascade_at_fit_end: false
 cascade_draws: 4
+cascade_order: bottom_up
 randomize: permute
 similarities: [abs_spearman, cosine]
 random_logit: false

@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from saliency_callbacks import CueAlarm, Probe, RandomizationTest, SaliencyMonitor
+from saliency_callbacks import CueAlarm, Probe, RandomizationTest, SaliencyMonitor, randomization_test
 from saliency_callbacks.callbacks import host
 from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
 from saliency_callbacks.probe import PatchCue
@@ -151,7 +151,23 @@ def test_a_run_that_was_resumed_after_its_last_observation_tests_now(tmp_path: P
     _fit(tmp_path, second, max_epochs=2, ckpt_path=tmp_path / "run.ckpt")
     assert [stage for stage, _ in stages(sink)] == ["final"]
     assert sink.snapshots[-1].texts["randomization/verdicts"] == second.result.table()
-    assert any("nothing was tested since the run was resumed" in message for message in said)
+    assert any("the weights have changed since the last test" in message for message in said)
+
+
+def test_the_verdicts_are_of_the_model_that_the_training_ends_with(tmp_path: Path, said: list[str]) -> None:
+    """Not of that of the last scheduled test; and they are on the console, too."""
+    sink, (images, labels) = MemorySink(), digits(100, 104).tensors
+    probe = Probe.from_tensors(images, labels)
+    test = _test(probe=probe, every_n_epochs=50, cascade_order="bottom_up", sinks=[sink])
+    run = _fit(tmp_path, test, max_epochs=3)
+    assert stages(sink) == [("initial", 0), ("fit", 0), ("final", 2)]
+    expected = randomization_test(run.lightning_module, images, methods="gradient", target=labels, n_draws=2)
+    similarity = expected.similarity("gradient").mean
+    tag = "randomization/gradient/similarity"
+    assert sink.snapshots[-1].scores[tag] == pytest.approx(similarity)
+    assert sink.snapshots[1].scores[tag] != pytest.approx(similarity)
+    assert f"randomization: gradient {expected.verdicts['gradient']}" in said
+    assert (test.cascade.order, test.cascade.steps) == ("bottom_up", ("net.0", "net.2", "net.6"))
 
 
 def test_a_training_that_had_ended_is_named(tmp_path: Path, said: list[str]) -> None:

@@ -35,7 +35,9 @@ _TAGS = {
         "drift",
         "random_logit",
         "abs_spearman",
+        "abs_spearman_std",
         "abs_spearman_floor",
+        "abs_spearman_floor_std",
     )
 }
 
@@ -222,6 +224,7 @@ n_draws: 3
 every_n_epochs: 2
 cascade_at_fit_end: false
 cascade_draws: 4
+cascade_order: bottom_up
 randomize: torch.nn.init.calculate_gain
 similarities: [ssim, spearman]
 random_logit: false
