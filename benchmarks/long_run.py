@@ -5,7 +5,8 @@ Usage::
     python -m benchmarks.long_run [--observations 2000] [--keep-maps 50]
 
 All three callbacks for pictures watch a small network on 8×8 digits that is validated after every step. The table has
-the state after each eighth of the run; the first eighth warms up.
+the state after each eighth of the run; the first eighth warms up. Where anything has grown beyond its bound, it is named
+and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ from saliency_callbacks import CueAlarm, RandomizationTest, SaliencyMonitor
 from saliency_callbacks.probe import PatchCue
 from saliency_callbacks.sinks.retention import KeepMaps
 
-__all__ = ["Usage", "long_run"]
+__all__ = ["Usage", "growth", "long_run"]
+
+# What the allocator takes and gives back, in MiB: the same run goes up and down by this much.
+_ALLOCATOR = 64.0
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,21 @@ def long_run(observations: int, directory: Path, *, keep_maps: KeepMaps = 50, ro
     return watch.found
 
 
+def growth(found: Sequence[Usage]) -> list[str]:
+    """Return what has grown after the first eighth and must not; what each observation leaves is bounded."""
+    first, last = found[0], found[-1]
+    count = last.observations - first.observations
+    allowed = {
+        **dict.fromkeys(("hooks", "threads", "files", "maps"), 0.0),
+        "objects": 2.0 * count,
+        "resident": _ALLOCATOR + 0.01 * count,
+        "disk": 0.01 * count,
+        "state": 0.5 * count,
+    }
+    grown = {name: getattr(last, name) - getattr(first, name) for name in allowed}
+    return [f"{name}: {grown[name]:g} more, at most {most:g}" for name, most in allowed.items() if grown[name] > most]
+
+
 def _usage(count: int, module: nn.Module, watched: Sequence[Any], directory: Path, seconds: float) -> Usage:
     gc.collect()
     files = [path for path in directory.rglob("*") if path.is_file()]
@@ -186,7 +205,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     print(*(f"{field.name:>12}" for field in fields(Usage)))
     with tempfile.TemporaryDirectory() as directory:
-        long_run(given.observations, Path(directory), keep_maps=given.keep_maps)
+        # As many as are kept must have been made before anything is compared.
+        kept = min(given.keep_maps, max(1, given.observations // 8))
+        grown = growth(long_run(given.observations, Path(directory), keep_maps=kept))
+    raise SystemExit("\n".join(grown) or None)
 
 
 def _line(usage: Usage) -> str:

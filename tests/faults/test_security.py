@@ -23,6 +23,7 @@ from saliency_callbacks.probe import PatchCue
 from saliency_callbacks.report import write_report
 from saliency_callbacks.scores.top_tokens import as_cell
 from tests.faults.runs import KINDS, Scene, run
+from tests.trainer.runs import RecordingLogger
 
 _PACKAGE = Path(saliency_callbacks.__file__).parent
 _SOURCES = sorted(_PACKAGE.rglob("*.py"))
@@ -73,8 +74,12 @@ def test_the_report_and_the_readers_unpickle_nothing(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_secret_of_the_module_or_the_logger_is_written(kind: str, tmp_path: Path) -> None:
+def test_no_secret_of_the_module_or_the_logger_is_written(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scene = Scene(kind, tmp_path)
+    monkeypatch.setattr(RecordingLogger, "api_key", _TOKEN, raising=False)
+    monkeypatch.setattr(RecordingLogger, "__repr__", lambda self: f"RecordingLogger(api_key={_TOKEN!r})")
     scene.module.save_hyperparameters({"api_key": _TOKEN})
     scene.module.token = _TOKEN
     scene.changes["default_root_dir"] = tmp_path
