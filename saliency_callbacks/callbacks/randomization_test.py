@@ -294,6 +294,7 @@ class RandomizationTest(ObservingCallback[RandomizationState]):
             "probe": self._probe.fingerprint,
             "order": result.order,
             "n_draws": result.n_draws,
+            "n_passes": result.n_states * len({one for method in self.settings.methods for one in method.requires()}),
             "not_randomized": list(result.unchanged),
             "verdicts": dict(result.verdicts),
         }

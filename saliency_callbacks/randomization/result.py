@@ -92,6 +92,12 @@ class RandomizationResult:
         return tuple(self.values[PRIMARY])
 
     @property
+    def n_states(self) -> int:
+        """Number of states of the weights that were explained, the trained one among them."""
+        # Of single layers none is the fully random model, which the floor needs.
+        return 1 + self.n_draws * (len(self.steps) + (self.order == "independent"))
+
+    @property
     def similarities(self) -> tuple[str, ...]:
         """Names of the similarities; ``spearman`` first."""
         return tuple(self.values)

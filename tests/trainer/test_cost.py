@@ -115,10 +115,11 @@ def test_the_cost_is_told_once(tmp_path: Path, said: list[str], on_error: Any) -
 def test_every_callback_tells(tmp_path: Path, said: list[str]) -> None:
     cue = PatchCue((0, 0, 3, 3), value=1.0, name="corner")
     alarm = CueAlarm(cue, 3, probe=20, save_maps=False, groups_at_fit_end=False)
-    random = RandomizationTest("gradient", probe=4, n_draws=2, cascade_at_fit_end=False, save_maps=False)
+    random = RandomizationTest(["gradient", "grad_cam"], probe=4, n_draws=2, cascade_at_fit_end=False, save_maps=False)
     _fit(tmp_path, _ticking(alarm, 0.5), _ticking(random, 0.5), max_epochs=2)
     told = [message for message in said if "an observation takes" in message]
     assert told == [
         "CueAlarm (cue/corner): an observation takes 0.5 s, 50% of the validation epoch with it",
-        "RandomizationTest (randomization): an observation takes 0.5 s, 50% of the validation epoch with it",
+        "RandomizationTest (randomization): an observation takes 0.5 s, 50% of the validation epoch with it, "
+        "3 passes shared by 2 methods",
     ]
