@@ -5,8 +5,8 @@ Usage::
     python -m benchmarks.long_run [--observations 2000] [--keep-maps 50]
 
 All three callbacks for pictures watch a small network on 8×8 digits that is validated after every step. The table has
-the state after each eighth of the run; the first eighth warms up. What has grown beyond its bound is named, and the exit
-code is then 1.
+the state after each eighth of the run; the first eighth warms up. What has grown beyond its bound is named, and the
+exit code is then 1.
 """
 
 from __future__ import annotations

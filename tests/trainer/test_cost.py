@@ -118,8 +118,8 @@ def test_every_callback_tells(tmp_path: Path, said: list[str]) -> None:
     random = RandomizationTest(["gradient", "grad_cam"], probe=4, n_draws=2, cascade_at_fit_end=False, save_maps=False)
     _fit(tmp_path, _ticking(alarm, 0.5), _ticking(random, 0.5), max_epochs=2)
     told = [message for message in said if "an observation takes" in message]
+    share = "50% of the validation epoch with it"
     assert told == [
-        "CueAlarm (cue/corner): an observation takes 0.5 s, 50% of the validation epoch with it",
-        "RandomizationTest (randomization): an observation takes 0.5 s, 50% of the validation epoch with it, "
-        "3 passes shared by 2 methods",
+        f"CueAlarm (cue/corner): an observation takes 0.5 s, {share}",
+        f"RandomizationTest (randomization): an observation takes 0.5 s, {share}, 3 passes shared by 2 methods",
     ]
