@@ -16,7 +16,7 @@ from saliency_callbacks.callbacks.history import Frame, frame_size
 from saliency_callbacks.callbacks.lazy_pictures import LazyPictures
 from saliency_callbacks.rendering.attribution import render
 from saliency_callbacks.rendering.contour import top_region
-from saliency_callbacks.rendering.filmstrip import MAX_ROWS, filmstrip
+from saliency_callbacks.rendering.filmstrip import filmstrip
 from saliency_callbacks.rendering.images import display_maps
 from saliency_callbacks.rendering.panel import Caption, panel
 from saliency_callbacks.types import Snapshot
@@ -25,6 +25,8 @@ __all__ = ["Pictures", "reduced"]
 
 # Smaller than a panel's: the picture has to be seen at a glance, and there is a panel for each method.
 _GLANCE_TILE = 64
+_GLANCE_PIXELS = 500_000
+_GLANCE_ROWS = 8
 # Pictures of one tag have to be of one size, or they jump when one goes through the epochs.
 _LONGEST_MOMENT = "epoch 0000"
 
@@ -110,7 +112,7 @@ class Pictures(LazyPictures):
 
     def _glance(self) -> npt.NDArray[np.uint8]:
         look = self.appearance
-        rows = min(len(self.images), MAX_ROWS)
+        rows = min(len(self.images), _GLANCE_ROWS)
         methods = list(self.snapshot.attributions)
         regions = [region for method in methods if (region := self._regions(method)) is not None]
         title = f"all methods · {self.snapshot.moment}"
@@ -122,6 +124,7 @@ class Pictures(LazyPictures):
             regions=regions or None,
             max_columns=max(2, len(methods)),
             tile=_GLANCE_TILE,
+            pixels=_GLANCE_PIXELS,
             style=look.style,
             scale_note=look.notes("each method its own scale"),
             room_for=f"all methods · {_LONGEST_MOMENT}",

@@ -48,7 +48,7 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
     ``saliency/{method}``                        picture: input and map of each probe sample
     ``saliency/{method}/filmstrip``              picture: one row a sample, one column an observation
     ``saliency/{method}/evolution``              animation, at the end of fit: one frame an observation
-    ``saliency/methods``                         picture: up to 16 samples, a column for each of several methods
+    ``saliency/methods``                         picture: the first 8 samples, a column for each of several methods
     ``saliency/{method}/drift_previous``         1 - Spearman with the previous maps; 0 same, 1 unrelated
     ``saliency/{method}/drift_initial``          the same with the maps before training; in [0, 2]
     ``saliency/{method}/entropy``                0 a single place, 1 spread evenly

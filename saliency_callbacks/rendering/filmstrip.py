@@ -27,7 +27,6 @@ _GAP = 4
 _INPUT_GAP = 10
 _WIDEST_ROW_CAPTION = 140
 
-_PIXEL_BUDGET = 1_400_000
 _LARGEST_TILE = 192
 # What all tiles of a row or column may take together; long ones would be too thin at the first.
 _SQUARE_TILES_SIDE = 2000
@@ -43,6 +42,7 @@ def filmstrip(
     regions: Sequence[npt.NDArray[np.bool_]] | None = None,
     max_columns: int = 16,
     tile: int = 96,
+    pixels: int = 1_400_000,
     style: Style = "overlay",
     colormap: str = DEFAULT_COLORMAP,
     scale_note: str = "",
@@ -60,6 +60,7 @@ def filmstrip(
         max_columns: Most epochs that are shown, at least 2.
         tile: Side of the square below whose area pictures are enlarged by a whole number. Where there is room, tiles
             are up to twice as large.
+        pixels: How many there is room for, all tiles together.
         style: Style of the maps, for the colour bar.
         colormap: Colour map of the maps, for the colour bar.
         scale_note: What the colours are relative to, e.g. ``"shared scale"``.
@@ -79,7 +80,7 @@ def filmstrip(
     indices = thin(len(columns), max_columns)
     shown = [columns[index] for index in indices]
     names = ["input", *(name for name, _ in shown)]
-    largest = tile_limit(rows * len(names), budget=_PIXEL_BUDGET, smallest=tile, largest=_LARGEST_TILE)
+    largest = tile_limit(rows * len(names), budget=pixels, smallest=tile, largest=_LARGEST_TILE)
     largest = max(tile, min(largest, _SQUARE_TILES_SIDE // max(rows, len(names))))
     along = len(names) if images.shape[2] > images.shape[1] else rows
     longest_side = max(tile, min(2 * largest, _LONG_TILES_SIDE // along))
