@@ -14,7 +14,7 @@ from saliency_callbacks.callbacks import host
 from saliency_callbacks.callbacks.alarm_actions import act, checked_actions, describe_alarm
 from saliency_callbacks.callbacks.alarm_rule import AlarmRule
 from saliency_callbacks.callbacks.arguments import checked_choice, checked_normalization, checked_number
-from saliency_callbacks.callbacks.cue_evaluation import evaluate_cue
+from saliency_callbacks.callbacks.cue_evaluation import evaluate_cue, warn_of_broken_logits
 from saliency_callbacks.callbacks.cue_preparation import chosen_method, prepare_cue_probe, with_texts
 from saliency_callbacks.callbacks.cue_probe import AnyCue, CueProbe, checked_cue
 from saliency_callbacks.callbacks.cue_state import CueState, Evaluation
@@ -25,13 +25,12 @@ from saliency_callbacks.callbacks.observation import Moment, Observation, Surrou
 from saliency_callbacks.callbacks.observing import ObservingCallback, OnError
 from saliency_callbacks.callbacks.preconditions import check_layers
 from saliency_callbacks.callbacks.schedule import check_interval, is_due
-from saliency_callbacks.errors import SaliencyWarning
 from saliency_callbacks.plain_values import plain
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.probe.removal import Fill
 from saliency_callbacks.rendering.text import legible
-from saliency_callbacks.scores.counterfactual import CueEffect, Statistic
+from saliency_callbacks.scores.counterfactual import Statistic
 from saliency_callbacks.scores.top_tokens import as_cell
 from saliency_callbacks.sinks.retention import KeepMaps
 from saliency_callbacks.types import Method, Sink, Snapshot
@@ -223,7 +222,7 @@ class CueAlarm(ObservingCallback[CueState]):
         settings = replace(self.settings, forward_context=surroundings.forward_context)
         to_device, ranks = surroundings.to_device, surroundings.ranks
         finding = evaluate_cue(model, self._cue_probe, self.suspect_class, settings, to_device, ranks)
-        self._warn_of_broken_logits(finding.effect, moment)
+        warn_of_broken_logits(finding.effect, self.cue.name, moment.epoch)
         bound = self.rule.lower_bound(finding.effect, self._watched, self.settings.seed)
         state = self.state.judged(moment, finding.effect, self._watched, bound, self.rule)
         evaluation = state.history[-1]
@@ -256,16 +255,6 @@ class CueAlarm(ObservingCallback[CueState]):
     def _on_observed(self, trainer: host.Trainer, snapshot: Snapshot) -> None:
         if self.history and self.history[-1].fired:
             act(self.on_alarm, self._message(self.history[-1]), trainer, self)
-
-    def _warn_of_broken_logits(self, effect: CueEffect, moment: Moment) -> None:
-        n_broken = int((effect.usable & ~effect.effect.isfinite()).sum())
-        if n_broken:
-            host.rank_zero_warn(
-                f"cue {self.cue.name!r}: {n_broken} of {int(effect.usable.sum())} samples tell nothing in epoch "
-                f"{moment.epoch}, as their logits are not finite or all the same (a diverged training, or fp16 "
-                "overflow); without any there is no alarm, which does not mean that there is no shortcut",
-                category=SaliencyWarning,
-            )
 
     @property
     def _watched(self) -> Statistic:

@@ -11,17 +11,19 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from saliency_callbacks.callbacks import host
 from saliency_callbacks.callbacks.cue_pictures import Pair
 from saliency_callbacks.callbacks.cue_probe import CueProbe
 from saliency_callbacks.callbacks.ranks import ALONE, Ranks
 from saliency_callbacks.engine import Settings
+from saliency_callbacks.errors import SaliencyWarning
 from saliency_callbacks.functional.effects import margins
 from saliency_callbacks.probe.targets import Labels
 from saliency_callbacks.scores import localization, mean_of_finite
 from saliency_callbacks.scores.counterfactual import CueEffect, cue_effect, two_columns
 from saliency_callbacks.types import Attribution
 
-__all__ = ["CueFinding", "evaluate_cue"]
+__all__ = ["CueFinding", "evaluate_cue", "warn_of_broken_logits"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +114,18 @@ def evaluate_cue(
         attribution=_maps(model, probe, suspect_class, settings, to_device, ranks),
         removal=removal,
     )
+
+
+def warn_of_broken_logits(effect: CueEffect, cue: str, epoch: int) -> None:
+    """Warn of samples whose logits tell nothing, as without any there is no alarm."""
+    n_broken = int((effect.usable & ~effect.effect.isfinite()).sum())
+    if n_broken:
+        host.rank_zero_warn(
+            f"cue {cue!r}: {n_broken} of {int(effect.usable.sum())} samples tell nothing in epoch {epoch}, as their "
+            "logits are not finite or all the same (a diverged training, or fp16 overflow); without any there is no "
+            "alarm, which does not mean that there is no shortcut",
+            category=SaliencyWarning,
+        )
 
 
 def _maps(
