@@ -14,7 +14,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 
 from saliency_callbacks.capture.attributes import unchanged_attributes
 from saliency_callbacks.capture.contents import TensorContents
-from saliency_callbacks.capture.interrupts import deferred_interrupts
+from saliency_callbacks.capture.interrupts import restoring
 from saliency_callbacks.capture.rng import isolated_rng
 from saliency_callbacks.capture.shards import resharded, whole, whole_parameters
 from saliency_callbacks.capture.weight_layers import WeightLayer
@@ -28,13 +28,14 @@ _RESETS = ("reset_parameters", "_reset_parameters")
 _POWER_ITERATIONS = 15
 
 
-@contextmanager
+@restoring
 def randomizer(model: nn.Module, redraw: Redraw = "reinitialize", *, seed: int = 0) -> Iterator[WeightRandomizer]:
     """Allow the weights of ``model`` to be re-drawn inside; outside, also after an exception, they are as before.
 
-    One copy of all weights is kept meanwhile, beside what re-drawing the largest of them takes. A Ctrl-C waits until
-    they are back. Global random state is left alone. Sharded weights are gathered layer by layer: each process re-draws
-    the whole layer and keeps its part, so that they become the same as in one process.
+    One copy of all weights is kept meanwhile, beside what re-drawing the largest of them takes. A Ctrl-C ends what runs
+    inside, and then waits until the weights are back. Global random state is left alone. Sharded weights are gathered
+    layer by layer: each process re-draws the whole layer and keeps its part, so that they become the same as in one
+    process.
 
     Args:
         model: The model.
@@ -49,8 +50,7 @@ def randomizer(model: nn.Module, redraw: Redraw = "reinitialize", *, seed: int =
         try:
             yield WeightRandomizer(weights, redraw, seed)
         finally:
-            with deferred_interrupts():
-                weights.restore()
+            weights.restore()
 
 
 class WeightRandomizer:
@@ -81,15 +81,12 @@ class WeightRandomizer:
             layers: What is randomized.
             number: Which draw; each layer has its own random numbers in each, whatever else is drawn with it.
         """
-        # No gradient could be taken of parameters that a reset makes under inference mode.
-        with torch.inference_mode(False), torch.no_grad():
-            for layer in layers:
-                seed = _seed_of(self._seed, number, layer.name)
-                with isolated_rng(seed), whole_parameters(layer.modules.values()) as self._sharded:
-                    for name, module in layer.modules.items():
-                        self._draw_module(name, module)
-                    for module in layer.modules.values():
-                        _settle(module)
+        for layer in layers:
+            with _drawing(layer, _seed_of(self._seed, number, layer.name)) as self._sharded:
+                for name, module in layer.modules.items():
+                    self._draw_module(name, module)
+                for module in layer.modules.values():
+                    _settle(module)
 
     def _draw_module(self, name: str, module: nn.Module) -> None:
         resets = self._redraw == "reinitialize" and _reset(module)
@@ -111,6 +108,14 @@ class WeightRandomizer:
     def _is_original(self, parameter: Tensor) -> bool:
         original = self._weights.contents.of(self._sharded.get(id(parameter), parameter))
         return original is not None and torch.equal(parameter, whole(original))
+
+
+@restoring
+def _drawing(layer: WeightLayer, seed: int) -> Iterator[Mapping[int, Tensor]]:
+    # No gradient could be taken of parameters that a reset makes under inference mode.
+    gathered = whole_parameters(layer.modules.values())
+    with torch.inference_mode(False), torch.no_grad(), isolated_rng(seed), gathered as sharded:
+        yield sharded
 
 
 class _Weights:
