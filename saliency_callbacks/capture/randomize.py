@@ -93,21 +93,22 @@ class WeightRandomizer:
         if callable(self._redraw):
             self._redraw(module)
         for parameter_name, parameter in module.named_parameters(recurse=False):
-            original = self._weights.contents.of(parameter)
+            original = self._original(parameter)
             if not callable(self._redraw) and original is not None and torch.equal(parameter, original):
                 _permute(parameter, original)
             full_name = f"{name}.{parameter_name}".strip(".")
             self._drawn.add(full_name)
             # One that is reset to what it was (a scale of ones) needs no mention.
-            if resets or not self._is_original(parameter):
+            if resets or original is None or not torch.equal(parameter, original):
                 self._changed.add(full_name)
         reset_statistics: Any = getattr(module, "reset_running_stats", None)
         if reset_statistics is not None:
             reset_statistics()
 
-    def _is_original(self, parameter: Tensor) -> bool:
+    def _original(self, parameter: Tensor) -> Tensor | None:
+        """Return what the parameter held before the first draw; ``None`` of one that a draw has made."""
         original = self._weights.contents.of(self._sharded.get(id(parameter), parameter))
-        return original is not None and torch.equal(parameter, whole(original))
+        return None if original is None else whole(original)
 
 
 @restoring
