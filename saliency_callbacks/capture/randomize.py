@@ -32,10 +32,10 @@ _POWER_ITERATIONS = 15
 def randomizer(model: nn.Module, redraw: Redraw = "reinitialize", *, seed: int = 0) -> Iterator[WeightRandomizer]:
     """Allow the weights of ``model`` to be re-drawn inside; outside, also after an exception, they are as before.
 
-    One copy of all weights is kept meanwhile, beside what re-drawing the largest of them takes. A Ctrl-C ends what runs
-    inside, and then waits until the weights are back. Global random state is left alone. Sharded weights are gathered
-    layer by layer: each process re-draws the whole layer and keeps its part, so that they become the same as in one
-    process.
+    One copy of all weights is kept meanwhile, beside what re-drawing the largest of them takes, and of layers that were
+    drawn before one above them, whose reset may reach them. A Ctrl-C ends what runs inside, and then waits until the
+    weights are back. Global random state is left alone. Sharded weights are gathered layer by layer: each process
+    re-draws the whole layer and keeps its part, so that they become the same as in one process.
 
     Args:
         model: The model.
@@ -44,21 +44,24 @@ def randomizer(model: nn.Module, redraw: Redraw = "reinitialize", *, seed: int =
             place, drawing from torch's default generator.
         seed: Seed of all draws.
     """
-    weights = _Weights(model)
+    resharded(model)
+    weights = _Weights(model.modules())
     # A weight that older norms compute from others is a plain attribute, which resets write into.
     with unchanged_attributes(model):
         try:
-            yield WeightRandomizer(weights, redraw, seed)
+            yield WeightRandomizer(model, weights, redraw, seed)
         finally:
+            resharded(model)
             weights.restore()
 
 
 class WeightRandomizer:
     """Re-draws layers; see `randomizer`."""
 
-    def __init__(self, weights: _Weights, redraw: Redraw, seed: int) -> None:
+    def __init__(self, model: nn.Module, weights: _Weights, redraw: Redraw, seed: int) -> None:
         self._drawn: set[str] = set()
         self._changed: set[str] = set()
+        self._model = model
         self._weights = weights
         self._redraw = redraw
         self._seed = seed
@@ -72,10 +75,11 @@ class WeightRandomizer:
 
     def restore(self) -> None:
         """Put all weights back."""
+        resharded(self._model)
         self._weights.restore()
 
     def draw(self, layers: Iterable[WeightLayer], number: int) -> None:
-        """Re-draw ``layers`` in place.
+        """Re-draw ``layers`` in place, and nothing else: what their resets do to layers below them is undone.
 
         Args:
             layers: What is randomized.
@@ -84,14 +88,17 @@ class WeightRandomizer:
         for layer in layers:
             with _drawing(layer, _seed_of(self._seed, number, layer.name)) as self._sharded:
                 for name, module in layer.modules.items():
-                    self._draw_module(name, module)
+                    self._draw_module(name, module, layer)
                 for module in layer.modules.values():
                     _settle(module)
 
-    def _draw_module(self, name: str, module: nn.Module) -> None:
-        resets = self._redraw == "reinitialize" and _reset(module)
-        if callable(self._redraw):
-            self._redraw(module)
+    def _draw_module(self, name: str, module: nn.Module, layer: WeightLayer) -> None:
+        redraw, resets = self._redraw_of(module), False
+        if redraw is not None:
+            # It may reach further: what is below belongs to layers of its own, drawn or not.
+            below = _below(module, layer, self._weights.contents)
+            resets = bool(redraw(module)) and redraw is _reset
+            below.restore()
         for parameter_name, parameter in module.named_parameters(recurse=False):
             original = self._original(parameter)
             if not callable(self._redraw) and original is not None and torch.equal(parameter, original):
@@ -104,6 +111,13 @@ class WeightRandomizer:
         reset_statistics: Any = getattr(module, "reset_running_stats", None)
         if reset_statistics is not None:
             reset_statistics()
+
+    def _redraw_of(self, module: nn.Module) -> Callable[[nn.Module], Any] | None:
+        """Return what draws the module's parameters, before what it leaves alone is permuted."""
+        if callable(self._redraw):
+            return self._redraw
+        has_reset = any(hasattr(module, name) for name in _RESETS)
+        return _reset if self._redraw == "reinitialize" and has_reset else None
 
     def _original(self, parameter: Tensor) -> Tensor | None:
         """Return what the parameter held before the first draw; ``None`` of one that a draw has made."""
@@ -120,28 +134,42 @@ def _drawing(layer: WeightLayer, seed: int) -> Iterator[Mapping[int, Tensor]]:
 
 
 class _Weights:
-    """All parameters and buffers of a model: which they are, where they lie, and what they hold."""
+    """What modules hold: which parameters, buffers and submodules, where these lie, and what is in them.
 
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
-        resharded(model)
-        self.contents = TensorContents([*model.parameters(), *model.buffers()])
+    Args:
+        modules: Whose own parameters and buffers are kept, without those of their submodules.
+        around: Of which only the submodules are kept.
+        known: Contents that need no further copy.
+    """
+
+    def __init__(
+        self, modules: Iterable[nn.Module], around: Sequence[nn.Module] = (), known: TensorContents | None = None
+    ) -> None:
         # Nothing of a TorchScript module can be rebound.
-        modules = [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
-        self._registered: list[tuple[dict[str, Any], dict[str, Any]]] = [
-            (registry, dict(registry)) for module in modules for registry in (module._parameters, module._buffers)
+        modules = list(modules)
+        rebindable = [module for module in modules if not isinstance(module, torch.jit.ScriptModule)]
+        registries = [
+            *(module._modules for module in [*around, *rebindable]),
+            *(registry for module in rebindable for registry in (module._parameters, module._buffers)),
         ]
+        self._registered: list[tuple[dict[str, Any], dict[str, Any]]] = [
+            (registry, dict(registry)) for registry in registries
+        ]
+        elsewhere = {id(parameter) for module in around for parameter in module.parameters(recurse=False)}
+        own = {id(parameter): parameter for module in modules for parameter in module.parameters(recurse=False)}
+        parameters = [parameter for key, parameter in own.items() if key not in elsewhere]
+        buffers = [buffer for module in modules for buffer in module.buffers(recurse=False)]
+        self.contents = TensorContents([*parameters, *buffers], known)
         self._places = [
             (parameter, parameter.detach())
-            for parameter in model.parameters()
+            for parameter in parameters
             if type(parameter) is nn.Parameter and parameter.layout == torch.strided
         ]
 
     def restore(self) -> None:
-        resharded(self.model)
         for registry, own in self._registered:
-            # A reset may have put new parameters in the place of those that the optimizer knows.
-            if any(registry.get(name) is not tensor for name, tensor in own.items()) or len(registry) != len(own):
+            # A reset may have put new parameters in the place of those that the optimizer knows, and new submodules.
+            if any(registry.get(name) is not one for name, one in own.items()) or len(registry) != len(own):
                 registry.clear()
                 registry.update(own)
         for parameter, data in self._places:
@@ -151,11 +179,16 @@ class _Weights:
         self.contents.restore()
 
 
+def _below(module: nn.Module, layer: WeightLayer, known: TensorContents) -> _Weights:
+    """Return what submodules hold that are not of the same layer, without what it shares with them."""
+    own = [one for one in layer.modules.values() if not isinstance(one, torch.jit.ScriptModule)]
+    below = set(module.modules()).difference(layer.modules.values())
+    return _Weights(below, own, known)
+
+
 def _reset(module: nn.Module) -> bool:
     """Let a module initialise itself; return whether it can."""
-    reset: Any = next((getattr(module, name) for name in _RESETS if hasattr(module, name)), None)
-    if reset is None:
-        return False
+    reset: Any = next(getattr(module, name) for name in _RESETS if hasattr(module, name))
     try:
         reset()
     except TypeError:

@@ -38,6 +38,26 @@ class Rebinding(nn.Module):
         return x @ self.weight * self.mask + self.shift
 
 
+class Block(nn.Module):
+    """Its reset reaches its submodules: into one, and to make the other anew."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.linspace(1, 2, DIM))
+        self.kept = nn.Linear(DIM, DIM)
+        self.norm = nn.BatchNorm1d(DIM)
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        nn.init.normal_(self.scale)
+        self.kept.reset_parameters()
+        self.norm.running_mean.add_(1)
+        self.rebuilt = nn.Linear(DIM, DIM)
+
+    def forward(self, x):
+        return self.rebuilt(self.norm(self.kept(x))) * self.scale
+
+
 class NeedsArguments(nn.Module):
     def __init__(self):
         super().__init__()
@@ -103,6 +123,7 @@ def attending():
 MODELS = {
     "plain": plain,
     "rebinding": lambda: nn.Sequential(nn.Linear(DIM, DIM), Rebinding(), nn.Linear(DIM, 2)),
+    "block": lambda: nn.Sequential(nn.Linear(DIM, DIM), Block(), nn.Linear(DIM, 2)),
     "needs arguments": lambda: nn.Sequential(NeedsArguments(), nn.Linear(DIM, 2)),
     "tied": Tied,
     "raw": Raw,
@@ -165,6 +186,7 @@ def state_of(model):
             for name, module in model.named_modules()
             for key, value in module._buffers.items()
         ],
+        "submodules": [(name, id(module)) for name, module in model.named_modules()],
         "attributes": [
             (name, key, content(value))
             for name, module in model.named_modules()
@@ -310,6 +332,67 @@ def test_a_reset_that_makes_new_parameters():
         assert model[1].mask.sum() == 0
         assert weights.unchanged == set()
     assert model[1].weight is weight
+
+
+def anew(module):
+    """A user's own way, which reaches as far as a module's own may."""
+    if isinstance(module, Block):
+        module.reset_parameters()
+    else:
+        noise(module)
+
+
+@pytest.mark.parametrize("redraw", ["reinitialize", "permute", anew])
+def test_a_layer_is_drawn_without_the_layers_below_it(redraw):
+    model = trained(MODELS["block"])
+    layers = layers_of(model)
+    before, buffers = values_of(model), {name: value.clone() for name, value in model.named_buffers()}
+    with randomizer(model, redraw) as weights:
+        for layer in layers:
+            weights.restore()
+            weights.draw([layer], 0)
+            own = {name for name in before if name.rpartition(".")[0] == layer.name}
+            assert changed(model, before) == own
+            if layer.name != "1.norm":
+                assert all(torch.equal(value, buffers[name]) for name, value in model.named_buffers())
+
+
+@pytest.mark.parametrize("redraw", ["reinitialize", anew])
+@pytest.mark.parametrize("order", [1, -1])
+def test_layers_below_stay_as_they_were_drawn(redraw, order):
+    model = trained(MODELS["block"])
+    layers = layers_of(model)
+    before = values_of(model)
+    with randomizer(model, redraw) as weights:
+        weights.draw(layers, 0)
+        together = values_of(model)
+        assert changed(model, before) == set(before)
+        weights.restore()
+        for layer in layers[::order]:
+            weights.draw([layer], 0)
+        assert changed(model, together) == set()
+
+
+def test_what_a_layer_shares_with_one_below_it_is_drawn():
+    model = trained(MODELS["block"])
+    model[1].kept.bias = model[1].scale
+    layers = layers_of(model)
+    before = values_of(model)
+    with randomizer(model) as weights:
+        weights.draw([layer for layer in layers if layer.name == "1"], 0)
+        assert changed(model, before) == {"1.scale"}
+        assert model[1].kept.bias is model[1].scale
+
+
+def test_what_lies_below_is_copied_only_where_it_has_been_drawn():
+    model = trained(MODELS["block"])
+    layers = {layer.name: layer for layer in layers_of(model)}
+    with randomizer(model) as weights:
+        weights.draw([layers["1.kept"]], 0)
+        known = weights._weights.contents
+        below = TensorContents(model[1].parameters(), known)
+        copied = {name for name, value in model[1].named_parameters() if below.of(value) is not known.of(value)}
+        assert copied == {"kept.weight", "kept.bias"}
 
 
 def test_parameters_made_under_inference_mode_have_gradients():
@@ -503,9 +586,10 @@ def test_one_copy_of_the_weights_is_kept(monkeypatch):
     copies = []
 
     class Counting(TensorContents):
-        def __init__(self, tensors):
-            super().__init__(tensors)
-            copies.append(sum(saved.content.numel() for saved in self._saved))
+        def __init__(self, tensors, known=None):
+            super().__init__(tensors, known)
+            shared = set() if known is None else {id(saved.content) for saved in known._saved}
+            copies.extend(saved.content.numel() for saved in self._saved if id(saved.content) not in shared)
 
     monkeypatch.setattr(randomize, "TensorContents", Counting)
     model = trained(Tied)
