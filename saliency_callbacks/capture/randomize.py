@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 import torch
@@ -13,11 +13,11 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.spectral_norm import SpectralNorm
 
 from saliency_callbacks.capture.attributes import unchanged_attributes
-from saliency_callbacks.capture.contents import TensorContents
+from saliency_callbacks.capture.contents import TensorContents, same_content
 from saliency_callbacks.capture.interrupts import restoring
 from saliency_callbacks.capture.rng import isolated_rng
 from saliency_callbacks.capture.shards import resharded, whole, whole_parameters
-from saliency_callbacks.capture.weight_layers import WeightLayer
+from saliency_callbacks.capture.weight_layers import WeightLayer, has_running_statistics
 
 __all__ = ["Redraw", "WeightRandomizer", "randomizer"]
 
@@ -70,7 +70,7 @@ class WeightRandomizer:
 
     @property
     def unchanged(self) -> set[str]:
-        """Names of the parameters that no re-draw has changed: constants that no module initialises."""
+        """Names of what no re-draw has changed: constants that nothing draws anew, and frozen statistics."""
         return self._drawn - self._changed
 
     def restore(self) -> None:
@@ -93,24 +93,29 @@ class WeightRandomizer:
                     _settle(module)
 
     def _draw_module(self, name: str, module: nn.Module, layer: WeightLayer) -> None:
-        redraw, resets = self._redraw_of(module), False
+        redraw = self._redraw_of(module)
         if redraw is not None:
             # It may reach further: what is below belongs to layers of its own, drawn or not.
             below = _below(module, layer, self._weights.contents)
-            resets = bool(redraw(module)) and redraw is _reset
+            redraw(module)
             below.restore()
         for parameter_name, parameter in module.named_parameters(recurse=False):
             original = self._original(parameter)
-            if not callable(self._redraw) and original is not None and torch.equal(parameter, original):
+            if not callable(self._redraw) and original is not None and same_content(parameter, original):
                 _permute(parameter, original)
-            full_name = f"{name}.{parameter_name}".strip(".")
-            self._drawn.add(full_name)
-            # One that is reset to what it was (a scale of ones) needs no mention.
-            if resets or original is None or not torch.equal(parameter, original):
-                self._changed.add(full_name)
+            self._note(f"{name}.{parameter_name}".strip("."), parameter, original)
         reset_statistics: Any = getattr(module, "reset_running_stats", None)
         if reset_statistics is not None:
             reset_statistics()
+        elif has_running_statistics(module):
+            # Frozen ones: a layer without parameters, of which nothing but a callable changes anything.
+            for buffer_name, buffer in module.named_buffers(recurse=False):
+                self._note(f"{name}.{buffer_name}".strip("."), buffer, self._original(buffer))
+
+    def _note(self, name: str, tensor: Tensor, original: Tensor | None) -> None:
+        self._drawn.add(name)
+        if name not in self._changed and (original is None or not same_content(tensor, original)):
+            self._changed.add(name)
 
     def _redraw_of(self, module: nn.Module) -> Callable[[nn.Module], Any] | None:
         """Return what draws the module's parameters, before what it leaves alone is permuted."""
@@ -186,15 +191,12 @@ def _below(module: nn.Module, layer: WeightLayer, known: TensorContents) -> _Wei
     return _Weights(below, own, known)
 
 
-def _reset(module: nn.Module) -> bool:
-    """Let a module initialise itself; return whether it can."""
+def _reset(module: nn.Module) -> None:
+    """Let a module initialise itself, if it can."""
     reset: Any = next(getattr(module, name) for name in _RESETS if hasattr(module, name))
-    try:
+    # It may want arguments that only its author knows.
+    with suppress(TypeError):
         reset()
-    except TypeError:
-        # It wants arguments that only its author knows.
-        return False
-    return True
 
 
 def _permute(parameter: Tensor, original: Tensor) -> None:

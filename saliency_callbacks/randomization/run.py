@@ -238,6 +238,6 @@ def _check_randomized(model: nn.Module, weights: WeightRandomizer, layers: Seque
     }
     if names <= weights.unchanged:
         raise ConfigurationError(
-            f"no parameter of {type(model).__name__} could be randomized: all are constant, and no module initialises "
-            "them. Give randomize= a callable (module -> None) that draws new values"
+            f"no parameter of {type(model).__name__} could be randomized: all are constant, and no module "
+            "initialises them to anything else. Give randomize= a callable (module -> None) that draws new values"
         )

@@ -502,6 +502,64 @@ def test_what_a_callable_leaves_alone_in_one_draw_only_is_not_named():
         assert weights.unchanged == set()
 
 
+class Frozen(nn.Module):
+    """A normalisation whose numbers are buffers that nothing resets."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("running_mean", torch.linspace(0, 1, DIM))
+        self.register_buffer("weight", torch.ones(DIM))
+
+    def forward(self, x):
+        return (x - self.running_mean) * self.weight
+
+
+class Scaled(nn.Linear):
+    """Its reset, which is inherited, does not know of its own parameters."""
+
+    def __init__(self):
+        super().__init__(DIM, DIM)
+        self.scale = nn.Parameter(torch.tensor([2.0]))
+        self.undefined = nn.Parameter(torch.tensor([float("nan")]))
+        self.shift = nn.Parameter(torch.linspace(0, 1, DIM))
+
+    def forward(self, x):
+        return super().forward(x) * self.scale + self.shift
+
+
+def test_what_a_reset_leaves_alone_is_named():
+    model = nn.Sequential(Scaled(), nn.LayerNorm(DIM), Frozen(), nn.BatchNorm1d(DIM, affine=False), nn.Linear(DIM, 2))
+    with torch.no_grad():
+        model[1].bias.add_(1)
+    model.eval()
+    layers = layers_of(model)
+    before = values_of(model)
+    with randomizer(model) as weights:
+        for number in range(2):
+            weights.restore()
+            weights.draw(layers, number)
+            # A scale that is reset to ones as it was.
+            constant = {"0.scale", "0.undefined", "1.weight"}
+            assert weights.unchanged == constant | {"2.running_mean", "2.weight"}
+            assert changed(model, before) - {"0.undefined"} == set(before) - constant
+
+
+def test_what_a_callable_draws_of_frozen_statistics_is_not_named():
+    model = nn.Sequential(Frozen(), nn.Linear(DIM, 2))
+    layers = layers_of(model)
+
+    def draw(module):
+        noise(module)
+        if isinstance(module, Frozen):
+            module.running_mean.normal_()
+
+    before = model[0].running_mean.clone()
+    with randomizer(model, draw) as weights:
+        weights.draw(layers, 0)
+        assert weights.unchanged == {"0.weight"}
+    assert torch.equal(model[0].running_mean, before)
+
+
 def test_what_a_callable_leaves_alone_is_named():
     model = Raw()
     with randomizer(model, lambda module: noise(module) if module is model.head else None) as weights:
