@@ -40,8 +40,8 @@ def randomizer(model: nn.Module, redraw: Redraw = "reinitialize", *, seed: int =
     Args:
         model: The model.
         redraw: ``"reinitialize"`` as the layers initialise themselves, and permute what they do not; ``"permute"`` the
-            values of every parameter; or a callable ``module -> None`` that changes the module's own parameters in
-            place, drawing from torch's default generator.
+            values of every parameter (in both, orthogonal weights are drawn anew); or a callable ``module -> None``
+            that changes the module's own parameters in place, drawing from torch's default generator.
         seed: Seed of all draws.
     """
     resharded(model)
@@ -102,7 +102,11 @@ class WeightRandomizer:
         for parameter_name, parameter in module.named_parameters(recurse=False):
             original = self._original(parameter)
             if not callable(self._redraw) and original is not None and same_content(parameter, original):
-                _permute(parameter, original)
+                if _draw_orthogonal(module, parameter):
+                    # The parameter itself may be as it was: what has changed is the base that it stands on.
+                    original = None
+                else:
+                    _permute(parameter, original)
             self._note(f"{name}.{parameter_name}".strip("."), parameter, original)
         reset_statistics: Any = getattr(module, "reset_running_stats", None)
         if reset_statistics is not None:
@@ -212,6 +216,17 @@ def _permute(parameter: Tensor, original: Tensor) -> None:
     if torch.equal(parameter, original):
         # As likely as not where there are two values; a shift leaves nothing but constants as they are.
         parameter.copy_(original.flatten().roll(1).view_as(parameter))
+
+
+def _draw_orthogonal(module: nn.Module, parameter: Tensor) -> bool:
+    """Draw the parameter of an orthogonal weight; return whether it is one. Permuted, it makes a weight of zeros."""
+    parametrization: Any = module[0] if isinstance(module, parametrize.ParametrizationList) else None
+    if type(parametrization).__name__ == "_Orthogonal":
+        # Exponentials and Cayley transforms without a base cannot be inverted, but permuted.
+        with suppress(NotImplementedError):
+            parameter.copy_(parametrization.right_inverse(torch.randn_like(parameter)))
+            return True
+    return False
 
 
 def _settle(module: nn.Module) -> None:

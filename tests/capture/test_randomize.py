@@ -450,6 +450,29 @@ def test_the_weight_that_a_norm_computes_changes_and_stays_bounded(name, redraw)
     torch.testing.assert_close(model[1](x).abs().max(), largest)
 
 
+@pytest.mark.parametrize("shape", [(DIM, DIM), (DIM, 3), (3, DIM)])
+@pytest.mark.parametrize("redraw", ["reinitialize", "permute"])
+@pytest.mark.parametrize("orthogonal_map", ["householder", "matrix_exp", "cayley"])
+@pytest.mark.parametrize("use_trivialization", [True, False])
+def test_an_orthogonal_weight_changes_and_stays_orthogonal(shape, redraw, orthogonal_map, use_trivialization):
+    torch.manual_seed(0)
+    linear = nn.Linear(*shape)
+    parametrizations.orthogonal(linear, orthogonal_map=orthogonal_map, use_trivialization=use_trivialization)
+    model = nn.Sequential(linear)
+    before = linear.weight.detach().clone()
+    layers = find_weight_layers(model, lambda: model(torch.ones(2, shape[0])))
+    with randomizer(model, redraw) as weights:
+        for number in range(2):
+            weights.restore()
+            weights.draw(layers, number)
+            weight = linear.weight.detach()
+            assert (weight - before).abs().max() > 0.05
+            product = weight @ weight.T if shape[0] >= shape[1] else weight.T @ weight
+            torch.testing.assert_close(product, torch.eye(min(shape)), rtol=0, atol=1e-4)
+            assert "0.parametrizations.weight.original" not in weights.unchanged
+    assert torch.equal(linear.weight, before)
+
+
 def test_frozen_parameters_are_drawn_too_and_stay_frozen():
     model = trained(plain)
     assert not model[0].weight.requires_grad
