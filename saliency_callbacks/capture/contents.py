@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from saliency_callbacks.capture.shards import is_sharded, local, with_local
 
-__all__ = ["TensorContents"]
+__all__ = ["TensorContents", "same_content"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,13 +26,15 @@ class TensorContents:
     Args:
         tensors: What is kept; uninitialised tensors of lazy modules are passed over, and of a sharded one its part here
             is kept.
+        known: Contents that are referred to where a tensor still holds them, so that only the others are copied.
     """
 
-    def __init__(self, tensors: Iterable[Tensor]) -> None:
+    def __init__(self, tensors: Iterable[Tensor], known: TensorContents | None = None) -> None:
         unique = {id(tensor): tensor for tensor in tensors if not nn.parameter.is_lazy(tensor)}
         parts = {key: local(tensor) for key, tensor in unique.items()}
-        self._saved = [_Saved(part, part.detach().clone(), _version(part)) for part in parts.values()]
-        self._contents = {key: saved.content for key, saved in zip(unique, self._saved, strict=True)}
+        contents: dict[int, Tensor] = {} if known is None else known._contents  # noqa: SLF001 (of its own class)
+        self._saved = [_Saved(part, _copy(part, contents.get(key)), _version(part)) for key, part in parts.items()]
+        self._contents: dict[int, Tensor] = dict(zip(unique, (saved.content for saved in self._saved), strict=True))
         # What is looked up by its identity has to stay alive.
         self._tensors = list(unique.values())
 
@@ -49,6 +51,19 @@ class TensorContents:
             # Inference tensors can be written under inference mode only; leaving that mode enables gradients again.
             with torch.inference_mode(saved.tensor.is_inference()), torch.no_grad():
                 _write_back(saved)
+
+
+def same_content(one: Tensor, other: Tensor) -> bool:
+    """Return whether two tensors hold the same, bit by bit where they are not of a kind of their own."""
+    if (one.shape, one.dtype, one.device) != (other.shape, other.dtype, other.device):
+        return False
+    if _has_comparable_bytes(one) and _has_comparable_bytes(other):
+        return torch.equal(_bits(one), _bits(other))
+    return torch.equal(one, other)
+
+
+def _copy(tensor: Tensor, known: Tensor | None) -> Tensor:
+    return known if known is not None and same_content(tensor, known) else tensor.detach().clone()
 
 
 def _changed(saved: Sequence[_Saved]) -> list[_Saved]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from saliency_callbacks.capture.interrupts import deferred_interrupts
+from saliency_callbacks.capture.interrupts import restoring
 from saliency_callbacks.errors import ConfigurationError
 
 __all__ = ["full_precision", "undone", "widened"]
@@ -21,7 +21,7 @@ __all__ = ["full_precision", "undone", "widened"]
 _HALF = (torch.float16, torch.bfloat16)
 
 
-@contextmanager
+@restoring
 def full_precision(model: nn.Module) -> Iterator[None]:
     """Let float32 copies stand in for the half-precision parameters, buffers and plain attributes of ``model``.
 
@@ -39,9 +39,8 @@ def full_precision(model: nn.Module) -> Iterator[None]:
             swap.registry[swap.name] = swap.copy
         yield
     finally:
-        with deferred_interrupts():
-            for swap in swaps:
-                swap.registry[swap.name] = swap.original
+        for swap in swaps:
+            swap.registry[swap.name] = swap.original
 
 
 @contextmanager

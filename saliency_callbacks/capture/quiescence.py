@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from saliency_callbacks.capture.attributes import unchanged_attributes
 from saliency_callbacks.capture.contents import TensorContents
 from saliency_callbacks.capture.eager import eager_execution
-from saliency_callbacks.capture.interrupts import deferred_interrupts
+from saliency_callbacks.capture.interrupts import deferred_interrupts, restoring
 from saliency_callbacks.capture.rng import isolated_rng
 from saliency_callbacks.capture.shards import resharded
 
@@ -27,7 +27,7 @@ __all__ = ["quiescence"]
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
-@contextmanager
+@restoring
 def quiescence(model: nn.Module, *, seed: int = 0) -> Iterator[None]:
     """Make it safe to run ``model`` here, and leave no trace.
 
@@ -54,11 +54,7 @@ def quiescence(model: nn.Module, *, seed: int = 0) -> Iterator[None]:
             if any(isinstance(module, nn.RNNBase) for module in model.modules()):
                 # The backward of cuDNN's recurrent kernels refuses to run in evaluation mode.
                 stack.enter_context(_no_cudnn())
-        try:
-            yield
-        finally:
-            with deferred_interrupts():
-                stack.close()
+        yield
 
 
 @contextmanager

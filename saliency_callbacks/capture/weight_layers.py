@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["WeightLayer", "find_weight_layers"]
+__all__ = ["WeightLayer", "find_weight_layers", "has_running_statistics"]
 
 _PARAMETRIZATIONS = "parametrizations"
 
@@ -42,14 +42,14 @@ def find_weight_layers(model: nn.Module, run: Callable[[], Any]) -> tuple[Weight
     order = _execution_order(model, run)
     owned: dict[str, dict[str, nn.Module]] = {}
     for name, module in model.named_modules():
-        if any(True for _ in module.parameters(recurse=False)) or _has_running_statistics(module):
+        if any(True for _ in module.parameters(recurse=False)) or has_running_statistics(module):
             owned.setdefault(_owner(name, order), {})[name] = module
     return tuple(
         WeightLayer(name or type(model).__name__, owned[name]) for name in sorted(owned, key=order.__getitem__)
     )
 
 
-def _has_running_statistics(module: nn.Module) -> bool:
+def has_running_statistics(module: nn.Module) -> bool:
     """Return whether a normalisation has learned statistics, with or without parameters."""
     return getattr(module, "running_mean", None) is not None
 

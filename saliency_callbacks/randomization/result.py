@@ -46,7 +46,8 @@ class RandomizationResult:
         ceilings: Similarity → method → between two seeds of the method, ``[N]``; only of methods that draw noise.
         random_logit: Similarity → method → between the maps of the explained and of another class, ``[N]``; empty
             where there is no other class.
-        unchanged: Parameters that could not be randomized: constants that no module initialises.
+        unchanged: Parameters that no draw has changed, bit by bit: constants that nothing initialises, or that are
+            initialised to what they are, and statistics of frozen normalisations.
         n_draws: Number of draws.
         seed: Seed of the draws and of all noise.
         target: Explained class of each sample ``[N]``, -1 where the target is a callable.

@@ -68,7 +68,8 @@ def randomization_test(
         seed: Seed of the draws and of all noise.
         randomize: ``"reinitialize"`` as the layers initialise themselves (values of parameters that no layer
             initialises are permuted), ``"permute"`` the values of every parameter, or a callable ``module -> None``
-            that changes a module's own parameters in place; also as a dotted import path.
+            that changes a module's own parameters in place; also as a dotted import path. What either does to
+            submodules that are layers of their own is undone.
         similarities: Names of :data:`saliency_callbacks.scores.SIMILARITIES`; ``spearman`` is always computed.
         random_logit: Whether to compare the maps of the explained and of another class, too; one more backward.
         target_layers: As for :func:`~saliency_callbacks.explain`; found once, with the trained weights.
@@ -238,6 +239,6 @@ def _check_randomized(model: nn.Module, weights: WeightRandomizer, layers: Seque
     }
     if names <= weights.unchanged:
         raise ConfigurationError(
-            f"no parameter of {type(model).__name__} could be randomized: all are constant, and no module initialises "
-            "them. Give randomize= a callable (module -> None) that draws new values"
+            f"no parameter of {type(model).__name__} could be randomized: all are constant, and no module "
+            "initialises them to anything else. Give randomize= a callable (module -> None) that draws new values"
         )

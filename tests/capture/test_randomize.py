@@ -38,6 +38,26 @@ class Rebinding(nn.Module):
         return x @ self.weight * self.mask + self.shift
 
 
+class Block(nn.Module):
+    """Its reset reaches its submodules: into one, and to make the other anew."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.linspace(1, 2, DIM))
+        self.kept = nn.Linear(DIM, DIM)
+        self.norm = nn.BatchNorm1d(DIM)
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        nn.init.normal_(self.scale)
+        self.kept.reset_parameters()
+        self.norm.running_mean.add_(1)
+        self.rebuilt = nn.Linear(DIM, DIM)
+
+    def forward(self, x):
+        return self.rebuilt(self.norm(self.kept(x))) * self.scale
+
+
 class NeedsArguments(nn.Module):
     def __init__(self):
         super().__init__()
@@ -103,6 +123,7 @@ def attending():
 MODELS = {
     "plain": plain,
     "rebinding": lambda: nn.Sequential(nn.Linear(DIM, DIM), Rebinding(), nn.Linear(DIM, 2)),
+    "block": lambda: nn.Sequential(nn.Linear(DIM, DIM), Block(), nn.Linear(DIM, 2)),
     "needs arguments": lambda: nn.Sequential(NeedsArguments(), nn.Linear(DIM, 2)),
     "tied": Tied,
     "raw": Raw,
@@ -165,6 +186,7 @@ def state_of(model):
             for name, module in model.named_modules()
             for key, value in module._buffers.items()
         ],
+        "submodules": [(name, id(module)) for name, module in model.named_modules()],
         "attributes": [
             (name, key, content(value))
             for name, module in model.named_modules()
@@ -312,6 +334,67 @@ def test_a_reset_that_makes_new_parameters():
     assert model[1].weight is weight
 
 
+def anew(module):
+    """A user's own way, which reaches as far as a module's own may."""
+    if isinstance(module, Block):
+        module.reset_parameters()
+    else:
+        noise(module)
+
+
+@pytest.mark.parametrize("redraw", ["reinitialize", "permute", anew])
+def test_a_layer_is_drawn_without_the_layers_below_it(redraw):
+    model = trained(MODELS["block"])
+    layers = layers_of(model)
+    before, buffers = values_of(model), {name: value.clone() for name, value in model.named_buffers()}
+    with randomizer(model, redraw) as weights:
+        for layer in layers:
+            weights.restore()
+            weights.draw([layer], 0)
+            own = {name for name in before if name.rpartition(".")[0] == layer.name}
+            assert changed(model, before) == own
+            if layer.name != "1.norm":
+                assert all(torch.equal(value, buffers[name]) for name, value in model.named_buffers())
+
+
+@pytest.mark.parametrize("redraw", ["reinitialize", anew])
+@pytest.mark.parametrize("order", [1, -1])
+def test_layers_below_stay_as_they_were_drawn(redraw, order):
+    model = trained(MODELS["block"])
+    layers = layers_of(model)
+    before = values_of(model)
+    with randomizer(model, redraw) as weights:
+        weights.draw(layers, 0)
+        together = values_of(model)
+        assert changed(model, before) == set(before)
+        weights.restore()
+        for layer in layers[::order]:
+            weights.draw([layer], 0)
+        assert changed(model, together) == set()
+
+
+def test_what_a_layer_shares_with_one_below_it_is_drawn():
+    model = trained(MODELS["block"])
+    model[1].kept.bias = model[1].scale
+    layers = layers_of(model)
+    before = values_of(model)
+    with randomizer(model) as weights:
+        weights.draw([layer for layer in layers if layer.name == "1"], 0)
+        assert changed(model, before) == {"1.scale"}
+        assert model[1].kept.bias is model[1].scale
+
+
+def test_what_lies_below_is_copied_only_where_it_has_been_drawn():
+    model = trained(MODELS["block"])
+    layers = {layer.name: layer for layer in layers_of(model)}
+    with randomizer(model) as weights:
+        weights.draw([layers["1.kept"]], 0)
+        known = weights._weights.contents
+        below = TensorContents(model[1].parameters(), known)
+        copied = {name for name, value in model[1].named_parameters() if below.of(value) is not known.of(value)}
+        assert copied == {"kept.weight", "kept.bias"}
+
+
 def test_parameters_made_under_inference_mode_have_gradients():
     model = trained(MODELS["rebinding"])
     layers = layers_of(model)
@@ -367,6 +450,29 @@ def test_the_weight_that_a_norm_computes_changes_and_stays_bounded(name, redraw)
     torch.testing.assert_close(model[1](x).abs().max(), largest)
 
 
+@pytest.mark.parametrize("shape", [(DIM, DIM), (DIM, 3), (3, DIM)])
+@pytest.mark.parametrize("redraw", ["reinitialize", "permute"])
+@pytest.mark.parametrize("orthogonal_map", ["householder", "matrix_exp", "cayley"])
+@pytest.mark.parametrize("use_trivialization", [True, False])
+def test_an_orthogonal_weight_changes_and_stays_orthogonal(shape, redraw, orthogonal_map, use_trivialization):
+    torch.manual_seed(0)
+    linear = nn.Linear(*shape)
+    parametrizations.orthogonal(linear, orthogonal_map=orthogonal_map, use_trivialization=use_trivialization)
+    model = nn.Sequential(linear)
+    before = linear.weight.detach().clone()
+    layers = find_weight_layers(model, lambda: model(torch.ones(2, shape[0])))
+    with randomizer(model, redraw) as weights:
+        for number in range(2):
+            weights.restore()
+            weights.draw(layers, number)
+            weight = linear.weight.detach()
+            assert (weight - before).abs().max() > 0.05
+            product = weight @ weight.T if shape[0] >= shape[1] else weight.T @ weight
+            torch.testing.assert_close(product, torch.eye(min(shape)), rtol=0, atol=1e-4)
+            assert "0.parametrizations.weight.original" not in weights.unchanged
+    assert torch.equal(linear.weight, before)
+
+
 def test_frozen_parameters_are_drawn_too_and_stay_frozen():
     model = trained(plain)
     assert not model[0].weight.requires_grad
@@ -417,6 +523,64 @@ def test_what_a_callable_leaves_alone_in_one_draw_only_is_not_named():
             weights.restore()
             weights.draw(layers, number)
         assert weights.unchanged == set()
+
+
+class Frozen(nn.Module):
+    """A normalisation whose numbers are buffers that nothing resets."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("running_mean", torch.linspace(0, 1, DIM))
+        self.register_buffer("weight", torch.ones(DIM))
+
+    def forward(self, x):
+        return (x - self.running_mean) * self.weight
+
+
+class Scaled(nn.Linear):
+    """Its reset, which is inherited, does not know of its own parameters."""
+
+    def __init__(self):
+        super().__init__(DIM, DIM)
+        self.scale = nn.Parameter(torch.tensor([2.0]))
+        self.undefined = nn.Parameter(torch.tensor([float("nan")]))
+        self.shift = nn.Parameter(torch.linspace(0, 1, DIM))
+
+    def forward(self, x):
+        return super().forward(x) * self.scale + self.shift
+
+
+def test_what_a_reset_leaves_alone_is_named():
+    model = nn.Sequential(Scaled(), nn.LayerNorm(DIM), Frozen(), nn.BatchNorm1d(DIM, affine=False), nn.Linear(DIM, 2))
+    with torch.no_grad():
+        model[1].bias.add_(1)
+    model.eval()
+    layers = layers_of(model)
+    before = values_of(model)
+    with randomizer(model) as weights:
+        for number in range(2):
+            weights.restore()
+            weights.draw(layers, number)
+            # A scale that is reset to ones as it was.
+            constant = {"0.scale", "0.undefined", "1.weight"}
+            assert weights.unchanged == constant | {"2.running_mean", "2.weight"}
+            assert changed(model, before) - {"0.undefined"} == set(before) - constant
+
+
+def test_what_a_callable_draws_of_frozen_statistics_is_not_named():
+    model = nn.Sequential(Frozen(), nn.Linear(DIM, 2))
+    layers = layers_of(model)
+
+    def draw(module):
+        noise(module)
+        if isinstance(module, Frozen):
+            module.running_mean.normal_()
+
+    before = model[0].running_mean.clone()
+    with randomizer(model, draw) as weights:
+        weights.draw(layers, 0)
+        assert weights.unchanged == {"0.weight"}
+    assert torch.equal(model[0].running_mean, before)
 
 
 def test_what_a_callable_leaves_alone_is_named():
@@ -503,9 +667,10 @@ def test_one_copy_of_the_weights_is_kept(monkeypatch):
     copies = []
 
     class Counting(TensorContents):
-        def __init__(self, tensors):
-            super().__init__(tensors)
-            copies.append(sum(saved.content.numel() for saved in self._saved))
+        def __init__(self, tensors, known=None):
+            super().__init__(tensors, known)
+            shared = set() if known is None else {id(saved.content) for saved in known._saved}
+            copies.extend(saved.content.numel() for saved in self._saved if id(saved.content) not in shared)
 
     monkeypatch.setattr(randomize, "TensorContents", Counting)
     model = trained(Tied)

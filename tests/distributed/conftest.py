@@ -17,6 +17,7 @@ _TIMEOUT = 400
 _SCENARIOS = (
     "found_ddp",
     "found_fsdp2",
+    "randomized_fsdp2",
     "identity_ddp",
     "identity_fsdp2",
     "resumed_ddp",

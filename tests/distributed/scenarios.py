@@ -145,6 +145,35 @@ def found(mode: str, root: Path, size: int, **changes: Any) -> dict[str, Any]:
     }
 
 
+class _Shifted(Module):
+    """Has a parameter that no module initialises, which is sharded with the rest."""
+
+    def __init__(self) -> None:
+        super().__init__(learning_rate=0.0, noisy=False)
+        self.net.add_module("shift", _Shift())
+
+
+class _Shift(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.linspace(-1, 1, 10))
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return logits + self.shift * logits.square()
+
+
+def randomized(mode: str, root: Path) -> dict[str, Any]:
+    """Randomize weights that do not change, in both ways."""
+    results = {}
+    for redraw in ("reinitialize", "permute"):
+        test = RandomizationTest(
+            "gradient", 3, 0, n_draws=2, cascade_draws=2, randomize=redraw, save_maps=False, on_error="raise"
+        )
+        fit(mode, root, _Shifted(), test, max_epochs=1, limit_train_batches=1)
+        results[redraw] = [(one.values, one.floors, one.unchanged) for one in (test.result, test.cascade)]
+    return results
+
+
 def _state(mode: str, root: Path, module: Module, *callbacks: L.Callback) -> dict[str, Any]:
     train = DataLoader(Augmented(digits(0, 24)), 6, shuffle=True)
     run = fit(mode, root, module, *callbacks, train=train)
@@ -243,6 +272,10 @@ def found_fsdp2(rank: int, root: Path) -> dict[str, Any]:
         "shared": found("fsdp2", root, 5, shard_probe=True, internal_batch_size=2),
         "few": found("fsdp2", root, 1, shard_probe=True),
     }
+
+
+def randomized_fsdp2(rank: int, root: Path) -> dict[str, Any]:
+    return randomized("fsdp2", root)
 
 
 def identity_ddp(rank: int, root: Path) -> dict[str, dict[str, bool]]:

@@ -69,6 +69,15 @@ def test_all_ranks_find_the_same_and_only_one_writes(ranks: Ranks, engine: str, 
     assert (zero["told"], one["told"]) == (1, 0)
 
 
+def test_sharded_weights_are_drawn_as_those_of_one_process(ranks: Ranks, tmp_path: Path) -> None:
+    """Permuted ones too, and those that no module initialises."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        alone = scenarios.randomized("one", tmp_path)
+    for found in ranks("randomized_fsdp2"):
+        _assert_close(found, alone)
+
+
 @_ENGINES
 def test_groups_are_counted_once(ranks: Ranks, engine: str) -> None:
     for found in ranks(f"found_{engine}"):

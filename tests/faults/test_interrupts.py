@@ -1,9 +1,10 @@
-"""Ctrl-C at every line of what puts a model to rest and back, one after the other."""
+"""Ctrl-C while a model is put to rest and used, at one line of several, and at every line of what puts it back."""
 
 from __future__ import annotations
 
 import signal
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,27 @@ import torch
 from torch import nn
 
 import saliency_callbacks
-from saliency_callbacks import explain, randomization_test
+from saliency_callbacks import explain
+from saliency_callbacks.capture.randomize import randomizer
+from saliency_callbacks.capture.weight_layers import find_weight_layers
 from tests.faults.runs import digest, traces
 
 _CAPTURE = Path(saliency_callbacks.__file__).parent / "capture"
-_FILES = {str(_CAPTURE / f"{name}.py") for name in ("quiescence", "rng", "attributes", "eager", "activations")}
-_RANDOMIZING = {str(_CAPTURE / f"{name}.py") for name in ("randomize", "contents")}
+_SHARED = ("attributes", "interrupts", "rng")
+
+
+def _files(*names: str) -> set[str]:
+    return {str(_CAPTURE / f"{name}.py") for name in (*names, *_SHARED)}
 
 
 @pytest.fixture
 def model() -> nn.Module:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(32, 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        # Its weight is a plain attribute, which a reset writes into.
+        head = nn.utils.weight_norm(nn.Linear(32, 3))
+    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten(), head)
 
 
 def _explain(model: nn.Module) -> None:
@@ -31,19 +41,31 @@ def _explain(model: nn.Module) -> None:
 
 
 def _randomize(model: nn.Module) -> None:
-    randomization_test(model, torch.ones(2, 1, 6, 6), methods="gradient", target=0, n_draws=2, random_logit=False)
+    # Without the explanations, which take most of the time of a test.
+    layers = find_weight_layers(model.eval(), lambda: model(torch.ones(2, 1, 6, 6)))
+    with randomizer(model) as weights:
+        for number in range(2):
+            weights.restore()
+            weights.draw(layers, number)
+            model(torch.ones(2, 1, 6, 6))
 
 
-@pytest.mark.filterwarnings("ignore::saliency_callbacks.errors.DegenerateMapWarning")
 @pytest.mark.parametrize(
-    ("work", "files", "every"), [(_explain, _FILES, 3), (_randomize, _RANDOMIZING, 37)], ids=["explain", "randomize"]
+    ("work", "files", "every"),
+    [
+        (_explain, _files("quiescence", "eager", "activations"), 5),
+        (_randomize, _files("randomize", "contents", "shards"), 37),
+    ],
+    ids=["explain", "randomize"],
 )
 def test_the_model_is_back_wherever_ctrl_c_comes(model: nn.Module, work: Any, files: set[str], every: int) -> None:
     work(model)
-    before, n_lines = _state(model), _interrupted(model, work, files, None)
-    assert n_lines > 100
-    for line in range(1, n_lines, every):
-        assert _interrupted(model, work, files, line) >= line
+    before, (n_lines, end) = _state(model), _interrupted(model, work, files, None)
+    assert end > 100
+    assert n_lines - end > 50
+    # From the end of the body on, which is the start of the last `__exit__`: every line.
+    for line in [*range(1, end, every), *range(end, n_lines + 1)]:
+        assert _interrupted(model, work, files, line)[0] >= line
         assert _state(model) == before, f"after Ctrl-C at line {line} of {n_lines}"
 
 
@@ -52,17 +74,25 @@ def _state(model: nn.Module) -> str:
         torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.backends.mha.get_fastpath_enabled(),
         torch.backends.cudnn.enabled, signal.getsignal(signal.SIGINT) is signal.default_int_handler,
     ]  # fmt: skip
-    return digest([traces(model), switches])
+    tensors = [
+        value for module in model.modules() for value in vars(module).values() if isinstance(value, torch.Tensor)
+    ]
+    return digest([traces(model), tensors, switches])
 
 
-def _interrupted(model: nn.Module, work: Any, files: set[str], at: int | None) -> int:
-    """Run ``work`` with a Ctrl-C when ``at`` lines of ``files`` have run; return how many there were."""
-    lines = 0
+def _interrupted(model: nn.Module, work: Any, files: set[str], at: int | None) -> tuple[int, int]:
+    """Run ``work`` with a Ctrl-C at line ``at`` of those of ``files`` that run.
+
+    Return how many lines there were, and which was the first of the last ``__exit__``.
+    """
+    lines = end = 0
 
     def trace(frame: Any, event: str, argument: Any) -> Any:
-        nonlocal lines
+        nonlocal lines, end
         if frame.f_code.co_filename not in files:
             return None
+        if event == "call" and frame.f_code.co_name == "__exit__":
+            end = lines + 1
         if event == "line":
             lines += 1
             if lines == at:
@@ -77,4 +107,4 @@ def _interrupted(model: nn.Module, work: Any, files: set[str], at: int | None) -
         assert at is not None
     finally:
         sys.settrace(tracing)
-    return lines
+    return lines, end
