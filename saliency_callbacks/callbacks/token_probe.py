@@ -53,10 +53,7 @@ def with_texts(
     """
     assert settings.tokens is not None, "a callback for texts"
     tokens = settings.tokens
-    if texts is not None:
-        ids, _ = _ids_and_mask(probe, settings)
-        tokens = replace(tokens, special_ids=tuple(ids[texts.special].unique().tolist()))
-    with replace(settings, tokens=tokens).quiescent(model) as running:
+    with settings.quiescent(model) as running:
         batch = running.read(model, inputs)
     assert isinstance(batch, TokenInputs), "read as texts"
     if texts is None:

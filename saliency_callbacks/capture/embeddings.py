@@ -91,6 +91,7 @@ class TokenInputs(ModelInputs):
         if not ids.is_floating_point():
             name, layer = find_embedding(model, batch, settings.embedding, forward_context)
             _check_tokenizer(ids, settings.n_ids)
+            settings = settings.seeing(ids)
         pad_id = settings.known_pad_id(model, layer)
         padding = padding_of(batch, pad_id)
         with torch.no_grad(), forward_context():

@@ -13,8 +13,8 @@ from torch import Tensor
 from saliency_callbacks.errors import ProbeError, SaliencyWarning
 from saliency_callbacks.functional.words import WordReduction, merge_words, word_units
 from saliency_callbacks.probe.exact_words import ExactWords
-from saliency_callbacks.probe.vocabulary import Vocabulary
-from saliency_callbacks.probe.word_pieces import ids_of_words, join_pieces, scheme_of
+from saliency_callbacks.vocabulary import Vocabulary
+from saliency_callbacks.word_pieces import ids_of_words, join_pieces, scheme_of
 
 __all__ = ["TokenTexts", "token_texts"]
 

@@ -27,7 +27,7 @@ from saliency_callbacks.sinks import MemorySink
 from saliency_callbacks.sinks.archive import read_index, read_maps, read_probe
 from tests import texts
 from tests.trainer.runs import WEIGHTS_ONLY, RecordingLogger, trainer
-from tests.trainer.text_runs import BertClassifier, LstmClassifier, loader, pairs, tokenizer
+from tests.trainer.text_runs import WORDS, BertClassifier, LstmClassifier, loader, pairs, tokenizer
 
 METHODS = ["gradient_norm", "input_x_gradient", IntegratedGradients(n_steps=4, baselines="pad_token")]
 NAMES = ("gradient_norm", "input_x_gradient", "integrated_gradients")
@@ -236,6 +236,29 @@ def test_randomization_of_words(tmp_path):
     assert set(test.result.methods) == set(NAMES)
     assert "integrated_gradients" in test.result.table()
     assert test.cascade.steps
+
+
+@pytest.mark.filterwarnings("ignore::saliency_callbacks.errors.SaliencyWarning")
+@pytest.mark.parametrize("given", [WORDS, tokenizer().backend_tokenizer], ids=["list", "tokenizers"])
+def test_any_tokenizer_does_for_a_model_that_knows_no_padding(tmp_path, given):
+    def run(one):
+        sink = MemorySink()
+        torch.manual_seed(0)
+        module = LstmClassifier()
+        module.model.embedding.padding_idx = None
+        names = ("gradient_norm", "input_x_gradient", "integrated_gradients")
+        test = RandomizationTest(
+            "input_x_gradient", Probe(4), embedding="auto", tokenizer=one, n_draws=2, cascade_at_fit_end=False,
+            save_maps=False, on_error="raise",
+        )  # fmt: skip
+        fit(tmp_path, monitor(sink, methods=names, tokenizer=one), test, module=module, data=pairs, max_epochs=1)
+        return sink.snapshots[0], test.result.values["spearman"]["input_x_gradient"]
+
+    (snapshot, similarities), (expected, expected_similarities) = run(given), run(tokenizer())
+    assert snapshot.scores == pytest.approx(expected.scores)
+    for name, one in expected.attributions.items():
+        torch.testing.assert_close(snapshot.attributions[name].values, one.values)
+    torch.testing.assert_close(similarities, expected_similarities, equal_nan=True)
 
 
 def test_texts_that_may_have_been_cut(tmp_path):
