@@ -41,7 +41,7 @@ def texts_of(probe: ProbeBatch, settings: Settings, tokenizer: Any) -> TokenText
 def with_texts(
     model: nn.Module, inputs: Any, probe: ProbeBatch, settings: Settings, texts: TokenTexts | None
 ) -> tuple[Settings, TokenTexts]:
-    """Return the settings with the embedding layer and the special tokens that were found, and the texts.
+    """Return the settings with the embedding layer that was found, and the texts.
 
     Args:
         model: The explained module.
@@ -58,7 +58,8 @@ def with_texts(
     assert isinstance(batch, TokenInputs), "read as texts"
     if texts is None:
         texts = _numbers(batch.ids.cpu(), batch.padding.cpu())
-    return replace(settings, tokens=replace(tokens, embedding=batch.name or tokens.embedding)), texts
+    tokens = replace(tokens, embedding=batch.name or tokens.embedding, layout=batch.layout)
+    return replace(settings, tokens=tokens), texts
 
 
 def _ids_and_mask(probe: ProbeBatch, settings: Settings) -> tuple[Tensor, Tensor | None]:

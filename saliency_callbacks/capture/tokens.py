@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from saliency_callbacks.capture.embedding_layers import Layout
 from saliency_callbacks.capture.inputs import ModelInputs, named_key, read_structure
 from saliency_callbacks.errors import InputError, MethodError
 from saliency_callbacks.token_ids import ID_KEYS, are_ids, entries_of, keys_of_ids
@@ -32,6 +33,7 @@ class TokenSettings:
         n_ids: Number of ids that the tokenizer has.
         looked_up: A tokenizer whose vocabulary is not known, such as a function ids → tokens: which of them are special
             is told by the tokens of the texts themselves.
+        layout: Whether ``embedding`` is given ``[N, T]`` or ``[T, N]``; ``None`` to find out.
     """
 
     embedding: Any = "auto"
@@ -40,6 +42,7 @@ class TokenSettings:
     special_ids: tuple[int, ...] = ()
     n_ids: int | None = None
     looked_up: Any = None
+    layout: Layout | None = None
 
     @classmethod
     def of(cls, embedding: Any = "auto", tokenizer: Any = None) -> TokenSettings:
