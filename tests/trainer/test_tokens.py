@@ -92,6 +92,26 @@ def test_the_scores_of_a_word_are_the_sum_of_those_of_its_tokens(tmp_path):
     torch.testing.assert_close(logged, expected)
 
 
+def in_twos(tokens):
+    """Makes one word of two neighbours."""
+    return [None, *(place // 2 for place in range(len(tokens) - 2)), None]
+
+
+@pytest.mark.parametrize("words", [in_twos, "tests.trainer.test_tokens.in_twos"])
+def test_words_are_those_of_a_function(tmp_path, words):
+    sink = MemorySink()
+    fit(tmp_path, monitor(sink, words=words), max_epochs=1)
+    assert sink.snapshots[-1].probe.tokens[0] == ("[CLS]", "thefilm", "wasgreat", "[SEP]")
+    assert sink.snapshots[-1].attributions["gradient_norm"].values.shape == (4, 1, 5)
+
+
+def test_words_of_texts_without_a_tokenizer(tmp_path):
+    sink = MemorySink()
+    changes = {"tokenizer": None, "words": lambda tokens: [len(token) for token in tokens]}
+    fit(tmp_path, monitor(sink, **changes), module=LstmClassifier(), data=pairs, max_epochs=1)
+    assert sink.snapshots[-1].probe.tokens[0] == ("194562",)
+
+
 def test_what_is_logged(sink):
     first, last = sink.snapshots[0], sink.snapshots[-1]
     expected = {f"tokens/{name}/{score}" for name in NAMES for score in ("entropy", "gini")}
@@ -308,7 +328,9 @@ def test_what_cannot_work_is_said_before_the_first_step(tmp_path, changes, modul
     assert built.trainer.global_step == 0
 
 
-@pytest.mark.parametrize("changes", [{"baseline": "nothing"}, {"merge": "mean"}, {"bars": -1}, {"top": "all"}])
+@pytest.mark.parametrize(
+    "changes", [{"baseline": "nothing"}, {"merge": "mean"}, {"bars": -1}, {"top": "all"}, {"words": 3}]
+)
 def test_arguments(changes):
     with pytest.raises(ConfigurationError, match=next(iter(changes))):
         monitor(**changes)
