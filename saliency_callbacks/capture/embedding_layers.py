@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.layers import find_layers
+from saliency_callbacks.capture.text_lengths import check_places, known_lengths
 from saliency_callbacks.errors import InputError, LayerError
 
 __all__ = ["EmbeddingLayer", "Layout", "embed", "find_embedding", "receives"]
@@ -178,14 +179,19 @@ def _traced(model: nn.Module, batch: ModelInputs, forward_context: Callable[[], 
                 stack.callback(note.remove)
         stack.enter_context(torch.no_grad())
         stack.enter_context(forward_context())
-        batch.call(model, ids, first)
+        with known_lengths(model, ids):
+            batch.call(model, ids, first)
     return trace
 
 
 def _check_ids_of(name: str, ids: Tensor, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     # Before the lookup: on an accelerator an id out of range ends the whole process.
-    if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) and receives(args, kwargs, ids):
+    if not isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
+        return
+    if receives(args, kwargs, ids):
         _check_range(name, module, ids)
+    elif type(module).forward is nn.Embedding.forward:
+        check_places(name, module, _first_tensor(args, kwargs), ids.shape[1])
 
 
 def _note(

@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from saliency_callbacks.capture.embedding_layers import Layout, embed, find_embedding, receives
 from saliency_callbacks.capture.inputs import ModelInputs
+from saliency_callbacks.capture.text_lengths import known_lengths
 from saliency_callbacks.capture.tokens import TokenSettings, padding_of, read_ids, special_of
 from saliency_callbacks.errors import InputError, LayerError, MethodError
 
@@ -140,9 +141,10 @@ class TokenInputs(ModelInputs):
     @override
     def call(self, model: Callable[..., Any], explained: Tensor, samples: Tensor) -> Any:
         if self.layer is None:
-            return super().call(model, explained.movedim(1, 2).contiguous(), samples)
+            with known_lengths(model, self.ids):
+                return super().call(model, explained.movedim(1, 2).contiguous(), samples)
         ids = self.ids.index_select(0, samples.to(self.ids.device))
-        with _replaced_output(self.layer, ids, explained, self.layout) as calls:
+        with known_lengths(model, ids), _replaced_output(self.layer, ids, explained, self.layout) as calls:
             output = super().call(model, ids, samples)
         if not calls:
             raise LayerError(

@@ -289,6 +289,19 @@ def test_texts_that_may_have_been_cut(tmp_path):
         fit(tmp_path, monitor(tokenizer=short), max_epochs=1)
 
 
+@pytest.mark.filterwarnings("ignore::saliency_callbacks.errors.SaliencyWarning")
+@pytest.mark.parametrize("embedding", ["auto", "model.bert.embeddings.word_embeddings"])
+def test_texts_that_are_longer_than_the_model_takes(tmp_path, embedding):
+    class Idle(BertClassifier):
+        def step(self, batch):
+            return self.model.classifier.weight.sum()
+
+    long = texts.batch(texts.ids(2, 40) % 14)
+    probe = Probe.from_tensors({key: long[key] for key in ("input_ids", "attention_mask")}, torch.tensor([0, 1]))
+    with pytest.raises(InputError, match=r"the texts have 40 tokens, but the model's .* = 24; .*Truncate"):
+        fit(tmp_path, monitor(probe=probe, embedding=embedding, on_error="warn"), module=Idle())
+
+
 class Sum(LstmClassifier):
     """A model without a layer of its own for the ids."""
 
