@@ -16,6 +16,7 @@ _TIMEOUT = 400
 _SCENARIOS = (
     "found_ddp",
     "found_fsdp2",
+    "texts_ddp",
     "identity_ddp",
     "identity_fsdp2",
     "resumed_ddp",

@@ -69,6 +69,23 @@ def test_all_ranks_find_the_same_and_only_one_writes(ranks: Ranks, engine: str, 
     assert (zero["told"], one["told"]) == (1, 0)
 
 
+@cache
+def _texts_alone(size: int) -> dict[str, Any]:
+    with warnings.catch_warnings(), TemporaryDirectory() as root:
+        warnings.simplefilter("ignore")
+        return scenarios.found_in_texts("one", Path(root), size)
+
+
+@_PROBES
+def test_ranks_find_in_texts_what_one_process_finds(ranks: Ranks, probe: str, size: int) -> None:
+    zero, one = (found[probe] for found in ranks("texts_ddp"))
+    _assert_close(zero, _texts_alone(size))
+    for what in ("metrics", "similarities", "effects"):
+        assert repr(zero[what]) == repr(one[what])
+    assert zero["maps"]
+    assert one["maps"] == [], "only one rank writes"
+
+
 @_ENGINES
 def test_groups_are_counted_once(ranks: Ranks, engine: str) -> None:
     for found in ranks(f"found_{engine}"):
