@@ -97,9 +97,10 @@ def explain(
         embedding: For texts: the layer that takes the ids, as a dotted name or a module, or ``"auto"`` to find it.
             Gradients are taken at its output, so that ``values`` are ``[N, D, T]`` and maps ``[N, T]``. ``None`` for
             all that is no text.
-        tokenizer: Tells which tokens are padding and which are special; these are left out where maps are scaled.
-            Any object with ``pad_token_id``, ``mask_token_id`` or ``all_special_ids``, as those of Hugging Face.
-            Without one, padding is what the attention mask says, or else the layer's ``padding_idx``.
+        tokenizer: Tells which tokens are padding and which are special; these are left out where maps are scaled. One
+            of Hugging Face or of ``tokenizers``, a list of tokens, a dictionary between tokens and ids, a function
+            ids → tokens, an object with ``pad_token_id``, ``mask_token_id`` or ``all_special_ids``, or the dotted path
+            of one of these. Without one, padding is what the attention mask says, or else the layer's ``padding_idx``.
         internal_batch_size: Rows that are run at once; sets the peak memory. ``None`` for as many as there are samples.
         seed: Seed of all noise.
 

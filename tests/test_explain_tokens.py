@@ -77,6 +77,26 @@ def test_batched_equals_one_by_one(make):
         assert_same(together, alone, slice(sample, sample + 1))
 
 
+@pytest.mark.parametrize("rows", [3, None])
+@pytest.mark.parametrize("embedding", ["auto", "embedding"])
+@pytest.mark.parametrize("sequence_first", [True, False])
+@pytest.mark.parametrize(
+    "tokens", [[[5, 6, 7], [6, 8, 9], [7, 9, 4]], [[5, 5, 5]] * 3, [[5, 5, 5]]], ids=["symmetric", "one word", "one"]
+)
+@pytest.mark.filterwarnings("ignore::saliency_callbacks.errors.DegenerateMapWarning")
+def test_batched_equals_one_by_one_where_ids_equal_their_transpose(tokens, sequence_first, embedding, rows):
+    model, tokens = texts.Recurrent(sequence_first=sequence_first).double(), torch.tensor(tokens)
+    methods = ("gradient_norm", "input_x_gradient", IntegratedGradients(n_steps=3, baselines="pad_token"))
+    target = torch.arange(3)[: len(tokens)]
+    together = explain(model, tokens, methods=methods, target=target, embedding=embedding, internal_batch_size=rows)
+    for sample in range(len(tokens)):
+        one = slice(sample, sample + 1)
+        alone = explain(
+            model, tokens[one], methods=methods, target=target[one], embedding=embedding, internal_batch_size=1
+        )
+        assert_same(together, alone, one)
+
+
 def test_more_padding_changes_nothing():
     model, tokens = texts.bert().double(), texts.ids()
     longer = torch.nn.functional.pad(tokens, (0, 5))

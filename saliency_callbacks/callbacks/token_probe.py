@@ -14,19 +14,20 @@ from saliency_callbacks.capture.tokens import read_ids
 from saliency_callbacks.engine import Settings
 from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
 from saliency_callbacks.probe.batch import ProbeBatch
-from saliency_callbacks.probe.texts import TokenTexts, token_texts
+from saliency_callbacks.probe.texts import TokenTexts, WordFunction, token_texts
 
 __all__ = ["texts_of", "with_texts"]
 
 
-def texts_of(probe: ProbeBatch, settings: Settings, tokenizer: Any) -> TokenTexts:
+def texts_of(probe: ProbeBatch, settings: Settings, tokenizer: Any, words: WordFunction | None = None) -> TokenTexts:
     """Return the texts behind the probe's ids.
 
     Raises:
-        ConfigurationError: If there are no ids, or the tokenizer is not the one they were made with.
+        ConfigurationError: If there are no ids, the tokenizer is not the one they were made with, or ``words`` does not
+            tell the word of each token.
     """
     ids, mask = _ids_and_mask(probe, settings)
-    texts = token_texts(tokenizer, ids, mask)
+    texts = token_texts(tokenizer, ids, mask, words)
     cut = texts.full.nonzero()[:, 0].tolist()
     if cut:
         host.rank_zero_warn(
@@ -39,9 +40,14 @@ def texts_of(probe: ProbeBatch, settings: Settings, tokenizer: Any) -> TokenText
 
 
 def with_texts(
-    model: nn.Module, inputs: Any, probe: ProbeBatch, settings: Settings, texts: TokenTexts | None
+    model: nn.Module,
+    inputs: Any,
+    probe: ProbeBatch,
+    settings: Settings,
+    texts: TokenTexts | None,
+    words: WordFunction | None = None,
 ) -> tuple[Settings, TokenTexts]:
-    """Return the settings with the embedding layer and the special tokens that were found, and the texts.
+    """Return the settings with the embedding layer that was found, and the texts.
 
     Args:
         model: The explained module.
@@ -50,18 +56,17 @@ def with_texts(
         settings: How it is explained.
         texts: The probe's texts; ``None`` without a tokenizer, where every id is a word, and what the mask or the model
             calls padding is padding.
+        words: A user's function that tells the words, for texts without a tokenizer.
     """
     assert settings.tokens is not None, "a callback for texts"
     tokens = settings.tokens
-    if texts is not None:
-        ids, _ = _ids_and_mask(probe, settings)
-        tokens = replace(tokens, special_ids=tuple(ids[texts.special].unique().tolist()))
-    with replace(settings, tokens=tokens).quiescent(model) as running:
+    with settings.quiescent(model) as running:
         batch = running.read(model, inputs)
     assert isinstance(batch, TokenInputs), "read as texts"
     if texts is None:
-        texts = _numbers(batch.ids.cpu(), batch.padding.cpu())
-    return replace(settings, tokens=replace(tokens, embedding=batch.name or tokens.embedding)), texts
+        texts = _numbers(batch.ids.cpu(), batch.padding.cpu(), words)
+    tokens = replace(tokens, embedding=batch.name or tokens.embedding, layout=batch.layout)
+    return replace(settings, tokens=tokens), texts
 
 
 def _ids_and_mask(probe: ProbeBatch, settings: Settings) -> tuple[Tensor, Tensor | None]:
@@ -75,6 +80,6 @@ def _ids_and_mask(probe: ProbeBatch, settings: Settings) -> tuple[Tensor, Tensor
     return batch.explained, mask if isinstance(mask, Tensor) and mask.shape == batch.explained.shape else None
 
 
-def _numbers(ids: Tensor, padding: Tensor) -> TokenTexts:
+def _numbers(ids: Tensor, padding: Tensor, words: WordFunction | None) -> TokenTexts:
     vocabulary = [str(index) for index in range(int(ids.max()) + 1)]
-    return token_texts(vocabulary, ids, (~padding).to(torch.int64))
+    return token_texts(vocabulary, ids, (~padding).to(torch.int64), words)

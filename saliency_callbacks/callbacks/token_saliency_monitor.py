@@ -22,14 +22,14 @@ from saliency_callbacks.callbacks.reporting import checked_report, write_report
 from saliency_callbacks.callbacks.token_observer import TokenLook, TokenObserver
 from saliency_callbacks.callbacks.token_probe import texts_of, with_texts
 from saliency_callbacks.capture.back_off import is_out_of_memory
-from saliency_callbacks.dotted_paths import resolve_object
+from saliency_callbacks.dotted_paths import resolve_callable, resolve_object
 from saliency_callbacks.errors import SaliencyError
 from saliency_callbacks.functional.words import WordReduction
 from saliency_callbacks.methods.integrated import IntegratedGradients
 from saliency_callbacks.plain_values import plain
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
-from saliency_callbacks.probe.texts import TokenTexts
+from saliency_callbacks.probe.texts import TokenTexts, WordFunction
 from saliency_callbacks.sinks.retention import KeepMaps
 from saliency_callbacks.types import Method, Sink
 
@@ -77,6 +77,9 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
         baseline: Where ``integrated_gradients`` begins where it is given by name: every word replaced by padding
             (``"pad_token"``) or by the ``"mask_token"``, or ``"zeros"``.
         merge: How the scores of a word's tokens become one: their ``"sum"``, or the ``"max"`` by magnitude.
+        words: A function that tells the words in place of the tokenizer, or its dotted path: from the tokens of one
+            text to the number of each one's word, ``None`` for none; see
+            :func:`~saliency_callbacks.probe.texts.token_texts`.
         color_scale: ``shared`` over the epochs for each text, or ``per_map``.
         bars: Position of the text whose scores are drawn as bars; ``None`` for none.
         top: How many top tokens of each class; 0 for no table.
@@ -111,6 +114,7 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
         embedding: Any = "auto",
         baseline: str = "pad_token",
         merge: WordReduction = "sum",
+        words: str | WordFunction | None = None,
         color_scale: ColorScale = "shared",
         bars: int | None = 0,
         top: int = 10,
@@ -146,6 +150,7 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
         )
         self.target = checked_target(target)
         self.tokenizer = resolve_object("tokenizer", plain(tokenizer))
+        self.words = resolve_callable("words", words)
         self.class_names: Sequence[str] | None = plain(class_names)
         self.report = checked_report(report, save_maps=save_maps)
         self.settings = checked_settings(
@@ -190,7 +195,7 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
     @override
     def _accept_probe(self, probe: ProbeBatch) -> None:
         check_labels(probe, self.target)
-        self._texts = None if self.tokenizer is None else texts_of(probe, self.settings, self.tokenizer)
+        self._texts = None if self.tokenizer is None else texts_of(probe, self.settings, self.tokenizer, self.words)
         self._observer = None
 
     @override
@@ -204,7 +209,7 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
         inputs = surroundings.to_device(self._probe.inputs)
         settings = replace(self.settings, forward_context=surroundings.forward_context)
         try:
-            settings, texts = with_texts(model, inputs, self._probe, settings, self._texts)
+            settings, texts = with_texts(model, inputs, self._probe, settings, self._texts, self.words)
         except SaliencyError:
             raise
         except Exception as error:

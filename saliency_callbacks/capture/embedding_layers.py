@@ -7,18 +7,34 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.layers import find_layers
+from saliency_callbacks.capture.text_lengths import check_places, known_lengths
 from saliency_callbacks.errors import InputError, LayerError
 
-__all__ = ["Layout", "embed", "find_embedding", "receives"]
+__all__ = ["EmbeddingLayer", "Layout", "embed", "find_embedding", "receives"]
 
 Layout = Literal["batch_first", "sequence_first"]
+
+
+class EmbeddingLayer(NamedTuple):
+    """The layer that embeds the ids.
+
+    Args:
+        name: Dotted name.
+        module: The layer itself.
+        layout: Whether it is given ``[N, T]`` or ``[T, N]``; ``None`` where the ids themselves will tell, or it is
+            given both.
+    """
+
+    name: str
+    module: nn.Module
+    layout: Layout | None
 
 
 def find_embedding(
@@ -26,8 +42,9 @@ def find_embedding(
     batch: ModelInputs,
     embedding: Any = "auto",
     forward_context: Callable[[], AbstractContextManager[Any]] = nullcontext,
-) -> tuple[str, nn.Module]:
-    """Return name and module of the layer that embeds the ids of ``batch``.
+    layout: Layout | None = None,
+) -> EmbeddingLayer:
+    """Return the layer that embeds the ids of ``batch``.
 
     ``"auto"`` runs the first text once: it is the one layer that is given its ids and returns a vector for each. Layers
     that are given other integers, such as positions or segments, are not meant. Of nested modules the innermost counts.
@@ -37,6 +54,7 @@ def find_embedding(
         batch: The batch; its explained tensor are the ids ``[N, T]``.
         embedding: ``"auto"``, a dotted name, or a module of the model.
         forward_context: Opened around every forward, e.g. for autocast.
+        layout: That of the layer, where it is known.
 
     Raises:
         LayerError: If there is no such layer, or several could be meant.
@@ -50,7 +68,9 @@ def find_embedding(
             )
         ((name, layer),) = found.items()
         _check_range(name, layer, batch.explained)
-        return name, layer
+        if layout is None and _may_equal_transpose(batch.explained):
+            layout = _traced(model, batch, forward_context).layout(name)
+        return EmbeddingLayer(name, layer, layout)
     trace = _traced(model, batch, forward_context)
     layers = trace.innermost()
     if len(layers) != 1:
@@ -58,17 +78,25 @@ def find_embedding(
     name = layers[0]
     layer = model.get_submodule(name)
     _check_range(name, layer, batch.explained)
-    return name, layer
+    return EmbeddingLayer(name, layer, trace.layout(name))
 
 
-def receives(args: tuple[Any, ...], kwargs: dict[str, Any], ids: Tensor) -> Layout | None:
-    """Return how a layer that is called so was given ``ids [M, T]``; ``None`` if it was given something else."""
+def receives(args: tuple[Any, ...], kwargs: dict[str, Any], ids: Tensor, layout: Layout | None = None) -> Layout | None:
+    """Return how a layer that is called so was given ``ids [M, T]``; ``None`` if it was given something else.
+
+    Args:
+        args: What it is called with.
+        kwargs: What it is called with by name.
+        ids: The ids.
+        layout: That of the layer, for ids that equal their transpose.
+    """
     given = _first_tensor(args, kwargs)
     if given is None or given.is_floating_point() or given.is_complex() or given.ndim != 2:
         return None
-    if given.shape == ids.shape and torch.equal(given.to(ids), ids):
-        return "batch_first"
-    return "sequence_first" if given.shape == ids.T.shape and torch.equal(given.to(ids), ids.T) else None
+    ways: list[tuple[Layout, Tensor]] = [("batch_first", ids), ("sequence_first", ids.T)]
+    if layout == "sequence_first":
+        ways.reverse()
+    return next((way for way, form in ways if given.shape == form.shape and torch.equal(given.to(form), form)), None)
 
 
 def embed(name: str, layer: nn.Module, ids: Tensor) -> Tensor:
@@ -97,6 +125,14 @@ def _first_tensor(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | Non
     return next((value for value in chain(args, kwargs.values()) if isinstance(value, Tensor)), None)
 
 
+def _may_equal_transpose(ids: Tensor) -> bool:
+    """Return whether rows of ``ids``, in any number and order, may make a matrix that equals its transpose.
+
+    Its first text then consists of the first tokens of its texts; hardly any does.
+    """
+    return ids.shape[1] > 1 and bool(torch.isin(ids, ids[:, 0]).all(dim=1).any())
+
+
 @dataclass
 class _Trace:
     """What happened to the ids in one forward.
@@ -107,6 +143,7 @@ class _Trace:
         exact: Those that were given the very tensor, or a view of it, not one that happens to be equal.
         others: Name → what other layers made of the ids.
         given: Name → shape of the integers that an embedding layer was given instead.
+        layouts: Name → how a layer was given the ids; of a single token that says nothing.
     """
 
     ids: Tensor
@@ -114,6 +151,12 @@ class _Trace:
     exact: list[str] = field(default_factory=list)
     others: dict[str, str] = field(default_factory=dict)
     given: dict[str, list[int]] = field(default_factory=dict)
+    layouts: dict[str, set[Layout]] = field(default_factory=dict)
+
+    def layout(self, name: str) -> Layout | None:
+        """Return how a layer was given the ids; ``None`` where that is not known, or it was given them both ways."""
+        found = self.layouts.get(name, set())
+        return next(iter(found)) if len(found) == 1 else None
 
     def innermost(self) -> list[str]:
         """Return the layers that are meant: of equal integers, those that are the ids themselves come first."""
@@ -136,14 +179,19 @@ def _traced(model: nn.Module, batch: ModelInputs, forward_context: Callable[[], 
                 stack.callback(note.remove)
         stack.enter_context(torch.no_grad())
         stack.enter_context(forward_context())
-        batch.call(model, ids, first)
+        with known_lengths(model, ids):
+            batch.call(model, ids, first)
     return trace
 
 
 def _check_ids_of(name: str, ids: Tensor, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     # Before the lookup: on an accelerator an id out of range ends the whole process.
-    if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) and receives(args, kwargs, ids):
+    if not isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
+        return
+    if receives(args, kwargs, ids):
         _check_range(name, module, ids)
+    elif type(module).forward is nn.Embedding.forward:
+        check_places(name, module, _first_tensor(args, kwargs), ids.shape[1])
 
 
 def _note(
@@ -159,6 +207,8 @@ def _note(
         if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) and args and isinstance(args[0], Tensor):
             trace.given[name] = list(args[0].shape)
         return
+    if trace.ids.numel() > 1:
+        trace.layouts.setdefault(name, set()).add(layout)
     shape = trace.ids.shape if layout == "batch_first" else trace.ids.T.shape
     if isinstance(output, Tensor) and output.is_floating_point() and output.shape[:-1] == shape:
         trace.embedding.append(name)

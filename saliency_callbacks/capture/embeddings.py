@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from saliency_callbacks.capture.embedding_layers import embed, find_embedding, receives
+from saliency_callbacks.capture.embedding_layers import Layout, embed, find_embedding, receives
 from saliency_callbacks.capture.inputs import ModelInputs
+from saliency_callbacks.capture.text_lengths import known_lengths
 from saliency_callbacks.capture.tokens import TokenSettings, padding_of, read_ids, special_of
 from saliency_callbacks.errors import InputError, LayerError, MethodError
 
@@ -58,6 +59,7 @@ class TokenInputs(ModelInputs):
         ids: Ids of the tokens ``[N, T]``, or embeddings ``[N, T, D]`` where the model takes these.
         name: Dotted name of the embedding layer; empty where the model takes embeddings.
         layer: The layer itself.
+        layout: Whether it is given ``[N, T]`` or ``[T, N]``, where ids that equal their transpose do not tell.
         padding: Where a text has ended, bool ``[N, T]``.
         special: Which tokens are no words of the text, bool ``[N, T]``.
         settings: How texts are explained.
@@ -67,6 +69,7 @@ class TokenInputs(ModelInputs):
     ids: Tensor
     name: str
     layer: nn.Module | None
+    layout: Layout | None
     padding: Tensor
     special: Tensor
     settings: TokenSettings
@@ -87,10 +90,11 @@ class TokenInputs(ModelInputs):
             InputError: If there are ids that the layer or the tokenizer does not have.
         """
         ids = batch.explained
-        name, layer = "", None
+        name, layer, layout = "", None, None
         if not ids.is_floating_point():
-            name, layer = find_embedding(model, batch, settings.embedding, forward_context)
+            name, layer, layout = find_embedding(model, batch, settings.embedding, forward_context, settings.layout)
             _check_tokenizer(ids, settings.n_ids)
+            settings = settings.seeing(ids)
         pad_id = settings.known_pad_id(model, layer)
         padding = padding_of(batch, pad_id)
         with torch.no_grad(), forward_context():
@@ -103,6 +107,7 @@ class TokenInputs(ModelInputs):
             ids=ids,
             name=name,
             layer=layer,
+            layout=layout,
             padding=padding,
             special=special_of(batch, padding, settings.special_ids),
             settings=settings,
@@ -136,9 +141,10 @@ class TokenInputs(ModelInputs):
     @override
     def call(self, model: Callable[..., Any], explained: Tensor, samples: Tensor) -> Any:
         if self.layer is None:
-            return super().call(model, explained.movedim(1, 2).contiguous(), samples)
+            with known_lengths(model, self.ids):
+                return super().call(model, explained.movedim(1, 2).contiguous(), samples)
         ids = self.ids.index_select(0, samples.to(self.ids.device))
-        with _replaced_output(self.layer, ids, explained) as calls:
+        with known_lengths(model, ids), _replaced_output(self.layer, ids, explained, self.layout) as calls:
             output = super().call(model, ids, samples)
         if not calls:
             raise LayerError(
@@ -150,13 +156,13 @@ class TokenInputs(ModelInputs):
 
 
 @contextmanager
-def _replaced_output(layer: nn.Module, ids: Tensor, embedded: Tensor) -> Iterator[list[str]]:
+def _replaced_output(layer: nn.Module, ids: Tensor, embedded: Tensor, settled: Layout | None) -> Iterator[list[str]]:
     """Let ``layer`` return ``embedded [M, D, T]`` for ``ids [M, T]``; yield one entry for each time that it has."""
     calls: list[str] = []
     records_graph = torch.is_grad_enabled()
 
     def replace(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Tensor | None:
-        layout = receives(args, kwargs, ids)
+        layout = receives(args, kwargs, ids, settled)
         if layout is None:
             return None
         calls.append(layout)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from saliency_callbacks.capture.embedding_layers import Layout
 from saliency_callbacks.capture.inputs import ModelInputs, named_key, read_structure
-from saliency_callbacks.dotted_paths import resolve_object
 from saliency_callbacks.errors import InputError, MethodError
 from saliency_callbacks.token_ids import ID_KEYS, are_ids, entries_of, keys_of_ids
+from saliency_callbacks.vocabulary import Vocabulary
 
 __all__ = ["TokenSettings", "padding_of", "read_ids", "special_of"]
 
@@ -30,6 +31,9 @@ class TokenSettings:
         mask_id: Id of the token that stands for a missing word.
         special_ids: Ids of tokens that are no words of the text, such as separators.
         n_ids: Number of ids that the tokenizer has.
+        looked_up: A tokenizer whose vocabulary is not known, such as a function ids → tokens: which of them are special
+            is told by the tokens of the texts themselves.
+        layout: Whether ``embedding`` is given ``[N, T]`` or ``[T, N]``; ``None`` to find out.
     """
 
     embedding: Any = "auto"
@@ -37,6 +41,8 @@ class TokenSettings:
     mask_id: int | None = None
     special_ids: tuple[int, ...] = ()
     n_ids: int | None = None
+    looked_up: Any = None
+    layout: Layout | None = None
 
     @classmethod
     def of(cls, embedding: Any = "auto", tokenizer: Any = None) -> TokenSettings:
@@ -44,28 +50,44 @@ class TokenSettings:
 
         Args:
             embedding: As above; ``None`` for ``"auto"``.
-            tokenizer: Any object with one or more of ``pad_token_id``, ``mask_token_id``, ``all_special_ids`` and
-                ``get_vocab()``, as those of Hugging Face have, or its dotted path; ``None`` for none.
+            tokenizer: Anything that :class:`~saliency_callbacks.vocabulary.Vocabulary` reads, or its dotted path;
+                ``None`` for none.
+
+        Raises:
+            ConfigurationError: If it is none of these.
         """
         embedding = "auto" if embedding is None else embedding
         if tokenizer is None:
             return cls(embedding)
-        tokenizer = resolve_object("tokenizer", tokenizer)
-        # A word that the tokenizer does not know is still a word.
-        unknown = getattr(tokenizer, "unk_token_id", None)
-        special = tuple(int(i) for i in getattr(tokenizer, "all_special_ids", None) or () if i != unknown)
+        vocabulary = Vocabulary.of(tokenizer)
+        marked = vocabulary.marked()
+        is_told = vocabulary.special_ids is not None or vocabulary.size is not None
         return cls(
             embedding,
-            pad_id=getattr(tokenizer, "pad_token_id", None),
-            mask_id=getattr(tokenizer, "mask_token_id", None),
-            special_ids=special,
-            n_ids=_size(tokenizer),
+            pad_id=marked.padding,
+            mask_id=marked.mask,
+            special_ids=marked.special,
+            n_ids=vocabulary.size,
+            # Not the vocabulary itself, which is not to be pickled.
+            looked_up=None if is_told else vocabulary.source,
         )
 
     @classmethod
     def where_given(cls, embedding: Any, tokenizer: Any) -> TokenSettings | None:
         """Return the settings; ``None`` where neither is given, as what is explained is then no text."""
         return None if embedding is None and tokenizer is None else cls.of(embedding, tokenizer)
+
+    def seeing(self, ids: Tensor) -> TokenSettings:
+        """Return the settings with what only the tokens of the texts tell, of ids ``[N, T]``."""
+        if self.looked_up is None:
+            return self
+        marked = Vocabulary.of(self.looked_up).marked(ids.unique().tolist())
+        return replace(
+            self,
+            pad_id=marked.padding if self.pad_id is None else self.pad_id,
+            mask_id=marked.mask if self.mask_id is None else self.mask_id,
+            special_ids=tuple(sorted({*self.special_ids, *marked.special})),
+        )
 
     def known_pad_id(self, model: nn.Module, layer: nn.Module | None) -> int | None:
         """Return the id of the padding token as told by the tokenizer, the model's configuration, or the layer."""
@@ -82,9 +104,10 @@ class TokenSettings:
         """
         found = pad_id if baseline == "pad_token" else self.mask_id
         if found is None:
+            example = "[PAD]" if baseline == "pad_token" else "[MASK]"
             raise MethodError(
-                f"baseline {baseline!r}: no such token is known. Give `tokenizer=` (any object with "
-                f"`{baseline}_id`), or use the baseline 'zeros'"
+                f"baseline {baseline!r}: no such token is known. Give a `tokenizer=` that has it "
+                f"(`{baseline}_id`, or a token such as {example!r}), or use the baseline 'zeros'"
             )
         return found
 
@@ -133,12 +156,6 @@ def special_of(batch: ModelInputs, padding: Tensor, special_ids: tuple[int, ...]
     if not special_ids or tokens.is_floating_point():
         return torch.zeros_like(padding)
     return torch.isin(tokens, torch.tensor(special_ids, device=tokens.device)) & ~padding
-
-
-def _size(tokenizer: Any) -> int | None:
-    known = tokenizer.get_vocab() if callable(getattr(tokenizer, "get_vocab", None)) else None
-    # By the largest id, since a vocabulary may have holes.
-    return max(known.values()) + 1 if known else None
 
 
 def _key(structure: tuple[Any, ...] | Mapping[Any, Any], attribute_to: int | str | None) -> int | str:

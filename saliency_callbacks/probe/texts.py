@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,13 @@ from torch import Tensor
 from saliency_callbacks.errors import ProbeError, SaliencyWarning
 from saliency_callbacks.functional.words import WordReduction, merge_words, word_units
 from saliency_callbacks.probe.exact_words import ExactWords
-from saliency_callbacks.probe.vocabulary import Vocabulary
-from saliency_callbacks.probe.word_pieces import ids_of_words, join_pieces, scheme_of
+from saliency_callbacks.vocabulary import Vocabulary
+from saliency_callbacks.word_pieces import ids_of_words, join_pieces, scheme_of
 
-__all__ = ["TokenTexts", "token_texts"]
+__all__ = ["TokenTexts", "WordFunction", "token_texts"]
+
+WordFunction = Callable[[list[str]], Sequence[int | None]]
+"""From the tokens of one text, without padding, to the word of each; ``None`` for a token that belongs to none."""
 
 _NAMED_AT_MOST = 8
 
@@ -67,7 +70,9 @@ class TokenTexts:
         return [word_units(ids, flags) for ids, flags in zip(self.word_ids, self.special.tolist(), strict=True)]
 
 
-def token_texts(tokenizer: Any, input_ids: Tensor, attention_mask: Tensor | None = None) -> TokenTexts:
+def token_texts(
+    tokenizer: Any, input_ids: Tensor, attention_mask: Tensor | None = None, words: WordFunction | None = None
+) -> TokenTexts:
     """Return the texts of token ids.
 
     Words are those of a fast Hugging Face tokenizer where the text leads back to the same ids, else they are told by
@@ -79,14 +84,17 @@ def token_texts(tokenizer: Any, input_ids: Tensor, attention_mask: Tensor | None
             of one of these.
         input_ids: ``[N, T]`` integers.
         attention_mask: ``[N, T]``, 0 for padding. Without it, the padding token at the ends of a text is padding.
+        words: Tells the words in place of the tokenizer: called with the tokens of each text, padding left out, it
+            returns the word of each token. Neighbours with the same number are one word; special tokens belong to none,
+            whatever it says, and what it says ``None`` of is left out.
 
     Warns:
         SaliencyWarning: If a text is nothing but padding.
 
     Raises:
         ConfigurationError: If ``tokenizer`` is a dotted path under which there is nothing.
-        ProbeError: If the ids are not ``[N, T]`` integers, do not fit the tokenizer's vocabulary or the mask, or
-            ``tokenizer`` is none of the above.
+        ProbeError: If the ids are not ``[N, T]`` integers, do not fit the tokenizer's vocabulary or the mask,
+            ``tokenizer`` is none of the above, or ``words`` does not return a number or ``None`` for each token.
 
     Example:
         >>> texts = token_texts(["[PAD]", "[CLS]", "film", "##s"], torch.tensor([[1, 2, 3, 0]]))
@@ -106,7 +114,11 @@ def token_texts(tokenizer: Any, input_ids: Tensor, attention_mask: Tensor | None
     special = torch.tensor(flags) & ~padding
     split = _Splitter(vocabulary, tokens)
     apart = (special | padding).tolist()
-    found = [split(row, texts, away) for row, texts, away in zip(rows, tokens, apart, strict=True)]
+    if words is None:
+        found = [split(row, texts, away) for row, texts, away in zip(rows, tokens, apart, strict=True)]
+    else:
+        told = [_told(words, *row) for row in zip(tokens, special.tolist(), padding.tolist(), strict=True)]
+        found = [split.join(texts, ids) for texts, ids in zip(tokens, told, strict=True)]
     return TokenTexts(
         tokens=tuple(map(tuple, tokens)),
         word_ids=tuple(tuple(ids) for ids, _ in found),
@@ -136,6 +148,14 @@ class _Splitter:
             words += texts
         return word_ids, words
 
+    def join(self, tokens: Sequence[str], told: Sequence[int | None]) -> tuple[list[int | None], list[str]]:
+        """Return the words that a user told, counted from 0, and their texts."""
+        word_ids: list[int | None] = [None] * len(tokens)
+        spans = word_units(told)
+        for word, (start, stop) in enumerate(spans):
+            word_ids[start:stop] = [word] * (stop - start)
+        return word_ids, [join_pieces(tokens[start:stop], self._scheme) for start, stop in spans]
+
     def _stretch(self, ids: Sequence[int], tokens: Sequence[str]) -> tuple[list[int], list[str]]:
         exact = self._exact.split(ids) if self._exact is not None else None
         if exact is not None:
@@ -143,6 +163,24 @@ class _Splitter:
         found = ids_of_words(tokens, [False] * len(tokens), self._scheme)
         words = [word for word in found if word is not None]
         return words, [join_pieces(tokens[start:stop], self._scheme) for start, stop in word_units(found)]
+
+
+def _told(
+    words: WordFunction, tokens: Sequence[str], special: Sequence[bool], padding: Sequence[bool]
+) -> list[int | None]:
+    """Return the word of each token of one text as a user's function tells; none of special tokens and padding."""
+    places = [place for place, is_padding in enumerate(padding) if not is_padding]
+    text = [tokens[place] for place in places]
+    found = list(words(list(text)))
+    if len(found) != len(text) or not all(word is None or isinstance(word, int) for word in found):
+        raise ProbeError(
+            f"words= returned {found} for the tokens {text}; expected a list of {len(text)}: the number of the word of "
+            "each token, or None for a token that belongs to none"
+        )
+    told: list[int | None] = [None] * len(tokens)
+    for place, word in zip(places, found, strict=True):
+        told[place] = None if special[place] else word
+    return told
 
 
 def _stretches(apart: Sequence[bool]) -> list[tuple[int, int]]:

@@ -17,7 +17,7 @@ from saliency_callbacks.probe.cue_checks import as_name
 from saliency_callbacks.probe.cues import CueSettings
 from saliency_callbacks.probe.texts import TokenTexts, token_texts
 from saliency_callbacks.probe.token_insertion import Insertion, insert_tokens
-from saliency_callbacks.probe.vocabulary import Vocabulary
+from saliency_callbacks.vocabulary import Vocabulary
 
 __all__ = ["TokenCue"]
 
@@ -92,8 +92,8 @@ class TokenCue(CueSettings):
         """Return the ids of the special tokens, and that of the padding, as far as they are known."""
         if self.tokenizer is None:
             return self.special_ids, self.pad_id
-        special, padding = Vocabulary.of(self.tokenizer).marked_ids()
-        return (*self.special_ids, *special), padding if self.pad_id is None else self.pad_id
+        marked = Vocabulary.of(self.tokenizer).marked()
+        return (*self.special_ids, *marked.special), marked.padding if self.pad_id is None else self.pad_id
 
     def insert(self, ids: Tensor, attention_mask: Tensor | None = None) -> Insertion:
         """Put the word into texts.

@@ -16,7 +16,7 @@ from tests import texts
 
 def found(model, given, embedding="auto", **options):
     with quiescence(model):
-        return find_embedding(model, read_ids(given, **options), embedding)[0]
+        return find_embedding(model, read_ids(given, **options), embedding).name
 
 
 class Wrapped(nn.Module):
@@ -198,6 +198,28 @@ def test_receives():
     assert receives((torch.rand(3, 5), tokens), {}, tokens) is None
     assert receives((tokens + 1,), {}, tokens) is None
     assert receives((), {}, tokens) is None
+
+
+def test_ids_that_equal_their_transpose_are_given_as_the_layer_is():
+    tokens = torch.tensor([[5, 6], [6, 7]])
+    assert receives((tokens,), {}, tokens) == "batch_first"
+    assert receives((tokens,), {}, tokens, "sequence_first") == "sequence_first"
+    assert receives((texts.ids(3, 5),), {}, texts.ids(3, 5), "sequence_first") == "batch_first"
+
+
+@pytest.mark.parametrize("sequence_first", [True, False])
+def test_the_layout_is_settled_by_one_text(sequence_first):
+    def layout(tokens, embedding):
+        with quiescence(model):
+            return find_embedding(model, read_ids(tokens), embedding).layout
+
+    model = texts.Recurrent(sequence_first=sequence_first)
+    expected = "sequence_first" if sequence_first else "batch_first"
+    symmetric = torch.tensor([[5, 6], [6, 7]])
+    assert layout(symmetric, "auto") == layout(symmetric, "embedding") == layout(texts.ids(), "auto") == expected
+    # No text of these consists of first tokens, so that nothing has to be run.
+    assert layout(texts.ids(), "embedding") is None
+    assert layout(torch.tensor([[5], [6]]), "auto") is None
 
 
 def test_a_layer_that_needs_more_than_ids():

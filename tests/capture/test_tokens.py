@@ -9,8 +9,8 @@ import torch
 
 from saliency_callbacks import explain
 from saliency_callbacks.capture.tokens import TokenSettings, padding_of, read_ids, special_of
-from saliency_callbacks.errors import InputError, MethodError
-from saliency_callbacks.methods import IntegratedGradients
+from saliency_callbacks.errors import ConfigurationError, InputError, MethodError
+from saliency_callbacks.methods import IntegratedGradients, SmoothGrad
 from tests import texts
 
 
@@ -81,6 +81,73 @@ def test_unknown_words_are_words():
     assert torch.equal(special, (tokens == 1) | (tokens == 2) | (tokens == 29))
 
 
+_WORDS = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]", *(f"word{index}" for index in range(5, 30))]
+
+
+def _backend():
+    from tokenizers import Tokenizer, models
+
+    return Tokenizer(models.WordLevel({word: index for index, word in enumerate(_WORDS)}, unk_token="[UNK]"))
+
+
+def _by_function(ids):
+    return [_WORDS[index] for index in ids]
+
+
+class _WithoutNames:
+    """Turns ids into tokens, and tells nothing of its vocabulary."""
+
+    convert_ids_to_tokens = staticmethod(_by_function)
+
+
+@pytest.mark.parametrize(
+    "tokenizer",
+    [
+        _WORDS,
+        {word: index for index, word in enumerate(_WORDS)},
+        dict(enumerate(_WORDS)),
+        _by_function,
+        "tests.capture.test_tokens._WORDS",
+        _backend(),
+        _WithoutNames(),
+        texts.tokenizer(mask_token_id=4, all_special_ids=[0, 1, 2, 3, 4]),
+    ],
+    ids=["list", "token to id", "id to token", "function", "dotted path", "tokenizers", "no names", "facts"],
+)
+def test_any_tokenizer_tells_what_is_no_word(tokenizer):
+    tokens = texts.ids()
+    # An unknown word is a word; a mask is none.
+    tokens[0, 2], tokens[0, 3] = 3, 4
+    settings = TokenSettings.of("auto", tokenizer).seeing(tokens)
+    assert (settings.pad_id, settings.mask_id) == (0, 4)
+    assert settings.special_ids == (0, 1, 2, 4)
+    smooth = SmoothGrad(nt_samples=2, reduction="l2")
+    whole = IntegratedGradients(n_steps=2, baselines="pad_token")
+    model = texts.Convolutional()
+    model.embedding.padding_idx = None
+    found = explain(model, tokens, methods=[smooth, whole], target=0, embedding="auto", tokenizer=tokenizer)
+    assert torch.equal(found[smooth.name].counted, (tokens > 2) & (tokens != 4))
+    assert not found[whole.name].values.movedim(1, 2)[tokens == 0].any()
+
+
+@pytest.mark.parametrize("wrong", [7, [], [1, 2], {"a": "b"}])
+def test_what_is_no_tokenizer(wrong):
+    with pytest.raises(ConfigurationError, match=r"tokenizer is .*; expected a"):
+        TokenSettings.of("auto", wrong)
+
+
+def test_noise_is_never_added_to_padding():
+    class Sees(texts.Bag):
+        def forward(self, tokens):
+            embedded = self.embedding(tokens)
+            seen.append(embedded[tokens == 0].detach())
+            return self.head(embedded.tanh().sum(1))
+
+    seen, model = [], Sees()
+    explain(model, texts.ids(), methods=SmoothGrad(nt_samples=2), target=0, embedding="embedding", tokenizer=_WORDS)
+    assert all(torch.equal(one, model.embedding.weight[0].detach().expand_as(one)) for one in seen)
+
+
 def test_a_text_of_nothing_but_padding():
     tokens = texts.ids()
     tokens[2] = 0
@@ -102,7 +169,7 @@ def test_another_tokenizers_ids():
 @pytest.mark.parametrize("baseline", ["pad_token", "mask_token"])
 def test_a_baseline_of_a_token_that_is_not_known(baseline):
     method = IntegratedGradients(n_steps=2, baselines=baseline)
-    with pytest.raises(MethodError, match=rf"baseline '{baseline}': no such token .* `{baseline}_id`"):
+    with pytest.raises(MethodError, match=rf"baseline '{baseline}': no such token .* \(`{baseline}_id`, or"):
         explain(texts.Bag(), texts.ids(), methods=method, embedding="auto")
     with pytest.raises(MethodError, match=f"baseline '{baseline}' is for texts only"):
         explain(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2)), torch.rand(1, 1, 2, 2), methods=method)

@@ -18,6 +18,7 @@ _SCENARIOS = (
     "found_ddp",
     "found_fsdp2",
     "randomized_fsdp2",
+    "texts_ddp",
     "identity_ddp",
     "identity_fsdp2",
     "resumed_ddp",

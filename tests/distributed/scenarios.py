@@ -17,11 +17,12 @@ from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from saliency_callbacks import CueAlarm, RandomizationTest, SaliencyMonitor
+from saliency_callbacks import CueAlarm, RandomizationTest, SaliencyMonitor, TokenSaliencyMonitor
 from saliency_callbacks.callbacks import ranks
 from saliency_callbacks.methods import IntegratedGradients, SmoothGrad
-from saliency_callbacks.probe import PatchCue
+from saliency_callbacks.probe import PatchCue, TokenCue
 from saliency_callbacks.sinks import MemorySink
+from tests.trainer import text_runs
 from tests.trainer.runs import Augmented, Classifier, digits, small_net, trainer
 
 _TIMEOUT = timedelta(seconds=60)
@@ -174,6 +175,43 @@ def randomized(mode: str, root: Path) -> dict[str, Any]:
     return results
 
 
+class TextModule(text_runs.LstmClassifier):
+    """A recurrent network whose weights do not change."""
+
+    def __init__(self) -> None:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            super().__init__()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.0)
+
+
+def found_in_texts(mode: str, root: Path, size: int, **changes: Any) -> dict[str, Any]:
+    """Observe texts, some shorter than others, and return all that was found."""
+    sink = MemorySink()
+    changes = {"sinks": [sink], "save_maps": False, "on_error": "raise", **changes}
+    methods = ["gradient_norm", IntegratedGradients(n_steps=3, baselines="pad_token"), SmoothGrad(nt_samples=3)]
+    monitor = TokenSaliencyMonitor(methods, size, text_runs.WORDS, **changes)
+    test = RandomizationTest(
+        "input_x_gradient", size, embedding="auto", tokenizer=text_runs.WORDS, n_draws=2, cascade_draws=2, **changes
+    )
+    cue = TokenCue("dull", "end", tokenizer=text_runs.WORDS)
+    alarm = CueAlarm(cue, 0, size + 8, groups_at_fit_end=False, on_alarm="log", **changes)
+    torch.manual_seed(1)
+    settings = {**strategy(mode), "max_epochs": 1, "limit_train_batches": 1}
+    run = trainer(root, monitor, test, alarm, **settings)
+    run.fit(TextModule(), text_runs.pairs(), text_runs.pairs())
+    return {
+        "metrics": {name: float(value) for name, value in run.callback_metrics.items() if "/" in name},
+        "maps": [{name: one.values for name, one in snapshot.attributions.items()} for snapshot in sink.snapshots],
+        "samples": [dict(snapshot.sample_scores) for snapshot in sink.snapshots],
+        "tokens": [snapshot.probe.tokens for snapshot in sink.snapshots if snapshot.probe is not None],
+        "similarities": test.result.values,
+        "effects": [list(one.effects) for one in alarm.history],
+    }
+
+
 def _state(mode: str, root: Path, module: Module, *callbacks: L.Callback) -> dict[str, Any]:
     train = DataLoader(Augmented(digits(0, 24)), 6, shuffle=True)
     run = fit(mode, root, module, *callbacks, train=train)
@@ -276,6 +314,14 @@ def found_fsdp2(rank: int, root: Path) -> dict[str, Any]:
 
 def randomized_fsdp2(rank: int, root: Path) -> dict[str, Any]:
     return randomized("fsdp2", root)
+
+
+def texts_ddp(rank: int, root: Path) -> dict[str, Any]:
+    return {
+        "all": found_in_texts("ddp", root, 5),
+        "shared": found_in_texts("ddp", root, 5, shard_probe=True),
+        "few": found_in_texts("ddp", root, 1, shard_probe=True),
+    }
 
 
 def identity_ddp(rank: int, root: Path) -> dict[str, dict[str, bool]]:

@@ -78,6 +78,23 @@ def test_sharded_weights_are_drawn_as_those_of_one_process(ranks: Ranks, tmp_pat
         _assert_close(found, alone)
 
 
+@cache
+def _texts_alone(size: int) -> dict[str, Any]:
+    with warnings.catch_warnings(), TemporaryDirectory() as root:
+        warnings.simplefilter("ignore")
+        return scenarios.found_in_texts("one", Path(root), size)
+
+
+@_PROBES
+def test_ranks_find_in_texts_what_one_process_finds(ranks: Ranks, probe: str, size: int) -> None:
+    zero, one = (found[probe] for found in ranks("texts_ddp"))
+    _assert_close(zero, _texts_alone(size))
+    for what in ("metrics", "similarities", "effects"):
+        assert repr(zero[what]) == repr(one[what])
+    assert zero["maps"]
+    assert one["maps"] == [], "only one rank writes"
+
+
 @_ENGINES
 def test_groups_are_counted_once(ranks: Ranks, engine: str) -> None:
     for found in ranks(f"found_{engine}"):

@@ -219,3 +219,32 @@ def test_what_cannot_be_read_is_named(tokenizer, ids, mask, message):
 def test_a_path_that_leads_nowhere():
     with pytest.raises(ConfigurationError, match="cannot be imported"):
         token_texts("no.such.tokenizer", torch.tensor([[0]]))
+
+
+def test_a_function_tells_the_words():
+    seen = []
+
+    def words(tokens):
+        seen.append(tokens)
+        return [9, 7, 7, None, 7, 7][: len(tokens)]
+
+    tokenizer = ["[PAD]", "[CLS]", "film", "##s", "was"]
+    found = token_texts(tokenizer, torch.tensor([[0, 1, 2, 3, 4, 4, 2], [1, 4, 2, 0, 0, 0, 0]]), words=words)
+    # Padding is not the function's business, and special tokens are no words.
+    assert seen == [["[CLS]", "film", "##s", "was", "was", "film"], ["[CLS]", "was", "film"]]
+    assert found.word_ids == ((None, None, 0, 0, None, 1, 1), (None, 0, 0, None, None, None, None))
+    assert found.words == (("films", "wasfilm"), ("wasfilm",))
+    assert found.units() == [["[CLS]", "films", "wasfilm"], ["[CLS]", "wasfilm"]]
+    merged = found.merge(torch.arange(14.0).view(2, 7))
+    assert merged.tolist() == [[1, 5, 11], [7, 17, 0]]
+
+
+def test_a_special_token_stays_apart_whatever_the_function_says():
+    found = token_texts(["a", "[SEP]", "b"], torch.tensor([[0, 1, 2]]), words=lambda tokens: [0, 0, 0])
+    assert found.units() == [["a", "[SEP]", "b"]]
+
+
+@pytest.mark.parametrize("wrong", [[0], [0, "1", 1], [0.0, 1.0, 2.0]])
+def test_a_function_that_does_not_tell_the_words(wrong):
+    with pytest.raises(ProbeError, match=r"words= returned \[.*expected a list of 3: the number of the word"):
+        token_texts(["a", "b", "c"], torch.tensor([[0, 1, 2]]), words=lambda tokens: wrong)

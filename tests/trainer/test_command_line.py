@@ -176,6 +176,7 @@ target: tests.trainer.runs.image_mean
 embedding: model.bert.embeddings.word_embeddings
 baseline: mask_token
 merge: max
+words: tests.trainer.test_tokens.in_twos
 color_scale: per_map
 bars: 2
 top: 3

@@ -159,16 +159,23 @@ def test_training_is_bit_identical_with_the_training_data_as_probe(tmp_path: Pat
 
 
 _TEXTS: dict[str, Any] = {"loaders": lambda: (text_runs.loader(shuffle=True), text_runs.loader())}
+_PAIRS: dict[str, Any] = {"loaders": lambda: (text_runs.pairs(shuffle=True), text_runs.pairs())}
 _TEXT_CASES = {
     "bert": Case(text_runs.BertClassifier, **_TEXTS),
     "bert in the middle of accumulation": Case(text_runs.BertClassifier, _TEXT_MID_WINDOW, **_TEXTS),
     "bert in bf16-mixed": Case(text_runs.BertClassifier, {"precision": "bf16-mixed"}, **_TEXTS),
     "bert with swa": Case(text_runs.BertClassifier, callbacks=_swa, **_TEXTS),
-    "lstm": Case(text_runs.LstmClassifier, loaders=lambda: (text_runs.pairs(shuffle=True), text_runs.pairs())),
+    "lstm": Case(text_runs.LstmClassifier, **_PAIRS),
+    "lstm with ema": Case(text_runs.LstmClassifier, callbacks=_ema, **_PAIRS),
+    "lstm resumed": Case(text_runs.LstmClassifier, resumes=True, **_PAIRS),
+    "lstm clipped by norm": Case(text_runs.LstmClassifier, {"gradient_clip_val": 0.1}, **_PAIRS),
+    "lstm checkpointed": Case(text_runs.CheckpointedClassifier, **_PAIRS),
+    "lstm with manual optimization": Case(text_runs.ManualClassifier, {"val_check_interval": 3}, **_PAIRS),
 }
+_TEXT_MARKS = {"lstm with ema": [_EMA]}
 
 
-@pytest.fixture(scope="module", params=list(_TEXT_CASES))
+@pytest.fixture(scope="module", params=[pytest.param(name, marks=_TEXT_MARKS.get(name, ())) for name in _TEXT_CASES])
 def plain_text(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Plain:
     return Plain(_TEXT_CASES[request.param], tmp_path_factory.mktemp("plain"))
 

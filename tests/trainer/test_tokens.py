@@ -27,7 +27,7 @@ from saliency_callbacks.sinks import MemorySink
 from saliency_callbacks.sinks.archive import read_index, read_maps, read_probe
 from tests import texts
 from tests.trainer.runs import WEIGHTS_ONLY, RecordingLogger, trainer
-from tests.trainer.text_runs import BertClassifier, LstmClassifier, loader, pairs, tokenizer
+from tests.trainer.text_runs import WORDS, BertClassifier, LstmClassifier, loader, pairs, tokenizer
 
 METHODS = ["gradient_norm", "input_x_gradient", IntegratedGradients(n_steps=4, baselines="pad_token")]
 NAMES = ("gradient_norm", "input_x_gradient", "integrated_gradients")
@@ -90,6 +90,26 @@ def test_the_scores_of_a_word_are_the_sum_of_those_of_its_tokens(tmp_path):
     expected = torch.cat([found[:4], found[4:6].sum()[None], found[6:]])
     logged = sink.snapshots[-1].attributions["input_x_gradient"].values[1, 0]
     torch.testing.assert_close(logged, expected)
+
+
+def in_twos(tokens):
+    """Makes one word of two neighbours."""
+    return [None, *(place // 2 for place in range(len(tokens) - 2)), None]
+
+
+@pytest.mark.parametrize("words", [in_twos, "tests.trainer.test_tokens.in_twos"])
+def test_words_are_those_of_a_function(tmp_path, words):
+    sink = MemorySink()
+    fit(tmp_path, monitor(sink, words=words), max_epochs=1)
+    assert sink.snapshots[-1].probe.tokens[0] == ("[CLS]", "thefilm", "wasgreat", "[SEP]")
+    assert sink.snapshots[-1].attributions["gradient_norm"].values.shape == (4, 1, 5)
+
+
+def test_words_of_texts_without_a_tokenizer(tmp_path):
+    sink = MemorySink()
+    changes = {"tokenizer": None, "words": lambda tokens: [len(token) for token in tokens]}
+    fit(tmp_path, monitor(sink, **changes), module=LstmClassifier(), data=pairs, max_epochs=1)
+    assert sink.snapshots[-1].probe.tokens[0] == ("194562",)
 
 
 def test_what_is_logged(sink):
@@ -238,12 +258,48 @@ def test_randomization_of_words(tmp_path):
     assert test.cascade.steps
 
 
+@pytest.mark.filterwarnings("ignore::saliency_callbacks.errors.SaliencyWarning")
+@pytest.mark.parametrize("given", [WORDS, tokenizer().backend_tokenizer], ids=["list", "tokenizers"])
+def test_any_tokenizer_does_for_a_model_that_knows_no_padding(tmp_path, given):
+    def run(one):
+        sink = MemorySink()
+        torch.manual_seed(0)
+        module = LstmClassifier()
+        module.model.embedding.padding_idx = None
+        names = ("gradient_norm", "input_x_gradient", "integrated_gradients")
+        test = RandomizationTest(
+            "input_x_gradient", Probe(4), embedding="auto", tokenizer=one, n_draws=2, cascade_at_fit_end=False,
+            save_maps=False, on_error="raise",
+        )  # fmt: skip
+        fit(tmp_path, monitor(sink, methods=names, tokenizer=one), test, module=module, data=pairs, max_epochs=1)
+        return sink.snapshots[0], test.result.values["spearman"]["input_x_gradient"]
+
+    (snapshot, similarities), (expected, expected_similarities) = run(given), run(tokenizer())
+    assert snapshot.scores == pytest.approx(expected.scores)
+    for name, one in expected.attributions.items():
+        torch.testing.assert_close(snapshot.attributions[name].values, one.values)
+    torch.testing.assert_close(similarities, expected_similarities, equal_nan=True)
+
+
 def test_texts_that_may_have_been_cut(tmp_path):
     short = tokenizer(model_max_length=7)
     with pytest.warns(
         SaliencyWarning, match=r"1 of 4 texts of the probe are as long .* ends may be missing.* \(samples 2\)"
     ):
         fit(tmp_path, monitor(tokenizer=short), max_epochs=1)
+
+
+@pytest.mark.filterwarnings("ignore::saliency_callbacks.errors.SaliencyWarning")
+@pytest.mark.parametrize("embedding", ["auto", "model.bert.embeddings.word_embeddings"])
+def test_texts_that_are_longer_than_the_model_takes(tmp_path, embedding):
+    class Idle(BertClassifier):
+        def step(self, batch):
+            return self.model.classifier.weight.sum()
+
+    long = texts.batch(texts.ids(2, 40) % 14)
+    probe = Probe.from_tensors({key: long[key] for key in ("input_ids", "attention_mask")}, torch.tensor([0, 1]))
+    with pytest.raises(InputError, match=r"the texts have 40 tokens, but the model's .* = 24; .*Truncate"):
+        fit(tmp_path, monitor(probe=probe, embedding=embedding, on_error="warn"), module=Idle())
 
 
 class Sum(LstmClassifier):
@@ -285,7 +341,9 @@ def test_what_cannot_work_is_said_before_the_first_step(tmp_path, changes, modul
     assert built.trainer.global_step == 0
 
 
-@pytest.mark.parametrize("changes", [{"baseline": "nothing"}, {"merge": "mean"}, {"bars": -1}, {"top": "all"}])
+@pytest.mark.parametrize(
+    "changes", [{"baseline": "nothing"}, {"merge": "mean"}, {"bars": -1}, {"top": "all"}, {"words": 3}]
+)
 def test_arguments(changes):
     with pytest.raises(ConfigurationError, match=next(iter(changes))):
         monitor(**changes)

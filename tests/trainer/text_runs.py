@@ -9,6 +9,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 
@@ -99,3 +100,31 @@ class LstmClassifier(BertClassifier):
 
     def step(self, batch: Any) -> Tensor:
         return F.cross_entropy(self(batch[0]), batch[1])
+
+
+class CheckpointedClassifier(LstmClassifier):
+    """Computes what follows the embeddings twice, instead of keeping what it needs for the backward."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        if not torch.is_grad_enabled():
+            return super().forward(tokens)
+        embedded = self.model.embedding(tokens.t())
+        _, (last, _) = checkpoint(self.model.lstm, embedded, use_reentrant=False)
+        return self.dropout(self.model.head(last.movedim(0, 1).flatten(1)))
+
+
+class ManualClassifier(LstmClassifier):
+    """Steps its optimizer by hand, on every second batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        optimizer, loss = self.optimizers(), self.step(batch)
+        self.manual_backward(loss)
+        if batch_idx % 2:
+            optimizer.step()
+            optimizer.zero_grad()
+        self.log("train_loss", loss, on_step=True)
+        return loss

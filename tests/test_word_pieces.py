@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tokenizers import pre_tokenizers
 
-from saliency_callbacks.probe.word_pieces import ids_of_words, join_pieces, scheme_of
+from saliency_callbacks.word_pieces import ids_of_words, join_pieces, scheme_of
 
 CASES = {
     "wordpiece": (["film", "##s", "are", "bad", "##ness"], ["films", "are", "badness"]),
