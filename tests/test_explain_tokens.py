@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from saliency_callbacks import explain, randomization_test
 from saliency_callbacks.errors import DegenerateMapWarning
@@ -271,3 +272,22 @@ def test_a_decoder_that_shares_the_embedding_is_left_alone():
     found = explain(model, (tokens, others % 30), methods="gradient_norm", target=1, embedding="auto", attribute_to=0)
     expected = model.head.weight[1] * model.embedding(others % 30).sum(1)
     torch.testing.assert_close(found["gradient_norm"].values[..., 3], expected.detach())
+
+
+class _Checkpointed(texts.Convolutional):
+    """Runs all of it again in the backward, its embedding layer too, where gradients are recorded."""
+
+    def forward(self, ids):
+        if self.is_checkpointed and torch.is_grad_enabled():
+            return checkpoint(super().forward, ids, use_reentrant=False)
+        return super().forward(ids)
+
+
+def test_an_embedding_layer_that_runs_again_in_the_backward():
+    model, tokens = _Checkpointed(), texts.ids()
+    found = []
+    for model.is_checkpointed in (False, True):
+        found.append(explain(model, tokens, methods=METHODS, target=1, embedding="auto", tokenizer=texts.tokenizer()))
+    for name, expected in found[0].items():
+        assert torch.equal(found[1][name].values, expected.values)
+    assert not model.embedding._forward_hooks

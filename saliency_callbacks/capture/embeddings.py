@@ -134,6 +134,12 @@ class TokenInputs(ModelInputs):
             return embed(self.name, self.layer, ids).movedim(2, 1)
 
     @override
+    def fed(self, explained: Tensor, samples: Tensor) -> AbstractContextManager[Any]:
+        if self.layer is None:
+            return super().fed(explained, samples)
+        return _replaced_output(self.layer, self._ids_of(samples), explained, self.layout)
+
+    @override
     def copied(self, explained: Tensor) -> Tensor:
         # The layer returns a copy each time that it is called.
         return explained if self.layer is not None else super().copied(explained)
@@ -143,7 +149,7 @@ class TokenInputs(ModelInputs):
         if self.layer is None:
             with known_lengths(model, self.ids):
                 return super().call(model, explained.movedim(1, 2).contiguous(), samples)
-        ids = self.ids.index_select(0, samples.to(self.ids.device))
+        ids = self._ids_of(samples)
         with known_lengths(model, ids), _replaced_output(self.layer, ids, explained, self.layout) as calls:
             output = super().call(model, ids, samples)
         if not calls:
@@ -153,6 +159,9 @@ class TokenInputs(ModelInputs):
                 "`embedding=`, or 'auto'"
             )
         return output
+
+    def _ids_of(self, samples: Tensor) -> Tensor:
+        return self.ids.index_select(0, samples.to(self.ids.device))
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +74,17 @@ class ModelInputs:
             f"baseline {baseline!r} is for texts only; expected 'zeros', 'mean', 'noise' or a tensor, or for a text "
             "`embedding='auto'`"
         )
+
+    def fed(self, explained: Tensor, samples: Tensor) -> AbstractContextManager[Any]:
+        """Keep rows in place for as long as gradients are taken of what :meth:`call` made of them.
+
+        A checkpointed part of the model runs again in the backward.
+
+        Args:
+            explained: As for :meth:`call`.
+            samples: As for :meth:`call`.
+        """
+        return nullcontext()
 
     def copied(self, explained: Tensor) -> Tensor:
         """Return what is fed to the model in place of ``explained``: the model may work in place on it."""
