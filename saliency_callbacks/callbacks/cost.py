@@ -116,6 +116,8 @@ def describe_cost(cost: ObservationCost, metadata: Mapping[str, Any], *, writing
     if n_passes is not None and n_methods:
         shared = f"shared by {n_methods} methods" if n_methods > 1 else "of one method"
         parts.append(f"{n_passes} {'passes' if n_passes != 1 else 'pass'} {shared}")
+    if metadata.get("n_forwards"):
+        parts.append(f"{metadata['n_forwards']} forwards without maps")
     if writing is not None:
         parts.append(f"{writing:.2g} s of drawing and writing {'beside the training' if beside else 'among them'}")
     return ", ".join(parts)

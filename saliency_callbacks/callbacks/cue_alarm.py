@@ -292,6 +292,9 @@ class CueAlarm(ObservingCallback[CueState]):
             scores={f"{self.identity}/{name}": value for name, value in scores.items()},
             metadata={
                 "model": type(model).__name__,
+                "methods": {method.name: repr(method) for method in self.settings.methods},
+                "n_passes": len({one for method in self.settings.methods for one in method.requires()}),
+                "n_forwards": 2 + (self.removal is not None),
                 "cue": repr(self.cue),
                 "suspect_class": self.suspect_class,
                 "statistic": self._watched,
