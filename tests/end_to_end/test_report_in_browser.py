@@ -204,11 +204,23 @@ def test_the_keyboard_does_all_of_it(show, report):
     assert page.locator("#help").is_visible()
     page.keyboard.press("Escape")
     page.keyboard.press("End")
+    # Time stands still: three epochs may be over before a busy machine has looked.
+    page.evaluate("() => { window.setInterval = () => 1 }")
     page.keyboard.press("Space")
     page.wait_for_function("() => document.getElementById('play').getAttribute('aria-label') === 'Pause'")
     page.keyboard.press("Space")
     page.wait_for_function("() => document.getElementById('play').getAttribute('aria-label') !== 'Pause'")
     assert moment.text_content().startswith("Epoch")
+
+
+def test_the_epochs_play_to_the_last(show, report):
+    page = show(report)
+    last = page.locator("#moment b").text_content()
+    page.keyboard.press("Home")
+    page.wait_for_function("() => document.querySelector('#moment b').textContent === 'Epoch 0'")
+    page.keyboard.press("Space")
+    page.wait_for_function("last => document.querySelector('#moment b').textContent === last", arg=last)
+    page.wait_for_function("() => document.getElementById('play').getAttribute('aria-label') !== 'Pause'")
 
 
 def test_a_wrong_prediction_stands_out_and_opens(show, report):
