@@ -172,6 +172,7 @@ class RandomizationTest(ObservingCallback[RandomizationState]):
         )
         self.result: RandomizationResult | None = None
         self.cascade: RandomizationResult | None = None
+        self._tested_step: int | None = None
 
     @override
     def _new_state(self) -> RandomizationState:
@@ -214,7 +215,7 @@ class RandomizationTest(ObservingCallback[RandomizationState]):
         """Randomize layer by layer, and say what was found."""
         if self.result is None and not self._is_resumed:
             return None
-        if self.result is None or self.state.last_observed != moment.epoch:
+        if self.result is None or surroundings.trainer.global_step != self._tested_step:
             host.rank_zero_info(
                 f"{self.namespace}: the weights have changed since the last test, so they are tested now"
             )
@@ -256,6 +257,7 @@ class RandomizationTest(ObservingCallback[RandomizationState]):
 
     def _test(self, model: nn.Module, surroundings: Surroundings) -> tuple[RandomizationResult, RandomizationState]:
         self.result, state = self._run(model, surroundings, self.order, self.n_draws, random_logit=self.random_logit)
+        self._tested_step = surroundings.trainer.global_step
         return self.result, state
 
     def _run(

@@ -143,13 +143,14 @@ def _run(subject: Subject, rows: Rows, quantities: Quantity) -> Iterator[_Measur
     wants_gradient = bool(quantities & ~Quantity.ACTIVATIONS)
     layers = subject.layers if Quantity.ACTIVATIONS in quantities else {}
     inputs = rows.inputs.requires_grad_(wants_gradient)
+    scores, outputs = _forward(subject, rows, layers, whole_graph=wants_gradient)
+    if not wants_gradient and not all(score.requires_grad for score, _ in scores):
+        # Where a layer runs under a `no_grad` of the model, the graph that starts there ends with that block.
+        scores, outputs = _forward(subject, rows, layers, whole_graph=True)
+    # Before the gradients: to find the layout of an output may take a forward of its own.
+    maps = {name: _as_map(subject, name, output.detach(), rows) for name, output in outputs.items()}
+    # A checkpointed part of the model runs again in the backward.
     with subject.inputs.fed(inputs, rows.samples):
-        scores, outputs = _forward(subject, rows, layers, whole_graph=wants_gradient)
-        if not wants_gradient and not all(score.requires_grad for score, _ in scores):
-            # Where a layer runs under a `no_grad` of the model, the graph that starts there ends with that block.
-            scores, outputs = _forward(subject, rows, layers, whole_graph=True)
-        # Before the gradients: to find the layout of an output may take a forward of its own.
-        maps = {name: _as_map(subject, name, output.detach(), rows) for name, output in outputs.items()}
         for index, (score, target) in enumerate(scores):
             wrt = [inputs, *outputs.values()] if wants_gradient else list(outputs.values())
             keep_graph = index < len(scores) - 1

@@ -76,9 +76,7 @@ class ModelInputs:
         )
 
     def fed(self, explained: Tensor, samples: Tensor) -> AbstractContextManager[Any]:
-        """Keep rows in place for as long as gradients are taken of what :meth:`call` made of them.
-
-        A checkpointed part of the model runs again in the backward.
+        """Put rows in place once more, for whatever of the model runs while gradients are taken of :meth:`call`.
 
         Args:
             explained: As for :meth:`call`.

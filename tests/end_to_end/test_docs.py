@@ -28,7 +28,7 @@ def test_every_import_in_an_example_works(page: Path) -> None:
 @pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.stem)
 def test_every_example_is_python(page: Path) -> None:
     for block in _BLOCK.findall(page.read_text()):
-        compile(block, page.name, "exec")
+        assert compile(block, page.name, "exec").co_filename == page.name
 
 
 @pytest.mark.parametrize("name", BUILT_IN)

@@ -223,6 +223,7 @@ def test_the_epochs_play_to_the_last(show, report):
     page.keyboard.press("Space")
     page.wait_for_function("last => document.querySelector('#moment b').textContent === last", arg=last)
     page.wait_for_function("() => document.getElementById('play').getAttribute('aria-label') !== 'Pause'")
+    assert page.locator("#moment b").text_content() == last
 
 
 def test_a_wrong_prediction_stands_out_and_opens(show, report):

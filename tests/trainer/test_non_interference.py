@@ -145,17 +145,19 @@ def plain(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.mark.parametrize("make", [_monitor, _randomization, _cue_alarm])
 def test_training_is_bit_identical(plain: Plain, make: Callable[[MemorySink], L.Callback]) -> None:
-    plain.check(make)
+    assert plain.check(make).snapshots
 
 
 @pytest.mark.parametrize("make", [_monitor, _randomization])
 def test_training_is_bit_identical_with_all_methods(tmp_path: Path, make: Any) -> None:
-    Plain(Case(), tmp_path).check(partial(make, methods=_ALL_METHODS))
+    found = Plain(Case(), tmp_path).check(partial(make, methods=_ALL_METHODS))
+    assert all(f"/{method}/" in " ".join(found.latest.scores) for method in _ALL_METHODS if isinstance(method, str))
 
 
 def test_training_is_bit_identical_with_the_training_data_as_probe(tmp_path: Path) -> None:
     probe = Probe(6, source="train")
-    Plain(Case(), tmp_path).check(lambda sink: SaliencyMonitor(probe=probe, sinks=[sink], save_maps=False))
+    found = Plain(Case(), tmp_path).check(lambda sink: SaliencyMonitor(probe=probe, sinks=[sink], save_maps=False))
+    assert len(found.latest.ids) == 6
 
 
 _TEXTS: dict[str, Any] = {"loaders": lambda: (text_runs.loader(shuffle=True), text_runs.loader())}
@@ -182,7 +184,7 @@ def plain_text(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 @pytest.mark.parametrize("make", [_token_monitor, _token_randomization])
 def test_training_on_texts_is_bit_identical(plain_text: Plain, make: Callable[[MemorySink], L.Callback]) -> None:
-    plain_text.check(make)
+    assert plain_text.check(make).snapshots
 
 
 @pytest.mark.parametrize(
