@@ -26,15 +26,9 @@ class ObservingCallback(GuardedCallback[State]):
     """Observe a fixed probe batch before the training and at every validation epoch.
 
     Args:
-        probe: See :class:`~saliency_callbacks.callbacks.guarded.GuardedCallback`, as for all that is not named here.
-        module: As there.
+        probe, module, save_maps, keep_maps, sinks, on_error, namespace, shard_probe: As for
+            :class:`~saliency_callbacks.callbacks.guarded.GuardedCallback`.
         every_n_epochs: Epochs between two observations.
-        save_maps: As there.
-        sinks: As there.
-        on_error: As there.
-        namespace: As there.
-        shard_probe: As there.
-        keep_maps: As there.
         max_seconds_per_observation: See :class:`~saliency_callbacks.callbacks.cost.ObservationCost`.
 
     Raises:

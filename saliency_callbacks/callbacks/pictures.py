@@ -23,8 +23,8 @@ from saliency_callbacks.types import Snapshot
 
 __all__ = ["Pictures", "reduced"]
 
-# Smaller than a panel's: the picture has to be seen at a glance, and there is a panel for each method.
-_GLANCE_TILE = 64
+# Wide enough for the name of a method; the picture has to be seen at a glance, and there is a panel for each method.
+_GLANCE_TILE = 112
 _GLANCE_PIXELS = 500_000
 _GLANCE_ROWS = 8
 # Pictures of one tag have to be of one size, or they jump when one goes through the epochs.

@@ -15,8 +15,8 @@ from saliency_callbacks.callbacks.arguments import checked_choice, checked_targe
 from saliency_callbacks.callbacks.engine_settings import Precision, checked_settings
 from saliency_callbacks.callbacks.observation import Moment, Observation, Surroundings
 from saliency_callbacks.callbacks.observing import ObservingCallback, OnError
+from saliency_callbacks.callbacks.pinned_state import PinnedState
 from saliency_callbacks.callbacks.preconditions import check_labels, check_layers
-from saliency_callbacks.callbacks.randomization_state import RandomizationState
 from saliency_callbacks.callbacks.scoring import resolve_target
 from saliency_callbacks.errors import DegenerateMapWarning, SaliencyWarning
 from saliency_callbacks.probe.batch import ProbeBatch
@@ -31,7 +31,7 @@ from saliency_callbacks.types import Method, Picture, Sink, Snapshot
 __all__ = ["RandomizationTest"]
 
 
-class RandomizationTest(ObservingCallback[RandomizationState]):
+class RandomizationTest(ObservingCallback[PinnedState]):
     """Compare the maps of the model with those of random copies of it, at every validation epoch.
 
     A map that looks the same with random weights shows the picture, not the model. The random copies differ from the
@@ -175,8 +175,8 @@ class RandomizationTest(ObservingCallback[RandomizationState]):
         self._tested_step: int | None = None
 
     @override
-    def _new_state(self) -> RandomizationState:
-        return RandomizationState()
+    def _new_state(self) -> PinnedState:
+        return PinnedState()
 
     @override
     def _check_model(self, model: nn.Module) -> None:
@@ -188,7 +188,7 @@ class RandomizationTest(ObservingCallback[RandomizationState]):
         self.result = self.cascade = None
 
     @override
-    def _observe(self, model: nn.Module, moment: Moment, surroundings: Surroundings) -> Observation[RandomizationState]:
+    def _observe(self, model: nn.Module, moment: Moment, surroundings: Surroundings) -> Observation[PinnedState]:
         result, state = self._test(model, surroundings)
         for method in result.methods:
             if not math.isfinite(result.similarity(method).mean):
@@ -211,7 +211,7 @@ class RandomizationTest(ObservingCallback[RandomizationState]):
     @override
     def _last_word(
         self, model: nn.Module, moment: Moment, surroundings: Surroundings
-    ) -> Observation[RandomizationState] | None:
+    ) -> Observation[PinnedState] | None:
         """Randomize layer by layer, and say what was found."""
         if self.result is None and not self._is_resumed:
             return None
@@ -255,14 +255,14 @@ class RandomizationTest(ObservingCallback[RandomizationState]):
         pictures = {f"{self.namespace}/{name}/cascade": cascade.plot(methods=[name]) for name in cascade.methods}
         return cascade, {f"{self.namespace}/cascade": cascade.plot(), **pictures}
 
-    def _test(self, model: nn.Module, surroundings: Surroundings) -> tuple[RandomizationResult, RandomizationState]:
+    def _test(self, model: nn.Module, surroundings: Surroundings) -> tuple[RandomizationResult, PinnedState]:
         self.result, state = self._run(model, surroundings, self.order, self.n_draws, random_logit=self.random_logit)
         self._tested_step = surroundings.trainer.global_step
         return self.result, state
 
     def _run(
         self, model: nn.Module, surroundings: Surroundings, order: Order, n_draws: int, *, random_logit: bool
-    ) -> tuple[RandomizationResult, RandomizationState]:
+    ) -> tuple[RandomizationResult, PinnedState]:
         layers = list(self.state.target_layers) if is_auto(self.settings.target_layers) else []
         settings = replace(
             self.settings,

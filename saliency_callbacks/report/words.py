@@ -126,7 +126,14 @@ def _verdicts(archive: Archive) -> list[Headline]:
             title = f"Do not judge the model by {names}"
             found.append(_headline("caution", title, f"{text}Verdict: {words}.", told[-1]["step"]))
         else:
-            found.append(_headline("caution", f"Randomization test of {names}", f"{words}.", told[-1]["step"]))
+            found.append(
+                _headline(
+                    "caution",
+                    f"Randomization test of {names}",
+                    words if words.endswith("?") else f"{words}.",
+                    told[-1]["step"],
+                )
+            )
     return found
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from saliency_callbacks import SaliencyMonitor
+from saliency_callbacks.callbacks import host
 
 # Lightning's advice on how to run faster: the loaders of these tests are tiny on purpose. And an untrained model has
 # class activation maps without positive evidence; tests of that warning expect it by name.
@@ -42,3 +43,11 @@ def _observations_alone(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
     """
     if not getattr(request.module, "WITH_LAST_WORD", False):
         monkeypatch.setattr(SaliencyMonitor, "_last_word", lambda *args: None)
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the messages of rank zero, which are then not printed."""
+    messages: list[str] = []
+    monkeypatch.setattr(host, "rank_zero_info", messages.append)
+    return messages

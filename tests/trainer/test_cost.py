@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from saliency_callbacks import CueAlarm, RandomizationTest, SaliencyMonitor
-from saliency_callbacks.callbacks import host
 from saliency_callbacks.errors import SaliencyWarning
 from saliency_callbacks.probe import PatchCue
 from saliency_callbacks.sinks import MemorySink
@@ -32,13 +31,6 @@ def _fit(root: Path, *callbacks: Any, ckpt_path: Path | None = None, **changes: 
     run = trainer(root, *callbacks, **changes)
     run.fit(Classifier(), train_loader(), val_loader(), ckpt_path=ckpt_path)
     return run
-
-
-@pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    messages: list[str] = []
-    monkeypatch.setattr(host, "rank_zero_info", messages.append)
-    return messages
 
 
 def _observed(sink: MemorySink) -> list[int]:

@@ -38,13 +38,6 @@ def _fit(root: Path, *callbacks: L.Callback, ckpt_path: Path | None = None, **ch
     return run
 
 
-@pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    messages: list[str] = []
-    monkeypatch.setattr(host, "rank_zero_info", messages.append)
-    return messages
-
-
 def test_the_evolution_is_written_once_with_a_frame_an_observation(tmp_path: Path) -> None:
     sink, logger = MemorySink(), TensorBoardLogger(tmp_path)
     _fit(tmp_path, _monitor(sink, methods=["gradient", "grad_cam"]), max_epochs=3, logger=logger)

@@ -1,4 +1,4 @@
-"""What a randomization test remembers from one observation to the next."""
+"""What a callback carries on that explains the same classes at the same layers for as long as the training runs."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing_extensions import Self, override
 
 from saliency_callbacks.callbacks.run_state import RunState, run_facts
 
-__all__ = ["RandomizationState"]
+__all__ = ["PinnedState", "pinned_facts"]
 
 
 @dataclass(kw_only=True)
-class RandomizationState(RunState):
-    """The state of a randomization test.
+class PinnedState(RunState):
+    """What is explained, settled once.
 
     Args:
         target_layers: Names of the target layers, found at the first observation.
@@ -32,8 +32,13 @@ class RandomizationState(RunState):
     @classmethod
     @override
     def from_state_dict(cls, state: dict[str, Any]) -> Self:
-        return cls(**run_facts(state), target_layers=tuple(state["target_layers"]), pinned=state["pinned"])
+        return cls(**pinned_facts(state))
 
     @override
     def restarted(self) -> Self:
         return replace(self, pinned=None)
+
+
+def pinned_facts(state: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a :class:`PinnedState` that a checkpoint holds."""
+    return {**run_facts(state), "target_layers": tuple(state["target_layers"]), "pinned": state["pinned"]}
