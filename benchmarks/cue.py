@@ -13,9 +13,9 @@ from torchvision.models import ResNet
 
 from benchmarks.measure import Row, cost, interleave
 from benchmarks.workload import MEAN, STD, Workload, floor, photographs, random_resnet18
-from saliency_callbacks.callbacks.cue_evaluation import CueFinding, evaluate_cue
-from saliency_callbacks.callbacks.image_cue_probe import ImageCueProbe
-from saliency_callbacks.engine import Settings
+from saliency_callbacks.callbacks.cue.evaluation import CueFinding, evaluate_cue
+from saliency_callbacks.callbacks.cue.image_probe import ImageCueProbe
+from saliency_callbacks.engine.run import Settings
 from saliency_callbacks.errors import SaliencyWarning
 from saliency_callbacks.methods import Gradient
 from saliency_callbacks.probe import PatchCue

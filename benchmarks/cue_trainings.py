@@ -18,9 +18,9 @@ from torch.utils.data import DataLoader, TensorDataset
 from typing_extensions import override
 
 from saliency_callbacks import CueAlarm, Probe, SaliencyMonitor
-from saliency_callbacks.callbacks.group_accuracy import GroupAccuracy
+from saliency_callbacks.callbacks.cue.group_accuracy import GroupAccuracy
+from saliency_callbacks.cues.basic import Cue
 from saliency_callbacks.probe import BackgroundCue, BrightnessCue, PatchCue
-from saliency_callbacks.probe.cues import Cue
 from saliency_callbacks.scores.counterfactual import Statistic, cue_effect
 from saliency_callbacks.types import Picture, Snapshot
 

@@ -17,8 +17,8 @@ from torch import distributed
 
 from benchmarks.measure import Row, cost, interleave
 from benchmarks.workload import Workload, photographs, random_resnet18
-from saliency_callbacks.callbacks.ranks import Ranks
-from saliency_callbacks.engine import Settings, run_engine
+from saliency_callbacks.callbacks.runtime.ranks import Ranks
+from saliency_callbacks.engine.run import Settings, run_engine
 from saliency_callbacks.methods.registry import resolve_methods
 
 __all__ = ["measure_distributed"]

@@ -34,7 +34,7 @@ from typing_extensions import override
 
 from saliency_callbacks import CueAlarm, RandomizationTest, SaliencyMonitor
 from saliency_callbacks.probe import PatchCue
-from saliency_callbacks.sinks.retention import KeepMaps
+from saliency_callbacks.sinks.disk.retention import KeepMaps
 
 __all__ = ["Usage", "growth", "long_run"]
 

@@ -21,9 +21,9 @@ from typing_extensions import override
 from benchmarks.measure import Clock, Row, cost, timed
 from benchmarks.workload import MEAN, STD, Workload, photographs, random_resnet18
 from saliency_callbacks import Probe, SaliencyMonitor
-from saliency_callbacks.callbacks.history import Frame, Frames
-from saliency_callbacks.engine import Settings, run_engine
-from saliency_callbacks.probe.targets import Labels
+from saliency_callbacks.callbacks.saliency.history import Frame, Frames
+from saliency_callbacks.engine.run import Settings, run_engine
+from saliency_callbacks.targets.selectors import Labels
 
 __all__ = ["measure_observation"]
 

@@ -9,12 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from saliency_callbacks.callbacks.cue_alarm import CueAlarm
-    from saliency_callbacks.callbacks.data_randomization import data_randomization_test
-    from saliency_callbacks.callbacks.randomization_test import RandomizationTest
-    from saliency_callbacks.callbacks.saliency_monitor import SaliencyMonitor
-    from saliency_callbacks.callbacks.token_saliency_monitor import TokenSaliencyMonitor
-    from saliency_callbacks.explain import explain
+    from saliency_callbacks._explain import explain
+    from saliency_callbacks.callbacks.cue.alarm import CueAlarm
+    from saliency_callbacks.callbacks.randomization.callback import RandomizationTest
+    from saliency_callbacks.callbacks.randomization.data import data_randomization_test
+    from saliency_callbacks.callbacks.saliency.monitor import SaliencyMonitor
+    from saliency_callbacks.callbacks.text.monitor import TokenSaliencyMonitor
     from saliency_callbacks.probe.probe import Probe
     from saliency_callbacks.randomization import DataRandomizationResult, RandomizationResult, randomization_test
     from saliency_callbacks.types import Attribution, Snapshot
@@ -38,15 +38,15 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Attribution": "saliency_callbacks.types",
-    "CueAlarm": "saliency_callbacks.callbacks.cue_alarm",
+    "CueAlarm": "saliency_callbacks.callbacks.cue.alarm",
     "DataRandomizationResult": "saliency_callbacks.randomization",
     "Probe": "saliency_callbacks.probe.probe",
     "RandomizationResult": "saliency_callbacks.randomization",
-    "RandomizationTest": "saliency_callbacks.callbacks.randomization_test",
-    "SaliencyMonitor": "saliency_callbacks.callbacks.saliency_monitor",
+    "RandomizationTest": "saliency_callbacks.callbacks.randomization.callback",
+    "SaliencyMonitor": "saliency_callbacks.callbacks.saliency.monitor",
     "Snapshot": "saliency_callbacks.types",
-    "TokenSaliencyMonitor": "saliency_callbacks.callbacks.token_saliency_monitor",
-    "data_randomization_test": "saliency_callbacks.callbacks.data_randomization",
+    "TokenSaliencyMonitor": "saliency_callbacks.callbacks.text.monitor",
+    "data_randomization_test": "saliency_callbacks.callbacks.randomization.data",
     "explain": "saliency_callbacks.explain",
     "randomization_test": "saliency_callbacks.randomization",
 }

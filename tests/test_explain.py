@@ -10,7 +10,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from saliency_callbacks import Attribution, explain
-from saliency_callbacks.errors import ConfigurationError, DegenerateMapWarning, MethodError, SaliencyError, TargetError
+from saliency_callbacks.errors import (
+    ConfigurationError,
+    DegenerateMapWarning,
+    MethodError,
+    SaliencyError,
+    TargetError,
+)
 from saliency_callbacks.methods import BUILT_IN, Gradient
 
 

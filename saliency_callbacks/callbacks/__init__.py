@@ -1,5 +1,5 @@
 """Lightning callbacks."""
 
-from saliency_callbacks.callbacks.saliency_monitor import SaliencyMonitor
+from saliency_callbacks.callbacks.saliency.monitor import SaliencyMonitor
 
 __all__ = ["SaliencyMonitor"]

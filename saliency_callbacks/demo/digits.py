@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 from typing_extensions import override
 
-from saliency_callbacks.callbacks import host
+from saliency_callbacks.callbacks.runtime import lightning as host
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.probe import PatchCue
 from saliency_callbacks.probe.probe import Probe

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from saliency_callbacks.callbacks import host
-from saliency_callbacks.callbacks.cue_alarm import CueAlarm
-from saliency_callbacks.callbacks.randomization_test import RandomizationTest
-from saliency_callbacks.callbacks.saliency_monitor import SaliencyMonitor
+from saliency_callbacks.callbacks.cue.alarm import CueAlarm
+from saliency_callbacks.callbacks.randomization.callback import RandomizationTest
+from saliency_callbacks.callbacks.runtime import lightning as host
+from saliency_callbacks.callbacks.saliency.monitor import SaliencyMonitor
 from saliency_callbacks.demo.digits import METHODS, PATCH, PATCHED_CLASS, TESTED, Digits, SmallCNN
 from saliency_callbacks.demo.tables import alarm_lines, epoch_lines, score_lines, verdict_lines
 from saliency_callbacks.sinks import MemorySink

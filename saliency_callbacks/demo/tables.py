@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from saliency_callbacks.callbacks.cue_alarm import CueAlarm
+from saliency_callbacks.callbacks.cue.alarm import CueAlarm
 from saliency_callbacks.demo.digits import METHODS, N_EACH, PATCH, PATCHED_CLASS
 from saliency_callbacks.randomization import RandomizationResult
 from saliency_callbacks.sinks import MemorySink

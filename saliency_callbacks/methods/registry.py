@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Any
 
+from saliency_callbacks.config.hydra import plain
 from saliency_callbacks.errors import MethodError, nearest_names
 from saliency_callbacks.methods.cam import GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, XGradCAM
 from saliency_callbacks.methods.gradients import Gradient, InputXGradient
 from saliency_callbacks.methods.guided import Deconvnet, GuidedBackprop, GuidedGradCAM
 from saliency_callbacks.methods.integrated import IntegratedGradients
 from saliency_callbacks.methods.smooth import SmoothGrad
-from saliency_callbacks.plain_values import plain
 from saliency_callbacks.types import Method
 
 __all__ = ["BUILT_IN", "ENTRY_POINT_GROUP", "resolve_methods"]

@@ -1,17 +1,17 @@
 """What is explained: the probe batch, chosen once and frozen."""
 
+from saliency_callbacks.config.nested import copy_inputs, fingerprint
+from saliency_callbacks.cues.basic import BrightnessCue, ChannelShiftCue, FunctionCue, PatchCue
+from saliency_callbacks.cues.pictures import BackgroundCue, ImageCue
+from saliency_callbacks.cues.token import TokenCue
 from saliency_callbacks.probe.batch import ProbeBatch, freeze
-from saliency_callbacks.probe.content import copy_inputs, fingerprint
-from saliency_callbacks.probe.cue_images import BackgroundCue, ImageCue
-from saliency_callbacks.probe.cues import BrightnessCue, ChannelShiftCue, FunctionCue, PatchCue
 from saliency_callbacks.probe.labels import class_indices, dataset_labels
 from saliency_callbacks.probe.loaders import candidate_indices
 from saliency_callbacks.probe.metadata import class_names, normalization
 from saliency_callbacks.probe.probe import Probe
-from saliency_callbacks.probe.sampling import stratified
-from saliency_callbacks.probe.texts import TokenTexts, token_texts
-from saliency_callbacks.probe.token_cue import TokenCue
+from saliency_callbacks.probe.selection import stratified
 from saliency_callbacks.probe.unpack import unpack_batch
+from saliency_callbacks.text.token_texts import TokenTexts, token_texts
 
 __all__ = [
     "BackgroundCue",

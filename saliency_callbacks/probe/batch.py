@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from saliency_callbacks.config.nested import copy_inputs, fingerprint, leaves
 from saliency_callbacks.probe.checks import (
     checked_groups,
     checked_ids,
@@ -17,7 +18,6 @@ from saliency_callbacks.probe.checks import (
     checked_normalization,
     checked_size,
 )
-from saliency_callbacks.probe.content import copy_inputs, fingerprint, leaves
 
 __all__ = ["Inputs", "ProbeBatch", "freeze"]
 

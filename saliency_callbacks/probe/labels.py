@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import ConcatDataset, Subset, TensorDataset
 
-from saliency_callbacks.probe.traversal import attribute, length
+from saliency_callbacks.probe.introspection import attribute, length
 
 __all__ = ["class_indices", "dataset_labels"]
 

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader
 
-from saliency_callbacks.probe.traversal import attribute
+from saliency_callbacks.probe.introspection import attribute
 
 __all__ = ["candidate_indices", "is_batched"]
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from saliency_callbacks.probe.traversal import attribute, inner_datasets, levels
+from saliency_callbacks.probe.introspection import attribute, inner_datasets, levels
 
 __all__ = ["class_names", "normalization"]
 

@@ -10,15 +10,14 @@ from typing import Any, Literal
 from torch import Tensor
 from torch.utils.data import default_collate, default_convert
 
-from saliency_callbacks.dotted_paths import resolve_callable
+from saliency_callbacks.config.dotted_paths import resolve_callable
+from saliency_callbacks.config.nested import copy_inputs, describe, fingerprint
 from saliency_callbacks.errors import ProbeError
-from saliency_callbacks.probe.arguments import as_flag, as_function, as_indices, as_integer, as_source
+from saliency_callbacks.probe.annotations import groups_of, masks_of
 from saliency_callbacks.probe.batch import ProbeBatch, freeze
-from saliency_callbacks.probe.content import copy_inputs, fingerprint
-from saliency_callbacks.probe.description import describe
-from saliency_callbacks.probe.preservation import preserved
+from saliency_callbacks.probe.checks import as_flag, as_function, as_indices, as_integer, as_source
+from saliency_callbacks.probe.dataset_state import preserved
 from saliency_callbacks.probe.reading import Collate, collate_items, read_items, read_rows
-from saliency_callbacks.probe.regions import groups_of, masks_of
 from saliency_callbacks.probe.unpack import Unpacked, split_batch, split_with
 
 __all__ = ["Probe"]
@@ -143,7 +142,7 @@ class Probe:
 
         Global random state is not touched by the choice, but the dataset's own reading may draw from it
         (augmentation): the caller isolates and seeds it. The dataset, its transforms and their own random generators
-        are left as they were (:func:`~saliency_callbacks.probe.preservation.preserved`); an iterable dataset is read
+        are left as they were (:func:`~saliency_callbacks.probe.dataset_state.preserved`); an iterable dataset is read
         from a deep copy.
 
         Args:

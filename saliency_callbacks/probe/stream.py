@@ -10,9 +10,15 @@ from typing import Any
 from torch.utils.data import IterableDataset
 
 from saliency_callbacks.errors import ProbeError
-from saliency_callbacks.probe.sampling import random_sample, stratified
-from saliency_callbacks.probe.selection import SCAN_FACTOR, check_range, fit_size, scan_labels
-from saliency_callbacks.probe.traversal import attribute
+from saliency_callbacks.probe.introspection import attribute
+from saliency_callbacks.probe.selection import (
+    SCAN_FACTOR,
+    check_range,
+    fit_size,
+    random_sample,
+    scan_labels,
+    stratified,
+)
 
 __all__ = ["is_map_style", "iterate_copy", "read_stream", "select_from_stream"]
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from saliency_callbacks.config.nested import describe
 from saliency_callbacks.errors import ProbeError
-from saliency_callbacks.probe.description import describe
 from saliency_callbacks.probe.labels import class_indices
 
 __all__ = [

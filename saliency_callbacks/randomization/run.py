@@ -10,18 +10,18 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from saliency_callbacks.capture.randomize import Redraw, WeightRandomizer, randomizer
-from saliency_callbacks.capture.tokens import TokenSettings
-from saliency_callbacks.capture.weight_layers import WeightLayer
-from saliency_callbacks.dotted_paths import resolve_callable
-from saliency_callbacks.engine import Settings
+from saliency_callbacks.capture.text.settings import TokenSettings
+from saliency_callbacks.capture.weights.layers import WeightLayer
+from saliency_callbacks.capture.weights.randomizer import Redraw, WeightRandomizer, randomizer
+from saliency_callbacks.config.dotted_paths import resolve_callable
+from saliency_callbacks.engine.run import Settings
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.methods.registry import resolve_methods
-from saliency_callbacks.probe.targets import Target
 from saliency_callbacks.randomization.result import PRIMARY, RandomizationResult
 from saliency_callbacks.randomization.states import Maps, explain_reference, random_maps, weight_layers
 from saliency_callbacks.randomization.steps import Order, check_order, steps_of
 from saliency_callbacks.scores.similarities import Similarity, resolve_similarities
+from saliency_callbacks.targets.selectors import Target
 from saliency_callbacks.types import Method
 
 __all__ = ["check_draws", "check_redraw", "randomization_test", "run_test", "with_primary"]

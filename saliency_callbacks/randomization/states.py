@@ -9,18 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from saliency_callbacks.capture.evidence import Subject, run_clean
 from saliency_callbacks.capture.inputs import ModelInputs
-from saliency_callbacks.capture.randomize import WeightRandomizer
-from saliency_callbacks.capture.tokens import read_ids
-from saliency_callbacks.capture.weight_layers import WeightLayer, find_weight_layers
-from saliency_callbacks.engine import Settings, Unscaled, run_engine
+from saliency_callbacks.capture.passes.run import Subject, run_clean
+from saliency_callbacks.capture.text.settings import read_ids
+from saliency_callbacks.capture.weights.layers import WeightLayer, find_weight_layers
+from saliency_callbacks.capture.weights.randomizer import WeightRandomizer
+from saliency_callbacks.engine.run import Settings, Unscaled, run_engine
 from saliency_callbacks.errors import ConfigurationError
-from saliency_callbacks.probe.other_class import OtherClass
-from saliency_callbacks.probe.targets import Labels, Target, selector
 from saliency_callbacks.randomization.steps import Step
 from saliency_callbacks.scores.similarities import Comparable, Similarity
 from saliency_callbacks.scores.tokens import per_token
+from saliency_callbacks.targets.other_class import OtherClass
+from saliency_callbacks.targets.selectors import Labels, Target, selector
 from saliency_callbacks.types import Attribution, Method
 
 __all__ = ["Maps", "Reference", "draws_noise", "explain_reference", "prepared", "random_maps", "weight_layers"]

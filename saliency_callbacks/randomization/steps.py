@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from saliency_callbacks.capture.weight_layers import WeightLayer
+from saliency_callbacks.capture.weights.layers import WeightLayer
 from saliency_callbacks.errors import ConfigurationError, nearest_names
 
 __all__ = ["Layerwise", "Order", "Step", "check_order", "steps_of"]

@@ -14,8 +14,8 @@ import yaml
 from jsonargparse import ArgumentError, Namespace
 from typing_extensions import override
 
-from saliency_callbacks.callbacks import host
-from saliency_callbacks.callbacks.observing import ObservingCallback
+from saliency_callbacks.callbacks.base import ObservingCallback
+from saliency_callbacks.callbacks.runtime import lightning as host
 from saliency_callbacks.errors import ConfigurationError
 
 if TYPE_CHECKING or find_spec("lightning"):

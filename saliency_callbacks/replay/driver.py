@@ -8,8 +8,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from saliency_callbacks.callbacks import host
-from saliency_callbacks.callbacks.observing import ObservingCallback
+from saliency_callbacks.callbacks.base import ObservingCallback
+from saliency_callbacks.callbacks.runtime import lightning as host
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.replay.checkpoints import Checkpoint
 

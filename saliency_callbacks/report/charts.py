@@ -7,7 +7,7 @@ from typing import Any
 
 from saliency_callbacks.report.metrics import METRICS, Metric
 from saliency_callbacks.report.runs import Archive
-from saliency_callbacks.sinks.archive import Observation
+from saliency_callbacks.sinks.disk.archive import Observation
 
 __all__ = ["charts_of", "split_tag"]
 

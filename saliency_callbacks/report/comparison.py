@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from saliency_callbacks.errors import ConfigurationError
-from saliency_callbacks.report.contents import Contents
 from saliency_callbacks.report.frames import Monitor
+from saliency_callbacks.report.reading import Contents
 
 __all__ = ["check_comparable", "pairs"]
 

@@ -14,7 +14,7 @@ from saliency_callbacks.functional import degenerate, percentile
 from saliency_callbacks.rendering import display_maps
 from saliency_callbacks.report.runs import Archive
 from saliency_callbacks.sinks import read_maps, read_probe
-from saliency_callbacks.sinks.archive import REDUCTIONS, MethodEntry, Observation
+from saliency_callbacks.sinks.disk.archive import REDUCTIONS, MethodEntry, Observation
 from saliency_callbacks.types import ProbeView
 
 __all__ = ["Frame", "Maps", "Monitor", "moment_of", "read_monitor", "shrink"]

@@ -18,12 +18,12 @@ from saliency_callbacks.rendering.colormap import DEFAULT_ALPHA, overlay_table
 from saliency_callbacks.report.attention import rank_samples
 from saliency_callbacks.report.charts import charts_of, split_tag
 from saliency_callbacks.report.comparison import pairs
-from saliency_callbacks.report.contents import Contents
 from saliency_callbacks.report.frames import Frame, Monitor, moment_of
-from saliency_callbacks.report.pictures import pictures_of
+from saliency_callbacks.report.headlines import documents_of, facts_of, headlines_of
+from saliency_callbacks.report.reading import Contents
 from saliency_callbacks.report.runs import Archive
 from saliency_callbacks.report.sprites import Quality, encode_picture, encode_text, shared_scales, sheet, sprite
-from saliency_callbacks.report.words import documents_of, facts_of, headlines_of
+from saliency_callbacks.report.stored_pictures import pictures_of
 
 __all__ = ["payload_of"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.sinks import read_index
-from saliency_callbacks.sinks.archive import INDEX_NAME, MethodEntry, Observation, ProbeEntry
+from saliency_callbacks.sinks.disk.archive import INDEX_NAME, MethodEntry, Observation, ProbeEntry
 
 __all__ = ["Archive", "Run", "read_run", "short_names", "take_stock"]
 

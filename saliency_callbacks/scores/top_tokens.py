@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from saliency_callbacks.config.markdown import as_cell
 from saliency_callbacks.errors import ConfigurationError
 
-__all__ = ["TopToken", "as_cell", "top_tokens", "top_tokens_table"]
+__all__ = ["TopToken", "top_tokens", "top_tokens_table"]
 
 
 class TopToken(NamedTuple):
@@ -90,17 +91,6 @@ def _strongest(words: Mapping[str, Sequence[float]], k: int) -> list[TopToken]:
     # By the word in the end, so that ties do not depend on the order of the samples.
     ranked = sorted((word for word in sums if sums[word] > 0), key=lambda word: (-sums[word], word))
     return [TopToken(word, sums[word] / len(words[word]), len(words[word])) for word in ranked[:k]]
-
-
-def as_cell(text: str) -> str:
-    """Return text that Markdown shows as it is, also in a table: a code span, in which only these two have a meaning.
-
-    Example:
-        >>> as_cell("<b>|`cat`")
-        "`<b>¦'cat'`"
-    """
-    shown = " ".join(text.split()).replace("`", "'").replace("|", "¦")
-    return f"`{shown}`" if shown else "` `"
 
 
 def _check(

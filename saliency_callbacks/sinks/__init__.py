@@ -5,14 +5,14 @@ entry to the table in ``dispatch``; a third-party package declares an entry poin
 ``saliency_callbacks.sinks`` instead.
 """
 
-from saliency_callbacks.sinks.archive import read_index, read_maps, read_probe
-from saliency_callbacks.sinks.comet import CometSink
-from saliency_callbacks.sinks.disk import DiskSink
-from saliency_callbacks.sinks.dispatch import sink_for_logger
+from saliency_callbacks.sinks.disk.archive import read_index, read_maps, read_probe
+from saliency_callbacks.sinks.disk.disk import DiskSink
+from saliency_callbacks.sinks.loggers.comet import CometSink
+from saliency_callbacks.sinks.loggers.mlflow import MLflowSink
+from saliency_callbacks.sinks.loggers.tensorboard import TensorBoardSink
+from saliency_callbacks.sinks.loggers.wandb import WandbSink
 from saliency_callbacks.sinks.memory import MemorySink
-from saliency_callbacks.sinks.mlflow import MLflowSink
-from saliency_callbacks.sinks.tensorboard import TensorBoardSink
-from saliency_callbacks.sinks.wandb import WandbSink
+from saliency_callbacks.sinks.registry import sink_for_logger
 
 __all__ = [
     "CometSink",

@@ -12,7 +12,7 @@ from torch import nn
 
 from saliency_callbacks import explain
 from saliency_callbacks.methods import BUILT_IN, resolve_methods
-from saliency_callbacks.sinks import archive
+from saliency_callbacks.sinks.disk import archive
 from saliency_callbacks.types import Method, Pass, Quantity, Reduction
 
 SPATIAL = [(12,), (6, 9), (4, 5, 6)]

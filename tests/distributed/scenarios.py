@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from saliency_callbacks import CueAlarm, RandomizationTest, SaliencyMonitor, TokenSaliencyMonitor
-from saliency_callbacks.callbacks import ranks
+from saliency_callbacks.callbacks.runtime import ranks
 from saliency_callbacks.methods import IntegratedGradients, SmoothGrad
 from saliency_callbacks.probe import PatchCue, TokenCue
 from saliency_callbacks.sinks import MemorySink

@@ -9,7 +9,7 @@ import pytest
 from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
 
 from saliency_callbacks import CueAlarm, RandomizationTest, SaliencyMonitor
-from saliency_callbacks.callbacks import host_ranks
+from saliency_callbacks.callbacks.runtime import collectives as host_ranks
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.probe import PatchCue
 from tests.trainer.runs import Classifier, trainer

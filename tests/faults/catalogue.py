@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from saliency_callbacks import Probe
-from saliency_callbacks.callbacks import writer
-from saliency_callbacks.callbacks.lazy_pictures import LazyPictures
+from saliency_callbacks.callbacks.runtime import sink_writer as writer
+from saliency_callbacks.rendering.lazy import LazyPictures
 from saliency_callbacks.sinks import MemorySink
 from tests.faults.runs import KINDS, Fault, Scene, is_observed, seed
 from tests.trainer.runs import WEIGHTS_ONLY, trainer

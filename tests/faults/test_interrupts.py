@@ -14,8 +14,8 @@ from torch import nn
 
 import saliency_callbacks
 from saliency_callbacks import explain
-from saliency_callbacks.capture.randomize import randomizer
-from saliency_callbacks.capture.weight_layers import find_weight_layers
+from saliency_callbacks.capture.weights.layers import find_weight_layers
+from saliency_callbacks.capture.weights.randomizer import randomizer
 from tests.faults.runs import digest, traces
 
 _CAPTURE = Path(saliency_callbacks.__file__).parent / "capture"

@@ -14,14 +14,14 @@ import torch
 
 import saliency_callbacks
 from saliency_callbacks import CueAlarm, RandomizationTest, SaliencyMonitor, TokenSaliencyMonitor
-from saliency_callbacks.callbacks.alarm_actions import describe_alarm
-from saliency_callbacks.callbacks.alarm_rule import AlarmRule
-from saliency_callbacks.callbacks.cue_state import Evaluation
-from saliency_callbacks.callbacks.group_accuracy import GroupAccuracy
+from saliency_callbacks.callbacks.cue.actions import describe_alarm
+from saliency_callbacks.callbacks.cue.group_accuracy import GroupAccuracy
+from saliency_callbacks.callbacks.cue.rule import AlarmRule
+from saliency_callbacks.callbacks.cue.state import Evaluation
+from saliency_callbacks.config.markdown import as_cell
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.probe import PatchCue
 from saliency_callbacks.report import write_report
-from saliency_callbacks.scores.top_tokens import as_cell
 from tests.faults.runs import KINDS, Scene, run
 from tests.trainer.runs import RecordingLogger
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from saliency_callbacks import SaliencyMonitor
-from saliency_callbacks.engine import Settings, run_engine
+from saliency_callbacks.engine.run import Settings, run_engine
 from saliency_callbacks.methods.registry import resolve_methods
 from saliency_callbacks.sinks import MemorySink
 from tests.trainer.runs import Classifier, train_loader, trainer, val_loader

@@ -14,9 +14,9 @@ from torch import nn
 
 from saliency_callbacks.errors import ConfigurationError, InputError, MethodError, TargetError
 from saliency_callbacks.methods import IntegratedGradients, SmoothGrad
-from saliency_callbacks.probe.other_class import OtherClass
 from saliency_callbacks.randomization import randomization_test
 from saliency_callbacks.randomization.run import check_redraw
+from saliency_callbacks.targets.other_class import OtherClass
 
 DEPENDS = "depends on the weights"
 POINT_METHODS = ["gradient", "input_x_gradient", "grad_cam", "hires_cam", "layer_cam"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from saliency_callbacks.capture.weight_layers import WeightLayer
+from saliency_callbacks.capture.weights.layers import WeightLayer
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.randomization import randomization_test
 from saliency_callbacks.randomization.steps import check_order, steps_of

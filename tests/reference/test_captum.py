@@ -15,7 +15,7 @@ import torchvision
 from torch import nn
 
 from saliency_callbacks import explain
-from saliency_callbacks.capture.sampling import Sampler
+from saliency_callbacks.capture.passes.rows import Sampler
 from saliency_callbacks.methods import GuidedGradCAM, IntegratedGradients, SmoothGrad
 from saliency_callbacks.types import Noise, Pass
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from saliency_callbacks import explain
-from saliency_callbacks.capture.sampling import Sampler
+from saliency_callbacks.capture.passes.rows import Sampler
 from saliency_callbacks.functional import quadrature
 from saliency_callbacks.methods import IntegratedGradients, SmoothGrad
 from saliency_callbacks.types import Noise, Pass

@@ -11,8 +11,8 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from saliency_callbacks import sinks
-from saliency_callbacks.callbacks.lazy_pictures import LazyPictures
 from saliency_callbacks.errors import PictureError
+from saliency_callbacks.rendering.lazy import LazyPictures
 from saliency_callbacks.sinks import DiskSink, MemorySink, TensorBoardSink
 from saliency_callbacks.types import Sink
 from tests.sinks.comet_archive import offline_logger

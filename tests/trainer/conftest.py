@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from saliency_callbacks import SaliencyMonitor
-from saliency_callbacks.callbacks import host
+from saliency_callbacks.callbacks.runtime import lightning as host
 
 # Lightning's advice on how to run faster: the loaders of these tests are tiny on purpose. And an untrained model has
 # class activation maps without positive evidence; tests of that warning expect it by name.

@@ -15,7 +15,7 @@ from lightning.pytorch.cli import LightningCLI
 from torch.utils.data import DataLoader
 
 from saliency_callbacks import CueAlarm, Probe, RandomizationTest, SaliencyMonitor, TokenSaliencyMonitor
-from saliency_callbacks.callbacks.observing import ObservingCallback
+from saliency_callbacks.callbacks.base import ObservingCallback
 from saliency_callbacks.methods import Gradient, IntegratedGradients
 from saliency_callbacks.sinks import DiskSink, read_index
 from tests.trainer import text_runs

@@ -13,14 +13,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from saliency_callbacks import Probe, SaliencyMonitor
-from saliency_callbacks.errors import (
-    ConfigurationError,
-    LayerError,
-    MethodError,
-    OutputError,
-    ReluError,
-    TargetError,
-)
+from saliency_callbacks.errors import ConfigurationError, LayerError, MethodError, OutputError, ReluError, TargetError
 from saliency_callbacks.sinks import MemorySink
 from tests.trainer.runs import Classifier, digits, small_net, train_loader, trainer, val_loader
 

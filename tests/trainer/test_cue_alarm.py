@@ -28,7 +28,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, SubsetRandomSampler, TensorDataset
 
 from saliency_callbacks import CueAlarm, Probe, SaliencyMonitor
-from saliency_callbacks.callbacks import image_cue_probe
+from saliency_callbacks.callbacks.cue import image_probe as image_cue_probe
 from saliency_callbacks.errors import ConfigurationError, CueAlarmWarning, CueError, SaliencyWarning, TargetError
 from saliency_callbacks.methods import SmoothGrad
 from saliency_callbacks.probe import BackgroundCue, BrightnessCue, FunctionCue, PatchCue

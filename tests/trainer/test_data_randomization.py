@@ -18,10 +18,10 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Subset, SubsetRandomSampler
 
 from saliency_callbacks import DataRandomizationResult, data_randomization_test
-from saliency_callbacks.callbacks import data_randomization
-from saliency_callbacks.capture.rng import isolated_rng
+from saliency_callbacks.callbacks.randomization import data as data_randomization
+from saliency_callbacks.capture.isolation.rng import isolated_rng
 from saliency_callbacks.errors import ConfigurationError, InputError, LayerError, MethodError, SaliencyWarning
-from saliency_callbacks.probe.permuted_labels import PermutedLabels, permute_loader
+from saliency_callbacks.randomization.permuted_labels import PermutedLabels, permute_loader
 from tests.trainer.runs import Augmented, Classifier, DictClassifier, Dictionaries, Stream, digits, digits_net
 
 METHODS = ("gradient", "integrated_gradients", "guided_backprop", "grad_cam")

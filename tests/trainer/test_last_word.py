@@ -15,7 +15,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from saliency_callbacks import CueAlarm, Probe, RandomizationTest, SaliencyMonitor, randomization_test
-from saliency_callbacks.callbacks import host
+from saliency_callbacks.callbacks.runtime import lightning as host
 from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
 from saliency_callbacks.probe import PatchCue
 from saliency_callbacks.sinks import MemorySink, read_index

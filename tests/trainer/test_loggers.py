@@ -15,7 +15,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from saliency_callbacks import SaliencyMonitor
 from saliency_callbacks.errors import SaliencyWarning
-from saliency_callbacks.sinks import MemorySink, disk, read_index, read_maps
+from saliency_callbacks.sinks import MemorySink, read_index, read_maps
+from saliency_callbacks.sinks.disk import disk
 from saliency_callbacks.types import Snapshot
 from tests.trainer.runs import Classifier, RecordingLogger, train_loader, trainer, val_loader
 

@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from saliency_callbacks import CueAlarm, RandomizationTest, SaliencyMonitor, data_randomization_test
-from saliency_callbacks.callbacks import packages
+from saliency_callbacks.callbacks.runtime import packages
 from saliency_callbacks.probe import PatchCue
 from saliency_callbacks.sinks import MemorySink
 

@@ -24,7 +24,7 @@ from saliency_callbacks.errors import (
 )
 from saliency_callbacks.methods import IntegratedGradients
 from saliency_callbacks.sinks import MemorySink
-from saliency_callbacks.sinks.archive import read_index, read_maps, read_probe
+from saliency_callbacks.sinks.disk.archive import read_index, read_maps, read_probe
 from tests import texts
 from tests.trainer.runs import WEIGHTS_ONLY, RecordingLogger, trainer
 from tests.trainer.text_runs import WORDS, BertClassifier, LstmClassifier, loader, pairs, tokenizer

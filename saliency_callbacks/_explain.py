@@ -1,0 +1,152 @@
+"""Explain a model without Lightning."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, overload
+
+from torch import Tensor, nn
+
+from saliency_callbacks.capture.text.settings import TokenSettings
+from saliency_callbacks.engine.run import Settings, run_engine
+from saliency_callbacks.errors import DegenerateMapWarning, TargetError
+from saliency_callbacks.methods.registry import resolve_methods
+from saliency_callbacks.scores.degeneracy import describe_degenerate
+from saliency_callbacks.targets.selectors import Target
+from saliency_callbacks.types import Attribution
+
+__all__ = ["explain"]
+
+
+@overload
+def explain(
+    model: nn.Module,
+    inputs: Any,
+    *,
+    methods: Any = ...,
+    target: Target = ...,
+    targets: None = None,
+    target_layers: Any = ...,
+    reshape_transform: Callable[[Tensor], Tensor] | None = ...,
+    output_fn: Callable[[Any], Any] | None = ...,
+    attribute_to: int | str | None = ...,
+    embedding: Any = ...,
+    tokenizer: Any = ...,
+    internal_batch_size: int | None = ...,
+    seed: int = ...,
+) -> dict[str, Attribution]: ...
+
+
+@overload
+def explain(
+    model: nn.Module,
+    inputs: Any,
+    *,
+    methods: Any = ...,
+    target: Target = ...,
+    targets: Sequence[Target],
+    target_layers: Any = ...,
+    reshape_transform: Callable[[Tensor], Tensor] | None = ...,
+    output_fn: Callable[[Any], Any] | None = ...,
+    attribute_to: int | str | None = ...,
+    embedding: Any = ...,
+    tokenizer: Any = ...,
+    internal_batch_size: int | None = ...,
+    seed: int = ...,
+) -> list[dict[str, Attribution]]: ...
+
+
+def explain(
+    model: nn.Module,
+    inputs: Any,
+    *,
+    methods: Any = ("gradient", "grad_cam"),
+    target: Target = "predicted",
+    targets: Sequence[Target] | None = None,
+    target_layers: Any = "auto",
+    reshape_transform: Callable[[Tensor], Tensor] | None = None,
+    output_fn: Callable[[Any], Any] | None = None,
+    attribute_to: int | str | None = None,
+    embedding: Any = None,
+    tokenizer: Any = None,
+    internal_batch_size: int | None = None,
+    seed: int = 0,
+) -> dict[str, Attribution] | list[dict[str, Attribution]]:
+    """Explain a batch by one or more methods, each distinct pass run once.
+
+    The model comes back as it was, byte for byte: parameters, buffers, plain attributes, ``.grad``, modes, hooks and
+    random states, also when an exception interrupts the work. Only parameters that the forward itself rewrites (through
+    ``.data``, or as ``nn.Embedding(max_norm=…)`` does) are not put back.
+
+    Args:
+        model: Any module. It is run in evaluation mode.
+        inputs: A tensor ``[N, C, *spatial]`` with 1 to 3 spatial dimensions, or a tuple or dict of tensors. Of the
+            tensors that are not explained, one whose first size is N is taken as one row a sample. With ``embedding``
+            texts: ids of their tokens ``[N, T]``, alone or in a tuple or dict with masks and all else that the model
+            takes.
+        methods: Names (see :data:`saliency_callbacks.methods.BUILT_IN`) or method objects.
+        target: The explained score: a class index, a tensor of class indices ``[N]``, ``"predicted"``, or a callable
+            ``output -> [N]``. Class scores are logits, not probabilities.
+        targets: Several targets of every sample, from one forward; takes the place of ``target``.
+        target_layers: ``"auto"`` (the last layer with a spatial map and a non-zero gradient), a dotted name, a module,
+            or a list of these.
+        reshape_transform: ``layer output -> [N, K, *spatial]``, for layers whose layout is not found by itself.
+        output_fn: ``model output -> [N, classes]``, for outputs that are not read by themselves.
+        attribute_to: Position or key of the explained tensor, for tuple and dict inputs.
+        embedding: For texts: the layer that takes the ids, as a dotted name or a module, or ``"auto"`` to find it.
+            Gradients are taken at its output, so that ``values`` are ``[N, D, T]`` and maps ``[N, T]``. ``None`` for
+            all that is no text.
+        tokenizer: Tells which tokens are padding and which are special; these are left out where maps are scaled. One
+            of Hugging Face or of ``tokenizers``, a list of tokens, a dictionary between tokens and ids, a function
+            ids → tokens, an object with ``pad_token_id``, ``mask_token_id`` or ``all_special_ids``, or the dotted path
+            of one of these. Without one, padding is what the attention mask says, or else the layer's ``padding_idx``.
+        internal_batch_size: Rows that are run at once; sets the peak memory. ``None`` for as many as there are samples.
+        seed: Seed of all noise.
+
+    Returns:
+        Method name → attribution; with ``targets`` a list of these, one for each target.
+
+    Raises:
+        ConfigurationError: If a method, layer, target, input or output cannot be used; see
+            :mod:`saliency_callbacks.errors`.
+
+    Example:
+        >>> import torch
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3, bias=False))
+        >>> attribution = explain(model, torch.ones(1, 1, 2, 2), methods="gradient", target=2)["gradient"]
+        >>> torch.equal(attribution.values.flatten(), model[1].weight[2])
+        True
+    """
+    settings = Settings(
+        methods=resolve_methods(methods),
+        target_layers=target_layers,
+        reshape_transform=reshape_transform,
+        output_fn=output_fn,
+        attribute_to=attribute_to,
+        internal_batch_size=internal_batch_size,
+        seed=seed,
+        tokens=TokenSettings.where_given(embedding, tokenizer),
+    )
+    found = run_engine(model, inputs, settings, [target] if targets is None else _several(targets))
+    for attributions in found.attributions:
+        _warn_of_degenerate_maps(attributions.values())
+    return found.attributions[0] if targets is None else list(found.attributions)
+
+
+def _several(targets: Any) -> list[Target]:
+    if isinstance(targets, Tensor):
+        return list(targets.reshape(-1)) if targets.ndim < 2 else list(targets)
+    if isinstance(targets, Sequence) and not isinstance(targets, str):
+        return list(targets)
+    raise TargetError(
+        f"targets={targets!r} is of type {type(targets).__name__}; expected a list of targets. For one target of each "
+        "sample use `target=`"
+    )
+
+
+def _warn_of_degenerate_maps(attributions: Iterable[Attribution]) -> None:
+    for attribution in attributions:
+        message = describe_degenerate(attribution)
+        if message:
+            warnings.warn(message, DegenerateMapWarning, stacklevel=3)

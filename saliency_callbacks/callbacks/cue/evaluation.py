@@ -1,0 +1,144 @@
+"""One evaluation of a cue: two forwards of the probe, and one explanation of the samples that are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from saliency_callbacks.callbacks.cue.pictures import Pair
+from saliency_callbacks.callbacks.cue.probe import CueProbe
+from saliency_callbacks.callbacks.runtime import lightning as host
+from saliency_callbacks.callbacks.runtime.ranks import ALONE, Ranks
+from saliency_callbacks.engine.run import Settings
+from saliency_callbacks.errors import SaliencyWarning
+from saliency_callbacks.functional.effects import margins
+from saliency_callbacks.scores import localization, mean_of_finite
+from saliency_callbacks.scores.counterfactual import CueEffect, cue_effect, two_columns
+from saliency_callbacks.targets.selectors import Labels
+from saliency_callbacks.types import Attribution
+
+__all__ = ["CueFinding", "evaluate_cue", "warn_of_broken_logits"]
+
+
+@dataclass(frozen=True, eq=False)
+class CueFinding:
+    """What was found.
+
+    Args:
+        probe: The samples.
+        suspect_class: The class c.
+        effect: How the cue moves class c.
+        margins: Margin of class c in the shown samples without and with the cue, ``[P, 2]``.
+        attribution: Maps of class c of the shown samples, without and with the cue in turn, ``[2 P]``; ``None`` for
+            none.
+        removal: How much the removal of the cue lowers class c, ``[N]``; NaN for samples that do not bear it.
+    """
+
+    probe: CueProbe
+    suspect_class: int
+    effect: CueEffect
+    margins: Tensor
+    attribution: Attribution | None
+    removal: Tensor | None
+
+    def sample_scores(self) -> dict[str, Tensor]:
+        """Return the values ``[N]`` behind the scores, by the last part of their tags."""
+        found = {"effect": self.effect.effect, "contrast": self.effect.contrast, "flip_rate": self.effect.flips}
+        shown = {name: values[1::2] for name, values in self._regions().items() if name in ("mass", "lift")}
+        for name, values in shown.items():
+            everyone = torch.full_like(self.effect.effect, torch.nan)
+            found[name] = everyone.index_copy(0, self.probe.shown, values.to(everyone.dtype))
+        if self.removal is not None:
+            found["removal_effect"] = self.removal
+        return found
+
+    def scores(self) -> dict[str, float]:
+        """Return the means over the samples that have a value."""
+        return {name: mean_of_finite(values) for name, values in self.sample_scores().items()}
+
+    def picture(self, title: str, name_of: Callable[[int], str]) -> npt.NDArray[np.uint8]:
+        """Draw the shown samples without and with the cue."""
+        pairs = [
+            Pair(name_of(position), float(before), float(after), bool(self.effect.flips[position] == 1))
+            for position, (before, after) in zip(self.probe.shown.tolist(), self.margins, strict=True)
+        ]
+        return self.probe.picture(self.attribution, pairs, title)
+
+    def _regions(self) -> dict[str, Tensor]:
+        if self.attribution is None:
+            return {}
+        masks = self.probe.pair_regions()
+        return {name.removeprefix("region_"): values for name, values in localization(self.attribution, masks).items()}
+
+
+def evaluate_cue(
+    model: nn.Module,
+    probe: CueProbe,
+    suspect_class: int,
+    settings: Settings,
+    to_device: Callable[[Any], Any],
+    ranks: Ranks = ALONE,
+) -> CueFinding:
+    """Evaluate a cue now.
+
+    Args:
+        model: The model.
+        probe: The samples, without and with the cue.
+        suspect_class: The class c that the cue might give away.
+        settings: How the model is run and explained.
+        to_device: Brings inputs to the model's device.
+        ranks: All processes of the training.
+
+    Raises:
+        TargetError: If the class does not exist.
+    """
+    clean = ranks.logits(model, to_device(probe.clean_inputs), settings).cpu()
+    cued = ranks.logits(model, to_device(probe.cued_inputs), settings).cpu()
+    effect = cue_effect(clean, cued, suspect_class, probe.usable)
+    removal, removed = None, probe.removed_inputs
+    if removed is not None:
+        without = ranks.logits(model, to_device(removed), settings).cpu()
+        removal = -cue_effect(clean, without, suspect_class, probe.bearing).effect
+    both = [margins(two_columns(logits))[probe.shown, suspect_class] for logits in (clean, cued)]
+    return CueFinding(
+        probe=probe,
+        suspect_class=suspect_class,
+        effect=effect,
+        margins=torch.stack(both, dim=1),
+        attribution=_maps(model, probe, suspect_class, settings, to_device, ranks),
+        removal=removal,
+    )
+
+
+def warn_of_broken_logits(effect: CueEffect, cue: str, epoch: int) -> None:
+    """Warn of samples whose logits tell nothing, as without any there is no alarm."""
+    n_broken = int((effect.usable & ~effect.effect.isfinite()).sum())
+    if n_broken:
+        host.rank_zero_warn(
+            f"cue {cue!r}: {n_broken} of {int(effect.usable.sum())} samples tell nothing in epoch {epoch}, as their "
+            "logits are not finite or all the same (a diverged training, or fp16 overflow); without any there is no "
+            "alarm, which does not mean that there is no shortcut",
+            category=SaliencyWarning,
+        )
+
+
+def _maps(
+    model: nn.Module,
+    probe: CueProbe,
+    suspect_class: int,
+    settings: Settings,
+    to_device: Callable[[Any], Any],
+    ranks: Ranks,
+) -> Attribution | None:
+    """Explain the suspect class in the samples of the picture, where there are methods to explain with."""
+    if not settings.methods:
+        return None
+    explained = Labels(torch.full((2 * len(probe.shown),), suspect_class))
+    maps = ranks.explain(model, to_device(probe.pairs()), settings, [explained]).attributions[0]
+    return next(iter(maps.values())).cpu()

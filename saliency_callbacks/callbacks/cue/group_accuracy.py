@@ -1,0 +1,207 @@
+"""Accuracy by class, without and with a cue: whether a model that has an alarm really fails."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial, reduce
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from saliency_callbacks.callbacks.cue.probe import AnyCue
+from saliency_callbacks.callbacks.runtime import lightning as host
+from saliency_callbacks.callbacks.runtime.probe_loader import freeze_probe
+from saliency_callbacks.callbacks.runtime.ranks import ALONE, Ranks
+from saliency_callbacks.config.markdown import as_cell
+from saliency_callbacks.cues.pictures import BackgroundCue
+from saliency_callbacks.engine.run import Settings, run_logits
+from saliency_callbacks.probe.batch import ProbeBatch
+from saliency_callbacks.probe.loaders import candidate_indices, is_batched
+from saliency_callbacks.probe.probe import Probe
+from saliency_callbacks.probe.stream import is_map_style
+from saliency_callbacks.scores.counterfactual import two_columns
+
+__all__ = ["GroupAccuracy", "group_accuracy", "validation_batches"]
+
+_READ_AT_ONCE = 128
+
+
+@dataclass(frozen=True, eq=False)
+class GroupAccuracy:
+    """How often the model is right in each class, without and with the cue.
+
+    Args:
+        correct: Number of correct predictions, ``[K, 2]``; the columns are without and with the cue.
+        count: Number of samples, ``[K, 2]``.
+    """
+
+    correct: Tensor
+    count: Tensor
+
+    @property
+    def accuracy(self) -> Tensor:
+        """Accuracy of each group in [0, 1], ``[K, 2]``; NaN for a class without samples."""
+        return self.correct / self.count
+
+    @property
+    def worst(self) -> float:
+        """Accuracy of the group that fares worst; NaN without any sample."""
+        known = self.accuracy[self.count > 0]
+        return float(known.min()) if len(known) else math.nan
+
+    @property
+    def average(self) -> float:
+        """Accuracy over all samples, each without and with the cue."""
+        return float(self.correct.sum() / self.count.sum())
+
+    def plus(self, other: GroupAccuracy) -> GroupAccuracy:
+        """Return the accuracy over the samples of both."""
+        longer = max(len(self.count), len(other.count))
+        parts = [_lengthened(part, longer) for part in (self.correct, other.correct, self.count, other.count)]
+        return GroupAccuracy(parts[0] + parts[1], parts[2] + parts[3])
+
+    def table(self, name_of: Callable[[int], str] = str) -> str:
+        """Return it as a Markdown table, one row a class."""
+        rows = ["| class | samples | without the cue | with the cue |", "|---|---|---|---|"]
+        for index, (accuracy, count) in enumerate(zip(self.accuracy.tolist(), self.count[:, 0].tolist(), strict=True)):
+            if count:
+                rows.append(f"| {as_cell(name_of(index))} | {int(count)} | {accuracy[0]:.1%} | {accuracy[1]:.1%} |")
+        rows.append(f"\nworst group {self.worst:.1%}, average {self.average:.1%}")
+        return "\n".join(rows)
+
+
+Piece = tuple[ProbeBatch, Tensor]
+"""Samples, and of each whether it counts here, ``bool [N]``: some are run for another process's sake alone."""
+
+
+def group_accuracy(
+    model: nn.Module,
+    batches: Iterable[Piece],
+    insert: Callable[[ProbeBatch], Any],
+    settings: Settings,
+    to_device: Callable[[Any], Any],
+    ranks: Ranks = ALONE,
+) -> GroupAccuracy | None:
+    """Run every batch without and with a cue; return ``None`` where there is no labelled batch.
+
+    Each sample is in the set twice, so that the cue tells nothing about the class.
+
+    Args:
+        model: The model.
+        batches: Labelled samples, and of each whether it counts; equally many on every rank.
+        insert: Returns the inputs of a batch with the cue.
+        settings: How the model is run.
+        to_device: Brings inputs to the model's device.
+        ranks: All processes of the training, each with its part of the samples.
+    """
+    total: GroupAccuracy | None = None
+    for batch, counts in _read(batches, ranks):
+        if batch.labels is None:
+            continue
+        with ranks.together():
+            predictions = []
+            for inputs in (batch.inputs, insert(batch)):
+                logits = two_columns(run_logits(model, to_device(inputs), settings)).cpu()
+                # Logits that are not finite predict nothing, and not the first class by chance.
+                predictions.append(logits.argmax(dim=1).masked_fill(~logits.isfinite().all(dim=1), -1))
+            found = _count(torch.stack(predictions, dim=1)[counts], batch.labels[counts], logits.shape[1])
+        total = found if total is None else total.plus(found)
+    parts = [part for part in ranks.from_all(total) if part is not None]
+    return reduce(GroupAccuracy.plus, parts) if parts else None
+
+
+def _read(batches: Iterable[Piece], ranks: Ranks) -> Iterator[Piece]:
+    pieces = iter(batches)
+    while True:
+        with ranks.together():
+            piece = next(pieces, None)
+        if piece is None:
+            return
+        yield piece
+
+
+def _count(predictions: Tensor, labels: Tensor, n_classes: int) -> GroupAccuracy:
+    correct = (predictions == labels[:, None]).double()
+    empty = torch.zeros(max([n_classes, *(labels + 1).tolist()]), 2, dtype=torch.float64)
+    return GroupAccuracy(
+        correct=empty.index_add(0, labels, correct), count=empty.index_add(0, labels, torch.ones_like(correct))
+    )
+
+
+def validation_batches(
+    trainer: host.Trainer,
+    module: host.LightningModule,
+    probe: Probe,
+    frozen: ProbeBatch,
+    cue: AnyCue,
+    ranks: Ranks = ALONE,
+) -> Iterator[Piece]:
+    """Read the whole validation set in order, piece by piece, as the probe is read; leave no trace in it.
+
+    Each rank reads its part, or the whole of its own where the ranks have different datasets.
+
+    The probe stands for it where there is no map-style validation set to read from, where the cue fits the samples of
+    the probe only, and in a dry run.
+    """
+    try:
+        loader = host.dataloader(trainer, "val", probe.dataloader_idx)
+    except IndexError:
+        loader = None
+    dataset: Any = getattr(loader, "dataset", None)
+    is_readable = loader is not None and is_map_style(dataset) and is_batched(loader)
+    if not is_readable or host.is_dry_run(trainer) or _fits_only(cue, probe):
+        # All ranks run it, and the first one counts.
+        yield frozen, torch.full((frozen.size,), ranks.number == 0)
+        return
+    given = candidate_indices(loader)
+    positions = list(range(len(dataset))) if given is None else list(given)
+    masks = None if isinstance(probe.masks, Tensor) else probe.masks
+    for piece, n_own in _pieces(positions, ranks, partial(_first_item, trainer, module, probe)):
+        rows = Probe(indices=piece, dataloader_idx=probe.dataloader_idx, unpack_batch=probe.unpack_batch, masks=masks)
+        batch = freeze_probe(trainer, module, rows)
+        if batch is not None:
+            yield batch, torch.arange(batch.size) < n_own
+
+
+def _fits_only(cue: AnyCue, probe: Probe) -> bool:
+    """Whether the cue cannot be put into other samples than those of the probe."""
+    return isinstance(cue, BackgroundCue) and (cue.is_bound or (cue.masks == "probe" and probe.is_fixed))
+
+
+def _pieces(positions: list[int], ranks: Ranks, first_item: Callable[[int], str]) -> list[tuple[list[int], int]]:
+    """Return what this rank runs, in equally many pieces on every rank, and how many of each, from its first, count."""
+    if ranks.size == 1 or not positions:
+        return _split(positions, len(positions))
+    if not ranks.shards:
+        return _split(positions, len(positions) if ranks.number == 0 else 0)
+    with ranks.together():
+        facts = len(positions), first_item(positions[0])
+    known = ranks.from_all(facts)
+    if len(set(known)) > 1:
+        pieces, n_pieces = _split(positions, len(positions)), -(-max(length for length, _ in known) // _READ_AT_ONCE)
+        return pieces + [(pieces[0][0], 0)] * (n_pieces - len(pieces))
+    share = ranks.share(len(positions))
+    others = [number for number in share.rows if number not in share.own]
+    return _split([positions[number] for number in (*share.own, *others)], len(share.own))
+
+
+def _split(positions: list[int], n_own: int) -> list[tuple[list[int], int]]:
+    starts = range(0, len(positions), _READ_AT_ONCE)
+    return [(positions[start : start + _READ_AT_ONCE], n_own - start) for start in starts]
+
+
+def _first_item(trainer: host.Trainer, module: host.LightningModule, probe: Probe, position: int) -> str:
+    """Return the fingerprint of one item: the ranks may have datasets of their own."""
+    item = freeze_probe(
+        trainer,
+        module,
+        Probe(indices=[position], dataloader_idx=probe.dataloader_idx, unpack_batch=probe.unpack_batch),
+    )
+    return "" if item is None else item.fingerprint
+
+
+def _lengthened(values: Tensor, n_classes: int) -> Tensor:
+    return torch.cat([values, values.new_zeros(n_classes - len(values), values.shape[1])])

@@ -1,0 +1,172 @@
+"""A probe of images, signals or volumes without and with a cue, made once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from saliency_callbacks.callbacks.cue.pictures import Pair, draw_pairs, interleaved
+from saliency_callbacks.callbacks.cue.probe import usable_samples
+from saliency_callbacks.capture.inputs import ModelInputs
+from saliency_callbacks.cues.basic import Cue
+from saliency_callbacks.cues.checks import check_changes
+from saliency_callbacks.cues.display_range import DisplayRange
+from saliency_callbacks.cues.inpainting import Fill, remove
+from saliency_callbacks.cues.pictures import BackgroundCue
+from saliency_callbacks.errors import CueError, ProbeError
+from saliency_callbacks.probe.batch import ProbeBatch
+from saliency_callbacks.types import Attribution
+
+__all__ = ["ImageCueProbe"]
+
+_MOST_OF_THE_IMAGE = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class ImageCueProbe:
+    """The same samples without and with a cue.
+
+    Args:
+        batch: The probe.
+        cue: The cue.
+        range: How the probe's values relate to display images.
+        inputs: The probe's inputs, and which of them is explained.
+        cued: The explained tensor with the cue.
+        region: Where the cue is, bool ``[N, *spatial]``.
+        usable: Samples that can tell: not of the suspect class, and changed by the cue; bool ``[N]``.
+        removed: The explained tensor with the region of the probe's masks painted over, where that was asked for.
+        bearing: Samples that have such a region, bool ``[N]``.
+        shown: Positions of the samples in the picture.
+    """
+
+    batch: ProbeBatch
+    cue: Cue
+    range: DisplayRange
+    inputs: ModelInputs
+    cued: Tensor
+    region: Tensor
+    usable: Tensor
+    removed: Tensor | None
+    bearing: Tensor
+    shown: Tensor
+
+    @classmethod
+    def prepare(
+        cls,
+        batch: ProbeBatch,
+        cue: Cue,
+        suspect_class: int,
+        *,
+        attribute_to: int | str | None,
+        normalization: Sequence[Sequence[float]] | None,
+        removal: Fill | None,
+        n_shown: int,
+        seed: int,
+    ) -> ImageCueProbe:
+        """Put the cue into the probe.
+
+        Raises:
+            CueError: If the cue does not fit the probe, changes nothing, or no sample can tell anything.
+        """
+        inputs = ModelInputs.of(batch.inputs, attribute_to)
+        explained = inputs.explained
+        mean_std = normalization or batch.normalization
+        values = DisplayRange.of(explained, None if mean_std is None else (mean_std[0], mean_std[1]))
+        fitted = _fitted(cue, batch)
+        cued = values.apply(fitted, explained)
+        usable = usable_samples(check_changes(explained, cued, cue), batch, cue, suspect_class)
+        display = values.to_display(explained).clamp(0, 1)
+        removed, bearing = _removed(explained, display, values, batch.masks, removal, seed)
+        return cls(
+            batch=batch,
+            cue=cue,
+            range=values,
+            inputs=inputs,
+            cued=cued,
+            region=fitted.mask(display),
+            usable=usable,
+            removed=removed,
+            bearing=bearing,
+            shown=usable.nonzero()[:n_shown, 0],
+        )
+
+    @property
+    def is_global(self) -> bool:
+        """Whether the cue changes most of the image, and so may move every class."""
+        return float(self.region.double().mean()) > _MOST_OF_THE_IMAGE
+
+    def with_explained(self, explained: Tensor) -> Any:
+        """Return the probe's inputs with another explained tensor ``[N, …]``."""
+        return self.inputs.with_explained(explained, torch.arange(len(explained)))
+
+    @property
+    def clean_inputs(self) -> Any:
+        """The probe's inputs."""
+        return self.batch.inputs
+
+    @property
+    def cued_inputs(self) -> Any:
+        """The probe's inputs with the cue."""
+        return self.with_explained(self.cued)
+
+    @property
+    def removed_inputs(self) -> Any | None:
+        """The probe's inputs with the region painted over."""
+        return None if self.removed is None else self.with_explained(self.removed)
+
+    def insert(self, batch: ProbeBatch) -> Any:
+        """Return the inputs of another batch of the same range with the cue."""
+        inputs = ModelInputs.of(batch.inputs, self.inputs.attribute_to)
+        cued = self.range.apply(_fitted(self.cue, batch), inputs.explained)
+        return inputs.with_explained(cued, torch.arange(len(cued)))
+
+    def pairs(self) -> Any:
+        """Return the inputs of the picture: each shown sample without and with the cue in turn, ``[2 P, …]``."""
+        explained = interleaved(self.inputs.explained[self.shown], self.cued[self.shown])
+        return self.inputs.with_explained(explained, self.shown.repeat_interleave(2))
+
+    def pair_images(self) -> Tensor:
+        """Return the display images of the picture, ``[2 P, C, *spatial]``."""
+        pairs = interleaved(self.inputs.explained[self.shown], self.cued[self.shown])
+        return self.range.to_display(pairs).clamp(0, 1)
+
+    def pair_regions(self) -> Tensor:
+        """Return where the cue is, or would be, bool ``[2 P, *spatial]``."""
+        return self.region[self.shown].repeat_interleave(2, dim=0)
+
+    def picture(self, attribution: Attribution | None, pairs: Sequence[Pair], title: str) -> npt.NDArray[np.uint8]:
+        """Draw the shown samples without and with the cue, each with its map."""
+        assert attribution is not None, "images always have maps"
+        return draw_pairs(self.pair_images(), attribution, pairs, title=title)
+
+
+def _fitted(cue: Cue, batch: ProbeBatch) -> Cue:
+    return cue.with_masks(batch.masks) if isinstance(cue, BackgroundCue) else cue
+
+
+def _removed(
+    explained: Tensor, display: Tensor, values: DisplayRange, masks: Tensor | None, fill: Fill | None, seed: int
+) -> tuple[Tensor | None, Tensor]:
+    none = torch.zeros(len(explained), dtype=torch.bool)
+    if fill is None:
+        return None, none
+    if masks is None:
+        raise CueError(
+            f"removal={fill!r}, but the probe has no masks that tell where the cue is; give them with "
+            "Probe.from_tensors(inputs, labels, masks=…), or leave `removal` out"
+        )
+    painted = values.to_model(remove(display, masks, fill=fill, seed=seed)).to(explained.dtype)
+    inside = (masks >= 0.5).unsqueeze(1)
+    bearing = inside.flatten(1).any(dim=1)
+    if not bearing.any():
+        raise ProbeError(
+            f"removal={fill!r}, but all masks of the probe are empty; expected samples that bear the cue, and "
+            "where it is"
+        )
+    return torch.where(inside, painted, explained), bearing

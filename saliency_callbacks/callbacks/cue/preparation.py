@@ -1,0 +1,78 @@
+"""The probe of a cue, by the kind of the cue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from saliency_callbacks.callbacks.cue.image_probe import ImageCueProbe
+from saliency_callbacks.callbacks.cue.probe import AnyCue, CueProbe
+from saliency_callbacks.callbacks.cue.text_probe import TokenCueProbe
+from saliency_callbacks.capture.text.settings import TokenSettings
+from saliency_callbacks.cues.inpainting import Fill
+from saliency_callbacks.cues.token import TokenCue
+from saliency_callbacks.engine.run import Settings
+from saliency_callbacks.errors import CueError
+from saliency_callbacks.methods import InputXGradient
+from saliency_callbacks.probe.batch import ProbeBatch
+from saliency_callbacks.types import Method
+
+__all__ = ["chosen_method", "prepare_cue_probe", "with_texts"]
+
+
+def chosen_method(cue: AnyCue, method: str | Method) -> str | Method:
+    """Return the method of the maps, which ``auto`` leaves to the cue.
+
+    Gradients of images are shown by their size. What a word adds or takes has a sign, which only the sum of their
+    product with its embedding has.
+    """
+    if method != "auto":
+        return method
+    return InputXGradient(reduction="sum") if isinstance(cue, TokenCue) else "gradient"
+
+
+def with_texts(settings: Settings, cue: AnyCue, embedding: str | None) -> Settings:
+    """Return settings that explain the texts of a cue, without any method where there is no embedding to explain at.
+
+    Those of a cue of images stay as they are.     What a cue of texts tells of padding and special tokens
+    comes before what its tokenizer does.
+    """
+    if not isinstance(cue, TokenCue):
+        return settings
+    tokens = TokenSettings.of(embedding, cue.tokenizer)
+    special, padding = cue.known_ids()
+    pad_id = tokens.pad_id if padding is None else padding
+    tokens = replace(tokens, special_ids=(*tokens.special_ids, *special), pad_id=pad_id)
+    return replace(settings, tokens=tokens, methods=settings.methods if embedding is not None else ())
+
+
+def prepare_cue_probe(
+    batch: ProbeBatch,
+    cue: AnyCue,
+    suspect_class: int,
+    *,
+    attribute_to: int | str | None,
+    normalization: Sequence[Sequence[float]] | None,
+    removal: Fill | None,
+    n_shown: int,
+    seed: int,
+) -> CueProbe:
+    """Put a cue into a probe of images or of texts.
+
+    Raises:
+        CueError: If the cue does not fit the probe, changes nothing, or no sample can tell anything.
+    """
+    if not isinstance(cue, TokenCue):
+        return ImageCueProbe.prepare(
+            batch,
+            cue,
+            suspect_class,
+            attribute_to=attribute_to,
+            normalization=normalization,
+            removal=removal,
+            n_shown=n_shown,
+            seed=seed,
+        )
+    if removal is not None:
+        raise CueError(f"removal={removal!r} paints a region of images over, and {cue!r} is for texts; leave it out")
+    return TokenCueProbe.prepare(batch, cue, suspect_class, attribute_to=attribute_to, n_shown=n_shown)

@@ -1,0 +1,126 @@
+"""A probe without and with a cue, whatever the samples are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from saliency_callbacks.callbacks.cue.pictures import Pair
+from saliency_callbacks.callbacks.runtime import lightning as host
+from saliency_callbacks.cues.basic import Cue
+from saliency_callbacks.cues.checks import as_name
+from saliency_callbacks.cues.token import TokenCue
+from saliency_callbacks.errors import CueError, SaliencyWarning
+from saliency_callbacks.probe.batch import ProbeBatch
+from saliency_callbacks.types import Attribution
+
+__all__ = ["AnyCue", "CueProbe", "checked_cue", "usable_samples"]
+
+AnyCue = Cue | TokenCue
+"""A suspected shortcut of images, or of texts."""
+
+_FEW = 8
+
+
+class CueProbe(Protocol):
+    """The same samples without and with a cue: what an evaluation needs of them.
+
+    There is one for images, signals and volumes, and one for texts.
+    """
+
+    @property
+    def usable(self) -> Tensor:
+        """Samples that can tell: not of the suspect class, and changed by the cue; bool ``[N]``."""
+
+    @property
+    def shown(self) -> Tensor:
+        """Positions ``[P]`` of the samples in the picture."""
+
+    @property
+    def bearing(self) -> Tensor:
+        """Samples from which the cue can be removed, bool ``[N]``."""
+
+    @property
+    def is_global(self) -> bool:
+        """Whether the cue changes most of a sample, and so may move every class."""
+
+    @property
+    def clean_inputs(self) -> Any:
+        """The probe's inputs."""
+
+    @property
+    def cued_inputs(self) -> Any:
+        """The probe's inputs with the cue."""
+
+    @property
+    def removed_inputs(self) -> Any | None:
+        """The probe's inputs with the cue removed; ``None`` where that was not asked for."""
+
+    def insert(self, batch: ProbeBatch) -> Any:
+        """Return the inputs of another batch with the cue."""
+
+    def pairs(self) -> Any:
+        """Return the inputs of the picture: each shown sample without and with the cue in turn, ``[2 P, …]``."""
+
+    def pair_regions(self) -> Tensor:
+        """Return where the cue is, bool ``[2 P, *spatial]``."""
+
+    def picture(self, attribution: Attribution | None, pairs: Sequence[Pair], title: str) -> npt.NDArray[np.uint8]:
+        """Draw the shown samples without and with the cue, with their maps."""
+
+
+def checked_cue(cue: Any) -> AnyCue:
+    """Return ``cue``.
+
+    Raises:
+        CueError: If it is none, or its name cannot be part of a tag.
+    """
+    if isinstance(cue, type) or not isinstance(cue, Cue | TokenCue):
+        raise CueError(
+            f"cue={cue!r} is of type {type(cue).__name__}; expected a cue of saliency_callbacks.probe, such as "
+            "PatchCue((0, 0, 4, 4)) or TokenCue('word', tokenizer=…), or an object with `name`, `insert(images)` and "
+            "`mask(images)`"
+        )
+    as_name(cue, cue.name, default="")
+    return cue
+
+
+def usable_samples(changed: Tensor, batch: ProbeBatch, cue: AnyCue, suspect_class: int) -> Tensor:
+    """Return which samples can tell something about a cue, bool ``[N]``: of other classes, and changed by it.
+
+    Args:
+        changed: Samples that the cue changes, bool ``[N]``.
+        batch: The probe.
+        cue: The cue.
+        suspect_class: The class that it might give away.
+
+    Raises:
+        CueError: If there is none.
+    """
+    if batch.labels is None:
+        host.rank_zero_warn(
+            f"cue {cue.name!r}: the probe has no labels, so samples of class {suspect_class} itself count as well, and "
+            "weaken the effect; give labels with Probe(unpack_batch=…) or Probe.from_tensors(inputs, labels)",
+            category=SaliencyWarning,
+        )
+        usable = changed
+    else:
+        usable = changed & (batch.labels != suspect_class)
+    count = int(usable.sum())
+    if count == 0:
+        raise CueError(
+            f"cue {cue.name!r}: no sample of the probe is outside class {suspect_class} and changed by the cue (labels "
+            f"{sorted(set(batch.labels.tolist())) if batch.labels is not None else None}); expected some to which the "
+            "cue is foreign. Use a larger probe, or another one with Probe(indices=…)"
+        )
+    if count < _FEW:
+        host.rank_zero_warn(
+            f"cue {cue.name!r}: only {count} samples of the probe can tell (outside class {suspect_class}, and changed "
+            f"by the cue); with fewer than {_FEW} the lower bound is weak. Use a larger probe, e.g. probe=32",
+            category=SaliencyWarning,
+        )
+    return usable

@@ -1,0 +1,50 @@
+"""When an alarm is on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from saliency_callbacks.callbacks.runtime.arguments import checked_choice, checked_number, checked_real
+from saliency_callbacks.scores.counterfactual import CueEffect, Statistic
+
+__all__ = ["AlarmRule"]
+
+
+@dataclass(frozen=True)
+class AlarmRule:
+    """The alarm is on while the lower bound on the mean of a statistic exceeds a threshold, several times in a row.
+
+    Args:
+        statistic: ``effect``, ``contrast``, or ``auto`` for what fits the cue.
+        threshold: Bound above which an evaluation counts.
+        patience: How many evaluations in a row must count.
+        confidence: Confidence of the bound, in (0, 1).
+        n_bootstrap: Resamples of the bootstrap.
+
+    Raises:
+        ConfigurationError: If one of them is out of its range.
+    """
+
+    statistic: Literal["effect", "contrast", "auto"] = "auto"
+    threshold: float = 0.25
+    patience: int = 2
+    confidence: float = 0.95
+    n_bootstrap: int = 1000
+
+    def __post_init__(self) -> None:
+        checked_choice("statistic", self.statistic, ("effect", "contrast", "auto"))
+        checked_real("threshold", self.threshold)
+        checked_number("patience", self.patience, 1)
+        checked_real("confidence", self.confidence, above=0, below=1)
+        checked_number("n_bootstrap", self.n_bootstrap, 1)
+
+    def watched(self, *, is_global: bool) -> Statistic:
+        """Return the statistic for a cue that changes most of the image, and so may move every class, or for others."""
+        if self.statistic != "auto":
+            return self.statistic
+        return "contrast" if is_global else "effect"
+
+    def lower_bound(self, effect: CueEffect, statistic: Statistic, seed: int) -> float:
+        """Return the lower bound on the mean of a statistic."""
+        return effect.lower_bound(statistic, confidence=self.confidence, n_bootstrap=self.n_bootstrap, seed=seed)

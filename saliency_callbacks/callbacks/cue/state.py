@@ -1,0 +1,132 @@
+"""What a cue alarm carries from one evaluation to the next, and through a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from typing_extensions import Self, override
+
+from saliency_callbacks.callbacks.cue.rule import AlarmRule
+from saliency_callbacks.callbacks.runtime.observation import Moment
+from saliency_callbacks.callbacks.runtime.state import RunState, run_facts
+from saliency_callbacks.scores import mean_of_finite
+from saliency_callbacks.scores.counterfactual import CueEffect, Statistic
+
+__all__ = ["CueState", "Evaluation"]
+
+_MOST_WITH_SAMPLES = 100
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation of a cue.
+
+    Args:
+        epoch: The Trainer's epoch, counted from 0.
+        step: The step under which it was logged.
+        stage: ``"initial"`` before the training, ``"fit"`` after it began.
+        effects: Effect on each sample; NaN for samples that cannot tell. Empty in all but the last 100 evaluations,
+            so that a checkpoint of a long run stays small.
+        contrasts: Contrast between the classes of each sample, likewise.
+        statistic: Which of the two is watched.
+        mean: Mean of the watched one.
+        lower_bound: The lower bound on it.
+        flip_rate: Share of samples whose prediction the cue turned to the suspect class.
+        alarm: Whether the alarm was on afterwards.
+        fired: Whether it went on with this evaluation.
+    """
+
+    epoch: int
+    step: int
+    stage: str
+    effects: tuple[float, ...]
+    contrasts: tuple[float, ...]
+    statistic: Statistic
+    mean: float
+    lower_bound: float
+    flip_rate: float
+    alarm: bool
+    fired: bool
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """Value of the watched statistic of each sample."""
+        return self.effects if self.statistic == "effect" else self.contrasts
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return it as numbers, strings and a list."""
+        return {**vars(self), "effects": list(self.effects), "contrasts": list(self.contrasts)}
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any]) -> Self:
+        """Restore what :meth:`state_dict` returned."""
+        return cls(**{**state, "effects": tuple(state["effects"]), "contrasts": tuple(state["contrasts"])})
+
+
+@dataclass(kw_only=True)
+class CueState(RunState):
+    """The state of a cue alarm.
+
+    Args:
+        streak: How many evaluations in a row were above the threshold.
+        history: Every evaluation, oldest first.
+    """
+
+    streak: int = 0
+    history: tuple[Evaluation, ...] = field(default_factory=tuple)
+
+    def judged(self, moment: Moment, effect: CueEffect, statistic: Statistic, bound: float, rule: AlarmRule) -> Self:
+        """Return the state after one more evaluation, the last of its history.
+
+        NaN is no reason for an alarm. An evaluation before or outside of the training is recorded, but does not count.
+
+        Args:
+            moment: When it was made.
+            effect: What the cue did.
+            statistic: What of it is watched.
+            bound: The lower bound on its mean.
+            rule: When the alarm is on.
+        """
+        counts = moment.stage == "fit"
+        streak = (self.streak + 1 if bound > rule.threshold else 0) if counts else self.streak
+        evaluation = Evaluation(
+            epoch=moment.epoch,
+            step=moment.step,
+            stage=moment.stage,
+            effects=tuple(effect.effect.tolist()),
+            contrasts=tuple(effect.contrast.tolist()),
+            statistic=statistic,
+            mean=mean_of_finite(effect.values(statistic)),
+            lower_bound=bound,
+            flip_rate=mean_of_finite(effect.flips),
+            alarm=streak >= rule.patience,
+            fired=counts and streak >= rule.patience > self.streak,
+        )
+        return replace(self, streak=streak, history=(*_shortened(self.history), evaluation))
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            **super().state_dict(),
+            "streak": self.streak,
+            "history": [evaluation.state_dict() for evaluation in self.history],
+        }
+
+    @classmethod
+    @override
+    def from_state_dict(cls, state: dict[str, Any]) -> Self:
+        history = tuple(Evaluation.from_state_dict(evaluation) for evaluation in state["history"])
+        return cls(**run_facts(state), streak=state["streak"], history=history)
+
+    @override
+    def restarted(self) -> Self:
+        return replace(self, streak=0, history=())
+
+
+def _shortened(history: tuple[Evaluation, ...]) -> tuple[Evaluation, ...]:
+    """Return ``history`` without the samples of the oldest evaluation that still has them, where too many have."""
+    oldest = len(history) - _MOST_WITH_SAMPLES
+    if oldest < 0:
+        return history
+    return (*history[:oldest], replace(history[oldest], effects=(), contrasts=()), *history[oldest + 1 :])

@@ -1,0 +1,1 @@
+"""Tests by random weights and by permuted labels."""

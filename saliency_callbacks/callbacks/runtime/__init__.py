@@ -1,0 +1,1 @@
+"""What every callback needs, and what it needs of whatever runs the training."""

@@ -1,0 +1,77 @@
+"""The probe batch of a Trainer: read once from its own dataloader, and frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from saliency_callbacks.callbacks.runtime import lightning as host
+from saliency_callbacks.capture.isolation.context import quiescence
+from saliency_callbacks.errors import ProbeError
+from saliency_callbacks.probe.batch import ProbeBatch
+from saliency_callbacks.probe.dataset_state import preserved
+from saliency_callbacks.probe.loaders import candidate_indices, is_batched
+from saliency_callbacks.probe.metadata import class_names, normalization
+from saliency_callbacks.probe.probe import Probe
+
+__all__ = ["freeze_probe"]
+
+
+def freeze_probe(
+    trainer: host.Trainer, module: host.LightningModule, probe: Probe, saved_indices: Sequence[int] | None = None
+) -> ProbeBatch | None:
+    """Read the probe as a validation step would receive it, and freeze it on the CPU.
+
+    The dataset is indexed directly: iterating the user's dataloader would draw from the training's random numbers.
+    Random transforms are seeded by the probe, so that a resumed run sees the same samples. Only samples that the
+    dataloader's sampler can draw are chosen.
+
+    Args:
+        trainer: The Trainer.
+        module: The module whose transfer hooks prepare the batch.
+        probe: What to read.
+        saved_indices: Positions of the probe in a checkpoint. They are read again; others where the probe asks for
+            others, or the dataset no longer has them all, which the fingerprint of the result tells.
+
+    Returns:
+        The frozen probe; ``None`` where the dataloader does not exist yet.
+
+    Raises:
+        ProbeError: If the data cannot be read, or its parts (labels, masks, groups) do not fit together.
+    """
+    loader = _dataloader(trainer, probe)
+    if loader is None and not probe.is_fixed:
+        return None
+    dataset = getattr(loader, "dataset", None)
+    if dataset is None and not probe.is_fixed:
+        raise ProbeError(
+            f"the {probe.source} dataloader is a {type(loader).__name__} without a `dataset` to choose samples from; "
+            "give them with probe=Probe.from_tensors(inputs, labels)"
+        )
+    with quiescence(module, seed=probe.seed):
+        batch, indices = probe.read(
+            dataset,
+            getattr(loader, "collate_fn", None),
+            candidate_indices(loader),
+            indices=saved_indices,
+            batched=is_batched(loader),
+        )
+        # The module's transfer hooks expect what its dataloaders deliver, not tensors that are given by hand.
+        batch = (
+            host.converted(trainer, module, batch)
+            if probe.is_fixed
+            else host.transferred(trainer, module, batch, probe.dataloader_idx)
+        )
+        # A property may read what it tells from a file that it opens.
+        with preserved(dataset):
+            names, statistics = class_names(dataset), normalization(dataset)
+        return probe.freeze(batch, indices, class_names=names, normalization=statistics)
+
+
+def _dataloader(trainer: host.Trainer, probe: Probe) -> Any | None:
+    try:
+        return host.dataloader(trainer, probe.source, probe.dataloader_idx)
+    except IndexError as error:
+        if probe.is_fixed:
+            return None
+        raise ProbeError(f"{error}; choose another with Probe(dataloader_idx=…)") from error

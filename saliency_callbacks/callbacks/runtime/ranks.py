@@ -1,0 +1,219 @@
+"""What the processes of a training do together: agree on errors, share the work, and put it together again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from saliency_callbacks import errors
+from saliency_callbacks.callbacks.runtime import collectives as host_ranks
+from saliency_callbacks.callbacks.runtime import lightning as host
+from saliency_callbacks.engine.run import Explanation, Settings, Unscaled, count_samples, run_engine, run_logits
+from saliency_callbacks.errors import RankError, SaliencyError, SaliencyWarning
+from saliency_callbacks.probe.batch import ProbeBatch
+from saliency_callbacks.targets.selectors import Target
+
+__all__ = ["ALONE", "Ranks", "Share", "share_of"]
+
+_Value = TypeVar("_Value")
+
+# How long a rank that has failed waits for the others where every forward is a collective, so that they either fail in
+# the same place or never come.
+_PATIENCE = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part that one rank has in a number of samples.
+
+    Args:
+        rows: What the rank runs: equally many samples on every rank, as under FSDP2 every forward is a collective.
+        own: What is kept of it; empty where there are fewer samples than ranks.
+    """
+
+    rows: range
+    own: range
+
+    def kept(self, values: Tensor) -> Tensor:
+        """Return of ``values`` of ``rows`` those of ``own``."""
+        return values[self.own.start - self.rows.start : self.own.stop - self.rows.start]
+
+
+def share_of(n_samples: int, size: int, rank: int) -> Share:
+    """Return the part of one of ``size`` ranks in ``n_samples``, each of which is the own of exactly one.
+
+    Example:
+        >>> [share_of(5, 2, rank) for rank in range(2)]
+        [Share(rows=range(0, 3), own=range(0, 3)), Share(rows=range(2, 5), own=range(3, 5))]
+    """
+    length = -(-n_samples // size)
+    begin = min(rank * length, n_samples)
+    start = min(begin, n_samples - length)
+    return Share(range(start, start + length), range(begin, min(begin + length, n_samples)))
+
+
+class Ranks:
+    """The ranks of a training. Unless it says otherwise, a method must be called on all of them.
+
+    Args:
+        trainer: The Trainer; ``None`` for a single process.
+        shards_probe: Whether each rank explains a part of the samples, instead of all.
+    """
+
+    def __init__(self, trainer: host.Trainer | None = None, *, shards_probe: bool = False) -> None:
+        self.trainer = trainer
+        self.size = 1 if trainer is None else host_ranks.world_size(trainer)
+        self.number = 0 if trainer is None else trainer.global_rank
+        self.shards_probe = shards_probe and self.shards
+
+    @property
+    def shards(self) -> bool:
+        """Whether each rank can run samples of its own: the ranks of tensor parallelism must all run the same."""
+        return self.size > 1 and host_ranks.has_own_data(self._trainer)
+
+    @property
+    def _trainer(self) -> host.Trainer:
+        assert self.trainer is not None, "one that is alone has nobody to ask"
+        return self.trainer
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Raise on every rank what is raised on one, so that all of them go the same way.
+
+        Raises:
+            Exception: The error itself where it was raised; elsewhere one of the same type, if that is ours, or a
+                RuntimeError.
+            RankError: If the ranks cannot be brought together again.
+        """
+        if self.size == 1:
+            yield
+            return
+        own: Exception | None = None
+        try:
+            yield
+        except RankError:
+            raise
+        except Exception as error:
+            own = error
+        if self._all_fine(own):
+            return
+        report = next(
+            filter(None, host_ranks.from_all_ranks(self._trainer, None if own is None else _report(own, self)))
+        )
+        if own is not None and _report(own, self) == report:
+            raise own
+        raise _reported(report) from own
+
+    def _all_fine(self, own: Exception | None) -> bool:
+        is_lockstep = own is not None and host_ranks.has_sharded_weights(self._trainer)
+        try:
+            return host_ranks.do_all(self._trainer, own is None, patience=_PATIENCE if is_lockstep else None)
+        except Exception as error:
+            cause = error if own is None else own
+            raise RankError(
+                f"rank {self.number} ({type(cause).__name__}: {cause}) and the others have come apart: one of them "
+                "failed while others waited for it in a collective, or has ended, so that the training cannot go on. "
+                "The cause is the first error that any rank reports"
+            ) from cause
+
+    def share(self, n_samples: int) -> Share:
+        """Return what this rank has to do of ``n_samples``; no collective."""
+        return share_of(n_samples, self.size, self.number)
+
+    def from_zero(self, value: _Value) -> _Value:
+        """Return rank zero's ``value``."""
+        return value if self.size == 1 else host_ranks.from_rank_zero(self._trainer, value)
+
+    def from_all(self, value: _Value) -> Sequence[_Value]:
+        """Return every rank's ``value``, in order."""
+        return [value] if self.size == 1 else host_ranks.from_all_ranks(self._trainer, value)
+
+    def gathered(self, values: Tensor, n_samples: int, *, dim: int = 0) -> Tensor:
+        """Return all samples' values, on the CPU, from those of the rows of each rank's share."""
+        parts = host_ranks.gathered(self._trainer, values.movedim(dim, 0))
+        shares = [share_of(n_samples, self.size, rank) for rank in range(self.size)]
+        return torch.cat([share.kept(part) for share, part in zip(shares, parts, strict=True)]).movedim(0, dim)
+
+    def agreed(self, probe: ProbeBatch) -> ProbeBatch:
+        """Return a probe that is the same on all ranks: rank zero's, where they have read different ones."""
+        if self.size == 1 or host_ranks.do_all(self._trainer, probe.fingerprint == self.from_zero(probe.fingerprint)):
+            return probe
+        host.rank_zero_warn(
+            "the ranks have read different probes (each has a dataset of its own, or one that is not the same every "
+            "time); that of rank zero is explained on all of them",
+            category=SaliencyWarning,
+        )
+        return self.from_zero(probe)
+
+    def settings(self, settings: Settings, n_samples: int) -> Settings:
+        """Return settings for the samples that this rank explains; no collective."""
+        if self.size > 1:
+            # One rank that runs more often than the others would leave them waiting in a collective.
+            settings = replace(settings, back_off=None)
+        return replace(settings, samples=self.share(n_samples).rows) if self.shards_probe else settings
+
+    def explain(self, model: nn.Module, inputs: Any, settings: Settings, targets: Sequence[Target]) -> Explanation:
+        """Explain a batch, as :func:`~saliency_callbacks.engine.run_engine` does."""
+        with self.together():
+            n_samples = count_samples(inputs, settings)
+            found = run_engine(model, inputs, self.settings(settings, n_samples), targets)
+        if not self.shards_probe:
+            return found
+        return replace(
+            found,
+            maps=tuple({name: self._whole(part, n_samples) for name, part in parts.items()} for parts in found.maps),
+            logits=None if found.logits is None else self.gathered(found.logits, n_samples),
+        )
+
+    def logits(self, model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
+        """Return the class scores of a batch ``[N, classes]`` on the CPU, bit by bit the same on all ranks."""
+        with self.together():
+            n_samples = count_samples(inputs, settings)
+            found = run_logits(model, inputs, self.settings(settings, n_samples)).cpu()
+        return self.gathered(found, n_samples) if self.shards_probe else self.from_zero(found)
+
+    def all_samples(self, settings: Settings, n_samples: int) -> Callable[[Tensor], Tensor]:
+        """Return what makes of values ``[…, M]`` of this rank's samples those of all, ``[…, N]``."""
+        return lambda values: self.gathered(values, n_samples, dim=-1) if settings.samples is not None else values
+
+    def _whole(self, part: Unscaled, n_samples: int) -> Unscaled:
+        def gathered(values: Tensor) -> Tensor:
+            return self.gathered(values, n_samples)
+
+        extras = {name: gathered(values) for name, values in part.raw.extras.items()}
+        return replace(
+            part,
+            raw=replace(part.raw, values=gathered(part.raw.values), extras=extras),
+            clean=part.clean._replace(target=gathered(part.clean.target), score=gathered(part.clean.score)),
+            counted=None if part.counted is None else gathered(part.counted),
+        )
+
+
+ALONE = Ranks()
+"""A single process."""
+
+_Report = tuple[int, str, str]
+
+
+def _report(error: Exception, ranks: Ranks) -> _Report:
+    """Return where an error was raised first, the name of its type, and its message."""
+    known: Mapping[str, Any] = vars(error)
+    report: _Report = known.get("first_report") or (ranks.number, type(error).__name__, str(error))
+    return report
+
+
+def _reported(report: _Report) -> Exception:
+    rank, kind, message = report
+    ours = getattr(errors, kind, None)
+    error: Exception = RuntimeError(f"{kind} on rank {rank}: {message}")
+    if isinstance(ours, type) and issubclass(ours, SaliencyError):
+        error = ours(f"on rank {rank}: {message}")
+    # So that it is told once, however many agreements it passes on its way.
+    vars(error)["first_report"] = report
+    return error

@@ -1,0 +1,162 @@
+"""What an observation costs the training: measured, told once, and kept within a limit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from saliency_callbacks.callbacks.runtime import lightning as host
+from saliency_callbacks.callbacks.runtime.arguments import checked_real
+from saliency_callbacks.callbacks.runtime.observation import State
+from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
+
+__all__ = ["ObservationCost", "check_interval", "checked_seconds", "describe_cost", "is_due", "takes_turn"]
+
+
+def check_interval(every_n_epochs: int) -> int:
+    """Return a valid interval.
+
+    Raises:
+        ConfigurationError: If it is not a positive whole number.
+    """
+    if isinstance(every_n_epochs, bool) or not isinstance(every_n_epochs, int) or every_n_epochs < 1:
+        raise ConfigurationError(f"every_n_epochs={every_n_epochs!r}; expected a whole number of at least 1")
+    return every_n_epochs
+
+
+def is_due(epoch: int, last_observed: int | None, every_n_epochs: int) -> bool:
+    """Return whether a validation in ``epoch`` is observed.
+
+    The first validation always is, so that monitored scores exist from the start. All validations of one epoch are
+    observed alike (``val_check_interval``), and the interval is counted from the last observation, so that it works
+    together with ``check_val_every_n_epoch``.
+
+    Args:
+        epoch: The Trainer's epoch, counted from 0.
+        last_observed: Epoch of the last observation; ``None`` before the first.
+        every_n_epochs: Epochs between two observations.
+
+    Example:
+        >>> [is_due(epoch, 0, 2) for epoch in range(4)]
+        [True, False, True, True]
+    """
+    return last_observed is None or epoch == last_observed or epoch - last_observed >= every_n_epochs
+
+
+@dataclass
+class ObservationCost:
+    """The time that the training waits for observations.
+
+    The first observation of a process warms up caches and is not judged. Where a later one takes longer than
+    ``max_seconds`` for each scheduled observation, only every second of those is made that were made so far: with an
+    observation of 5 s and a limit of 2 s, every fourth.
+
+    Args:
+        max_seconds: Most seconds for each scheduled observation, on average; ``None`` for no limit.
+        clock: Seconds, from any start.
+
+    Attributes:
+        seconds: How long the last observation took; ``None`` before the first.
+        validation_seconds: How long the validation epoch before it took; ``None`` where there was none.
+    """
+
+    max_seconds: float | None = None
+    clock: Callable[[], float] = time.perf_counter
+    seconds: float | None = field(default=None, init=False, compare=False)
+    validation_seconds: float | None = field(default=None, init=False, compare=False)
+    _validating_since: float | None = field(default=None, init=False, compare=False)
+    _n_measured: int = field(default=0, init=False, compare=False)
+
+    def validation_begins(self, device: torch.device) -> None:
+        """Note that a validation epoch begins."""
+        self._validating_since = self._now(device)
+
+    @contextmanager
+    def measured(self, device: torch.device) -> Iterator[None]:
+        """Measure an observation."""
+        start = self._now(device)
+        self.validation_seconds = None if self._validating_since is None else start - self._validating_since
+        self._validating_since = None
+        yield
+        self.seconds = self._now(device) - start
+        self._n_measured += 1
+
+    def judged(self, state: State, trainer: host.Trainer, name: str) -> State:
+        """Return the state with half as many observations to come, where the last one took too long.
+
+        All ranks must call it: rank zero decides for all of them.
+
+        Args:
+            state: The state after the observation.
+            trainer: The Trainer.
+            name: Of the callback, for the warning.
+        """
+        if self.max_seconds is None:
+            return state
+        is_too_long = self._n_measured > 1 and (self.seconds or 0.0) > self.max_seconds * state.thinning
+        if not trainer.strategy.broadcast(is_too_long):
+            return state
+        thinned = replace(state, thinning=2 * state.thinning)
+        host.rank_zero_warn(
+            f"{name}: an observation takes {self.seconds:.2g} s, with max_seconds_per_observation="
+            f"{self.max_seconds:g}; from now on one of {thinned.thinning} scheduled observations is made",
+            category=SaliencyWarning,
+        )
+        return thinned
+
+    def _now(self, device: torch.device) -> float:
+        if device.type == "cuda":
+            # What was queued before belongs to the time before.
+            torch.cuda.synchronize(device)
+        return self.clock()
+
+
+def takes_turn(state: State, epoch: int) -> tuple[State, bool]:
+    """Return whether a scheduled observation is made, and where it is not, the state that counts it.
+
+    Args:
+        state: The state before it.
+        epoch: The Trainer's epoch.
+    """
+    if state.skipped + 1 >= state.thinning:
+        return state, True
+    return replace(state, skipped=state.skipped + 1, last_observed=epoch), False
+
+
+def describe_cost(cost: ObservationCost, metadata: Mapping[str, Any], *, writing: float | None, beside: bool) -> str:
+    """Return a line on the last observation.
+
+    Args:
+        cost: What was measured.
+        metadata: Of its snapshot.
+        writing: Seconds of drawing and writing; ``None`` where nothing is written.
+        beside: Whether that was beside the training.
+    """
+    seconds, validation = cost.seconds or 0.0, cost.validation_seconds
+    parts = [f"an observation takes {seconds:.2g} s"]
+    if validation is not None and validation + seconds > 0:
+        share = seconds / (validation + seconds)
+        parts.append(f"{share:.0%} of the validation epoch with it")
+    n_passes, n_methods = metadata.get("n_passes"), len(metadata.get("methods", ()))
+    if n_passes is not None and n_methods:
+        shared = f"shared by {n_methods} methods" if n_methods > 1 else "of one method"
+        parts.append(f"{n_passes} {'passes' if n_passes != 1 else 'pass'} {shared}")
+    if metadata.get("n_forwards"):
+        parts.append(f"{metadata['n_forwards']} forwards without maps")
+    if writing is not None:
+        parts.append(f"{writing:.2g} s of drawing and writing {'beside the training' if beside else 'among them'}")
+    return ", ".join(parts)
+
+
+def checked_seconds(seconds: float | None) -> float | None:
+    """Return ``max_seconds_per_observation``.
+
+    Raises:
+        ConfigurationError: If it is no positive, finite number.
+    """
+    return None if seconds is None else checked_real("max_seconds_per_observation", seconds, above=0)

@@ -1,0 +1,223 @@
+"""Writing beside the training: one thread, a short queue, and nothing lost."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from saliency_callbacks.callbacks.runtime import lightning as host
+from saliency_callbacks.errors import PictureError, SaliencyWarning
+from saliency_callbacks.sinks import DiskSink, sink_for_logger
+from saliency_callbacks.sinks.disk.retention import KeepMaps
+from saliency_callbacks.types import Picture, Sink, Snapshot
+
+__all__ = ["Outlets", "Writer", "open_outlets"]
+
+
+_MOST_FAILURES = 3
+
+
+class Outlets:
+    """The sinks of a run. A failure of one is reported; the others and the training go on.
+
+    Pictures are rendered and everything is written on a thread beside the training, one observation after the other,
+    unless failures are to be raised where they happen. A sink that fails three times in a row is left out: a disk may
+    be full for a moment, a broken adapter stays broken.
+
+    Args:
+        sinks: Where to write.
+        trainer: Whose run this is.
+        on_error: ``"raise"`` to write at once and let failures through.
+        run_directory: Where the run is kept on this disk; ``None`` where nothing is, and on other ranks than zero.
+    """
+
+    def __init__(
+        self,
+        sinks: Sequence[Sink],
+        trainer: host.Trainer | None = None,
+        on_error: str = "warn",
+        run_directory: Path | None = None,
+    ) -> None:
+        self.sinks = list(sinks)
+        self.run_directory = run_directory
+        self.trainer = trainer
+        self.on_error = on_error
+        self._failures = [0] * len(self.sinks)
+        self._writer = Writer()
+        # Warnings belong to the thread that trains: filters and their contexts are not made for several.
+        self._messages: deque[str] = deque()
+        self._seconds: float | None = None
+
+    def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
+        """Write one observation to every sink, now or soon.
+
+        Raises:
+            Exception: Whatever a sink raises, with ``on_error="raise"``.
+        """
+        if not self.sinks:
+            return
+        if self.on_error == "raise":
+            self._write(snapshot, pictures)
+        else:
+            self._writer.submit(partial(self._write, snapshot, pictures))
+        self._report()
+
+    def when_written(self, tell: Callable[[float | None], None]) -> None:
+        """Call ``tell`` once what was given so far is written, with the seconds of the last one; on its thread.
+
+        Where nothing is written it is called with ``None``.
+        """
+        if self.on_error == "raise" or not self.sinks:
+            tell(self._seconds)
+        else:
+            self._writer.submit(lambda: tell(self._seconds))
+
+    def drain(self) -> None:
+        """Wait until everything is written, and report what failed."""
+        self._writer.drain()
+        self._report()
+
+    def close(self) -> None:
+        """Wait until everything is written, report what failed, and end the thread."""
+        self._writer.close()
+        self._report()
+
+    def _write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
+        start = time.perf_counter()
+        for index, sink in enumerate(self.sinks):
+            if self._failures[index] < _MOST_FAILURES:
+                self._failures[index] = 0 if self._writes(sink, snapshot, pictures) else self._failures[index] + 1
+                if self._failures[index] == _MOST_FAILURES:
+                    name = type(sink).__name__
+                    self._messages.append(f"{name} failed {_MOST_FAILURES} times in a row and is left out from now on")
+        self._seconds = time.perf_counter() - start
+
+    def _writes(self, sink: Sink, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> bool:
+        try:
+            sink.write(snapshot, pictures)
+        except Exception as error:
+            if self.on_error == "raise":
+                raise
+            # A picture that cannot be drawn says so itself, and is no fault of the sink.
+            blamed = "" if isinstance(error, PictureError) else f"{type(sink).__name__} failed: "
+            self._messages.append(f"{blamed}{type(error).__name__}: {_without_passwords(error)}; the training goes on")
+            return isinstance(error, PictureError)
+        return True
+
+    def _report(self) -> None:
+        while self._messages:
+            host.rank_zero_warn(self._messages.popleft(), category=SaliencyWarning)
+
+
+def _without_passwords(error: Exception) -> str:
+    # A client that cannot reach its server names the address, and some addresses hold a name and a password.
+    return re.sub(r"(?<=://)[^/\s@]+@", "***@", str(error))
+
+
+def open_outlets(
+    trainer: host.Trainer,
+    own: Sequence[Sink],
+    *,
+    namespace: str,
+    save_maps: bool,
+    save_pictures: bool = False,
+    keep_maps: KeepMaps = "all",
+    resumed: bool,
+    on_error: str,
+) -> Outlets:
+    """Return the sinks of this run; on other ranks than zero, none. All ranks must call it.
+
+    Args:
+        trainer: The Trainer.
+        own: The user's sinks.
+        namespace: Name of the directory in the run's directory.
+        save_maps: Whether to keep raw maps on disk.
+        save_pictures: Whether to keep the pictures with them even where a logger shows them.
+        keep_maps: Which observations keep theirs.
+        resumed: Whether the run goes on from a checkpoint, and with it the directory.
+        on_error: ``"raise"`` to let a sink's failures through.
+    """
+    directory = host.run_directory(trainer)
+    if not trainer.is_global_zero:
+        return Outlets([], trainer, on_error)
+    sinks, kept_in = list(own), None
+    if not host.is_dry_run(trainer):
+        of_loggers = [sink for sink in map(sink_for_logger, trainer.loggers) if sink is not None]
+        sinks += of_loggers
+        if save_maps and directory is not None:
+            keeps_pictures = save_pictures or not of_loggers
+            place = _free_directory(directory / namespace, resumed)
+            sinks.append(DiskSink(place, pictures=keeps_pictures, keep_maps=keep_maps))
+            kept_in = directory
+        elif save_maps:
+            host.rank_zero_warn(
+                "raw maps are not kept: the run's directory is remote. Use a logger with a local directory, or "
+                "save_maps=False to be rid of this warning",
+                category=SaliencyWarning,
+            )
+    return Outlets(sinks, trainer, on_error, kept_in)
+
+
+def _free_directory(directory: Path, resumed: bool) -> Path:
+    # Loggers without versions share a directory; an earlier run's maps must not pass for this one's.
+    if resumed:
+        return directory
+    candidates = itertools.chain(
+        [directory], (directory.with_name(f"{directory.name}-{n}") for n in itertools.count(1))
+    )
+    return next(candidate for candidate in candidates if not (candidate / "index.json").exists())
+
+
+_MOST_WAITING = 2
+
+
+class Writer:
+    """Runs tasks one after the other on a thread of its own.
+
+    At most two tasks wait: a training that observes faster than its disk writes is slowed down, not filled up. The
+    thread starts with the first task and ends with :meth:`close`.
+    """
+
+    def __init__(self) -> None:
+        self._executor: ThreadPoolExecutor | None = None
+        self._pending: deque[Future[None]] = deque()
+
+    def submit(self, task: Callable[[], None]) -> None:
+        """Run ``task`` later, in order; wait for the oldest one where too many wait.
+
+        Raises:
+            Exception: Whatever an earlier task raised.
+        """
+        while len(self._pending) > _MOST_WAITING:
+            self._pending.popleft().result()
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="saliency-writer")
+        self._pending.append(self._executor.submit(task))
+
+    def drain(self) -> None:
+        """Wait until every task is done.
+
+        Raises:
+            Exception: Whatever a task raised.
+        """
+        while self._pending:
+            self._pending.popleft().result()
+
+    def close(self) -> None:
+        """Wait until every task is done, and end the thread.
+
+        Raises:
+            Exception: Whatever a task raised.
+        """
+        try:
+            self.drain()
+        finally:
+            if self._executor is not None:
+                self._executor.shutdown()
+                self._executor = None

@@ -1,0 +1,1 @@
+"""The monitor of images, signals and volumes."""

@@ -1,0 +1,293 @@
+"""One observation: explain the frozen probe, score the maps, and describe what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from saliency_callbacks.callbacks.runtime import lightning as host
+from saliency_callbacks.callbacks.runtime.arguments import is_auto
+from saliency_callbacks.callbacks.runtime.observation import Moment, Observation, Surroundings
+from saliency_callbacks.callbacks.runtime.provenance import versions
+from saliency_callbacks.callbacks.saliency.appearance import Appearance, frame_of, scale_of
+from saliency_callbacks.callbacks.saliency.filmstrips import FramePictures
+from saliency_callbacks.callbacks.saliency.history import Frame, MethodHistory
+from saliency_callbacks.callbacks.saliency.pictures import Pictures, reduced
+from saliency_callbacks.callbacks.saliency.scoring import Scored, score
+from saliency_callbacks.callbacks.saliency.state import MonitorState
+from saliency_callbacks.capture.inputs import ModelInputs
+from saliency_callbacks.engine.run import Explanation, Settings
+from saliency_callbacks.errors import DegenerateMapWarning, SaliencyWarning
+from saliency_callbacks.probe.batch import ProbeBatch
+from saliency_callbacks.rendering.images import display_images
+from saliency_callbacks.rendering.lazy import LazyPictures
+from saliency_callbacks.rendering.panel import Caption
+from saliency_callbacks.rendering.text import legible
+from saliency_callbacks.scores import describe_degenerate
+from saliency_callbacks.targets.logits import predict
+from saliency_callbacks.targets.resolution import resolve_target, target_name
+from saliency_callbacks.types import Attribution, Method, Picture, ProbeView, Quantity, Snapshot
+
+__all__ = ["Observer"]
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Makes the observations of one run.
+
+    Args:
+        settings: How the model is explained.
+        target: The callback's ``target``.
+        probe: The frozen probe.
+        appearance: How maps are drawn.
+        namespace: First part of every tag.
+        normalization: ``(mean, std)`` to undo for display.
+        class_names: Names of the classes.
+    """
+
+    settings: Settings
+    target: Any
+    probe: ProbeBatch
+    appearance: Appearance
+    namespace: str
+    normalization: Sequence[Sequence[float]] | None = None
+    class_names: Sequence[str] | None = None
+
+    def observe(
+        self,
+        model: nn.Module,
+        moment: Moment,
+        state: MonitorState,
+        surroundings: Surroundings,
+    ) -> Observation[MonitorState]:
+        """Explain ``model`` now. Nothing is written, and ``state`` is not changed.
+
+        Args:
+            model: The explained module.
+            moment: When this is.
+            state: State after the previous observation.
+            surroundings: Of the Trainer.
+        """
+        # A layer that was found once stays, so that maps compare; one that was given is the user's to change.
+        layers = list(state.target_layers) if is_auto(self.settings.target_layers) else []
+        settings = replace(
+            self.settings,
+            target_layers=layers or self.settings.target_layers,
+            forward_context=surroundings.forward_context,
+        )
+        target = resolve_target(self.target, self.probe, state.pinned)
+        explanation = surroundings.ranks.explain(model, surroundings.to_device(self.probe.inputs), settings, [target])
+        attributions = {name: self._shown(found.cpu()) for name, found in explanation.attributions[0].items()}
+        self._warn_of_degenerate_maps(attributions)
+        state = _comparable(state, attributions)
+        predictions = predict(explanation.logits, self.probe.labels)
+        scored = score(attributions, state.histories, self.probe, predictions, self.namespace, self.class_names)
+        snapshot = self._snapshot(model, moment, attributions, predictions, scored, explanation)
+        wrong = _wrong(snapshot)
+        frames = {name: self._frame(attribution, snapshot.moment, wrong) for name, attribution in attributions.items()}
+        next_state = self._next_state(snapshot, state, scored, explanation, frames)
+        return Observation(snapshot, next_state, self._pictures(snapshot, state, next_state, frames))
+
+    def of_methods(self, *, needing_layers: bool) -> Observer:
+        """Return an observer of those methods alone that need a target layer, or none; this one if none are left."""
+        methods = tuple(method for method in self.settings.methods if _needs_layer(method) is needing_layers)
+        return replace(self, settings=replace(self.settings, methods=methods)) if methods else self
+
+    def last_word(self, model: nn.Module, moment: Moment, state: MonitorState) -> Observation[MonitorState] | None:
+        """Return how the maps evolved, from what ``state`` keeps; ``None`` where that is less than two moments.
+
+        Args:
+            model: The explained module.
+            moment: When this is.
+            state: State after the last observation.
+        """
+        names = [self._sample_name(position) for position in range(self.probe.size)]
+        stories = {
+            method: FramePictures(
+                method, history.frames.shown, self._small_images, names, history.scale, self.appearance
+            )
+            for method, history in state.histories.items()
+            if history.scale is not None and len(history.frames.shown) > 1
+        }
+        if not stories:
+            return None
+        pictures = LazyPictures(
+            {f"{self.namespace}/{name}/evolution": story.evolution for name, story in stories.items()}
+        )
+        last = Snapshot(
+            epoch=moment.epoch,
+            step=moment.step,
+            stage=moment.stage,
+            attributions={},
+            scores=state.scores,
+            metadata={"model": type(model).__name__, "probe": self.probe.fingerprint, "versions": versions()},
+        )
+        return Observation(last, state, pictures)
+
+    def _shown(self, attribution: Attribution) -> Attribution:
+        """Return what is scored, drawn and kept of an attribution."""
+        return attribution
+
+    def _scale(self, attribution: Attribution) -> Tensor:
+        """Return what gets the full colour in each map, ``[N]``."""
+        return scale_of(attribution, self.appearance)
+
+    def _frame(self, attribution: Attribution, moment: str, wrong: Tensor | None) -> Frame:
+        """Return what the filmstrip keeps."""
+        return frame_of(attribution, self.appearance, moment, wrong)
+
+    def _snapshot(
+        self,
+        model: nn.Module,
+        moment: Moment,
+        attributions: dict[str, Attribution],
+        predictions: tuple[Tensor | None, Tensor | None],
+        scored: Scored,
+        explanation: Explanation,
+    ) -> Snapshot:
+        return Snapshot(
+            epoch=moment.epoch,
+            step=moment.step,
+            stage=moment.stage,
+            attributions=attributions,
+            predictions=predictions[0],
+            confidences=predictions[1],
+            labels=self.probe.labels,
+            ids=self.probe.ids,
+            scores=scored.scores,
+            sample_scores=scored.sample_scores,
+            metadata={
+                "model": type(model).__name__,
+                "target": target_name(self.target, self.probe),
+                "methods": {method.name: repr(method) for method in self.settings.methods},
+                "target_layers": list(explanation.target_layers),
+                "n_passes": explanation.n_passes,
+                "probe": self.probe.fingerprint,
+                "versions": versions(),
+            },
+            probe=self._view,
+        )
+
+    def _next_state(
+        self,
+        snapshot: Snapshot,
+        state: MonitorState,
+        scored: Scored,
+        explanation: Explanation,
+        frames: Mapping[str, Frame],
+    ) -> MonitorState:
+        histories = {
+            name: state.histories.get(name, MethodHistory()).added(
+                scored.ranks[name], self._scale(attribution), frames[name]
+            )
+            for name, attribution in snapshot.attributions.items()
+        }
+        explained = next(iter(snapshot.attributions.values())).target
+        return replace(
+            state,
+            target_layers=explanation.target_layers,
+            pinned=explained if state.pinned is None else state.pinned,
+            histories=histories,
+        )
+
+    def _pictures(
+        self, snapshot: Snapshot, state: MonitorState, next_state: MonitorState, frames: Mapping[str, Frame]
+    ) -> Mapping[str, Picture]:
+        return Pictures(
+            snapshot,
+            images=self._images,
+            small_images=self._small_images,
+            captions=self._captions(snapshot),
+            scales={name: history.scale for name, history in next_state.histories.items() if history.scale is not None},
+            frames={
+                name: [*state.histories.get(name, MethodHistory()).frames.kept, frame] for name, frame in frames.items()
+            },
+            appearance=self.appearance,
+            namespace=self.namespace,
+        )
+
+    @property
+    def _explained(self) -> Tensor:
+        return ModelInputs.of(self.probe.inputs, self.settings.attribute_to).explained
+
+    @cached_property
+    def _images(self) -> npt.NDArray[np.uint8]:
+        mean, std = self.normalization or self.probe.normalization or (None, None)
+        return display_images(self._explained, mean=mean, std=std)
+
+    @cached_property
+    def _view(self) -> ProbeView:
+        names = self.probe.class_names if self.class_names is None else self.class_names
+        return ProbeView(
+            fingerprint=self.probe.fingerprint,
+            ids=self.probe.ids,
+            images=torch.from_numpy(self._images),
+            labels=self.probe.labels,
+            class_names=None if names is None else tuple(str(name) for name in names),
+            masks=self.probe.masks,
+            groups=self.probe.groups,
+        )
+
+    @cached_property
+    def _small_images(self) -> npt.NDArray[np.uint8]:
+        return reduced(self._images, self._explained.ndim - 2)
+
+    def _captions(self, snapshot: Snapshot) -> list[Caption]:
+        return [self._caption(snapshot, position) for position in range(self.probe.size)]
+
+    def _caption(self, snapshot: Snapshot, position: int) -> Caption:
+        title = self._sample_name(position)
+        if snapshot.predictions is None or snapshot.confidences is None:
+            score = float(next(iter(snapshot.attributions.values())).score[position])
+            return Caption(title, f"score {score:.3g}")
+        predicted = int(snapshot.predictions[position])
+        detail = f"pred {self._class_name(predicted)} · {float(snapshot.confidences[position]):.2f}"
+        wrong = _wrong(snapshot)
+        return Caption(title, detail, None if wrong is None else bool(wrong[position]))
+
+    def _sample_name(self, position: int) -> str:
+        labels = self.probe.labels
+        return f"#{self.probe.ids[position]}" if labels is None else self._class_name(int(labels[position]))
+
+    def _class_name(self, index: int) -> str:
+        return legible(self.probe.class_name(index, self.class_names), f"class {index}")
+
+    def _warn_of_degenerate_maps(self, attributions: dict[str, Attribution]) -> None:
+        for attribution in attributions.values():
+            message = describe_degenerate(attribution, self.probe.ids)
+            if message:
+                host.rank_zero_warn(message, category=DegenerateMapWarning)
+
+
+def _wrong(snapshot: Snapshot) -> Tensor | None:
+    if snapshot.predictions is None or snapshot.labels is None:
+        return None
+    return snapshot.predictions != snapshot.labels
+
+
+def _comparable(state: MonitorState, attributions: Mapping[str, Attribution]) -> MonitorState:
+    """Return ``state`` without the histories that the new maps cannot be compared with."""
+    kept = {
+        name: history
+        for name, history in state.histories.items()
+        if name in attributions and history.compares_with(attributions[name].values)
+    }
+    forgotten = sorted(set(state.histories) & set(attributions) - set(kept))
+    if forgotten:
+        host.rank_zero_warn(
+            f"the maps of {forgotten} have another number or size than those of the checkpoint (other target layers or "
+            "another image size); their drift, colours and filmstrips start anew",
+            category=SaliencyWarning,
+        )
+    return replace(state, histories=kept)
+
+
+def _needs_layer(method: Method) -> bool:
+    return any(Quantity.ACTIVATIONS in quantities for quantities in method.requires().values())

@@ -1,0 +1,120 @@
+"""What is drawn of a method's kept frames: the filmstrip, and the animation when the training ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from saliency_callbacks.callbacks.saliency.appearance import Appearance
+from saliency_callbacks.callbacks.saliency.history import Frame
+from saliency_callbacks.rendering.attribution import render
+from saliency_callbacks.rendering.contour import top_region
+from saliency_callbacks.rendering.evolution import MAX_ANIMATED, evolution
+from saliency_callbacks.rendering.filmstrip import MAX_ROWS, filmstrip
+from saliency_callbacks.rendering.images import display_maps
+from saliency_callbacks.rendering.legend import Style
+from saliency_callbacks.rendering.panel import Caption
+from saliency_callbacks.types import Attribution
+
+__all__ = ["FramePictures"]
+
+_TILE = 72
+_ANIMATED_TILE = 96
+
+
+@dataclass(frozen=True, eq=False)
+class FramePictures:
+    """Draws the frames of one method.
+
+    Args:
+        method: Its name.
+        frames: The frames, oldest first.
+        images: The probe as pictures at the size of the frames, ``uint8 [N, H, W, 3]``.
+        names: Names of the samples.
+        scale: Shared colour scale ``[N]``.
+        appearance: How maps are drawn.
+    """
+
+    method: str
+    frames: Sequence[Frame]
+    images: npt.NDArray[np.uint8]
+    names: Sequence[str]
+    scale: Tensor
+    appearance: Appearance
+
+    @property
+    def _style(self) -> Style:
+        return "signed" if self.appearance.is_signed else self.appearance.style
+
+    def filmstrip(self) -> npt.NDArray[np.uint8]:
+        """Draw one row a sample and one column a frame."""
+        rows = min(len(self.images), MAX_ROWS)
+        return filmstrip(
+            self.images[:rows],
+            self._scenes(rows),
+            self.names[:rows],
+            title=self._title(rows),
+            regions=self._regions(rows),
+            tile=_TILE,
+            style=self._style,
+            scale_note=self.appearance.notes("one scale over all epochs"),
+            **self.appearance.colors,
+        )
+
+    def evolution(self) -> npt.NDArray[np.uint8]:
+        """Draw one picture a frame, ``uint8 [frames, height, width, 3]``."""
+        rows = min(len(self.images), MAX_ANIMATED)
+        return evolution(
+            self.images[:rows],
+            self._scenes(rows),
+            [self._captions(frame, rows) for frame in self.frames],
+            title=self._title(rows),
+            regions=self._regions(rows),
+            tile=_ANIMATED_TILE,
+            style=self._style,
+            scale_note=self.appearance.notes("one scale over all epochs"),
+            **self.appearance.colors,
+        )
+
+    def _title(self, rows: int) -> str:
+        total = len(self.images)
+        return self.method if rows == total else f"{self.method} · first {rows} of {total}"
+
+    def _captions(self, frame: Frame, rows: int) -> list[Caption]:
+        wrong = [None] * rows if frame.wrong is None else frame.wrong[:rows].tolist()
+        return [Caption(name, wrong=is_wrong) for name, is_wrong in zip(self.names[:rows], wrong, strict=True)]
+
+    def _maps(self, rows: int) -> Tensor:
+        return torch.cat([frame.maps[:rows] for frame in self.frames])
+
+    def _scenes(self, rows: int) -> list[tuple[str, npt.NDArray[np.uint8]]]:
+        look, count = self.appearance, len(self.frames)
+        # All frames at once: the cost of a call is paid once, not at every epoch.
+        shown = render(
+            _as_attribution(self.method, self._maps(rows)),
+            np.tile(self.images[:rows], (count, 1, 1, 1)),
+            style=self._style,
+            scale=self.scale[:rows].repeat(count) if look.color_scale == "shared" else None,
+            alpha=look.alpha,
+            **look.colors,
+        )
+        return [(frame.moment, maps) for frame, maps in zip(self.frames, np.split(shown, count), strict=True)]
+
+    def _regions(self, rows: int) -> list[npt.NDArray[np.bool_]] | None:
+        if self.appearance.contour is None:
+            return None
+        size = self.images.shape[1], self.images.shape[2]
+        regions = top_region(np.abs(display_maps(self._maps(rows), size)), self.appearance.contour)
+        return np.split(regions, len(self.frames))
+
+
+def _as_attribution(method: str, maps: Tensor) -> Attribution:
+    peak = maps.abs().flatten(1).amax(dim=1).reshape(-1, *[1] * (maps.ndim - 1))
+    unit = torch.where(peak > 0, maps.abs() / peak, torch.zeros_like(maps))
+    nothing = torch.zeros(len(maps))
+    return Attribution(method, maps.unsqueeze(1), maps, unit, nothing.long(), nothing)

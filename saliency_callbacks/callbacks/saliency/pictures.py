@@ -1,0 +1,142 @@
+"""The pictures of one observation, rendered once and only if somebody asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from torch import Tensor
+
+from saliency_callbacks.callbacks.saliency.appearance import Appearance, drawn_maps
+from saliency_callbacks.callbacks.saliency.filmstrips import FramePictures
+from saliency_callbacks.callbacks.saliency.history import Frame, frame_size
+from saliency_callbacks.rendering.attribution import render
+from saliency_callbacks.rendering.contour import top_region
+from saliency_callbacks.rendering.filmstrip import filmstrip
+from saliency_callbacks.rendering.images import display_maps
+from saliency_callbacks.rendering.lazy import LazyPictures
+from saliency_callbacks.rendering.panel import Caption, panel
+from saliency_callbacks.types import Snapshot
+
+__all__ = ["Pictures", "reduced"]
+
+# Wide enough for the name of a method; the picture has to be seen at a glance, and there is a panel for each method.
+_GLANCE_TILE = 112
+_GLANCE_PIXELS = 500_000
+_GLANCE_ROWS = 8
+# Pictures of one tag have to be of one size, or they jump when one goes through the epochs.
+_LONGEST_MOMENT = "epoch 0000"
+
+
+class Pictures(LazyPictures):
+    """Tag → ``uint8 [height, width, 3]``: a panel and a filmstrip for each method, and one of all methods.
+
+    Args:
+        snapshot: The observation.
+        images: The probe as pictures, ``uint8 [N, H, W, 3]``.
+        small_images: The same at the size of the frames.
+        captions: One for each sample.
+        scales: Method → shared colour scale ``[N]``, this observation included.
+        frames: Method → what the filmstrip shows, this observation last.
+        appearance: How maps are drawn.
+        namespace: First part of every tag.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        *,
+        images: npt.NDArray[np.uint8],
+        small_images: npt.NDArray[np.uint8],
+        captions: Sequence[Caption],
+        scales: Mapping[str, Tensor],
+        frames: Mapping[str, Sequence[Frame]],
+        appearance: Appearance,
+        namespace: str,
+    ) -> None:
+        self.snapshot = snapshot
+        self.images = images
+        self.captions = captions
+        self.scales = scales
+        self.appearance = appearance
+        self._rendered: dict[str, npt.NDArray[np.uint8]] = {}
+        names = [caption.title for caption in captions]
+        draw: dict[str, Callable[[], npt.NDArray[np.uint8]]] = {}
+        for method in snapshot.attributions:
+            strip = FramePictures(method, frames[method], small_images, names, scales[method], appearance)
+            draw[f"{namespace}/{method}"] = partial(self._panel, method)
+            draw[f"{namespace}/{method}/filmstrip"] = strip.filmstrip
+        if len(snapshot.attributions) > 1:
+            draw[f"{namespace}/methods"] = self._glance
+        super().__init__(draw)
+
+    def _render(self, method: str) -> npt.NDArray[np.uint8]:
+        # For the panel and the picture of all methods; two threads at once would merely both draw it.
+        if method not in self._rendered:
+            look = self.appearance
+            scale = self.scales[method] if look.color_scale == "shared" else None
+            self._rendered[method] = render(
+                self.snapshot.attributions[method],
+                self.images,
+                style=look.style,
+                scale=scale,
+                alpha=look.alpha,
+                **look.colors,
+            )
+        return self._rendered[method]
+
+    def _regions(self, method: str) -> npt.NDArray[np.bool_] | None:
+        if self.appearance.contour is None:
+            return None
+        size = self.images.shape[1], self.images.shape[2]
+        maps = drawn_maps(self.snapshot.attributions[method], self.appearance)
+        return top_region(np.abs(display_maps(maps, size)), self.appearance.contour)
+
+    def _panel(self, method: str) -> npt.NDArray[np.uint8]:
+        attribution = self.snapshot.attributions[method]
+        look = self.appearance
+        return panel(
+            self.images,
+            self._render(method),
+            self.captions,
+            title=" · ".join(filter(None, [method, self.snapshot.moment, attribution.layer])),
+            regions=self._regions(method),
+            style=look.style,
+            scale_note=look.notes("scale: largest so far"),
+            room_for=" · ".join(filter(None, [method, _LONGEST_MOMENT, attribution.layer])),
+            **look.colors,
+        )
+
+    def _glance(self) -> npt.NDArray[np.uint8]:
+        look = self.appearance
+        rows = min(len(self.images), _GLANCE_ROWS)
+        methods = list(self.snapshot.attributions)
+        regions = [region for method in methods if (region := self._regions(method)) is not None]
+        title = f"all methods · {self.snapshot.moment}"
+        return filmstrip(
+            self.images[:rows],
+            [(method, self._render(method)[:rows]) for method in methods],
+            self.captions[:rows],
+            title=title if rows == len(self.images) else f"{title} · first {rows} of {len(self.images)}",
+            regions=regions or None,
+            max_columns=max(2, len(methods)),
+            tile=_GLANCE_TILE,
+            pixels=_GLANCE_PIXELS,
+            style=look.style,
+            scale_note=look.notes("each method its own scale"),
+            room_for=f"all methods · {_LONGEST_MOMENT}",
+            **look.colors,
+        )
+
+
+def reduced(images: npt.NDArray[np.uint8], n_spatial: int) -> npt.NDArray[np.uint8]:
+    """Return pictures at the size of the filmstrip's frames; those of signals and volumes as they are."""
+    height, width = frame_size(images.shape[1:3])
+    if n_spatial != 2 or (height, width) == images.shape[1:3]:
+        return images
+    return np.stack(
+        [np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BOX)) for image in images]
+    )

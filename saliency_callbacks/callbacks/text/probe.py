@@ -1,0 +1,85 @@
+"""The texts of a probe, and how they are explained: by the tokenizer, or by the model where there is none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from saliency_callbacks.callbacks.runtime import lightning as host
+from saliency_callbacks.capture.text.inputs import TokenInputs
+from saliency_callbacks.capture.text.settings import read_ids
+from saliency_callbacks.engine.run import Settings
+from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
+from saliency_callbacks.probe.batch import ProbeBatch
+from saliency_callbacks.text.token_texts import TokenTexts, WordFunction, token_texts
+
+__all__ = ["texts_of", "with_texts"]
+
+
+def texts_of(probe: ProbeBatch, settings: Settings, tokenizer: Any, words: WordFunction | None = None) -> TokenTexts:
+    """Return the texts behind the probe's ids.
+
+    Raises:
+        ConfigurationError: If there are no ids, the tokenizer is not the one they were made with, or ``words`` does not
+            tell the word of each token.
+    """
+    ids, mask = _ids_and_mask(probe, settings)
+    texts = token_texts(tokenizer, ids, mask, words)
+    cut = texts.full.nonzero()[:, 0].tolist()
+    if cut:
+        host.rank_zero_warn(
+            f"{len(cut)} of {probe.size} texts of the probe are as long as the tokenizer lets a text be, so that "
+            "their ends may be missing, for the model as for the maps (samples "
+            f"{', '.join(probe.ids[sample] for sample in cut[:8])})",
+            category=SaliencyWarning,
+        )
+    return texts
+
+
+def with_texts(
+    model: nn.Module,
+    inputs: Any,
+    probe: ProbeBatch,
+    settings: Settings,
+    texts: TokenTexts | None,
+    words: WordFunction | None = None,
+) -> tuple[Settings, TokenTexts]:
+    """Return the settings with the embedding layer that was found, and the texts.
+
+    Args:
+        model: The explained module.
+        inputs: The probe's inputs, on its device.
+        probe: The probe.
+        settings: How it is explained.
+        texts: The probe's texts; ``None`` without a tokenizer, where every id is a word, and what the mask or the model
+            calls padding is padding.
+        words: A user's function that tells the words, for texts without a tokenizer.
+    """
+    assert settings.tokens is not None, "a callback for texts"
+    tokens = settings.tokens
+    with settings.quiescent(model) as running:
+        batch = running.read(model, inputs)
+    assert isinstance(batch, TokenInputs), "read as texts"
+    if texts is None:
+        texts = _numbers(batch.ids.cpu(), batch.padding.cpu(), words)
+    tokens = replace(tokens, embedding=batch.name or tokens.embedding, layout=batch.layout)
+    return replace(settings, tokens=tokens), texts
+
+
+def _ids_and_mask(probe: ProbeBatch, settings: Settings) -> tuple[Tensor, Tensor | None]:
+    batch = read_ids(probe.inputs, settings.attribute_to)
+    if batch.explained.is_floating_point():
+        raise ConfigurationError(
+            "the probe holds embeddings, of which no words can be shown; expected the ids of the tokens. Use "
+            "explain(model, inputs, embedding='auto')"
+        )
+    mask = batch.structure.get("attention_mask") if isinstance(batch.structure, dict) else None
+    return batch.explained, mask if isinstance(mask, Tensor) and mask.shape == batch.explained.shape else None
+
+
+def _numbers(ids: Tensor, padding: Tensor, words: WordFunction | None) -> TokenTexts:
+    vocabulary = [str(index) for index in range(int(ids.max()) + 1)]
+    return token_texts(vocabulary, ids, (~padding).to(torch.int64), words)

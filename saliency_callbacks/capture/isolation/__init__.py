@@ -1,0 +1,1 @@
+"""What keeps an explanation from changing the model or the training."""

@@ -1,0 +1,1 @@
+"""Target layers: named, found automatically, and read as maps."""

@@ -1,0 +1,112 @@
+"""Target layers of a model, and how the output of each is read as a map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from torch import Tensor, nn
+
+from saliency_callbacks.capture.inputs import ModelInputs
+from saliency_callbacks.capture.layers.auto import find_target_layer, trace_grids
+from saliency_callbacks.capture.layers.find import find_layers
+from saliency_callbacks.capture.layers.layout import Grid, find_grid, has_own_layout, keeps_aspect
+from saliency_callbacks.errors import LayerError
+
+__all__ = ["LayerMaps"]
+
+
+class LayerMaps:
+    """The target layers and the layout of their outputs.
+
+    A layout is found when the first output of its layer is read, and kept. Where neither the type of the layer nor the
+    shape of the output settles it, that runs the model on one sample; so read activations before their gradients.
+
+    Args:
+        model: The model, quiescent while maps are read.
+        inputs: A batch for the model.
+        layers: Name → module.
+        reshape_transform: ``output -> [N, K, *spatial]``; ``None`` finds channels and tokens by itself.
+        forward_context: Opened around every forward, e.g. for autocast.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        inputs: ModelInputs,
+        layers: Mapping[str, nn.Module],
+        reshape_transform: Callable[[Tensor], Tensor] | None = None,
+        forward_context: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
+        self.model = model
+        self.inputs = inputs
+        self.layers = layers
+        self.reshape_transform = reshape_transform
+        self.forward_context = forward_context
+        self._grids: dict[str, Grid] = {}
+
+    @classmethod
+    def resolve(
+        cls,
+        model: nn.Module,
+        inputs: ModelInputs,
+        target_layers: Any,
+        score: Callable[[Any, Tensor], Tensor],
+        reshape_transform: Callable[[Tensor], Tensor] | None = None,
+        *,
+        n_rows: Sequence[int] = (1,),
+        forward_context: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> LayerMaps:
+        """Resolve ``target_layers``; ``"auto"`` runs the model on ``n_rows`` samples.
+
+        Raises:
+            LayerError: If a layer is unknown, or ``"auto"`` finds none.
+        """
+        if isinstance(target_layers, str) and target_layers == "auto":
+            with forward_context():
+                target_layers = find_target_layer(model, inputs, score, n_rows=n_rows)
+        return cls(model, inputs, find_layers(model, target_layers), reshape_transform, forward_context)
+
+    def to_map(self, name: str, output: Tensor) -> Tensor:
+        """Return a layer's output, or the gradient with respect to it, as ``[N, K, *spatial]``.
+
+        Raises:
+            LayerError: If the output has no spatial map, or ``reshape_transform`` returns none.
+        """
+        if self.reshape_transform is not None:
+            return self._reshaped(name, output)
+        if name not in self._grids:
+            self._grids[name] = self._find_grid(name, output)
+        return self._grids[name].to_map(output)
+
+    def _reshaped(self, name: str, output: Tensor) -> Tensor:
+        reshaped = self.reshape_transform(output) if self.reshape_transform else output
+        n_spatial = self.inputs.explained.ndim - 2
+        if not isinstance(reshaped, Tensor) or reshaped.ndim != n_spatial + 2:
+            shape = list(reshaped.shape) if isinstance(reshaped, Tensor) else type(reshaped).__name__
+            raise LayerError(
+                f"reshape_transform turned the output {list(output.shape)} of layer {name!r} into {shape}; "
+                f"expected [N, K, *spatial] with {n_spatial} spatial dimensions"
+            )
+        return reshaped
+
+    def _find_grid(self, name: str, output: Tensor) -> Grid:
+        spatial = self.inputs.explained.shape[2:]
+        grid = find_grid(output.shape, spatial, module=self.layers[name])
+        if grid is None or not self._is_settled(name, output):
+            # Earlier maps of the same forward tell channels from space and the patches of a token sequence apart for
+            # certain, and a single row tells samples from tokens.
+            with self.forward_context():
+                grid = trace_grids(self.model, self.inputs).get(name)
+        if grid is None:
+            raise LayerError(
+                f"layer {name!r} has output {list(output.shape)}, which is no spatial map of an input with spatial "
+                f"size {list(spatial)}; choose an earlier layer, 'auto', or give `reshape_transform=`"
+            )
+        return grid
+
+    def _is_settled(self, name: str, output: Tensor) -> bool:
+        if output.ndim == 3:
+            return False
+        return has_own_layout(self.layers[name]) or keeps_aspect(output.shape, self.inputs.explained.shape[2:])

@@ -1,0 +1,1 @@
+"""Runs passes over a model, and keeps of each what the methods asked for."""

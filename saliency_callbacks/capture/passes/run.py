@@ -1,0 +1,260 @@
+"""Runs passes over a model, and keeps of each what the methods asked for.
+
+A pass costs one forward, and one ``torch.autograd.grad`` for each target, of the summed scores with respect to
+the input and all target layers together. In evaluation mode samples do not interact, so the gradient of the sum
+holds every sample's own gradient. ``.backward()`` is never called: no parameter's ``.grad`` is touched.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from saliency_callbacks.capture.hooks import ActivationRecorder
+from saliency_callbacks.capture.inputs import ModelInputs
+from saliency_callbacks.capture.loss_scale import LossScale
+from saliency_callbacks.capture.passes.accumulators import Moments
+from saliency_callbacks.capture.passes.relu_rules import ReluRuleMode
+from saliency_callbacks.capture.passes.rows import Rows, Sampler
+from saliency_callbacks.errors import LayerError, ObservationError, ReluError, SaliencyWarning
+from saliency_callbacks.types import Evidence, Pass, Quantity
+
+__all__ = ["Clean", "Selector", "Subject", "collect", "run_clean"]
+
+Selector = Callable[[Any, Tensor], tuple[Tensor, Tensor]]
+"""``(model output, sample of each row [M]) -> (score [M], class [M])``."""
+
+
+class Clean(NamedTuple):
+    """Score and class of every sample at the unchanged input, ``[N]`` each, for one target."""
+
+    score: Tensor
+    target: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What is explained, and how it is run.
+
+    Args:
+        model: The model, quiescent.
+        inputs: The batch.
+        selectors: One explained score for each target.
+        layers: Target layers by name.
+        to_map: ``(layer name, output or gradient) -> [N, K, *spatial]``.
+        batch_size: Rows that are run at once.
+        seed: Seed of all noise.
+        forward_context: Opened around every forward, e.g. for autocast.
+        samples: Which samples of the batch are run; all by default.
+        loss_scale: Keeps gradients from underflowing in float16; one for all passes.
+    """
+
+    model: nn.Module
+    inputs: ModelInputs
+    selectors: Sequence[Selector]
+    layers: Mapping[str, nn.Module]
+    to_map: Callable[[str, Tensor], Tensor]
+    batch_size: int
+    seed: int = 0
+    forward_context: Callable[[], AbstractContextManager[Any]] = nullcontext
+    samples: range | None = None
+    loss_scale: LossScale = field(default_factory=LossScale)
+
+    def scores(self, rows: Tensor, samples: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Run the model on ``rows`` and return score and class of each row for each target."""
+        with self.forward_context():
+            output = self.inputs.call(self.model, rows, samples)
+        return [select(output, samples) for select in self.selectors]
+
+    def sampler(self, pass_: Pass) -> Sampler:
+        """Return the rows that ``pass_`` feeds."""
+        inputs = self.inputs
+        return Sampler(
+            inputs.explained, pass_, self.seed, samples=self.samples, start=inputs.start, places=inputs.places
+        )
+
+    def for_all_samples(self, values: Tensor) -> Tensor:
+        """Return ``values`` of the samples that are run as values ``[N]`` of all; those of the others are 0."""
+        if self.samples is None:
+            return values
+        everyone = values.new_zeros(self.inputs.n_samples)
+        everyone[self.samples.start : self.samples.stop] = values
+        return everyone
+
+    def moments(self, quantities: Quantity) -> list[Moments]:
+        """Return empty sums over the rows of each sample, one for each target."""
+        samples = range(self.inputs.n_samples) if self.samples is None else self.samples
+        explained = self.inputs.explained[samples.start : samples.stop]
+        return [Moments(explained, quantities, samples.start) for _ in self.selectors]
+
+
+def run_clean(subject: Subject) -> list[Clean]:
+    """Run the unchanged inputs forward, without a graph; one result for each target."""
+    return _mean_scores(subject, subject.sampler(Pass()).chunks(subject.batch_size))
+
+
+def collect(subject: Subject, pass_: Pass, quantities: Quantity, clean: Sequence[Clean] | None) -> list[Evidence]:
+    """Run one pass and return its evidence, one for each target, all from the same forwards.
+
+    Args:
+        subject: What is explained.
+        pass_: What is fed, and the backward rule.
+        quantities: What is kept.
+        clean: Scores at the unchanged input; only a point pass may do without.
+
+    Raises:
+        ReluError: If a ReLU rule is asked for and no ReLU ran.
+        LayerError: If a target layer did not run.
+        ObservationError: If the score does not depend on what it is differentiated by.
+    """
+    sampler = subject.sampler(pass_)
+    moments = subject.moments(quantities)
+    with _relu_rule(pass_, subject.model):
+        for rows in sampler.chunks(subject.batch_size):
+            for moment, measured in zip(moments, _run(subject, rows, quantities), strict=True):
+                moment.add(rows, *measured)
+            # What a chunk leaves behind would add to the peak of the next one.
+            del rows, measured
+    evidence = [moment.evidence() for moment in moments]
+    for one in evidence:
+        sums = (one.gradient, one.gradient_square, one.path_integral, *one.activation_gradients.values())
+        subject.loss_scale.warn_of_lost([found for found in sums if found is not None])
+    if Quantity.PATH_INTEGRAL in quantities:
+        changes = _score_changes(subject, sampler, pass_, clean)
+        evidence = [replace(one, score_change=change) for one, change in zip(evidence, changes, strict=True)]
+    return evidence
+
+
+class _Measured(NamedTuple):
+    score: Tensor
+    target: Tensor
+    gradient: Tensor | None
+    activations: dict[str, Tensor]
+    activation_gradients: dict[str, Tensor]
+
+
+def _run(subject: Subject, rows: Rows, quantities: Quantity) -> Iterator[_Measured]:
+    wants_gradient = bool(quantities & ~Quantity.ACTIVATIONS)
+    layers = subject.layers if Quantity.ACTIVATIONS in quantities else {}
+    inputs = rows.inputs.requires_grad_(wants_gradient)
+    scores, outputs = _forward(subject, rows, layers, whole_graph=wants_gradient)
+    if not wants_gradient and not all(score.requires_grad for score, _ in scores):
+        # Where a layer runs under a `no_grad` of the model, the graph that starts there ends with that block.
+        scores, outputs = _forward(subject, rows, layers, whole_graph=True)
+    # Before the gradients: to find the layout of an output may take a forward of its own.
+    maps = {name: _as_map(subject, name, output.detach(), rows) for name, output in outputs.items()}
+    # A checkpointed part of the model runs again in the backward.
+    with subject.inputs.fed(inputs, rows.samples):
+        for index, (score, target) in enumerate(scores):
+            wrt = [inputs, *outputs.values()] if wants_gradient else list(outputs.values())
+            keep_graph = index < len(scores) - 1
+            gradients = _gradients(subject.loss_scale, score, wrt, keep_graph=keep_graph, needs_first=wants_gradient)
+            layer_gradients = dict(zip(outputs, gradients[1:] if wants_gradient else gradients, strict=True))
+            yield _Measured(
+                score.detach(),
+                target,
+                gradients[0] if wants_gradient else None,
+                maps,
+                {name: _as_map(subject, name, gradient, rows) for name, gradient in layer_gradients.items()},
+            )
+
+
+def _forward(
+    subject: Subject, rows: Rows, layers: Mapping[str, nn.Module], *, whole_graph: bool
+) -> tuple[list[tuple[Tensor, Tensor]], dict[str, Tensor]]:
+    with torch.set_grad_enabled(whole_graph), ActivationRecorder(layers, start_graph=not whole_graph) as recorder:
+        scores = subject.scores(subject.inputs.copied(rows.inputs), rows.samples)
+    _check_ran(layers, recorder.outputs)
+    return scores, recorder.outputs
+
+
+def _as_map(subject: Subject, name: str, output: Tensor, rows: Rows) -> Tensor:
+    found = subject.to_map(name, output)
+    if len(found) != len(rows.samples):
+        raise LayerError(
+            f"layer {name!r} has output {list(output.shape)}, read as maps {list(found.shape)}, for "
+            f"{len(rows.samples)} samples; expected one map a sample, [{len(rows.samples)}, K, *spatial]. Choose "
+            "another layer, 'auto', or give `reshape_transform=`"
+        )
+    # What is computed of half-precision maps is not rounded, or lost, once more.
+    return found.to(torch.promote_types(found.dtype, torch.float32))
+
+
+def _check_ran(layers: Mapping[str, nn.Module], outputs: Mapping[str, Tensor]) -> None:
+    for name, module in layers.items():
+        if name not in outputs:
+            raise LayerError(
+                f"target layer {name!r} ({type(module).__name__}) did not run, or its output is not a floating-point "
+                "tensor; choose a layer that the forward calls as a module, or 'auto'"
+            )
+
+
+def _gradients(
+    loss_scale: LossScale, score: Tensor, wrt: Sequence[Tensor], *, keep_graph: bool, needs_first: bool
+) -> list[Tensor]:
+    if not score.requires_grad:
+        raise ObservationError(
+            "the explained score has no gradient: the model, its `output_fn` or the target detaches it, or computes it "
+            "under `torch.no_grad()`. Let the forward record gradients, or choose target layers above that part"
+        )
+    gradients = loss_scale.gradients(score, wrt, keep_graph=keep_graph)
+    is_cut_off = gradients[0] is None if needs_first else all(gradient is None for gradient in gradients)
+    if is_cut_off:
+        what = "input" if needs_first else "target layers"
+        raise ObservationError(
+            f"the explained score has no gradient with respect to the {what}: it does not depend on that, or the model "
+            "in between detaches, or runs under `torch.no_grad()`. Let the forward record gradients, or use class "
+            "activation maps alone, at target layers above that part"
+        )
+    return [
+        torch.zeros_like(tensor) if gradient is None else gradient
+        for tensor, gradient in zip(wrt, gradients, strict=True)
+    ]
+
+
+def _score_changes(subject: Subject, sampler: Sampler, pass_: Pass, clean: Sequence[Clean] | None) -> list[Tensor]:
+    ends = clean if pass_.noise is None else None
+    if ends is None:
+        ends = _mean_scores(subject, sampler.ends(subject.batch_size))
+    starts = _mean_scores(subject, sampler.beginnings(subject.batch_size))
+    return [end.score - start.score for end, start in zip(ends, starts, strict=True)]
+
+
+def _mean_scores(subject: Subject, chunks: Iterable[Rows]) -> list[Clean]:
+    moments = subject.moments(Quantity(0))
+    with torch.no_grad():
+        for rows in chunks:
+            for moment, (score, target) in zip(moments, subject.scores(rows.inputs, rows.samples), strict=True):
+                moment.add(rows, score, target)
+    return [Clean(evidence.score, evidence.target) for evidence in (moment.evidence() for moment in moments)]
+
+
+@contextmanager
+def _relu_rule(pass_: Pass, model: nn.Module) -> Iterator[None]:
+    if pass_.relu_rule == "standard":
+        yield
+        return
+    with ReluRuleMode(pass_.relu_rule) as mode:
+        yield
+    uncovered = sorted(mode.other_activations)
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        uncovered.append("TorchScript code, whose activations cannot be seen")
+    if mode.n_relus == 0:
+        ran = ", ".join(uncovered) or "no known activation"
+        raise ReluError(
+            f"the {pass_.relu_rule} backward rule needs a ReLU, but {type(model).__name__} ran none (it ran: {ran}); "
+            "leave out guided_backprop, deconvnet and guided_grad_cam for this model, or use gradient methods"
+        )
+    if uncovered:
+        warnings.warn(
+            f"the {pass_.relu_rule} backward rule covers the ReLUs of {type(model).__name__}, but not its "
+            f"{', '.join(uncovered)}; those keep their own gradient",
+            SaliencyWarning,
+            stacklevel=2,
+        )

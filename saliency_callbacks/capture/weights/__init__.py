@@ -1,0 +1,1 @@
+"""The weights of a live model, re-drawn layer by layer and restored."""

@@ -1,0 +1,1 @@
+"""Suspected shortcuts that can be put into any sample."""

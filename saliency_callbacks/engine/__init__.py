@@ -1,0 +1,1 @@
+"""The engine: any methods, any targets of one batch, from shared passes."""

@@ -1,0 +1,93 @@
+"""What one run of the engine found, scaled for people only where they look at it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import Tensor
+
+from saliency_callbacks.capture.passes.run import Clean
+from saliency_callbacks.functional.maps import normalize, reduce_channels, resize
+from saliency_callbacks.functional.places import normalize_places
+from saliency_callbacks.types import Attribution, RawMap, Reduction
+
+__all__ = ["Explanation", "Unscaled"]
+
+
+@dataclass(frozen=True, eq=False)
+class Unscaled:
+    """The map of one method for one target, which is scaled only where it is looked at.
+
+    Args:
+        method: Name of the method.
+        raw: What the method made of the evidence.
+        clean: Score and class of every sample.
+        size: Spatial size of the input.
+        counted: As of the attribution.
+    """
+
+    method: str
+    raw: RawMap
+    clean: Clean
+    size: tuple[int, ...]
+    counted: Tensor | None = None
+
+    @property
+    def values(self) -> Tensor:
+        """As of the attribution."""
+        return self.raw.values
+
+    @property
+    def reduction(self) -> Reduction:
+        """As of the attribution."""
+        return self.raw.reduction
+
+    @cached_property
+    def magnitude(self) -> Tensor:
+        """As of the attribution."""
+        return resize(reduce_channels(self.values, self.reduction), self.size)
+
+    def attribution(self) -> Attribution:
+        """Return the attribution, with its heatmap."""
+        return Attribution(
+            method=self.method,
+            values=self.values,
+            magnitude=self.magnitude,
+            heatmap=self._heatmap(),
+            target=self.clean.target,
+            score=self.clean.score,
+            layer=self.raw.layer,
+            extras=self.raw.extras,
+            reduction=self.reduction,
+            counted=self.counted,
+        )
+
+    def _heatmap(self) -> Tensor:
+        if self.counted is None:
+            return normalize(self.magnitude)
+        return normalize_places(self.magnitude, self.counted)
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """What one run of the engine found.
+
+    Args:
+        maps: For each target, one map a method, enough to compare it.
+        logits: Class scores at the unchanged inputs ``[N, classes]``; ``None`` for models that do not classify.
+        target_layers: Names of the target layers; empty where no method has one.
+        n_passes: Passes that were run.
+        embedding: Name of the layer that embeds the tokens of texts; ``None`` for other inputs.
+    """
+
+    maps: tuple[dict[str, Unscaled], ...]
+    logits: Tensor | None
+    target_layers: tuple[str, ...]
+    n_passes: int
+    embedding: str | None = None
+
+    @cached_property
+    def attributions(self) -> tuple[dict[str, Attribution], ...]:
+        """For each target, one attribution a method."""
+        return tuple({name: one.attribution() for name, one in maps.items()} for maps in self.maps)

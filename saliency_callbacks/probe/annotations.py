@@ -1,0 +1,61 @@
+"""The region of interest and the group of each sample, where functions tell them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from saliency_callbacks.config.dotted_paths import resolve_callable
+from saliency_callbacks.config.nested import copy_inputs
+from saliency_callbacks.errors import ProbeError
+
+__all__ = ["groups_of", "masks_of"]
+
+
+def masks_of(masks: Callable[..., Any] | str | Tensor, inputs: Any) -> Any:
+    """Return the masks that ``masks`` gives to ``inputs``; what they are is not checked.
+
+    Args:
+        masks: Masks, or a function ``inputs -> masks [N, *spatial]``, or its dotted import path.
+        inputs: The inputs of the probe; the function is given a copy of them on the CPU.
+
+    Raises:
+        ConfigurationError: The path cannot be imported.
+        ProbeError: The function returned nothing.
+    """
+    if isinstance(masks, Tensor):
+        return masks
+    function = resolve_callable("Probe(masks=...)", masks)
+    assert function is not None, "only None resolves to None"
+    return _returned("masks", "masks [N, *spatial]", function, function(copy_inputs(inputs)))
+
+
+def groups_of(groups: Callable[..., Any] | str | Sequence[object], inputs: Any, labels: Tensor | None) -> Any:
+    """Return the name of the group of each sample; what the names are is not checked.
+
+    Args:
+        groups: The names, or a function ``inputs, labels -> names``, or its dotted import path.
+        inputs: The inputs of the probe; the function is given a copy of them on the CPU.
+        labels: Class of each sample ``[N]``, or ``None``; the same.
+
+    Raises:
+        ConfigurationError: The path cannot be imported.
+        ProbeError: The function returned nothing.
+    """
+    if not callable(groups) and not isinstance(groups, str):
+        return groups
+    function = resolve_callable("Probe(groups=...)", groups)
+    assert function is not None, "only None resolves to None"
+    found = function(copy_inputs(inputs), copy_inputs(labels))
+    return _returned("groups", "a list of N names", function, found)
+
+
+def _returned(argument: str, expected: str, function: Callable[..., Any], result: Any) -> Any:
+    if result is None:
+        name = getattr(function, "__qualname__", repr(function))
+        raise ProbeError(
+            f"The function {name}, given as Probe({argument}=...), returned None. Let it return {expected}."
+        )
+    return result

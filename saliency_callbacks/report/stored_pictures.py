@@ -1,0 +1,49 @@
+"""Pictures that callbacks drew and a DiskSink kept, such as the panel of an alarm."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from saliency_callbacks.errors import ConfigurationError
+from saliency_callbacks.report.frames import moment_of
+from saliency_callbacks.report.reading import Contents
+from saliency_callbacks.report.sprites import encode_picture
+from saliency_callbacks.sinks.disk.archive import inside
+
+__all__ = ["pictures_of"]
+
+_MOST_BYTES = 2_500_000
+_WIDEST = 1600
+
+
+def pictures_of(content: Contents) -> tuple[list[dict[str, str]], list[str]]:
+    """Return the newest picture of every tag as ``{"tag", "moment", "data"}``, and notes on those left out.
+
+    Panels and filmstrips of a monitor are left out: the page shows its maps themselves.
+    """
+    shown = {monitor.archive.name for monitor in content.monitors}
+    newest: dict[str, Any] = {}
+    for archive in content.run.archives:
+        if archive.name not in shown:
+            for entry in archive.observations:
+                newest |= {tag: (archive.directory, file, entry) for tag, file in entry["pictures"].items()}
+    pictures: list[dict[str, str]] = []
+    notes, spent = [], 0
+    for tag, (directory, file, entry) in newest.items():
+        try:
+            with Image.open(inside(directory, file)) as opened:
+                opened.thumbnail((_WIDEST, 10 * _WIDEST))
+                pixels = np.asarray(opened.convert("RGB"))
+        except (OSError, ConfigurationError, Image.DecompressionBombError):
+            notes.append(f"The picture {tag} of {moment_of(entry)} cannot be read.")
+            continue
+        data = encode_picture(pixels, lossless=False, quality=88)
+        if spent + len(data) <= _MOST_BYTES:
+            pictures.append({"tag": tag, "moment": moment_of(entry), "data": data})
+            spent += len(data)
+        else:
+            notes.append(f"The picture {tag} is left out to keep the file small.")
+    return pictures, notes

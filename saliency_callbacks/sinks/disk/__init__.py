@@ -1,0 +1,1 @@
+"""Raw maps on disk, and how they are read back."""

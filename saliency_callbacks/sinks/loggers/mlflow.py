@@ -1,0 +1,56 @@
+"""Pictures, texts and alerts to MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from saliency_callbacks.sinks.disk.gif import encode_gif, is_animation
+from saliency_callbacks.sinks.loggers.packages import logger_package
+from saliency_callbacks.sinks.names import file_stem, nested_name
+from saliency_callbacks.types import Picture, Snapshot
+
+__all__ = ["MLflowSink"]
+
+_LONGEST_TAG_VALUE = 5000
+
+
+class MLflowSink:
+    """Write pictures as images by step, and texts and animations as artifacts.
+
+    Animations are ``animations/<tag>/<step>.gif``, texts and alerts ``texts/<tag>/<step>.md``. The latest alert is also
+    a tag of the run, where lists of runs show it and can be searched for it. In keys MLflow takes letters, digits,
+    ``_``, ``-``, ``.`` and ``/``; a tag with other characters gets a key with a digest in their place.
+
+    Scalars are not written: the callbacks log them through Lightning, which sends them to every logger.
+
+    Args:
+        logger: Lightning's ``MLFlowLogger``, or an object with its ``experiment`` (an ``MlflowClient`` of mlflow 2.15
+            or newer) and ``run_id``.
+
+    Raises:
+        ConfigurationError: If the package ``mlflow`` is not installed.
+    """
+
+    def __init__(self, logger: Any) -> None:
+        logger_package("mlflow", logger=logger, extra="mlflow")
+        self.logger = logger
+
+    def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
+        """Write pictures, texts and alerts; see :class:`~saliency_callbacks.types.Sink`."""
+        client, run = self.logger.experiment, self.logger.run_id
+        stem = file_stem(snapshot)
+        for tag, text in {**snapshot.texts, **snapshot.alerts}.items():
+            client.log_text(run, text, f"texts/{nested_name(tag)}/{stem}.md")
+        for title, text in snapshot.alerts.items():
+            client.set_tag(run, nested_name(title), text[:_LONGEST_TAG_VALUE])
+        for tag, picture in pictures.items():
+            if is_animation(picture):
+                with TemporaryDirectory() as directory:
+                    file = Path(directory, f"{stem}.gif")
+                    file.write_bytes(encode_gif(picture))
+                    client.log_artifact(run, str(file), f"animations/{nested_name(tag)}")
+            else:
+                client.log_image(run, picture, key=nested_name(tag), step=snapshot.step)

@@ -1,0 +1,123 @@
+"""Tables of Weights & Biases that grow with the run."""
+
+from __future__ import annotations
+
+import html
+import inspect
+import io
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+from saliency_callbacks.sinks.disk.gif import encode_gif, is_animation
+from saliency_callbacks.sinks.loggers.packages import logger_package
+from saliency_callbacks.sinks.sample_table import SampleTable, sample_table
+from saliency_callbacks.types import Picture, Snapshot
+
+__all__ = ["GrowingTable", "WandbSink"]
+
+
+class WandbSink:
+    """Write everything of one observation in one call, so that all media of an epoch share one step of the slider.
+
+    Beside pictures, animations and texts there is a table, e.g. ``saliency/samples``, with one row for each sample and
+    observation: moment, epoch, step, sample, label, prediction, confidence, and the sample's value behind each score.
+    See :class:`~saliency_callbacks.sinks.loggers.wandb.GrowingTable` for long runs and for wandb before 0.20.
+
+    Scalars are not written: the callbacks log them through Lightning, which sends them to every logger.
+
+    Args:
+        logger: Lightning's ``WandbLogger``, or an object with its ``log_metrics`` and ``experiment``.
+
+    Raises:
+        ConfigurationError: If the package ``wandb`` is not installed.
+    """
+
+    def __init__(self, logger: Any) -> None:
+        self._wandb: Any = logger_package("wandb", logger=logger, extra="wandb")
+        self._table: GrowingTable | None = None
+        self.logger = logger
+
+    def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
+        """Write pictures, texts, the samples' rows and alerts; see :class:`~saliency_callbacks.types.Sink`."""
+        media = {tag: self._medium(picture, snapshot.moment) for tag, picture in pictures.items()}
+        texts = {tag: _preformatted(text) for tag, text in snapshot.texts.items()} | dict(snapshot.html)
+        media |= {f"{tag}/text": self._wandb.Html(text) for tag, text in texts.items()}
+        media |= self._rows(snapshot)
+        if media:
+            self.logger.log_metrics(media, step=snapshot.step)
+        for title, text in snapshot.alerts.items():
+            self.logger.experiment.alert(title=title, text=text, level=self._wandb.AlertLevel.WARN)
+
+    def _medium(self, picture: Picture, caption: str) -> Any:
+        if is_animation(picture):
+            # Made from an array it would need another package to encode it.
+            return self._wandb.Video(io.BytesIO(encode_gif(picture)), caption=caption, format="gif")
+        # Never as floats, which are cast to a black picture.
+        return self._wandb.Image(picture, caption=caption)
+
+    def _rows(self, snapshot: Snapshot) -> dict[str, Any]:
+        added = sample_table(snapshot)
+        if added is None:
+            return {}
+        run = self.logger.experiment
+        if self._table is None or not self._table.takes(added, run):
+            self._table = GrowingTable(self._wandb, run, added)
+        return {self._table.key: self._table.add(added)}
+
+
+def _preformatted(text: str) -> str:
+    return f'<pre style="white-space: pre-wrap">{html.escape(text)}</pre>'
+
+
+_MOST_INCREMENTS = 100
+
+
+class GrowingTable:
+    """A ``wandb.Table`` to which every observation adds rows, and of which only these rows are sent.
+
+    W&B shows the latest 100 increments of a table, and each increment names those before it. So every hundred
+    observations, and where the columns change, a new table begins under the next free key: ``name``, ``name_2``, ...
+    What one observation sends and what is kept in memory stay the same however long the run is.
+
+    Before wandb 0.20 a table cannot grow. There every observation logs a table of its own rows under the same key; a
+    query panel with ``runs.history.concat["<key>"]`` puts them together.
+
+    Args:
+        wandb: The package.
+        run: The W&B run.
+        first: What is added first; it tells name and columns.
+    """
+
+    def __init__(self, wandb: Any, run: Any, first: SampleTable) -> None:
+        self._wandb = wandb
+        self._table: Any = None
+        self._run = run
+        self.columns = first.columns
+        self.grows = "log_mode" in inspect.signature(wandb.Table).parameters
+        self.key = self._free_key(first.name) if self.grows else first.name
+        self._additions = 0
+
+    def takes(self, added: SampleTable, run: Any) -> bool:
+        """Return whether the rows belong into this table."""
+        is_full = self.grows and self._additions == _MOST_INCREMENTS
+        return self._run is run and not is_full and set(added.columns) <= set(self.columns)
+
+    def add(self, added: SampleTable) -> Any:
+        """Add rows, and return what is to be logged under :attr:`key`."""
+        self._additions += 1
+        rows = added.under(self.columns)
+        if not self.grows:
+            return self._wandb.Table(columns=list(self.columns), data=rows)
+        if self._table is None:
+            self._table = self._wandb.Table(columns=list(self.columns), log_mode="INCREMENTAL")
+        for row in rows:
+            self._table.add_data(*row)
+        return self._table
+
+    def _free_key(self, name: str) -> str:
+        # A run that goes on, and a second training in the same run, must not hide the rows of the first.
+        used = [str(key) for key in self._run.summary.keys()]  # noqa: SIM118 - W&B's summary cannot be iterated
+        candidates = itertools.chain([name], (f"{name}_{n}" for n in itertools.count(2)))
+        # The logger may put a prefix before the keys.
+        return next(key for key in candidates if not any(other.endswith(key) for other in used))

@@ -1,0 +1,73 @@
+"""Find the sink that fits a logger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from saliency_callbacks.errors import ConfigurationError
+from saliency_callbacks.sinks.loggers.comet import CometSink
+from saliency_callbacks.sinks.loggers.mlflow import MLflowSink
+from saliency_callbacks.sinks.loggers.tensorboard import TensorBoardSink
+from saliency_callbacks.sinks.loggers.wandb import WandbSink
+from saliency_callbacks.types import Sink
+
+__all__ = ["ENTRY_POINT_GROUP", "sink_for_logger"]
+
+ENTRY_POINT_GROUP = "saliency_callbacks.sinks"
+"""Group in which third parties declare ``LoggerClassName = "package.module:factory"``."""
+
+
+def _tensorboard(logger: Any) -> Sink:
+    return TensorBoardSink(logger.experiment)
+
+
+_FACTORIES: dict[str, Callable[[Any], Sink]] = {
+    "CometLogger": CometSink,
+    "MLFlowLogger": MLflowSink,
+    "TensorBoardLogger": _tensorboard,
+    "WandbLogger": WandbSink,
+}
+
+
+def sink_for_logger(logger: object) -> Sink | None:
+    """Return the sink that writes into ``logger``, or ``None`` where there is no adapter for it.
+
+    The logger's class and then its bases are looked up by name, so that the unrelated classes of
+    ``lightning`` and ``pytorch_lightning`` and every subclass of theirs are found without importing either.
+    Attributes are never probed: Lightning's ``DummyLogger`` answers all of them. For one and the same name
+    a built-in adapter goes before a third party's.
+
+    Args:
+        logger: One of a Trainer's loggers.
+
+    Raises:
+        ConfigurationError: If a third party's adapter cannot be loaded or makes something that is no sink.
+    """
+    plugins = {plugin.name: plugin for plugin in entry_points(group=ENTRY_POINT_GROUP)}
+    for base in type(logger).__mro__:
+        name = base.__name__
+        if name in _FACTORIES:
+            return _FACTORIES[name](logger)
+        if name in plugins:
+            return _from_plugin(plugins[name], logger)
+    return None
+
+
+def _from_plugin(plugin: EntryPoint, logger: object) -> Sink:
+    origin = f"entry point {plugin.name!r} = {plugin.value!r} of the group {ENTRY_POINT_GROUP!r}"
+    try:
+        factory = plugin.load()
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(
+            f"{origin} cannot be loaded ({error}); expected an importable factory. "
+            "Repair or uninstall the package that declares it."
+        ) from error
+    sink = factory(logger)
+    if not isinstance(sink, Sink):
+        raise ConfigurationError(
+            f"{origin} made a {type(sink).__name__}; expected an object with write(snapshot, pictures). "
+            "Repair or uninstall the package that declares it."
+        )
+    return sink

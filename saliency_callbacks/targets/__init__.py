@@ -1,0 +1,1 @@
+"""From what a user writes for ``target`` to the score that is explained."""

@@ -1,0 +1,66 @@
+"""Reading class scores from whatever a model returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from saliency_callbacks.config.nested import describe
+from saliency_callbacks.errors import OutputError
+
+__all__ = ["predict", "read_logits"]
+
+
+def read_logits(output: Any, output_fn: Callable[[Any], Any] | None = None) -> Tensor:
+    """Return the class scores ``[N, classes]`` of a model output.
+
+    Without ``output_fn``: the output itself, its ``.logits``, its ``"logits"`` entry, or the only tensor of rank two
+    in a tuple or dict. A single score for each sample, ``[N]``, is read as one class.
+
+    Args:
+        output: What the model returned.
+        output_fn: ``output -> [N, classes]``.
+
+    Raises:
+        OutputError: If no ``[N, classes]`` tensor is found.
+    """
+    if output_fn is not None:
+        output = output_fn(output)
+    logits = _find(output)
+    if logits is None or not logits.is_floating_point():
+        source = "output_fn returned" if output_fn is not None else "the model returned"
+        raise OutputError(
+            f"{source} {describe(output)}; expected class scores [N, classes]. Give `output_fn=` (output -> "
+            "[N, classes]), or a callable `target` (output -> score [N])"
+        )
+    return logits
+
+
+def _find(output: Any) -> Tensor | None:
+    if isinstance(output, Tensor):
+        return output.unsqueeze(1) if output.ndim == 1 else output if output.ndim == 2 else None
+    named = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
+    if isinstance(named, Tensor):
+        return _find(named)
+    items = output.values() if isinstance(output, Mapping) else output if isinstance(output, (tuple, list)) else ()
+    matrices = [item for item in items if isinstance(item, Tensor) and item.ndim == 2]
+    return matrices[0] if len(matrices) == 1 else None
+
+
+def predict(logits: Tensor | None, labels: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+    """Return predicted class and its probability, ``[N]`` each; ``None`` for models that do not classify.
+
+    A single logit is read as two classes where there are labels, and as a regression where there are none.
+    """
+    if logits is None:
+        return None, None
+    logits = logits.detach().float()
+    if logits.shape[1] == 1:
+        if labels is None:
+            return None, None
+        logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
+    confidence, prediction = logits.softmax(dim=1).max(dim=1)
+    return prediction.cpu(), confidence.cpu()

@@ -1,0 +1,1 @@
+"""Text inputs without a model: vocabularies, words, and tokens among other tokens."""

@@ -1,0 +1,117 @@
+"""What is done when an alarm goes on."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import pytest
+
+from saliency_callbacks.callbacks.cue.actions import act, checked_actions, describe_alarm
+from saliency_callbacks.callbacks.cue.rule import AlarmRule
+from saliency_callbacks.callbacks.cue.state import Evaluation
+from saliency_callbacks.errors import ConfigurationError, CueAlarmWarning, SaliencyWarning
+
+
+def _trainer():
+    return SimpleNamespace(should_stop=False, world_size=1, global_rank=0, is_global_zero=True)
+
+
+def _callback(on_error="warn"):
+    return SimpleNamespace(on_error=on_error)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("warn", ("warn",)),
+        (["stop", "log"], ("stop", "log")),
+        ((), ()),
+        (math.sqrt, (math.sqrt,)),
+        ("math.sqrt", (math.sqrt,)),
+        (["warn", "math:sqrt", math.exp], ("warn", math.sqrt, math.exp)),
+    ],
+)
+def test_actions_become_a_tuple(given, expected):
+    assert checked_actions(given) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("sotp", r"on_alarm has 'sotp'; did you mean 'stop'\? Expected any of \['warn', 'log', 'stop'\]"),
+        (["warn", "math.nope"], "on_alarm='math.nope' cannot be imported"),
+        ("math.pi", "names a float, not a function"),
+        ([None], "on_alarm has None"),
+        (None, "on_alarm has None"),
+        (3, "on_alarm=3 is of type int"),
+    ],
+)
+def test_anything_else_is_an_error(given, message):
+    with pytest.raises(ConfigurationError, match=message):
+        checked_actions(given)
+
+
+def test_each_is_done_in_order():
+    done, trainer, callback = (
+        [],
+        _trainer(),
+        _callback(),
+    )
+    with pytest.warns(CueAlarmWarning, match="it leans") as caught:
+        act(
+            ["warn", "log", lambda *given: done.append((*given, trainer.should_stop)), "stop"],
+            "it leans",
+            trainer,
+            callback,
+        )
+    assert len(caught) == 1
+    assert done == [(callback, "it leans", False)]
+    assert trainer.should_stop
+
+
+def test_nothing_is_done_without_actions():
+    trainer = _trainer()
+    act((), "it leans", trainer, _callback())
+    assert not trainer.should_stop
+
+
+def test_a_failure_is_reported_and_the_rest_is_done():
+    def fails(alarm, message):
+        raise KeyError("telephone")
+
+    trainer = _trainer()
+    with pytest.warns(SaliencyWarning, match=r"fails failed when the alarm went on \(KeyError: 'telephone'\)"):
+        act([fails, "stop"], "it leans", trainer, _callback())
+    assert trainer.should_stop
+    with pytest.raises(KeyError):
+        act([fails], "it leans", trainer, _callback("raise"))
+
+
+def test_an_interruption_is_let_through():
+    def interrupts(alarm, message):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        act([interrupts], "it leans", _trainer(), _callback())
+
+
+def test_the_description_has_every_number():
+    evaluation = Evaluation(
+        epoch=3,
+        step=40,
+        stage="fit",
+        effects=(3.0, 3.5),
+        contrasts=(1.0, 1.5),
+        statistic="contrast",
+        mean=1.25,
+        lower_bound=0.754,
+        flip_rate=0.5,
+        alarm=True,
+        fired=True,
+    )
+    assert describe_alarm("tag", "cat", evaluation, AlarmRule(threshold=0.25, patience=2)) == (
+        "the model uses the cue 'tag' as a sign of class cat: put into samples of other classes, it raises that class "
+        "by 1.25 standard deviations of the logits (contrast; lower bound 0.75 > 0.25 in 2 evaluations in a row, the "
+        "last in epoch 3), and turns 50% of the predictions to it"
+    )

@@ -1,0 +1,174 @@
+"""What a real, offline W&B run received."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import wandb
+from lightning.pytorch.loggers import WandbLogger
+from PIL import Image
+
+from saliency_callbacks.sinks import WandbSink, sink_for_logger
+from saliency_callbacks.sinks.loggers import wandb as wandb_table
+from saliency_callbacks.types import Snapshot
+
+pytestmark = [
+    # Of wandb and of the Lightning adapter to it, which no caller can avoid.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:There is a wandb run already in progress:UserWarning"),
+]
+
+_GROWING = pytest.mark.skipif(
+    "log_mode" not in inspect.signature(wandb.Table.__init__).parameters,
+    reason="in this release of wandb tables do not grow",
+)
+
+
+@pytest.fixture
+def logger(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    logger = WandbLogger(offline=True, save_dir=tmp_path, project="test")
+    yield logger
+    logger.experiment.finish()
+
+
+def media(logger: WandbLogger, kind: str, suffix: str) -> list[Path]:
+    return sorted((Path(logger.experiment.dir) / "media" / kind).rglob(f"*.{suffix}"))
+
+
+def picture(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (12, 20, 3), dtype=np.uint8)
+
+
+def test_the_files_of_a_run_have_the_very_pixels_and_texts(logger, monkeypatch):
+    logged, alerts = [], []
+    log, alert = logger.log_metrics, logger.experiment.alert
+    monkeypatch.setattr(
+        logger, "log_metrics", lambda metrics, step: (logged.append((step, set(metrics))), log(metrics, step))
+    )
+    monkeypatch.setattr(logger.experiment, "alert", lambda **given: (alerts.append(given), alert(**given)))
+    sink = sink_for_logger(logger)
+    assert isinstance(sink, WandbSink)
+    pictures = {"saliency/a": picture(0), "saliency/b": picture(1)}
+    snapshot = Snapshot(
+        epoch=2,
+        step=30,
+        stage="fit",
+        attributions={},
+        texts={"cue/x/alarm": "<script>alert(1)</script>"},
+        alerts={"cue/x/alarm": "look"},
+    )
+    sink.write(snapshot, pictures)
+    assert logged == [(30, {"saliency/a", "saliency/b", "cue/x/alarm/text"})], "one call, one step of the slider"
+    files = {path.name.split("_")[0]: np.asarray(Image.open(path)) for path in media(logger, "images", "png")}
+    assert files.keys() == {"a", "b"}
+    for name, expected in files.items():
+        assert np.array_equal(expected, pictures[f"saliency/{name}"])
+    (text,) = media(logger, "html", "html")
+    assert "&lt;script&gt;" in text.read_text()
+    assert "<script>alert" not in text.read_text()
+    assert [(given["title"], given["text"]) for given in alerts] == [("cue/x/alarm", "look")]
+
+
+def test_an_observation_without_media_makes_no_step(logger, monkeypatch):
+    calls = []
+    monkeypatch.setattr(logger, "log_metrics", lambda *args, **kwargs: calls.append(args))
+    WandbSink(logger).write(Snapshot(epoch=0, step=0, stage="fit", attributions={}), {})
+    assert calls == []
+
+
+def test_an_animation_is_a_gif(logger):
+    frames = np.stack([picture(0), picture(1)])
+    WandbSink(logger).write(Snapshot(epoch=0, step=0, stage="fit", attributions={}), {"saliency/film": frames})
+    (file,) = media(logger, "videos", "gif")
+    with Image.open(file) as image:
+        assert (image.format, image.n_frames, image.size) == ("GIF", 2, (20, 12))
+
+
+def observation(step: int, **scores: list[float]) -> Snapshot:
+    return Snapshot(
+        epoch=step,
+        step=step,
+        stage="fit",
+        attributions={},
+        predictions=torch.tensor([0, 1]),
+        confidences=torch.tensor([0.5, 0.75]),
+        labels=torch.tensor([1, 1]),
+        ids=("val/3", "val/9"),
+        sample_scores={f"saliency/{name}": torch.tensor(values) for name, values in scores.items()},
+    )
+
+
+def tables(logger: WandbLogger) -> list[tuple[str, dict]]:
+    """Return the name of the key and the content of every table in the run's directory, oldest first."""
+    # The number behind the key is W&B's step, and counts calls.
+    files = sorted(media(logger, "table", "table.json"), key=lambda file: int(file.stem.split("_")[-2]))
+    return [(file.name.rsplit("_", 2)[0], json.loads(file.read_text())) for file in files]
+
+
+def test_each_observation_adds_its_rows_and_only_these(logger):
+    sink = WandbSink(logger)
+    sink.write(observation(0, gini=[0.5, float("nan")], mass=[1.0, 0.0]), {})
+    sink.write(observation(7, gini=[0.25, 0.5]), {})
+    (first, second) = tables(logger)
+    facts = ["moment", "epoch", "step", "sample", "label", "prediction", "confidence"]
+    assert [name for name, _ in (first, second)] == ["samples", "samples"]
+    assert first[1] == {
+        "columns": [*facts, "saliency/gini", "saliency/mass"],
+        "data": [
+            ["epoch 0", 0, 0, "val/3", 1, 0, 0.5, 0.5, 1.0],
+            ["epoch 0", 0, 0, "val/9", 1, 1, 0.75, None, 0.0],
+        ],
+    }
+    assert second[1]["columns"] == first[1]["columns"]
+    assert second[1]["data"] == [
+        ["epoch 7", 7, 7, "val/3", 1, 0, 0.5, 0.25, None],
+        ["epoch 7", 7, 7, "val/9", 1, 1, 0.75, 0.5, None],
+    ]
+
+
+def test_pictures_and_rows_share_one_call(logger, monkeypatch):
+    logged = []
+    monkeypatch.setattr(logger, "log_metrics", lambda metrics, step: logged.append((step, set(metrics))))
+    WandbSink(logger).write(observation(3, gini=[0.5, 0.5]), {"saliency/a": picture(0)})
+    assert logged == [(3, {"saliency/a", "saliency/samples"})]
+
+
+@_GROWING
+def test_a_long_run_and_new_columns_begin_new_tables(logger, monkeypatch):
+    monkeypatch.setattr(wandb_table, "_MOST_INCREMENTS", 2)
+    sink = WandbSink(logger)
+    for step in range(5):
+        sink.write(observation(step, gini=[0.5, 0.5]), {})
+    sink.write(observation(5, gini=[0.5, 0.5], mass=[0.5, 0.5]), {})
+    names = [name for name, _ in tables(logger)]
+    assert names == ["samples", "samples", "samples_2", "samples_2", "samples_3", "samples_4"]
+    assert {len(table["data"]) for _, table in tables(logger)} == {2}
+    assert len(sink._table._table.data) == 2, "what was sent long ago is not kept"
+
+
+@_GROWING
+def test_a_second_training_in_the_same_run_does_not_hide_the_rows_of_the_first(logger):
+    for step in (0, 1):
+        WandbSink(logger).write(observation(step, gini=[0.5, 0.5]), {})
+    assert [name for name, _ in tables(logger)] == ["samples", "samples_2"]
+
+
+def test_before_tables_could_grow_each_observation_has_its_own(logger, monkeypatch):
+    class Table(wandb.Table):
+        def __init__(self, columns, data):
+            super().__init__(columns=columns, data=data)
+
+    monkeypatch.setattr(wandb, "Table", Table)
+    sink = WandbSink(logger)
+    for step in (0, 1):
+        sink.write(observation(step, gini=[0.5, 0.5]), {})
+    assert [(name, [row[2] for row in table["data"]]) for name, table in tables(logger)] == [
+        ("samples", [0, 0]),
+        ("samples", [1, 1]),
+    ]
