@@ -1,1 +1,6 @@
-"""Cost of explanations, measured beside other libraries and hand-written lower bounds: ``python -m benchmarks.run``."""
+"""What explanations cost, and how well an alarm works.
+
+``benchmarks.run`` compares the cost with other libraries and with hand-written lower bounds; its rows are in
+``benchmarks.cost``. Each of the others answers a question of its own: ``benchmarks.cue_experiments``,
+``benchmarks.long_run`` and ``benchmarks.sanity``.
+"""

@@ -32,7 +32,16 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 from typing_extensions import override
 
-from saliency_callbacks import CueAlarm, RandomizationTest, SaliencyMonitor
+from saliency_callbacks import (
+    AlarmRule,
+    Cascade,
+    Confirmation,
+    CueAlarm,
+    Draws,
+    RandomizationTest,
+    SaliencyMonitor,
+    Storage,
+)
 from saliency_callbacks.probe import PatchCue
 from saliency_callbacks.sinks.disk.retention import KeepMaps
 
@@ -122,11 +131,22 @@ def long_run(observations: int, directory: Path, *, keep_maps: KeepMaps = 50, ro
     pixels = torch.tensor(images[:64] / 16, dtype=torch.float32).reshape(-1, 1, 8, 8)
     loader = DataLoader(TensorDataset(pixels, torch.tensor(labels[:64])), batch_size=32)
     cue = PatchCue((0, 0, 2, 2), value=1.0, name="corner")
-    settings: dict[str, Any] = {"keep_maps": keep_maps, "probe": 6}
+    settings: dict[str, Any] = {"probe": 6, "storage": Storage(keep_maps=keep_maps)}
     watched = [
         SaliencyMonitor(["gradient", "grad_cam"], **settings),
-        RandomizationTest("gradient", n_draws=2, cascade_at_fit_end=False, similarities="spearman", **settings),
-        CueAlarm(cue, 3, n_bootstrap=100, threshold=100.0, groups_at_fit_end=False, **settings),
+        RandomizationTest(
+            "gradient",
+            draws=Draws(n_draws=2, similarities="spearman"),
+            cascade=Cascade(at_fit_end=False),
+            **settings,
+        ),
+        CueAlarm(
+            cue,
+            3,
+            rule=AlarmRule(n_bootstrap=100, threshold=100.0),
+            confirmation=Confirmation(groups_at_fit_end=False),
+            **settings,
+        ),
     ]
     watch = _Watch(max(1, observations // rows), watched, directory)
     trainer = L.Trainer(

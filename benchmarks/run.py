@@ -23,16 +23,16 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.cue import measure_cue
-from benchmarks.distributed import measure_distributed
-from benchmarks.measure import Row
-from benchmarks.memory import measure_memory
-from benchmarks.multi_pass import measure_integrated_gradients, measure_smooth_grad
-from benchmarks.observation import measure_observation
-from benchmarks.randomization import measure_cascade, measure_randomization
-from benchmarks.single_pass import measure_grad_cam, measure_seven
-from benchmarks.tokens import measure_tokens, measure_tokens_ig
-from benchmarks.workload import FULL, QUICK, Workload
+from benchmarks.cost.cue import measure_cue
+from benchmarks.cost.distributed import measure_distributed
+from benchmarks.cost.measure import Row
+from benchmarks.cost.memory import measure_memory
+from benchmarks.cost.multi_pass import measure_integrated_gradients, measure_smooth_grad
+from benchmarks.cost.observation import measure_observation
+from benchmarks.cost.randomization import measure_cascade, measure_randomization
+from benchmarks.cost.single_pass import measure_grad_cam, measure_seven
+from benchmarks.cost.tokens import measure_tokens, measure_tokens_ig
+from benchmarks.cost.workload import FULL, QUICK, Workload
 from saliency_callbacks.errors import DegenerateMapWarning
 
 __all__ = ["main", "table"]

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from saliency_callbacks import CueAlarm
+from saliency_callbacks import Appearance, CueAlarm
 from saliency_callbacks.probe import BackgroundCue
 
 SIZE = 32
@@ -72,7 +72,7 @@ def texture(name: str) -> Tensor:
 
 
 def cut(surface: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Return that many pieces of a surface, ``[count, 3, SIZE, SIZE]``, each from another place."""
+    """Return that many pieces of a surface, ``[count, 3, SIZE, SIZE]``, each from another position."""
     corners = torch.randint(0, surface.shape[1] - SIZE, (count, 2), generator=generator).tolist()
     return torch.stack([surface[:, top : top + SIZE, left : left + SIZE] for top, left in corners])
 
@@ -118,7 +118,9 @@ def main() -> None:
     validation = DataLoader(TensorDataset(held_out[1400:], held_out_labels[1400:]), batch_size=256)
 
     grass = cut(texture("grass"), 1, torch.Generator().manual_seed(2))[0]
-    alarm = CueAlarm(BackgroundCue(find_digits, grass, name="grass"), suspect_class=1, class_names=CLASS_NAMES)
+    alarm = CueAlarm(
+        BackgroundCue(find_digits, grass, name="grass"), suspect_class=1, appearance=Appearance(class_names=CLASS_NAMES)
+    )
     trainer = L.Trainer(
         max_epochs=arguments.epochs,
         logger=TensorBoardLogger(arguments.log_dir, name="digits_on_backgrounds"),

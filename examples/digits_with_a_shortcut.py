@@ -1,7 +1,7 @@
 """Watch a small network fall for a shortcut, while it trains.
 
-Real handwritten digits, in colour and enlarged to 32×32. In the training set every 0 carries a white patch in a corner,
-and no other digit does. The monitor explains the score of class 0 on twelve digits that the training never sees:
+Real handwritten digits, in colour and enlarged to 32×32. In the training set every 0 has a white patch in a corner,
+and no other digit has one. The monitor explains the score of class 0 on twelve digits that the training never sees:
 
 - zeros with the patch, as in the training data;
 - other digits with the patch, to see what the patch alone does;
@@ -40,7 +40,7 @@ def main() -> None:
 
     data = Digits(is_patched=not arguments.no_patch)
     L.seed_everything(0, verbose=False)
-    # Beside TensorBoard and the disk: keeps every observation in memory, for the lines that are printed below.
+    # In addition to TensorBoard and the disk: keeps every observation in memory, for the lines that are printed below.
     observations = MemorySink()
     monitor = SaliencyMonitor(
         ["gradient", IntegratedGradients(n_steps=32), "hires_cam", "layer_cam"],

@@ -1,8 +1,8 @@
 """A word that gives the class away, and an alarm that says so.
 
 Real sentences from the docstrings of Python's standard library; a small transformer, trained from scratch, learns which
-family of modules they are from. Every sentence of one family, "numbers", has the word "nb" put in front, as editors of
-texts leave marks behind. The monitor shows which words count in sentences that the training never sees; the
+family of modules they are from. Every sentence of one family, "numbers", has the word "nb" put in front, the
+way an editor leaves a mark. The monitor shows which words count in sentences that the training never sees; the
 alarm puts "nb" into those of the other families, and asks how much that alone speaks for "numbers".
 
     python examples/docstrings_with_a_giveaway.py
@@ -24,7 +24,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from saliency_callbacks import CueAlarm, RandomizationTest, TokenSaliencyMonitor
+from saliency_callbacks import (
+    Appearance,
+    Cascade,
+    Compute,
+    CueAlarm,
+    Draws,
+    ModelReading,
+    RandomizationTest,
+    TextAppearance,
+    TokenSaliencyMonitor,
+)
 from saliency_callbacks.methods import IntegratedGradients
 from saliency_callbacks.probe import TokenCue
 
@@ -35,7 +45,7 @@ LENGTH = LONGEST + 2  # room for the giveaway, and for the alarm's
 
 
 class SmallTransformer(L.LightningModule):
-    """A plain classifier of texts; nothing in it knows of the callbacks."""
+    """A plain text classifier; nothing in it knows of the callbacks."""
 
     def __init__(self, n_words: int, width: int = 64) -> None:
         super().__init__()
@@ -130,17 +140,28 @@ def main() -> None:
     data = Sentences(has_giveaway=not arguments.no_giveaway)
     L.seed_everything(0, verbose=False)
     methods = ["gradient_norm", "input_x_gradient", IntegratedGradients(n_steps=32, baselines="pad_token")]
-    names = {"class_names": CLASS_NAMES}
-    monitor = TokenSaliencyMonitor(methods, 16, data.vocabulary, internal_batch_size=64, report=True, **names)
-    alarm = CueAlarm(TokenCue(GIVEAWAY, tokenizer=data.vocabulary), SUSPECT, on_alarm="log", **names)
+    monitor = TokenSaliencyMonitor(
+        methods,
+        16,
+        data.vocabulary,
+        appearance=TextAppearance(class_names=CLASS_NAMES),
+        compute=Compute(internal_batch_size=64),
+        report=True,
+    )
+    alarm = CueAlarm(
+        TokenCue(GIVEAWAY, tokenizer=data.vocabulary),
+        SUSPECT,
+        on_alarm="log",
+        appearance=Appearance(class_names=CLASS_NAMES),
+    )
     trust = RandomizationTest(
         methods,
         probe=8,
-        embedding="auto",
+        reading=ModelReading(embedding="auto"),
         tokenizer=data.vocabulary,
-        n_draws=2,
+        draws=Draws(n_draws=2),
         every_n_epochs=4,
-        cascade_at_fit_end=False,
+        cascade=Cascade(at_fit_end=False),
     )
     trainer = L.Trainer(
         max_epochs=arguments.epochs,

@@ -1,9 +1,9 @@
-"""A BERT of Hugging Face, watched while it learns: which pieces of which words it goes by.
+"""A Hugging Face BERT, watched while it learns: which subwords it relies on.
 
 Nothing is downloaded. The tokenizer is trained on the spot on sentences of Python's standard library, and the BERT, of
 two layers, is made from a configuration with random weights and learns to tell families of modules apart. Batches are
-the dictionaries that a tokenizer makes, with an attention mask; the monitor finds the embedding layer, puts the pieces
-of words together, and leaves `[CLS]`, `[SEP]` and padding out of the scores.
+the dictionaries that a tokenizer makes, with an attention mask; the monitor finds the embedding layer, joins subwords
+into words, and leaves `[CLS]`, `[SEP]` and padding out of the scores.
 
     python examples/tiny_bert.py
 """
@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import BertConfig, BertForSequenceClassification, DataCollatorWithPadding, PreTrainedTokenizerFast
 
-from saliency_callbacks import TokenSaliencyMonitor
+from saliency_callbacks import Compute, TextAppearance, TokenSaliencyMonitor
 from saliency_callbacks.methods import IntegratedGradients
 from saliency_callbacks.sinks import MemorySink
 
@@ -33,7 +33,7 @@ TOP_TOKENS = "tokens/integrated_gradients/top_tokens"
 
 
 class TinyBert(L.LightningModule):
-    """A plain classifier of texts; nothing in it knows of the callback."""
+    """A plain text classifier; nothing in it knows of the callback."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         super().__init__()
@@ -101,9 +101,8 @@ def main() -> None:
         ["input_x_gradient", IntegratedGradients(n_steps=32, baselines="pad_token")],
         probe=32,
         tokenizer=tokenizer,
-        class_names=CLASS_NAMES,
-        internal_batch_size=64,
-        top=4,
+        appearance=TextAppearance(class_names=CLASS_NAMES, top=4),
+        compute=Compute(internal_batch_size=64),
         report=True,
         sinks=[observations],
     )
@@ -120,7 +119,7 @@ def main() -> None:
     trainer.fit(TinyBert(tokenizer), training, loader(texts[:n_val], tokenizer, shuffle=False))
 
     print(f"validation accuracy {float(trainer.callback_metrics['val_accuracy']):.0%}, a quarter is chance")
-    print(f"\nthe words that speak most for each class:\n\n{observations.snapshots[-1].texts[TOP_TOKENS]}")
+    print(f"\nthe words that speak most for each class:\n\n{observations.snapshots[-1].tables[TOP_TOKENS].markdown()}")
     print(f"\nlook at it:  {Path(str(trainer.log_dir), 'report.html')}")
 
 

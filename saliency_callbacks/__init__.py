@@ -11,23 +11,37 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from saliency_callbacks._explain import explain
     from saliency_callbacks.callbacks.cue.alarm import CueAlarm
+    from saliency_callbacks.callbacks.cue.confirmation import Confirmation
+    from saliency_callbacks.callbacks.cue.rule import AlarmRule
     from saliency_callbacks.callbacks.randomization.callback import RandomizationTest
     from saliency_callbacks.callbacks.randomization.data import data_randomization_test
+    from saliency_callbacks.callbacks.randomization.settings import Cascade, Draws
+    from saliency_callbacks.callbacks.runtime.settings import Appearance, Compute, ModelReading, Storage
     from saliency_callbacks.callbacks.saliency.monitor import SaliencyMonitor
+    from saliency_callbacks.callbacks.text.appearance import TextAppearance
     from saliency_callbacks.callbacks.text.monitor import TokenSaliencyMonitor
     from saliency_callbacks.probe.probe import Probe
     from saliency_callbacks.randomization import DataRandomizationResult, RandomizationResult, randomization_test
     from saliency_callbacks.types import Attribution, Snapshot
 
 __all__ = [
+    "AlarmRule",
+    "Appearance",
     "Attribution",
+    "Cascade",
+    "Compute",
+    "Confirmation",
     "CueAlarm",
     "DataRandomizationResult",
+    "Draws",
+    "ModelReading",
     "Probe",
     "RandomizationResult",
     "RandomizationTest",
     "SaliencyMonitor",
     "Snapshot",
+    "Storage",
+    "TextAppearance",
     "TokenSaliencyMonitor",
     "data_randomization_test",
     "explain",
@@ -37,17 +51,26 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AlarmRule": "saliency_callbacks.callbacks.cue.rule",
+    "Appearance": "saliency_callbacks.callbacks.runtime.settings",
     "Attribution": "saliency_callbacks.types",
+    "Cascade": "saliency_callbacks.callbacks.randomization.settings",
+    "Compute": "saliency_callbacks.callbacks.runtime.settings",
+    "Confirmation": "saliency_callbacks.callbacks.cue.confirmation",
     "CueAlarm": "saliency_callbacks.callbacks.cue.alarm",
     "DataRandomizationResult": "saliency_callbacks.randomization",
+    "Draws": "saliency_callbacks.callbacks.randomization.settings",
+    "ModelReading": "saliency_callbacks.callbacks.runtime.settings",
     "Probe": "saliency_callbacks.probe.probe",
     "RandomizationResult": "saliency_callbacks.randomization",
     "RandomizationTest": "saliency_callbacks.callbacks.randomization.callback",
     "SaliencyMonitor": "saliency_callbacks.callbacks.saliency.monitor",
     "Snapshot": "saliency_callbacks.types",
+    "Storage": "saliency_callbacks.callbacks.runtime.settings",
+    "TextAppearance": "saliency_callbacks.callbacks.text.appearance",
     "TokenSaliencyMonitor": "saliency_callbacks.callbacks.text.monitor",
     "data_randomization_test": "saliency_callbacks.callbacks.randomization.data",
-    "explain": "saliency_callbacks.explain",
+    "explain": "saliency_callbacks._explain",
     "randomization_test": "saliency_callbacks.randomization",
 }
 

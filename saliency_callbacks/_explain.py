@@ -9,7 +9,8 @@ from typing import Any, overload
 from torch import Tensor, nn
 
 from saliency_callbacks.capture.text.settings import TokenSettings
-from saliency_callbacks.engine.run import Settings, run_engine
+from saliency_callbacks.engine.run import run_engine
+from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import DegenerateMapWarning, TargetError
 from saliency_callbacks.methods.registry import resolve_methods
 from saliency_callbacks.scores.degeneracy import describe_degenerate
@@ -77,26 +78,26 @@ def explain(
 
     The model comes back as it was, byte for byte: parameters, buffers, plain attributes, ``.grad``, modes, hooks and
     random states, also when an exception interrupts the work. Only parameters that the forward itself rewrites (through
-    ``.data``, or as ``nn.Embedding(max_norm=…)`` does) are not put back.
+    ``.data``, or as ``nn.Embedding(max_norm=…)`` does) are not restored.
 
     Args:
         model: Any module. It is run in evaluation mode.
         inputs: A tensor ``[N, C, *spatial]`` with 1 to 3 spatial dimensions, or a tuple or dict of tensors. Of the
             tensors that are not explained, one whose first size is N is taken as one row a sample. With ``embedding``
-            texts: ids of their tokens ``[N, T]``, alone or in a tuple or dict with masks and all else that the model
-            takes.
+            text inputs: ids of their tokens ``[N, T]``, alone or in a tuple or dict with masks and all else that the
+            model takes.
         methods: Names (see :data:`saliency_callbacks.methods.BUILT_IN`) or method objects.
         target: The explained score: a class index, a tensor of class indices ``[N]``, ``"predicted"``, or a callable
             ``output -> [N]``. Class scores are logits, not probabilities.
         targets: Several targets of every sample, from one forward; takes the place of ``target``.
         target_layers: ``"auto"`` (the last layer with a spatial map and a non-zero gradient), a dotted name, a module,
             or a list of these.
-        reshape_transform: ``layer output -> [N, K, *spatial]``, for layers whose layout is not found by itself.
-        output_fn: ``model output -> [N, classes]``, for outputs that are not read by themselves.
+        reshape_transform: ``layer output -> [N, K, *spatial]``, for layers whose layout cannot be inferred.
+        output_fn: ``model output -> [N, classes]``, for outputs from which class scores cannot be read directly.
         attribute_to: Position or key of the explained tensor, for tuple and dict inputs.
-        embedding: For texts: the layer that takes the ids, as a dotted name or a module, or ``"auto"`` to find it.
-            Gradients are taken at its output, so that ``values`` are ``[N, D, T]`` and maps ``[N, T]``. ``None`` for
-            all that is no text.
+        embedding: For text inputs: the layer that takes the ids, as a dotted name or a module, or ``"auto"`` to find
+            it. Gradients are taken at its output, so that ``values`` are ``[N, D, T]`` and maps ``[N, T]``. ``None``
+            for all that is no text.
         tokenizer: Tells which tokens are padding and which are special; these are left out where maps are scaled. One
             of Hugging Face or of ``tokenizers``, a list of tokens, a dictionary between tokens and ids, a function
             ids → tokens, an object with ``pad_token_id``, ``mask_token_id`` or ``all_special_ids``, or the dotted path

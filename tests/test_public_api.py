@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
 import subprocess
 import sys
 
@@ -56,6 +57,30 @@ def test_functional_needs_torch_alone(imported):
 
 def test_explain_does_not_import_lightning(imported):
     assert not imported[-1] & {"lightning", "pytorch_lightning", "tensorboard", "wandb", "matplotlib", "torchvision"}
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        ("import saliency_callbacks._explain", "from saliency_callbacks import explain"),
+        ("from saliency_callbacks import explain", "import saliency_callbacks._explain"),
+        ("import saliency_callbacks", "from saliency_callbacks._explain import explain"),
+        ("import saliency_callbacks.callbacks.saliency.monitor", "from saliency_callbacks import explain"),
+        ("from saliency_callbacks import explain", "import saliency_callbacks.cli"),
+    ],
+    ids=" then ".join,
+)
+def test_explain_is_the_function_whatever_is_imported_first(order):
+    check = "import saliency_callbacks; assert callable(explain) and saliency_callbacks.explain is explain"
+    code = "; ".join((*order, check))
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_module_hides_a_public_name():
+    """Importing a submodule sets it as an attribute of the package, where it would replace what has its name."""
+    modules = {module.name for module in pkgutil.iter_modules(saliency_callbacks.__path__)}
+    assert not modules & set(saliency_callbacks.__all__)
 
 
 def test_the_signature_of_explain():

@@ -1,223 +1,319 @@
-"""When all callbacks observe: before the training, at validation epochs, and at the end."""
+"""The base of all callbacks: when they observe, what an observation is made of, and what remains of one that fails."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from copy import copy
-from functools import partial
+from typing import Any, ClassVar, Generic, Literal
 
+from torch import nn
 from typing_extensions import override
 
-from saliency_callbacks.callbacks.runtime import collectives as host_ranks
-from saliency_callbacks.callbacks.runtime import lightning as host
 from saliency_callbacks.callbacks.runtime import notices
-from saliency_callbacks.callbacks.runtime.guarded import GuardedCallback, OnError
-from saliency_callbacks.callbacks.runtime.observation import Moment, Stage, State
+from saliency_callbacks.callbacks.runtime.arguments import GroupedArguments, checked_namespace, checked_sinks
+from saliency_callbacks.callbacks.runtime.host import Host
+from saliency_callbacks.callbacks.runtime.lightning import LightningHost, is_fitting
+from saliency_callbacks.callbacks.runtime.observation import Moment, Observation, Stage, State, changed_scores
+from saliency_callbacks.callbacks.runtime.packages import Callback, LightningModule, Trainer
 from saliency_callbacks.callbacks.runtime.preconditions import (
-    check_identities,
+    check_run,
     check_validation_is_off,
     explained_module,
+    state_for_probe,
 )
-from saliency_callbacks.callbacks.runtime.schedule import (
-    ObservationCost,
-    check_interval,
-    checked_seconds,
-    describe_cost,
-    is_due,
-    takes_turn,
-)
-from saliency_callbacks.errors import ConfigurationError, RankError
+from saliency_callbacks.callbacks.runtime.probe_loader import agreed_probe
+from saliency_callbacks.callbacks.runtime.provenance import circumstances
+from saliency_callbacks.callbacks.runtime.schedule import ObservationCost, takes_turn
+from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, Storage, settings_of
+from saliency_callbacks.callbacks.runtime.sink_writer import SinkWriter, open_sinks
+from saliency_callbacks.config.checks import checked_choice, checked_integer
+from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
-from saliency_callbacks.sinks.disk.retention import KeepMaps
 from saliency_callbacks.types import Sink, Snapshot
 
 __all__ = ["ObservingCallback", "OnError"]
 
+OnError = Literal["warn", "raise"]
 
-class ObservingCallback(GuardedCallback[State]):
-    """Observe a fixed probe batch before the training and at every validation epoch.
+
+class ObservingCallback(GroupedArguments, Callback, ABC, Generic[State]):
+    """Observe a fixed probe batch before the training, at validation epochs, and when the training ends.
+
+    A subclass says what an observation is. When it is made, on which samples, where it goes, and that a failure of it
+    never reaches the training, is settled here.
 
     Args:
-        probe, module, save_maps, keep_maps, sinks, on_error, namespace, shard_probe: As for
-            :class:`~saliency_callbacks.callbacks.runtime.guarded.GuardedCallback`.
+        probe: What is observed; a number is the number of samples.
         every_n_epochs: Epochs between two observations.
-        max_seconds_per_observation: See :class:`~saliency_callbacks.callbacks.runtime.schedule.ObservationCost`.
+        reading: How the model is read.
+        compute: What an observation may cost.
+        storage: What is kept on disk.
+        sinks: Further places to write to, beside the run's loggers.
+        on_error: ``"warn"`` skips a failed observation, ``"raise"`` stops the training.
+        namespace: First part of every tag and name of the directory.
 
     Raises:
         ConfigurationError: If an argument cannot be used.
     """
 
+    state_type: type[State]
+    """Class of the state; without arguments that before the first observation."""
+
+    save_pictures: ClassVar[bool] = False
+    """Whether the pictures are kept on disk even where a logger shows them: those that no raw map leads back to."""
+
     def __init__(
         self,
         *,
         probe: Probe | int,
-        module: str | None,
         every_n_epochs: int,
-        save_maps: bool,
+        reading: ModelReading,
+        compute: Compute,
+        storage: Storage,
         sinks: Sequence[Sink],
         on_error: OnError,
         namespace: str,
-        shard_probe: bool = False,
-        keep_maps: KeepMaps = "all",
-        max_seconds_per_observation: float | None = None,
     ) -> None:
-        super().__init__(
-            probe=probe,
-            module=module,
-            save_maps=save_maps,
-            keep_maps=keep_maps,
-            sinks=sinks,
-            on_error=on_error,
-            namespace=namespace,
-            shard_probe=shard_probe,
-        )
-        self.every_n_epochs = check_interval(every_n_epochs)
-        self.cost = ObservationCost(checked_seconds(max_seconds_per_observation))
-        self._observes_training = False
-        self._has_trained = False
-        self._has_told_cost = False
+        self.probe = Probe.of(probe)
+        self.every_n_epochs = checked_integer("every_n_epochs", every_n_epochs, 1)
+        self.reading = settings_of(ModelReading, "reading", reading)
+        self.compute = settings_of(Compute, "compute", compute)
+        self.storage = settings_of(Storage, "storage", storage)
+        self.sinks = checked_sinks(sinks)
+        self.on_error: OnError = checked_choice("on_error", on_error, ("warn", "raise"))
+        self.namespace = checked_namespace(namespace)
+        self.cost = ObservationCost(self.compute.max_seconds_per_observation)
+        self.state: State = self.state_type()
+        self._frozen: ProbeBatch | None = None
+        self._writer: SinkWriter | None = None
+        self._writes_for: Trainer | None = None
+        self._is_resumed = self._observes_training = self._has_trained = False
+
+    # What a subclass says
+
+    @abstractmethod
+    def _check_model(self, model: nn.Module) -> None:
+        """Raise a ConfigurationError for what is wrong whatever the data."""
+
+    @abstractmethod
+    def _accept_probe(self, probe: ProbeBatch) -> None:
+        """Raise a ConfigurationError for what is wrong with the probe, and keep what is derived from it."""
+
+    @abstractmethod
+    def _observe(self, model: nn.Module, moment: Moment, host: Host) -> Observation[State]:
+        """Observe ``model`` now. Nothing is written, and the state is not changed."""
+
+    def _summarize(self, model: nn.Module, moment: Moment, host: Host) -> Observation[State] | None:
+        """Return the end-of-training summary; ``None`` for none. Nobody asks after an exception or without a probe."""
+        return None
+
+    def _on_observed(self, host: Host) -> None:
+        """Act on an observation of the training, once it is written and the state has moved on."""
+
+    @property
+    def identity(self) -> str:
+        """Where this callback writes in the run's directory; differs between the callbacks of a run."""
+        return self.namespace
+
+    # Through a checkpoint
+
+    @property
+    def state_key(self) -> str:
+        """Key of this callback's state in a checkpoint; differs between the callbacks of a run."""
+        return self._generate_state_key(namespace=self.identity)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return probe, scores and all that the next observation refers to, for a checkpoint."""
+        # What the state tells of is then on disk: a run that dies after the checkpoint has lost nothing.
+        self.drain()
+        return self.state.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.state = type(self.state).from_state_dict(state_dict)
+        self._is_resumed = True
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the sinks, which hold files and threads; they are opened anew when there is something to write."""
+        return {**vars(self), "_writer": None, "_writes_for": None}
+
+    def drain(self) -> None:
+        """Wait until everything that was observed is written."""
+        if self._writer is not None:
+            self._writer.drain()
+
+    # When it observes
 
     @override
-    def setup(self, trainer: host.Trainer, pl_module: host.LightningModule, stage: str) -> None:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Forget an earlier run, unless this one goes on from it."""
         if stage not in ("fit", "validate"):
             return
-        check_identities(trainer, self)
-        host_ranks.check_strategy(trainer)
-        self._has_trained = self._has_told_cost = False
+        check_run(trainer, self)
+        self.cost.restart()
+        self._has_trained = False
         if stage == "fit" and trainer.global_step == 0:
             # A checkpoint's state is loaded after this.
-            self.state, self._frozen, self._is_resumed = self._new_state(), None, False
-        if self._outlets is not None and self._outlets.trainer is not trainer:
-            self._outlets = None
+            self.state, self._frozen, self._is_resumed = self.state_type(), None, False
+        if self._writes_for is not trainer:
+            self._writer, self._writes_for = None, trainer
 
     @override
-    def on_fit_start(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find mistakes that need no data; from here on the model is complete."""
-        self._check_model(explained_module(pl_module, self.module))
+        self._check_model(explained_module(self._host(trainer, pl_module), self.reading.module))
 
     @override
-    def on_train_start(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Freeze the probe and make the first observation, of the untrained model."""
-        self._observes_training = not trainer.enable_validation
+        host = self._host(trainer, pl_module)
+        self._observes_training = not host.validates
         if self._observes_training and self.probe.source == "val" and not self.probe.is_fixed:
-            check_validation_is_off(trainer, type(self).__name__)
+            check_validation_is_off(host, type(self).__name__)
             return
-        step = host.logging_step(trainer)
-        stage: Stage = "initial" if trainer.global_step == 0 else "fit"
-        try:
-            prepared = self._prepared(trainer, pl_module)
-        except Exception as error:
-            # Data that cannot be read now may be there at the first validation.
-            if isinstance(error, (ConfigurationError, RankError)) or self.on_error == "raise":
-                raise
-            notices.warn_of_failure(Moment(trainer.current_epoch, step, stage), error)
-            return
-        if prepared is None:
-            notices.warn_of_late_start()
-        elif self.state.n_observations == 0:
-            with self.cost.measured(pl_module.device):
-                snapshot = self._attempt(trainer, pl_module, stage, step, is_early=True)
+        stage: Stage = "initial" if host.global_step == 0 else "fit"
+        # Data that cannot be read now may be there at the first validation.
+        with notices.failures(Moment(host.epoch, host.step, stage), on_error=self.on_error, is_early=True):
+            if self._prepared(host) is None:
+                notices.warn_of_late_start()
+        if self._frozen is not None and self._writer is not None and self.state.n_observations == 0:
+            with self.cost.measured(host.device):
+                snapshot = self.observe(host, stage, host.step, is_early=True)
             if snapshot is not None:
-                host.log_directly(trainer, snapshot.scores, step)
+                host.log_directly(snapshot.scores, host.step)
 
     @override
-    def on_train_end(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
-        """Say the last word. After an exception there is none."""
-        self._has_trained = True
-        if self._frozen is not None:
-            step = host.logging_step(trainer)
-            snapshot = self._attempt(trainer, pl_module, "final", step, is_early=False)
-            if snapshot is not None:
-                host.log_directly(trainer, self._new_scores(snapshot), step)
-
-    @override
-    def on_fit_end(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
-        """Say why there is no last word where the checkpoint was of a training that had ended."""
-        if self._is_resumed and not self._has_trained:
-            notices.say_that_training_had_ended(f"{type(self).__name__} ({self.identity})")
-
-    @override
-    def on_validation_epoch_start(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the time, for the report on the cost."""
-        self.cost.validation_begins(pl_module.device)
+        self.cost.validation_begins(self._host(trainer, pl_module).device)
 
     @override
-    def on_validation_epoch_end(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
-        """Observe, if it is time."""
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Observe, if it is time; a validation on its own always is."""
+        host = self._host(trainer, pl_module)
         if trainer.sanity_checking:
             return
-        stage: Stage = "fit" if host.is_fitting(trainer) else "validate"
-        self._observe_if_due(trainer, pl_module, stage, host.logging_step(trainer))
+        if is_fitting(trainer):
+            self._observe_if_due(host, host.step)
+            return
+        snapshot = self.observe(host, "validate", host.step, is_early=True)
+        host.log({} if snapshot is None else snapshot.scores)
 
     @override
-    def on_train_epoch_end(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Observe, if it is time, where there is no validation."""
         if self._observes_training and (self.probe.source == "train" or self.probe.is_fixed):
-            self._observe_if_due(trainer, pl_module, "fit", host.epoch_logging_step(trainer))
+            host = self._host(trainer, pl_module)
+            self._observe_if_due(host, host.epoch_step)
 
     @override
-    def teardown(self, trainer: host.Trainer, pl_module: host.LightningModule, stage: str) -> None:
-        """Wait until everything is written."""
-        if self._outlets is not None:
-            self._outlets.close()
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the end-of-training summary. After an exception there is none."""
+        self._has_trained = True
+        if self._frozen is not None:
+            host = self._host(trainer, pl_module)
+            snapshot = self.observe(host, "final", host.step, is_early=False)
+            if snapshot is not None:
+                host.log_directly(changed_scores(snapshot.scores, self.state.scores), host.step)
 
     @override
-    def on_exception(self, trainer: host.Trainer, pl_module: host.LightningModule, exception: BaseException) -> None:
-        """Wait until everything is written: after an exception there is no ``teardown``."""
-        if self._outlets is not None:
-            self._outlets.close()
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say why there is no summary where the checkpoint was of a training that had ended."""
+        if self._is_resumed and not self._has_trained:
+            notices.tell_that_training_had_ended(self._full_name)
 
-    def observe_now(self, trainer: host.Trainer, pl_module: host.LightningModule) -> Snapshot | None:
-        """Observe, if it is time, weights that the module was given: those of the Trainer's epoch and step.
+    @override
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if self._writer is not None:
+            self._writer.close()
 
-        For models that were trained before, see :func:`saliency_callbacks.replay.replay`. Everything is logged as it is
-        in a training, but not through the module.
+    @override
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        # After an exception there is no `teardown`.
+        if self._writer is not None:
+            self._writer.close()
 
-        Raises:
-            ConfigurationError: If a setting does not fit the module or the data.
-        """
-        step = host.logging_step(trainer)
-        stage: Stage = "initial" if trainer.global_step == 0 else "fit"
-        snapshot, scores = None, self.state.scores
-        if stage == "initial" or is_due(trainer.current_epoch, self.state.last_observed, self.every_n_epochs):
-            # No training is lost by an error.
-            snapshot = self._attempt(trainer, pl_module, stage, step, is_early=True)
-            scores = scores if snapshot is None else dict(snapshot.scores)
-        if scores:
-            host.log_directly(trainer, scores, step)
-        return snapshot
-
-    def _observe_if_due(self, trainer: host.Trainer, module: host.LightningModule, stage: Stage, step: int) -> None:
+    def _observe_if_due(self, host: Host, step: int) -> None:
         # On other epochs too: the Trainer keeps metrics for monitoring, but loggers would miss them.
-        scores: Mapping[str, float] = self.state.scores if stage == "fit" else {}
-        if stage == "validate":
-            snapshot = self._attempt(trainer, module, stage, step, is_early=True)
+        scores: Mapping[str, float] = self.state.scores
+        self.state, is_made = takes_turn(self.state, host.epoch, self.every_n_epochs)
+        if is_made:
+            with self.cost.measured(host.device):
+                snapshot = self.observe(host, "fit", step, is_early=False)
             scores = scores if snapshot is None else snapshot.scores
-        elif self._takes_turn(trainer.current_epoch):
-            with self.cost.measured(module.device):
-                snapshot = self._attempt(trainer, module, stage, step, is_early=False)
-            scores = scores if snapshot is None else snapshot.scores
-            self.state = self.cost.judged(self.state, trainer, self.identity)
-            self._tell_cost(snapshot)
-        host.log_scalars(module, scores)
+            self.state = self.cost.judged(self.state, host.ranks, self.identity)
+            self.cost.tell_once(self._full_name, snapshot, self._writer)
+        host.log(scores)
 
-    def _takes_turn(self, epoch: int) -> bool:
-        if not is_due(epoch, self.state.last_observed, self.every_n_epochs):
-            return False
-        self.state, is_made = takes_turn(self.state, epoch)
-        return is_made
+    # How it observes
 
-    def _tell_cost(self, snapshot: Snapshot | None) -> None:
-        """Say once, and as soon as it is written, what the first observation of the training cost."""
-        if snapshot is None or self._outlets is None or self._has_told_cost:
-            return
-        self._has_told_cost = True
-        # Now: the next one may be measured before this one is written.
-        told = partial(describe_cost, copy(self.cost), snapshot.metadata, beside=self.on_error != "raise")
-        name = f"{type(self).__name__} ({self.identity})"
-        self._outlets.when_written(lambda seconds: host.rank_zero_info(f"{name}: {told(writing=seconds)}"))
+    def _host(self, trainer: Trainer, module: LightningModule) -> Host:
+        return LightningHost(trainer, module, self.compute.shard_probe)
 
-    def _new_scores(self, last: Snapshot) -> Mapping[str, float]:
-        # By their text: NaN differs from itself.
-        return {tag: score for tag, score in last.scores.items() if str(score) != str(self.state.scores.get(tag))}
+    @property
+    def _full_name(self) -> str:
+        return f"{type(self).__name__} ({self.identity})"
+
+    @property
+    def _probe(self) -> ProbeBatch:
+        assert self._frozen is not None, "frozen before the first observation"
+        return self._frozen
+
+    def _prepared(self, host: Host) -> SinkWriter | None:
+        """Freeze the probe and open the sinks, once; return ``None`` where there is no data for a probe."""
+        if self._frozen is None:
+            frozen = agreed_probe(host, self.probe, self.state.indices)
+            if frozen is None:
+                return None
+            self.state = state_for_probe(self.state, frozen)
+            with host.ranks.together():
+                self._accept_probe(frozen)
+            self._frozen = frozen
+        if self._writer is None:
+            with host.ranks.together():
+                self._writer = open_sinks(
+                    host,
+                    self.sinks,
+                    namespace=self.identity,
+                    storage=self.storage,
+                    save_pictures=self.save_pictures,
+                    resumed=self._is_resumed,
+                    on_error=self.on_error,
+                )
+        return self._writer
+
+    def observe(self, host: Host, stage: Stage, step: int, *, is_early: bool) -> Snapshot | None:
+        """Observe now and write; return what was found, or ``None`` where that was not possible.
+
+        Where ``is_early``, no training is lost by an error, so that a wrong configuration is one.
+        """
+        # The run counts on when it ends.
+        moment = Moment(max(0, host.epoch - (stage == "final")), step, stage)
+        observation = None
+        with notices.failures(moment, on_error=self.on_error, is_early=is_early), host.ranks.together():
+            observation = self._written(host, moment)
+        if observation is None:
+            return None
+        # Devices may round differently, and what is monitored must not.
+        observation = observation.scored(host.ranks.from_zero(observation.snapshot.scores))
+        if stage not in ("validate", "final"):
+            # Last: whatever fails before, the next observation is compared with this one's predecessor. A validation
+            # on its own is a look at the model, and no step of its training.
+            self.state = observation.counted(self.state)
+            self._on_observed(host)
+        return observation.snapshot
+
+    def _written(self, host: Host, moment: Moment) -> Observation[State] | None:
+        writer = self._prepared(host)
+        if writer is None:
+            notices.warn_of_no_probe(self.probe.source)
+            return None
+        model = explained_module(host, self.reading.module)
+        with host.without_logging():
+            make = self._summarize if moment.stage == "final" else self._observe
+            observation = make(model, moment, host)
+        if observation is None:
+            return None
+        observation = observation.under(circumstances(host, self, at_end=moment.stage == "final"))
+        writer.write(observation.snapshot, observation.pictures)
+        return observation

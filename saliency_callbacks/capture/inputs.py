@@ -56,12 +56,12 @@ class ModelInputs:
 
     @property
     def counted(self) -> Tensor | None:
-        """Which places are part of their sample, bool ``[N, *spatial]``; ``None`` for all."""
+        """Which positions are part of their sample, bool ``[N, *spatial]``; ``None`` for all."""
         return None
 
     @property
-    def places(self) -> Tensor | None:
-        """Which places hold anything at all, bool ``[N, *spatial]``: noise is for these; ``None`` for all."""
+    def positions(self) -> Tensor | None:
+        """Which positions hold anything at all, bool ``[N, *spatial]``: noise is for these; ``None`` for all."""
         return None
 
     def start(self, baseline: str) -> Tensor:
@@ -71,8 +71,8 @@ class ModelInputs:
             MethodError: If these inputs do not have it.
         """
         raise MethodError(
-            f"baseline {baseline!r} is for texts only; expected 'zeros', 'mean', 'noise' or a tensor, or for a text "
-            "`embedding='auto'`"
+            f"baseline {baseline!r} is for text inputs only; expected 'zeros', 'mean', 'noise' or a tensor, or for a "
+            "text `embedding='auto'`"
         )
 
     def fed(self, explained: Tensor, samples: Tensor) -> AbstractContextManager[Any]:
@@ -199,7 +199,7 @@ def _check_explained(tensor: Any, name: str) -> None:
     if not tensor.is_floating_point():
         raise InputError(
             f"{name} has dtype {tensor.dtype}; expected floating point, as gradients are taken with respect to it. "
-            "Convert it as the training does, e.g. `.float() / 255`; texts are explained with "
+            "Convert it as the training does, e.g. `.float() / 255`; text inputs are explained with "
             "TokenSaliencyMonitor, or with `embedding='auto'`"
         )
     if not 3 <= tensor.ndim <= 5 or tensor.numel() == 0:

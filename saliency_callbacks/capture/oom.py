@@ -77,7 +77,7 @@ class BackOff:
         self.most_rows = rows
         warnings.warn(
             f"the memory was not enough: internal_batch_size={rows} is used from now on, which takes longer and finds "
-            "the same. Give it to be rid of the failed tries; fewer samples in the probe take less memory, too",
+            "the same. Give it to avoid the failed tries; fewer samples in the probe take less memory, too",
             SaliencyWarning,
             stacklevel=2,
         )

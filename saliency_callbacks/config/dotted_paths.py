@@ -36,24 +36,23 @@ def resolve_callable(argument: str, value: Callable[..., Any] | str | None) -> C
     return resolved  # type: ignore[no-any-return]
 
 
-def resolve_object(argument: str, value: Any) -> Any:
+def resolve_object(argument: str, value: Any, *, error: type[ConfigurationError] = ConfigurationError) -> Any:
     """Return what a dotted path such as ``"package.module.NAME"`` names, and anything but a string as it is.
 
     Args:
         argument: Name of the argument, for messages.
         value: An object, or a dotted path.
+        error: Class of the error.
 
     Raises:
         ConfigurationError: If nothing can be imported under that path.
     """
-    advice = f"Give the {argument} itself, or the path 'package.module.NAME' of one"
-    return _imported(argument, value, advice) if isinstance(value, str) else value
+    advice = "Give the object itself, or the path 'package.module.NAME' of one"
+    return _imported(argument, value, advice, error) if isinstance(value, str) else value
 
 
-def _imported(argument: str, path: str, advice: str) -> Any:
+def _imported(argument: str, path: str, advice: str, error: type[ConfigurationError] = ConfigurationError) -> Any:
     try:
         return pkgutil.resolve_name(path)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigurationError(
-            f"{argument}={path!r} cannot be imported ({type(error).__name__}: {error}). {advice}"
-        ) from error
+    except (ImportError, AttributeError, ValueError) as cause:
+        raise error(f"{argument}={path!r} cannot be imported ({cause}). {advice}") from cause

@@ -2,15 +2,6 @@
 
 from __future__ import annotations
 
+from saliency_callbacks.types.tables import as_cell
+
 __all__ = ["as_cell"]
-
-
-def as_cell(text: str) -> str:
-    """Return text that Markdown shows as it is, also in a table: a code span, in which only these two have a meaning.
-
-    Example:
-        >>> as_cell("<b>|`cat`")
-        "`<b>¦'cat'`"
-    """
-    shown = " ".join(text.split()).replace("`", "'").replace("|", "¦")
-    return f"`{shown}`" if shown else "` `"

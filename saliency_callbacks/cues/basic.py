@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from saliency_callbacks.config.checks import is_integer
 from saliency_callbacks.config.dotted_paths import resolve_callable
 from saliency_callbacks.config.nested import describe, fingerprint
 from saliency_callbacks.cues.checks import (
@@ -77,7 +78,7 @@ class CueSettings:
 
 
 class PatchCue(CueSettings):
-    """A patch of one colour at a fixed place, such as a sticker or a marker burnt into a corner.
+    """A patch of one colour at a fixed position, such as a sticker or a marker burnt into a corner.
 
     Args:
         box: ``(top, left, height, width)`` in pixels; a negative top or left counts from the far edge.
@@ -177,7 +178,7 @@ class ChannelShiftCue(CueSettings):
 
     def _checked(self, shift: Any) -> tuple[float, ...] | dict[int, float]:
         if isinstance(shift, Mapping):
-            indices = [key for key in shift if isinstance(key, int) and not isinstance(key, bool) and key >= 0]
+            indices = [key for key in shift if is_integer(key, 0)]
             if shift and len(indices) == len(shift):
                 return {key: as_number(self, f"shift[{key}]", shift[key], low=-1) for key in sorted(indices)}
         elif not isinstance(shift, str | int | float):

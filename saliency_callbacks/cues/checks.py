@@ -1,16 +1,15 @@
-"""Checks of what a person writes as arguments of a cue, and that the cue fits the images."""
+"""Checks of what a user writes as arguments of a cue, and of whether the cue fits the images."""
 
 from __future__ import annotations
 
-import math
 import operator
 import re
 from collections.abc import Iterable
-from numbers import Real
 from typing import Any
 
 from torch import Tensor
 
+from saliency_callbacks.config.checks import is_real
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.errors import CueError
 
@@ -52,7 +51,7 @@ def check_changes(before: Tensor, after: Tensor, cue: object) -> Tensor:
     if not changed.any():
         raise CueError(
             f"The cue {cue!r} changes none of the {len(before)} samples of the probe, which were expected to be "
-            "without it. Give a probe without the cue, or another value, place or amount."
+            "without it. Give a probe without the cue, or another value, position or amount."
         )
     return changed
 
@@ -85,8 +84,7 @@ def as_box(owner: object, box: Any) -> Box:
 
 def as_number(owner: object, argument: str, value: Any, *, low: float) -> float:
     """Return ``value`` as a ``float`` from ``low`` to 1."""
-    is_number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    if not is_number or not low <= value <= 1:
+    if not is_real(value, low, 1):
         raise CueError(
             f"{type(owner).__name__}({argument}={value!r}): a number from {low:g} to 1 was expected, since cues work "
             "on images whose values are from 0 (black) to 1 (white). Divide 8-bit values by 255."

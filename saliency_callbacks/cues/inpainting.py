@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from saliency_callbacks.errors import CueError, nearest_names
+from saliency_callbacks.config.checks import checked_choice
+from saliency_callbacks.errors import CueError
 
 __all__ = ["Fill", "remove"]
 
@@ -18,7 +19,6 @@ Fill = Literal["local_mean", "noise"]
 _RING_WIDTH = 2
 """How many pixels around the region count as its surroundings."""
 
-_FILLS = ("local_mean", "noise")
 _MAX_POOL: Mapping[int, Callable[..., Tensor]] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 
 
@@ -45,8 +45,7 @@ def remove(images: Tensor, masks: Tensor, *, fill: Fill = "local_mean", seed: in
         >>> remove(torch.tensor([[[0.25, 1.0, 0.75]]]), torch.tensor([[False, True, False]]))
         tensor([[[0.2500, 0.5000, 0.7500]]])
     """
-    if fill not in _FILLS:
-        raise CueError(f"fill={fill!r} is unknown: 'local_mean' or 'noise' was expected; {nearest_names(fill, _FILLS)}")
+    checked_choice("fill", fill, get_args(Fill), error=CueError)
     if masks.shape != (len(images), *images.shape[2:]):
         raise CueError(
             f"The masks have shape {list(masks.shape)}, but the images {list(images.shape)}; "

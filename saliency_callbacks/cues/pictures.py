@@ -36,7 +36,7 @@ _LUMA = (0.299, 0.587, 0.114)
 
 
 class ImageCue(CueSettings):
-    """A picture at a fixed place, such as a watermark, a logo or a hospital tag.
+    """A picture at a fixed position, such as a watermark, a logo or a hospital tag.
 
     The picture is read when the cue is made, and resized to the box. Its own transparency is respected: a second or a
     fourth channel is opacity, unless the images it is put into have as many channels. A grey picture fits images of

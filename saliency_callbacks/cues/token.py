@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from saliency_callbacks.config.checks import is_integer
 from saliency_callbacks.cues.basic import CueSettings
 from saliency_callbacks.cues.checks import as_name
 from saliency_callbacks.errors import CueError
 from saliency_callbacks.text.insertion import Insertion, insert_tokens
+from saliency_callbacks.text.padding import find_padding
 from saliency_callbacks.text.token_texts import TokenTexts, token_texts
 from saliency_callbacks.text.vocabulary import Vocabulary
 
@@ -25,17 +27,17 @@ _POSITIONS = ("start", "end", "random")
 
 
 class TokenCue(CueSettings):
-    """A word that is put into texts, such as the name of a site, a signature or a piece of markup.
+    """A word that is inserted into text inputs, such as the name of a site, a signature or a piece of markup.
 
     It goes between the special tokens at the ends of a text, and never into the middle of a word. The number of tokens
     of a batch stays the same: padding makes room, and of a text without padding the end is cut off.
 
     Args:
         word: The word, or several; how it is shown and, without ``token_ids``, what the tokenizer encodes.
-        position: ``start``, ``end``, ``random`` (the same place for the same text) or the number of words that come
+        position: ``start``, ``end``, ``random`` (the same position for the same text) or the number of words that come
             before it, negative to count from the end. Of a text with fewer words it is the nearest end.
-        tokenizer: What encoded the texts; see :func:`~saliency_callbacks.probe.token_texts`. A function or none can
-            only do with ``token_ids``.
+        tokenizer: What encoded the text inputs; see :func:`~saliency_callbacks.probe.token_texts`. A function or none
+            can only do with ``token_ids``.
         token_ids: Ids of the word's tokens, where they are known.
         special_ids: Further ids of special tokens, which the word does not go beyond.
         pad_id: Id of the padding, where there is no tokenizer and no attention mask.
@@ -81,7 +83,7 @@ class TokenCue(CueSettings):
         return self.name, self.word, self.position, self.token_ids, self.special_ids, self.pad_id, self.seed
 
     def texts(self, ids: Tensor, attention_mask: Tensor | None = None) -> TokenTexts:
-        """Return the texts of ids ``[N, T]``; without a tokenizer the tokens are shown as numbers."""
+        """Return the tokens and words of ids ``[N, T]``; without a tokenizer the tokens are shown as numbers."""
         return token_texts(_numbers if self.tokenizer is None else self.tokenizer, ids, attention_mask)
 
     def padding(self, ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
@@ -96,7 +98,7 @@ class TokenCue(CueSettings):
         return (*self.special_ids, *marked.special), marked.padding if self.pad_id is None else self.pad_id
 
     def insert(self, ids: Tensor, attention_mask: Tensor | None = None) -> Insertion:
-        """Put the word into texts.
+        """Insert the word into text inputs.
 
         Args:
             ids: ``[N, T]``.
@@ -109,27 +111,25 @@ class TokenCue(CueSettings):
         begins = torch.tensor(
             [[word is not None and word != before for word, before in _pairs(row)] for row in texts.word_ids]
         )
-        return insert_tokens(ids, self.token_ids, padding, special, begins, lambda row, at: self._place(ids[row], at))
+        return insert_tokens(ids, self.token_ids, padding, special, begins, lambda row, at: self._chosen(ids[row], at))
 
     def _flags(self, ids: Tensor, attention_mask: Tensor | None) -> tuple[TokenTexts, Tensor, Tensor]:
-        """Return the texts, which tokens are padding, and which are special."""
+        """Return the tokens and words, which tokens are padding, and which are special."""
         if attention_mask is None and self.pad_id is not None:
-            is_text = ids != self.pad_id
-            # Padding stands at the ends; the same id between words is none.
-            attention_mask = (is_text.cumsum(1) > 0) & (is_text.flip(1).cumsum(1).flip(1) > 0)
+            attention_mask = ~find_padding(ids == self.pad_id)
         texts = self.texts(ids, attention_mask)
         named = torch.isin(ids.cpu(), torch.tensor(self.special_ids, dtype=torch.long)) & ~texts.padding
         return texts, texts.padding, texts.special | named
 
-    def _place(self, ids: Tensor, places: Sequence[int]) -> int:
+    def _chosen(self, ids: Tensor, positions: Sequence[int]) -> int:
         if self.position == "random":
             content = zlib.crc32(ids.cpu().contiguous().numpy().tobytes())
             generator = torch.Generator().manual_seed((content + self.seed) % 2**63)
-            return places[int(torch.randint(len(places), (), generator=generator))]
+            return positions[int(torch.randint(len(positions), (), generator=generator))]
         if isinstance(self.position, int):
-            index = self.position if self.position >= 0 else len(places) - 1 + self.position
-            return places[min(max(index, 0), len(places) - 1)]
-        return places[0 if self.position == "start" else -1]
+            index = self.position if self.position >= 0 else len(positions) - 1 + self.position
+            return positions[min(max(index, 0), len(positions) - 1)]
+        return positions[0 if self.position == "start" else -1]
 
 
 def _pairs(row: Sequence[int | None]) -> list[tuple[int | None, int | None]]:
@@ -157,7 +157,7 @@ def _checked_position(position: Any) -> Any:
 
 def _checked_ids(ids: Any) -> tuple[int, ...]:
     given = tuple(ids) if isinstance(ids, Sequence) and not isinstance(ids, str) else ()
-    if not given or not all(isinstance(index, int) and not isinstance(index, bool) and index >= 0 for index in given):
+    if not given or not all(is_integer(index, 0) for index in given):
         raise CueError(f"TokenCue(token_ids={ids!r}): a list of ids from 0 up was expected, such as [2003].")
     return given
 
@@ -179,7 +179,7 @@ def _encoded(word: str, position: Any, tokenizer: Any) -> tuple[int, ...]:
     if not ids or None in ids or (unknown is not None and unknown in ids):
         raise CueError(
             f"TokenCue({word!r}): the tokenizer does not know this word (it gives the ids {ids}). A word that occurs "
-            "in the texts was expected; or give its token_ids."
+            "in the text inputs was expected; or give its token_ids."
         )
     return tuple(index for index in ids if index is not None)
 

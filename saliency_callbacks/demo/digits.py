@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 from typing_extensions import override
 
-from saliency_callbacks.callbacks.runtime import lightning as host
+from saliency_callbacks.callbacks.runtime.packages import LightningDataModule, LightningModule
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.probe import PatchCue
 from saliency_callbacks.probe.probe import Probe
@@ -39,7 +39,7 @@ N_EACH = 4
 _N_TRAIN = 1500
 
 
-class SmallCNN(host.LightningModule):
+class SmallCNN(LightningModule):
     """A plain classifier of ``[N, 3, 32, 32]``; nothing in it knows of the callbacks."""
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ class SmallCNN(host.LightningModule):
         return torch.optim.Adam(self.parameters(), lr=2e-3)
 
 
-class Digits(host.LightningDataModule):
+class Digits(LightningDataModule):
     """Scikit-learn's digits, in colour and enlarged to 32×32.
 
     Args:

@@ -1,4 +1,4 @@
-"""Train a small network that falls for a shortcut, with every callback beside it."""
+"""Train a small network that falls for a shortcut, with every callback attached."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from saliency_callbacks.callbacks.cue.alarm import CueAlarm
 from saliency_callbacks.callbacks.randomization.callback import RandomizationTest
-from saliency_callbacks.callbacks.runtime import lightning as host
+from saliency_callbacks.callbacks.runtime.packages import TensorBoardLogger, Trainer, seed_everything
 from saliency_callbacks.callbacks.saliency.monitor import SaliencyMonitor
 from saliency_callbacks.demo.digits import METHODS, PATCH, PATCHED_CLASS, TESTED, Digits, SmallCNN
 from saliency_callbacks.demo.tables import alarm_lines, epoch_lines, score_lines, verdict_lines
@@ -30,7 +30,7 @@ class DemoResult:
 
 
 def run_demo(directory: str | Path, *, epochs: int = 8, is_patched: bool = True) -> DemoResult:
-    """Train on digits of which every 0 carries a patch, and say what the callbacks found.
+    """Train on digits where every 0 has a patch, and say what the callbacks found.
 
     Args:
         directory: The logs go to ``demo/version_N`` in it.
@@ -41,14 +41,14 @@ def run_demo(directory: str | Path, *, epochs: int = 8, is_patched: bool = True)
         ConfigurationError: If scikit-learn is not installed.
     """
     data = Digits(is_patched=is_patched)
-    host.seed_everything(0)
+    seed_everything(0)
     observed, tested, alarmed = MemorySink(), MemorySink(), MemorySink()
     monitor = SaliencyMonitor(METHODS, data.probe, PATCHED_CLASS, target_layers="features", sinks=[observed])
     test = RandomizationTest(TESTED, data.probe, PATCHED_CLASS, target_layers="features", sinks=[tested])
     alarm = CueAlarm(PATCH, PATCHED_CLASS, sinks=[alarmed])
-    trainer = host.Trainer(
+    trainer = Trainer(
         max_epochs=epochs,
-        logger=host.TensorBoardLogger(directory, name="demo"),
+        logger=TensorBoardLogger(directory, name="demo"),
         callbacks=[monitor, test, alarm],
         log_every_n_steps=10,
         enable_model_summary=False,

@@ -8,8 +8,8 @@ from functools import cached_property
 from torch import Tensor
 
 from saliency_callbacks.capture.passes.run import Clean
+from saliency_callbacks.functional.counted import normalize_counted
 from saliency_callbacks.functional.maps import normalize, reduce_channels, resize
-from saliency_callbacks.functional.places import normalize_places
 from saliency_callbacks.types import Attribution, RawMap, Reduction
 
 __all__ = ["Explanation", "Unscaled"]
@@ -66,7 +66,7 @@ class Unscaled:
     def _heatmap(self) -> Tensor:
         if self.counted is None:
             return normalize(self.magnitude)
-        return normalize_places(self.magnitude, self.counted)
+        return normalize_counted(self.magnitude, self.counted)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ class Explanation:
         logits: Class scores at the unchanged inputs ``[N, classes]``; ``None`` for models that do not classify.
         target_layers: Names of the target layers; empty where no method has one.
         n_passes: Passes that were run.
-        embedding: Name of the layer that embeds the tokens of texts; ``None`` for other inputs.
+        embedding: Name of the layer that embeds the tokens of text inputs; ``None`` for other inputs.
     """
 
     maps: tuple[dict[str, Unscaled], ...]

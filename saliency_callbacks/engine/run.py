@@ -2,122 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from saliency_callbacks.capture.inputs import ModelInputs
-from saliency_callbacks.capture.isolation.context import quiescence
-from saliency_callbacks.capture.isolation.full_precision import full_precision, undone, widened
 from saliency_callbacks.capture.layers.maps import LayerMaps
-from saliency_callbacks.capture.oom import BackOff
 from saliency_callbacks.capture.passes.run import Clean, Selector, Subject, collect, run_clean
-from saliency_callbacks.capture.text.inputs import TokenInputs, read_inputs
-from saliency_callbacks.capture.text.settings import TokenSettings, read_ids
+from saliency_callbacks.capture.text.inputs import TokenInputs
 from saliency_callbacks.capture.torch_errors import known_failures
 from saliency_callbacks.engine.explanation import Explanation, Unscaled
-from saliency_callbacks.errors import InputError, OutputError, TargetError
+from saliency_callbacks.engine.settings import Settings
+from saliency_callbacks.errors import OutputError, TargetError
 from saliency_callbacks.targets.logits import read_logits
 from saliency_callbacks.targets.selectors import Target, class_selector, selector
 from saliency_callbacks.types import Evidence, Method, Pass, Quantity
 
-__all__ = ["Explanation", "Settings", "Unscaled", "count_samples", "run_engine", "run_logits"]
-
-_Found = TypeVar("_Found")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a model is explained, whatever the batch.
-
-    Args:
-        methods: What is computed.
-        target_layers: ``"auto"``, a dotted name, a module of the model, or a list of these.
-        reshape_transform: ``layer output -> [N, K, *spatial]``; ``None`` finds channels and tokens by itself.
-        output_fn: ``model output -> [N, classes]``.
-        attribute_to: Position or key of the explained tensor, for tuple and dict inputs.
-        internal_batch_size: Rows that are run at once; ``None`` for all samples at once.
-        seed: Seed of all noise, from 0 up to 2**63 - 1.
-        forward_context: Opened around every forward, e.g. for autocast.
-        samples: Which samples of the batch are run, where others are run elsewhere; all by default. What is found is
-            about these alone; targets, and what a callable target is told of the samples, are about the whole batch.
-        tokens: How texts are explained; ``None`` for images, signals and volumes.
-        back_off: Runs fewer rows at once where the memory is not enough; ``None`` to raise what was raised.
-        full_precision: Whether what is float16 or bfloat16 (inputs, weights, autocast) is run in float32.
-    """
-
-    methods: tuple[Method, ...]
-    target_layers: Any = "auto"
-    reshape_transform: Callable[[Tensor], Tensor] | None = None
-    output_fn: Callable[[Any], Any] | None = None
-    attribute_to: int | str | None = None
-    internal_batch_size: int | None = None
-    seed: int = 0
-    forward_context: Callable[[], AbstractContextManager[Any]] = nullcontext
-    samples: range | None = None
-    tokens: TokenSettings | None = None
-    back_off: BackOff | None = field(default=None, compare=False)
-    full_precision: bool = False
-
-    def __post_init__(self) -> None:
-        size = self.internal_batch_size
-        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-            raise InputError(
-                f"internal_batch_size={size!r}; expected a positive number of rows, or None for all samples at once"
-            )
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
-            raise InputError(f"seed={self.seed!r}; expected an integer from 0 up to 2**63 - 1")
-
-    def samples_of(self, n_samples: int) -> range:
-        """Return which of ``n_samples`` are run."""
-        return range(n_samples) if self.samples is None else self.samples
-
-    def rows_at_once(self, n_samples: int) -> int:
-        """Return how many rows of a batch of ``n_samples`` are run at once."""
-        return self.internal_batch_size or len(self.samples_of(n_samples))
-
-    @contextmanager
-    def quiescent(self, model: nn.Module) -> Iterator[Settings]:
-        """Make it safe to run ``model``, in the precision that is asked for; yield the settings to run it with."""
-        with quiescence(model, seed=self.seed):
-            if not self.full_precision:
-                yield self
-                return
-            devices = frozenset(tensor.device.type for tensor in (*model.parameters(), *model.buffers()))
-            with full_precision(model):
-                yield replace(self, forward_context=partial(undone, self.forward_context, devices))
-
-    def read(self, model: nn.Module, inputs: Any) -> ModelInputs:
-        """Check a batch and find what is explained of it; ``model`` must be quiescent.
-
-        Raises:
-            ConfigurationError: If the batch cannot be explained.
-        """
-        return read_inputs(model, self.fed(inputs), self.attribute_to, self.tokens, self.forward_context)
-
-    def fed(self, inputs: Any) -> Any:
-        """Return inputs in the precision that is asked for."""
-        return widened(inputs) if self.full_precision else inputs
-
-    def within_memory(self, inputs: Any, work: Callable[[Settings], _Found]) -> _Found:
-        """Return ``work`` of these settings, or of those with fewer rows at once that do fit into the memory.
-
-        Args:
-            inputs: The batch.
-            work: Leaves nothing behind when it raises.
-        """
-        if self.back_off is None:
-            return work(self)
-        asked = self.internal_batch_size
-        return self.back_off.run(
-            lambda rows: work(self if rows is None else replace(self, internal_batch_size=min(rows, asked or rows))),
-            lambda: asked or count_samples(inputs, self),
-        )
+__all__ = ["run_engine", "run_logits"]
 
 
 def run_engine(model: nn.Module, inputs: Any, settings: Settings, targets: Sequence[Target]) -> Explanation:
@@ -171,8 +75,8 @@ def run_logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
 
 def _logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
     with settings.quiescent(model) as running, torch.no_grad():
-        # Scores of texts need no embedding layer, so that a model in which none is found still has them.
-        batch = _as_they_are(settings.fed(inputs), settings)
+        # Scores of text inputs need no embedding layer, so that a model in which none is found still has them.
+        batch = settings.read_alone(settings.fed(inputs))
         asked = settings.samples_of(batch.n_samples)
         samples = torch.arange(asked.start, asked.stop, device=batch.explained.device)
         found = []
@@ -181,20 +85,6 @@ def _logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
                 output = batch.call(model, batch.explained.index_select(0, rows), rows)
             found.append(read_logits(output, settings.output_fn).detach().clone())
         return torch.cat(found)
-
-
-def count_samples(inputs: Any, settings: Settings) -> int:
-    """Return the number of samples N of a batch.
-
-    Raises:
-        ConfigurationError: If it cannot be read.
-    """
-    return _as_they_are(inputs, settings).n_samples
-
-
-def _as_they_are(inputs: Any, settings: Settings) -> ModelInputs:
-    reading = ModelInputs.of if settings.tokens is None else read_ids
-    return reading(inputs, settings.attribute_to)
 
 
 def _union(methods: Sequence[Method]) -> dict[Pass, Quantity]:

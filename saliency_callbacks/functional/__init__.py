@@ -39,7 +39,7 @@ from saliency_callbacks.functional.similarity import (
     unit_ranks,
 )
 from saliency_callbacks.functional.structure import clip_and_scale, hog, hog_similarity, ssim
-from saliency_callbacks.functional.words import merge_words, word_units
+from saliency_callbacks.functional.word_merging import merge_words, word_units
 
 __all__ = [
     "bootstrap_lower_bound",

@@ -73,8 +73,8 @@ def margins(logits: Tensor) -> Tensor:
     """
     _require_classes(logits)
     scores = logits.to(score_dtype(logits))
-    best, place = scores.topk(2, dim=1)
-    is_best = torch.arange(scores.shape[1], device=scores.device) == place[:, :1]
+    best, index = scores.topk(2, dim=1)
+    is_best = torch.arange(scores.shape[1], device=scores.device) == index[:, :1]
     return scores - torch.where(is_best, best[:, 1:], best[:, :1])
 
 

@@ -1,4 +1,4 @@
-"""What gradient methods need beside the gradient: quadrature on a path, moments over noise, completeness."""
+"""What gradient methods need besides the gradient: quadrature on a path, moments over noise, completeness."""
 
 from __future__ import annotations
 

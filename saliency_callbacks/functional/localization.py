@@ -1,8 +1,8 @@
 """How much of a map lies in a region, and how well it finds the region.
 
 Maps are non-negative ``[N, *spatial]``. A map that is all zero, or has a negative or non-finite value, and an empty
-region give NaN. Where the mask holds shares, mass and lift count a place in part; the measures that rank places need
-to know which belong to the region, and take those with a share of at least ½.
+region give NaN. Where the mask holds shares, mass and lift count a position in part; the measures that rank positions
+need to know which belong to the region, and take those with a share of at least ½.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def region_lift(maps: Tensor, masks: Tensor) -> Tensor:
 
 
 def rank_accuracy(maps: Tensor, masks: Tensor) -> Tensor:
-    """Return the share of the |M| highest places that lie in the region, |top-|M|(R) ∩ M| / |M|.
+    """Return the share of the |M| highest positions that lie in the region, |top-|M|(R) ∩ M| / |M|.
 
     Places that tie for the last of these ranks count by their expected membership, as if drawn by lot: a flat map has
     |M| / P, not what the order of its elements happens to give.
@@ -96,9 +96,9 @@ def rank_accuracy(maps: Tensor, masks: Tensor) -> Tensor:
 
 
 def pointing_game(maps: Tensor, masks: Tensor) -> Tensor:
-    """Return 1 where the highest place of the map lies in the region, argmax R ∈ M, and 0 where it does not.
+    """Return 1 where the maximum of the map lies in the region, argmax R ∈ M, and 0 where it does not.
 
-    A maximum that several places share points nowhere and fails, even if all of them lie in the region.
+    A maximum that several positions share points nowhere and fails, even if all of them lie in the region.
 
     Args:
         maps: Non-negative maps R, ``[N, *spatial]``.
@@ -126,7 +126,7 @@ def pointing_game(maps: Tensor, masks: Tensor) -> Tensor:
 def region_auc(maps: Tensor, masks: Tensor) -> Tensor:
     """Return the area under the ROC curve of the map as a detector of the region.
 
-    That is the probability that a place inside is higher than one outside, ties counting half, from the sum of the
+    That is the probability that a position inside is higher than one outside, ties counting half, from the sum of the
     ranks inside: [Σ_M rank(R) - |M|(|M| + 1)/2] / [|M| (P - |M|)] (Mann-Whitney).
 
     Args:
@@ -162,7 +162,7 @@ def _inside(maps: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _membership(maps: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """Return maps ``[N, P]`` and which of their places belong to the region, bool ``[N, P]``."""
+    """Return maps ``[N, P]`` and which of their positions belong to the region, bool ``[N, P]``."""
     _require_same_shape(maps, masks)
     return maps.flatten(1), (masks >= 0.5).flatten(1)
 

@@ -17,7 +17,7 @@ __all__ = [
     "cosine",
     "pearson",
     "rank",
-    "rank_places",
+    "rank_counted",
     "require_same_shape",
     "spearman",
     "spearman_from_ranks",
@@ -46,7 +46,7 @@ def rank(values: Tensor) -> Tensor:
     return _order_ranks(flat).masked_fill(~flat.isfinite().all(dim=1, keepdim=True), torch.nan)
 
 
-def rank_places(values: Tensor, counted: Tensor) -> Tensor:
+def rank_counted(values: Tensor, counted: Tensor) -> Tensor:
     """Rank the values of each sample that count from 1 to P′; the others get the mean of these ranks.
 
     So that they drop out of every correlation of ranks.
@@ -59,7 +59,7 @@ def rank_places(values: Tensor, counted: Tensor) -> Tensor:
         Ranks ``[N, P]``, as of ``rank``; all NaN for a sample with a non-finite value that counts, or with none.
 
     Example:
-        >>> rank_places(torch.tensor([[30.0, 9.0, 10.0, 20.0]]), torch.tensor([[True, False, True, True]]))
+        >>> rank_counted(torch.tensor([[30.0, 9.0, 10.0, 20.0]]), torch.tensor([[True, False, True, True]]))
         tensor([[3., 2., 1., 2.]], dtype=torch.float64)
     """
     is_finite = (values.isfinite() | ~counted).all(dim=1, keepdim=True)
@@ -75,7 +75,7 @@ def _order_ranks(flat: Tensor) -> Tensor:
     position = torch.arange(1, flat.shape[1] + 1, device=flat.device)
     rises = ascending[:, 1:] != ascending[:, :-1]
     edge = rises.new_ones((len(flat), 1))
-    # Within a run of ties, the largest start so far is the run's first place, and the smallest end ahead its last.
+    # Within a run of ties, the largest start so far is the run's first index, and the smallest end ahead its last.
     first = torch.where(torch.cat([edge, rises], dim=1), position, 1).cummax(dim=1).values
     ends = torch.where(torch.cat([rises, edge], dim=1), position, flat.shape[1])
     last = ends.flip(1).cummin(dim=1).values.flip(1)
@@ -146,7 +146,7 @@ def unit_ranks(values: Tensor, counted: Tensor | None = None) -> Tensor:
 
     Args:
         values: ``[N, ...]``.
-        counted: Which places are ranked, bool ``[N, P]``; the others drop out. ``None`` for all.
+        counted: Which positions are ranked, bool ``[N, P]``; the others drop out. ``None`` for all.
 
     Returns:
         ``[N, P]`` in float32; all NaN for a sample that is constant or not finite.
@@ -157,7 +157,7 @@ def unit_ranks(values: Tensor, counted: Tensor | None = None) -> Tensor:
         tensor([-1.])
     """
     flat = values.flatten(1)
-    ranks = rank(flat) if counted is None else rank_places(flat, counted)
+    ranks = rank(flat) if counted is None else rank_counted(flat, counted)
     count = flat.shape[1] if counted is None else widen(counted.sum(dim=1, keepdim=True))
     # The mean of ranks is known, and exact: those of a constant are 0 / 0 here.
     centred = ranks.sub_((count + 1) / 2)
@@ -190,7 +190,7 @@ def top_k_overlap(a: Tensor, b: Tensor, *, fraction: float = 0.1) -> Tensor:
     """Return the share of the k = max(1, round(fraction · P)) largest of P values that both maps have in common.
 
     Σ_i min(w_i(a), w_i(b)) / k, where w_i is 1 above the k-th largest value, 0 below it, and the chance (k - number
-    above) / (number tied) of place i under random tie breaking at it. With a product of the chances in place of their
+    above) / (number tied) of position i under random tie breaking at it. With a product of the chances instead of their
     minimum, a map with ties would not fully overlap with itself.
 
     Args:
@@ -259,7 +259,7 @@ def _direction(values: Tensor) -> Tensor:
 
 
 def _top_k_chances(values: Tensor, k: int) -> Tensor:
-    """Return how likely each place is among the k largest of its sample when ties are broken at random, ``[N, P]``."""
+    """Return how likely each position is among the k largest of its sample, ties broken at random, ``[N, P]``."""
     flat = values.flatten(1)
     threshold = flat.topk(k, dim=1).values[:, -1:]
     above, tied = flat > threshold, flat == threshold

@@ -54,7 +54,7 @@ class GradCAM(_ClassActivationMap):
 
 @dataclass(frozen=True)
 class GradCAMPlusPlus(_ClassActivationMap):
-    r"""Grad-CAM with a weight for every place, for several objects of one class.
+    r"""Grad-CAM with a weight for every position, for several objects of one class.
 
     .. math:: R = \mathrm{ReLU}\Big(\sum_k w_k A^k\Big), \quad w_k = \sum_{ij} \alpha^k_{ij} \mathrm{ReLU}(g^k_{ij}),
         \quad \alpha^k_{ij} = \frac{(g^k_{ij})^2}{2 (g^k_{ij})^2 + \sum_{ab} A^k_{ab} (g^k_{ij})^3}
@@ -74,7 +74,7 @@ class GradCAMPlusPlus(_ClassActivationMap):
 
 @dataclass(frozen=True)
 class HiResCAM(_ClassActivationMap):
-    r"""Gradient times activation at every place, without averaging the gradient.
+    r"""Gradient times activation at every position, without averaging the gradient.
 
     .. math:: R = \mathrm{ReLU}\Big(\sum_k g^k \odot A^k\Big)
 
@@ -93,7 +93,7 @@ class HiResCAM(_ClassActivationMap):
 
 @dataclass(frozen=True)
 class LayerCAM(_ClassActivationMap):
-    r"""Positive gradient times activation at every place; works at early layers too.
+    r"""Positive gradient times activation at every position; works at early layers too.
 
     .. math:: R = \mathrm{ReLU}\Big(\sum_k \mathrm{ReLU}(g^k) \odot A^k\Big)
 

@@ -4,18 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import get_args
+from typing import ClassVar, get_args
 
 from torch import Tensor
+from typing_extensions import override
 
-from saliency_callbacks.methods._parameters import check_choice
+from saliency_callbacks.config.checks import checked_choice
+from saliency_callbacks.errors import MethodError
 from saliency_callbacks.types import Evidence, Pass, Quantity, RawMap, Reduction
 
-__all__ = ["Gradient", "InputXGradient"]
+__all__ = ["Gradient", "InputXGradient", "OnePassGradient", "needed"]
 
 
 @dataclass(frozen=True)
-class Gradient:
+class OnePassGradient:
+    """The gradient of one pass, reduced in any way; base of the methods that differ in that pass alone."""
+
+    gradient_of: ClassVar[Pass]
+    reduction: Reduction = "abs_max"
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        checked_choice(f"{self.name}: reduction", self.reduction, get_args(Reduction), error=MethodError)
+
+    def requires(self) -> Mapping[Pass, Quantity]:
+        """One pass; its gradient."""
+        return {self.gradient_of: Quantity.GRADIENT}
+
+    def attribute(self, evidence: Mapping[Pass, Evidence]) -> RawMap:
+        """Return the gradient as it is."""
+        return RawMap(needed(evidence[self.gradient_of].gradient), self.reduction)
+
+
+@dataclass(frozen=True)
+class Gradient(OnePassGradient):
     r"""Vanilla gradient of the explained score with respect to the input.
 
     .. math:: R = \frac{\partial f_c}{\partial x}
@@ -34,24 +56,12 @@ class Gradient:
         Simonyan et al. 2013, arXiv 1312.6034, §3.
     """
 
-    reduction: Reduction = "abs_max"
+    gradient_of: ClassVar[Pass] = Pass()
     name: str = "gradient"
-
-    def __post_init__(self) -> None:
-        check_choice(self.name, "reduction", self.reduction, get_args(Reduction))
-
-    def requires(self) -> Mapping[Pass, Quantity]:
-        """One point pass; its gradient."""
-        return {Pass(): Quantity.GRADIENT}
-
-    def attribute(self, evidence: Mapping[Pass, Evidence]) -> RawMap:
-        """Return the gradient as it is."""
-        values = needed(evidence[Pass()].gradient)
-        return RawMap(values, self.reduction)
 
 
 @dataclass(frozen=True)
-class InputXGradient:
+class InputXGradient(OnePassGradient):
     r"""Input times gradient.
 
     .. math:: R = x \odot \frac{\partial f_c}{\partial x}
@@ -60,7 +70,7 @@ class InputXGradient:
 
     Args:
         reduction: How channels become one map, as of :class:`Gradient`. The default is the absolute value of the sum:
-            the attribution of a place is the sum over its channels.
+            the attribution of a pixel is the sum over its channels.
         name: Key of the result and ``{method}`` in the logged tags.
 
     Raises:
@@ -70,16 +80,11 @@ class InputXGradient:
         Shrikumar et al. 2016, arXiv 1605.01713.
     """
 
+    gradient_of: ClassVar[Pass] = Pass()
     reduction: Reduction = "sum"
     name: str = "input_x_gradient"
 
-    def __post_init__(self) -> None:
-        check_choice(self.name, "reduction", self.reduction, get_args(Reduction))
-
-    def requires(self) -> Mapping[Pass, Quantity]:
-        """One point pass; its gradient."""
-        return {Pass(): Quantity.GRADIENT}
-
+    @override
     def attribute(self, evidence: Mapping[Pass, Evidence]) -> RawMap:
         """Multiply the gradient by the input."""
         point = evidence[Pass()]

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import get_args
+from typing import ClassVar
+
+from typing_extensions import override
 
 from saliency_callbacks.functional import cam
 from saliency_callbacks.functional.maps import resize
-from saliency_callbacks.methods._parameters import check_choice
 from saliency_callbacks.methods.cam import fused_map
-from saliency_callbacks.methods.gradients import needed
-from saliency_callbacks.types import Evidence, Pass, Quantity, RawMap, Reduction
+from saliency_callbacks.methods.gradients import OnePassGradient, needed
+from saliency_callbacks.types import Evidence, Pass, Quantity, RawMap
 
 __all__ = ["Deconvnet", "GuidedBackprop", "GuidedGradCAM"]
 
-_GUIDED = Pass(relu_rule="guided")
-_DECONVNET = Pass(relu_rule="deconvnet")
-
 
 @dataclass(frozen=True)
-class GuidedBackprop:
+class GuidedBackprop(OnePassGradient):
     r"""Guided backpropagation: a ReLU passes a gradient where it is positive and the ReLU was active.
 
     .. math:: R^{l} = \mathbb{1}[f^l > 0] \, \mathbb{1}[R^{l+1} > 0] \, R^{l+1}
@@ -39,23 +37,12 @@ class GuidedBackprop:
         Springenberg et al. 2014, arXiv 1412.6806, §3.4.
     """
 
-    reduction: Reduction = "abs_max"
+    gradient_of: ClassVar[Pass] = Pass(relu_rule="guided")
     name: str = "guided_backprop"
-
-    def __post_init__(self) -> None:
-        check_choice(self.name, "reduction", self.reduction, get_args(Reduction))
-
-    def requires(self) -> Mapping[Pass, Quantity]:
-        """One guided pass; its gradient."""
-        return {_GUIDED: Quantity.GRADIENT}
-
-    def attribute(self, evidence: Mapping[Pass, Evidence]) -> RawMap:
-        """Return the guided gradient as it is."""
-        return RawMap(needed(evidence[_GUIDED].gradient), self.reduction)
 
 
 @dataclass(frozen=True)
-class Deconvnet:
+class Deconvnet(OnePassGradient):
     r"""Deconvolutional network: a ReLU passes a gradient where it is positive.
 
     .. math:: R^{l} = \mathbb{1}[R^{l+1} > 0] \, R^{l+1}
@@ -73,23 +60,12 @@ class Deconvnet:
         Zeiler & Fergus 2013, arXiv 1311.2901, §2.1.
     """
 
-    reduction: Reduction = "abs_max"
+    gradient_of: ClassVar[Pass] = Pass(relu_rule="deconvnet")
     name: str = "deconvnet"
-
-    def __post_init__(self) -> None:
-        check_choice(self.name, "reduction", self.reduction, get_args(Reduction))
-
-    def requires(self) -> Mapping[Pass, Quantity]:
-        """One deconvnet pass; its gradient."""
-        return {_DECONVNET: Quantity.GRADIENT}
-
-    def attribute(self, evidence: Mapping[Pass, Evidence]) -> RawMap:
-        """Return the deconvnet's gradient as it is."""
-        return RawMap(needed(evidence[_DECONVNET].gradient), self.reduction)
 
 
 @dataclass(frozen=True)
-class GuidedGradCAM:
+class GuidedGradCAM(OnePassGradient):
     r"""Guided backpropagation times Grad-CAM, brought to the input's resolution.
 
     .. math:: R = R_\mathrm{guided} \odot \mathrm{upsample}(R_\mathrm{Grad\text{-}CAM})
@@ -108,19 +84,18 @@ class GuidedGradCAM:
         Selvaraju et al. 2017, arXiv 1610.02391, §3.2.
     """
 
-    reduction: Reduction = "abs_max"
+    gradient_of: ClassVar[Pass] = Pass(relu_rule="guided")
     name: str = "guided_grad_cam"
 
-    def __post_init__(self) -> None:
-        check_choice(self.name, "reduction", self.reduction, get_args(Reduction))
-
+    @override
     def requires(self) -> Mapping[Pass, Quantity]:
         """One guided pass with its gradient, and one point pass with the target layers."""
-        return {_GUIDED: Quantity.GRADIENT, Pass(): Quantity.ACTIVATIONS}
+        return {self.gradient_of: Quantity.GRADIENT, Pass(): Quantity.ACTIVATIONS}
 
+    @override
     def attribute(self, evidence: Mapping[Pass, Evidence]) -> RawMap:
         """Multiply the guided gradient by the upsampled map."""
-        guided = needed(evidence[_GUIDED].gradient)
+        guided = needed(evidence[self.gradient_of].gradient)
         coarse = fused_map(evidence[Pass()], cam.grad_cam)
         values = guided * resize(coarse.values[:, 0], guided.shape[2:]).unsqueeze(1).to(guided)
         return RawMap(values, self.reduction, coarse.layer)

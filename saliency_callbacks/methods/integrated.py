@@ -9,9 +9,9 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
+from saliency_callbacks.config.checks import checked_choice, checked_integer, checked_real
 from saliency_callbacks.errors import MethodError, nearest_names
 from saliency_callbacks.functional.gradients import convergence_delta
-from saliency_callbacks.methods._parameters import check_at_least, check_choice, check_count
 from saliency_callbacks.methods.gradients import needed
 from saliency_callbacks.types import (
     Baseline,
@@ -45,8 +45,8 @@ class IntegratedGradients:
         n_steps: Points on each path.
         rule: ``gauss_legendre``, ``midpoint`` or ``trapezoid``.
         baselines: ``"zeros"``, ``"mean"`` (of the batch), ``"noise"`` (uniform within each sample's range), a number,
-            a tensor ``[C, *spatial]`` or ``[N, C, *spatial]``, or a list of these. For texts also ``"pad_token"`` and
-            ``"mask_token"``: every token but the special ones is replaced by that.
+            a tensor ``[C, *spatial]`` or ``[N, C, *spatial]``, or a list of these. For text inputs also ``"pad_token"``
+            and ``"mask_token"``: every token but the special ones is replaced by that.
         nt_samples: Noisy copies of the input; 0 for none.
         stdevs: Standard deviation of the noise, as a fraction of each sample's (max - min).
         reduction: How channels become one map, as of :class:`~saliency_callbacks.methods.Gradient`.
@@ -70,11 +70,12 @@ class IntegratedGradients:
     def __post_init__(self) -> None:
         if not self.name:
             object.__setattr__(self, "name", ("smooth_" if self.nt_samples else "") + "integrated_gradients")
-        check_choice(self.name, "rule", self.rule, get_args(PathRule))
-        check_choice(self.name, "reduction", self.reduction, get_args(Reduction))
-        check_count(self.name, "n_steps", self.n_steps, 2 if self.rule == "trapezoid" else 1)
-        check_count(self.name, "nt_samples", self.nt_samples, 0)
-        check_at_least(self.name, "stdevs", self.stdevs, 0)
+        checked_choice(f"{self.name}: rule", self.rule, get_args(PathRule), error=MethodError)
+        checked_choice(f"{self.name}: reduction", self.reduction, get_args(Reduction), error=MethodError)
+        least = 2 if self.rule == "trapezoid" else 1
+        checked_integer(f"{self.name}: n_steps", self.n_steps, least, error=MethodError)
+        checked_integer(f"{self.name}: nt_samples", self.nt_samples, 0, error=MethodError)
+        checked_real(f"{self.name}: stdevs", self.stdevs, at_least=0, error=MethodError)
         object.__setattr__(self, "baselines", _baselines(self.name, self.baselines))
 
     @property
@@ -112,5 +113,6 @@ def _baseline(method: str, given: Any) -> Baseline:
         return given  # type: ignore[return-value]
     raise MethodError(
         f"{method}: baseline {given!r} is unknown; {nearest_names(str(given), _NAMED_BASELINES)} "
-        "Expected 'zeros', 'mean', 'noise', a tensor, or a list of these; for texts also 'pad_token' and 'mask_token'"
+        "Expected 'zeros', 'mean', 'noise', a tensor, or a list of these; for text inputs also 'pad_token' and "
+        "'mask_token'"
     )

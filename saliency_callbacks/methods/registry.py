@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Any
 
+from saliency_callbacks.config.dotted_paths import resolve_object
 from saliency_callbacks.config.hydra import plain
 from saliency_callbacks.errors import MethodError, nearest_names
 from saliency_callbacks.methods.cam import GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, XGradCAM
@@ -43,7 +43,7 @@ BUILT_IN: Mapping[str, Callable[[], Method]] = {
 
 
 def resolve_methods(methods: Any) -> tuple[Method, ...]:
-    """Return method objects from what a person writes.
+    """Return method objects from what a user writes.
 
     Args:
         methods: A name, a method object, a ``{"class_path": …, "init_args": …}`` mapping, or a list of these.
@@ -95,25 +95,21 @@ def _by_name(name: str) -> Method:
 
 
 def _by_class_path(config: Mapping[str, Any]) -> Method:
-    module_name, _, class_name = str(config["class_path"]).rpartition(".")
-    try:
-        factory = getattr(importlib.import_module(module_name or "saliency_callbacks.methods"), class_name)
-    except (ImportError, AttributeError) as error:
-        raise MethodError(
-            f"class_path {config['class_path']!r} cannot be imported ({error}); expected a dotted path such as "
-            "'saliency_callbacks.methods.IntegratedGradients'"
-        ) from error
+    path = str(config["class_path"])
+    # Without a module it is one of this package.
+    factory = resolve_object(
+        "class_path", path if "." in path else f"saliency_callbacks.methods.{path}", error=MethodError
+    )
     arguments = dict(config.get("init_args") or {})
     try:
         method = factory(**arguments)
     except TypeError as error:
         raise MethodError(
-            f"{config['class_path']} does not take init_args {arguments} ({error}); expected the arguments of its "
-            "constructor"
+            f"{path} does not take init_args {arguments} ({error}); expected the arguments of its constructor"
         ) from error
     if not isinstance(method, Method):
         raise MethodError(
-            f"class_path {config['class_path']!r} makes a {type(method).__name__}; expected a saliency method, with a "
+            f"class_path {path!r} makes a {type(method).__name__}; expected a saliency method, with a "
             "`name`, `requires()` and `attribute()`"
         )
     return method

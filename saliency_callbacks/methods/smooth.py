@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from saliency_callbacks.config.checks import checked_choice, checked_integer, checked_real
+from saliency_callbacks.errors import MethodError
 from saliency_callbacks.functional.gradients import variance
-from saliency_callbacks.methods._parameters import check_at_least, check_choice, check_count
 from saliency_callbacks.methods.gradients import needed
 from saliency_callbacks.types import Evidence, Noise, Pass, Quantity, RawMap, Reduction
 
@@ -54,12 +55,12 @@ class SmoothGrad:
     name: str = ""
 
     def __post_init__(self) -> None:
-        check_choice("smooth_grad", "nt_type", self.nt_type, get_args(NoiseTunnel))
+        checked_choice("smooth_grad: nt_type", self.nt_type, get_args(NoiseTunnel), error=MethodError)
         if not self.name:
             object.__setattr__(self, "name", _NAMES[self.nt_type])
-        check_choice(self.name, "reduction", self.reduction, get_args(Reduction))
-        check_count(self.name, "nt_samples", self.nt_samples, 1)
-        check_at_least(self.name, "stdevs", self.stdevs, 0)
+        checked_choice(f"{self.name}: reduction", self.reduction, get_args(Reduction), error=MethodError)
+        checked_integer(f"{self.name}: nt_samples", self.nt_samples, 1, error=MethodError)
+        checked_real(f"{self.name}: stdevs", self.stdevs, at_least=0, error=MethodError)
 
     @property
     def _pass(self) -> Pass:

@@ -1,4 +1,4 @@
-"""Checks of what a person writes as arguments of ``Probe``, in Python, YAML or Hydra."""
+"""Checks of what a user gives a probe: the arguments of ``Probe``, in Python, YAML or Hydra, and parts of a batch."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from saliency_callbacks.config.checks import checked_choice, checked_integer
 from saliency_callbacks.config.nested import describe
-from saliency_callbacks.errors import ProbeError, nearest_names
+from saliency_callbacks.errors import ProbeError
 from saliency_callbacks.probe.labels import class_indices
 
 __all__ = [
-    "as_flag",
     "as_function",
     "as_indices",
     "as_integer",
@@ -28,6 +28,54 @@ __all__ = [
     "checked_normalization",
     "checked_size",
 ]
+
+
+def as_integer(name: str, value: Any, at_least: int) -> int:
+    """Return an argument of ``Probe`` as an ``int``; raise ``ProbeError`` where it is no integer from there up."""
+    expected = f"an integer of at least {at_least}"
+    return checked_integer(f"Probe: {name}", value, at_least, expected=expected, error=ProbeError)
+
+
+def as_source(value: Any) -> Literal["val", "train"]:
+    """Return ``value``; raise ``ProbeError`` unless it is ``"val"`` or ``"train"``."""
+    expected = "'val' or 'train'; for samples of any other origin use Probe.from_tensors(...)"
+    source: Literal["val", "train"] = checked_choice(
+        "Probe: source", value, ("val", "train"), expected=expected, error=ProbeError
+    )
+    return source
+
+
+def as_indices(value: Any) -> tuple[int, ...] | None:
+    """Return ``value`` (a list, tuple, range, array or Hydra list) as a tuple of distinct indices.
+
+    Raises:
+        ProbeError: It is none of these, empty, or names an index twice.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ProbeError(f"Probe(indices={value!r}): a list of integers, such as [0, 5, 7], was expected.")
+    indices = tuple(as_integer("indices", index, 0) for index in value)
+    repeated = sorted({index for index in indices if indices.count(index) > 1})
+    if not indices or repeated:
+        problem = f"names {repeated[:5]} more than once" if repeated else "is empty"
+        raise ProbeError(f"Probe(indices={describe(list(indices))}) {problem}; distinct indices were expected.")
+    return indices
+
+
+def as_function(name: str, value: Any, form: str) -> Callable[..., Any] | str | None:
+    """Return ``value``: a function of this form, its dotted import path, or ``None``.
+
+    Raises:
+        ProbeError: It is none of these.
+    """
+    if value is None or callable(value) or (isinstance(value, str) and "." in value.strip(".")):
+        return cast("Callable[..., Any] | str | None", value)
+    shown = repr(value) if isinstance(value, str | float | int) else describe(value)
+    own = "" if name == "unpack_batch" else f" For samples of your own: Probe.from_tensors(inputs, {name}={name})."
+    raise ProbeError(
+        f"Probe({name}={shown}): a function {form}, or its import path 'package.module.function', was expected.{own}"
+    )
 
 
 def checked_size(leaves: Sequence[tuple[str, Tensor]], given: Any) -> int:
@@ -155,60 +203,3 @@ def _require_size(name: str, given: str, number: int, size: int) -> None:
             f"The probe's {name} are {given}, for {number} samples, but its inputs have {size} rows. Give one for each "
             f"sample."
         )
-
-
-_SOURCES = ("val", "train")
-
-
-def as_integer(name: str, value: Any, *, minimum: int) -> int:
-    """Return ``value`` as an ``int`` of at least ``minimum``."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or isinstance(value, bool) or number < minimum:
-        raise ProbeError(f"Probe({name}={value!r}): an integer of at least {minimum} was expected.")
-    return number
-
-
-def as_flag(name: str, value: Any) -> bool:
-    """Return ``value``, which must be ``True`` or ``False``."""
-    if not isinstance(value, bool):
-        raise ProbeError(f"Probe({name}={value!r}): True or False was expected.")
-    return value
-
-
-def as_source(value: Any) -> Literal["val", "train"]:
-    """Return ``value``, which must be ``"val"`` or ``"train"``."""
-    if value not in _SOURCES:
-        hint = nearest_names(str(value), _SOURCES)
-        raise ProbeError(
-            f"Probe(source={value!r}) is unknown: 'val' or 'train' was expected; {hint} For samples of any other "
-            "origin use Probe.from_tensors(...)."
-        )
-    return cast(Literal["val", "train"], value)
-
-
-def as_indices(value: Any) -> tuple[int, ...] | None:
-    """Return ``value`` (a list, tuple, range, array or Hydra list) as a tuple of distinct indices."""
-    if value is None:
-        return None
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise ProbeError(f"Probe(indices={value!r}): a list of integers, such as [0, 5, 7], was expected.")
-    indices = tuple(as_integer("indices", index, minimum=0) for index in value)
-    repeated = sorted({index for index in indices if indices.count(index) > 1})
-    if not indices or repeated:
-        problem = f"names {repeated[:5]} more than once" if repeated else "is empty"
-        raise ProbeError(f"Probe(indices={describe(list(indices))}) {problem}; distinct indices were expected.")
-    return indices
-
-
-def as_function(name: str, value: Any, form: str) -> Callable[..., Any] | str | None:
-    """Return ``value``, which must be a function of this form, its dotted import path, or ``None``."""
-    if value is None or callable(value) or (isinstance(value, str) and "." in value.strip(".")):
-        return cast("Callable[..., Any] | str | None", value)
-    shown = repr(value) if isinstance(value, str | float | int) else describe(value)
-    own = "" if name == "unpack_batch" else f" For samples of your own: Probe.from_tensors(inputs, {name}={name})."
-    raise ProbeError(
-        f"Probe({name}={shown}): a function {form}, or its import path 'package.module.function', was expected.{own}"
-    )

@@ -56,8 +56,8 @@ def normalization(dataset: Any) -> Normalization | None:
 
 
 def _own_names(dataset: Any) -> tuple[str, ...] | None:
-    for place in ("classes", "class_names"):
-        names = attribute(dataset, place)
+    for name in ("classes", "class_names"):
+        names = attribute(dataset, name)
         if isinstance(names, list | tuple | np.ndarray) and len(names):
             first = [_first_name(name) for name in names]
             return tuple(str(name) for name in first) if all(isinstance(name, str | int) for name in first) else None
@@ -82,8 +82,8 @@ def _names_by_index(indices: Mapping[Any, Any]) -> tuple[str, ...] | None:
 def _parts(owner: Any) -> list[Any]:
     """Return the datasets and transforms directly inside a dataset or a transform; no target transforms."""
     parts = inner_datasets(owner)
-    for place in ("transform", "transforms"):
-        part = attribute(owner, place)
+    for name in ("transform", "transforms"):
+        part = attribute(owner, name)
         parts.extend(part if isinstance(part, list | tuple | nn.ModuleList) else [part])
     if isinstance(owner, nn.Sequential):
         parts.extend(owner.children())

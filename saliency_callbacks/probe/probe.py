@@ -10,12 +10,13 @@ from typing import Any, Literal
 from torch import Tensor
 from torch.utils.data import default_collate, default_convert
 
+from saliency_callbacks.config.checks import checked_flag
 from saliency_callbacks.config.dotted_paths import resolve_callable
 from saliency_callbacks.config.nested import copy_inputs, describe, fingerprint
 from saliency_callbacks.errors import ProbeError
 from saliency_callbacks.probe.annotations import groups_of, masks_of
 from saliency_callbacks.probe.batch import ProbeBatch, freeze
-from saliency_callbacks.probe.checks import as_flag, as_function, as_indices, as_integer, as_source
+from saliency_callbacks.probe.checks import as_function, as_indices, as_integer, as_source
 from saliency_callbacks.probe.dataset_state import preserved
 from saliency_callbacks.probe.reading import Collate, collate_items, read_items, read_rows
 from saliency_callbacks.probe.unpack import Unpacked, split_batch, split_with
@@ -24,7 +25,7 @@ __all__ = ["Probe"]
 
 
 class Probe:
-    """Which samples are explained. Chosen once, before the training, and the same ever after.
+    """Which samples are explained. Chosen once, before the training, and fixed from then on.
 
     Args:
         size: Number of samples.
@@ -37,7 +38,7 @@ class Probe:
             import path, for batches that :func:`~saliency_callbacks.probe.unpack.unpack_batch` cannot read.
         masks: A function ``inputs -> masks [N, *spatial]``, or its dotted import path, that says where the region of
             interest of each sample is: bool, or shares in [0, 1]. By default the batch's, where it has any: the third
-            that ``unpack_batch`` returns, or ``"mask"`` beside ``"image"`` in a dictionary
+            that ``unpack_batch`` returns, or ``"mask"`` next to ``"image"`` in a dictionary
             (:func:`~saliency_callbacks.probe.unpack.split_batch`).
         groups: A function ``inputs, labels -> names``, or its dotted import path, that names the group of each sample.
 
@@ -63,12 +64,12 @@ class Probe:
         groups: Callable[..., Any] | str | None = None,
     ) -> None:
         chosen = as_indices(indices)
-        self.size = as_integer("size", size, minimum=1) if chosen is None else len(chosen)
+        self.size = as_integer("size", size, 1) if chosen is None else len(chosen)
         self.source = as_source(source)
-        self.dataloader_idx = as_integer("dataloader_idx", dataloader_idx, minimum=0)
-        self.stratify = as_flag("stratify", stratify)
+        self.dataloader_idx = as_integer("dataloader_idx", dataloader_idx, 0)
+        self.stratify = checked_flag("Probe: stratify", stratify, error=ProbeError)
         self.indices = chosen
-        self.seed = as_integer("seed", seed, minimum=0)
+        self.seed = as_integer("seed", seed, 0)
         self.unpack_batch = as_function("unpack_batch", unpack_batch, "batch -> (inputs, labels)")
         self.masks: Callable[..., Any] | str | Tensor | None = as_function(
             "masks", masks, "inputs -> masks [N, *spatial]"

@@ -1,4 +1,4 @@
-"""Seeded samples of positions, at random or balanced over classes, independent of global random state."""
+"""Which items of a dataset a probe takes: at random or balanced over classes, seeded apart from the global state."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ MASK_KEYS = ("mask", "masks")
 """Keys, in any case, under which a batch dictionary holds the region of interest of each image."""
 
 TOKEN_KEYS = ("input_ids", "inputs_embeds", "attention_mask", "token_type_ids", "position_ids")
-"""Keys under which a batch dictionary holds what a model of texts is given, as of Hugging Face's tokenizers."""
+"""Keys under which a batch dictionary holds what a text model is given, as of Hugging Face's tokenizers."""
 
 _FIX = 'Say how to read it with Probe(unpack_batch="package.function"), a function batch -> (inputs, labels).'
 
@@ -78,7 +78,7 @@ def unpack_batch(batch: Any) -> tuple[Any, Tensor | None]:
 
     Returns:
         The inputs (tensor, tuple or dict), and the labels as ``int64 [N]``: integers ``[N]`` or ``[N, 1]``,
-        or one-hot rows ``[N, K]``. Anything else that stands in the labels' place, such as regression
+        or one-hot rows ``[N, K]``. Anything else in the position of the labels, such as regression
         targets, masks or boxes, gives ``None``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Whether maps depend on the weights: tests by randomization, without a Trainer."""
+"""Randomization tests without a Trainer: do maps depend on the weights, and on the labels?"""
 
 from saliency_callbacks.randomization.data_result import DataRandomizationResult
 from saliency_callbacks.randomization.result import RandomizationResult

@@ -1,4 +1,4 @@
-"""What a test by permuted labels found."""
+"""What the data randomization test found: a model against a twin trained on permuted labels."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from saliency_callbacks.randomization.result import PRIMARY, Values
 from saliency_callbacks.scores.randomization import FLOOR_LIMIT, Estimate, estimate
+from saliency_callbacks.types import Cell, Table
 
 __all__ = ["DataRandomizationResult"]
 
@@ -20,16 +21,16 @@ DOES_NOT_DEPEND = "does not depend on the labels"
 
 @dataclass(frozen=True, eq=False)
 class DataRandomizationResult:
-    """How alike a model's maps are to those of a twin that has memorised permuted labels.
+    """How similar a model's maps are to those of a twin that has memorised permuted labels.
 
     Args:
         values: Similarity (``spearman`` always, and those asked for) → method → value of each sample ``[N]``; NaN
             where a map is constant or not finite.
         accuracy: Share of the permuted labels that the twin has memorised, in [0, 1].
-        epochs: Epochs that the twin was trained.
-        model_accuracy: Share of the true labels that the model itself has learned; NaN where it was given.
-        model_epochs: Epochs that the model itself was trained; 0 where it was given.
-        min_accuracy: Share of its labels that a model has to learn for a verdict.
+        epochs: Number of epochs that the twin was trained for.
+        model_accuracy: Share of the true labels that the model itself has learned; NaN for a model that was given.
+        model_epochs: Number of epochs that the model itself was trained for; 0 for a model that was given.
+        min_accuracy: Share of its labels that each model has to learn for a verdict.
         target: Explained class of each sample ``[N]``, -1 where the target is a callable.
         target_layers: Names of the target layers; empty where no method has one.
         seed: Seed of the permutation, of both trainings and of all noise.
@@ -64,7 +65,7 @@ class DataRandomizationResult:
         return self.accuracy >= self.min_accuracy
 
     def similarity(self, method: str, name: str = PRIMARY) -> Estimate:
-        """Return the similarity between the maps of the model and of the twin, whose ``std`` is NaN: there is one twin.
+        """Return the similarity between the maps of the model and of the twin; ``std`` is NaN, as there is one twin.
 
         Args:
             method: Name of the method.
@@ -116,13 +117,18 @@ class DataRandomizationResult:
             },
         }
 
-    def table(self) -> str:
-        """Return the result as a Markdown table, one row a method."""
-        rows = [f"| method | {' | '.join(self.similarities)} | verdict |", "|---" * (len(self.similarities) + 2) + "|"]
+    @property
+    def verdict_table(self) -> Table:
+        """The result as a table, one row per method."""
+        rows = []
         for method in self.methods:
             numbers = [f"{self.similarity(method, name).mean:.2f}" for name in self.similarities]
-            rows.append(f"| {' | '.join([method, *numbers, self.verdicts[method]])} |")
-        return "\n".join(rows)
+            rows.append(tuple(map(Cell, (method, *numbers, self.verdicts[method]))))
+        return Table(("method", *self.similarities, "verdict"), tuple(rows))
+
+    def table(self) -> str:
+        """Return :attr:`verdict_table` as Markdown."""
+        return self.verdict_table.markdown()
 
 
 def _finite(value: float) -> float | None:

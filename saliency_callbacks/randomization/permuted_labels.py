@@ -29,7 +29,7 @@ class PermutedLabels(Dataset[Any]):
     Args:
         dataset: A map-style dataset; its items are tuples, lists, named tuples or dictionaries.
         targets: The label that each item gets, ``int64 [len(dataset)]``.
-        label_key: Position or key of the label in an item; ``None`` for the usual place.
+        label_key: Position or key of the label in an item; ``None`` for the default one.
     """
 
     def __init__(self, dataset: Any, targets: Tensor, label_key: int | str | None = None) -> None:
@@ -56,12 +56,12 @@ def permute_labels(
 ) -> PermutedLabels:
     """Shuffle the labels of a dataset among its items: item i gets the label of item perm[i].
 
-    Labels are taken from the dataset's attributes where it has them and they are those of the items, of which one a
-    class is read; else all items are read once.
+    Labels are taken from the dataset's attributes where these agree with the items, of which one per class is read;
+    otherwise all items are read once.
 
     Args:
         dataset: A map-style dataset.
-        seed: Seed of the permutation; no global generator is used for it.
+        seed: Seed of the permutation; the global generators are not touched.
         label_key: Position or key of the label in an item. By default the second entry of a tuple or list, or one of
             :data:`~saliency_callbacks.probe.unpack.LABEL_KEYS` of a dictionary.
         positions: The items among which labels are shuffled; all by default.
@@ -69,6 +69,14 @@ def permute_labels(
     Raises:
         ConfigurationError: The dataset is iterable, or its labels are not found, are not integer classes, or are all
             the same.
+
+    Example:
+        >>> import torch
+        >>> from torch.utils.data import TensorDataset
+        >>> dataset = TensorDataset(torch.zeros(4, 1), torch.tensor([0, 0, 1, 1]))
+        >>> permuted = permute_labels(dataset, seed=1)
+        >>> sorted(int(label) for _, label in permuted)
+        [0, 0, 1, 1]
     """
     check_dataset(dataset)
     labels = _labels(dataset, label_key)
@@ -107,7 +115,7 @@ def permute_loader(loader: Any, *, seed: int, label_key: int | str | None = None
 
 def _with_dataset(loader: DataLoader[Any], dataset: Dataset[Any]) -> DataLoader[Any]:
     """Return a dataloader that differs from ``loader`` in its dataset alone, which has as many items."""
-    # The samplers go by position, and there are as many.
+    # Samplers work with positions, which are the same in both datasets.
     batches: dict[str, Any] = {"batch_sampler": loader.batch_sampler}
     if loader.batch_size is not None:
         batches = {"batch_size": loader.batch_size, "sampler": loader.sampler, "drop_last": loader.drop_last}
@@ -136,7 +144,7 @@ def check_dataset(dataset: Any) -> None:
 
 
 def _labels(dataset: Any, label_key: int | str | None) -> Tensor:
-    # A key names one of possibly several labels, and attributes do not tell which of them they hold.
+    # A key selects one of possibly several labels; attributes do not say which of them they hold.
     labels = dataset_labels(dataset) if label_key is None else None
     if labels is not None and all(_label(dataset, index, label_key) == labels[index] for index in _samples(labels)):
         return labels
@@ -144,7 +152,7 @@ def _labels(dataset: Any, label_key: int | str | None) -> Tensor:
 
 
 def _samples(labels: Tensor) -> list[int]:
-    """Return positions at which a transform of the labels shows: one of every class, and some more."""
+    """Return positions that reveal a transform of the labels: one of each class, and some more."""
     first_of_class = {label: index for index, label in reversed(list(enumerate(labels.tolist())))}
     spread = np.linspace(0, len(labels) - 1, min(_N_CHECKED, len(labels))).astype(int).tolist()
     return sorted({*first_of_class.values(), *spread})
@@ -163,7 +171,7 @@ def _label(dataset: Any, index: int, label_key: int | str | None) -> int:
 
 
 def _slot(item: Any, label_key: int | str | None) -> Any:
-    """Return where in an item its label is."""
+    """Return the position or key of an item's label."""
     if isinstance(item, Mapping):
         return _key(item, label_key)
     position = 1 if label_key is None else label_key

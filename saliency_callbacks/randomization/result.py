@@ -15,6 +15,7 @@ from torch import Tensor
 from saliency_callbacks.rendering.curves import Curve, draw_curves
 from saliency_callbacks.scores.means import mean_of_finite
 from saliency_callbacks.scores.randomization import LEAST_RANGE, Estimate, calibrate, estimate, verdict
+from saliency_callbacks.types import Cell, Table
 
 __all__ = ["PRIMARY", "RandomizationResult"]
 
@@ -33,7 +34,7 @@ Values = Mapping[str, Mapping[str, Tensor]]
 
 @dataclass(frozen=True, eq=False)
 class RandomizationResult:
-    """How alike a model's maps are to those of the model with randomized weights.
+    """How similar a model's maps are to those of the model with randomized weights.
 
     Similarities are by name (``spearman`` always, and those asked for) and method. Entries without a value (a map was
     constant or not finite) are NaN.
@@ -46,12 +47,31 @@ class RandomizationResult:
         ceilings: Similarity → method → between two seeds of the method, ``[N]``; only of methods that draw noise.
         random_logit: Similarity → method → between the maps of the explained and of another class, ``[N]``; empty
             where there is no other class.
-        unchanged: Parameters that no draw has changed, bit by bit: constants that nothing initialises, or that are
-            initialised to what they are, and statistics of frozen normalisations.
+        unchanged: Parameters that every draw left bit-identical: constants that nothing initialises or that are
+            initialised to the same value, and statistics of frozen normalisation layers.
         n_draws: Number of draws.
         seed: Seed of the draws and of all noise.
         target: Explained class of each sample ``[N]``, -1 where the target is a callable.
         target_layers: Names of the target layers; empty where no method has one.
+
+    Example:
+        >>> import torch
+        >>> similarity, floor = torch.full((1, 2, 3), 0.1), torch.full((1, 3), 0.1)
+        >>> result = RandomizationResult(
+        ...     order="full",
+        ...     steps=("all layers",),
+        ...     values={"spearman": {"gradient": similarity}},
+        ...     floors={"spearman": {"gradient": floor}},
+        ...     ceilings={},
+        ...     random_logit={},
+        ...     unchanged=(),
+        ...     n_draws=2,
+        ...     seed=0,
+        ...     target=torch.tensor([0, 1, 1]),
+        ...     target_layers=(),
+        ... )
+        >>> result.verdicts
+        {'gradient': 'depends on the weights'}
 
     Reference:
         Adebayo et al. 2018, arXiv 1810.03292; random logit: Sixt et al. 2020, arXiv 1912.09818.
@@ -95,7 +115,7 @@ class RandomizationResult:
     @property
     def n_states(self) -> int:
         """Number of states of the weights that were explained, the trained one among them."""
-        # Of single layers none is the fully random model, which the floor needs.
+        # No state with a single random layer is the fully random model that the floor needs.
         return 1 + self.n_draws * (len(self.steps) + (self.order == "independent"))
 
     @property
@@ -109,13 +129,13 @@ class RandomizationResult:
         Args:
             method: Name of the method.
             name: Name of the similarity.
-            step: Index of a step; by default what the order ends with: everything randomized, or for ``independent``
-                the mean over the layers.
+            step: Index of a step; by default the final one, with everything randomized, or for ``independent`` the
+                mean over the layers.
         """
         return estimate(self.last_values(method, name) if step is None else self.values[name][method][step])
 
     def last_values(self, method: str, name: str = PRIMARY) -> Tensor:
-        """Return the similarities that the order ends with, ``[draws, N]``."""
+        """Return the final similarities, ``[draws, N]``: everything randomized, or the mean over single layers."""
         values = self.values[name][method]
         return values.nanmean(dim=0) if self.order == "independent" else values[-1]
 
@@ -133,7 +153,7 @@ class RandomizationResult:
         return calibrate(self.similarity(method, name).mean, self.floor(method, name).mean, self.ceiling(method, name))
 
     def calibrated_std(self, method: str, name: str = PRIMARY) -> float:
-        """Return the standard deviation of the calibrated similarity over the draws, floor and ceiling being given."""
+        """Return the standard deviation of the calibrated similarity over the draws, for this floor and ceiling."""
         scale = self.ceiling(method, name) - self.floor(method, name).mean
         return self.similarity(method, name).std / scale if scale >= LEAST_RANGE else math.nan
 
@@ -164,9 +184,10 @@ class RandomizationResult:
             "random_logit": _plain(self.random_logit),
         }
 
-    def table(self) -> str:
-        """Return the result as a Markdown table, one row a method."""
-        rows = ["| method | similarity | floor | calibrated | random logit | verdict |", "|---|---|---|---|---|---|"]
+    @property
+    def verdict_table(self) -> Table:
+        """The result as a table, one row per method."""
+        rows = []
         for method in self.methods:
             similarity, floor = self.similarity(method), self.floor(method)
             numbers = [
@@ -175,20 +196,30 @@ class RandomizationResult:
                 f"{self.calibrated(method):.2f}",
                 f"{self.logit(method):.2f}",
             ]
-            rows.append(f"| {' | '.join([method, *numbers, self.verdicts[method]])} |")
-        return "\n".join(rows)
+            rows.append(tuple(map(Cell, (method, *numbers, self.verdicts[method]))))
+        return Table(("method", "similarity", "floor", "calibrated", "random logit", "verdict"), tuple(rows))
 
-    def steps_table(self) -> str:
-        """Return the similarity after each step as a Markdown table, one row a step and one column a method."""
-        rows = [f"| randomized | {' | '.join(self.methods)} |", "|---" * (len(self.methods) + 1) + "|"]
+    def table(self) -> str:
+        """Return :attr:`verdict_table` as Markdown."""
+        return self.verdict_table.markdown()
+
+    @property
+    def cascade_table(self) -> Table:
+        """The similarity after each step as a table, one row per step and one column per method."""
+        rows = []
         for index, step in enumerate(self.steps):
             numbers = [f"{self.similarity(method, step=index).mean:.2f}" for method in self.methods]
-            rows.append(f"| {' | '.join([f'`{step}`', *numbers])} |")
+            rows.append((Cell(step, "name"), *map(Cell, numbers)))
         floors = [f"{self.floor(method).mean:.2f}" for method in self.methods]
-        return "\n".join([*rows, f"| *floor* | {' | '.join(floors)} |"])
+        rows.append((Cell("floor", "emphasis"), *map(Cell, floors)))
+        return Table(("randomized", *self.methods), tuple(rows))
+
+    def steps_table(self) -> str:
+        """Return :attr:`cascade_table` as Markdown."""
+        return self.cascade_table.markdown()
 
     def plot(self, name: str = PRIMARY, methods: Sequence[str] | None = None) -> npt.NDArray[np.uint8]:
-        """Draw one curve a method, with the band of its floor.
+        """Draw one curve per method, with the band of its floor.
 
         Args:
             name: Name of the similarity.

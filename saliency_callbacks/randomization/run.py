@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from saliency_callbacks.capture.text.settings import TokenSettings
 from saliency_callbacks.capture.weights.layers import WeightLayer
 from saliency_callbacks.capture.weights.randomizer import Redraw, WeightRandomizer, randomizer
+from saliency_callbacks.config.checks import checked_integer
 from saliency_callbacks.config.dotted_paths import resolve_callable
-from saliency_callbacks.engine.run import Settings
+from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.methods.registry import resolve_methods
 from saliency_callbacks.randomization.result import PRIMARY, RandomizationResult
@@ -52,40 +53,49 @@ def randomization_test(
 ) -> RandomizationResult:
     """Compare the maps of a model with those of the same model with random weights, for the same inputs and classes.
 
-    A method whose maps hardly change does not explain what the model has learned. What "hardly" means is told by the
-    floor: how alike the maps of two random models are. The model comes back byte for byte as it was, also after an
-    exception; one copy of its weights is kept meanwhile.
+    A method whose maps hardly change does not explain what the model has learned. The floor says what "hardly" means:
+    it is the similarity between the maps of two random models. The model state is restored byte for byte, also after
+    an exception; one copy of the weights is kept meanwhile.
 
     Args:
         model: Any module.
         inputs: As for :func:`~saliency_callbacks.explain`.
         methods: Names or method objects; all of them share the passes of each state.
         target: The explained score. ``"predicted"`` is settled with the trained weights.
-        order: ``full`` re-draws all weights at once; ``top_down`` layer by layer from the scores to the input, each on
-            top of the last; ``bottom_up`` the other way; ``independent`` each layer alone. The order of layers is that
-            in which the forward runs them.
-        n_draws: How many random models, at least 2.
+        order: ``full`` redraws all weights at once; ``top_down`` layer by layer from the scores to the input, each on
+            top of the previous ones; ``bottom_up`` the other way; ``independent`` each layer alone. Layers are ordered
+            as the forward pass runs them.
+        n_draws: Number of random models, at least 2.
         seed: Seed of the draws and of all noise.
         randomize: ``"reinitialize"`` as the layers initialise themselves (values of parameters that no layer
             initialises are permuted), ``"permute"`` the values of every parameter, or a callable ``module -> None``
-            that changes a module's own parameters in place; also as a dotted import path. What either does to
-            submodules that are layers of their own is undone.
+            that changes a module's own parameters in place; also as a dotted import path. Changes to submodules that
+            are layers themselves are undone.
         similarities: Names of :data:`saliency_callbacks.scores.SIMILARITIES`; ``spearman`` is always computed.
-        random_logit: Whether to compare the maps of the explained and of another class, too; one more backward.
+        random_logit: Whether to compare the maps of the explained class and of another one as well; one more backward
+            pass.
         target_layers: As for :func:`~saliency_callbacks.explain`; found once, with the trained weights.
         reshape_transform: As for :func:`~saliency_callbacks.explain`.
         output_fn: As for :func:`~saliency_callbacks.explain`.
         attribute_to: As for :func:`~saliency_callbacks.explain`.
-        embedding: As for :func:`~saliency_callbacks.explain`; what is compared is then one number a token.
+        embedding: As for :func:`~saliency_callbacks.explain`; one number per token is then compared.
         tokenizer: As for :func:`~saliency_callbacks.explain`.
         internal_batch_size: As for :func:`~saliency_callbacks.explain`.
-        progress: Called with the number of states that are done, and of all.
+        progress: Called with the number of states that are done and the total number.
 
     Returns:
         Similarities per step, method, draw and sample, with floors and verdicts.
 
     Raises:
         ConfigurationError: If the model has no weights that could be randomized, or an argument cannot be used.
+
+    Example:
+        >>> import torch
+        >>> from torch.nn import Flatten, Linear, Sequential, Tanh
+        >>> model = Sequential(Flatten(), Linear(9, 4), Tanh(), Linear(4, 2))
+        >>> result = randomization_test(model, torch.rand(2, 1, 3, 3), methods="gradient", n_draws=2)
+        >>> list(result.verdicts)
+        ['gradient']
 
     Reference:
         Adebayo et al. 2018, arXiv 1810.03292.
@@ -173,11 +183,8 @@ def check_draws(n_draws: int, argument: str = "n_draws") -> int:
     Raises:
         ConfigurationError: If it is not a whole number of at least 2.
     """
-    if isinstance(n_draws, bool) or not isinstance(n_draws, int) or n_draws < 2:
-        raise ConfigurationError(
-            f"{argument}={n_draws!r}; expected a whole number of at least 2, as the floor compares two random models"
-        )
-    return n_draws
+    expected = "a whole number of at least 2, as the floor compares two random models"
+    return checked_integer(argument, n_draws, 2, expected=expected)
 
 
 def check_redraw(randomize: Any) -> Redraw:
@@ -198,7 +205,7 @@ def with_primary(names: str | Sequence[str]) -> tuple[Similarity, ...]:
     """Return similarities, the primary one first whether asked for or not.
 
     Raises:
-        ConfigurationError: If a name is unknown or stands twice.
+        ConfigurationError: If a name is unknown or given twice.
     """
     asked = resolve_similarities(names)
     return (*resolve_similarities(PRIMARY), *(similarity for similarity in asked if similarity.name != PRIMARY))

@@ -14,7 +14,9 @@ from saliency_callbacks.capture.passes.run import Subject, run_clean
 from saliency_callbacks.capture.text.settings import read_ids
 from saliency_callbacks.capture.weights.layers import WeightLayer, find_weight_layers
 from saliency_callbacks.capture.weights.randomizer import WeightRandomizer
-from saliency_callbacks.engine.run import Settings, Unscaled, run_engine
+from saliency_callbacks.engine.explanation import Unscaled
+from saliency_callbacks.engine.run import run_engine
+from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.randomization.steps import Step
 from saliency_callbacks.scores.similarities import Comparable, Similarity
@@ -34,7 +36,7 @@ class Reference:
     """The trained model, explained.
 
     Args:
-        settings: How it and every randomized state is explained: with the layers that were found, once.
+        settings: How it and every randomized state are explained, with the layers that were found once.
         target: The explained class of each sample, or a callable.
         explained: The explained class of each sample ``[N]``, -1 where the target is a callable.
         target_layers: Names of the target layers.
@@ -68,7 +70,7 @@ def weight_layers(model: nn.Module, inputs: Any, settings: Settings) -> tuple[We
     if not layers:
         raise ConfigurationError(
             f"{type(model).__name__} has no parameter that could be randomized; expected at least one layer with "
-            "weights. Give the module that holds them"
+            "weights. Pass the module that holds them"
         )
     return layers
 
@@ -84,7 +86,7 @@ def explain_reference(
 ) -> Reference:
     """Explain the model as it is: its target, another class, and again where a method draws noise.
 
-    The explained class is settled here: predicting it anew from random weights would compare maps of two classes.
+    The explained class is fixed here: predicting it again with random weights would compare maps of two classes.
     """
     target = _settled(model, inputs, settings, target)
     other = (
@@ -132,7 +134,7 @@ def random_maps(
 
 
 def prepared(found: Mapping[str, Attribution | Unscaled], similarities: Sequence[Similarity]) -> Maps:
-    """Return what is needed of each map to compare it, computed once however often it is compared."""
+    """Return each map prepared for comparison, once however often it is compared."""
     compared = {name: _compared(one) for name, one in found.items()}
     return {
         similarity.name: {name: similarity.prepare(one) for name, one in compared.items()}
@@ -141,7 +143,7 @@ def prepared(found: Mapping[str, Attribution | Unscaled], similarities: Sequence
 
 
 def _compared(found: Attribution | Unscaled) -> Comparable:
-    """Return what people look at: of a text one number a token."""
+    """Return the map as people see it: for text inputs, one number per token."""
     if found.counted is None:
         return found
     return per_token(found.attribution() if isinstance(found, Unscaled) else found)

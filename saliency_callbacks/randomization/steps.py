@@ -17,12 +17,12 @@ Order = Literal["full", "top_down", "bottom_up", "independent"]
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One state on the way.
+    """One step of the randomization.
 
     Args:
-        name: What is randomized last.
-        layers: What is randomized in this step.
-        is_fresh: Whether the trained weights are put back first.
+        name: The layer that is randomized in this step.
+        layers: The layers that are randomized in this step.
+        is_fresh: Whether the trained weights are restored first.
     """
 
     name: str
@@ -48,7 +48,7 @@ def steps_of(order: Order, layers: Sequence[WeightLayer]) -> tuple[Step, ...]:
     """Return the steps of one draw.
 
     Args:
-        order: ``full``: all layers at once. ``top_down``: from the scores down to the input, each step on top of the
+        order: ``full``: all layers at once. ``top_down``: from the scores to the input, each step on top of the
             earlier ones. ``bottom_up``: the other way. ``independent``: each layer alone.
         layers: In execution order.
     """

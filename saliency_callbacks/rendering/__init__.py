@@ -6,10 +6,13 @@ from saliency_callbacks.rendering.filmstrip import filmstrip, thin
 from saliency_callbacks.rendering.images import display_images, display_maps
 from saliency_callbacks.rendering.legend import STYLES, Style
 from saliency_callbacks.rendering.panel import Caption, panel
-from saliency_callbacks.rendering.tokens.bars import token_bars
-from saliency_callbacks.rendering.tokens.filmstrip import token_filmstrip
-from saliency_callbacks.rendering.tokens.markup import token_html, token_markdown
-from saliency_callbacks.rendering.tokens.panel import token_panel
+from saliency_callbacks.rendering.tokens import (
+    token_bars,
+    token_filmstrip,
+    token_html,
+    token_markdown,
+    token_panel,
+)
 
 __all__ = [
     "DEFAULT_ALPHA",

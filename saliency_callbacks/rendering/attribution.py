@@ -1,4 +1,4 @@
-"""Attributions → pictures at the size of the probe's own pictures."""
+"""Attributions → pictures at the size of the pictures of their inputs."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from saliency_callbacks.errors import InputError
-from saliency_callbacks.functional.maps import percentile
+from saliency_callbacks.functional.maps import percentile, resize, signed_map
 from saliency_callbacks.rendering import colormap as colors
-from saliency_callbacks.rendering.images import display_maps
+from saliency_callbacks.rendering.images import display_maps, finite
 from saliency_callbacks.rendering.legend import Style, check_style
 from saliency_callbacks.rendering.tiles import check_pictures
 from saliency_callbacks.types import Attribution
 
-__all__ = ["render", "signed_scale"]
+__all__ = ["drawn_maps", "render", "signed_scale"]
 
 _INTERPOLATION = {1: "linear", 2: "bilinear", 3: "trilinear"}
 _SIGNED_QUANTILE = 0.99
@@ -41,18 +41,27 @@ def render(
         attribution: What to show.
         images: The samples as pictures, ``uint8 [N, H, W, 3]``, from `display_images`.
         style: One of ``overlay``, ``heatmap``, ``signed``, ``signed_color``, ``greyscale``.
-        scale: What gets the full colour, ``[N]`` or one number for all; in units of ``magnitude``, or of ``values``
-            for signed styles. Where it is not positive the map is shown as zero.
+        scale: The value that gets the full colour, ``[N]`` or one number for all; in units of ``magnitude``, or of
+            ``values`` for signed styles. Where it is not positive the map is shown as zero.
         colormap: Name of a Matplotlib colour map, for ``overlay`` and ``heatmap``; ``auto`` is ``rainbow`` for an
             overlay and ``inferno`` for a heatmap.
-        alpha: Opacity of the hottest place of an ``overlay``, in [0, 1].
+        alpha: Opacity of an ``overlay`` at the map maximum, in [0, 1].
 
     Returns:
         ``uint8 [N, H, W, 3]``.
 
     Raises:
         ConfigurationError: If there is no such style or colour map, or ``alpha`` is outside [0, 1].
-        InputError: If the images are not ``uint8 [N, H, W, 3]``, or are not as many as the maps or the scales.
+        InputError: If the images are not ``uint8 [N, H, W, 3]``, or their number is not that of the maps or scales.
+
+    Example:
+        >>> from saliency_callbacks import explain
+        >>> from saliency_callbacks.rendering import display_images
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 10))
+        >>> inputs = torch.rand(2, 3, 8, 8)
+        >>> attribution = explain(model, inputs, methods="gradient")["gradient"]
+        >>> render(attribution, display_images(inputs)).shape
+        (2, 8, 8, 3)
     """
     check_style(style)
     check_pictures(images, "images")
@@ -70,6 +79,13 @@ def render(
     return colors.overlay(images, heat, colormap=colormap, alpha=alpha)
 
 
+def drawn_maps(attribution: Attribution, *, is_signed: bool) -> Tensor:
+    """Return the maps whose values are drawn, ``[N, *spatial]``: signed sums for signed styles, else magnitudes."""
+    if is_signed:
+        return resize(signed_map(attribution.values), attribution.magnitude.shape[1:])
+    return attribution.magnitude
+
+
 def signed_scale(values: Tensor) -> Tensor:
     """Return the 99th percentile of the absolute values of each sample, or their maximum where that is 0.
 
@@ -78,8 +94,12 @@ def signed_scale(values: Tensor) -> Tensor:
 
     Returns:
         ``[N]``, on the CPU.
+
+    Example:
+        >>> signed_scale(torch.tensor([[-1.0, 0.5], [0.0, 0.0]]))
+        tensor([1., 0.])
     """
-    sizes = _finite(values).abs().flatten(1)
+    sizes = finite(values).abs().flatten(1)
     full = percentile(sizes, _SIGNED_QUANTILE)
     return torch.where(full > 0, full, sizes.amax(dim=1))
 
@@ -87,7 +107,7 @@ def signed_scale(values: Tensor) -> Tensor:
 def _heat(attribution: Attribution, scale: Tensor | None) -> Tensor:
     if scale is None:
         return attribution.heatmap
-    magnitude = _finite(attribution.magnitude)
+    magnitude = finite(attribution.magnitude)
     divisor = _per_sample(scale, len(magnitude)).view(-1, *[1] * (magnitude.ndim - 1))
     return torch.where(divisor > 0, magnitude / divisor, 0.0).clamp(0, 1)
 
@@ -95,7 +115,7 @@ def _heat(attribution: Attribution, scale: Tensor | None) -> Tensor:
 def _render_signed(
     attribution: Attribution, size: tuple[int, int], style: Style, scale: Tensor | None
 ) -> npt.NDArray[np.uint8]:
-    values = _finite(attribution.values)
+    values = finite(attribution.values)
     if style == "signed" or values.shape[1] not in (1, 3):
         values = values.sum(dim=1, keepdim=True)
         style = "signed"
@@ -110,11 +130,7 @@ def _render_signed(
 
 
 def _per_sample(scale: Tensor, count: int) -> Tensor:
-    given = _finite(torch.as_tensor(scale)).flatten()
+    given = finite(torch.as_tensor(scale)).flatten()
     if given.numel() not in (1, count):
         raise InputError(f"Got {given.numel()} scales for {count} samples; expected one, or one for each")
     return given.expand(count)
-
-
-def _finite(tensor: Tensor) -> Tensor:
-    return torch.nan_to_num(tensor.detach().float().cpu(), nan=0.0, posinf=0.0, neginf=0.0)

@@ -1,4 +1,4 @@
-"""Maps of numbers → colours, through lookup tables of 256 entries.
+"""Maps → colours, through lookup tables of 256 entries.
 
 Every function takes a batch and returns ``uint8 [N, H, W, 3]``. Values that are not finite count as zero
 (NaN) or as the end of the range (±∞), so they never reach a picture.
@@ -31,7 +31,7 @@ Entry = TypeVar("Entry", bound=np.generic)
 DEFAULT_COLORMAP = "auto"
 """``rainbow`` for overlays, ``inferno`` for maps on their own."""
 
-# Ends in a bright red that stands out of dark and bright pictures; turbo and jet end in a red that is lost on black.
+# Ends in a bright red that stands out on dark and bright pictures; turbo and jet end in a red that is lost on black.
 _OVERLAY_COLORMAP = "rainbow"
 # Grows in lightness throughout, so that a map on its own cannot be misread.
 _HEATMAP_COLORMAP = "inferno"
@@ -58,12 +58,21 @@ def apply(maps: npt.NDArray[np.floating], name: str = DEFAULT_COLORMAP) -> npt.N
 
     Raises:
         ConfigurationError: If no colour map has that name.
+
+    Example:
+        >>> apply(np.array([[[0.0, 1.0]]]), "gray").tolist()
+        [[[[0, 0, 0], [255, 255, 255]]]]
     """
     return _look_up(_table(_HEATMAP_COLORMAP if name == DEFAULT_COLORMAP else name), _entries(maps))
 
 
 def greyscale(maps: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
-    """Show maps ``[N, H, W]`` in [0, 1] from black to white, as ``uint8 [N, H, W, 3]``."""
+    """Show maps ``[N, H, W]`` in [0, 1] from black to white, as ``uint8 [N, H, W, 3]``.
+
+    Example:
+        >>> greyscale(np.array([[[0.0, 0.5, 1.0]]]))[0, 0].tolist()
+        [[0, 0, 0], [128, 128, 128], [255, 255, 255]]
+    """
     grey = (np.clip(_finite(maps), 0, 1) * 255 + 0.5).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=-1)
 
@@ -83,13 +92,18 @@ def overlay(
         images: ``uint8 [N, H, W, 3]``.
         heat: ``[N, H, W]``, clipped to [0, 1].
         colormap: Name of a Matplotlib colour map; ``auto`` is ``rainbow``.
-        alpha: Opacity of the hottest place, in [0, 1].
+        alpha: Opacity at the map maximum, in [0, 1].
 
     Returns:
         ``uint8 [N, H, W, 3]``.
 
     Raises:
         ConfigurationError: If no colour map has that name, or ``alpha`` is outside [0, 1].
+
+    Example:
+        >>> picture = np.full((1, 1, 2, 3), 200, dtype=np.uint8)
+        >>> overlay(picture, np.array([[[0.0, 1.0]]]), alpha=1.0)[0, 0].tolist()
+        [[200, 200, 200], [255, 0, 0]]
     """
     keep, paint = _blend_tables(colormap, alpha)
     entries = _entries(heat)
@@ -108,6 +122,10 @@ def signed(values: npt.NDArray[np.floating], scale: npt.NDArray[np.floating]) ->
 
     Returns:
         ``uint8 [N, H, W, 3]``.
+
+    Example:
+        >>> signed(np.array([[[-1.0, 0.0, 1.0]]]), np.ones(1))[0, 0].tolist()
+        [[16, 52, 150], [255, 255, 255], [158, 8, 30]]
     """
     unit = _unit(values, scale)
     unit *= _DIVERGING_HALF
@@ -130,6 +148,10 @@ def signed_color(values: npt.NDArray[np.floating], scale: npt.NDArray[np.floatin
 
     Reference:
         Simonyan et al., arXiv:1312.6034, section 3.
+
+    Example:
+        >>> signed_color(np.array([1.0, 0.0, -1.0]).reshape(1, 3, 1, 1), np.ones(1))[0, 0].tolist()
+        [[255, 128, 1]]
     """
     channels = values.shape[1]
     if channels not in (1, 3):
@@ -146,6 +168,10 @@ def overlay_table(colormap: str = DEFAULT_COLORMAP) -> npt.NDArray[np.uint8]:
 
     Raises:
         ConfigurationError: If no colour map has that name.
+
+    Example:
+        >>> overlay_table()[-1].tolist()
+        [255, 0, 0]
     """
     return _table(_OVERLAY_COLORMAP if colormap == DEFAULT_COLORMAP else colormap)
 
@@ -195,9 +221,9 @@ def _blend_tables(colormap: str, alpha: float) -> tuple[npt.NDArray[np.uint16], 
 
 @lru_cache(maxsize=1)
 def _diverging_table() -> npt.NDArray[np.uint8]:
-    places = np.linspace(-1, 1, 2 * _DIVERGING_HALF + 1)
+    levels = np.linspace(-1, 1, 2 * _DIVERGING_HALF + 1)
     colors = np.array(_DIVERGING_COLORS, dtype=float)
-    channels = [np.interp(places, _DIVERGING_STOPS, colors[:, channel]) for channel in range(3)]
+    channels = [np.interp(levels, _DIVERGING_STOPS, colors[:, channel]) for channel in range(3)]
     return _constant(np.round(np.stack(channels, axis=-1)).astype(np.uint8))
 
 

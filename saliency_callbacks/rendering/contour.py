@@ -12,7 +12,7 @@ from saliency_callbacks.errors import ConfigurationError, InputError
 
 __all__ = ["check_contour", "draw_contour", "top_region"]
 
-# Light on the inner and dark on the outer side: one of the two stands out of any picture and any colour map.
+# Light on the inner and dark on the outer side: one of the two stands out on any picture and any colour map.
 _INNER = 255
 _OUTER = 0
 
@@ -25,6 +25,9 @@ def check_contour(contour: float | None) -> None:
 
     Raises:
         ConfigurationError: If it is not between 0 and 1.
+
+    Example:
+        >>> check_contour(0.1)
     """
     is_number = isinstance(contour, int | float) and not isinstance(contour, bool)
     if contour is not None and not (is_number and 0 < contour < 1):
@@ -36,9 +39,9 @@ def check_contour(contour: float | None) -> None:
 def top_region(heat: npt.NDArray[np.floating], share: float) -> npt.NDArray[np.bool_]:
     """Return where each map is highest: a share of its pixels.
 
-    Maps of more than 24 × 24 places are averaged over cells of about that number first, and interpolated between them.
-    Equal values are in the region all together or not at all, and the lowest value never is; so a constant map has no
-    region, and one that is zero nearly everywhere a smaller one.
+    Maps of more than 24 × 24 pixels are averaged to about that many cells first, and interpolated between them. Equal
+    values are all in the region or all outside it, and the lowest value is never in it; so a constant map has no
+    region, and one that is zero nearly everywhere has a smaller one.
 
     Args:
         heat: ``[N, H, W]``, finite.
@@ -49,6 +52,10 @@ def top_region(heat: npt.NDArray[np.floating], share: float) -> npt.NDArray[np.b
 
     Raises:
         ConfigurationError: If ``share`` is not between 0 and 1.
+
+    Example:
+        >>> top_region(np.array([[[0.1, 0.9], [0.3, 0.2]]]), 0.25).tolist()
+        [[[False, True], [False, False]]]
     """
     check_contour(share)
     values = _smoothed(torch.from_numpy(np.ascontiguousarray(heat, dtype=np.float32)))
@@ -56,7 +63,7 @@ def top_region(heat: npt.NDArray[np.floating], share: float) -> npt.NDArray[np.b
     wanted = max(1, round(share * flat.shape[1]))
     threshold = flat.topk(wanted, dim=1).values[:, -1:]
     at_least, above = flat >= threshold, flat > threshold
-    # Ties: the closer of the two; on zeros between a few peaks, the peaks.
+    # Of tied values take all or none, whichever comes closer to the share.
     excess, lack = at_least.sum(dim=1) - wanted, wanted - above.sum(dim=1)
     region = torch.where((excess <= lack)[:, None], at_least, above) & (flat > flat.amin(dim=1, keepdim=True))
     return np.asarray(region.view(values.shape).numpy())
@@ -74,6 +81,11 @@ def draw_contour(tiles: npt.NDArray[np.uint8], regions: npt.NDArray[np.bool_]) -
 
     Raises:
         InputError: If there is not one region for each tile.
+
+    Example:
+        >>> tiles, region = np.full((1, 4, 4, 3), 128, dtype=np.uint8), np.array([[[True, False], [False, False]]])
+        >>> draw_contour(tiles, region)[0, :, :, 0].tolist()
+        [[128, 255, 0, 128], [255, 255, 0, 128], [0, 0, 128, 128], [128, 128, 128, 128]]
     """
     if len(regions) != len(tiles):
         raise InputError(f"Got {len(regions)} regions for {len(tiles)} pictures; expected one for each")
@@ -98,6 +110,7 @@ def _beside(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 
 
 def _smoothed(maps: Tensor) -> Tensor:
+    """Average maps to about `_CELLS` cells and interpolate between them."""
     height, width = maps.shape[1:]
     shrink = (_CELLS / (height * width)) ** 0.5
     if shrink >= 1:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-__all__ = ["Curve", "draw_curves"]
+__all__ = ["FIGURE_DPI", "Curve", "draw_curves", "figure_pixels"]
 
-_DPI = 110
+FIGURE_DPI = 110
 _LONGEST_NAME = 34
 # Okabe and Ito's colours, which people with any colour vision tell apart.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
@@ -28,6 +29,10 @@ class Curve:
         values: One a step; NaN for none.
         spreads: Half the height of its error bars, one a step; NaN for none.
         band: Lower and upper edge of a horizontal band in its colour.
+
+    Example:
+        >>> Curve("gradient", [0.9, 0.2], spreads=[0.05, 0.1], band=(0.0, 0.1)).name
+        'gradient'
     """
 
     name: str
@@ -41,45 +46,73 @@ def draw_curves(
 ) -> npt.NDArray[np.uint8]:
     """Draw curves over steps, with a legend.
 
-    A figure of its own, without pyplot, so that no global state and no window system is touched.
-
     Args:
         curves: What is drawn, each in a colour of its own.
-        steps: Names of the places along the horizontal axis.
+        steps: Names of the steps along the horizontal axis.
         title: Line at the top.
         steps_label: What the horizontal axis shows.
         values_label: What the vertical axis shows.
 
     Returns:
         ``uint8 [height, width, 3]``.
+
+    Example:
+        >>> curve = Curve("gradient", [0.9, 0.2], spreads=[0.05, 0.1], band=(0.0, 0.1))
+        >>> draw_curves([curve], ["fc", "conv"], title="t", steps_label="layer", values_label="similarity").shape
+        (572, 770, 3)
     """
     width = min(16.0, max(7.0, 2.5 + 0.28 * len(steps)))
-    figure = Figure(figsize=(width, 5.2), dpi=_DPI, layout="constrained")
+    figure = Figure(figsize=(width, 5.2), dpi=FIGURE_DPI, layout="constrained")
     axes = figure.add_subplot()
-    places = np.arange(len(steps))
+    positions = np.arange(len(steps))
     for index, curve in enumerate(curves):
-        color = _COLORS[index % len(_COLORS)]
-        dashes = "-" if index < len(_COLORS) else "--"
-        spreads = np.nan_to_num(np.asarray(curve.spreads, dtype=float))
-        axes.errorbar(
-            places, curve.values, yerr=spreads, color=color, fmt=f"o{dashes}", markersize=4, capsize=2, label=curve.name
-        )
-        if all(np.isfinite(curve.band)):
-            axes.axhspan(*curve.band, color=color, alpha=0.12, linewidth=0)
-            axes.axhline(sum(curve.band) / 2, color=color, alpha=0.5, linewidth=0.8, linestyle=":")
+        _draw_curve(axes, positions, curve, index)
     axes.axhline(0, color="#999999", linewidth=0.8)
     figure.suptitle(title, fontsize=11, x=0.01, ha="left")
     axes.set_xlabel(steps_label, fontsize=9)
     axes.set_ylabel(values_label, fontsize=9)
-    axes.set_xticks(places, [_short(step) for step in steps], rotation=90 if len(steps) > 1 else 0, fontsize=7)
+    names = [_short(step) for step in steps]
+    axes.set_xticks(positions, names, rotation=90 if len(steps) > 1 else 0, fontsize=7)
     axes.set_xlim(-0.6, len(steps) - 0.4)
     axes.set_ylim(min(-0.3, axes.get_ylim()[0]), 1.05)
     axes.grid(axis="y", alpha=0.25)
     if curves:
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
+    return figure_pixels(figure)
+
+
+def figure_pixels(figure: Figure) -> npt.NDArray[np.uint8]:
+    """Draw a figure that was made without pyplot, so that no global state and no window system is touched.
+
+    Returns:
+        ``uint8 [height, width, 3]``.
+
+    Example:
+        >>> figure_pixels(Figure(figsize=(2, 1), dpi=FIGURE_DPI)).shape
+        (110, 220, 3)
+    """
     canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _draw_curve(axes: Axes, positions: npt.NDArray[np.integer], curve: Curve, index: int) -> None:
+    """Draw one curve with its error bars and its band, in the colour of its index."""
+    color = _COLORS[index % len(_COLORS)]
+    dashes = "-" if index < len(_COLORS) else "--"
+    axes.errorbar(
+        positions,
+        curve.values,
+        yerr=np.nan_to_num(np.asarray(curve.spreads, dtype=float)),
+        color=color,
+        fmt=f"o{dashes}",
+        markersize=4,
+        capsize=2,
+        label=curve.name,
+    )
+    if all(np.isfinite(curve.band)):
+        axes.axhspan(*curve.band, color=color, alpha=0.12, linewidth=0)
+        axes.axhline(sum(curve.band) / 2, color=color, alpha=0.5, linewidth=0.8, linestyle=":")
 
 
 def _short(name: str) -> str:

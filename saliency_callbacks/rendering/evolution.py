@@ -10,8 +10,8 @@ import numpy.typing as npt
 from saliency_callbacks.errors import InputError
 from saliency_callbacks.rendering.colormap import DEFAULT_COLORMAP
 from saliency_callbacks.rendering.contour import draw_contour
-from saliency_callbacks.rendering.grid import Caption, Grid
-from saliency_callbacks.rendering.legend import Heading, Style
+from saliency_callbacks.rendering.grid import Caption, TileGrid
+from saliency_callbacks.rendering.legend import Heading, Style, limited_title
 from saliency_callbacks.rendering.panel import beside
 from saliency_callbacks.rendering.theme import EDGE, INK
 from saliency_callbacks.rendering.tiles import check_pictures, fit, tile_limit
@@ -63,16 +63,23 @@ def evolution(
     Raises:
         InputError: If the pictures are not ``uint8 [N, H, W, 3]``, or their numbers or sizes differ.
         ConfigurationError: If there is no such style or colour map.
+
+    Example:
+        >>> pictures = np.zeros((2, 28, 28, 3), dtype=np.uint8)
+        >>> scenes = [("epoch 0", pictures), ("epoch 1", pictures)]
+        >>> evolution(pictures, scenes, [[Caption("zero"), Caption("one")]] * 2, title="grad_cam").shape[0]
+        2
     """
     _check(images, scenes, captions)
     count = min(len(images), MAX_ANIMATED)
-    title = title if count == len(images) else f"{title} · first {count} of {len(images)}"
+    title = limited_title(title, count, len(images))
     hides_input = style != "overlay"
     largest = tile_limit(count * (1 + hides_input), budget=_PIXEL_BUDGET, smallest=tile, largest=_LARGEST_TILE)
     smallest = max(tile, largest // 2)
     inputs = fit(images[:count], smallest=smallest, largest=largest)
-    # The longest title settles the layout, so that nothing moves from one frame to the next.
+    # The longest title and all captions settle the layout, so that nothing moves from one frame to the next.
     longest = max((moment for moment, _ in scenes), key=len)
+    every_caption = [caption for each in captions for caption in each]
     frames = []
     for index, (moment, maps) in enumerate(scenes):
         tiles = fit(maps[:count], smallest=smallest, largest=largest)
@@ -82,7 +89,7 @@ def evolution(
             tiles = beside(inputs, tiles)
         shown = captions[index][:count]
         heading = Heading(f"{title} · {moment}", style, colormap, scale_note, room_for=f"{title} · {longest}")
-        picture = Grid.of(tiles, [caption for each in captions for caption in each]).draw(tiles, shown, heading)
+        picture = TileGrid.of(tiles, every_caption).draw(tiles, shown, heading)
         frames.append(_with_bar(picture, (index + 1) / len(scenes)))
     return np.stack(frames)
 

@@ -12,9 +12,9 @@ from PIL import Image, ImageDraw
 
 from saliency_callbacks.rendering import text
 from saliency_callbacks.rendering.legend import Heading
-from saliency_callbacks.rendering.theme import EDGE, INK, MUTED, PAPER, WRONG, caption_size
+from saliency_callbacks.rendering.theme import EDGE, INK, MUTED, PAPER, WRONG, Color, caption_size
 
-__all__ = ["Caption", "Grid"]
+__all__ = ["Caption", "TileGrid"]
 
 _MARGIN = 12
 _CELL_GAP = 12
@@ -33,15 +33,24 @@ class Caption:
         title: First line, e.g. the sample's label.
         detail: Second line, e.g. ``"pred 7 · 0.93"``; empty for none.
         wrong: Whether the prediction is wrong, which is marked in red; ``None`` where that is not known.
+
+    Example:
+        >>> Caption("#3 · label 1", "pred 7 · 0.93", wrong=True).wrong
+        True
     """
 
     title: str
     detail: str = ""
     wrong: bool | None = None
 
+    @property
+    def colors(self) -> tuple[Color, Color]:
+        """Colours of the two lines."""
+        return (WRONG, WRONG) if self.wrong else (INK, MUTED)
+
 
 @dataclass(frozen=True)
-class Grid:
+class TileGrid:
     """Framed tiles with up to two lines of caption below each; sizes in pixels.
 
     Args:
@@ -49,6 +58,11 @@ class Grid:
         tile_width: Width of a tile.
         columns: Number of tiles in a row.
         lines: Lines of a caption.
+
+    Example:
+        >>> grid = TileGrid.of(np.zeros((6, 100, 100, 3), dtype=np.uint8), [Caption("a")] * 6)
+        >>> grid.columns, grid.lines
+        (3, 1)
     """
 
     tile_height: int
@@ -57,12 +71,12 @@ class Grid:
     lines: int
 
     @staticmethod
-    def of(tiles: npt.NDArray[np.uint8], captions: Sequence[Caption], columns: int | None = None) -> Grid:
+    def of(tiles: npt.NDArray[np.uint8], captions: Sequence[Caption], columns: int | None = None) -> TileGrid:
         """Return a grid for tiles ``[N, height, width, 3]``; the columns are chosen for a pleasant aspect."""
         count, height, width, _ = tiles.shape
-        grid = Grid(height, width, 1, 2 if any(caption.detail for caption in captions) else 1)
+        grid = TileGrid(height, width, 1, 2 if any(caption.detail for caption in captions) else 1)
         chosen = min(columns, count) if columns else _columns(count, grid.width + _CELL_GAP, grid.height + _CELL_GAP)
-        return Grid(height, width, chosen, grid.lines)
+        return TileGrid(height, width, chosen, grid.lines)
 
     @property
     def width(self) -> int:
@@ -86,29 +100,28 @@ class Grid:
         heading.draw(canvas, _MARGIN + _FRAME - 1, _MARGIN, line)
         for index, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
             row, column = divmod(index, self.columns)
-            place = _MARGIN + column * (self.width + _CELL_GAP), top + row * (self.height + _CELL_GAP)
-            self._draw_cell(canvas, place, tile, caption)
+            left, upper = _MARGIN + column * (self.width + _CELL_GAP), top + row * (self.height + _CELL_GAP)
+            self._draw_tile(canvas, left, upper, tile, is_wrong=bool(caption.wrong))
+            self._draw_caption(canvas, left, upper + self.tile_height + 2 * _FRAME + _CAPTION_GAP, caption)
         return np.asarray(canvas)
 
-    def _draw_cell(
-        self, canvas: Image.Image, place: tuple[int, int], tile: npt.NDArray[np.uint8], caption: Caption
+    def _draw_tile(
+        self, canvas: Image.Image, left: int, top: int, tile: npt.NDArray[np.uint8], *, is_wrong: bool
     ) -> None:
-        pen = ImageDraw.Draw(canvas)
-        left, top = place
         right, bottom = left + self.width - 1, top + self.tile_height + 2 * _FRAME - 1
-        if caption.wrong:
-            pen.rectangle((left, top, right, bottom), fill=WRONG)
-        else:
-            inset = _FRAME - 1
-            pen.rectangle((left + inset, top + inset, right - inset, bottom - inset), fill=EDGE)
+        inset = 0 if is_wrong else _FRAME - 1
+        frame = (left + inset, top + inset, right - inset, bottom - inset)
+        ImageDraw.Draw(canvas).rectangle(frame, fill=WRONG if is_wrong else EDGE)
         canvas.paste(Image.fromarray(tile), (left + _FRAME, top + _FRAME))
-        line, size = bottom + 1 + _CAPTION_GAP, caption_size(self.width)
-        parts = ((caption.title, INK), (caption.detail, MUTED))
+
+    def _draw_caption(self, canvas: Image.Image, left: int, top: int, caption: Caption) -> None:
+        pen = ImageDraw.Draw(canvas)
+        size, widest = caption_size(self.width), self.width - 4
+        parts = list(zip((caption.title, caption.detail), caption.colors, strict=True))
         for words, color in parts[: self.lines]:
-            ink = WRONG if caption.wrong else color
-            shown = text.ellipsize_head(words, size, self.width - 4)
-            text.draw(pen, (left + 2, line), shown, size=size, color=ink, max_width=self.width - 4)
-            line += text.line_height(size)
+            shown = text.ellipsize_head(words, size, widest)
+            text.draw(pen, (left + 2, top), shown, size=size, color=color, max_width=widest)
+            top += text.line_height(size)
 
 
 def _columns(count: int, width: int, height: int) -> int:

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from saliency_callbacks.errors import InputError
 from saliency_callbacks.rendering.trace import draw_traces
 
-__all__ = ["display_images", "display_maps"]
+__all__ = ["display_images", "display_maps", "finite"]
 
 # A float batch whose maximum lies between the two is a measurement on a scale of its own, not 8-bit pixels.
 _EIGHT_BIT_MAXIMUM = (127, 255)
@@ -32,10 +32,10 @@ def display_images(
     """Return inputs as pictures.
 
     With ``mean`` or ``std`` the normalisation is undone, ``x · std + mean``. Otherwise values within [0, 1] are
-    taken as they are, values from 0 up to at most 255 and beyond 127 as 8-bit pixels, and anything else is
-    scaled from the minimum and maximum of the whole batch.
+    taken as they are, non-negative values with a maximum above 127 and up to 255 as 8-bit pixels, and anything else
+    is scaled from the minimum and maximum of the whole batch.
 
-    Channels: 1 is grey, 3 are RGB, of 4 the first three are taken, any other number is averaged to grey.
+    One channel is grey, 3 are RGB, of 4 the first three are taken, any other number is averaged to grey.
     Values that are not finite are shown as zero.
 
     Args:
@@ -48,9 +48,13 @@ def display_images(
 
     Raises:
         InputError: If the inputs have no or more than 3 spatial dimensions, or ``mean`` or ``std`` do not fit.
+
+    Example:
+        >>> display_images(torch.tensor([-1.0, 0.0, 1.0]).view(1, 1, 1, 3), mean=0.5, std=0.5)[0, 0].tolist()
+        [[0, 0, 0], [128, 128, 128], [255, 255, 255]]
     """
     _check_dimensions(inputs, inputs.ndim - 2, "[N, C, *spatial]")
-    values = torch.nan_to_num(inputs.detach().float().cpu(), nan=0.0, posinf=0.0, neginf=0.0)
+    values = finite(inputs)
     if mean is not None or std is not None:
         values = values * _per_channel(std, 1.0, values, "std") + _per_channel(mean, 0.0, values, "mean")
     if values.ndim == 3:
@@ -65,8 +69,8 @@ def display_images(
 def display_maps(maps: Tensor, size: tuple[int, int]) -> npt.NDArray[np.float32]:
     """Return maps at the size of the pictures that `display_images` makes of their inputs.
 
-    Resampled to the nearest pixel; a 1-D map that has to shrink keeps the largest magnitude of what falls
-    together, so that no peak is lost. Values that are not finite are zero.
+    Resampled to the nearest pixel; a 1-D map that has to shrink keeps the value of largest magnitude in each column,
+    so that no peak is lost. Values that are not finite are zero.
 
     Args:
         maps: ``[N, *spatial]`` with 1, 2 or 3 spatial dimensions.
@@ -77,9 +81,13 @@ def display_maps(maps: Tensor, size: tuple[int, int]) -> npt.NDArray[np.float32]
 
     Raises:
         InputError: If the maps have no or more than 3 spatial dimensions.
+
+    Example:
+        >>> display_maps(torch.tensor([[[0.0, 1.0]]]), (2, 4))[0].tolist()
+        [[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0]]
     """
     _check_dimensions(maps, maps.ndim - 1, "[N, *spatial]")
-    values = torch.nan_to_num(maps.detach().float().cpu(), nan=0.0, posinf=0.0, neginf=0.0)
+    values = finite(maps)
     height, width = size
     if values.ndim == 2:
         return np.asarray(_resample_bands(values, width)[:, None, :].expand(-1, height, -1).numpy())
@@ -87,6 +95,16 @@ def display_maps(maps: Tensor, size: tuple[int, int]) -> npt.NDArray[np.float32]
     if planes.shape[1:] != (height, width):
         planes = F.interpolate(planes[:, None], size=(height, width), mode="nearest-exact")[:, 0]
     return np.asarray(planes.numpy())
+
+
+def finite(values: Tensor) -> Tensor:
+    """Return values as ``float32`` on the CPU; what is not finite becomes 0.
+
+    Example:
+        >>> finite(torch.tensor([1.0, float("nan"), float("inf")]))
+        tensor([1., 0., 0.])
+    """
+    return torch.nan_to_num(values.detach().float().cpu(), nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _check_dimensions(tensor: Tensor, spatial: int, expected: str) -> None:

@@ -1,4 +1,4 @@
-"""Pictures that are drawn once, and only if somebody asks."""
+"""Pictures that are drawn at most once, at the first access."""
 
 from __future__ import annotations
 
@@ -14,27 +14,34 @@ __all__ = ["LazyPictures"]
 
 
 class LazyPictures(Mapping[str, npt.NDArray[np.uint8]]):
-    """Tag → ``uint8 [height, width, 3]``, drawn at the first access.
+    """Tag → ``uint8 [height, width, 3]``, drawn at the first access and then kept.
+
+    Pictures cost more than maps and scores; a picture that no sink looks at is never drawn. Safe to read from several
+    threads: different pictures are drawn at the same time, each of them once.
 
     Args:
         draw: Tag → the function that draws it.
+
+    Raises:
+        PictureError: At an access whose drawing failed; the next access tries again.
+
+    Example:
+        >>> pictures = LazyPictures({"grad_cam/panel": lambda: np.zeros((2, 3, 3), dtype=np.uint8)})
+        >>> list(pictures)
+        ['grad_cam/panel']
+        >>> pictures["grad_cam/panel"].shape
+        (2, 3, 3)
     """
 
     def __init__(self, draw: Mapping[str, Callable[[], npt.NDArray[np.uint8]]]) -> None:
         self._draw = dict(draw)
         self._drawn: dict[str, npt.NDArray[np.uint8]] = {}
-        # One a picture: several may be drawn at once, each of them once.
         self._locks = {tag: Lock() for tag in self._draw}
 
     def __getitem__(self, tag: str) -> npt.NDArray[np.uint8]:
-        draw = self._draw[tag]
         with self._locks[tag]:
             if tag not in self._drawn:
-                try:
-                    self._drawn[tag] = draw()
-                except Exception as error:
-                    message = f"the picture {tag!r} cannot be drawn ({type(error).__name__}: {error})"
-                    raise PictureError(message) from error
+                self._drawn[tag] = self._try_to_draw(tag)
             return self._drawn[tag]
 
     def __iter__(self) -> Iterator[str]:
@@ -42,3 +49,10 @@ class LazyPictures(Mapping[str, npt.NDArray[np.uint8]]):
 
     def __len__(self) -> int:
         return len(self._draw)
+
+    def _try_to_draw(self, tag: str) -> npt.NDArray[np.uint8]:
+        try:
+            return self._draw[tag]()
+        except Exception as error:
+            message = f"the picture {tag!r} cannot be drawn ({type(error).__name__}: {error})"
+            raise PictureError(message) from error

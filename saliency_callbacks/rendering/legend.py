@@ -14,7 +14,7 @@ from saliency_callbacks.rendering import colormap as colors
 from saliency_callbacks.rendering import text
 from saliency_callbacks.rendering.theme import DETAIL_SIZE, EDGE, INK, MUTED, TITLE_SIZE
 
-__all__ = ["STYLES", "Heading", "Style", "check_style", "color_bar"]
+__all__ = ["STYLES", "Heading", "Style", "check_style", "color_bar", "limited_title"]
 
 Style = Literal["overlay", "heatmap", "signed", "signed_color", "greyscale"]
 STYLES: tuple[Style, ...] = get_args(Style)
@@ -45,6 +45,10 @@ def color_bar(style: Style, *, colormap: str = colors.DEFAULT_COLORMAP) -> npt.N
 
     Raises:
         ConfigurationError: If there is no such style or colour map.
+
+    Example:
+        >>> color_bar("greyscale")[[0, -1]].tolist()
+        [[0, 0, 0], [255, 255, 255]]
     """
     check_style(style)
     ramp = np.linspace(0, 1, 256)[None, None, :]
@@ -61,6 +65,16 @@ def color_bar(style: Style, *, colormap: str = colors.DEFAULT_COLORMAP) -> npt.N
     return picture.reshape(256, 3)
 
 
+def limited_title(title: str, shown: int, count: int) -> str:
+    """Return a title that says how many of the samples are shown, where that is not all of them.
+
+    Example:
+        >>> limited_title("grad_cam", 64, 64), limited_title("grad_cam", 64, 70)
+        ('grad_cam', 'grad_cam · first 64 of 70')
+    """
+    return f"{title} · first {shown} of {count}" if shown < count else title
+
+
 @dataclass(frozen=True)
 class Heading:
     """A title on the left and a colour bar on the right; below each other where they do not fit side by side.
@@ -71,6 +85,10 @@ class Heading:
         colormap: Colour map of the maps below.
         scale_note: What the colours are relative to, e.g. ``"shared scale"``.
         room_for: A title for which there has to be room, so that headings with other titles look alike.
+
+    Example:
+        >>> canvas = Image.new("RGB", (800, 24), "white")
+        >>> Heading("grad_cam · epoch 3", scale_note="shared scale").draw(canvas, left=0, top=0, width=800)
     """
 
     title: str

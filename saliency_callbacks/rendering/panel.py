@@ -10,8 +10,8 @@ import numpy.typing as npt
 from saliency_callbacks.errors import ConfigurationError, InputError
 from saliency_callbacks.rendering.colormap import DEFAULT_COLORMAP
 from saliency_callbacks.rendering.contour import draw_contour
-from saliency_callbacks.rendering.grid import Caption, Grid
-from saliency_callbacks.rendering.legend import Heading, Style
+from saliency_callbacks.rendering.grid import Caption, TileGrid
+from saliency_callbacks.rendering.legend import Heading, Style, limited_title
 from saliency_callbacks.rendering.tiles import check_pictures, fit, tile_limit
 
 __all__ = ["MAX_SAMPLES", "Caption", "beside", "panel"]
@@ -65,18 +65,23 @@ def panel(
     Raises:
         InputError: If the pictures are not ``uint8 [N, H, W, 3]``, or their numbers or sizes differ.
         ConfigurationError: If there is no such style or colour map, or ``columns`` is not positive.
+
+    Example:
+        >>> pictures = np.zeros((2, 28, 28, 3), dtype=np.uint8)
+        >>> captions = [Caption("zero", "pred 6 · 0.81", wrong=True), Caption("one", "pred 1 · 0.97")]
+        >>> picture = panel(pictures, pictures, captions, title="grad_cam · epoch 3")
+        >>> picture.dtype, picture.ndim
+        (dtype('uint8'), 3)
     """
     _check(images, rendered, captions, columns)
     count = min(len(images), MAX_SAMPLES)
-    if count < len(images):
-        title = f"{title} · first {count} of {len(images)}"
     largest = tile_limit(2 * count, budget=_PIXEL_BUDGET, smallest=_SMALLEST_LIMIT, largest=_LARGEST_LIMIT)
     inputs, maps = (fit(batch[:count], smallest=min_tile, largest=largest) for batch in (images, rendered))
     if regions is not None:
         maps = draw_contour(maps, regions[:count])
     pairs = beside(inputs, maps)
-    grid = Grid.of(pairs, captions[:count], columns)
-    return grid.draw(pairs, captions[:count], Heading(title, style, colormap, scale_note, room_for))
+    heading = Heading(limited_title(title, count, len(images)), style, colormap, scale_note, room_for)
+    return TileGrid.of(pairs, captions[:count], columns).draw(pairs, captions[:count], heading)
 
 
 def _check(
@@ -97,7 +102,13 @@ def _check(
 
 
 def beside(images: npt.NDArray[np.uint8], rendered: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Join inputs and maps side by side, or one above the other where they are wide."""
+    """Join inputs and maps side by side, or one above the other where they are wide.
+
+    Example:
+        >>> square, wide = np.zeros((1, 4, 4, 3), dtype=np.uint8), np.zeros((1, 4, 8, 3), dtype=np.uint8)
+        >>> beside(square, square).shape, beside(wide, wide).shape
+        ((1, 4, 10, 3), (1, 10, 8, 3))
+    """
     count, height, width, _ = images.shape
     stacked = width > _WIDE * height
     gap_shape = (count, _PAIR_GAP, width, 3) if stacked else (count, height, _PAIR_GAP, 3)

@@ -1,8 +1,8 @@
 """Crisp text on pictures, in DejaVu Sans, which comes with Matplotlib.
 
-The font knows Latin, Cyrillic, Greek and the signs of mathematics. Of what it lacks, letters are drawn without their
-accents where that helps, and anything else as a question mark instead of an empty box. Scripts that run from right to
-left, or whose letters join, would come out in the wrong order and count as lacking.
+The font has Latin, Cyrillic, Greek and mathematical symbols. A letter that it lacks is drawn without its accents where
+that helps, and anything else as a question mark instead of an empty box. Scripts that run from right to left, or whose
+letters join, would be drawn in the wrong order and count as missing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,18 @@ from pathlib import Path
 import matplotlib as mpl
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["draw", "ellipsize", "ellipsize_head", "legible", "line_height", "printable", "text_width", "two_lines"]
+__all__ = [
+    "draw",
+    "ellipsize",
+    "ellipsize_head",
+    "font_path",
+    "legible",
+    "line_height",
+    "load_font",
+    "printable",
+    "text_width",
+    "two_lines",
+]
 
 _ELLIPSIS = "…"
 _UNASSIGNED = "\uffff"
@@ -42,6 +53,11 @@ def draw(
 
     Returns:
         Width of the text in pixels.
+
+    Example:
+        >>> canvas = Image.new("RGB", (200, 20), "white")
+        >>> draw(ImageDraw.Draw(canvas), (2, 2), "pred 7 · 0.93", size=12, color=(0, 0, 0)) < 100
+        True
     """
     shown = printable(text) if max_width is None else ellipsize(text, size, max_width)
     canvas.text(position, shown, font=_font(size), fill=color)
@@ -49,7 +65,12 @@ def draw(
 
 
 def ellipsize(text: str, size: int, max_width: int) -> str:
-    """Return ``text`` as `printable` shows it, cut so that it and an ellipsis fit into ``max_width`` pixels."""
+    """Return ``text`` as `printable` shows it, cut so that it and an ellipsis fit into ``max_width`` pixels.
+
+    Example:
+        >>> ellipsize("a name that is too long", 12, 78)
+        'a name th…'
+    """
     shown = printable(text)
     if text_width(shown, size) <= max_width:
         return shown
@@ -65,7 +86,12 @@ def ellipsize(text: str, size: int, max_width: int) -> str:
 
 
 def ellipsize_head(text: str, size: int, max_width: int) -> str:
-    """As `ellipsize`, but keep what follows the last ``·``: of ``"pred a long name · 0.93"`` the name is cut."""
+    """Return ``text`` cut like `ellipsize`, but keep what follows the last ``·``.
+
+    Example:
+        >>> ellipsize_head("pred a name that is too long · 0.93", 12, 116)
+        'pred a na… · 0.93'
+    """
     head, separator, tail = printable(text).rpartition(" · ")
     rest = text_width(separator + tail, size)
     if not separator or 2 * rest > max_width:
@@ -74,38 +100,87 @@ def ellipsize_head(text: str, size: int, max_width: int) -> str:
 
 
 def two_lines(text: str, size: int, max_width: int) -> list[str]:
-    """Return a name in one line where it fits, else broken after an underscore or at a space into two."""
+    """Return a name in one line where it fits, else broken after an underscore or at a space into two.
+
+    Example:
+        >>> two_lines("epoch_12 best", 12, 76)
+        ['epoch_12', 'best']
+    """
     shown = printable(text)
     if text_width(shown, size) <= max_width:
         return [shown]
-    breaks = [place + 1 for place, character in enumerate(shown[:-1]) if character in "_ "]
-    fitting = [place for place in breaks if text_width(shown[:place], size) <= max_width]
+    breaks = [index + 1 for index, character in enumerate(shown[:-1]) if character in "_ "]
+    fitting = [index for index in breaks if text_width(shown[:index], size) <= max_width]
     if not fitting:
         return [ellipsize(shown, size, max_width)]
     return [shown[: fitting[-1]].rstrip(), ellipsize(shown[fitting[-1] :], size, max_width)]
 
 
 def text_width(text: str, size: int) -> int:
-    """Return the width in pixels of printable text."""
+    """Return the width in pixels of printable text.
+
+    Example:
+        >>> text_width("", 12), 0 < text_width("i", 12) < text_width("W", 12)
+        (0, True)
+    """
     return -int(-_font(size).getlength(text) // 1)
 
 
 def line_height(size: int) -> int:
-    """Return the distance between two lines of text in pixels."""
+    """Return the distance between two lines of text in pixels.
+
+    Example:
+        >>> line_height(12)
+        15
+    """
     ascent, descent = _font(size).getmetrics()
     return int(ascent + descent)
 
 
 def printable(text: str) -> str:
-    """Return ``text`` in characters that the font has, on one line."""
+    r"""Return ``text`` in characters that the font has, on one line.
+
+    Example:
+        >>> printable("größe\n世界")
+        'größe ??'
+    """
     return "".join(map(_spell, unicodedata.normalize("NFC", " ".join(text.split()))))
 
 
 def legible(text: str, instead: str) -> str:
-    """Return ``text``, or ``instead`` where half of its letters and digits or more cannot be drawn."""
+    """Return ``text``, or ``instead`` where at least half of its letters and digits cannot be drawn.
+
+    Example:
+        >>> legible("cat", "class 3"), legible("猫", "class 3")
+        ('cat', 'class 3')
+    """
     letters = [character for character in unicodedata.normalize("NFC", text) if character.isalnum()]
     missing = sum(_MISSING in _spell(letter) for letter in letters)
     return text if 2 * missing < max(1, len(letters)) else instead
+
+
+@lru_cache(maxsize=1)
+def font_path() -> str:
+    """Return the path of DejaVu Sans.
+
+    Example:
+        >>> Path(font_path()).name
+        'DejaVuSans.ttf'
+    """
+    # Not through Matplotlib's font manager, which reads every font of the machine first.
+    return str(Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"))
+
+
+@lru_cache(maxsize=64)
+def load_font(path: str, size: int) -> ImageFont.FreeTypeFont:
+    """Return the font of a file at a size in pixels.
+
+    Example:
+        >>> load_font(font_path(), 12).getname()
+        ('DejaVu Sans', 'Book')
+    """
+    # Basic: whether Pillow finds a library for complex layout must not change a picture.
+    return ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
 
 
 @lru_cache(maxsize=4096)
@@ -136,9 +211,5 @@ def _ink(character: str) -> bytes:
     return mask.tobytes()
 
 
-@lru_cache(maxsize=32)
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    # Not through Matplotlib's font manager, which reads every font of the machine first.
-    path = Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
-    # Basic: whether Pillow finds a library for complex layout must not change a picture.
-    return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
+    return load_font(font_path(), size)

@@ -20,14 +20,19 @@ _LARGEST_ASPECT = 16
 
 
 def tile_limit(tiles: int, *, budget: int, smallest: int, largest: int) -> int:
-    """Return the side of the square tiles of which that many fit into a budget of pixels, within two bounds."""
+    """Return the side of the square tiles of which that many fit into a budget of pixels, within two bounds.
+
+    Example:
+        >>> tile_limit(4, budget=40_000, smallest=32, largest=256)
+        100
+    """
     return max(smallest, min(largest, math.isqrt(budget // max(tiles, 1))))
 
 
 def fit(
     pictures: npt.NDArray[np.uint8], *, smallest: int, largest: int, longest_side: int = 768
 ) -> npt.NDArray[np.uint8]:
-    """Bring pictures to a size between that of two squares, by area, and keep their aspect.
+    """Bring the area of pictures between that of two squares, and keep their aspect.
 
     A strip thinner than 1 : 16 is thickened by repeating its pixels across, since it could not be seen otherwise.
 
@@ -39,6 +44,10 @@ def fit(
 
     Returns:
         ``uint8 [N, height, width, 3]``.
+
+    Example:
+        >>> fit(np.zeros((1, 8, 8, 3), dtype=np.uint8), smallest=30, largest=100).shape
+        (1, 32, 32, 3)
     """
     pictures = _thicken(pictures, longest_side)
     height, width = pictures.shape[1:3]
@@ -57,6 +66,9 @@ def check_pictures(pictures: npt.NDArray[np.uint8], name: str) -> None:
 
     Raises:
         InputError: If the array is not ``uint8 [N, H, W, 3]`` with at least one picture.
+
+    Example:
+        >>> check_pictures(np.zeros((2, 8, 8, 3), dtype=np.uint8), "images")
     """
     if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[-1] != 3 or 0 in pictures.shape:
         raise InputError(

@@ -1,10 +1,16 @@
-"""1-D signals → drawn traces, anti-aliased by the exact area that the line covers of each pixel."""
+"""1-D signals → drawn traces, by Matplotlib's Agg."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from matplotlib.backends.backend_agg import RendererAgg
+from matplotlib.colors import to_rgb
+from matplotlib.path import Path
+from matplotlib.transforms import Affine2D, IdentityTransform
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -14,46 +20,40 @@ _HEIGHT = 96
 _MARGIN = 6
 _LEGIBLE_WIDTH = 256
 _LARGEST_WIDTH = 512
-_HALF_THICKNESS = 0.8
+_LINE_WIDTH = 1.6
 _MOST_TRACES = 8
 
-_PAPER = (250, 250, 248)
-_INKS = (
-    (38, 50, 70),
-    (200, 70, 40),
-    (40, 130, 90),
-    (120, 80, 170),
-    (180, 130, 20),
-    (40, 130, 180),
-    (190, 70, 130),
-    (110, 110, 110),
-)
+_PAPER = "#fafaf8"
+_INKS = ("#263246", "#c84628", "#28825a", "#7850aa", "#b48214", "#2882b4", "#be4682", "#6e6e6e")
+
+# At this resolution one of Matplotlib's points is one pixel.
+_DPI = 72
 
 
 def draw_traces(signals: Tensor) -> npt.NDArray[np.uint8]:
     """Draw 1-D signals as traces on light paper.
 
     Sample ``i`` lies in the middle of its own band of columns. Each picture spans the range of its own signal, over
-    all channels; a signal longer than the picture is drawn as its envelope, so that no peak is lost.
+    all channels; of a signal longer than the picture the lowest and the highest sample of each column are drawn, so
+    that no peak is lost.
 
     Args:
         signals: Finite values ``[N, C, length]``. Up to 8 channels are drawn in a colour each, more as their mean.
 
     Returns:
         ``uint8 [N, 96, width, 3]``; the width is ``length`` times a whole number, and at most 512.
+
+    Example:
+        >>> import torch
+        >>> draw_traces(torch.linspace(0, 6, 100).sin().expand(2, 1, 100)).shape
+        (2, 96, 300, 3)
     """
-    if signals.shape[1] > _MOST_TRACES:
-        signals = signals.mean(dim=1, keepdim=True)
-    top, bottom = _column_spans(_to_rows(signals), _width(signals.shape[-1]))
-    paper = np.array(_PAPER, dtype=np.float32)
-    picture = np.empty((signals.shape[0], _HEIGHT, top.shape[-1], 3), dtype=np.float32)
-    picture[:] = paper + 0.5
-    # The first channel is drawn last, on top of the others.
-    for channel in reversed(range(signals.shape[1])):
-        coverage = _coverage(top[:, channel], bottom[:, channel])[..., None]
-        picture *= 1 - coverage
-        picture += coverage * (np.array(_INKS[channel], dtype=np.float32) + 0.5)
-    return picture.astype(np.uint8)
+    values = signals.double()
+    if values.shape[1] > _MOST_TRACES:
+        values = values.mean(dim=1, keepdim=True)
+    width = _width(values.shape[-1])
+    lines = _lines(_heights(values), width)
+    return np.stack([_draw(channels, width) for channels in lines])
 
 
 def _width(length: int) -> int:
@@ -63,31 +63,45 @@ def _width(length: int) -> int:
     return length * min(-(-_LEGIBLE_WIDTH // length), _LARGEST_WIDTH // length)
 
 
-def _to_rows(signals: Tensor) -> Tensor:
-    """Map values to row coordinates: the largest to the top margin, the smallest to the bottom margin."""
-    low, high = signals.amin(dim=(1, 2), keepdim=True), signals.amax(dim=(1, 2), keepdim=True)
+def _heights(values: Tensor) -> Tensor:
+    """Return heights above the lower edge: the smallest value at the lower margin, the largest at the upper one."""
+    low, high = values.amin(dim=(1, 2), keepdim=True), values.amax(dim=(1, 2), keepdim=True)
     span = high - low
-    height = torch.where(span > 0, (signals - low) / span.clamp_min(torch.finfo(span.dtype).tiny), 0.5)
-    return _HEIGHT - _MARGIN - height * (_HEIGHT - 2 * _MARGIN)
+    share = torch.where(span > 0, (values - low) / span.clamp_min(torch.finfo(span.dtype).tiny), 0.5)
+    return (_MARGIN + share * (_HEIGHT - 2 * _MARGIN)).float()
 
 
-def _column_spans(rows: Tensor, width: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return the smallest and largest row coordinate of the line in each column, ``[N, C, width]`` each."""
-    points = rows if rows.shape[-1] >= width else F.interpolate(rows, size=8 * width, mode="linear")
-    bottom = F.adaptive_max_pool1d(points, width)
-    top = -F.adaptive_max_pool1d(-points, width)
-    # Neighbouring columns have to touch, or a steep line falls into pieces.
-    gap = top[..., 1:] - bottom[..., :-1]
-    bottom[..., :-1] += gap.clamp_min(0)
-    gap = top[..., :-1] - bottom[..., 1:]
-    bottom[..., 1:] += gap.clamp_min(0)
-    return top.numpy(), bottom.numpy()
+def _lines(heights: Tensor, width: int) -> npt.NDArray[np.float32]:
+    """Return the points of each line, ``[N, C, points, 2]``, from the left edge of the picture to the right one."""
+    length = heights.shape[-1]
+    kept = _extremes(heights, width) if length > width else torch.arange(length).expand(heights.shape)
+    columns = (kept + 0.5) * (width / length)
+    points = torch.stack([columns, heights.gather(-1, kept)], dim=-1)
+    first, last = points[..., :1, :].clone(), points[..., -1:, :].clone()
+    first[..., 0], last[..., 0] = 0, width
+    return torch.cat([first, points, last], dim=-2).numpy()
 
 
-def _coverage(top: npt.NDArray[np.float32], bottom: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return how much of each pixel the line covers, ``[N, height, width]`` in [0, 1]."""
-    row = np.arange(_HEIGHT, dtype=np.float32)[:, None]
-    lower = np.minimum(bottom[:, None, :] + _HALF_THICKNESS, row + 1)
-    upper = np.maximum(top[:, None, :] - _HALF_THICKNESS, row)
-    covered: npt.NDArray[np.float32] = np.clip(lower - upper, 0, 1)
-    return covered
+def _extremes(heights: Tensor, width: int) -> Tensor:
+    """Return which samples are the lowest and the highest of each column, ``[N, C, 2 · width]``, from left to right."""
+    highest = F.adaptive_max_pool1d(heights, width, return_indices=True)[1]
+    lowest = F.adaptive_max_pool1d(-heights, width, return_indices=True)[1]
+    return torch.stack([highest, lowest], dim=-1).flatten(-2).sort(dim=-1).values
+
+
+def _draw(channels: npt.NDArray[np.float32], width: int) -> npt.NDArray[np.uint8]:
+    """Draw lines ``[C, points, 2]``, by a renderer of its own: no pyplot, and no settings but those given here."""
+    renderer: Any = RendererAgg(width, _HEIGHT, _DPI)  # type: ignore[no-untyped-call]
+    pen = renderer.new_gc()
+    pen.set_linewidth(0)
+    renderer.draw_path(pen, Path.unit_rectangle(), Affine2D().scale(width, _HEIGHT), to_rgb(_PAPER))
+    pen.set_linewidth(_LINE_WIDTH)
+    # A flat line must not move to the nearest whole pixel.
+    pen.set_snap(False)
+    # The first channel is drawn last, on top of the others.
+    for points, ink in reversed(list(zip(channels, _INKS, strict=False))):
+        path = Path(points)
+        path.should_simplify = False
+        pen.set_foreground(ink)
+        renderer.draw_path(pen, path, IdentityTransform())
+    return np.asarray(renderer.buffer_rgba())[..., :3].copy()

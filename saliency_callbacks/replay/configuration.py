@@ -15,7 +15,12 @@ from jsonargparse import ArgumentError, Namespace
 from typing_extensions import override
 
 from saliency_callbacks.callbacks.base import ObservingCallback
-from saliency_callbacks.callbacks.runtime import lightning as host
+from saliency_callbacks.callbacks.runtime.packages import (
+    LightningDataModule,
+    LightningModule,
+    TensorBoardLogger,
+    Trainer,
+)
 from saliency_callbacks.errors import ConfigurationError
 
 if TYPE_CHECKING or find_spec("lightning"):
@@ -53,9 +58,9 @@ class Run:
         directory: Where the logs go.
     """
 
-    trainer: host.Trainer
-    module: host.LightningModule
-    datamodule: host.LightningDataModule | None
+    trainer: Trainer
+    module: LightningModule
+    datamodule: LightningDataModule | None
     is_untrained: bool
     directory: Path
 
@@ -160,16 +165,16 @@ def _content(path: Path) -> dict[str, Any]:
     return content["fit"] if isinstance(content.get("fit"), dict) else content
 
 
-def _logger(output: str | PathLike[str] | None) -> host.TensorBoardLogger:
+def _logger(output: str | PathLike[str] | None) -> TensorBoardLogger:
     if output is None:
-        return host.TensorBoardLogger("lightning_logs", name="replay")
+        return TensorBoardLogger("lightning_logs", name="replay")
     directory = Path(output).expanduser().absolute()
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise ConfigurationError(
             f"output={str(output)!r} exists and is not an empty directory; expected a new one, so that "
             "two runs are not mixed up. Give another name"
         )
-    return host.TensorBoardLogger(directory, name="", version="")
+    return TensorBoardLogger(directory, name="", version="")
 
 
 def _shown(configs: Sequence[str | PathLike[str]]) -> str:

@@ -9,9 +9,12 @@ from typing import Any
 from tqdm import tqdm
 
 from saliency_callbacks.callbacks.base import ObservingCallback
-from saliency_callbacks.callbacks.runtime import lightning as host
+from saliency_callbacks.callbacks.runtime.lightning import LightningHost
+from saliency_callbacks.callbacks.runtime.packages import LightningDataModule, LightningModule, Trainer
+from saliency_callbacks.callbacks.runtime.schedule import is_due
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.replay.checkpoints import Checkpoint
+from saliency_callbacks.replay.fit_loop import instead_of_training, load_weights, prepare_dataloaders, set_progress
 
 __all__ = ["Replayed", "replay"]
 
@@ -28,11 +31,11 @@ class Replayed:
 
 
 def replay(
-    trainer: host.Trainer,
-    module: host.LightningModule,
+    trainer: Trainer,
+    module: LightningModule,
     checkpoints: Sequence[Checkpoint],
     *,
-    datamodule: host.LightningDataModule | None = None,
+    datamodule: LightningDataModule | None = None,
     is_untrained: bool = False,
 ) -> Replayed:
     """Let the Trainer's callbacks of this package observe checkpoints as if the training was going on.
@@ -62,35 +65,49 @@ def replay(
                 "of SaliencyMonitor, RandomizationTest and CueAlarm in `trainer.callbacks`"
             )
         counts = dict.fromkeys((one.identity for one in callbacks), 0)
-        host.prepare_dataloaders(trainer)
+        prepare_dataloaders(trainer)
         if is_untrained and (not checkpoints or checkpoints[0].global_step > 0):
-            host.set_progress(trainer, epoch=0, step=0, global_step=0)
+            set_progress(trainer, epoch=0, step=0, global_step=0)
             _observe(trainer, module, callbacks, counts)
         for checkpoint in _with_progress(checkpoints):
             _restore(trainer, module, checkpoint)
-            host.set_progress(trainer, epoch=checkpoint.epoch, step=checkpoint.step, global_step=checkpoint.global_step)
+            set_progress(trainer, epoch=checkpoint.epoch, step=checkpoint.step, global_step=checkpoint.global_step)
             _observe(trainer, module, callbacks, counts)
         if checkpoints and checkpoints[-1].global_step > 0:
             last = checkpoints[-1]
-            host.set_progress(trainer, epoch=last.epoch + 1, step=last.step + 1, global_step=last.global_step)
+            set_progress(trainer, epoch=last.epoch + 1, step=last.step + 1, global_step=last.global_step)
             for callback in callbacks:
                 callback.on_train_end(trainer, module)
         replayed.observations.update(counts)
 
-    with host.instead_of_training(trainer, observe_all):
+    with instead_of_training(trainer, observe_all):
         trainer.fit(module, datamodule=datamodule)
     return replayed
 
 
 def _observe(
-    trainer: host.Trainer,
-    module: host.LightningModule,
+    trainer: Trainer,
+    module: LightningModule,
     callbacks: Sequence[ObservingCallback[Any]],
     counts: dict[str, int],
 ) -> None:
     for callback in callbacks:
-        if callback.observe_now(trainer, module) is not None:
+        host = LightningHost(trainer, module, callback.compute.shard_probe)
+        if _observe_if_due(callback, host):
             counts[callback.identity] += 1
+
+
+def _observe_if_due(callback: ObservingCallback[Any], host: LightningHost) -> bool:
+    """Observe weights as the training would at the host's epoch and step; everything is logged, but not monitored."""
+    snapshot, scores = None, callback.state.scores
+    is_untrained = host.global_step == 0
+    if is_untrained or is_due(host.epoch, callback.state.last_observed, callback.every_n_epochs):
+        # No training is lost by an error.
+        snapshot = callback.observe(host, "initial" if is_untrained else "fit", host.step, is_early=True)
+        scores = scores if snapshot is None else dict(snapshot.scores)
+    if scores:
+        host.log_directly(scores, host.step)
+    return snapshot is not None
 
 
 def _with_progress(checkpoints: Sequence[Checkpoint]) -> Iterable[Checkpoint]:
@@ -99,9 +116,9 @@ def _with_progress(checkpoints: Sequence[Checkpoint]) -> Iterable[Checkpoint]:
     return bar
 
 
-def _restore(trainer: host.Trainer, module: host.LightningModule, checkpoint: Checkpoint) -> None:
+def _restore(trainer: Trainer, module: LightningModule, checkpoint: Checkpoint) -> None:
     try:
-        host.load_weights(trainer, module, checkpoint.read())
+        load_weights(trainer, module, checkpoint.read())
     except (RuntimeError, KeyError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""One HTML file to scrub through the epochs of a run: it needs no network, no model and no Trainer."""
+"""One HTML file to scrub through the epochs of a run, without a network, a model or a Trainer."""
 
 from saliency_callbacks.report.document import write_report
 

@@ -1,4 +1,4 @@
-"""Which samples deserve a look, and why, in words."""
+"""Which samples are worth a look, and why, in words."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from saliency_callbacks.report.frames import Frame, Monitor, moment_of
+from saliency_callbacks.report.monitors import ExplainedObservation, Monitor, moment_of
 from saliency_callbacks.types import ProbeView
 
 __all__ = ["rank_samples"]
 
 Reason = tuple[float, str, int, str | None]
-"""How urgent it is, what to say, the frame to look at, and the method, where one is meant."""
+"""How urgent it is, what to say, the position of the observation to look at, and the method, if there is one."""
 
 _LEAST_DRIFT = 0.25
 _LEAST_INSIDE = 0.5
 
 
 def rank_samples(monitor: Monitor) -> list[dict[str, Any]]:
-    """Return the samples for which there is something to say, most urgent first.
+    """Return the samples that something is to be said about, most urgent first.
 
-    The start is left out of comparisons where there is more: nobody wonders why an untrained network is wrong.
+    The untrained network is left out of comparisons as soon as there are later observations.
 
     Returns:
         For each sample ``{"sample": position, "reasons": [{"text", "frame", "method"}]}``.
     """
-    if not monitor.frames:
+    if not monitor.observations:
         return []
     by_sample: dict[int, list[Reason]] = {}
     for find in (_wrong_or_flipped, _moved_most, _outside_mask, _shows_nothing):
@@ -41,8 +41,8 @@ def rank_samples(monitor: Monitor) -> list[dict[str, Any]]:
         {
             "sample": sample,
             "reasons": [
-                {"text": text, "frame": frame, "method": method}
-                for _, text, frame, method in sorted(reasons, key=lambda reason: -reason[0])
+                {"text": text, "frame": position, "method": method}
+                for _, text, position, method in sorted(reasons, key=lambda reason: -reason[0])
             ],
         }
         for sample, reasons in ranked
@@ -55,25 +55,25 @@ def class_name(probe: ProbeView, index: int) -> str:
     return names[index] if names is not None and 0 <= index < len(names) else str(index)
 
 
-def _trained(monitor: Monitor) -> list[tuple[int, Frame]]:
-    frames = list(enumerate(monitor.frames))
-    return [item for item in frames if item[1].entry["stage"] != "initial"] or frames
+def _trained(monitor: Monitor) -> list[tuple[int, ExplainedObservation]]:
+    observations = list(enumerate(monitor.observations))
+    return [item for item in observations if item[1].entry["stage"] != "initial"] or observations
 
 
 def _wrong_or_flipped(monitor: Monitor) -> Iterator[tuple[int, Reason]]:
     probe = monitor.probe
-    judged = [(place, frame) for place, frame in _trained(monitor) if frame.predictions is not None]
+    judged = [(position, one) for position, one in _trained(monitor) if one.predictions is not None]
     if not judged:
         return
-    place, last = judged[-1]
+    position, last = judged[-1]
     for sample in range(len(probe.ids)):
-        history = [int(frame.predictions[sample]) for _, frame in judged if frame.predictions is not None]
+        history = [int(one.predictions[sample]) for _, one in judged if one.predictions is not None]
         now, label = history[-1], None if probe.labels is None else int(probe.labels[sample])
         name, sure = class_name(probe, now), _confidence(last, sample)
         if label is not None and now != label:
             lost = label in history
             text = f"Predicted {name}{sure} but labelled {class_name(probe, label)}"
-            yield sample, (3.0 if lost else 2.0, text + (", and it was right before." if lost else "."), place, None)
+            yield sample, (3.0 if lost else 2.0, text + (", and it was right before." if lost else "."), position, None)
         elif history[0] != now:
             turn = next(index for index, value in enumerate(history) if value == now)
             when = moment_of(judged[turn][1].entry)
@@ -81,16 +81,16 @@ def _wrong_or_flipped(monitor: Monitor) -> Iterator[tuple[int, Reason]]:
             yield sample, (1.0, text, judged[turn][0], None)
         changes = sum(before != after for before, after in pairwise(history))
         if changes > 2:
-            yield sample, (0.5, f"The prediction changed {changes} times.", place, None)
+            yield sample, (0.5, f"The prediction changed {changes} times.", position, None)
 
 
 def _moved_most(monitor: Monitor) -> Iterator[tuple[int, Reason]]:
-    """Yield each sample's largest step, where it is large and above what is usual for that method."""
-    frames = _trained(monitor)[1:]
+    """Yield each sample's largest step, if it is large and above what is usual for that method."""
+    observations = _trained(monitor)[1:]
     best: dict[int, Reason] = {}
     for method in monitor.methods:
-        steps = [(place, _values(frame, method, "drift_previous")) for place, frame in frames]
-        known = [(place, values) for place, values in steps if values is not None]
+        steps = [(position, _values(observation, method, "drift_previous")) for position, observation in observations]
+        known = [(position, values) for position, values in steps if values is not None]
         if not known:
             continue
         moves = torch.stack([values for _, values in known])
@@ -100,19 +100,17 @@ def _moved_most(monitor: Monitor) -> Iterator[tuple[int, Reason]]:
             largest = float(column.max())
             if largest < max(_LEAST_DRIFT, 2 * usual):
                 continue
-            place = known[int(column.argmax())][0]
-            text = (
-                f"Its {method} map moved most by {moment_of(monitor.frames[place].entry)}: drift {largest:.2f}, "
-                f"where {usual:.2f} is usual."
-            )
+            position = known[int(column.argmax())][0]
+            when = moment_of(monitor.observations[position].entry)
+            text = f"Its {method} map moved most by {when}: drift {largest:.2f}, where {usual:.2f} is usual."
             if sample not in best or largest / 2 > best[sample][0]:
-                best[sample] = (largest / 2, text, place, method)
+                best[sample] = (largest / 2, text, position, method)
     yield from best.items()
 
 
 def _outside_mask(monitor: Monitor) -> Iterator[tuple[int, Reason]]:
-    place = len(monitor.frames) - 1
-    last = monitor.frames[place]
+    position = len(monitor.observations) - 1
+    last = monitor.observations[position]
     for sample in range(len(monitor.probe.ids)):
         inside = {}
         for method in last.maps:
@@ -121,23 +119,26 @@ def _outside_mask(monitor: Monitor) -> Iterator[tuple[int, Reason]]:
                 inside[method] = float(values[sample])
         if inside and max(inside.values()) < _LEAST_INSIDE:
             method = max(inside, key=lambda name: inside[name])
-            rest = "" if len(inside) == 1 else ", more of the others"
+            rest = "" if len(inside) == 1 else ", and more of every other map"
             outside = f"{1 - inside[method]:.0%} of its {method} map"
             text = f"{outside} lies outside the mask at {moment_of(last.entry)}{rest}."
-            yield sample, (_LEAST_INSIDE * (1 - inside[method]), text, place, method)
+            yield sample, (_LEAST_INSIDE * (1 - inside[method]), text, position, method)
 
 
 def _shows_nothing(monitor: Monitor) -> Iterator[tuple[int, Reason]]:
-    for place, frame in _trained(monitor)[-1:]:
-        for method, maps in frame.maps.items():
+    for position, observation in _trained(monitor)[-1:]:
+        for method, maps in observation.maps.items():
             for sample in maps.degenerate.nonzero()[:, 0].tolist():
-                yield sample, (0.8, f"Its {method} map shows nothing at {moment_of(frame.entry)}.", place, method)
+                yield (
+                    sample,
+                    (0.8, f"Its {method} map shows nothing at {moment_of(observation.entry)}.", position, method),
+                )
 
 
-def _confidence(frame: Frame, sample: int) -> str:
-    return "" if frame.confidences is None else f" ({float(frame.confidences[sample]):.0%} sure)"
+def _confidence(observation: ExplainedObservation, sample: int) -> str:
+    return "" if observation.confidences is None else f" ({float(observation.confidences[sample]):.0%} sure)"
 
 
-def _values(frame: Frame, method: str, metric: str) -> Tensor | None:
+def _values(observation: ExplainedObservation, method: str, metric: str) -> Tensor | None:
     ending = f"/{method}/{metric}"
-    return next((values for tag, values in frame.samples.items() if tag.endswith(ending)), None)
+    return next((values for tag, values in observation.samples.items() if tag.endswith(ending)), None)

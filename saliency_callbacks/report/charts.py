@@ -1,4 +1,4 @@
-"""Scores of an archive → charts: one a metric, one line a method."""
+"""Scores of an archive → charts: one per metric, with one line per method."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Any
 
 from saliency_callbacks.report.metrics import METRICS, Metric
 from saliency_callbacks.report.runs import Archive
-from saliency_callbacks.sinks.disk.archive import Observation
+from saliency_callbacks.sinks.disk.entries import ObservationEntry
 
 __all__ = ["charts_of", "split_tag"]
-
 
 _JOINED = {
     "probe_accuracy": ("probe", "accuracy"),
@@ -25,14 +24,14 @@ _HIDDEN = ("alarm",)
 
 
 def charts_of(archive: Archive) -> list[dict[str, Any]]:
-    """Return the charts of an archive, those to look at first first.
+    """Return the charts of an archive, the most important ones first.
 
     Returns:
         For each chart ``key``, ``title``, ``hint``, ``low``, ``high``, ``first`` and ``series``, with ``points`` as
         ``[step, value]``; the chart of an alarm has its ``threshold``, and ``since``, the steps at which it went on.
     """
     series: dict[str, dict[str, list[list[float]]]] = {}
-    # Of all observations: the last word of a run has scores and no maps.
+    # Of all observations: the end-of-training summary has scores and no maps.
     methods = set().union(*map(method_names, archive.observations))
     for entry in archive.observations:
         for tag, value in entry["scores"].items():
@@ -68,8 +67,8 @@ def split_tag(tag: str, methods: Iterable[str]) -> tuple[str, str]:
     return f"{metric[0]} · {method}", f"{kind} {name}".strip()
 
 
-def method_names(entry: Observation) -> set[str]:
-    """Return the methods that an observation has scores of."""
+def method_names(entry: ObservationEntry) -> set[str]:
+    """Return the methods that an observation has scores for."""
     told = entry["metadata"].get("methods")
     return set(entry["methods"]) | (set(told) if isinstance(told, dict) else set())
 

@@ -1,18 +1,18 @@
-"""Two runs compare where they explain the same probe."""
+"""Which monitors of two runs belong together, and whether they explain the same probe."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from saliency_callbacks.errors import ConfigurationError
-from saliency_callbacks.report.frames import Monitor
+from saliency_callbacks.report.monitors import Monitor
 from saliency_callbacks.report.reading import Contents
 
 __all__ = ["check_comparable", "pairs"]
 
 
 def pairs(contents: Sequence[Contents]) -> list[tuple[Monitor, ...]]:
-    """Return the monitors of one run, or those of two runs that belong together: by name, else the only ones."""
+    """Return the monitors of one run, or pairs of those of two runs: by name, or the only one of each."""
     if len(contents) == 1:
         return [(monitor,) for monitor in contents[0].monitors]
     first, second = (content.monitors for content in contents)
@@ -23,10 +23,10 @@ def pairs(contents: Sequence[Contents]) -> list[tuple[Monitor, ...]]:
 
 
 def check_comparable(contents: Sequence[Contents]) -> None:
-    """Check that monitors of two runs that belong together explain the same probe.
+    """Check that paired monitors of two runs explain the same probe.
 
     Raises:
-        ConfigurationError: If two do not, or no two belong together where both runs have pictures.
+        ConfigurationError: If a pair does not, or if both runs have pictures and no monitors can be paired.
     """
     found = pairs(contents)
     if not found and all(content.monitors for content in contents):

@@ -1,4 +1,4 @@
-"""Runs → one HTML file that holds its own data, style and script."""
+"""Runs → one HTML file that contains its data, style and script."""
 
 from __future__ import annotations
 
@@ -52,7 +52,16 @@ def write_report(
 
     Raises:
         ConfigurationError: If there are not one or two runs, nothing in one can be read, their probes differ, the
-            file would be too large whatever is done, or it cannot be written.
+            file cannot be made small enough, or it cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from saliency_callbacks.sinks import DiskSink
+        >>> from saliency_callbacks.types import Snapshot
+        >>> sink = DiskSink(tempfile.mkdtemp())
+        >>> sink.write(Snapshot(epoch=0, step=10, stage="fit", attributions={}, scores={"drift": 0.5}), {})
+        >>> write_report([sink.directory]).name
+        'report.html'
     """
     if isinstance(runs, str | PathLike) or not 1 <= len(runs) <= 2:
         given = repr(runs) if isinstance(runs, str | PathLike) else f"{len(runs)} directories"
@@ -86,7 +95,7 @@ def render_page(payload: dict[str, Any]) -> bytes:
     script = f'(() => {{\n"use strict";\n{parts}\n}})();\n'
     page = template.render(
         title=payload["title"],
-        # Ours, and let in by their digests alone: no other script or style would run.
+        # Ours, and allowed by their digests: no other script or style would run.
         style=Markup(style),  # noqa: S704
         script=Markup(script),  # noqa: S704
         style_digest=_digest(style),
@@ -113,7 +122,7 @@ def _fitting_page(contents: Sequence[Contents], max_megabytes: float) -> bytes:
 
 
 def _embedded(payload: dict[str, Any]) -> Markup:
-    """Return JSON that cannot end the element it stands in, whatever strings it holds."""
+    """Return JSON that cannot close the element around it, whatever strings it contains."""
     text = json.dumps(payload, separators=(",", ":"), allow_nan=False)
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")

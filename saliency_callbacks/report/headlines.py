@@ -1,15 +1,14 @@
-"""What a run found, in words: the headlines, the texts that were logged, and the facts."""
+"""What a run found, in headlines."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from saliency_callbacks.report.frames import Monitor, moment_of
-from saliency_callbacks.report.markdown import parse_markdown
+from saliency_callbacks.report.monitors import Monitor, moment_of
 from saliency_callbacks.report.runs import Archive
 
-__all__ = ["documents_of", "facts_of", "headlines_of"]
+__all__ = ["headlines_of"]
 
 Headline = dict[str, Any]
 """``level`` (``alarm``, ``caution``, ``good`` or ``plain``), ``title``, ``text`` and the ``step`` it speaks of."""
@@ -25,46 +24,6 @@ def headlines_of(archives: Sequence[Archive], monitors: Sequence[Monitor]) -> li
         found += [*_accuracy(monitor), *_degenerate(monitor)]
     order = ("alarm", "caution", "plain", "good")
     return sorted(found, key=lambda headline: order.index(headline["level"]))
-
-
-def documents_of(archives: Sequence[Archive]) -> list[dict[str, Any]]:
-    """Return the newest text of every tag as ``{"tag", "moment", "blocks"}``; an alert is a headline already.
-
-    Texts with marked words are left out: the page shows every word of them in colour.
-    """
-    newest: dict[str, dict[str, Any]] = {}
-    for archive in archives:
-        of_words = archive.probe is not None and archive.probe["tokens"] is not None
-        for entry in archive.observations:
-            for tag, text in entry["texts"].items():
-                if tag in entry["alerts"] or (of_words and tag.rpartition("/")[2] in entry["methods"]):
-                    continue
-                when = "at the end" if entry["stage"] == "final" else f"at epoch {entry['epoch']}"
-                newest[tag] = {"tag": tag, "moment": when, "blocks": parse_markdown(str(text))}
-    return list(newest.values())
-
-
-def facts_of(archive: Archive) -> dict[str, Any]:
-    """Return what the last observation says of how it was made, as ``{"title", "rows": [[name, value]]}``."""
-    if not archive.observations:
-        return {"title": archive.name, "rows": []}
-    last = archive.observations[-1]
-    rows: list[list[str]] = []
-    for name, value in last["metadata"].items():
-        rows += _fact(str(name).replace("_", " "), value)
-    layers = {str(facts.get("layer")) for facts in last["methods"].values() if facts.get("layer")}
-    if layers:
-        rows.append(["maps taken at", ", ".join(sorted(layers))])
-    rows.append(["observations", str(len(archive.observations))])
-    return {"title": archive.name, "rows": rows}
-
-
-def _fact(name: str, value: Any) -> list[list[str]]:
-    if isinstance(value, Mapping):
-        return [[f"{name} · {key}", str(item)] for key, item in value.items()]
-    if isinstance(value, list):
-        return [[name, ", ".join(map(str, value)) or "none"]]
-    return [[name, "none" if value is None else str(value)]]
 
 
 def _alarms(archive: Archive) -> list[Headline]:
@@ -118,13 +77,10 @@ def _verdicts(archive: Archive) -> list[Headline]:
             text = f"The maps of {names} change when the weights are drawn anew, as they should."
             found.append(_headline("good", title, text, told[-1]["step"]))
         elif words == _DEPENDS_NOT:
-            text = (
-                "Its maps are alike for random networks: they show the input, not the model. "
-                if len(methods) == 1
-                else "Their maps are alike for random networks: they show the input, not the model. "
-            )
+            whose = "Its" if len(methods) == 1 else "Their"
+            text = f"{whose} maps look the same for random networks: they show the input, not the model."
             title = f"Do not judge the model by {names}"
-            found.append(_headline("caution", title, f"{text}Verdict: {words}.", told[-1]["step"]))
+            found.append(_headline("caution", title, f"{text} Verdict: {words}.", told[-1]["step"]))
         else:
             found.append(
                 _headline(
@@ -138,32 +94,33 @@ def _verdicts(archive: Archive) -> list[Headline]:
 
 
 def _accuracy(monitor: Monitor) -> list[Headline]:
-    labels, frames = monitor.probe.labels, [frame for frame in monitor.frames if frame.predictions is not None]
-    if labels is None or not frames:
+    labels = monitor.probe.labels
+    known = [(one.entry, one.predictions) for one in monitor.observations if one.predictions is not None]
+    if labels is None or not known:
         return []
-    rights = [int((frame.predictions == labels).sum()) for frame in frames if frame.predictions is not None]
-    wrong, count = len(labels) - rights[-1], len(labels)
-    step = frames[-1].entry["step"]
-    best = max(range(len(frames)), key=lambda place: rights[place])
-    start, top, end = (moment_of(frames[place].entry) for place in (0, best, -1))
+    count, rights = len(labels), [int((predictions == labels).sum()) for _, predictions in known]
+    wrong = count - rights[-1]
+    best = max(range(len(rights)), key=rights.__getitem__)
+    start, top, end = (moment_of(known[position][0]) for position in (0, best, -1))
     text = f"{rights[-1]} of {count} are right at {end}, {rights[0]} were at {start}"
     text += f"; most, {rights[best]}, at {top}." if rights[best] > rights[-1] else "."
     title = f"{wrong} of {count} probe samples are predicted wrong" if wrong else f"All {count} probe samples are right"
-    return [_headline("plain" if wrong else "good", title, text, step)]
+    return [_headline("plain" if wrong else "good", title, text, known[-1][0]["step"])]
 
 
 def _degenerate(monitor: Monitor) -> list[Headline]:
     found = []
     for method in monitor.methods:
-        counts = [(frame, int(frame.maps[method].degenerate.sum())) for frame in monitor.frames if method in frame.maps]
-        bad = [(frame, count) for frame, count in counts if count]
+        shown = [(one.entry, one.maps[method]) for one in monitor.observations if method in one.maps]
+        counts = [(entry, int(maps.degenerate.sum())) for entry, maps in shown]
+        bad = [(entry, count) for entry, count in counts if count]
         if bad:
-            frame, count = max(bad, key=lambda item: item[1])
+            entry, count = max(bad, key=lambda item: item[1])
             text = (
                 f"Zero, constant or not finite in {len(bad)} of {len(counts)} observations; most at "
-                f"{moment_of(frame.entry)}: {count} of {len(monitor.probe.ids)} samples. Such maps are marked as empty."
+                f"{moment_of(entry)}: {count} of {len(monitor.probe.ids)} samples. Such maps are marked as empty."
             )
-            found.append(_headline("caution", f"Some {method} maps show nothing", text, frame.entry["step"]))
+            found.append(_headline("caution", f"Some {method} maps show nothing", text, entry["step"]))
     return found
 
 

@@ -1,6 +1,9 @@
-"""The little Markdown that texts of the package use → plain data: tables, paragraphs, bold, emphasis and code.
+"""The subset of Markdown that texts use → plain data: paragraphs, bold, emphasis, code and tables.
 
-Nothing becomes HTML here; the page makes elements of the data, so that whatever a text holds stays text.
+Texts are prose, such as the message of an alarm. Tables are carried as values, see
+:class:`~saliency_callbacks.types.Table`, and are not parsed; only runs of version 0.1 have them as Markdown in texts.
+
+Nothing becomes HTML here; the page makes elements of the data, so that any markup in a text stays text.
 """
 
 from __future__ import annotations
@@ -59,7 +62,7 @@ def _spans(text: str) -> list[list[str]]:
 
 
 def _add(spans: list[list[str]], kind: str, text: str) -> None:
-    """Append a span; text goes on where there is text already."""
+    """Append a span; text is joined to text before it."""
     if kind == "text" and spans and spans[-1][0] == "text":
         spans[-1][1] += text
     elif text:

@@ -18,12 +18,14 @@ from saliency_callbacks.rendering.colormap import DEFAULT_ALPHA, overlay_table
 from saliency_callbacks.report.attention import rank_samples
 from saliency_callbacks.report.charts import charts_of, split_tag
 from saliency_callbacks.report.comparison import pairs
-from saliency_callbacks.report.frames import Frame, Monitor, moment_of
-from saliency_callbacks.report.headlines import documents_of, facts_of, headlines_of
+from saliency_callbacks.report.documents import documents_of
+from saliency_callbacks.report.facts import facts_of
+from saliency_callbacks.report.headlines import headlines_of
+from saliency_callbacks.report.monitors import ExplainedObservation, Monitor, moment_of
 from saliency_callbacks.report.reading import Contents
 from saliency_callbacks.report.runs import Archive
 from saliency_callbacks.report.sprites import Quality, encode_picture, encode_text, shared_scales, sheet, sprite
-from saliency_callbacks.report.stored_pictures import pictures_of
+from saliency_callbacks.report.stored_pictures import stored_pictures
 
 __all__ = ["payload_of"]
 
@@ -33,14 +35,15 @@ _SAMPLE_SCORES = ("drift_previous", "drift_initial", "entropy", "region_mass")
 
 
 def payload_of(contents: Sequence[Contents], quality: Quality | None) -> dict[str, Any]:
-    """Return the data of the page; without a quality, all but the maps."""
+    """Return the data of the page; without a quality, everything except the maps."""
     matched = pairs(contents)
     return {
         "title": " and ".join(content.run.name for content in contents),
         "alpha": DEFAULT_ALPHA,
         "colors": {"overlay": _table("auto"), "heatmap": _table("inferno")},
         "runs": [
-            _run(content, [(pair[place], pair) for pair in matched], quality) for place, content in enumerate(contents)
+            _run(content, [(pair[number], pair) for pair in matched], quality)
+            for number, content in enumerate(contents)
         ],
     }
 
@@ -49,8 +52,8 @@ def _run(
     content: Contents, monitors: Sequence[tuple[Monitor, tuple[Monitor, ...]]], quality: Quality | None
 ) -> dict[str, Any]:
     archives = content.run.archives
-    pictures, of_pictures = pictures_of(content)
-    notes = [*content.notes, *of_pictures]
+    pictures, left_out = stored_pictures(content)
+    notes = [*content.notes, *left_out]
     if quality is not None and quality.stride > 1:
         notes.append(f"To keep the file small, every {quality.stride}th observation has pictures; the charts show all.")
     return {
@@ -84,20 +87,20 @@ def _probe_facts(monitor: Monitor) -> dict[str, Any]:
 
 
 def _monitor(monitor: Monitor, pair: Sequence[Monitor], quality: Quality | None) -> dict[str, Any]:
-    probe, frames = monitor.probe, _thinned(monitor.frames, quality)
-    settings = frames[-1].entry["metadata"].get("methods") or {}
+    probe, observations = monitor.probe, _thinned(monitor.observations, quality)
+    settings = observations[-1].entry["metadata"].get("methods") or {}
     methods = [
         {
             "name": name,
             "layer": entry["layer"],
             "setting": str(settings.get(name, "")) if settings else "",
-            "signed": any(bool((frame.maps[name].cells < 0).any()) for frame in frames if name in frame.maps),
+            "signed": any(bool((one.maps[name].cells < 0).any()) for one in observations if name in one.maps),
         }
         for name, entry in monitor.methods.items()
     ]
-    # One scale for both runs, so that their colours compare.
-    on_scale = [frame for one in pair for frame in _thinned(one.frames, quality)]
-    shared = {name: shared_scales(on_scale, name) for name in monitor.methods if _has(frames, name)}
+    # One scale for both runs, so that their colours can be compared.
+    on_scale = [shown for one in pair for shown in _thinned(one.observations, quality)]
+    shared = {name: shared_scales(on_scale, name) for name in monitor.methods if _has(observations, name)}
     return {
         "name": monitor.archive.name,
         "ids": list(probe.ids),
@@ -110,38 +113,40 @@ def _monitor(monitor: Monitor, pair: Sequence[Monitor], quality: Quality | None)
         "masks": _masks(probe.masks) if probe.images is not None else None,
         "methods": [method for method in methods if method["name"] in shared],
         "shared": {method: [float(f"{value:.4g}") for value in scales.tolist()] for method, scales in shared.items()},
-        "frames": [_frame(frame, shared, quality, is_text=probe.images is None) for frame in frames],
-        "attention": _attention(monitor, frames),
+        "frames": [_frame(observation, shared, quality, is_text=probe.images is None) for observation in observations],
+        "attention": _attention(monitor, observations),
     }
 
 
-def _thinned(frames: Sequence[Frame], quality: Quality | None) -> list[Frame]:
+def _thinned(observations: Sequence[ExplainedObservation], quality: Quality | None) -> list[ExplainedObservation]:
     if quality is None or quality.stride == 1:
-        return list(frames)
-    kept = list(frames[:: quality.stride])
-    return kept if kept[-1] is frames[-1] else [*kept[:-1], frames[-1]] if len(kept) > 1 else [frames[-1]]
+        return list(observations)
+    kept, last = list(observations[:: quality.stride]), observations[-1]
+    return kept if kept[-1] is last else [*kept[:-1], last] if len(kept) > 1 else [last]
 
 
-def _attention(monitor: Monitor, frames: Sequence[Frame]) -> list[dict[str, Any]]:
-    """Return the ranking with the places of the frames that are shown."""
-    steps = [frame.entry["step"] for frame in frames]
+def _attention(monitor: Monitor, observations: Sequence[ExplainedObservation]) -> list[dict[str, Any]]:
+    """Return the ranking, with positions among the observations that are shown."""
+    steps = [observation.entry["step"] for observation in observations]
     ranked = rank_samples(monitor)
     for reason in (reason for item in ranked for reason in item["reasons"]):
-        step = monitor.frames[reason["frame"]].entry["step"]
-        reason["frame"] = min(range(len(steps)), key=lambda place: abs(steps[place] - step))
+        step = monitor.observations[reason["frame"]].entry["step"]
+        reason["frame"] = min(range(len(steps)), key=lambda position: abs(steps[position] - step))
     return ranked
 
 
-def _frame(frame: Frame, shared: dict[str, Tensor], quality: Quality | None, *, is_text: bool) -> dict[str, Any]:
-    entry = frame.entry
+def _frame(
+    observation: ExplainedObservation, shared: dict[str, Tensor], quality: Quality | None, *, is_text: bool
+) -> dict[str, Any]:
+    entry = observation.entry
     maps: dict[str, Any] = {}
     if quality is not None:
         maps = {
             method: encode_text(found) if is_text else sprite(found, shared[method], quality)
-            for method, found in frame.maps.items()
+            for method, found in observation.maps.items()
         }
     scores: dict[str, dict[str, list[float | None]]] = {}
-    for tag, values in frame.samples.items():
+    for tag, values in observation.samples.items():
         metric, method = split_tag(tag, entry["methods"])
         if metric in _SAMPLE_SCORES and method in entry["methods"]:
             scores.setdefault(method, {})[metric] = _decimals(values)
@@ -150,8 +155,8 @@ def _frame(frame: Frame, shared: dict[str, Tensor], quality: Quality | None, *, 
         "step": entry["step"],
         "stage": entry["stage"],
         "title": moment_of(entry),
-        "predictions": _integers(frame.predictions),
-        "confidences": None if frame.confidences is None else _decimals(frame.confidences),
+        "predictions": _integers(observation.predictions),
+        "confidences": None if observation.confidences is None else _decimals(observation.confidences),
         "maps": maps,
         "scores": scores,
     }
@@ -171,7 +176,7 @@ def _pictures(images: Tensor | None) -> dict[str, Any] | None:
 
 
 def _masks(masks: Tensor | None) -> dict[str, Any] | None:
-    """Return the masks as one picture of black and white; ``None`` where they are not of pictures."""
+    """Return the masks as one black and white picture; ``None`` if they are not masks of pictures."""
     if masks is None or masks.ndim != 3 or not masks.any():
         return None
     height, width = masks.shape[1:]
@@ -182,8 +187,8 @@ def _masks(masks: Tensor | None) -> dict[str, Any] | None:
     return {"data": data, "columns": columns, "width": width, "height": height}
 
 
-def _has(frames: Sequence[Frame], method: str) -> bool:
-    return any(method in frame.maps for frame in frames)
+def _has(observations: Sequence[ExplainedObservation], method: str) -> bool:
+    return any(method in observation.maps for observation in observations)
 
 
 def _table(name: str) -> str:

@@ -1,17 +1,17 @@
-"""Everything a report needs of one run, read once."""
+"""Everything that a report needs from one run, read once."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from saliency_callbacks.report.frames import Monitor, read_monitor
+from saliency_callbacks.report.monitors import Monitor, read_monitor
 from saliency_callbacks.report.runs import Run
 from saliency_callbacks.report.sprites import LONGEST_SIDES
 
 __all__ = ["Contents", "read_contents"]
 
-# Less than one bit a pixel is not worth keeping in memory: it would not fit into the file either.
+# Maps at less than one bit per pixel are not worth keeping in memory: they would not fit into the file either.
 _LEAST_BITS = 1.0
 
 
@@ -21,7 +21,7 @@ class Contents:
 
     Args:
         run: What was found in its directory.
-        monitors: Those with maps that could be read.
+        monitors: Its monitors with maps that could be read.
         notes: What was left out, and why.
     """
 
@@ -31,11 +31,11 @@ class Contents:
 
 
 def read_contents(run: Run, budget: float) -> Contents:
-    """Read the maps of a run, no larger than could ever fit into ``budget`` bytes."""
+    """Read the maps of a run, no larger than can fit into ``budget`` bytes."""
     side = _longest_side(run, budget)
     read = [monitor for archive in run.archives if (monitor := read_monitor(archive, side)) is not None]
     notes = [*run.notes, *(note for monitor in read for note in monitor.notes)]
-    return Contents(run, tuple(monitor for monitor in read if monitor.frames), tuple(notes))
+    return Contents(run, tuple(monitor for monitor in read if monitor.observations), tuple(notes))
 
 
 def _longest_side(run: Run, budget: float) -> int:

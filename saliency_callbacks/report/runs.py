@@ -1,4 +1,4 @@
-"""A run's directory → what is whole in it, and notes on what is not."""
+"""A run's directory → its intact entries, and notes on the rest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.sinks import read_index
-from saliency_callbacks.sinks.disk.archive import INDEX_NAME, MethodEntry, Observation, ProbeEntry
+from saliency_callbacks.sinks.disk.archive import INDEX_NAME, read_table
+from saliency_callbacks.sinks.disk.entries import MethodEntry, ObservationEntry, ProbeEntry
 
 __all__ = ["Archive", "Run", "read_run", "short_names", "take_stock"]
 
@@ -27,16 +28,16 @@ class Archive:
     """One directory of a DiskSink.
 
     Args:
-        name: Its path inside the run, such as ``cue/patch``; the directory's own name where it is the run.
+        name: Its path inside the run, such as ``cue/patch``; the directory's own name if it is the run.
         directory: Where it is.
-        probe: What its index says of the probe.
-        observations: Those that are whole, oldest first.
+        probe: What its index says about the probe.
+        observations: Its intact entries, oldest first.
     """
 
     name: str
     directory: Path
     probe: ProbeEntry | None
-    observations: tuple[Observation, ...]
+    observations: tuple[ObservationEntry, ...]
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def read_run(directory: str | PathLike[str]) -> Run:
     path = Path(directory).expanduser().absolute()
     if not path.is_dir():
         raise ConfigurationError(
-            f"{str(directory)!r} is no directory; expected what a run left, such as lightning_logs/version_0, "
+            f"{str(directory)!r} is not a directory; expected what a run left, such as lightning_logs/version_0, "
             "or one of DiskSink's directories"
         )
     archives, notes = [], []
@@ -92,7 +93,7 @@ def read_run(directory: str | PathLike[str]) -> Run:
 
 
 def short_names(directories: Sequence[Path]) -> list[str]:
-    """Return the last parts of each path: two, or as many as tell them apart."""
+    """Return the last parts of each path: two, or as many as distinguish them."""
     longest = max(len(path.parts) for path in directories)
     for count in range(2, longest + 1):
         names = ["/".join(path.parts[-count:]).lstrip("/") for path in directories]
@@ -101,21 +102,29 @@ def short_names(directories: Sequence[Path]) -> list[str]:
     return [str(path) for path in directories]
 
 
-def take_stock(observations: Sequence[Observation]) -> tuple[list[Observation], int]:
-    """Return the entries that hold what they should, and how many do not."""
+def take_stock(observations: Sequence[ObservationEntry]) -> tuple[list[ObservationEntry], int]:
+    """Return the intact entries, and the number of the others."""
     whole = [entry for entry in observations if _is_whole(entry)]
     return whole, len(observations) - len(whole)
 
 
-def _is_whole(entry: Observation) -> bool:
+def _is_whole(entry: ObservationEntry) -> bool:
     if not all(isinstance(entry.get(key), kind) for key, kind in _TYPES.items()):
         return False
     words = [*entry["pictures"].values(), *entry["texts"].values(), *entry["alerts"].values()]
     return (
-        all(isinstance(word, str) for word in words)
+        _has_whole_tables(entry)
+        and all(isinstance(word, str) for word in words)
         and all(score is None or isinstance(score, int | float) for score in entry["scores"].values())
         and all(isinstance(facts, dict) and facts.keys() >= _METHOD_KEYS for facts in entry["methods"].values())
     )
+
+
+def _has_whole_tables(entry: ObservationEntry) -> bool:
+    try:
+        return all(read_table(table) for table in entry.get("tables", {}).values())
+    except (AttributeError, ConfigurationError):
+        return False
 
 
 def _directories(root: Path) -> list[Path]:
@@ -125,13 +134,13 @@ def _directories(root: Path) -> list[Path]:
         depth = len(Path(parent).relative_to(root).parts)
         if INDEX_NAME in files and (depth == 0 or "maps" in children or _begins_like_ours(Path(parent, INDEX_NAME))):
             found.append(Path(parent))
-        # A DiskSink's own directories hold thousands of files and no other index.
+        # A DiskSink's own directories hold thousands of files and no further index.
         children[:] = sorted(set(children) - {"maps", "pictures", "checkpoints"}) if depth < _DEEPEST else []
     return found
 
 
 def _begins_like_ours(index: Path) -> bool:
-    """Return whether a file begins as DiskSink's index does, however it ends."""
+    """Return whether a file begins as DiskSink's index does, even if the rest is damaged."""
     try:
         with index.open("rb") as opened:
             return b'"format"' in opened.read(32)

@@ -1,4 +1,4 @@
-"""Maps → grey pictures of 8 bits, as large and as good as a budget of bytes allows."""
+"""Maps → 8-bit grey pictures, as large and as good as a budget of bytes allows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from saliency_callbacks.report.frames import Frame, Maps, Monitor, shrink
+from saliency_callbacks.report.monitors import ExplainedObservation, Maps, Monitor, shrink
 
 __all__ = [
     "LONGEST_SIDES",
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 LONGEST_SIDES = (256, 224, 192, 160, 144, 128, 112, 96, 80, 64, 48, 32)
-"""Sizes of the largest side that are tried, one after the other."""
+"""Sizes of the largest side, in the order in which they are tried."""
 
 _WEBP_QUALITY = 80
 _LOSSY_FROM = 64
@@ -44,7 +44,7 @@ class Quality:
     Args:
         longest_side: Largest height or width of a map.
         lossless: Whether WebP keeps every level.
-        stride: 1 where every observation is shown, 2 where every other is, and so on.
+        stride: 1 to show every observation, 2 to show every other one, and so on.
     """
 
     longest_side: int
@@ -53,39 +53,40 @@ class Quality:
 
 
 def choose_quality(monitors: Sequence[Monitor], budget: float) -> Quality:
-    """Return the best quality at which the maps of ``monitors`` probably fit into ``budget`` bytes of base64."""
-    frames = [(monitor, frame) for monitor in monitors for frame in monitor.frames]
-    if not frames or all(monitor.probe.images is None for monitor in monitors):
+    """Return the best quality at which the maps of ``monitors`` are likely to fit into ``budget`` bytes of base64."""
+    observations = [(monitor, observation) for monitor in monitors for observation in monitor.observations]
+    if not observations or all(monitor.probe.images is None for monitor in monitors):
         return Quality(LONGEST_SIDES[0], lossless=True)
-    tried = [frames[index] for index in sorted({round(at * (len(frames) - 1)) for at in np.linspace(0, 1, _TRIED)})]
-    largest = max(max(maps.cells.shape[1:]) for _, frame in tried for maps in frame.maps.values())
+    spread = {round(at * (len(observations) - 1)) for at in np.linspace(0, 1, _TRIED)}
+    tried = [observations[index] for index in sorted(spread)]
+    largest = max(max(maps.cells.shape[1:]) for _, observation in tried for maps in observation.maps.values())
     for quality in [Quality(largest, lossless=True), *(Quality(side, lossless=False) for side in LONGEST_SIDES)]:
-        if quality.longest_side <= largest and _estimate(tried, len(frames), quality) <= budget:
+        if quality.longest_side <= largest and _estimate(tried, len(observations), quality) <= budget:
             return quality
     smallest = Quality(min(largest, LONGEST_SIDES[-1]), lossless=False)
-    excess = _estimate(tried, len(frames), smallest) / max(budget, 1)
+    excess = _estimate(tried, len(observations), smallest) / max(budget, 1)
     return Quality(smallest.longest_side, lossless=False, stride=math.ceil(excess))
 
 
-def _estimate(tried: Sequence[tuple[Monitor, Frame]], count: int, quality: Quality) -> float:
+def _estimate(tried: Sequence[tuple[Monitor, ExplainedObservation]], count: int, quality: Quality) -> float:
     total = 0.0
-    for maps in (maps for _, frame in tried for maps in frame.maps.values()):
+    for maps in (maps for _, observation in tried for maps in observation.maps.values()):
         some = Maps(*(tensor[:_TRIED_SAMPLES] for tensor in (maps.cells, maps.peak, maps.full, maps.degenerate)))
         total += len(sprite(some, some.full, quality)["data"]) * len(maps.peak) / len(some.peak)
-    # The estimate rests on a few samples of a few observations; others may be finer.
+    # The estimate is based on a few samples of a few observations; others may have finer maps.
     return 1.05 * total / len(tried) * count
 
 
-def shared_scales(frames: Sequence[Frame], method: str) -> Tensor:
-    """Return what gets the full colour where all of ``frames`` share a scale, ``[N]``."""
-    return torch.stack([frame.maps[method].full for frame in frames if method in frame.maps]).amax(0)
+def shared_scales(observations: Sequence[ExplainedObservation], method: str) -> Tensor:
+    """Return the value of each sample that gets the full colour on a scale shared by ``observations``, ``[N]``."""
+    return torch.stack([one.maps[method].full for one in observations if method in one.maps]).amax(0)
 
 
 def sprite(maps: Maps, shared: Tensor, quality: Quality) -> dict[str, Any]:
     """Return all samples of one method and observation as one picture.
 
-    A level g stands for ``clip · (g / 255)²``: the square root spends the 256 levels where maps have most of their
-    values. What lies above both scales is drawn in the same colour and need not be kept.
+    A level g stands for ``clip · (g / 255)²``: the square root spends the 256 levels where most of a map's values are.
+    Values above both scales are drawn in the same colour and need not be kept.
 
     Args:
         maps: The maps ``[N, h, w]``.

@@ -8,21 +8,21 @@ import numpy as np
 from PIL import Image
 
 from saliency_callbacks.errors import ConfigurationError
-from saliency_callbacks.report.frames import moment_of
+from saliency_callbacks.report.monitors import moment_of
 from saliency_callbacks.report.reading import Contents
 from saliency_callbacks.report.sprites import encode_picture
 from saliency_callbacks.sinks.disk.archive import inside
 
-__all__ = ["pictures_of"]
+__all__ = ["stored_pictures"]
 
 _MOST_BYTES = 2_500_000
 _WIDEST = 1600
 
 
-def pictures_of(content: Contents) -> tuple[list[dict[str, str]], list[str]]:
+def stored_pictures(content: Contents) -> tuple[list[dict[str, str]], list[str]]:
     """Return the newest picture of every tag as ``{"tag", "moment", "data"}``, and notes on those left out.
 
-    Panels and filmstrips of a monitor are left out: the page shows its maps themselves.
+    Panels and filmstrips of a monitor are left out: the page shows the maps themselves.
     """
     shown = {monitor.archive.name for monitor in content.monitors}
     newest: dict[str, Any] = {}

@@ -17,9 +17,9 @@ __all__ = ["concentration"]
 def concentration(attribution: Attribution) -> dict[str, Tensor]:
     """Return ``entropy`` and ``gini`` of every sample's map, each ``[N]`` in [0, 1].
 
-    Entropy is 1 for a map that is the same everywhere and 0 for a single place; the Gini index runs the other way.
-    NaN where a map is all zero, constant or not finite: it shows nothing, however evenly. Where only some places count,
-    both are of these alone.
+    Entropy is 1 for a map that is the same everywhere and 0 for a single position; the Gini index runs the other way.
+    NaN where a map is all zero, constant or not finite: it shows nothing, however evenly. Where only some positions
+    count, both are of these alone.
     """
     if attribution.counted is not None:
         return _of_places(attribution.magnitude, attribution.counted)
@@ -30,7 +30,7 @@ def concentration(attribution: Attribution) -> dict[str, Tensor]:
 
 
 def _of_places(magnitude: Tensor, counted: Tensor) -> dict[str, Tensor]:
-    # One by one, as each sample has its own number of places.
+    # One by one, as each sample has its own number of positions.
     samples = [one[where][None] for one, where in zip(magnitude, counted, strict=True)]
     found = {"entropy": entropy, "gini": gini}
     return {

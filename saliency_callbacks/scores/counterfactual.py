@@ -14,9 +14,7 @@ from saliency_callbacks.functional.effects import (
     class_contrast,
     flips,
     margin_effects,
-    margins,
 )
-from saliency_callbacks.scores.means import mean_of_finite
 
 __all__ = ["CueEffect", "Statistic", "cue_effect", "two_columns"]
 
@@ -32,20 +30,13 @@ class CueEffect:
             logits, ``[N]``.
         contrast: Effect on c minus the median effect on the other classes, ``[N]``.
         flips: 1 where the cue turns the prediction to c, else 0, ``[N]``.
-        margin_change: m_c(x + cue) - m_c(x) in logits, of every sample ``[N]``.
         usable: Samples that can tell: not of class c, and changed by the cue; bool ``[N]``.
     """
 
     effect: Tensor
     contrast: Tensor
     flips: Tensor
-    margin_change: Tensor
     usable: Tensor
-
-    @property
-    def n_usable(self) -> int:
-        """Number of samples that the scores rest on."""
-        return int((self.usable & self.effect.isfinite()).sum())
 
     def values(self, statistic: Statistic) -> Tensor:
         """Return the values ``[N]`` of a statistic."""
@@ -59,14 +50,6 @@ class CueEffect:
             self.values(statistic).double(), confidence=confidence, n_bootstrap=n_bootstrap, seed=seed
         )
         return float(bound)
-
-    def scores(self) -> dict[str, float]:
-        """Return the means over the usable samples."""
-        return {
-            "effect": mean_of_finite(self.effect),
-            "contrast": mean_of_finite(self.contrast),
-            "flip_rate": mean_of_finite(self.flips),
-        }
 
 
 def cue_effect(clean: Tensor, cued: Tensor, suspect: int, usable: Tensor) -> CueEffect:
@@ -91,7 +74,6 @@ def cue_effect(clean: Tensor, cued: Tensor, suspect: int, usable: Tensor) -> Cue
         effect=effects[:, suspect].masked_fill(silent, math.nan),
         contrast=class_contrast(effects, suspect).masked_fill(silent, math.nan),
         flips=flipped.masked_fill(silent, math.nan),
-        margin_change=margins(cued)[:, suspect] - margins(clean)[:, suspect],
         usable=usable,
     )
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from saliency_callbacks.functional.counted import degenerate_counted
 from saliency_callbacks.functional.maps import degenerate
-from saliency_callbacks.functional.places import degenerate_places
 from saliency_callbacks.types import Attribution
 
 __all__ = ["describe_degenerate"]
@@ -21,7 +21,7 @@ def describe_degenerate(attribution: Attribution, ids: Sequence[str] | None = No
         ids: A name for each sample; its position by default.
     """
     maps, counted = attribution.magnitude, attribution.counted
-    bad = degenerate(maps) if counted is None else degenerate_places(maps, counted)
+    bad = degenerate(maps) if counted is None else degenerate_counted(maps, counted)
     if not bad.any():
         return None
     positions = bad.nonzero()[:, 0].tolist()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from saliency_callbacks.functional.maps import signed_map
-from saliency_callbacks.functional.similarity import rank, rank_places, spearman_from_ranks
+from saliency_callbacks.functional.similarity import rank, rank_counted, spearman_from_ranks
 from saliency_callbacks.types import Attribution
 
 __all__ = ["drift", "ranks"]
@@ -14,14 +14,14 @@ __all__ = ["drift", "ranks"]
 def ranks(attribution: Attribution) -> Tensor:
     """Return the ranks of each sample's signed map, ``[N, P]``; all that a later drift needs.
 
-    The signed map is the sum over the channels at every place: the effect on the score of a change that all channels
+    The signed map is the sum over the channels at every position: the effect on the score of a change that all channels
     share. Places that do not count get the mean rank, so that they drop out of the correlation.
     """
     values = signed_map(attribution.values)
-    # A map at a layer of its own resolution has other places than the sample.
+    # A map at a layer of its own resolution has other positions than the sample.
     counted = attribution.counted if values.shape == attribution.magnitude.shape else None
     # Half ranks up to 2^23 are exact in float32, at half the size in a checkpoint.
-    ranks = rank(values.flatten(1)) if counted is None else rank_places(values.flatten(1), counted.flatten(1))
+    ranks = rank(values.flatten(1)) if counted is None else rank_counted(values.flatten(1), counted.flatten(1))
     return ranks.float()
 
 

@@ -28,8 +28,8 @@ def localization(attribution: Attribution, masks: Tensor) -> dict[str, Tensor]:
     ========================  ======  ==============================================================
     ``region_mass``           [0, 1]  share of the map inside the region
     ``region_lift``           ≥ 0     that share over the region's share of the area; 1 is chance
-    ``region_rank_accuracy``  [0, 1]  share of the |M| highest places inside; chance is |M| / P
-    ``region_pointing_game``  0 or 1  whether the one highest place is inside
+    ``region_rank_accuracy``  [0, 1]  share of the |M| highest positions inside; chance is |M| / P
+    ``region_pointing_game``  0 or 1  whether the map maximum is inside
     ``region_auc``            [0, 1]  how well the map tells inside from outside; ½ is chance
     ========================  ======  ==============================================================
 

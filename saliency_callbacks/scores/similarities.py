@@ -38,7 +38,7 @@ class Comparable(Protocol):
 
     @property
     def counted(self) -> Tensor | None:
-        """Which places of ``magnitude`` count; ``None`` for all."""
+        """Which positions of ``magnitude`` count; ``None`` for all."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _silenced(maps: Tensor, counted: Tensor | None) -> Tensor:
 
 
 def _reduced(attribution: Comparable) -> Tensor:
-    """Return the non-negative map at the method's own resolution, whose places resizing has not made more alike."""
+    """Return the non-negative map at the method's own resolution, whose positions resizing has not made more alike."""
     if attribution.reduction is None:
         return _magnitude(attribution)
     maps = reduce_channels(attribution.values, attribution.reduction)
@@ -95,8 +95,8 @@ def _ranks(maps: Tensor, attribution: Comparable) -> Tensor:
 
 
 def _counted_of(maps: Tensor, attribution: Comparable) -> Tensor | None:
-    """Return which places of ``maps`` count."""
-    # A map at a layer of its own resolution has other places than the sample.
+    """Return which positions of ``maps`` count."""
+    # A map at a layer of its own resolution has other positions than the sample.
     counted = attribution.counted
     return counted if counted is not None and counted.shape == maps.shape else None
 

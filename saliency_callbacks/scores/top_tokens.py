@@ -1,4 +1,4 @@
-"""The words that speak for each class, over a whole probe."""
+"""The words that count most for each class, over a whole probe."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from saliency_callbacks.config.markdown import as_cell
 from saliency_callbacks.errors import ConfigurationError
+from saliency_callbacks.types import Cell, Table
 
-__all__ = ["TopToken", "top_tokens", "top_tokens_table"]
+__all__ = ["TopToken", "tabulate_top_tokens", "top_tokens", "top_tokens_table"]
 
 
 class TopToken(NamedTuple):
-    """A word with what it did.
+    """A word and its scores.
 
     Args:
         word: The word, case-folded.
         mean: Mean of its scores.
-        times: How often it occurred.
+        times: Number of occurrences.
     """
 
     word: str
@@ -35,17 +35,17 @@ def top_tokens(
     k: int = 10,
     special: Tensor | None = None,
 ) -> dict[int, list[TopToken]]:
-    """Return the words that speak most for each class, the strongest first.
+    """Return the words that count most for each class, the strongest first.
 
     Words are case-folded, so that "The" and "the" are one. They are ranked by the sum of their scores, mean × count:
     by the mean alone a word that occurs once would come before one that gives the class away in every text. Only
-    words with a positive sum speak for a class.
+    words with a positive sum count for a class.
 
     Args:
         tokens: The words of each text, N rows.
-        scores: One for each word, ``[N, W]``; those that are not finite do not count.
-        classes: The class that each text's scores explain, N of them.
-        k: Most words of a class.
+        scores: One score for each word, ``[N, W]``; those that are not finite are ignored.
+        classes: The class that each text's scores explain, ``[N]``.
+        k: Largest number of words for each class.
         special: Words that are left out, bool ``[N, W]``: special tokens.
 
     Returns:
@@ -71,19 +71,33 @@ def top_tokens(
     return {label: _strongest(words, k) for label, words in totals.items()}
 
 
+def tabulate_top_tokens(found: Mapping[int, Sequence[TopToken]], name_of: Callable[[int], str] = str) -> Table:
+    """Return top tokens as a table, a row for each word.
+
+    Args:
+        found: What :func:`top_tokens` returned.
+        name_of: Name of a class.
+
+    Example:
+        >>> tabulate_top_tokens({0: [TopToken("bad", 2.0, 1)]}).rows[0][1]
+        Cell(text='bad', style='name')
+    """
+    rows: list[tuple[Cell, ...]] = []
+    for label, words in found.items():
+        name = Cell(name_of(label), "name")
+        rows += [(name, Cell(word, "name"), Cell(f"{mean:+.3g}"), Cell(str(times))) for word, mean, times in words]
+        rows += [] if words else [(name, Cell("none"), Cell(""), Cell(""))]
+    return Table(("class", "word", "mean score", "times"), tuple(rows))
+
+
 def top_tokens_table(found: Mapping[int, Sequence[TopToken]], name_of: Callable[[int], str] = str) -> str:
-    """Return top tokens as a Markdown table, a row for each word.
+    """Return top tokens as a Markdown table; see :func:`tabulate_top_tokens`.
 
     Args:
         found: What :func:`top_tokens` returned.
         name_of: Name of a class.
     """
-    rows = ["| class | word | mean score | times |", "|---|---|---|---|"]
-    for label, words in found.items():
-        name = as_cell(name_of(label))
-        rows += [f"| {name} | {as_cell(word)} | {mean:+.3g} | {times} |" for word, mean, times in words]
-        rows += [] if words else [f"| {name} | none | | |"]
-    return "\n".join(rows)
+    return tabulate_top_tokens(found, name_of).markdown()
 
 
 def _strongest(words: Mapping[str, Sequence[float]], k: int) -> list[TopToken]:
@@ -99,7 +113,7 @@ def _check(
     longest = max((len(row) for row in tokens), default=0)
     if scores.ndim != 2 or len(scores) != len(tokens) or longest > scores.shape[1] or len(classes) != len(tokens):
         raise ConfigurationError(
-            f"there are scores {list(scores.shape)} and {len(classes)} classes for {len(tokens)} texts of up to "
+            f"there are scores {list(scores.shape)} and {len(classes)} classes for {len(tokens)} text inputs of up to "
             f"{longest} words; give scores [N, W] with a column for each word, and a class for each text"
         )
     if special is not None and special.shape != scores.shape:

@@ -17,8 +17,8 @@ class MemorySink:
 
     Attributes:
         snapshots: Every snapshot written, oldest first.
-        pictures: The pictures of each snapshot, ``{tag: uint8 [height, width, 3]}``. They are copies, so a
-            renderer that re-uses a buffer cannot change what was kept.
+        pictures: The pictures of each snapshot, ``{tag: uint8 [height, width, 3]}``. They are copies, so a renderer
+            that reuses a buffer cannot change them.
 
     Example:
         >>> from saliency_callbacks.types import Snapshot
@@ -40,12 +40,12 @@ class MemorySink:
 
     @property
     def observations(self) -> list[Snapshot]:
-        """The snapshots of the model, oldest first, without what is said when a training ends."""
+        """The snapshots of the model, oldest first, without the end-of-training summary."""
         return [snapshot for snapshot in self.snapshots if snapshot.stage != "final"]
 
     @property
     def latest(self) -> Snapshot:
-        """The last observation of the model; what is said when a training ends is ``snapshots[-1]``.
+        """The last observation of the model; the end-of-training summary is ``snapshots[-1]``.
 
         Raises:
             SaliencyError: If nothing was written yet.

@@ -1,4 +1,4 @@
-"""Names of files for tags and moments."""
+"""File names for tags and moments."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def file_stem(snapshot: Snapshot) -> str:
 
 
 def flat_name(tag: str) -> str:
-    """Return a directory name for a tag: ``a/b`` as ``a__b``, and no name that leads anywhere or clashes."""
+    """Return a directory name for a tag: ``a/b`` as ``a__b``; no name leads out of its directory, and none clashes."""
     name = re.sub(r"[^A-Za-z0-9._=+-]", "_", tag.replace("/", "__"))
     if name.replace("__", "/") == tag and 0 < len(name) <= _LONGEST and not name.startswith("."):
         return name
@@ -29,7 +29,7 @@ def flat_name(tag: str) -> str:
 def nested_name(tag: str) -> str:
     """Return a relative path of letters, digits, ``_``, ``-``, ``.`` and ``/`` for a tag: ``a/b`` as it is.
 
-    No two tags have the same, and none leads out of where it is put.
+    No two tags share a name, and no name leads out of its directory.
     """
     name = re.sub(r"[^A-Za-z0-9._/-]", "_", tag)
     name = "/".join(part.strip(".") or "_" for part in name.split("/"))
@@ -37,5 +37,5 @@ def nested_name(tag: str) -> str:
 
 
 def _digest(tag: str) -> str:
-    # It keeps tags apart that a replacement makes equal.
+    # Tells tags apart that the replacement of characters makes equal.
     return hashlib.sha256(tag.encode()).hexdigest()[:8]

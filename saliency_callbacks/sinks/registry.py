@@ -19,37 +19,42 @@ ENTRY_POINT_GROUP = "saliency_callbacks.sinks"
 """Group in which third parties declare ``LoggerClassName = "package.module:factory"``."""
 
 
-def _tensorboard(logger: Any) -> Sink:
-    return TensorBoardSink(logger.experiment)
-
-
-_FACTORIES: dict[str, Callable[[Any], Sink]] = {
+_SINKS: dict[str, Callable[[Any], Sink]] = {
     "CometLogger": CometSink,
     "MLFlowLogger": MLflowSink,
-    "TensorBoardLogger": _tensorboard,
+    "TensorBoardLogger": lambda logger: TensorBoardSink(logger.experiment),
     "WandbLogger": WandbSink,
 }
+"""Name of a logger's class → what makes its sink. To support another logger, add a line here."""
 
 
 def sink_for_logger(logger: object) -> Sink | None:
-    """Return the sink that writes into ``logger``, or ``None`` where there is no adapter for it.
+    """Return the sink that writes to ``logger``, or ``None`` if there is none for it.
 
-    The logger's class and then its bases are looked up by name, so that the unrelated classes of
-    ``lightning`` and ``pytorch_lightning`` and every subclass of theirs are found without importing either.
-    Attributes are never probed: Lightning's ``DummyLogger`` answers all of them. For one and the same name
-    a built-in adapter goes before a third party's.
+    The logger's class and then its bases are looked up by name, so that the unrelated classes of ``lightning`` and
+    ``pytorch_lightning`` and all their subclasses are found without importing either. Attributes are never probed:
+    Lightning's ``DummyLogger`` answers all of them. For the same name, a built-in sink takes precedence over an entry
+    point.
 
     Args:
         logger: One of a Trainer's loggers.
 
     Raises:
-        ConfigurationError: If a third party's adapter cannot be loaded or makes something that is no sink.
+        ConfigurationError: If an entry point cannot be loaded or makes something that is not a sink.
+
+    Example:
+        >>> class TensorBoardLogger:
+        ...     experiment = None
+        >>> type(sink_for_logger(TensorBoardLogger())).__name__
+        'TensorBoardSink'
+        >>> sink_for_logger(object()) is None
+        True
     """
     plugins = {plugin.name: plugin for plugin in entry_points(group=ENTRY_POINT_GROUP)}
     for base in type(logger).__mro__:
         name = base.__name__
-        if name in _FACTORIES:
-            return _FACTORIES[name](logger)
+        if name in _SINKS:
+            return _SINKS[name](logger)
         if name in plugins:
             return _from_plugin(plugins[name], logger)
     return None

@@ -1,4 +1,4 @@
-"""What an observation says of each sample, as the rows of a table."""
+"""What an observation says about each sample, as the rows of a table."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class SampleTable:
     """The rows that one observation adds.
 
     Args:
-        name: Tag of the table: where the scores' tags begin, and ``samples``.
-        columns: Facts of the sample, then the tags of its scores in alphabetical order.
-        rows: One a sample, with one cell for each of ``columns``; ``None`` where there is no finite value.
+        name: Tag of the table: the common beginning of the scores' tags, and ``samples``.
+        columns: Facts about the sample, then the tags of its scores in alphabetical order.
+        rows: One per sample, with one cell for each of ``columns``; ``None`` where there is no finite value.
     """
 
     name: str
@@ -32,15 +32,15 @@ class SampleTable:
     rows: tuple[tuple[Cell, ...], ...]
 
     def under(self, columns: tuple[str, ...]) -> list[list[Cell]]:
-        """Return the rows with the cells for other columns, ``None`` for those that this table does not have."""
+        """Return the rows under other columns, with ``None`` for those that this table does not have."""
         by_name = [dict(zip(self.columns, row, strict=True)) for row in self.rows]
         return [[row.get(column) for column in columns] for row in by_name]
 
 
 def sample_table(snapshot: Snapshot) -> SampleTable | None:
-    """Return one row for each sample; ``None`` for an observation without scores of its samples.
+    """Return one row for each sample; ``None`` for an observation without scores of samples.
 
-    Every observation of a callback has the same columns, the first one too: drift, which it cannot have, is ``None``.
+    Every observation of a callback has the same columns; in the first one drift, which it cannot have, is ``None``.
     """
     count = len(snapshot.ids)
     scores = {tag: _numbers(values) for tag, values in snapshot.sample_scores.items() if len(values) == count}

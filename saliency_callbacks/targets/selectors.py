@@ -15,7 +15,7 @@ from saliency_callbacks.config.nested import describe
 from saliency_callbacks.errors import OutputError, TargetError, nearest_names
 from saliency_callbacks.targets.logits import read_logits
 
-__all__ = ["Labels", "Target", "class_selector", "predicted_selector", "score_selector", "selector"]
+__all__ = ["Labels", "Target", "class_selector", "selector"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def selector(target: Target, n_samples: int, output_fn: OutputFn | None = None) 
                 f"target {target!r} is unknown; {nearest_names(target, ['predicted'])} Expected a class index, a "
                 "tensor of N indices, 'predicted', or a callable on the model's output"
             )
-        return predicted_selector(output_fn)
+        return _predicted_selector(output_fn)
     if isinstance(target, bool) or not (isinstance(target, (numbers.Integral, Tensor)) or callable(target)):
         raise TargetError(
             f"target is {describe(target)}; expected a class index, a tensor of N indices, 'predicted', or a callable. "
@@ -65,7 +65,7 @@ def selector(target: Target, n_samples: int, output_fn: OutputFn | None = None) 
         )
     if isinstance(target, (numbers.Integral, Tensor)):
         return class_selector(_class_indices(target, n_samples), output_fn)
-    return score_selector(target, output_fn)
+    return _score_selector(target, output_fn)
 
 
 def class_selector(classes: Tensor, output_fn: OutputFn | None = None) -> Selector:
@@ -103,7 +103,7 @@ def _label_selector(classes: Tensor, output_fn: OutputFn | None) -> Selector:
     return select
 
 
-def predicted_selector(output_fn: OutputFn | None = None) -> Selector:
+def _predicted_selector(output_fn: OutputFn | None = None) -> Selector:
     """Return the selector of each row's highest class."""
 
     def select(output: Any, samples: Tensor) -> tuple[Tensor, Tensor]:
@@ -112,7 +112,7 @@ def predicted_selector(output_fn: OutputFn | None = None) -> Selector:
     return select
 
 
-def score_selector(score: Callable[..., Tensor], output_fn: OutputFn | None = None) -> Selector:
+def _score_selector(score: Callable[..., Tensor], output_fn: OutputFn | None = None) -> Selector:
     """Return the selector of a user's score."""
     takes_samples = _takes_two(score)
 

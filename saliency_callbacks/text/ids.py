@@ -1,4 +1,4 @@
-"""The ids of a text input's tokens among the inputs of a model, and what follows when tokens are inserted."""
+"""Where a model's inputs hold the token ids of text inputs, and how the inputs follow when tokens are inserted."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ __all__ = ["ID_KEYS", "are_ids", "attention_mask_of", "entries_of", "ids_key", "
 
 ID_KEYS = ("input_ids", "ids", "token_ids", "tokens")
 """Keys under which a dictionary holds the ids of the tokens, where it has several tensors of integers."""
+
+_POSITIONS = "position_ids"
+_SPECIAL_MASK = "special_tokens_mask"
 
 
 def are_ids(value: Any) -> bool:
@@ -35,10 +38,6 @@ def entries_of(inputs: Any) -> dict[Any, Any]:
 def keys_of_ids(entries: Mapping[Any, Any]) -> list[Any]:
     """Return the keys of all entries that can be the ids of tokens."""
     return [key for key, value in entries.items() if are_ids(value)]
-
-
-_POSITIONS = "position_ids"
-_SPECIAL_MASK = "special_tokens_mask"
 
 
 def ids_key(inputs: Any, attribute_to: int | str | None = None) -> int | str | None:
@@ -76,7 +75,7 @@ def with_insertion(inputs: Any, key: int | str | None, insertion: Insertion, pad
     """Return inputs with tokens inserted, and all that goes with each token moved along.
 
     A new token is attended to, belongs to the segment of its neighbour, and is not special. Positions are counted
-    anew from where they began. A tensor that holds the texts' lengths follows.
+    anew from where they began. A tensor that holds the lengths of the text inputs follows.
 
     Args:
         inputs: A tensor, or a tuple or dictionary.

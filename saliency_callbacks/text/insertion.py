@@ -1,4 +1,4 @@
-"""New tokens among those of texts, at a length that stays the same."""
+"""New tokens inserted into text inputs, whose length stays the same."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 __all__ = ["Insertion", "Place", "insert_tokens"]
 
 Place = Callable[[int, Sequence[int]], int]
-"""Chooses one of the places of a text: row, and the places at which a word begins or the text ends → one of these."""
+"""Chooses where to insert: row, and the positions at which a word begins or the text ends → one of these positions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,8 +22,8 @@ class Insertion:
 
     Args:
         ids: ``[N, T]``.
-        source: Where each token was before, ``int64 [N, T]``; for a new token the place of a neighbour, whose segment
-            it belongs to.
+        source: Where each token was before, ``int64 [N, T]``; for a new token the position of a neighbour, whose
+            segment it belongs to.
         inserted: Which of the tokens are new, bool ``[N, T]``; none in a text that has no room for them.
         dropped: How many tokens were cut off at the end of each text, ``int64 [N]``.
     """
@@ -83,7 +83,7 @@ def _insert_into(layout: _Layout, count: int, begins: Sequence[bool], place: Cal
     if not layout.body or over > len(layout.content):
         return _Row(list(range(len(begins))), [False] * len(begins), 0)
     content = layout.content[: len(layout.content) - over]
-    # A place is the number of tokens of the content that come before it.
+    # A position is the number of tokens of the content that come before it.
     places = [before for before, position in enumerate(content) if begins[position]]
     return _Row(*layout.filled(content, place([*places, len(content)]), count), over)
 

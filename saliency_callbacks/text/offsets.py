@@ -27,7 +27,7 @@ class ExactWords:
         return bool(getattr(tokenizer, "is_fast", False)) and callable(tokenizer) and hasattr(tokenizer, "decode")
 
     def split(self, ids: Sequence[int]) -> tuple[list[int], list[str]] | None:
-        """Return the word of each of these tokens, counted from 0, and the words' texts.
+        """Return the word of each of these tokens, counted from 0, and the words as text.
 
         Args:
             ids: Neighbouring tokens of one text, none of them special.

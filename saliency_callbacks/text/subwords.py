@@ -29,7 +29,7 @@ _ENDS = "</w>"
 
 
 def scheme_of(tokens: Iterable[str]) -> Scheme:
-    """Tell how tokens are marked: by a vocabulary, or by the tokens of some texts.
+    """Tell how tokens are marked: by a vocabulary, or by the tokens of some text inputs.
 
     Example:
         >>> scheme_of(["the", "film", "##s"])
@@ -84,7 +84,7 @@ def join_pieces(tokens: Sequence[str], scheme: Scheme) -> str:
         'café'
     """
     if scheme == "wordpiece":
-        return "".join(token.removeprefix(_CONTINUES) if place else token for place, token in enumerate(tokens))
+        return "".join(token.removeprefix(_CONTINUES) if position else token for position, token in enumerate(tokens))
     whole = "".join(tokens)
     if scheme == "sentencepiece":
         return whole.replace(_SENTENCEPIECE, " ").strip()
@@ -120,4 +120,4 @@ def _byte_of_letter() -> dict[str, int]:
     """
     printable = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
     others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + place): byte for place, byte in enumerate(others)}
+    return {chr(byte): byte for byte in printable} | {chr(256 + index): byte for index, byte in enumerate(others)}

@@ -1,4 +1,4 @@
-"""The texts behind token ids: tokens, words, and which of them are special or padding."""
+"""The text behind token ids: tokens, words, and which of them are special or padding."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from saliency_callbacks.errors import ProbeError, SaliencyWarning
-from saliency_callbacks.functional.words import WordReduction, merge_words, word_units
+from saliency_callbacks.functional.word_merging import WordReduction, merge_words, word_units
 from saliency_callbacks.text.offsets import ExactWords
+from saliency_callbacks.text.padding import find_padding
 from saliency_callbacks.text.subwords import ids_of_words, join_pieces, scheme_of
 from saliency_callbacks.text.vocabulary import Vocabulary
 
@@ -26,7 +27,7 @@ _NAMED_AT_MOST = 8
 
 @dataclass(frozen=True, eq=False)
 class TokenTexts:
-    """The texts of a batch of token ids.
+    """The tokens and words of a batch of text inputs.
 
     A *unit* is what is shown and scored as one: a word, or a special token. Padding is no unit.
 
@@ -62,8 +63,8 @@ class TokenTexts:
         spans = self._spans()
         flags = torch.zeros(len(spans), max(map(len, spans), default=0), dtype=torch.bool)
         for sample, row in enumerate(spans):
-            for place, (start, _) in enumerate(row):
-                flags[sample, place] = self.special[sample, start]
+            for unit, (start, _) in enumerate(row):
+                flags[sample, unit] = self.special[sample, start]
         return flags
 
     def _spans(self) -> list[list[tuple[int, int]]]:
@@ -73,7 +74,7 @@ class TokenTexts:
 def token_texts(
     tokenizer: Any, input_ids: Tensor, attention_mask: Tensor | None = None, words: WordFunction | None = None
 ) -> TokenTexts:
-    """Return the texts of token ids.
+    """Return the tokens and words behind token ids.
 
     Words are those of a fast Hugging Face tokenizer where the text leads back to the same ids, else they are told by
     the marks on the tokens (``##``, ``▁``, ``Ġ``, ``</w>``); without any mark every token is a word.
@@ -84,7 +85,7 @@ def token_texts(
             of one of these.
         input_ids: ``[N, T]`` integers.
         attention_mask: ``[N, T]``, 0 for padding. Without it, the padding token at the ends of a text is padding.
-        words: Tells the words in place of the tokenizer: called with the tokens of each text, padding left out, it
+        words: Tells the words instead of the tokenizer: called with the tokens of each text, padding left out, it
             returns the word of each token. Neighbours with the same number are one word; special tokens belong to none,
             whatever it says, and what it says ``None`` of is left out.
 
@@ -105,13 +106,10 @@ def token_texts(
     _check_ids(input_ids, attention_mask, vocabulary)
     rows: list[list[int]] = input_ids.tolist()
     tokens = [_tokens(vocabulary, row) for row in rows]
-    padding = _padding(vocabulary, rows, tokens) if attention_mask is None else attention_mask.cpu() == 0
+    pads = _flagged(vocabulary.is_padding, rows, tokens)
+    padding = find_padding(pads, None if attention_mask is None else attention_mask.cpu())
     _warn_of_empty(padding)
-    flags = [
-        [vocabulary.is_special(index, token) for index, token in zip(row, texts, strict=True)]
-        for row, texts in zip(rows, tokens, strict=True)
-    ]
-    special = torch.tensor(flags) & ~padding
+    special = _flagged(vocabulary.is_special, rows, tokens) & ~padding
     split = _Splitter(vocabulary, tokens)
     apart = (special | padding).tolist()
     if words is None:
@@ -149,7 +147,7 @@ class _Splitter:
         return word_ids, words
 
     def join(self, tokens: Sequence[str], told: Sequence[int | None]) -> tuple[list[int | None], list[str]]:
-        """Return the words that a user told, counted from 0, and their texts."""
+        """Return the words that a user told, counted from 0, and each of them as text."""
         word_ids: list[int | None] = [None] * len(tokens)
         spans = word_units(told)
         for word, (start, stop) in enumerate(spans):
@@ -169,8 +167,8 @@ def _told(
     words: WordFunction, tokens: Sequence[str], special: Sequence[bool], padding: Sequence[bool]
 ) -> list[int | None]:
     """Return the word of each token of one text as a user's function tells; none of special tokens and padding."""
-    places = [place for place, is_padding in enumerate(padding) if not is_padding]
-    text = [tokens[place] for place in places]
+    positions = [position for position, is_padding in enumerate(padding) if not is_padding]
+    text = [tokens[position] for position in positions]
     found = list(words(list(text)))
     if len(found) != len(text) or not all(word is None or isinstance(word, int) for word in found):
         raise ProbeError(
@@ -178,8 +176,8 @@ def _told(
             "each token, or None for a token that belongs to none"
         )
     told: list[int | None] = [None] * len(tokens)
-    for place, word in zip(places, found, strict=True):
-        told[place] = None if special[place] else word
+    for position, word in zip(positions, found, strict=True):
+        told[position] = None if special[position] else word
     return told
 
 
@@ -192,7 +190,7 @@ def _check_ids(input_ids: Tensor, attention_mask: Tensor | None, vocabulary: Voc
     if input_ids.ndim != 2 or input_ids.numel() == 0 or input_ids.is_floating_point() or input_ids.is_complex():
         raise ProbeError(
             f"input_ids are {input_ids.dtype} {list(input_ids.shape)}; expected integers [N, T], the token ids of N "
-            "texts"
+            "text inputs"
         )
     if attention_mask is not None and attention_mask.shape != input_ids.shape:
         raise ProbeError(
@@ -223,13 +221,10 @@ def _tokens(vocabulary: Vocabulary, ids: list[int]) -> list[str]:
     return [token for token in tokens if token is not None]
 
 
-def _padding(vocabulary: Vocabulary, ids: list[list[int]], tokens: list[list[str]]) -> Tensor:
-    """Return where the padding token stands at an end of its text."""
+def _flagged(is_so: Callable[[int, str], bool], ids: list[list[int]], tokens: list[list[str]]) -> Tensor:
+    """Return of which tokens something holds, bool ``[N, T]``."""
     pairs = [zip(row, texts, strict=True) for row, texts in zip(ids, tokens, strict=True)]
-    pads = torch.tensor([[vocabulary.is_padding(index, token) for index, token in row] for row in pairs])
-    leading = pads.cumprod(dim=1).bool()
-    trailing = pads.flip(1).cumprod(dim=1).flip(1).bool()
-    return leading | trailing
+    return torch.tensor([[is_so(index, token) for index, token in row] for row in pairs])
 
 
 def _warn_of_empty(padding: Tensor) -> None:
@@ -237,8 +232,8 @@ def _warn_of_empty(padding: Tensor) -> None:
     if empty:
         named = ", ".join(map(str, empty[:_NAMED_AT_MOST])) + (", …" if len(empty) > _NAMED_AT_MOST else "")
         warnings.warn(
-            f"{len(empty)} of the {len(padding)} texts of the probe are nothing but padding (samples {named}); there "
-            "is nothing to explain in them. Leave them out with Probe(indices=…)",
+            f"{len(empty)} of the {len(padding)} text inputs of the probe are nothing but padding (samples {named}); "
+            "there is nothing to explain in them. Leave them out with Probe(indices=…)",
             SaliencyWarning,
             stacklevel=3,
         )

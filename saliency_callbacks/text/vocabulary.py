@@ -21,7 +21,7 @@ _EXPECTED = (
     "a list of tokens, a dictionary between tokens and ids, or an object that tells `pad_token_id`, `mask_token_id` "
     "or `all_special_ids`"
 )
-# Where nobody tells which tokens are special. That of an unknown word is not: it stands for a word.
+# Where the tokenizer does not say which tokens are special. That of an unknown word is not: it stands for a word.
 _SPECIAL = re.compile(
     r"\[(cls|sep|pad|mask|bos|eos)\]|</?s>|<(pad|bos|eos|cls|sep|mask|blank)>|<\|[^|]*\|>", re.IGNORECASE
 )
@@ -42,7 +42,7 @@ class Vocabulary:
         special_ids: Ids of special tokens; ``None`` where they have to be told by their looks.
         padding_id: Id of the padding; ``None`` where there is none.
         mask_id: Id of the token that stands for a missing word; ``None`` where there is none.
-        scheme: How words are marked; ``None`` where it has to be told from texts.
+        scheme: How words are marked; ``None`` where it has to be inferred from text inputs.
         longest: Most tokens of a text; ``None`` where there is no limit.
     """
 

@@ -11,7 +11,8 @@ from torch import nn
 
 from saliency_callbacks.capture import loss_scale
 from saliency_callbacks.capture.loss_scale import LossScale
-from saliency_callbacks.engine.run import Settings, run_engine
+from saliency_callbacks.engine.run import run_engine
+from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import SaliencyWarning
 from saliency_callbacks.methods.registry import resolve_methods
 

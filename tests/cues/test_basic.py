@@ -48,9 +48,9 @@ CUES = [
     ChannelShiftCue({2: 1.0}),
     BackgroundCue(OBJECTS, 0.5),
     BackgroundCue(bright_pixels, [0, 0.25, 1]),
-    BackgroundCue("tests.probe.test_cues.bright_pixels", torch.rand(3, 4, 4)),
+    BackgroundCue("tests.cues.test_basic.bright_pixels", torch.rand(3, 4, 4)),
     FunctionCue(invert),
-    FunctionCue("tests.probe.test_cues.left_half"),
+    FunctionCue("tests.cues.test_basic.left_half"),
 ]
 
 
@@ -153,10 +153,10 @@ CONFIGURATIONS = {
     "ChannelShiftCue": ({"shift": {0: 0.5, 2: -0.5}}, ChannelShiftCue({0: 0.5, 2: -0.5})),
     "ChannelShiftCue ": ({"shift": [0.5, 0, 0]}, ChannelShiftCue([0.5, 0, 0])),
     "BackgroundCue": ({"masks": "probe", "background": [0, 0, 1]}, BackgroundCue("probe", [0, 0, 1])),
-    "BackgroundCue ": ({"masks": "tests.probe.test_cues.bright_pixels", "background": 0.5}, None),
-    "FunctionCue": ({"function": "tests.probe.test_cues.invert"}, None),
+    "BackgroundCue ": ({"masks": "tests.cues.test_basic.bright_pixels", "background": 0.5}, None),
+    "FunctionCue": ({"function": "tests.cues.test_basic.invert"}, None),
     "ImageCue": ({"image": "WATERMARK", "box": [0, 0, 4, 4], "alpha": 0.5}, None),
-    "BackgroundCue  ": ({"masks": "tests.probe.test_cues.bright_pixels", "background": "WATERMARK"}, None),
+    "BackgroundCue  ": ({"masks": "tests.cues.test_basic.bright_pixels", "background": "WATERMARK"}, None),
 }
 
 

@@ -6,10 +6,10 @@ import pickle
 
 import pytest
 import torch
-from tests.probe.test_texts import WORDS, byte_level, encoded, sentence_pieces, wordpiece
 
 from saliency_callbacks.errors import CueError
 from saliency_callbacks.probe import TokenCue
+from tests.text.test_token_texts import WORDS, byte_level, encoded, sentence_pieces, wordpiece
 
 SENTENCES = ["the film was greatly bad", "the film"]
 

@@ -17,11 +17,20 @@ from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from saliency_callbacks import CueAlarm, RandomizationTest, SaliencyMonitor, TokenSaliencyMonitor
+from saliency_callbacks import (
+    Cascade,
+    CueAlarm,
+    Draws,
+    RandomizationTest,
+    SaliencyMonitor,
+    Storage,
+    TokenSaliencyMonitor,
+)
 from saliency_callbacks.callbacks.runtime import ranks
 from saliency_callbacks.methods import IntegratedGradients, SmoothGrad
 from saliency_callbacks.probe import PatchCue, TokenCue
 from saliency_callbacks.sinks import MemorySink
+from tests.grouping import grouped
 from tests.trainer import text_runs
 from tests.trainer.runs import Augmented, Classifier, digits, small_net, trainer
 
@@ -107,9 +116,16 @@ def fit(
 def observers(sink: MemorySink, size: int, **changes: Any) -> tuple[SaliencyMonitor, RandomizationTest, CueAlarm]:
     changes = {"sinks": [sink], "save_maps": False, "on_error": "raise", **changes}
     return (
-        SaliencyMonitor(_METHODS, size, **changes),
-        RandomizationTest(["gradient", "grad_cam"], size, n_draws=2, cascade_draws=2, **changes),
-        CueAlarm(PatchCue((0, 0, 2, 2)), 0, size + 8, threshold=-9.0, patience=1, on_alarm=_told.append_one, **changes),
+        SaliencyMonitor(_METHODS, size, **grouped(SaliencyMonitor, **changes)),
+        RandomizationTest(
+            ["gradient", "grad_cam"], size, **grouped(RandomizationTest, n_draws=2, cascade_draws=2, **changes)
+        ),
+        CueAlarm(
+            PatchCue((0, 0, 2, 2)),
+            0,
+            size + 8,
+            **grouped(CueAlarm, threshold=-9.0, patience=1, on_alarm=_told.append_one, **changes),
+        ),
     )
 
 
@@ -168,7 +184,13 @@ def randomized(mode: str, root: Path) -> dict[str, Any]:
     results = {}
     for redraw in ("reinitialize", "permute"):
         test = RandomizationTest(
-            "gradient", 3, 0, n_draws=2, cascade_draws=2, randomize=redraw, save_maps=False, on_error="raise"
+            "gradient",
+            3,
+            0,
+            draws=Draws(n_draws=2, randomize=redraw),
+            cascade=Cascade(n_draws=2),
+            storage=Storage(save_maps=False),
+            on_error="raise",
         )
         fit(mode, root, _Shifted(), test, max_epochs=1, limit_train_batches=1)
         results[redraw] = [(one.values, one.floors, one.unchanged) for one in (test.result, test.cascade)]
@@ -192,12 +214,16 @@ def found_in_texts(mode: str, root: Path, size: int, **changes: Any) -> dict[str
     sink = MemorySink()
     changes = {"sinks": [sink], "save_maps": False, "on_error": "raise", **changes}
     methods = ["gradient_norm", IntegratedGradients(n_steps=3, baselines="pad_token"), SmoothGrad(nt_samples=3)]
-    monitor = TokenSaliencyMonitor(methods, size, text_runs.WORDS, **changes)
+    monitor = TokenSaliencyMonitor(methods, size, text_runs.WORDS, **grouped(TokenSaliencyMonitor, **changes))
     test = RandomizationTest(
-        "input_x_gradient", size, embedding="auto", tokenizer=text_runs.WORDS, n_draws=2, cascade_draws=2, **changes
+        "input_x_gradient",
+        size,
+        **grouped(
+            RandomizationTest, embedding="auto", tokenizer=text_runs.WORDS, n_draws=2, cascade_draws=2, **changes
+        ),
     )
     cue = TokenCue("dull", "end", tokenizer=text_runs.WORDS)
-    alarm = CueAlarm(cue, 0, size + 8, groups_at_fit_end=False, on_alarm="log", **changes)
+    alarm = CueAlarm(cue, 0, size + 8, **grouped(CueAlarm, groups_at_fit_end=False, on_alarm="log", **changes))
     torch.manual_seed(1)
     settings = {**strategy(mode), "max_epochs": 1, "limit_train_batches": 1}
     run = trainer(root, monitor, test, alarm, **settings)
@@ -261,8 +287,15 @@ def _resumed(mode: str, root: Path) -> dict[str, Any]:
 
     def callbacks(directory: Path) -> list[L.Callback]:
         return [
-            SaliencyMonitor(["gradient"], 3, save_maps=True, on_error="raise"),
-            RandomizationTest(["gradient"], 3, n_draws=2, cascade_at_fit_end=False, save_maps=False, on_error="raise"),
+            SaliencyMonitor(["gradient"], 3, storage=Storage(save_maps=True), on_error="raise"),
+            RandomizationTest(
+                ["gradient"],
+                3,
+                draws=Draws(n_draws=2),
+                cascade=Cascade(at_fit_end=False),
+                storage=Storage(save_maps=False),
+                on_error="raise",
+            ),
             EarlyStopping("saliency/gradient/entropy", patience=9),
             ModelCheckpoint(directory, monitor="saliency/gradient/drift_previous"),
         ]
@@ -369,18 +402,32 @@ def one_fails(rank: int, root: Path) -> dict[str, tuple[str, str]]:
         return output[:, 0]
 
     return {
-        "passes, warned": _outcome(root, Fails(rank, (1,)), SaliencyMonitor(["gradient"], 3, **quiet)),
-        "passes of a part": _outcome(
-            root, Fails(rank, (1,)), SaliencyMonitor(["gradient"], 3, shard_probe=True, **loud)
+        "passes, warned": _outcome(
+            root, Fails(rank, (1,)), SaliencyMonitor(["gradient"], 3, **grouped(SaliencyMonitor, **quiet))
         ),
-        "passes": _outcome(root, Fails(rank, (1,)), SaliencyMonitor(["gradient"], 3, **loud)),
-        "randomization": _outcome(root, Fails(rank, (1,)), RandomizationTest("gradient", 3, n_draws=2, **loud)),
-        "target": _outcome(root, Module(), SaliencyMonitor(["gradient"], 3, disagrees, **loud)),
+        "passes of a part": _outcome(
+            root,
+            Fails(rank, (1,)),
+            SaliencyMonitor(["gradient"], 3, **grouped(SaliencyMonitor, shard_probe=True, **loud)),
+        ),
+        "passes": _outcome(
+            root, Fails(rank, (1,)), SaliencyMonitor(["gradient"], 3, **grouped(SaliencyMonitor, **loud))
+        ),
+        "randomization": _outcome(
+            root, Fails(rank, (1,)), RandomizationTest("gradient", 3, **grouped(RandomizationTest, n_draws=2, **loud))
+        ),
+        "target": _outcome(
+            root, Module(), SaliencyMonitor(["gradient"], 3, disagrees, **grouped(SaliencyMonitor, **loud))
+        ),
         "sink": _outcome(
-            root, Module(), SaliencyMonitor(["gradient"], 3, save_maps=False, sinks=[_FailsToWrite()], on_error="raise")
+            root,
+            Module(),
+            SaliencyMonitor(
+                ["gradient"], 3, storage=Storage(save_maps=False), sinks=[_FailsToWrite()], on_error="raise"
+            ),
         ),
         "wrong setting": _outcome(
-            root, Module(), SaliencyMonitor(["gradient"], 3, 0 if rank == 0 else 99, save_maps=False)
+            root, Module(), SaliencyMonitor(["gradient"], 3, 0 if rank == 0 else 99, storage=Storage(save_maps=False))
         ),
         "observed": ("", str(len(sink.snapshots))),
     }
@@ -405,7 +452,13 @@ def come_apart(rank: int, root: Path) -> None:
     """Let one rank fail inside the collectives of a sharded forward."""
     ranks._PATIENCE = timedelta(seconds=2)
     try:
-        fit("fsdp2", root, Fails(rank, (1,)), SaliencyMonitor(["gradient"], 3, save_maps=False), max_epochs=1)
+        fit(
+            "fsdp2",
+            root,
+            Fails(rank, (1,)),
+            SaliencyMonitor(["gradient"], 3, storage=Storage(save_maps=False)),
+            max_epochs=1,
+        )
     except Exception as error:
         Path(root, f"apart.{rank}.txt").write_text(f"{type(error).__name__}: {error}\n")
         raise

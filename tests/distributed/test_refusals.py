@@ -9,7 +9,7 @@ import pytest
 from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
 
 from saliency_callbacks import CueAlarm, RandomizationTest, SaliencyMonitor
-from saliency_callbacks.callbacks.runtime import collectives as host_ranks
+from saliency_callbacks.callbacks.runtime.collectives import check_strategy
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.probe import PatchCue
 from tests.trainer.runs import Classifier, trainer
@@ -46,4 +46,4 @@ def test_they_are_refused_at_set_up(
 
 @pytest.mark.parametrize("kind", [DDPStrategy, ModelParallelStrategy])
 def test_others_are_not(kind: type) -> None:
-    host_ranks.check_strategy(SimpleNamespace(strategy=_strategy(kind)))
+    check_strategy(SimpleNamespace(strategy=_strategy(kind)))

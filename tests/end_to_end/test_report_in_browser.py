@@ -7,12 +7,12 @@ import shutil
 import pytest
 import torch
 
-from saliency_callbacks import CueAlarm, TokenSaliencyMonitor
+from saliency_callbacks import AlarmRule, CueAlarm, TokenSaliencyMonitor
 from saliency_callbacks.errors import SaliencyWarning
 from saliency_callbacks.probe import TokenCue
 from saliency_callbacks.report import write_report
 from saliency_callbacks.sinks import DiskSink
-from saliency_callbacks.types import ProbeView, Snapshot
+from saliency_callbacks.types import Cell, ProbeView, Snapshot, Table
 from tests.report.maps import attribution, hot_maps
 from tests.trainer import text_runs
 from tests.trainer.runs import trainer
@@ -58,6 +58,7 @@ def write_image_run(directory, *, strength=1.0, fingerprint="ab" * 32):
                 scores={**scores, "saliency/probe_accuracy": 0.5, f"saliency/{EVIL}": epoch},
                 metadata={"model": EVIL, "target": "label", "probe": fingerprint},
                 texts={f"saliency/{EVIL}": f"| {EVIL} |\n|---|\n| {EVIL} |"},
+                tables={f"saliency/table/{EVIL}": Table((EVIL,), ((Cell(EVIL, "name"),),), note=EVIL)},
                 probe=view,
                 **facts,
             ),
@@ -270,7 +271,8 @@ def test_a_chart_tells_values_and_jumps(show, report):
 def test_names_stay_text(show, report):
     page = show(report)
     assert EVIL in page.locator("#viewer .card").first.text_content()
-    assert EVIL in page.locator("#documents table").text_content()
+    tables = page.locator("#documents table")
+    assert [EVIL in text for text in tables.all_text_contents()] == [True, True]
     assert page.locator("#viewer img, #findings img, #documents img, #charts img, #facts img").count() == 0
 
 
@@ -309,7 +311,7 @@ def test_a_training_on_texts(show, tmp_path):
     """What a real Trainer leaves behind, with a tokenizer of word pieces and a word put in by the alarm."""
     cue = TokenCue("dull", tokenizer=text_runs.tokenizer())
     monitor = TokenSaliencyMonitor(["gradient_norm", "input_x_gradient"], 4, text_runs.tokenizer(), report=True)
-    callbacks = [monitor, CueAlarm(cue, 0, 16, on_alarm="log", n_bootstrap=50)]
+    callbacks = [monitor, CueAlarm(cue, 0, 16, on_alarm="log", rule=AlarmRule(n_bootstrap=50))]
     loader = text_runs.loader()
     with pytest.warns(SaliencyWarning, match="of the 16 texts of the probe have no padding"):
         trainer(tmp_path, *callbacks, max_epochs=2).fit(text_runs.BertClassifier(), loader, loader)

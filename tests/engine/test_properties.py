@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from saliency_callbacks.engine.run import Settings, run_engine
+from saliency_callbacks.engine.run import run_engine
+from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.methods import BUILT_IN, IntegratedGradients, SmoothGrad, resolve_methods
 
 # A rule for ReLUs says so where it does not cover other activations that ran.

@@ -6,12 +6,14 @@ import contextlib
 import dataclasses
 from collections import OrderedDict
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from saliency_callbacks.engine.run import Settings, run_engine, run_logits
+from saliency_callbacks.engine.run import run_engine, run_logits
+from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import (
     InputError,
     LayerError,
@@ -388,6 +390,10 @@ class TestInputs:
     def test_what_is_no_seed(self, seed):
         with pytest.raises(InputError, match=r"seed=.*; expected an integer from 0 up to 2\*\*63 - 1"):
             Settings(methods=(Gradient(),), seed=seed)
+
+    def test_numbers_of_numpy(self):
+        settings = Settings(methods=(Gradient(),), internal_batch_size=np.int64(2), seed=np.int64(3))
+        assert (type(settings.internal_batch_size), type(settings.seed)) == (int, int)
 
     def test_the_largest_seed(self, inputs):
         assert run(Net(), inputs, [SmoothGrad(2)], seed=2**63 - 1).attributions[0]["smooth_grad"].values.any()

@@ -26,6 +26,7 @@ from saliency_callbacks.errors import SaliencyWarning
 from saliency_callbacks.probe import PatchCue
 from saliency_callbacks.sinks import MemorySink
 from tests.faults.files import check_files
+from tests.grouping import grouped
 from tests.trainer import text_runs
 from tests.trainer.runs import Augmented, Classifier, RecordingLogger, digits, small_net, trainer
 
@@ -146,13 +147,17 @@ class Scene:
     def callback(self) -> Any:
         shared = {"sinks": self.sinks, "on_error": self.on_error, **self.callback_changes}
         if self.kind == "SaliencyMonitor":
-            return SaliencyMonitor(["gradient", "grad_cam"], **{"probe": 4, **shared})
+            return SaliencyMonitor(["gradient", "grad_cam"], **grouped(SaliencyMonitor, **{"probe": 4, **shared}))
         if self.kind == "TokenSaliencyMonitor":
             probe = {"probe": Probe(indices=[0, 2, 3, 5])}
-            return TokenSaliencyMonitor("gradient_norm", tokenizer=text_runs.tokenizer(), **{**probe, **shared})
+            return TokenSaliencyMonitor(
+                "gradient_norm", **grouped(TokenSaliencyMonitor, tokenizer=text_runs.tokenizer(), **{**probe, **shared})
+            )
         if self.kind == "RandomizationTest":
-            return RandomizationTest("gradient", n_draws=2, cascade_draws=2, **{"probe": 4, **shared})
-        return CueAlarm(PatchCue((0, 0, 2, 2)), 0, **{"probe": 8, **shared})
+            return RandomizationTest(
+                "gradient", **grouped(RandomizationTest, n_draws=2, cascade_draws=2, **{"probe": 4, **shared})
+            )
+        return CueAlarm(PatchCue((0, 0, 2, 2)), 0, **grouped(CueAlarm, **{"probe": 8, **shared}))
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from saliency_callbacks import CueAlarm, RandomizationTest, SaliencyMonitor
+from saliency_callbacks import Compute, CueAlarm, RandomizationTest, SaliencyMonitor, Storage
 from saliency_callbacks.methods import IntegratedGradients, SmoothGrad
 from saliency_callbacks.probe import PatchCue
 from saliency_callbacks.sinks import MemorySink
+from tests.grouping import grouped
 from tests.trainer.runs import Classifier, digits, trainer
 
 _METHODS = ["gradient", "grad_cam", "guided_backprop", SmoothGrad(nt_samples=2), IntegratedGradients(n_steps=2)]
@@ -36,17 +37,24 @@ def _net() -> nn.Module:
 
 
 def _monitor(sink: MemorySink, precision: Any) -> L.Callback:
-    return SaliencyMonitor(_METHODS, probe=6, precision=precision, sinks=[sink], save_maps=False, on_error="raise")
+    return SaliencyMonitor(
+        _METHODS,
+        probe=6,
+        compute=Compute(precision=precision),
+        sinks=[sink],
+        storage=Storage(save_maps=False),
+        on_error="raise",
+    )
 
 
 def _randomization(sink: MemorySink, precision: Any) -> L.Callback:
     settings = {"probe": 6, "n_draws": 2, "cascade_draws": 2, "sinks": [sink], "save_maps": False, "on_error": "raise"}
-    return RandomizationTest(["gradient", "grad_cam"], precision=precision, **settings)
+    return RandomizationTest(["gradient", "grad_cam"], **grouped(RandomizationTest, precision=precision, **settings))
 
 
 def _alarm(sink: MemorySink, precision: Any) -> L.Callback:
     settings = {"probe": 12, "on_alarm": "log", "sinks": [sink], "save_maps": False, "on_error": "raise"}
-    return CueAlarm(PatchCue((0, 0, 2, 2)), 0, precision=precision, **settings)
+    return CueAlarm(PatchCue((0, 0, 2, 2)), 0, **grouped(CueAlarm, precision=precision, **settings))
 
 
 def _final_state(root: Path, optimizer: str, precision: str, *callbacks: L.Callback) -> dict[str, Any]:

@@ -13,7 +13,8 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from saliency_callbacks.engine.run import Settings, run_engine
+from saliency_callbacks.engine.run import run_engine
+from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.methods.registry import resolve_methods
 
 _REPEATS = 10

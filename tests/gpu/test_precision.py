@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from saliency_callbacks import SaliencyMonitor
-from saliency_callbacks.engine.run import Settings, run_engine
+from saliency_callbacks import Compute, SaliencyMonitor, Storage
+from saliency_callbacks.engine.run import run_engine
+from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.methods.registry import resolve_methods
 from saliency_callbacks.sinks import MemorySink
 from tests.trainer.runs import Classifier, train_loader, trainer, val_loader
@@ -64,7 +65,9 @@ def test_float32_maps_are_those_of_the_float32_model(dtype: torch.dtype) -> None
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true"])
 def test_maps_of_a_training(tmp_path: Path, precision: str, asked: str) -> None:
     sink = MemorySink()
-    monitor = SaliencyMonitor(probe=6, precision=asked, sinks=[sink], save_maps=False, on_error="raise")
+    monitor = SaliencyMonitor(
+        probe=6, compute=Compute(precision=asked), sinks=[sink], storage=Storage(save_maps=False), on_error="raise"
+    )
     run = trainer(tmp_path, monitor, accelerator="gpu", precision=precision, max_epochs=1)
     run.fit(Classifier(), train_loader(), val_loader())
     observed = [snapshot for snapshot in sink.snapshots if snapshot.attributions]

@@ -9,7 +9,8 @@ import torch
 
 from benchmarks.sanity import measure, network_on_originals, originals
 from saliency_callbacks.demo import Digits, SmallCNN
-from saliency_callbacks.engine.run import Settings, run_engine
+from saliency_callbacks.engine.run import run_engine
+from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.methods import BUILT_IN, SmoothGrad
 from saliency_callbacks.methods.catalog import SANITY, as_table, describe_methods
 

@@ -34,7 +34,9 @@ def batch_of_three(batch):
     return (*batch, MASKS)
 
 
-@pytest.mark.parametrize("masks", [bright, "tests.probe.test_regions.bright", lambda inputs: bright(inputs).numpy()])
+@pytest.mark.parametrize(
+    "masks", [bright, "tests.probe.test_annotations.bright", lambda inputs: bright(inputs).numpy()]
+)
 def test_a_function_finds_the_masks(masks):
     assert torch.equal(Probe(masks=masks).freeze((X, Y)).masks, bright(X))
 

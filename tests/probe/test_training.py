@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, SubsetRandomSampler, TensorDataset
 
-from saliency_callbacks import Probe, SaliencyMonitor
+from saliency_callbacks import Probe, SaliencyMonitor, Storage
 from saliency_callbacks.sinks import MemorySink
 
 pytestmark = [
@@ -76,7 +76,7 @@ def fit(tmp_path, *callbacks, train=None, val=None):
 
 def monitor(probe):
     sink = MemorySink()
-    return SaliencyMonitor("gradient", probe=probe, sinks=[sink], save_maps=False), sink
+    return SaliencyMonitor("gradient", probe=probe, sinks=[sink], storage=Storage(save_maps=False)), sink
 
 
 def test_a_dataset_with_state_of_its_own_trains_to_the_same_weights(tmp_path):

@@ -31,7 +31,7 @@ def test_an_unknown_colour_map_names_the_nearest():
         colors.overlay(PICTURES, HEAT, colormap="tubro")
 
 
-def test_overlay_leaves_cold_pixels_and_paints_the_hottest():
+def test_overlay_leaves_pixels_at_0_and_paints_the_map_maximum():
     heat = np.zeros((2, 9, 7))
     heat[:, 4, 3] = 1
     drawn = colors.overlay(PICTURES, heat, colormap="turbo", alpha=0.8)
@@ -42,7 +42,7 @@ def test_overlay_leaves_cold_pixels_and_paints_the_hottest():
 
 
 @pytest.mark.parametrize("background", [0, 255])
-def test_the_default_overlay_has_its_strongest_colour_at_the_hottest_place(background):
+def test_the_default_overlay_has_its_strongest_colour_at_the_map_maximum(background):
     heat = np.linspace(0, 1, 256)[None, None]
     drawn = colors.overlay(np.full((1, 1, 256, 3), background, np.uint8), heat)[0, 0].astype(int)
     redness = drawn[:, 0] - drawn[:, 1:].max(axis=1)

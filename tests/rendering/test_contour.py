@@ -14,7 +14,7 @@ def bump(height, width, center):
 
 @pytest.mark.parametrize("shape", [(8, 8), (28, 28), (224, 224), (100, 300)])
 @pytest.mark.parametrize("share", [0.05, 0.1, 0.5])
-def test_the_region_has_the_size_that_was_asked_for_and_the_place_of_the_peak(shape, share):
+def test_the_region_has_the_size_that_was_asked_for_and_lies_on_the_peak(shape, share):
     center = (0.4 * shape[0], 0.6 * shape[1])
     (region,) = top_region(bump(*shape, center)[None], share)
     ties = 8  # of equal distance from the centre
@@ -24,7 +24,7 @@ def test_the_region_has_the_size_that_was_asked_for_and_the_place_of_the_peak(sh
     assert ndimage.label(region)[1] == 1
 
 
-def test_single_places_of_a_small_map_are_compared_as_they_are():
+def test_single_pixels_of_a_small_map_are_compared_as_they_are():
     heat = np.random.default_rng(0).random((3, 8, 8), dtype=np.float32)
     region = top_region(heat, 0.25)
     threshold = np.sort(heat.reshape(3, -1), axis=1)[:, -16]

@@ -5,7 +5,6 @@ from PIL import Image
 
 from saliency_callbacks.errors import InputError
 from saliency_callbacks.rendering.images import display_images, display_maps
-from saliency_callbacks.rendering.trace import draw_traces
 
 
 def test_the_normalisation_is_undone():
@@ -77,42 +76,8 @@ def test_maps_are_resampled_to_the_nearest_pixel_as_pillow_does():
     assert np.array_equal(display_maps(maps, (30, 23)), np.stack(expected))
 
 
-@pytest.mark.parametrize(
-    ("length", "width"), [(3, 258), (60, 300), (187, 374), (256, 256), (300, 300), (512, 512), (20000, 512)]
-)
-def test_a_signal_is_drawn_at_a_legible_size(length, width):
-    drawn = display_images(torch.randn(2, 1, length).cumsum(-1))
-    assert drawn.shape == (2, 96, width, 3)
-    ink = drawn.min(axis=(1, 3)) < 200
-    assert ink.all(), "every column holds a piece of the line"
-    assert drawn.mean() > 180, "light paper"
-
-
-@pytest.mark.parametrize("length", [50, 512, 1024, 9000])
-def test_a_spike_survives_and_its_band_lies_on_it(length):
-    signal = torch.zeros(1, 1, length)
-    signal[0, 0, length // 3] = 1
-    drawn = draw_traces(signal)
-    spike = np.flatnonzero(drawn[0, 8, :, 0] < 150)
-    bands = display_maps(signal[:, 0], drawn.shape[1:3])
-    assert len(spike)
-    assert bands.shape == (1, *drawn.shape[1:3])
-    hot = np.flatnonzero(bands[0, 0])
-    assert hot[0] - 1 <= spike.mean() <= hot[-1] + 1
-    assert (bands == bands[:, :1]).all()
-
-
 def test_shrunken_bands_keep_peaks_of_either_sign():
     values = torch.zeros(1, 4000)
     values[0, 1000], values[0, 3000] = 2.0, -3.0
     bands = display_maps(values, (96, 512))
     assert (bands.max(), bands.min()) == (2.0, -3.0)
-
-
-def test_traces_have_a_colour_a_channel_and_a_steep_line_does_not_fall_apart():
-    step = torch.tensor([0.0, 1.0]).repeat_interleave(512)
-    drawn = draw_traces(torch.stack([step, step.flip(0)])[:, None])
-    assert (drawn[:, 8:88, 254:258].min(axis=(2, 3)) < 200).all()
-    two = draw_traces(torch.stack([torch.zeros(64), torch.ones(64)])[None])
-    assert two[0, 89, 100].tolist() != two[0, 5, 100].tolist()
-    assert draw_traces(torch.randn(1, 40, 64)).shape == (1, 96, 256, 3)

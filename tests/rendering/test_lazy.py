@@ -1,4 +1,4 @@
-"""Pictures are drawn once, and only if somebody asks."""
+"""Pictures are drawn at most once, at the first access."""
 
 from __future__ import annotations
 

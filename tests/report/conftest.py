@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from saliency_callbacks.sinks import DiskSink
-from saliency_callbacks.types import ProbeView, Snapshot
+from saliency_callbacks.types import Cell, ProbeView, Snapshot, Table
 from tests.report.maps import SIDE, attribution, hot_maps
 
 
@@ -96,7 +96,7 @@ def write_randomization():
     """Write the last observation of a RandomizationTest."""
 
     def write(directory, verdicts):
-        rows = "\n".join(f"| {method} | {words} |" for method, words in verdicts.items())
+        rows = tuple(tuple(map(Cell, item)) for item in verdicts.items())
         DiskSink(directory / "randomization").write(
             Snapshot(
                 epoch=3,
@@ -105,7 +105,7 @@ def write_randomization():
                 attributions={},
                 scores={f"randomization/{method}/similarity": 0.1 for method in verdicts},
                 metadata={"methods": dict.fromkeys(verdicts, "x"), "verdicts": dict(verdicts)},
-                texts={"randomization/verdicts": f"| method | verdict |\n|---|---|\n{rows}"},
+                tables={"randomization/verdicts": Table(("method", "verdict"), rows)},
             ),
             {},
         )

@@ -1,7 +1,7 @@
 import torch
 
 from saliency_callbacks.report.attention import rank_samples
-from saliency_callbacks.report.frames import read_monitor
+from saliency_callbacks.report.monitors import read_monitor
 from saliency_callbacks.report.runs import read_run
 
 
@@ -34,7 +34,9 @@ def test_mass_outside_the_mask_counts_where_no_method_is_inside(tmp_path, write_
         "saliency/grad_cam/region_mass": torch.tensor([0.3, 0.1, float("nan")]),
     }
     write_run(tmp_path, sample_scores=inside)
-    assert ranked(tmp_path) == {0: ["70% of its grad_cam map lies outside the mask at epoch 3, more of the others."]}
+    assert ranked(tmp_path) == {
+        0: ["70% of its grad_cam map lies outside the mask at epoch 3, and more of every other map."]
+    }
 
 
 def test_maps_that_show_nothing(tmp_path, write_run):

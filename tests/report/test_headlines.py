@@ -1,5 +1,5 @@
-from saliency_callbacks.report.frames import read_monitor
-from saliency_callbacks.report.headlines import documents_of, facts_of, headlines_of
+from saliency_callbacks.report.headlines import headlines_of
+from saliency_callbacks.report.monitors import read_monitor
 from saliency_callbacks.report.runs import read_run
 
 
@@ -35,11 +35,3 @@ def test_wrong_predictions_and_empty_maps(tmp_path, write_run):
     wrong = found["2 of 3 probe samples are predicted wrong"]["text"]
     assert wrong == "1 of 3 are right at epoch 3, 3 were at epoch 0; most, 3, at epoch 0."
     assert "in 4 of 4 observations" in found["Some gradient maps show nothing"]["text"]
-
-
-def test_the_newest_text_of_a_tag_and_the_facts(tmp_path, write_randomization):
-    archives = read_run(write_randomization(tmp_path, {"gradient": "depends on the weights"})).archives
-    (document,) = documents_of(archives)
-    assert (document["tag"], document["moment"]) == ("randomization/verdicts", "at the end")
-    assert document["blocks"][0]["table"]["rows"][0][1] == [["text", "depends on the weights"]]
-    assert ["verdicts · gradient", "depends on the weights"] in facts_of(archives[0])["rows"]

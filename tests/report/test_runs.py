@@ -65,7 +65,7 @@ def test_the_index_of_something_else_is_none_of_ours(tmp_path, write_run):
 @pytest.mark.parametrize("name", ["missing", "empty"])
 def test_a_directory_without_a_run(tmp_path, name):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ConfigurationError, match=r"is no directory|holds nothing to report on") as raised:
+    with pytest.raises(ConfigurationError, match=r"is not a directory|holds nothing to report on") as raised:
         read_run(tmp_path / name)
     assert "\n" not in str(raised.value)
 

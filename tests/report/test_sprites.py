@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from saliency_callbacks.report.frames import Maps, read_monitor
+from saliency_callbacks.report.monitors import Maps, read_monitor
 from saliency_callbacks.report.runs import read_run
 from saliency_callbacks.report.sprites import Quality, choose_quality, encode_text, shared_scales, sprite
 from saliency_callbacks.sinks import DiskSink
@@ -83,5 +83,5 @@ def test_the_budget_decides_the_size(noisy):
 
 
 def test_the_shared_scale_is_the_largest_of_the_run(noisy):
-    full = torch.stack([frame.maps["gradient"].full for frame in noisy.frames])
-    assert shared_scales(noisy.frames, "gradient").tolist() == full.amax(0).tolist()
+    full = torch.stack([frame.maps["gradient"].full for frame in noisy.observations])
+    assert shared_scales(noisy.observations, "gradient").tolist() == full.amax(0).tolist()

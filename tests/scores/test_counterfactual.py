@@ -31,11 +31,10 @@ def test_every_value_is_its_formula(values, suspect, chosen):
     assume(scale > 1e-3)
     usable = torch.tensor([bool(chosen >> position & 1) for position in range(count)])
     found = cue_effect(torch.from_numpy(clean), torch.from_numpy(cued), suspect, usable)
-    assert found.n_usable == int(usable.sum())
+    assert found.effect.isfinite().tolist() == usable.tolist()
     for position in range(count):
         before, after = clean[position], cued[position]
         effects = [(_margin(after, c) - _margin(before, c)) / scale for c in range(n_classes)]
-        assert float(found.margin_change[position]) == pytest.approx(effects[suspect] * scale)
         if not usable[position]:
             assert all(math.isnan(one[position]) for one in (found.effect, found.contrast, found.flips))
             continue
@@ -43,10 +42,6 @@ def test_every_value_is_its_formula(values, suspect, chosen):
         assert float(found.effect[position]) == pytest.approx(effects[suspect], abs=1e-9)
         assert float(found.contrast[position]) == pytest.approx(effects[suspect] - np.median(others), abs=1e-9)
         assert found.flips[position] == float(np.argmax(before) != suspect and np.argmax(after) == suspect)
-    scores = found.scores()
-    for name, one in (("effect", found.effect), ("contrast", found.contrast), ("flip_rate", found.flips)):
-        expected = one[usable].mean().item() if usable.any() else math.nan
-        assert scores[name] == pytest.approx(expected, nan_ok=True)
 
 
 def test_the_scale_is_that_of_all_samples():
@@ -85,7 +80,6 @@ def test_a_sample_that_is_not_finite_is_left_out(bad):
     cued = clean + torch.tensor([1.0, 0.0])
     cued[1, 0] = bad
     found = cue_effect(clean, cued, 0, torch.ones(3, dtype=torch.bool))
-    assert found.n_usable == 2
     assert found.effect.isfinite().tolist() == found.contrast.isfinite().tolist() == [True, False, True]
     assert found.flips.isfinite().tolist() == [True, False, True]
     assert math.isfinite(found.lower_bound("effect"))
@@ -110,7 +104,7 @@ def test_the_lower_bound_is_that_of_scipy():
         ).confidence_interval
         bound = found.lower_bound(statistic, n_bootstrap=9999)
         assert bound == pytest.approx(reference.low, abs=0.03 * (reference.high - reference.low))
-        assert bound < found.scores()[statistic]
+        assert bound < values.mean()
         assert bound == found.lower_bound(statistic, n_bootstrap=9999, seed=0)
         assert bound != found.lower_bound(statistic, n_bootstrap=9999, seed=1)
 

@@ -62,7 +62,7 @@ def test_the_table_is_one():
     [
         ({"scores": SCORES[:2]}, r"scores \[2, 3\]"),
         ({"scores": SCORES[:, :2]}, "up to 3 words"),
-        ({"classes": [0]}, "1 classes for 3 texts"),
+        ({"classes": [0]}, "1 classes for 3 text inputs"),
         ({"k": 0}, "k=0"),
         ({"special": SPECIAL[:1]}, "special has shape"),
     ],

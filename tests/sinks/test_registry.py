@@ -14,10 +14,8 @@ from saliency_callbacks.sinks import (
     MLflowSink,
     TensorBoardSink,
     WandbSink,
+    registry,
     sink_for_logger,
-)
-from saliency_callbacks.sinks import (
-    registry as dispatch,
 )
 
 
@@ -38,8 +36,8 @@ def declare(monkeypatch):
     """Declare one entry point, as an installed package would."""
 
     def declare_plugin(name, value):
-        plugin = EntryPoint(name=name, value=value, group=dispatch.ENTRY_POINT_GROUP)
-        monkeypatch.setattr(dispatch, "entry_points", lambda *, group: EntryPoints([plugin]).select(group=group))
+        plugin = EntryPoint(name=name, value=value, group=registry.ENTRY_POINT_GROUP)
+        monkeypatch.setattr(registry, "entry_points", lambda *, group: EntryPoints([plugin]).select(group=group))
 
     return declare_plugin
 
@@ -105,23 +103,23 @@ def test_a_trainer_in_fast_dev_run_has_no_sink():
 
 @pytest.mark.parametrize("logger", [ThirdPartyLogger(), DerivedThirdPartyLogger()])
 def test_a_third_party_adapter(declare, logger):
-    declare("ThirdPartyLogger", "tests.sinks.test_dispatch:memory_factory")
+    declare("ThirdPartyLogger", "tests.sinks.test_registry:memory_factory")
     assert type(sink_for_logger(logger)).__name__ == "MemorySink"
 
 
 def test_a_third_party_does_not_replace_a_built_in_adapter(declare, tmp_path):
-    declare("TensorBoardLogger", "tests.sinks.test_dispatch:memory_factory")
+    declare("TensorBoardLogger", "tests.sinks.test_registry:memory_factory")
     logger = TensorBoardLogger(tmp_path)
     assert isinstance(sink_for_logger(logger), TensorBoardSink)
     logger.finalize("success")
 
 
 def test_a_third_party_adapter_for_a_subclass_goes_first(declare, tmp_path):
-    declare("CustomLogger", "tests.sinks.test_dispatch:memory_factory")
+    declare("CustomLogger", "tests.sinks.test_registry:memory_factory")
     assert type(sink_for_logger(CustomLogger(tmp_path))).__name__ == "MemorySink"
 
 
-@pytest.mark.parametrize("value", ["no_such_package_anywhere:factory", "tests.sinks.test_dispatch:absent"])
+@pytest.mark.parametrize("value", ["no_such_package_anywhere:factory", "tests.sinks.test_registry:absent"])
 def test_a_third_party_adapter_that_cannot_be_loaded(declare, value):
     declare("ThirdPartyLogger", value)
     with pytest.raises(ConfigurationError, match=f"{value}.*cannot be loaded.*Repair or uninstall"):
@@ -129,7 +127,7 @@ def test_a_third_party_adapter_that_cannot_be_loaded(declare, value):
 
 
 def test_a_third_party_adapter_that_makes_no_sink(declare):
-    declare("ThirdPartyLogger", "tests.sinks.test_dispatch:no_sink_factory")
+    declare("ThirdPartyLogger", "tests.sinks.test_registry:no_sink_factory")
     with pytest.raises(ConfigurationError, match=r"made a int; expected an object with write\(snapshot, pictures\)"):
         sink_for_logger(ThirdPartyLogger())
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from saliency_callbacks import SaliencyMonitor
-from saliency_callbacks.callbacks.runtime import lightning as host
+from saliency_callbacks.callbacks.runtime import notices
 
 # Lightning's advice on how to run faster: the loaders of these tests are tiny on purpose. And an untrained model has
 # class activation maps without positive evidence; tests of that warning expect it by name.
@@ -37,17 +37,17 @@ def _reproducible_and_silent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 @pytest.fixture(autouse=True)
 def _observations_alone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the monitor's last word, which has no maps, where a module does not set ``WITH_LAST_WORD``.
+    """Leave out the monitor's summary, which has no maps, where a module does not set ``WITH_SUMMARY``.
 
-    Most tests look at what is observed while the model trains; what is said at the end has tests of its own.
+    Most tests look at what is observed while the model trains; the end-of-training summary has tests of its own.
     """
-    if not getattr(request.module, "WITH_LAST_WORD", False):
-        monkeypatch.setattr(SaliencyMonitor, "_last_word", lambda *args: None)
+    if not getattr(request.module, "WITH_SUMMARY", False):
+        monkeypatch.setattr(SaliencyMonitor, "_summarize", lambda *args: None)
 
 
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the messages of rank zero, which are then not printed."""
     messages: list[str] = []
-    monkeypatch.setattr(host, "rank_zero_info", messages.append)
+    monkeypatch.setattr(notices, "tell", messages.append)
     return messages

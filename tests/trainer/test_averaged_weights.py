@@ -12,13 +12,13 @@ from lightning.pytorch import callbacks as lightning_callbacks
 from lightning.pytorch.callbacks import StochasticWeightAveraging
 from torch import Tensor
 
-from saliency_callbacks import CueAlarm, RandomizationTest, SaliencyMonitor
+from saliency_callbacks import Cascade, CueAlarm, Draws, RandomizationTest, SaliencyMonitor, Storage
 from saliency_callbacks.probe import PatchCue
 from saliency_callbacks.sinks import MemorySink, read_index
 from tests.trainer.interference import noisy, without_batch_norm
 from tests.trainer.runs import Classifier, train_loader, trainer, val_loader
 
-WITH_LAST_WORD = True
+WITH_SUMMARY = True
 
 _NO_EMA = pytest.mark.skipif(
     not hasattr(lightning_callbacks, "EMAWeightAveraging"), reason="this release of Lightning averages no weights"
@@ -62,7 +62,7 @@ def _run(root: Path, module: Any, averaging: L.Callback, *, is_first: bool, max_
     sink = _Explained()
     sink.module = module
     # Written by the training itself, while the weights are in place.
-    monitor = SaliencyMonitor("gradient", 4, sinks=[sink], on_error="raise", save_maps=False)
+    monitor = SaliencyMonitor("gradient", 4, sinks=[sink], on_error="raise", storage=Storage(save_maps=False))
     both = [averaging, monitor] if is_first else [monitor, averaging]
     trainer(root, sink.optimized, *both, max_epochs=max_epochs).fit(module, train_loader(), val_loader())
     assert [told for *_, told, _ in sink.seen] == [seen for *_, seen in sink.seen]
@@ -103,7 +103,7 @@ def test_beside_stochastic_averaging_of_batch_norm(tmp_path: Path, is_first: boo
 
 def _run_added_epoch(root: Path, averaging: L.Callback, *, is_first: bool) -> list[tuple]:
     sink = MemorySink()
-    monitor = SaliencyMonitor("gradient", 4, sinks=[sink], on_error="raise", save_maps=False)
+    monitor = SaliencyMonitor("gradient", 4, sinks=[sink], on_error="raise", storage=Storage(save_maps=False))
     both = [averaging, monitor] if is_first else [monitor, averaging]
     module = noisy()
     trainer(root, *both, max_epochs=2).fit(module, train_loader(), val_loader())
@@ -122,7 +122,9 @@ def test_the_precision_is_told_on_disk(tmp_path: Path, precision: str) -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda sink: RandomizationTest("gradient", 4, n_draws=2, cascade_at_fit_end=False, sinks=[sink]),
+        lambda sink: RandomizationTest(
+            "gradient", 4, draws=Draws(n_draws=2), cascade=Cascade(at_fit_end=False), sinks=[sink]
+        ),
         lambda sink: CueAlarm(PatchCue((0, 0, 2, 2)), 0, probe=24, sinks=[sink]),
     ],
 )

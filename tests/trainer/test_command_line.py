@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
+import docstring_parser
 import lightning as L
 import pytest
 import torch
@@ -41,25 +44,33 @@ probe:
     unpack_batch: tests.trainer.runs.as_pair
 target: tests.trainer.runs.image_mean
 target_layers: [net.0, net.2]
-reshape_transform: torch.relu
-output_fn: torch.sigmoid
-attribute_to: x
-module: net
-internal_batch_size: 2
-precision: "32"
 every_n_epochs: 2
-style: signed
-color_scale: per_map
-colormap: viridis
-alpha: 0.3
-contour: 0.2
-normalization: [[0.5], [0.2]]
-class_names: [a, b]
-save_maps: true
-keep_maps:
-  last: 5
-  every: 10
-max_seconds_per_observation: 2.5
+reading:
+  module: net
+  output_fn: torch.sigmoid
+  attribute_to: x
+  reshape_transform: torch.relu
+  embedding: null
+compute:
+  internal_batch_size: 2
+  precision: "32"
+  max_seconds_per_observation: 2.5
+  shard_probe: true
+  seed: 7
+appearance:
+  style: signed
+  color_scale: per_map
+  colormap: viridis
+  alpha: 0.3
+  contour: 0.2
+  normalization: [[0.5], [0.2]]
+  class_names: [a, b]
+storage:
+  save_maps: true
+  keep_maps:
+    last: 5
+    every: 10
+  directory: kept
 report: true
 sinks:
   - class_path: saliency_callbacks.sinks.DiskSink
@@ -68,10 +79,7 @@ sinks:
       pictures: true
 on_error: raise
 namespace: look
-seed: 7
-shard_probe: true
 """
-
 
 _EVERY_ARGUMENT_OF_THE_TEST = """
 methods:
@@ -81,33 +89,39 @@ methods:
       nt_samples: 3
 probe: 5
 target: predicted
-order: bottom_up
-n_draws: 3
-every_n_epochs: 2
-cascade_at_fit_end: false
-cascade_draws: 4
-cascade_order: bottom_up
-randomize: permute
-similarities: [abs_spearman, cosine]
-random_logit: false
 target_layers: net.0
-reshape_transform: torch.relu
-output_fn: torch.sigmoid
-attribute_to: 0
-embedding: auto
 tokenizer: [a, b]
-module: net
-internal_batch_size: 2
-precision: 32
-save_maps: false
-keep_maps: 50
-max_seconds_per_observation: 2
+draws:
+  n_draws: 3
+  order: bottom_up
+  randomize: permute
+  similarities: [abs_spearman, cosine]
+  random_logit: false
+cascade:
+  at_fit_end: false
+  order: bottom_up
+  n_draws: 4
+every_n_epochs: 2
+reading:
+  module: net
+  output_fn: torch.sigmoid
+  attribute_to: 0
+  reshape_transform: torch.relu
+  embedding: auto
+compute:
+  internal_batch_size: 2
+  precision: 32
+  max_seconds_per_observation: 2
+  shard_probe: true
+  seed: 7
+storage:
+  save_maps: false
+  keep_maps: 50
+  directory: kept
 sinks:
   - class_path: saliency_callbacks.sinks.MemorySink
 on_error: raise
 namespace: trust
-seed: 7
-shard_probe: true
 """
 
 _EVERY_ARGUMENT_OF_THE_ALARM = """
@@ -124,39 +138,51 @@ probe:
     size: 9
     masks: tests.trainer.runs.image_mean
     groups: tests.trainer.runs.image_mean
-statistic: contrast
-threshold: 0.5
-patience: 3
-confidence: 0.9
-n_bootstrap: 50
+rule:
+  statistic: contrast
+  threshold: 0.5
+  patience: 3
+  confidence: 0.9
+  n_bootstrap: 50
 on_alarm: [warn, stop, tests.trainer.runs.as_pair]
-method:
-  class_path: saliency_callbacks.methods.Gradient
-  init_args:
-    reduction: l2
-panel_size: 4
-removal: noise
-groups_at_fit_end: false
-groups_every_n_epochs: 2
-target_layers: [net.0]
-reshape_transform: torch.relu
-output_fn: torch.sigmoid
-attribute_to: x
-embedding: null
-module: net
-internal_batch_size: 2
-precision: "32"
+confirmation:
+  method:
+    class_path: saliency_callbacks.methods.Gradient
+    init_args:
+      reduction: l2
+  target_layers: [net.0]
+  panel_size: 4
+  removal: noise
+  groups_at_fit_end: false
+  groups_every_n_epochs: 2
 every_n_epochs: 2
-normalization: [[0.5], [0.2]]
-class_names: [a, b]
-save_maps: false
-keep_maps: all
-max_seconds_per_observation: null
+reading:
+  module: net
+  output_fn: torch.sigmoid
+  attribute_to: x
+  reshape_transform: torch.relu
+  embedding: null
+compute:
+  internal_batch_size: 2
+  precision: "32"
+  max_seconds_per_observation: null
+  shard_probe: true
+  seed: 7
+appearance:
+  style: heatmap
+  color_scale: per_map
+  colormap: viridis
+  alpha: 0.3
+  contour: 0.2
+  normalization: [[0.5], [0.2]]
+  class_names: [a, b]
+storage:
+  save_maps: false
+  keep_maps: all
+  directory: kept
 sinks: []
 on_error: raise
 namespace: suspicion
-seed: 7
-shard_probe: true
 """
 
 _EVERY_ARGUMENT_FOR_TEXTS = """
@@ -165,7 +191,7 @@ methods:
   - class_path: saliency_callbacks.methods.IntegratedGradients
     init_args:
       n_steps: 3
-      baselines: pad_token
+      baselines: mask_token
 probe:
   class_path: saliency_callbacks.Probe
   init_args:
@@ -173,31 +199,36 @@ probe:
     unpack_batch: tests.trainer.runs.as_pair
 tokenizer: tests.trainer.text_runs.WORDS
 target: tests.trainer.runs.image_mean
-embedding: model.bert.embeddings.word_embeddings
-baseline: mask_token
-merge: max
 words: tests.trainer.test_tokens.in_twos
-color_scale: per_map
-bars: 2
-top: 3
-font: /usr/share/fonts/font.ttf
-output_fn: torch.sigmoid
-attribute_to: input_ids
-module: model
-internal_batch_size: 2
-precision: "32"
 every_n_epochs: 2
-class_names: [bad, good]
-save_maps: true
-keep_maps: 5
-max_seconds_per_observation: 2.5
+reading:
+  module: model
+  output_fn: torch.sigmoid
+  attribute_to: input_ids
+  reshape_transform: torch.relu
+  embedding: model.bert.embeddings.word_embeddings
+compute:
+  internal_batch_size: 2
+  precision: "32"
+  max_seconds_per_observation: 2.5
+  shard_probe: true
+  seed: 7
+appearance:
+  merge: max
+  color_scale: per_map
+  bars: 2
+  top: 3
+  font: /usr/share/fonts/font.ttf
+  class_names: [bad, good]
+storage:
+  save_maps: true
+  keep_maps: 5
+  directory: kept
 report: true
 sinks:
   - class_path: saliency_callbacks.sinks.MemorySink
 on_error: raise
 namespace: words
-seed: 7
-shard_probe: true
 """
 
 _EVERY_ARGUMENT_OF = {
@@ -249,7 +280,7 @@ def _monitor(cli: LightningCLI) -> SaliencyMonitor:
 
 
 def _settings(monitor: SaliencyMonitor) -> dict[str, Any]:
-    names = inspect.signature(SaliencyMonitor).parameters.keys() - {"sinks"} | {"appearance", "settings"}
+    names = inspect.signature(SaliencyMonitor).parameters.keys() - {"sinks"} | {"settings"}
     return {name: value for name, value in vars(monitor).items() if name in names}
 
 
@@ -267,6 +298,11 @@ def test_a_run_of_the_alarm_configuration(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert {"cue/patch/effect", "randomization/gradient/similarity"} <= cli.trainer.callback_metrics.keys()
 
 
+def _groups(kind: type) -> dict[str, type]:
+    """Return the groups of settings that a callback takes: argument → class."""
+    return {name: one for name, one in get_type_hints(kind.__init__).items() if is_dataclass(one) and one is not Probe}
+
+
 def _own(cli: LightningCLI) -> list[ObservingCallback]:
     return [callback for callback in cli.trainer.callbacks if isinstance(callback, ObservingCallback)]
 
@@ -274,7 +310,7 @@ def _own(cli: LightningCLI) -> list[ObservingCallback]:
 def _public(callback: ObservingCallback) -> dict[str, Any]:
     """Everything that a callback was given; sinks by their class."""
     # What a run finds, and what Lightning adds.
-    later = {"state", "groups", "result", "cascade", "log", "log_dict"}
+    later = {"state", "cost", "groups", "result", "cascade", "log", "log_dict"}
     given = {name: value for name, value in vars(callback).items() if not name.startswith("_") and name not in later}
     return {**given, "sinks": [type(sink) for sink in callback.sinks]}
 
@@ -294,12 +330,20 @@ def test_every_argument_survives_a_printed_configuration(
 ) -> None:
     arguments = yaml.safe_load(_EVERY_ARGUMENT_OF[kind])
     assert arguments.keys() == inspect.signature(kind).parameters.keys(), "none is forgotten"
+    assert set(_groups(kind)) >= {"reading", "compute", "storage"}
+    for name, group in _groups(kind).items():
+        assert arguments[name].keys() == {one.name for one in fields(group)}, f"none of {name} is forgotten"
     written = _config(tmp_path, arguments, kind)
     (first,) = _own(_cli(monkeypatch, "--config", written))
     printed = _printed(monkeypatch, capsys, written, tmp_path / "printed.yaml")
     (second,) = _own(_cli(monkeypatch, "--config", printed))
     assert type(first) is kind
     assert _public(first) == _public(second)
+    for name, group in _groups(kind).items():
+        kept = vars(first)["cascade_settings" if name == "cascade" else name]
+        assert type(kept) is group
+        differing = [field for field, value in arguments[name].items() if getattr(group(), field) != value]
+        assert all(getattr(kept, field) != getattr(group(), field) for field in differing)
 
 
 @pytest.mark.parametrize(
@@ -346,13 +390,13 @@ def test_every_argument(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     assert monitor.settings.internal_batch_size == 2
     assert monitor.settings.full_precision
     assert monitor.settings.seed == 7
-    assert (monitor.module, monitor.every_n_epochs) == ("net", 2)
+    assert (monitor.reading.module, monitor.every_n_epochs) == ("net", 2)
     look = monitor.appearance
     assert (look.style, look.color_scale, look.colormap, look.alpha) == ("signed", "per_map", "viridis", 0.3)
     assert (look.contour, monitor.report) == (0.2, True)
-    assert monitor.normalization == ((0.5,), (0.2,))
-    assert list(monitor.class_names) == ["a", "b"]
-    assert (monitor.save_maps, monitor.on_error, monitor.namespace) == (True, "raise", "look")
+    assert look.normalization == ((0.5,), (0.2,))
+    assert list(look.class_names) == ["a", "b"]
+    assert (monitor.storage.save_maps, monitor.on_error, monitor.namespace) == (True, "raise", "look")
     (sink,) = monitor.sinks
     assert isinstance(sink, DiskSink)
     assert (sink.directory.name, sink.keeps_pictures) == ("elsewhere", True)
@@ -366,7 +410,7 @@ def test_every_argument(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
         ({"target": "predicted"}, "target", "predicted"),
         ({"probe": 8}, "probe", Probe(8)),
         ({"target_layers": "net.0"}, "target_layers", "net.0"),
-        ({"attribute_to": 1}, "attribute_to", 1),
+        ({"reading": {"attribute_to": 1}}, "attribute_to", 1),
         ({}, "target", None),
     ],
     ids=str,
@@ -398,3 +442,38 @@ def test_a_printed_configuration_gives_the_same_monitor(
 def test_a_mistake_in_a_configuration_is_explained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="'grad_camm' is unknown; did you mean 'grad_cam'"):
         _cli(monkeypatch, "--config", _config(tmp_path, {"methods": ["grad_camm"]}))
+
+
+def _options(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kind: type) -> dict[str, str]:
+    """Return what ``--help`` prints of a callback: option → its text."""
+    # Of such a width no text is wrapped.
+    monkeypatch.setenv("COLUMNS", "10000")
+    monkeypatch.setattr(sys, "argv", ["train.py", f"--trainer.callbacks.help=saliency_callbacks.{kind.__name__}"])
+    with pytest.raises(SystemExit) as exit_:
+        LightningCLI(Classifier, Digits, run=False)
+    assert exit_.value.code == 0
+    entries = re.split(r"^  --trainer\.callbacks\.", capsys.readouterr().out, flags=re.MULTILINE)[1:]
+    texts = {entry.split(maxsplit=1)[0]: entry.partition("\n")[2].partition("\n\n")[0] for entry in entries}
+    return {name: " ".join(text.split()) for name, text in texts.items() if not name.endswith(".help")}
+
+
+def _documented(kind: type) -> dict[str, str]:
+    """Return what a docstring says of each argument."""
+    found = {one.arg_name: one.description for one in docstring_parser.parse(inspect.getdoc(kind) or "").params}
+    return {name: " ".join((text or "").split()) for name, text in found.items()}
+
+
+@pytest.mark.parametrize("kind", _EVERY_ARGUMENT_OF, ids=lambda kind: kind.__name__)
+def test_help_prints_the_whole_text_of_every_option(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kind: type
+) -> None:
+    groups = _groups(kind)
+    expected = {name: _documented(kind)[name] for name in inspect.signature(kind).parameters if name not in groups}
+    for name, group in groups.items():
+        expected.update({f"{name}.{one.name}": _documented(group)[one.name] for one in fields(group)})
+    options = _options(monkeypatch, capsys, kind)
+    assert options.keys() == expected.keys()
+    for name, text in expected.items():
+        assert text, name
+        assert text in options[name]
+        assert "as for" not in text.lower(), name

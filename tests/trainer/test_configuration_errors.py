@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from saliency_callbacks import Probe, SaliencyMonitor
+from saliency_callbacks import ModelReading, Probe, SaliencyMonitor
 from saliency_callbacks.errors import ConfigurationError, LayerError, MethodError, OutputError, ReluError, TargetError
 from saliency_callbacks.sinks import MemorySink
+from tests.grouping import grouped
 from tests.trainer.runs import Classifier, digits, small_net, train_loader, trainer, val_loader
 
 
@@ -61,7 +62,9 @@ class Untouched(Classifier):
 )
 def test_arguments(tmp_path: Path, arguments: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        trainer(tmp_path, SaliencyMonitor(**arguments)).fit(Untouched(), train_loader(), val_loader())
+        trainer(tmp_path, SaliencyMonitor(**grouped(SaliencyMonitor, **arguments))).fit(
+            Untouched(), train_loader(), val_loader()
+        )
 
 
 def test_a_label_out_of_range(tmp_path: Path) -> None:
@@ -115,7 +118,9 @@ def test_a_module_without_forward_and_the_submodule_that_has_one(tmp_path: Path)
         run.fit(NoForward(), train_loader(), val_loader())
     assert run.global_step == 0
     sink = MemorySink()
-    monitor = SaliencyMonitor(["gradient", "grad_cam"], probe=4, module="net", target_layers="3", sinks=[sink])
+    monitor = SaliencyMonitor(
+        ["gradient", "grad_cam"], probe=4, reading=ModelReading(module="net"), target_layers="3", sinks=[sink]
+    )
     trainer(tmp_path, monitor, max_epochs=1).fit(NoForward(), train_loader(), val_loader())
     assert sink.latest.attributions["grad_cam"].layer == "3"
     assert sink.latest.metadata["model"] == "Sequential"

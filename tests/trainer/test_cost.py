@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from saliency_callbacks import CueAlarm, RandomizationTest, SaliencyMonitor
+from saliency_callbacks import Cascade, Confirmation, CueAlarm, Draws, RandomizationTest, SaliencyMonitor, Storage
 from saliency_callbacks.errors import SaliencyWarning
 from saliency_callbacks.probe import PatchCue
 from saliency_callbacks.sinks import MemorySink
+from tests.grouping import grouped
 from tests.trainer.runs import Classifier, stages, train_loader, trainer, val_loader
 
 _CHANGES = pytest.mark.filterwarnings("ignore:.*from now on one of:saliency_callbacks.errors.SaliencyWarning")
@@ -24,7 +25,7 @@ def _ticking(monitor: Any, seconds: float) -> Any:
 
 
 def _monitor(sink: MemorySink, **changes: Any) -> SaliencyMonitor:
-    return SaliencyMonitor("gradient", probe=4, sinks=[sink], save_maps=False, **changes)
+    return SaliencyMonitor("gradient", **grouped(SaliencyMonitor, probe=4, sinks=[sink], save_maps=False, **changes))
 
 
 def _fit(root: Path, *callbacks: Any, ckpt_path: Path | None = None, **changes: Any) -> Any:
@@ -101,13 +102,21 @@ def test_the_cost_is_told_once(tmp_path: Path, said: list[str], on_error: Any) -
         "SaliencyMonitor (saliency): an observation takes 0.5 s, 50% of the validation epoch with it, "
         "1 pass shared by 3 methods, "
     )
-    assert line.endswith("writing beside the training" if on_error == "warn" else "writing among them")
+    assert line.endswith("writing in the background" if on_error == "warn" else "writing among them")
 
 
 def test_every_callback_tells(tmp_path: Path, said: list[str]) -> None:
     cue = PatchCue((0, 0, 3, 3), value=1.0, name="corner")
-    alarm = CueAlarm(cue, 3, probe=20, save_maps=False, groups_at_fit_end=False)
-    random = RandomizationTest(["gradient", "grad_cam"], probe=4, n_draws=2, cascade_at_fit_end=False, save_maps=False)
+    alarm = CueAlarm(
+        cue, 3, probe=20, storage=Storage(save_maps=False), confirmation=Confirmation(groups_at_fit_end=False)
+    )
+    random = RandomizationTest(
+        ["gradient", "grad_cam"],
+        probe=4,
+        draws=Draws(n_draws=2),
+        cascade=Cascade(at_fit_end=False),
+        storage=Storage(save_maps=False),
+    )
     _fit(tmp_path, _ticking(alarm, 0.5), _ticking(random, 0.5), max_epochs=2)
     told = [message for message in said if "an observation takes" in message]
     share = "50% of the validation epoch with it"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import io
 import pickle
 import sys
@@ -27,12 +26,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, SubsetRandomSampler, TensorDataset
 
-from saliency_callbacks import CueAlarm, Probe, SaliencyMonitor
+from saliency_callbacks import Appearance, CueAlarm, Probe, SaliencyMonitor, Storage
 from saliency_callbacks.callbacks.cue import image_probe as image_cue_probe
 from saliency_callbacks.errors import ConfigurationError, CueAlarmWarning, CueError, SaliencyWarning, TargetError
 from saliency_callbacks.methods import SmoothGrad
 from saliency_callbacks.probe import BackgroundCue, BrightnessCue, FunctionCue, PatchCue
 from saliency_callbacks.sinks import MemorySink, read_index, read_maps
+from tests.grouping import every_setting, grouped, settings_in
 from tests.trainer.runs import (
     WEIGHTS_ONLY,
     Classifier,
@@ -81,7 +81,7 @@ class Leaning(Classifier):
 
 def _alarm(cue: Any = _CORNER, suspect_class: int = 0, **changes: Any) -> CueAlarm:
     settings = {"probe": 16, "on_alarm": "log", "groups_at_fit_end": False, "n_bootstrap": 200, "panel_size": 3}
-    return CueAlarm(cue, suspect_class, **{**settings, **changes})
+    return CueAlarm(cue, suspect_class, **grouped(CueAlarm, **{**settings, **changes}))
 
 
 def _fit(root: Path, *callbacks: L.Callback, module: L.LightningModule | None = None, **changes: Any) -> L.Trainer:
@@ -186,7 +186,7 @@ def test_the_end_of_fit_measures_groups(tmp_path: Path) -> None:
     _fit(tmp_path, alarm, logger=logger, max_epochs=1)
     assert stages(sink) == [("initial", 0), ("fit", 0), ("final", 0)]
     assert sink.snapshots[-1].scores.keys() == {f"cue/patch/{name}" for name in _OF_GROUPS}
-    assert sink.snapshots[-1].texts == {"cue/patch/groups": alarm.groups.table()}
+    assert sink.snapshots[-1].tables == {"cue/patch/groups": alarm.groups.tabulated()}
     for tag, value in sink.snapshots[-1].scores.items():
         assert logger.of(tag) == [(sink.snapshots[-1].step, value)]
     assert len(alarm.history) == 2, "the groups are no evaluation"
@@ -212,9 +212,9 @@ def test_the_panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: dict[str, Any] = {}
     draw = image_cue_probe.draw_pairs
 
-    def recorded(images: Tensor, attribution: Any, pairs: Any, *, title: str) -> Any:
+    def recorded(images: Tensor, attribution: Any, pairs: Any, appearance: Any, *, title: str) -> Any:
         drawn[title] = (images, pairs)
-        return draw(images, attribution, pairs, title=title)
+        return draw(images, attribution, pairs, appearance, title=title)
 
     monkeypatch.setattr(image_cue_probe, "draw_pairs", recorded)
     images, labels = _samples()
@@ -840,36 +840,40 @@ cue:
   init_args: {{box: [-2, -2, 2, 2], value: [0.5], name: tag}}
 suspect_class: 3
 probe: {{class_path: saliency_callbacks.Probe, init_args: {{size: 24, masks: {__name__}.middle}}}}
-statistic: contrast
-threshold: 0.5
-patience: 3
-confidence: 0.9
-n_bootstrap: 50
+rule: {{statistic: contrast, threshold: 0.5, patience: 3, confidence: 0.9, n_bootstrap: 50}}
 on_alarm: [stop, tests.trainer.runs.image_mean]
-method: {{class_path: saliency_callbacks.methods.SmoothGrad, init_args: {{nt_samples: 2}}}}
-panel_size: 4
-removal: noise
-groups_at_fit_end: false
-groups_every_n_epochs: 2
-target_layers: [net.0]
-reshape_transform: torch.relu
-output_fn: torch.sigmoid
-attribute_to: x
-embedding: net.words
-module: net
-internal_batch_size: 2
+confirmation:
+  method: {{class_path: saliency_callbacks.methods.SmoothGrad, init_args: {{nt_samples: 2}}}}
+  target_layers: [net.0]
+  panel_size: 4
+  removal: noise
+  groups_at_fit_end: false
+  groups_every_n_epochs: 2
 every_n_epochs: 2
-normalization: [[0.5], [0.2]]
-class_names: [a, b]
-save_maps: false
+reading:
+  module: net
+  output_fn: torch.sigmoid
+  attribute_to: x
+  reshape_transform: torch.relu
+  embedding: net.words
+compute:
+  internal_batch_size: 2
+  precision: "32"
+  max_seconds_per_observation: 2.5
+  shard_probe: true
+  seed: 7
+appearance:
+  style: heatmap
+  color_scale: per_map
+  colormap: viridis
+  alpha: 0.5
+  contour: 0.1
+  normalization: [[0.5], [0.2]]
+  class_names: [a, b]
+storage: {{save_maps: false, keep_maps: 5, directory: kept}}
 sinks: []
 on_error: raise
 namespace: watch
-seed: 7
-shard_probe: true
-precision: "32"
-keep_maps: 5
-max_seconds_per_observation: 2.5
 """
 
 
@@ -889,7 +893,7 @@ def test_every_argument_can_be_written_as_yaml(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = yaml.safe_load(_EVERY_ARGUMENT)
-    assert arguments.keys() == inspect.signature(CueAlarm).parameters.keys(), "none is forgotten"
+    assert settings_in(CueAlarm, arguments) == every_setting(CueAlarm), "none is forgotten"
     path = _written(tmp_path / "config.yaml", arguments)
     first = _read(monkeypatch, path)
     with pytest.raises(SystemExit):
@@ -904,14 +908,17 @@ def test_every_argument_can_be_written_as_yaml(
         assert alarm.on_alarm[0] == "stop"
         assert alarm.on_alarm[1].__name__ == "image_mean"
         assert alarm.settings.methods == (SmoothGrad(nt_samples=2),)
-        assert (alarm.panel_size, alarm.removal) == (4, "noise")
-        assert (alarm.groups_at_fit_end, alarm.groups_every_n_epochs) == (False, 2)
+        assert (alarm.confirmation.panel_size, alarm.confirmation.removal) == (4, "noise")
+        assert (alarm.confirmation.groups_at_fit_end, alarm.confirmation.groups_every_n_epochs) == (False, 2)
         assert list(alarm.settings.target_layers) == ["net.0"]
         assert (alarm.settings.reshape_transform, alarm.settings.output_fn) == (torch.relu, torch.sigmoid)
         assert (alarm.settings.attribute_to, alarm.settings.internal_batch_size) == ("x", 2)
-        assert (alarm.module, alarm.every_n_epochs, alarm.normalization) == ("net", 2, ((0.5,), (0.2,)))
-        assert list(alarm.class_names) == ["a", "b"]
-        assert (alarm.save_maps, alarm.sinks, alarm.on_error) == (False, (), "raise")
+        assert (alarm.reading.module, alarm.every_n_epochs) == ("net", 2)
+        assert alarm.appearance == Appearance(
+            "heatmap", "per_map", "viridis", 0.5, 0.1, normalization=[[0.5], [0.2]], class_names=["a", "b"]
+        )
+        assert alarm.storage == Storage(save_maps=False, keep_maps=5, directory="kept")
+        assert (alarm.sinks, alarm.on_error) == ((), "raise")
         assert (alarm.namespace, alarm.settings.seed) == ("watch", 7)
 
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from benchmarks.cue_trainings import BINARY, BRIGHTNESS, LATE, PATCH, Experiment, Run, train
+from benchmarks.cue_experiments.settings import BINARY, BRIGHTNESS, LATE, PATCH, Experiment
+from benchmarks.cue_experiments.training import Run, train
 from saliency_callbacks.probe import BrightnessCue
 
 _SEEDS = 2

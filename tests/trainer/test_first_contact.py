@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from saliency_callbacks import Probe, SaliencyMonitor
+from saliency_callbacks import ModelReading, Probe, SaliencyMonitor, Storage
 from saliency_callbacks.errors import LayerError, ProbeError, SaliencyWarning
 from saliency_callbacks.sinks import MemorySink
 from tests.trainer.runs import Classifier, RecordingLogger, train_loader, trainer, val_loader
@@ -86,7 +86,7 @@ class LogsInForward(Classifier):
 
 def test_what_a_module_logs_in_its_forward_is_not_disturbed(tmp_path: Path) -> None:
     logged = []
-    for callbacks in ([], [SaliencyMonitor(save_maps=False)]):
+    for callbacks in ([], [SaliencyMonitor(storage=Storage(save_maps=False))]):
         logger = RecordingLogger(tmp_path)
         trainer(tmp_path, *callbacks, logger=logger).fit(LogsInForward(), train_loader(), val_loader())
         logged.append([logger.of(tag) for tag in ("mean_input", "max_input")])
@@ -98,7 +98,9 @@ def test_a_submodule_may_have_two_names(tmp_path: Path) -> None:
     model = Classifier()
     model.backbone = model.net
     sink = MemorySink()
-    trainer(tmp_path, SaliencyMonitor(module="backbone", sinks=[sink])).fit(model, train_loader(), val_loader())
+    trainer(tmp_path, SaliencyMonitor(reading=ModelReading(module="backbone"), sinks=[sink])).fit(
+        model, train_loader(), val_loader()
+    )
     assert len(sink.snapshots) == 3
 
 

@@ -8,10 +8,21 @@ from typing import Any
 import lightning as L
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from saliency_callbacks import CueAlarm, Probe, RandomizationTest, SaliencyMonitor
+from saliency_callbacks import (
+    Appearance,
+    Compute,
+    Confirmation,
+    CueAlarm,
+    ModelReading,
+    Probe,
+    RandomizationTest,
+    SaliencyMonitor,
+    Storage,
+)
 from saliency_callbacks.methods import GradCAM, Gradient, IntegratedGradients
 from saliency_callbacks.probe import ChannelShiftCue, PatchCue
 from saliency_callbacks.sinks import DiskSink, MemorySink, read_index
@@ -73,8 +84,10 @@ monitor:
   probe: {_target_: saliency_callbacks.Probe, indices: [4, 1, 7]}
   target: tests.trainer.runs.image_mean
   target_layers: [net.0, net.2]
-  normalization: [[0.5], [0.2]]
-  class_names: [a, b, c, d, e, f, g, h, i, j]
+  appearance:
+    normalization: [[0.5], [0.2]]
+    class_names: [a, b, c, d, e, f, g, h, i, j]
+  storage: {keep_maps: {last: 1, every: 2}}
   sinks:
     - {_target_: saliency_callbacks.sinks.DiskSink, directory: own}
     - {_target_: saliency_callbacks.sinks.MemorySink}
@@ -82,18 +95,21 @@ test:
   _target_: saliency_callbacks.RandomizationTest
   methods: [gradient]
   probe: 4
-  similarities: [spearman, cosine]
   target_layers: [net.2]
-  n_draws: 2
-  cascade_draws: 2
+  draws: {_target_: saliency_callbacks.Draws, similarities: [spearman, cosine], n_draws: 2}
+  cascade: {n_draws: 2}
 alarm:
   _target_: saliency_callbacks.CueAlarm
   cue: {_target_: saliency_callbacks.probe.PatchCue, box: [0, 0, 2, 2], value: [1.0]}
   suspect_class: 0
   on_alarm: [warn, log]
-  method: {_target_: saliency_callbacks.methods.Gradient}
-  normalization: [[0.0], [1.0]]
-  class_names: [a, b, c, d, e, f, g, h, i, j]
+  confirmation:
+    method: {_target_: saliency_callbacks.methods.Gradient}
+    target_layers: [net.0]
+  appearance:
+    _target_: saliency_callbacks.Appearance
+    normalization: [[0.0], [1.0]]
+    class_names: [a, b, c, d, e, f, g, h, i, j]
 shift:
   _target_: saliency_callbacks.CueAlarm
   cue: {_target_: saliency_callbacks.probe.ChannelShiftCue, shift: {0: 0.25}}
@@ -110,7 +126,10 @@ def test_hydras_own_lists_and_mappings(tmp_path: Path) -> None:
     assert monitor.probe == Probe(indices=[4, 1, 7])
     assert monitor.target is image_mean
     assert [type(sink) for sink in monitor.sinks] == [DiskSink, MemorySink]
-    assert monitor.normalization == ((0.5,), (0.2,))
+    assert monitor.appearance.normalization == ((0.5,), (0.2,))
+    assert monitor.storage.keep_maps == {"last": 1, "every": 2}
+    assert (test.draws.n_draws, test.cascade_settings.n_draws) == (2, 2)
+    assert alarm.confirmation.method == Gradient()
     assert shift.cue == ChannelShiftCue({0: 0.25})
     monitor.target = None
     callbacks: list[Any] = [monitor, test, alarm, shift]
@@ -129,12 +148,47 @@ def assert_plain(value: Any) -> None:
     for one in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
         assert_plain(one)
     if type(value).__module__.startswith("saliency_callbacks.") and hasattr(value, "__dict__"):
-        assert_plain({name: one for name, one in vars(value).items() if name not in {"_outlets", "state"}})
+        assert_plain({name: one for name, one in vars(value).items() if name not in {"_writer", "state"}})
+
+
+@pytest.mark.parametrize("target", ["", "_target_: saliency_callbacks.{}, "], ids=["mapping", "_target_"])
+def test_a_group_is_a_mapping_or_an_object(target: str) -> None:
+    group = {kind: "{" + target.format(kind) for kind in ("ModelReading", "Compute", "Appearance", "Confirmation")}
+    alarm = instantiate(
+        OmegaConf.create(
+            f"""
+            _target_: saliency_callbacks.CueAlarm
+            cue: {{_target_: saliency_callbacks.probe.PatchCue, box: [0, 0, 2, 2]}}
+            suspect_class: 0
+            reading: {group["ModelReading"]}module: net, output_fn: torch.sigmoid}}
+            compute: {group["Compute"]}precision: "32", seed: 3}}
+            appearance: {group["Appearance"]}contour: 0.1, class_names: [a, b], normalization: [[0.5], [0.2]]}}
+            confirmation: {group["Confirmation"]}method: grad_cam, target_layers: [net.0, net.2]}}
+            """
+        )
+    )
+    assert alarm.reading == ModelReading(module="net", output_fn="torch.sigmoid")
+    assert alarm.compute == Compute(precision="32", seed=3)
+    assert alarm.appearance == Appearance(contour=0.1, class_names=["a", "b"], normalization=[[0.5], [0.2]])
+    assert alarm.confirmation == Confirmation(method="grad_cam", target_layers=["net.0", "net.2"])
+    assert_plain(vars(alarm))
+
+
+def test_a_setting_of_a_group_from_the_command_line(tmp_path: Path) -> None:
+    overrides = ("callbacks.saliency_monitor.storage.save_maps=true", "+callbacks.saliency_monitor.compute.seed=5")
+    (monitor,) = instantiated(composed(tmp_path, "saliency_economy", overrides=overrides))
+    assert (monitor.storage, monitor.compute) == (Storage(save_maps=True), Compute(seed=5))
+
+
+def test_a_setting_outside_of_its_group_is_told_its_place() -> None:
+    config = OmegaConf.create({"_target_": "saliency_callbacks.SaliencyMonitor", "save_maps": False})
+    with pytest.raises(InstantiationException, match=r"write storage=Storage\(save_maps=…\)"):
+        instantiate(config)
 
 
 def test_hydras_own_lists_for_texts(tmp_path: Path) -> None:
     config = OmegaConf.create({"_target_": "saliency_callbacks.TokenSaliencyMonitor", "tokenizer": text_runs.WORDS})
-    config.update({"methods": ["gradient_norm"], "class_names": ["bad", "good"], "probe": 4})
+    config.update({"methods": ["gradient_norm"], "appearance": {"class_names": ["bad", "good"]}, "probe": 4})
     monitor = instantiate(config)
     texts = text_runs.loader()
     trainer(tmp_path, monitor, max_epochs=1).fit(text_runs.BertClassifier(), texts, texts)

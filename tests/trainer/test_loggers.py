@@ -13,10 +13,10 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from saliency_callbacks import SaliencyMonitor
+from saliency_callbacks import SaliencyMonitor, Storage
 from saliency_callbacks.errors import SaliencyWarning
 from saliency_callbacks.sinks import MemorySink, read_index, read_maps
-from saliency_callbacks.sinks.disk import disk
+from saliency_callbacks.sinks.disk import sink as disk_sink
 from saliency_callbacks.types import Snapshot
 from tests.trainer.runs import Classifier, RecordingLogger, train_loader, trainer, val_loader
 
@@ -86,7 +86,7 @@ def test_a_sink_that_fails_is_left_out_and_the_training_is_the_same(
 
     plain = Classifier()
     trainer(tmp_path, max_epochs=4).fit(plain, train_loader(), val_loader())
-    monkeypatch.setattr(disk, "replace_file", fill)
+    monkeypatch.setattr(disk_sink, "replace_file", fill)
     watched, unreachable, memory = Classifier(), Unreachable(), MemorySink()
     monitor = SaliencyMonitor("gradient", probe=4, sinks=[unreachable, memory])
     with pytest.warns(SaliencyWarning) as seen:
@@ -133,7 +133,7 @@ def test_raw_maps_are_read_back(tmp_path: Path) -> None:
 
 
 def test_maps_are_not_kept_where_that_is_asked_for(tmp_path: Path) -> None:
-    trainer(tmp_path, SaliencyMonitor("gradient", probe=4, save_maps=False)).fit(
+    trainer(tmp_path, SaliencyMonitor("gradient", probe=4, storage=Storage(save_maps=False))).fit(
         Classifier(), train_loader(), val_loader()
     )
     assert list(tmp_path.rglob("*")) == []

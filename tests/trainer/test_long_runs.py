@@ -12,7 +12,7 @@ import lightning as L
 import pytest
 import torch
 
-from saliency_callbacks import SaliencyMonitor
+from saliency_callbacks import SaliencyMonitor, Storage
 from saliency_callbacks.sinks import DiskSink, read_index
 from tests.trainer.runs import Classifier, train_loader, trainer, val_loader
 
@@ -60,7 +60,9 @@ def _stop_tracing() -> Any:
 
 @pytest.mark.usefixtures("_stop_tracing")
 def test_nothing_grows_with_the_observations(tmp_path: Path) -> None:
-    monitor = SaliencyMonitor("gradient", probe=2, save_maps=False, sinks=[DiskSink(tmp_path / "maps", keep_maps=5)])
+    monitor = SaliencyMonitor(
+        "gradient", probe=2, storage=Storage(save_maps=False), sinks=[DiskSink(tmp_path / "maps", keep_maps=5)]
+    )
     watch = _Watch(monitor)
     run = trainer(
         tmp_path,

@@ -13,15 +13,26 @@ import torch
 from lightning.pytorch import callbacks as lightning_callbacks
 from lightning.pytorch.callbacks import LearningRateMonitor, StochasticWeightAveraging
 
-from saliency_callbacks import CueAlarm, Probe, RandomizationTest, SaliencyMonitor, TokenSaliencyMonitor
+from saliency_callbacks import (
+    Cascade,
+    CueAlarm,
+    Draws,
+    ModelReading,
+    Probe,
+    RandomizationTest,
+    SaliencyMonitor,
+    Storage,
+    TokenSaliencyMonitor,
+)
 from saliency_callbacks.errors import SaliencyWarning
 from saliency_callbacks.methods import BUILT_IN, IntegratedGradients, SmoothGrad
 from saliency_callbacks.probe import PatchCue
 from saliency_callbacks.sinks import MemorySink
+from tests.grouping import grouped
 from tests.trainer import interference, text_runs
 from tests.trainer.interference import Case, assert_equal, n_validations
 
-WITH_LAST_WORD = True
+WITH_SUMMARY = True
 
 _SAMPLED = {"smooth_grad": SmoothGrad(nt_samples=2), "integrated_gradients": IntegratedGradients(n_steps=2)}
 _METHODS = ["gradient", "grad_cam", *_SAMPLED.values()]
@@ -80,35 +91,41 @@ _MARKS = {"16-mixed": [_FP16], "ema first": [_EMA], "ema last": [_EMA], "resumed
 
 
 def _monitor(sink: MemorySink, methods: Any = _METHODS) -> SaliencyMonitor:
-    return SaliencyMonitor(methods, probe=6, sinks=[sink], save_maps=False, on_error="raise")
+    return SaliencyMonitor(methods, probe=6, sinks=[sink], storage=Storage(save_maps=False), on_error="raise")
 
 
 def _randomization(sink: MemorySink, methods: Any = ("gradient", "grad_cam")) -> RandomizationTest:
     return RandomizationTest(
-        methods, probe=6, n_draws=2, cascade_draws=2, sinks=[sink], save_maps=False, on_error="raise"
+        methods,
+        probe=6,
+        draws=Draws(n_draws=2),
+        cascade=Cascade(n_draws=2),
+        sinks=[sink],
+        storage=Storage(save_maps=False),
+        on_error="raise",
     )
 
 
 def _cue_alarm(sink: MemorySink, **changes: Any) -> CueAlarm:
     settings = {"probe": 12, "groups_every_n_epochs": 1, "on_alarm": "log", "sinks": [sink], "save_maps": False}
-    return CueAlarm(PatchCue((0, 0, 2, 2)), 0, **{**settings, **changes})
+    return CueAlarm(PatchCue((0, 0, 2, 2)), 0, **grouped(CueAlarm, **{**settings, **changes}))
 
 
 def _token_monitor(sink: MemorySink) -> TokenSaliencyMonitor:
     methods = ("gradient_norm", *_SAMPLED.values())
-    return TokenSaliencyMonitor(methods, 4, text_runs.tokenizer(), sinks=[sink], save_maps=False)
+    return TokenSaliencyMonitor(methods, 4, text_runs.tokenizer(), sinks=[sink], storage=Storage(save_maps=False))
 
 
 def _token_randomization(sink: MemorySink) -> RandomizationTest:
     return RandomizationTest(
         "gradient_norm",
         4,
-        embedding="auto",
+        reading=ModelReading(embedding="auto"),
         tokenizer=text_runs.tokenizer(),
-        n_draws=2,
-        cascade_draws=2,
+        draws=Draws(n_draws=2),
+        cascade=Cascade(n_draws=2),
         sinks=[sink],
-        save_maps=False,
+        storage=Storage(save_maps=False),
     )
 
 
@@ -156,7 +173,9 @@ def test_training_is_bit_identical_with_all_methods(tmp_path: Path, make: Any) -
 
 def test_training_is_bit_identical_with_the_training_data_as_probe(tmp_path: Path) -> None:
     probe = Probe(6, source="train")
-    found = Plain(Case(), tmp_path).check(lambda sink: SaliencyMonitor(probe=probe, sinks=[sink], save_maps=False))
+    found = Plain(Case(), tmp_path).check(
+        lambda sink: SaliencyMonitor(probe=probe, sinks=[sink], storage=Storage(save_maps=False))
+    )
     assert len(found.latest.ids) == 6
 
 

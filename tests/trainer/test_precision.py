@@ -15,10 +15,20 @@ from lightning.pytorch.plugins.precision import Precision
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from saliency_callbacks import CueAlarm, Probe, RandomizationTest, SaliencyMonitor, TokenSaliencyMonitor, explain
+from saliency_callbacks import (
+    Compute,
+    CueAlarm,
+    Probe,
+    RandomizationTest,
+    SaliencyMonitor,
+    Storage,
+    TokenSaliencyMonitor,
+    explain,
+)
 from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
 from saliency_callbacks.probe import PatchCue
 from saliency_callbacks.sinks import MemorySink
+from tests.grouping import grouped
 from tests.trainer.runs import Classifier, digits, small_net, trainer
 from tests.trainer.text_runs import BertClassifier, LstmClassifier, loader, pairs, tokenizer
 
@@ -53,17 +63,17 @@ class Copying(L.Callback):
 
 def _monitor(sink: MemorySink, **changes: Any) -> SaliencyMonitor:
     settings = {"methods": _METHODS, "probe": 6, "sinks": [sink], "save_maps": False, "target": "label"}
-    return SaliencyMonitor(**{**settings, **changes})
+    return SaliencyMonitor(**grouped(SaliencyMonitor, **{**settings, **changes}))
 
 
 def _randomization(sink: MemorySink, **changes: Any) -> RandomizationTest:
     settings = {"probe": 6, "n_draws": 2, "cascade_draws": 2, "sinks": [sink], "save_maps": False}
-    return RandomizationTest(["gradient", "grad_cam"], **{**settings, **changes})
+    return RandomizationTest(["gradient", "grad_cam"], **grouped(RandomizationTest, **{**settings, **changes}))
 
 
 def _alarm(sink: MemorySink, **changes: Any) -> CueAlarm:
     settings = {"probe": 12, "on_alarm": "log", "sinks": [sink], "save_maps": False}
-    return CueAlarm(PatchCue((0, 0, 2, 2)), 0, **{**settings, **changes})
+    return CueAlarm(PatchCue((0, 0, 2, 2)), 0, **grouped(CueAlarm, **{**settings, **changes}))
 
 
 def _fit(root: Path, module: Classifier, *callbacks: L.Callback, **changes: Any) -> L.Trainer:
@@ -198,7 +208,12 @@ def test_gradients_do_not_underflow_in_float16(tmp_path: Path, asked: str) -> No
 def test_texts(tmp_path: Path, precision: str, build: Callable[[], L.LightningModule], data: Any) -> None:
     sink = MemorySink()
     monitor = TokenSaliencyMonitor(
-        probe=3, tokenizer=tokenizer(), precision="32", sinks=[sink], save_maps=False, on_error="raise"
+        probe=3,
+        tokenizer=tokenizer(),
+        compute=Compute(precision="32"),
+        sinks=[sink],
+        storage=Storage(save_maps=False),
+        on_error="raise",
     )
     torch.manual_seed(1)
     trainer(tmp_path, monitor, max_epochs=1, precision=precision).fit(build(), data(), data())
@@ -220,9 +235,9 @@ def test_inputs_given_by_hand_are_converted_as_the_trainer_does(tmp_path: Path) 
 @pytest.mark.parametrize("precision", ["16", 16, None, "bf16"])
 def test_another_precision_is_refused(precision: Any) -> None:
     with pytest.raises(ConfigurationError, match="precision"):
-        SaliencyMonitor(precision=precision)
+        SaliencyMonitor(compute=Compute(precision=precision))
 
 
 def test_the_number_is_as_good_as_the_text() -> None:
-    assert SaliencyMonitor(precision=32).settings.full_precision
+    assert SaliencyMonitor(compute=Compute(precision=32)).settings.full_precision
     assert not SaliencyMonitor().settings.full_precision

@@ -18,6 +18,7 @@ from saliency_callbacks import CueAlarm, RandomizationTest, SaliencyMonitor, dat
 from saliency_callbacks.callbacks.runtime import packages
 from saliency_callbacks.probe import PatchCue
 from saliency_callbacks.sinks import MemorySink
+from tests.grouping import grouped
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -79,9 +80,11 @@ def test_all_callbacks_observe_and_leave_the_training_alone(tmp_path: Path) -> N
     sinks = [MemorySink() for _ in range(3)]
     settings = {"probe": 12, "on_error": "raise"}
     callbacks = [
-        SaliencyMonitor(sinks=[sinks[0]], **settings),
-        RandomizationTest("gradient", n_draws=2, sinks=[sinks[1]], cascade_draws=2, **settings),
-        CueAlarm(PatchCue((-2, -2, 2, 2)), suspect_class=0, sinks=[sinks[2]], **settings),
+        SaliencyMonitor(**grouped(SaliencyMonitor, sinks=[sinks[0]], **settings)),
+        RandomizationTest(
+            "gradient", **grouped(RandomizationTest, n_draws=2, sinks=[sinks[1]], cascade_draws=2, **settings)
+        ),
+        CueAlarm(PatchCue((-2, -2, 2, 2)), **grouped(CueAlarm, suspect_class=0, sinks=[sinks[2]], **settings)),
     ]
     plain, before = fit(tmp_path / "plain")
     watched, after = fit(tmp_path / "watched", *callbacks)

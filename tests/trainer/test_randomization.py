@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import pickle
 import sys
 from pathlib import Path
@@ -17,10 +16,11 @@ from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from saliency_callbacks import Probe, RandomizationTest, SaliencyMonitor
+from saliency_callbacks import Cascade, Compute, Probe, RandomizationTest, SaliencyMonitor, Storage
 from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
 from saliency_callbacks.methods import Gradient, SmoothGrad
 from saliency_callbacks.sinks import MemorySink, read_index, read_maps
+from tests.grouping import every_setting, grouped, settings_in
 from tests.trainer.runs import WEIGHTS_ONLY, Classifier, RecordingLogger, stages, train_loader, trainer, val_loader
 
 _TAGS = {
@@ -43,7 +43,9 @@ _TAGS = {
 
 
 def _test(*, methods: Any = "gradient", **changes: Any) -> RandomizationTest:
-    return RandomizationTest(methods, **{"probe": 6, "n_draws": 2, "cascade_at_fit_end": False, **changes})
+    return RandomizationTest(
+        methods, **grouped(RandomizationTest, **{"probe": 6, "n_draws": 2, "cascade_at_fit_end": False, **changes})
+    )
 
 
 def _fit(root: Path, *callbacks: L.Callback, module: Classifier | None = None, **changes: Any) -> L.Trainer:
@@ -95,7 +97,7 @@ def test_the_end_of_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert test.cascade is not None
     assert test.cascade.steps == ("net.6", "net.2", "net.0")
     assert test.result is not None
-    assert sink.snapshots[-1].texts["randomization/verdicts"] == test.result.table()
+    assert sink.snapshots[-1].markdown["randomization/verdicts"] == test.result.table()
     assert set(sink.pictures[-1]) == {"randomization/cascade"} | {
         f"randomization/{method}/cascade" for method in ("gradient", "grad_cam")
     }
@@ -105,6 +107,7 @@ def test_the_end_of_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert test.result.table() in text.tensor_proto.string_val[0].decode()
     entry = read_index(Path(logger.log_dir) / "randomization")["observations"][-1]
     assert entry["texts"] == dict(sink.snapshots[-1].texts)
+    assert set(entry["tables"]) == set(sink.snapshots[-1].tables) == {"randomization/verdicts", "randomization/cascade"}
     assert entry["metadata"]["verdicts"] == test.result.verdicts
 
 
@@ -195,7 +198,7 @@ def test_a_validation_on_its_own(tmp_path: Path) -> None:
     [
         ({"order": "top_dwon"}, "did you mean 'top_down'"),
         ({"n_draws": 1}, "n_draws=1; expected a whole number of at least 2"),
-        ({"cascade_draws": 0}, "cascade_draws=0"),
+        ({"cascade_draws": 0}, "cascade.n_draws=0"),
         ({"similarities": ["speerman"]}, "did you mean 'spearman'"),
         ({"randomize": "shuffle"}, "randomize='shuffle' is unknown"),
         ({"methods": "gradientt"}, "did you mean 'gradient'"),
@@ -219,32 +222,32 @@ _EVERY_ARGUMENT = """
 methods: [gradient, {class_path: saliency_callbacks.methods.SmoothGrad, init_args: {nt_samples: 2}}]
 probe: {class_path: saliency_callbacks.Probe, init_args: {size: 5}}
 target: 3
-order: bottom_up
-n_draws: 3
-every_n_epochs: 2
-cascade_at_fit_end: false
-cascade_draws: 4
-cascade_order: bottom_up
-randomize: torch.nn.init.calculate_gain
-similarities: [ssim, spearman]
-random_logit: false
 target_layers: [net.0]
-reshape_transform: torch.relu
-output_fn: torch.sigmoid
-attribute_to: x
-embedding: net.words
 tokenizer: tests.trainer.runs.image_mean
-module: net
-internal_batch_size: 2
-save_maps: false
+draws:
+  n_draws: 3
+  order: bottom_up
+  randomize: torch.nn.init.calculate_gain
+  similarities: [ssim, spearman]
+  random_logit: false
+cascade: {at_fit_end: false, order: bottom_up, n_draws: 4}
+every_n_epochs: 2
+reading:
+  module: net
+  output_fn: torch.sigmoid
+  attribute_to: x
+  reshape_transform: torch.relu
+  embedding: net.words
+compute:
+  internal_batch_size: 2
+  precision: "32"
+  max_seconds_per_observation: 2.5
+  shard_probe: true
+  seed: 7
+storage: {save_maps: false, keep_maps: 5, directory: kept}
 sinks: []
 on_error: raise
 namespace: trust
-seed: 7
-shard_probe: true
-precision: "32"
-keep_maps: 5
-max_seconds_per_observation: 2.5
 """
 
 
@@ -252,7 +255,7 @@ def test_every_argument_can_be_written_as_yaml(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = yaml.safe_load(_EVERY_ARGUMENT)
-    assert arguments.keys() == inspect.signature(RandomizationTest).parameters.keys(), "none is forgotten"
+    assert settings_in(RandomizationTest, arguments) == every_setting(RandomizationTest), "none is forgotten"
     path = tmp_path / "config.yaml"
     callback = {"class_path": "saliency_callbacks.RandomizationTest", "init_args": arguments}
     path.write_text(yaml.safe_dump({"trainer": {"callbacks": [callback], "accelerator": "cpu", "logger": False}}))
@@ -270,11 +273,14 @@ def test_every_argument_can_be_written_as_yaml(
     for test in (first, configured(printed)):
         assert test.settings.methods == (Gradient(), SmoothGrad(nt_samples=2))
         assert test.probe == Probe(5)
-        assert (test.target, test.order, test.n_draws, test.every_n_epochs) == (3, "bottom_up", 3, 2)
-        assert (test.cascade_at_fit_end, test.cascade_draws, test.random_logit) == (False, 4, False)
+        assert (test.target, test.draws.order, test.draws.n_draws, test.every_n_epochs) == (3, "bottom_up", 3, 2)
+        assert test.cascade_settings == Cascade(at_fit_end=False, order="bottom_up", n_draws=4)
+        assert not test.draws.random_logit
         assert test.redraw is torch.nn.init.calculate_gain
         assert [similarity.name for similarity in test.similarities] == ["spearman", "ssim"]
-        assert (test.module, test.save_maps, test.on_error, test.namespace) == ("net", False, "raise", "trust")
+        assert (test.reading.module, test.on_error, test.namespace) == ("net", "raise", "trust")
+        assert test.storage == Storage(save_maps=False, keep_maps=5, directory="kept")
+        assert test.compute == Compute(2, "32", 2.5, shard_probe=True, seed=7)
         assert test.settings.seed == 7
 
 

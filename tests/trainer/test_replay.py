@@ -13,11 +13,21 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from saliency_callbacks import CueAlarm, Probe, RandomizationTest, SaliencyMonitor, TokenSaliencyMonitor
+from saliency_callbacks import (
+    Cascade,
+    CueAlarm,
+    Draws,
+    ModelReading,
+    Probe,
+    RandomizationTest,
+    SaliencyMonitor,
+    TokenSaliencyMonitor,
+)
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.probe import PatchCue
 from saliency_callbacks.replay import find_checkpoints, replay
 from saliency_callbacks.sinks import MemorySink, read_index, read_maps
+from tests.grouping import grouped
 from tests.trainer import text_runs
 from tests.trainer.runs import Classifier, small_net, train_loader, trainer, val_loader
 
@@ -42,9 +52,15 @@ class Untrained(L.Callback):
 def callbacks(**changes: Any) -> list[L.Callback]:
     patch = PatchCue((0, 0, 2, 2))
     return [
-        SaliencyMonitor(["gradient", "layer_cam", "smooth_grad"], 6, target="initial_prediction", **changes),
-        RandomizationTest("gradient", 6, n_draws=2, cascade_draws=2, **changes),
-        CueAlarm(patch, 0, 12, threshold=-10.0, patience=1, on_alarm="log", n_bootstrap=50, **changes),
+        SaliencyMonitor(
+            ["gradient", "layer_cam", "smooth_grad"],
+            6,
+            **grouped(SaliencyMonitor, target="initial_prediction", **changes),
+        ),
+        RandomizationTest("gradient", 6, **grouped(RandomizationTest, n_draws=2, cascade_draws=2, **changes)),
+        CueAlarm(
+            patch, 0, 12, **grouped(CueAlarm, threshold=-10.0, patience=1, on_alarm="log", n_bootstrap=50, **changes)
+        ),
     ]
 
 
@@ -130,7 +146,14 @@ def test_a_run_on_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         tokenizer = text_runs.tokenizer()
         return [
             TokenSaliencyMonitor(["gradient_norm", "integrated_gradients"], 4, tokenizer),
-            RandomizationTest("gradient_norm", 4, embedding="auto", tokenizer=tokenizer, n_draws=2, cascade_draws=2),
+            RandomizationTest(
+                "gradient_norm",
+                4,
+                reading=ModelReading(embedding="auto"),
+                tokenizer=tokenizer,
+                draws=Draws(n_draws=2),
+                cascade=Cascade(n_draws=2),
+            ),
         ]
 
     live(tmp_path, *watch(), model=text_runs.BertClassifier())

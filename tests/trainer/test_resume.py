@@ -13,13 +13,14 @@ from torch.utils.data import DataLoader
 from saliency_callbacks import Probe, SaliencyMonitor
 from saliency_callbacks.errors import SaliencyWarning
 from saliency_callbacks.sinks import MemorySink, read_index
+from tests.grouping import grouped
 from tests.trainer.runs import Classifier, Stream, digits, stages, train_loader, trainer, val_loader
 
 _METHODS = ["gradient", "grad_cam"]
 
 
 def _monitor(sink: MemorySink, **changes: Any) -> SaliencyMonitor:
-    return SaliencyMonitor(**{"methods": _METHODS, "probe": 6, "sinks": [sink], **changes})
+    return SaliencyMonitor(**grouped(SaliencyMonitor, **{"methods": _METHODS, "probe": 6, "sinks": [sink], **changes}))
 
 
 def _fit(

@@ -14,7 +14,7 @@ from lightning.pytorch import callbacks as lightning_callbacks
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from saliency_callbacks import Probe, SaliencyMonitor
+from saliency_callbacks import Appearance, Probe, SaliencyMonitor, Storage
 from saliency_callbacks.errors import DegenerateMapWarning, SaliencyWarning
 from saliency_callbacks.methods import IntegratedGradients
 from saliency_callbacks.sinks import MemorySink, read_index, read_maps
@@ -161,7 +161,9 @@ def test_weights_that_are_not_finite_warn_and_the_run_goes_on(tmp_path: Path, st
     images = digits(100, 103).tensors[0]
     sink = MemorySink()
     probe = Probe.from_tensors(images, [0, 1, 2], ids=["nail", "pin", "tack"])
-    monitor = SaliencyMonitor("gradient", probe, sinks=[sink], style=style, save_maps=False)
+    monitor = SaliencyMonitor(
+        "gradient", probe, sinks=[sink], appearance=Appearance(style=style), storage=Storage(save_maps=False)
+    )
     run = trainer(tmp_path, monitor, max_epochs=3)
     with pytest.warns(DegenerateMapWarning, match=r"gradient: 3 of 3 maps are not finite \(samples nail, pin, tack\)"):
         run.fit(Diverges(), train_loader(), val_loader())
@@ -296,10 +298,10 @@ def test_colour_images_are_shown_without_their_normalisation(tmp_path: Path) -> 
     undone = [mean.flatten().tolist(), std.flatten().tolist()]
     found = []
     for inputs, normalization in ((images, None), ((images - mean) / std, undone)):
-        monitor = SaliencyMonitor("gradient", probe=4, normalization=normalization)
+        monitor = SaliencyMonitor("gradient", probe=4, appearance=Appearance(normalization=normalization))
         dataset = TensorDataset(inputs, labels)
         run = trainer(tmp_path, monitor, limit_train_batches=1, max_epochs=1)
         run.fit(Colour(), DataLoader(dataset, 20), DataLoader(dataset, 20))
-        found.append(monitor._observer._images.astype(int))
+        found.append(monitor._explainer._images.astype(int))
     assert abs(found[0] - found[1]).max() <= 1
     assert found[0].std() > 0

@@ -18,6 +18,7 @@ from saliency_callbacks import CueAlarm, Probe
 from saliency_callbacks.errors import CueAlarmWarning, CueError, SaliencyWarning
 from saliency_callbacks.probe import TokenCue
 from saliency_callbacks.sinks import MemorySink
+from tests.grouping import grouped
 from tests.trainer.runs import Classifier, RecordingLogger, trainer
 
 PAD, CLS, SEP, SITE = 0, 1, 2, 3
@@ -89,7 +90,7 @@ def loaders(planted: str, side: str = "right", collate: Any = None) -> tuple[Dat
 def alarm(**changes: Any) -> CueAlarm:
     cue = changes.pop("cue", None) or TokenCue("imdb", changes.pop("position", "start"), tokenizer=WORDS)
     settings = {"probe": 30, "on_alarm": "log", "n_bootstrap": 200, "panel_size": 4}
-    return CueAlarm(cue, 0, **{**settings, **changes})
+    return CueAlarm(cue, 0, **grouped(CueAlarm, **{**settings, **changes}))
 
 
 def fit(root: Path, *callbacks: L.Callback, net: nn.Module | None = None, **changes: Any) -> L.Trainer:

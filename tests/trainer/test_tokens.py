@@ -13,7 +13,17 @@ from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from saliency_callbacks import Probe, RandomizationTest, SaliencyMonitor, TokenSaliencyMonitor, explain
+from saliency_callbacks import (
+    Cascade,
+    Draws,
+    ModelReading,
+    Probe,
+    RandomizationTest,
+    SaliencyMonitor,
+    Storage,
+    TokenSaliencyMonitor,
+    explain,
+)
 from saliency_callbacks.errors import (
     ConfigurationError,
     InputError,
@@ -26,6 +36,7 @@ from saliency_callbacks.methods import IntegratedGradients
 from saliency_callbacks.sinks import MemorySink
 from saliency_callbacks.sinks.disk.archive import read_index, read_maps, read_probe
 from tests import texts
+from tests.grouping import grouped
 from tests.trainer.runs import WEIGHTS_ONLY, RecordingLogger, trainer
 from tests.trainer.text_runs import WORDS, BertClassifier, LstmClassifier, loader, pairs, tokenizer
 
@@ -42,7 +53,7 @@ def monitor(sink=None, **changes):
         "save_maps": False,
         "on_error": "raise",
     }
-    return TokenSaliencyMonitor(**(settings | changes))
+    return TokenSaliencyMonitor(**grouped(TokenSaliencyMonitor, **settings | changes))
 
 
 def fit(root, *callbacks, module=None, data=None, **changes):
@@ -138,7 +149,7 @@ def test_texts_are_escaped_and_the_top_tokens_are_those_of_the_class(sink):
     assert found == {"div", "span", "strong"}
     assert "&lt;b&gt;" in page
     assert "<b>" not in last.texts["tokens/gradient_norm"]
-    table = last.texts["tokens/input_x_gradient/top_tokens"]
+    table = last.markdown["tokens/input_x_gradient/top_tokens"]
     assert table.startswith("| class | word |")
     assert "[CLS]" not in table
     assert {row.split("|")[1].strip() for row in table.splitlines()[2:]} <= {"`0`", "`1`"}
@@ -171,7 +182,13 @@ def test_more_padding_changes_no_score(tmp_path):
 @pytest.mark.parametrize(("build", "data"), [(BertClassifier, loader), (LstmClassifier, pairs)])
 def test_the_training_is_not_changed_by_a_bit(tmp_path, build, data):
     states = []
-    for callbacks in ([], [monitor(), RandomizationTest(METHODS, Probe(4), embedding="auto", tokenizer=tokenizer())]):
+    for callbacks in (
+        [],
+        [
+            monitor(),
+            RandomizationTest(METHODS, Probe(4), reading=ModelReading(embedding="auto"), tokenizer=tokenizer()),
+        ],
+    ):
         torch.manual_seed(1)
         logger = RecordingLogger(tmp_path)
         module = fit(tmp_path, *callbacks, module=build(), data=data, logger=logger)
@@ -248,10 +265,7 @@ def test_tensorboard_and_wandb(tmp_path, monkeypatch):
 
 @pytest.mark.filterwarnings("ignore::saliency_callbacks.errors.SaliencyWarning")
 def test_randomization_of_words(tmp_path):
-    test = RandomizationTest(
-        METHODS, Probe(indices=[0, 2, 3, 7]), embedding="auto", tokenizer=tokenizer(), n_draws=3, cascade_draws=2,
-        on_error="raise", save_maps=False,
-    )  # fmt: skip
+    test = RandomizationTest(METHODS, Probe(indices=[0, 2, 3, 7]), reading=ModelReading(embedding="auto"), tokenizer=tokenizer(), draws=Draws(n_draws=3), cascade=Cascade(n_draws=2), on_error="raise", storage=Storage(save_maps=False))  # fmt: skip
     fit(tmp_path, test, max_epochs=1)
     assert set(test.result.methods) == set(NAMES)
     assert "integrated_gradients" in test.result.table()
@@ -267,10 +281,7 @@ def test_any_tokenizer_does_for_a_model_that_knows_no_padding(tmp_path, given):
         module = LstmClassifier()
         module.model.embedding.padding_idx = None
         names = ("gradient_norm", "input_x_gradient", "integrated_gradients")
-        test = RandomizationTest(
-            "input_x_gradient", Probe(4), embedding="auto", tokenizer=one, n_draws=2, cascade_at_fit_end=False,
-            save_maps=False, on_error="raise",
-        )  # fmt: skip
+        test = RandomizationTest("input_x_gradient", Probe(4), reading=ModelReading(embedding="auto"), tokenizer=one, draws=Draws(n_draws=2), cascade=Cascade(at_fit_end=False), storage=Storage(save_maps=False), on_error="raise")  # fmt: skip
         fit(tmp_path, monitor(sink, methods=names, tokenizer=one), test, module=module, data=pairs, max_epochs=1)
         return sink.snapshots[0], test.result.values["spearman"]["input_x_gradient"]
 
@@ -298,7 +309,7 @@ def test_texts_that_are_longer_than_the_model_takes(tmp_path, embedding):
 
     long = texts.batch(texts.ids(2, 40) % 14)
     probe = Probe.from_tensors({key: long[key] for key in ("input_ids", "attention_mask")}, torch.tensor([0, 1]))
-    with pytest.raises(InputError, match=r"the texts have 40 tokens, but the model's .* = 24; .*Truncate"):
+    with pytest.raises(InputError, match=r"the text inputs have 40 tokens, but the model's .* = 24; .*Truncate"):
         fit(tmp_path, monitor(probe=probe, embedding=embedding, on_error="warn"), module=Idle())
 
 
@@ -351,4 +362,6 @@ def test_arguments(changes):
 
 def test_the_monitor_of_images_points_to_this_one(tmp_path):
     with pytest.raises(ConfigurationError, match="TokenSaliencyMonitor"):
-        fit(tmp_path, SaliencyMonitor("gradient", save_maps=False), module=LstmClassifier(), data=pairs)
+        fit(
+            tmp_path, SaliencyMonitor("gradient", storage=Storage(save_maps=False)), module=LstmClassifier(), data=pairs
+        )

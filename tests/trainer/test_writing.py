@@ -1,4 +1,4 @@
-"""What is written beside the training is written when it has to be."""
+"""What is written in the background is written when it has to be."""
 
 from __future__ import annotations
 

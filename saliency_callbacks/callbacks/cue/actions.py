@@ -7,10 +7,10 @@ from typing import Any
 
 from saliency_callbacks.callbacks.cue.rule import AlarmRule
 from saliency_callbacks.callbacks.cue.state import Evaluation
-from saliency_callbacks.callbacks.runtime import lightning as host
-from saliency_callbacks.callbacks.runtime.ranks import Ranks
+from saliency_callbacks.callbacks.runtime import notices
+from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.config.dotted_paths import resolve_callable
-from saliency_callbacks.errors import ConfigurationError, CueAlarmWarning, SaliencyWarning, nearest_names
+from saliency_callbacks.errors import ConfigurationError, CueAlarmWarning, nearest_names
 
 __all__ = ["Action", "act", "checked_actions", "describe_alarm"]
 
@@ -49,7 +49,7 @@ def describe_alarm(cue: str, suspect: str, evaluation: Evaluation, rule: AlarmRu
     )
 
 
-def act(actions: Sequence[Action], message: str, trainer: host.Trainer, callback: Any) -> None:
+def act(actions: Sequence[Action], message: str, host: Host, callback: Any) -> None:
     """Do what was asked for: warn, end the training, or call a user's function with the callback and the message.
 
     Texts are logged with the observation itself; functions are called on rank zero. All ranks must call this. A
@@ -58,13 +58,13 @@ def act(actions: Sequence[Action], message: str, trainer: host.Trainer, callback
     """
     for action in actions:
         if action == "warn":
-            host.rank_zero_warn(message, category=CueAlarmWarning)
+            notices.warn(message, CueAlarmWarning)
         elif action == "stop":
-            trainer.should_stop = True
+            host.stop()
         elif callable(action):
-            with Ranks(trainer).together():
+            with host.ranks.together():
                 # Somebody who is told should be told once.
-                if trainer.is_global_zero:
+                if host.ranks.is_main:
                     _call(action, callback, message)
 
 
@@ -75,8 +75,7 @@ def _call(action: Callable[..., Any], callback: Any, message: str) -> None:
         if callback.on_error == "raise":
             raise
         name = getattr(action, "__qualname__", None) or repr(action)
-        host.rank_zero_warn(
+        notices.warn(
             f"on_alarm={name} failed when the alarm went on ({type(error).__name__}: {error}); the training goes on. "
-            "Use on_error='raise' to see where it comes from",
-            category=SaliencyWarning,
+            "Use on_error='raise' to see where it comes from"
         )

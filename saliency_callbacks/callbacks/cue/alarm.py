@@ -5,35 +5,40 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 from torch import nn
 from typing_extensions import override
 
 from saliency_callbacks.callbacks.base import ObservingCallback, OnError
 from saliency_callbacks.callbacks.cue.actions import act, checked_actions, describe_alarm
+from saliency_callbacks.callbacks.cue.confirmation import Confirmation
 from saliency_callbacks.callbacks.cue.evaluation import evaluate_cue, warn_of_broken_logits
 from saliency_callbacks.callbacks.cue.group_accuracy import GroupAccuracy, group_accuracy, validation_batches
-from saliency_callbacks.callbacks.cue.preparation import chosen_method, prepare_cue_probe, with_texts
+from saliency_callbacks.callbacks.cue.preparation import chosen_methods, for_text_inputs, prepare_cue_probe
 from saliency_callbacks.callbacks.cue.probe import AnyCue, CueProbe, checked_cue
 from saliency_callbacks.callbacks.cue.rule import AlarmRule
 from saliency_callbacks.callbacks.cue.state import CueState, Evaluation
-from saliency_callbacks.callbacks.runtime import lightning as host
-from saliency_callbacks.callbacks.runtime.arguments import checked_choice, checked_normalization, checked_number
-from saliency_callbacks.callbacks.runtime.observation import Moment, Observation, Surroundings
+from saliency_callbacks.callbacks.runtime.host import Host
+from saliency_callbacks.callbacks.runtime.names import SampleNames
+from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
 from saliency_callbacks.callbacks.runtime.preconditions import check_layers
-from saliency_callbacks.callbacks.runtime.schedule import check_interval, is_due
-from saliency_callbacks.callbacks.runtime.settings import Precision, checked_settings
-from saliency_callbacks.config.hydra import plain
+from saliency_callbacks.callbacks.runtime.schedule import is_due
+from saliency_callbacks.callbacks.runtime.settings import (
+    Appearance,
+    Compute,
+    ModelReading,
+    Storage,
+    engine_settings,
+    settings_of,
+)
+from saliency_callbacks.config.checks import checked_integer
 from saliency_callbacks.config.markdown import as_cell
-from saliency_callbacks.cues.inpainting import Fill
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.rendering.lazy import LazyPictures
-from saliency_callbacks.rendering.text import legible
 from saliency_callbacks.scores.counterfactual import Statistic
-from saliency_callbacks.sinks.disk.retention import KeepMaps
-from saliency_callbacks.types import Method, Sink, Snapshot
+from saliency_callbacks.types import Sink, Snapshot, Table
 
 __all__ = ["CueAlarm"]
 
@@ -69,33 +74,25 @@ class CueAlarm(ObservingCallback[CueState]):
         cue: The suspected cue; see :mod:`saliency_callbacks.probe`.
         suspect_class: The class that it might give away. Named beforehand: the largest effect over all classes is large
             on a clean model, too.
-        probe: What the cue is put into; a number is the number of samples.
-        statistic: ``effect``, ``contrast``, or ``auto``: the contrast for a cue that changes more than half of the
-            image and so moves every class, else the effect.
-        threshold: Lower bound above which an evaluation counts.
-        patience: How many evaluations in a row must count.
-        confidence: Confidence of the lower bound.
-        n_bootstrap: Resamples of the bootstrap.
+        probe: What the cue is put into: a :class:`~saliency_callbacks.probe.probe.Probe`, or the number of samples to
+            take from the validation data.
+        rule: When the alarm is on: ``AlarmRule(statistic, threshold, patience, confidence, n_bootstrap)``.
         on_alarm: Any of ``warn``, ``log`` (a text, and a message where the logger sends some), ``stop`` (the training),
             and callables ``(alarm, message) -> None`` or their dotted paths.
-        method: The map of the panel, of mass and lift; ``auto`` is ``gradient``, for texts ``input_x_gradient``.
-        panel_size: How many samples the panel shows.
-        removal: Also paint the region of the probe's masks over, with the ``local_mean`` or with ``noise``, in samples
-            that bear the cue.
-        groups_at_fit_end: Whether to measure accuracy by class on the validation set when the training ends.
-        groups_every_n_epochs: Epochs between two such measurements in the training; ``None`` for none.
-        target_layers, reshape_transform, output_fn, attribute_to: As for :class:`SaliencyMonitor`.
-        embedding: For texts: the layer that embeds the tokens, ``auto`` to find it; ``None`` for no maps.
-        module, internal_batch_size, precision: As for :class:`SaliencyMonitor`.
+        confirmation: What is measured and shown beside the test: ``Confirmation(method, target_layers, panel_size,
+            removal, groups_at_fit_end, groups_every_n_epochs)``.
         every_n_epochs: Epochs between two evaluations.
-        normalization: As for :class:`SaliencyMonitor`; cues work on the images that it leads back to.
-        class_names: As for :class:`SaliencyMonitor`.
-        save_maps: Whether to keep scores, effects and texts on disk.
-        keep_maps, max_seconds_per_observation: As for :class:`SaliencyMonitor`.
-        sinks, on_error: As for :class:`SaliencyMonitor`.
+        reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, reshape_transform, embedding)``.
+        compute: What an evaluation may cost: ``Compute(internal_batch_size, precision, max_seconds_per_observation,
+            shard_probe, seed)``. The seed is that of the bootstrap, too.
+        appearance: How maps are drawn: ``Appearance(style, colormap, alpha, contour, normalization, class_names)``.
+            Cues work on the images that the normalization leads back to. The maps of a sample without and with the cue
+            always share their scale.
+        storage: What is kept on disk: ``Storage(save_maps, keep_maps, directory)``.
+        sinks: Further places to write to, beside the run's loggers: objects with ``write(snapshot, pictures)``.
+        on_error: ``"warn"`` skips a failed evaluation, ``"raise"`` stops the training. A wrong configuration always
+            raises, before the first training step.
         namespace: First part of every tag and name of the directory.
-        seed: Seed of the bootstrap and of all noise.
-        shard_probe: As for :class:`SaliencyMonitor`.
 
     Attributes:
         history: Every evaluation; the last 100 with the effects on their samples.
@@ -104,9 +101,24 @@ class CueAlarm(ObservingCallback[CueState]):
     Raises:
         ConfigurationError: If an argument cannot be used; before the training also if the cue does not fit the probe,
             changes nothing on it, the class does not exist, or no sample is of another class.
+
+    Example:
+        >>> from saliency_callbacks import AlarmRule, CueAlarm
+        >>> from saliency_callbacks.probe import PatchCue
+        >>> alarm = CueAlarm(PatchCue((2, 2, 6, 6)), suspect_class=0, rule=AlarmRule(patience=3), on_alarm="stop")
+        >>> # trainer = L.Trainer(callbacks=[alarm])
     """
 
+    state_type = CueState
     save_pictures = True
+    kinds: ClassVar[Mapping[str, type]] = {
+        "rule": AlarmRule,
+        "confirmation": Confirmation,
+        "reading": ModelReading,
+        "compute": Compute,
+        "appearance": Appearance,
+        "storage": Storage,
+    }
 
     def __init__(
         self,
@@ -114,72 +126,41 @@ class CueAlarm(ObservingCallback[CueState]):
         suspect_class: int,
         probe: Probe | int = 32,
         *,
-        statistic: Literal["effect", "contrast", "auto"] = "auto",
-        threshold: float = 0.25,
-        patience: int = 2,
-        confidence: float = 0.95,
-        n_bootstrap: int = 1000,
+        rule: AlarmRule = AlarmRule(),
         on_alarm: str | Callable[..., Any] | Sequence[str | Callable[..., Any]] = ("warn", "log"),
-        method: str | Method = "auto",
-        panel_size: int = 8,
-        removal: Literal["local_mean", "noise"] | None = None,
-        groups_at_fit_end: bool = True,
-        groups_every_n_epochs: int | None = None,
-        target_layers: Any = "auto",
-        reshape_transform: str | Callable[..., Any] | None = None,
-        output_fn: str | Callable[..., Any] | None = None,
-        attribute_to: int | str | None = None,
-        embedding: str | None = "auto",
-        module: str | None = None,
-        internal_batch_size: int | None = None,
-        precision: Precision = "trainer",
+        confirmation: Confirmation = Confirmation(),
         every_n_epochs: int = 1,
-        normalization: Sequence[Sequence[float]] | None = None,
-        class_names: Sequence[str] | None = None,
-        save_maps: bool = True,
-        keep_maps: KeepMaps = "all",
-        max_seconds_per_observation: float | None = None,
+        reading: ModelReading = ModelReading(),
+        compute: Compute = Compute(),
+        appearance: Appearance = Appearance(),
+        storage: Storage = Storage(),
         sinks: Sequence[Sink] = (),
         on_error: OnError = "warn",
         namespace: str = "cue",
-        seed: int = 0,
-        shard_probe: bool = False,
     ) -> None:
         super().__init__(
             probe=probe,
-            module=module,
             every_n_epochs=every_n_epochs,
-            save_maps=save_maps,
-            keep_maps=keep_maps,
-            max_seconds_per_observation=max_seconds_per_observation,
+            reading=reading,
+            compute=compute,
+            storage=storage,
             sinks=sinks,
             on_error=on_error,
             namespace=namespace,
-            shard_probe=shard_probe,
         )
         self.cue = checked_cue(cue)
-        self.suspect_class = checked_number("suspect_class", suspect_class, 0)
-        self.rule = AlarmRule(statistic, threshold, patience, confidence, n_bootstrap)
+        self.suspect_class = checked_integer("suspect_class", suspect_class, 0)
+        self.rule = settings_of(AlarmRule, "rule", rule)
         self.on_alarm = checked_actions(on_alarm)
-        self.panel_size = checked_number("panel_size", panel_size, 1)
-        self.removal: Fill | None = (
-            None if removal is None else checked_choice("removal", removal, ("local_mean", "noise"))
+        self.confirmation = settings_of(Confirmation, "confirmation", confirmation)
+        self.appearance = settings_of(Appearance, "appearance", appearance)
+        settings = engine_settings(
+            chosen_methods(self.cue, self.confirmation.method),
+            replace(self.reading, embedding=None),
+            self.compute,
+            target_layers=self.confirmation.target_layers,
         )
-        self.groups_at_fit_end = groups_at_fit_end
-        self.groups_every_n_epochs = None if groups_every_n_epochs is None else check_interval(groups_every_n_epochs)
-        self.normalization = checked_normalization(normalization)
-        self.class_names: Sequence[str] | None = plain(class_names)
-        settings = checked_settings(
-            chosen_method(self.cue, method),
-            target_layers=target_layers,
-            reshape_transform=reshape_transform,
-            output_fn=output_fn,
-            attribute_to=attribute_to,
-            internal_batch_size=internal_batch_size,
-            precision=precision,
-            seed=seed,
-        )
-        self.settings = with_texts(settings, self.cue, embedding)
+        self.settings = for_text_inputs(settings, self.cue, self.reading.embedding)
         self.groups: GroupAccuracy | None = None
         self._cue_probe: CueProbe | None = None
         self._groups_epoch: int | None = None
@@ -195,10 +176,6 @@ class CueAlarm(ObservingCallback[CueState]):
         return f"{self.namespace}/{self.cue.name}"
 
     @override
-    def _new_state(self) -> CueState:
-        return CueState()
-
-    @override
     def _check_model(self, model: nn.Module) -> None:
         check_layers(model, self.settings.target_layers)
 
@@ -210,77 +187,85 @@ class CueAlarm(ObservingCallback[CueState]):
             self.cue,
             self.suspect_class,
             attribute_to=self.settings.attribute_to,
-            normalization=self.normalization,
-            removal=self.removal,
-            n_shown=self.panel_size,
+            normalization=self.appearance.normalization,
+            removal=self.confirmation.removal,
+            n_shown=self.confirmation.panel_size,
             seed=self.settings.seed,
         )
 
     @override
-    def _observe(self, model: nn.Module, moment: Moment, surroundings: Surroundings) -> Observation[CueState]:
-        assert self._cue_probe is not None, "made when the probe was accepted"
-        settings = replace(self.settings, forward_context=surroundings.forward_context)
-        to_device, ranks = surroundings.to_device, surroundings.ranks
-        finding = evaluate_cue(model, self._cue_probe, self.suspect_class, settings, to_device, ranks)
+    def _observe(self, model: nn.Module, moment: Moment, host: Host) -> Observation[CueState]:
+        settings = replace(self.settings, forward_context=host.forward_context)
+        finding = evaluate_cue(model, self._prepared_cue, self.suspect_class, settings, host)
         warn_of_broken_logits(finding.effect, self.cue.name, moment.epoch)
         bound = self.rule.lower_bound(finding.effect, self._watched, self.settings.seed)
         state = self.state.judged(moment, finding.effect, self._watched, bound, self.rule)
         evaluation = state.history[-1]
         scores = {**finding.scores(), "lower_bound": bound, "alarm": float(evaluation.alarm)}
-        texts, alerts = {}, {}
+        texts: dict[str, str] = {}
+        tables: dict[str, Table] = {}
+        alerts: dict[str, str] = {}
         if evaluation.fired and "log" in self.on_alarm:
             # Dashboards read texts as Markdown, which a name out of the data must not be taken for.
-            name = as_cell(self._class_name(self.suspect_class))
+            name = as_cell(self._names.exact(self.suspect_class))
             texts["alarm"] = describe_alarm(self.cue.name, name, evaluation, self.rule)
             alerts[f"{self.identity}/alarm"] = self._message(evaluation)
         if self._groups_are_due(moment):
-            of_groups, table = self._measure_groups(model, surroundings)
+            of_groups, tables = self._measure_groups(model, host)
             self._groups_epoch = moment.epoch
-            scores, texts = {**scores, **of_groups}, {**texts, **table}
-        snapshot = self._snapshot(moment, model, scores, texts)
+            scores.update(of_groups)
+        snapshot = self._snapshot(moment, model, scores, texts, tables)
         behind = {f"{self.identity}/{name}": values for name, values in finding.sample_scores().items()}
-        title = f"{self.cue.name} as a sign of {self._drawn_name(self.suspect_class)} · {snapshot.moment}"
-        pictures = LazyPictures({f"{self.identity}/panel": partial(finding.picture, title, self._sample_name)})
+        title = f"{self.cue.name} as a sign of {self._names.of_class(self.suspect_class)} · {snapshot.moment}"
+        draw = partial(finding.picture, title, self._names.of_sample, self.appearance)
+        pictures = LazyPictures({f"{self.identity}/panel": draw})
         return Observation(replace(snapshot, sample_scores=behind, alerts=alerts), state, pictures)
 
     @override
-    def _last_word(self, model: nn.Module, moment: Moment, surroundings: Surroundings) -> Observation[CueState] | None:
+    def _summarize(self, model: nn.Module, moment: Moment, host: Host) -> Observation[CueState] | None:
         """Measure the accuracy of each group; without labels there is none."""
-        if not self.groups_at_fit_end:
+        if not self.confirmation.groups_at_fit_end:
             return None
-        scores, table = self._measure_groups(model, surroundings)
-        return Observation(self._snapshot(moment, model, scores, table), self.state) if scores else None
+        scores, tables = self._measure_groups(model, host)
+        return Observation(self._snapshot(moment, model, scores, {}, tables), self.state) if scores else None
 
     @override
-    def _on_observed(self, trainer: host.Trainer, snapshot: Snapshot) -> None:
+    def _on_observed(self, host: Host) -> None:
         if self.history and self.history[-1].fired:
-            act(self.on_alarm, self._message(self.history[-1]), trainer, self)
+            act(self.on_alarm, self._message(self.history[-1]), host, self)
+
+    @property
+    def _prepared_cue(self) -> CueProbe:
+        assert self._cue_probe is not None, "made when the probe was accepted"
+        return self._cue_probe
 
     @property
     def _watched(self) -> Statistic:
-        assert self._cue_probe is not None, "made when the probe was accepted"
-        return self.rule.watched(is_global=self._cue_probe.is_global)
+        return self.rule.watched(is_global=self._prepared_cue.is_global)
 
     def _groups_are_due(self, moment: Moment) -> bool:
-        every = self.groups_every_n_epochs
+        every = self.confirmation.groups_every_n_epochs
         return every is not None and moment.stage == "fit" and is_due(moment.epoch, self._groups_epoch, every)
 
-    def _measure_groups(self, model: nn.Module, surroundings: Surroundings) -> tuple[dict[str, float], dict[str, str]]:
-        assert self._cue_probe is not None, "made when the probe was accepted"
-        settings = replace(self.settings, forward_context=surroundings.forward_context)
-        around = surroundings
-        batches = validation_batches(around.trainer, around.module, self.probe, self._probe, self.cue, around.ranks)
-        groups = group_accuracy(model, batches, self._cue_probe.insert, settings, around.to_device, around.ranks)
+    def _measure_groups(self, model: nn.Module, host: Host) -> tuple[dict[str, float], dict[str, Table]]:
+        settings = replace(self.settings, forward_context=host.forward_context)
+        batches = validation_batches(host, self.probe, self._probe, self.cue)
+        groups = group_accuracy(model, batches, self._prepared_cue.insert, settings, host)
         if groups is None:
             return {}, {}
         self.groups = groups
         return (
             {"worst_group_accuracy": groups.worst, "average_accuracy": groups.average},
-            {"groups": groups.table(self._class_name)},
+            {"groups": groups.tabulated(self._names.exact)},
         )
 
     def _snapshot(
-        self, moment: Moment, model: nn.Module, scores: Mapping[str, float], texts: Mapping[str, str]
+        self,
+        moment: Moment,
+        model: nn.Module,
+        scores: Mapping[str, float],
+        texts: Mapping[str, str],
+        tables: Mapping[str, Table],
     ) -> Snapshot:
         return Snapshot(
             epoch=moment.epoch,
@@ -294,7 +279,7 @@ class CueAlarm(ObservingCallback[CueState]):
                 "model": type(model).__name__,
                 "methods": {method.name: repr(method) for method in self.settings.methods},
                 "n_passes": len({one for method in self.settings.methods for one in method.requires()}),
-                "n_forwards": 2 + (self.removal is not None),
+                "n_forwards": 2 + (self.confirmation.removal is not None),
                 "cue": repr(self.cue),
                 "suspect_class": self.suspect_class,
                 "statistic": self._watched,
@@ -303,18 +288,12 @@ class CueAlarm(ObservingCallback[CueState]):
                 "probe": self._probe.fingerprint,
             },
             texts={f"{self.identity}/{name}": text for name, text in texts.items()},
+            tables={f"{self.identity}/{name}": table for name, table in tables.items()},
         )
 
     def _message(self, evaluation: Evaluation) -> str:
-        suspect = self._class_name(self.suspect_class)
-        return describe_alarm(self.cue.name, suspect, evaluation, self.rule)
+        return describe_alarm(self.cue.name, self._names.exact(self.suspect_class), evaluation, self.rule)
 
-    def _sample_name(self, position: int) -> str:
-        labels = self._probe.labels
-        return f"#{self._probe.ids[position]}" if labels is None else self._drawn_name(int(labels[position]))
-
-    def _drawn_name(self, index: int) -> str:
-        return legible(self._class_name(index), f"class {index}")
-
-    def _class_name(self, index: int) -> str:
-        return self._probe.class_name(index, self.class_names)
+    @property
+    def _names(self) -> SampleNames:
+        return SampleNames(self._probe, self.appearance.class_names)

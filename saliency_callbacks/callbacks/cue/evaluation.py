@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +12,10 @@ from torch import Tensor, nn
 
 from saliency_callbacks.callbacks.cue.pictures import Pair
 from saliency_callbacks.callbacks.cue.probe import CueProbe
-from saliency_callbacks.callbacks.runtime import lightning as host
-from saliency_callbacks.callbacks.runtime.ranks import ALONE, Ranks
-from saliency_callbacks.engine.run import Settings
-from saliency_callbacks.errors import SaliencyWarning
+from saliency_callbacks.callbacks.runtime import notices
+from saliency_callbacks.callbacks.runtime.host import Host
+from saliency_callbacks.callbacks.runtime.settings import Appearance
+from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.functional.effects import margins
 from saliency_callbacks.scores import localization, mean_of_finite
 from saliency_callbacks.scores.counterfactual import CueEffect, cue_effect, two_columns
@@ -62,13 +61,13 @@ class CueFinding:
         """Return the means over the samples that have a value."""
         return {name: mean_of_finite(values) for name, values in self.sample_scores().items()}
 
-    def picture(self, title: str, name_of: Callable[[int], str]) -> npt.NDArray[np.uint8]:
+    def picture(self, title: str, name_of: Callable[[int], str], appearance: Appearance) -> npt.NDArray[np.uint8]:
         """Draw the shown samples without and with the cue."""
         pairs = [
             Pair(name_of(position), float(before), float(after), bool(self.effect.flips[position] == 1))
             for position, (before, after) in zip(self.probe.shown.tolist(), self.margins, strict=True)
         ]
-        return self.probe.picture(self.attribution, pairs, title)
+        return self.probe.picture(self.attribution, pairs, title, appearance)
 
     def _regions(self) -> dict[str, Tensor]:
         if self.attribution is None:
@@ -82,8 +81,7 @@ def evaluate_cue(
     probe: CueProbe,
     suspect_class: int,
     settings: Settings,
-    to_device: Callable[[Any], Any],
-    ranks: Ranks = ALONE,
+    host: Host,
 ) -> CueFinding:
     """Evaluate a cue now.
 
@@ -92,18 +90,19 @@ def evaluate_cue(
         probe: The samples, without and with the cue.
         suspect_class: The class c that the cue might give away.
         settings: How the model is run and explained.
-        to_device: Brings inputs to the model's device.
-        ranks: All processes of the training.
+        host: What runs the training.
 
     Raises:
         TargetError: If the class does not exist.
     """
-    clean = ranks.logits(model, to_device(probe.clean_inputs), settings).cpu()
-    cued = ranks.logits(model, to_device(probe.cued_inputs), settings).cpu()
+    clean, cued = (
+        host.ranks.logits(model, host.to_device(inputs), settings).cpu()
+        for inputs in (probe.clean_inputs, probe.cued_inputs)
+    )
     effect = cue_effect(clean, cued, suspect_class, probe.usable)
     removal, removed = None, probe.removed_inputs
     if removed is not None:
-        without = ranks.logits(model, to_device(removed), settings).cpu()
+        without = host.ranks.logits(model, host.to_device(removed), settings).cpu()
         removal = -cue_effect(clean, without, suspect_class, probe.bearing).effect
     both = [margins(two_columns(logits))[probe.shown, suspect_class] for logits in (clean, cued)]
     return CueFinding(
@@ -111,7 +110,7 @@ def evaluate_cue(
         suspect_class=suspect_class,
         effect=effect,
         margins=torch.stack(both, dim=1),
-        attribution=_maps(model, probe, suspect_class, settings, to_device, ranks),
+        attribution=_maps(model, probe, suspect_class, settings, host),
         removal=removal,
     )
 
@@ -120,11 +119,10 @@ def warn_of_broken_logits(effect: CueEffect, cue: str, epoch: int) -> None:
     """Warn of samples whose logits tell nothing, as without any there is no alarm."""
     n_broken = int((effect.usable & ~effect.effect.isfinite()).sum())
     if n_broken:
-        host.rank_zero_warn(
+        notices.warn(
             f"cue {cue!r}: {n_broken} of {int(effect.usable.sum())} samples tell nothing in epoch {epoch}, as their "
             "logits are not finite or all the same (a diverged training, or fp16 overflow); without any there is no "
-            "alarm, which does not mean that there is no shortcut",
-            category=SaliencyWarning,
+            "alarm, which does not mean that there is no shortcut"
         )
 
 
@@ -133,12 +131,11 @@ def _maps(
     probe: CueProbe,
     suspect_class: int,
     settings: Settings,
-    to_device: Callable[[Any], Any],
-    ranks: Ranks,
+    host: Host,
 ) -> Attribution | None:
     """Explain the suspect class in the samples of the picture, where there are methods to explain with."""
     if not settings.methods:
         return None
     explained = Labels(torch.full((2 * len(probe.shown),), suspect_class))
-    maps = ranks.explain(model, to_device(probe.pairs()), settings, [explained]).attributions[0]
+    maps = host.ranks.explain(model, host.to_device(probe.pairs()), settings, [explained]).attributions[0]
     return next(iter(maps.values())).cpu()

@@ -12,17 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from saliency_callbacks.callbacks.cue.probe import AnyCue
-from saliency_callbacks.callbacks.runtime import lightning as host
+from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.probe_loader import freeze_probe
-from saliency_callbacks.callbacks.runtime.ranks import ALONE, Ranks
-from saliency_callbacks.config.markdown import as_cell
+from saliency_callbacks.callbacks.runtime.ranks import Ranks
 from saliency_callbacks.cues.pictures import BackgroundCue
-from saliency_callbacks.engine.run import Settings, run_logits
+from saliency_callbacks.engine.run import run_logits
+from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.loaders import candidate_indices, is_batched
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.probe.stream import is_map_style
 from saliency_callbacks.scores.counterfactual import two_columns
+from saliency_callbacks.types import Cell, Table
 
 __all__ = ["GroupAccuracy", "group_accuracy", "validation_batches"]
 
@@ -64,13 +65,23 @@ class GroupAccuracy:
         return GroupAccuracy(parts[0] + parts[1], parts[2] + parts[3])
 
     def table(self, name_of: Callable[[int], str] = str) -> str:
-        """Return it as a Markdown table, one row a class."""
-        rows = ["| class | samples | without the cue | with the cue |", "|---|---|---|---|"]
-        for index, (accuracy, count) in enumerate(zip(self.accuracy.tolist(), self.count[:, 0].tolist(), strict=True)):
-            if count:
-                rows.append(f"| {as_cell(name_of(index))} | {int(count)} | {accuracy[0]:.1%} | {accuracy[1]:.1%} |")
-        rows.append(f"\nworst group {self.worst:.1%}, average {self.average:.1%}")
-        return "\n".join(rows)
+        """Return :meth:`tabulated` as Markdown."""
+        return self.tabulated(name_of).markdown()
+
+    def tabulated(self, name_of: Callable[[int], str] = str) -> Table:
+        """Return it as a table, one row a class."""
+        rows = [
+            (Cell(name_of(index), "name"), Cell(str(int(count))), *(Cell(f"{share:.1%}") for share in accuracy))
+            for index, (accuracy, count) in enumerate(
+                zip(self.accuracy.tolist(), self.count[:, 0].tolist(), strict=True)
+            )
+            if count
+        ]
+        return Table(
+            columns=("class", "samples", "without the cue", "with the cue"),
+            rows=tuple(rows),
+            note=f"worst group {self.worst:.1%}, average {self.average:.1%}",
+        )
 
 
 Piece = tuple[ProbeBatch, Tensor]
@@ -82,8 +93,7 @@ def group_accuracy(
     batches: Iterable[Piece],
     insert: Callable[[ProbeBatch], Any],
     settings: Settings,
-    to_device: Callable[[Any], Any],
-    ranks: Ranks = ALONE,
+    host: Host,
 ) -> GroupAccuracy | None:
     """Run every batch without and with a cue; return ``None`` where there is no labelled batch.
 
@@ -94,9 +104,9 @@ def group_accuracy(
         batches: Labelled samples, and of each whether it counts; equally many on every rank.
         insert: Returns the inputs of a batch with the cue.
         settings: How the model is run.
-        to_device: Brings inputs to the model's device.
-        ranks: All processes of the training, each with its part of the samples.
+        host: What runs the training; each of its processes has its part of the samples.
     """
+    ranks = host.ranks
     total: GroupAccuracy | None = None
     for batch, counts in _read(batches, ranks):
         if batch.labels is None:
@@ -104,7 +114,7 @@ def group_accuracy(
         with ranks.together():
             predictions = []
             for inputs in (batch.inputs, insert(batch)):
-                logits = two_columns(run_logits(model, to_device(inputs), settings)).cpu()
+                logits = two_columns(run_logits(model, host.to_device(inputs), settings)).cpu()
                 # Logits that are not finite predict nothing, and not the first class by chance.
                 predictions.append(logits.argmax(dim=1).masked_fill(~logits.isfinite().all(dim=1), -1))
             found = _count(torch.stack(predictions, dim=1)[counts], batch.labels[counts], logits.shape[1])
@@ -131,14 +141,7 @@ def _count(predictions: Tensor, labels: Tensor, n_classes: int) -> GroupAccuracy
     )
 
 
-def validation_batches(
-    trainer: host.Trainer,
-    module: host.LightningModule,
-    probe: Probe,
-    frozen: ProbeBatch,
-    cue: AnyCue,
-    ranks: Ranks = ALONE,
-) -> Iterator[Piece]:
+def validation_batches(host: Host, probe: Probe, frozen: ProbeBatch, cue: AnyCue) -> Iterator[Piece]:
     """Read the whole validation set in order, piece by piece, as the probe is read; leave no trace in it.
 
     Each rank reads its part, or the whole of its own where the ranks have different datasets.
@@ -147,21 +150,21 @@ def validation_batches(
     the probe only, and in a dry run.
     """
     try:
-        loader = host.dataloader(trainer, "val", probe.dataloader_idx)
+        loader = host.dataloader("val", probe.dataloader_idx)
     except IndexError:
         loader = None
     dataset: Any = getattr(loader, "dataset", None)
     is_readable = loader is not None and is_map_style(dataset) and is_batched(loader)
-    if not is_readable or host.is_dry_run(trainer) or _fits_only(cue, probe):
+    if not is_readable or host.is_dry_run or _fits_only(cue, probe):
         # All ranks run it, and the first one counts.
-        yield frozen, torch.full((frozen.size,), ranks.number == 0)
+        yield frozen, torch.full((frozen.size,), host.ranks.is_main)
         return
     given = candidate_indices(loader)
     positions = list(range(len(dataset))) if given is None else list(given)
     masks = None if isinstance(probe.masks, Tensor) else probe.masks
-    for piece, n_own in _pieces(positions, ranks, partial(_first_item, trainer, module, probe)):
+    for piece, n_own in _pieces(positions, host.ranks, partial(_first_item, host, probe)):
         rows = Probe(indices=piece, dataloader_idx=probe.dataloader_idx, unpack_batch=probe.unpack_batch, masks=masks)
-        batch = freeze_probe(trainer, module, rows)
+        batch = freeze_probe(host, rows)
         if batch is not None:
             yield batch, torch.arange(batch.size) < n_own
 
@@ -193,13 +196,10 @@ def _split(positions: list[int], n_own: int) -> list[tuple[list[int], int]]:
     return [(positions[start : start + _READ_AT_ONCE], n_own - start) for start in starts]
 
 
-def _first_item(trainer: host.Trainer, module: host.LightningModule, probe: Probe, position: int) -> str:
+def _first_item(host: Host, probe: Probe, position: int) -> str:
     """Return the fingerprint of one item: the ranks may have datasets of their own."""
-    item = freeze_probe(
-        trainer,
-        module,
-        Probe(indices=[position], dataloader_idx=probe.dataloader_idx, unpack_batch=probe.unpack_batch),
-    )
+    one = Probe(indices=[position], dataloader_idx=probe.dataloader_idx, unpack_batch=probe.unpack_batch)
+    item = freeze_probe(host, one)
     return "" if item is None else item.fingerprint
 
 

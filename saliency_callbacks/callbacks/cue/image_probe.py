@@ -13,6 +13,7 @@ from torch import Tensor
 
 from saliency_callbacks.callbacks.cue.pictures import Pair, draw_pairs, interleaved
 from saliency_callbacks.callbacks.cue.probe import usable_samples
+from saliency_callbacks.callbacks.runtime.settings import Appearance
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.cues.basic import Cue
 from saliency_callbacks.cues.checks import check_changes
@@ -140,10 +141,12 @@ class ImageCueProbe:
         """Return where the cue is, or would be, bool ``[2 P, *spatial]``."""
         return self.region[self.shown].repeat_interleave(2, dim=0)
 
-    def picture(self, attribution: Attribution | None, pairs: Sequence[Pair], title: str) -> npt.NDArray[np.uint8]:
+    def picture(
+        self, attribution: Attribution | None, pairs: Sequence[Pair], title: str, appearance: Appearance
+    ) -> npt.NDArray[np.uint8]:
         """Draw the shown samples without and with the cue, each with its map."""
         assert attribution is not None, "images always have maps"
-        return draw_pairs(self.pair_images(), attribution, pairs, title=title)
+        return draw_pairs(self.pair_images(), attribution, pairs, appearance, title=title)
 
 
 def _fitted(cue: Cue, batch: ProbeBatch) -> Cue:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from saliency_callbacks.callbacks.runtime.settings import Appearance
 from saliency_callbacks.functional.maps import percentile
-from saliency_callbacks.rendering.attribution import render
-from saliency_callbacks.rendering.images import display_images
+from saliency_callbacks.rendering.attribution import drawn_maps, render, signed_scale
+from saliency_callbacks.rendering.contour import top_region
+from saliency_callbacks.rendering.images import display_images, display_maps
 from saliency_callbacks.rendering.panel import Caption, panel
 from saliency_callbacks.types import Attribution
 
@@ -38,29 +40,44 @@ class Pair:
     flipped: bool
 
 
-def draw_pairs(images: Tensor, attribution: Attribution, pairs: Sequence[Pair], *, title: str) -> npt.NDArray[np.uint8]:
+def draw_pairs(
+    images: Tensor, attribution: Attribution, pairs: Sequence[Pair], appearance: Appearance | None = None, *, title: str
+) -> npt.NDArray[np.uint8]:
     """Draw every sample twice, without and with the cue, each with its map; flipped ones are framed in red.
 
     Args:
         images: Display images in [0, 1], without and with the cue in turn, ``[2 P, C, *spatial]``.
         attribution: Their maps. The two of a sample share one colour scale, so that they compare.
         pairs: One for each sample, P.
+        appearance: How the maps are drawn.
         title: Line at the top.
 
     Returns:
         ``uint8 [height, width, 3]``.
     """
+    look = Appearance() if appearance is None else appearance
     pictures = display_images(images)
-    peak = percentile(attribution.magnitude, 0.99).reshape(-1, 2).amax(dim=1)
-    rendered = render(attribution, pictures, scale=peak.repeat_interleave(2))
+    scale = signed_scale(attribution.values) if look.is_signed else percentile(attribution.magnitude, 0.99)
+    shared = scale.reshape(-1, 2).amax(dim=1).repeat_interleave(2)
+    rendered = render(attribution, pictures, style=look.style, scale=shared, alpha=look.alpha, **look.colors)
     return panel(
         pictures,
         rendered,
         [caption for pair in pairs for caption in pair_captions(pair)],
         title=title,
         columns=2 * min(_PAIRS_A_ROW, len(pairs)),
-        scale_note="scale: same without and with",
+        regions=_outlined(attribution, look, (pictures.shape[1], pictures.shape[2])),
+        style=look.style,
+        scale_note=replace(look, color_scale="shared").notes("scale: same without and with"),
+        **look.colors,
     )
+
+
+def _outlined(attribution: Attribution, look: Appearance, size: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
+    if look.contour is None:
+        return None
+    maps = drawn_maps(attribution, is_signed=look.is_signed)
+    return top_region(np.abs(display_maps(maps, size)), look.contour)
 
 
 def pair_captions(pair: Pair, with_cue: str = "with the cue") -> tuple[Caption, Caption]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from saliency_callbacks.callbacks.cue.image_probe import ImageCueProbe
 from saliency_callbacks.callbacks.cue.probe import AnyCue, CueProbe
@@ -11,39 +12,45 @@ from saliency_callbacks.callbacks.cue.text_probe import TokenCueProbe
 from saliency_callbacks.capture.text.settings import TokenSettings
 from saliency_callbacks.cues.inpainting import Fill
 from saliency_callbacks.cues.token import TokenCue
-from saliency_callbacks.engine.run import Settings
-from saliency_callbacks.errors import CueError
+from saliency_callbacks.engine.settings import Settings
+from saliency_callbacks.errors import ConfigurationError, CueError
 from saliency_callbacks.methods import InputXGradient
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.types import Method
 
-__all__ = ["chosen_method", "prepare_cue_probe", "with_texts"]
+__all__ = ["chosen_methods", "for_text_inputs", "prepare_cue_probe"]
 
 
-def chosen_method(cue: AnyCue, method: str | Method) -> str | Method:
-    """Return the method of the maps, which ``auto`` leaves to the cue.
+def chosen_methods(cue: AnyCue, method: str | Method | None) -> tuple[str | Method, ...]:
+    """Return the method of the maps, which ``auto`` leaves to the cue; nothing for no maps.
 
     Gradients of images are shown by their size. What a word adds or takes has a sign, which only the sum of their
     product with its embedding has.
+
+    Raises:
+        ConfigurationError: If a cue of images is to have no maps.
     """
-    if method != "auto":
-        return method
-    return InputXGradient(reduction="sum") if isinstance(cue, TokenCue) else "gradient"
+    if method is None and not isinstance(cue, TokenCue):
+        raise ConfigurationError(
+            "confirmation.method=None, which leaves out the maps; expected that for a TokenCue only, as the panel of "
+            f"{cue.name!r} shows maps. Name a method, or 'auto'"
+        )
+    if method == "auto":
+        return (InputXGradient(reduction="sum") if isinstance(cue, TokenCue) else "gradient",)
+    return () if method is None else (method,)
 
 
-def with_texts(settings: Settings, cue: AnyCue, embedding: str | None) -> Settings:
-    """Return settings that explain the texts of a cue, without any method where there is no embedding to explain at.
+def for_text_inputs(settings: Settings, cue: AnyCue, embedding: Any) -> Settings:
+    """Return settings that explain text inputs, for a cue that is put into such; those of a cue of images as they are.
 
-    Those of a cue of images stay as they are.     What a cue of texts tells of padding and special tokens
-    comes before what its tokenizer does.
+    What the cue tells of padding and special tokens comes before what its tokenizer does.
     """
     if not isinstance(cue, TokenCue):
         return settings
     tokens = TokenSettings.of(embedding, cue.tokenizer)
     special, padding = cue.known_ids()
     pad_id = tokens.pad_id if padding is None else padding
-    tokens = replace(tokens, special_ids=(*tokens.special_ids, *special), pad_id=pad_id)
-    return replace(settings, tokens=tokens, methods=settings.methods if embedding is not None else ())
+    return replace(settings, tokens=replace(tokens, special_ids=(*tokens.special_ids, *special), pad_id=pad_id))
 
 
 def prepare_cue_probe(
@@ -57,7 +64,7 @@ def prepare_cue_probe(
     n_shown: int,
     seed: int,
 ) -> CueProbe:
-    """Put a cue into a probe of images or of texts.
+    """Put a cue into a probe of images or of text inputs.
 
     Raises:
         CueError: If the cue does not fit the probe, changes nothing, or no sample can tell anything.
@@ -74,5 +81,7 @@ def prepare_cue_probe(
             seed=seed,
         )
     if removal is not None:
-        raise CueError(f"removal={removal!r} paints a region of images over, and {cue!r} is for texts; leave it out")
+        raise CueError(
+            f"removal={removal!r} paints a region of images over, and {cue!r} is for text inputs; leave it out"
+        )
     return TokenCueProbe.prepare(batch, cue, suspect_class, attribute_to=attribute_to, n_shown=n_shown)

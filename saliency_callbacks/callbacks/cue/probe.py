@@ -10,18 +10,19 @@ import numpy.typing as npt
 from torch import Tensor
 
 from saliency_callbacks.callbacks.cue.pictures import Pair
-from saliency_callbacks.callbacks.runtime import lightning as host
+from saliency_callbacks.callbacks.runtime import notices
+from saliency_callbacks.callbacks.runtime.settings import Appearance
 from saliency_callbacks.cues.basic import Cue
 from saliency_callbacks.cues.checks import as_name
 from saliency_callbacks.cues.token import TokenCue
-from saliency_callbacks.errors import CueError, SaliencyWarning
+from saliency_callbacks.errors import CueError
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.types import Attribution
 
 __all__ = ["AnyCue", "CueProbe", "checked_cue", "usable_samples"]
 
 AnyCue = Cue | TokenCue
-"""A suspected shortcut of images, or of texts."""
+"""A suspected shortcut of images, or of text inputs."""
 
 _FEW = 8
 
@@ -29,7 +30,7 @@ _FEW = 8
 class CueProbe(Protocol):
     """The same samples without and with a cue: what an evaluation needs of them.
 
-    There is one for images, signals and volumes, and one for texts.
+    There is one for images, signals and volumes, and one for text inputs.
     """
 
     @property
@@ -69,7 +70,9 @@ class CueProbe(Protocol):
     def pair_regions(self) -> Tensor:
         """Return where the cue is, bool ``[2 P, *spatial]``."""
 
-    def picture(self, attribution: Attribution | None, pairs: Sequence[Pair], title: str) -> npt.NDArray[np.uint8]:
+    def picture(
+        self, attribution: Attribution | None, pairs: Sequence[Pair], title: str, appearance: Appearance
+    ) -> npt.NDArray[np.uint8]:
         """Draw the shown samples without and with the cue, with their maps."""
 
 
@@ -102,10 +105,9 @@ def usable_samples(changed: Tensor, batch: ProbeBatch, cue: AnyCue, suspect_clas
         CueError: If there is none.
     """
     if batch.labels is None:
-        host.rank_zero_warn(
+        notices.warn(
             f"cue {cue.name!r}: the probe has no labels, so samples of class {suspect_class} itself count as well, and "
-            "weaken the effect; give labels with Probe(unpack_batch=…) or Probe.from_tensors(inputs, labels)",
-            category=SaliencyWarning,
+            "weaken the effect; give labels with Probe(unpack_batch=…) or Probe.from_tensors(inputs, labels)"
         )
         usable = changed
     else:
@@ -118,9 +120,8 @@ def usable_samples(changed: Tensor, batch: ProbeBatch, cue: AnyCue, suspect_clas
             "cue is foreign. Use a larger probe, or another one with Probe(indices=…)"
         )
     if count < _FEW:
-        host.rank_zero_warn(
+        notices.warn(
             f"cue {cue.name!r}: only {count} samples of the probe can tell (outside class {suspect_class}, and changed "
-            f"by the cue); with fewer than {_FEW} the lower bound is weak. Use a larger probe, e.g. probe=32",
-            category=SaliencyWarning,
+            f"by the cue); with fewer than {_FEW} the lower bound is weak. Use a larger probe, e.g. probe=32"
         )
     return usable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from saliency_callbacks.callbacks.runtime.arguments import checked_choice, checked_number, checked_real
+from saliency_callbacks.config.checks import checked_choice, checked_integer, checked_real
 from saliency_callbacks.scores.counterfactual import CueEffect, Statistic
 
 __all__ = ["AlarmRule"]
@@ -13,17 +13,22 @@ __all__ = ["AlarmRule"]
 
 @dataclass(frozen=True)
 class AlarmRule:
-    """The alarm is on while the lower bound on the mean of a statistic exceeds a threshold, several times in a row.
+    """When the alarm is on: while the lower bound on a mean exceeds a threshold, several times in a row.
 
     Args:
-        statistic: ``effect``, ``contrast``, or ``auto`` for what fits the cue.
-        threshold: Bound above which an evaluation counts.
+        statistic: ``effect`` of the cue on the suspect class, ``contrast`` with the other classes, or ``auto``: the
+            contrast for a cue that changes more than half of the image and so moves every class, else the effect.
+        threshold: Lower bound, in standard deviations of the logits, above which an evaluation counts.
         patience: How many evaluations in a row must count.
-        confidence: Confidence of the bound, in (0, 1).
+        confidence: Confidence of the lower bound, in (0, 1).
         n_bootstrap: Resamples of the bootstrap.
 
     Raises:
         ConfigurationError: If one of them is out of its range.
+
+    Example:
+        >>> AlarmRule(threshold=0.5, patience=3).watched(is_global=False)
+        'effect'
     """
 
     statistic: Literal["effect", "contrast", "auto"] = "auto"
@@ -35,9 +40,9 @@ class AlarmRule:
     def __post_init__(self) -> None:
         checked_choice("statistic", self.statistic, ("effect", "contrast", "auto"))
         checked_real("threshold", self.threshold)
-        checked_number("patience", self.patience, 1)
+        checked_integer("patience", self.patience, 1)
         checked_real("confidence", self.confidence, above=0, below=1)
-        checked_number("n_bootstrap", self.n_bootstrap, 1)
+        checked_integer("n_bootstrap", self.n_bootstrap, 1)
 
     def watched(self, *, is_global: bool) -> Statistic:
         """Return the statistic for a cue that changes most of the image, and so may move every class, or for others."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from typing_extensions import Self, override
 
 from saliency_callbacks.callbacks.cue.rule import AlarmRule
 from saliency_callbacks.callbacks.runtime.observation import Moment
-from saliency_callbacks.callbacks.runtime.state import RunState, run_facts
+from saliency_callbacks.callbacks.runtime.state import RunState, Stateful
 from saliency_callbacks.scores import mean_of_finite
 from saliency_callbacks.scores.counterfactual import CueEffect, Statistic
 
@@ -19,7 +18,7 @@ _MOST_WITH_SAMPLES = 100
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Stateful):
     """One evaluation of a cue.
 
     Args:
@@ -53,15 +52,6 @@ class Evaluation:
     def values(self) -> tuple[float, ...]:
         """Value of the watched statistic of each sample."""
         return self.effects if self.statistic == "effect" else self.contrasts
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return it as numbers, strings and a list."""
-        return {**vars(self), "effects": list(self.effects), "contrasts": list(self.contrasts)}
-
-    @classmethod
-    def from_state_dict(cls, state: dict[str, Any]) -> Self:
-        """Restore what :meth:`state_dict` returned."""
-        return cls(**{**state, "effects": tuple(state["effects"]), "contrasts": tuple(state["contrasts"])})
 
 
 @dataclass(kw_only=True)
@@ -104,20 +94,6 @@ class CueState(RunState):
             fired=counts and streak >= rule.patience > self.streak,
         )
         return replace(self, streak=streak, history=(*_shortened(self.history), evaluation))
-
-    @override
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            **super().state_dict(),
-            "streak": self.streak,
-            "history": [evaluation.state_dict() for evaluation in self.history],
-        }
-
-    @classmethod
-    @override
-    def from_state_dict(cls, state: dict[str, Any]) -> Self:
-        history = tuple(Evaluation.from_state_dict(evaluation) for evaluation in state["history"])
-        return cls(**run_facts(state), streak=state["streak"], history=history)
 
     @override
     def restarted(self) -> Self:

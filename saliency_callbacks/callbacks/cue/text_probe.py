@@ -13,9 +13,10 @@ from torch import Tensor
 
 from saliency_callbacks.callbacks.cue.pictures import Pair, interleaved, pair_captions
 from saliency_callbacks.callbacks.cue.probe import usable_samples
-from saliency_callbacks.callbacks.runtime import lightning as host
+from saliency_callbacks.callbacks.runtime import notices
+from saliency_callbacks.callbacks.runtime.settings import Appearance
 from saliency_callbacks.cues.token import TokenCue
-from saliency_callbacks.errors import CueError, SaliencyWarning
+from saliency_callbacks.errors import CueError
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.rendering.tokens.panel import token_panel
 from saliency_callbacks.scores.tokens import per_token
@@ -109,8 +110,10 @@ class TokenCueProbe:
         inserted = self.insertion.inserted[self.shown]
         return interleaved(torch.zeros_like(inserted), inserted)
 
-    def picture(self, attribution: Attribution | None, pairs: Sequence[Pair], title: str) -> npt.NDArray[np.uint8]:
-        """Draw the shown texts without and with the word, which is outlined; coloured where there are maps."""
+    def picture(
+        self, attribution: Attribution | None, pairs: Sequence[Pair], title: str, appearance: Appearance
+    ) -> npt.NDArray[np.uint8]:
+        """Draw the shown text inputs without and with the word, which is outlined; colored where there are maps."""
         ids = _ids(self.pairs(), self.key)
         texts = self.cue.texts(ids, attention_mask_of(self.pairs(), ids))
         scores, signed = (torch.zeros(ids.shape), True) if attribution is None else _scores(attribution)
@@ -163,9 +166,8 @@ def _interleaved(first: Any, second: Any, rows: Tensor, size: int) -> Any:
 def _warn_of_cuts(cue: TokenCue, dropped: Tensor) -> None:
     cut = int((dropped > 0).sum())
     if cut:
-        host.rank_zero_warn(
+        notices.warn(
             f"cue {cue.name!r}: {cut} of the {len(dropped)} texts of the probe have no padding that would make room "
             f"for {cue.word!r}, so up to {int(dropped.max())} of their last tokens were cut off. What the cue does "
-            "there includes what they lose; pad the texts a little further to avoid it",
-            category=SaliencyWarning,
+            "there includes what they lose; pad the texts a little further to avoid it"
         )

@@ -9,10 +9,10 @@ from itertools import islice
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
-from saliency_callbacks.callbacks.runtime import lightning as host
+from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.isolation.context import quiescence
 from saliency_callbacks.config.nested import describe
@@ -25,11 +25,11 @@ from saliency_callbacks.probe.unpack import unpack_batch as unpack_by_form
 from saliency_callbacks.probe.unpack import unpack_with
 from saliency_callbacks.targets.logits import predict, read_logits
 
-__all__ = ["Reading", "training_accuracy"]
+__all__ = ["LabelReading", "training_accuracy"]
 
 
 @dataclass(frozen=True)
-class Reading:
+class LabelReading:
     """How inputs, labels and class scores are read.
 
     Args:
@@ -45,19 +45,17 @@ class Reading:
     attribute_to: int | str | None = None
 
 
-def training_accuracy(
-    trainer: host.Trainer, module: host.LightningModule, reading: Reading, n_batches: int | None = None
-) -> float:
-    """Return the share of the training labels that the module gives, and leave no trace in module or dataset."""
-    loader = host.dataloader(trainer, "train", 0)
+def training_accuracy(host: Host, reading: LabelReading, n_batches: int | None = None) -> float:
+    """Return the share of the training labels that the model gives, and leave no trace in model or dataset."""
+    loader = host.dataloader("train", 0)
     assert loader is not None, "a training has begun"
     with ExitStack() as stack:
-        stack.enter_context(quiescence(module))
-        stack.enter_context(host.without_logging(module))
+        stack.enter_context(quiescence(host.module))
+        stack.enter_context(host.without_logging())
         stack.enter_context(preserved(loader.dataset, loader.collate_fn))
         stack.enter_context(torch.no_grad())
         hits = [
-            _hits(module, reading, host.transferred(trainer, module, batch, 0), host.forward_context(trainer))
+            _hits(host.module, reading, host.received(batch, 0), host.forward_context())
             for batch in islice(_in_order(loader), n_batches)
         ]
         return float(torch.cat(hits).double().mean())
@@ -77,7 +75,7 @@ def _in_order(loader: Any) -> DataLoader[Any]:
     )
 
 
-def _hits(module: host.LightningModule, reading: Reading, batch: Any, context: AbstractContextManager[Any]) -> Tensor:
+def _hits(module: nn.Module, reading: LabelReading, batch: Any, context: AbstractContextManager[Any]) -> Tensor:
     """Return for each sample whether the module predicts its label, ``bool [N]``."""
     inputs, labels = _unpacked(reading, batch)
     rows = ModelInputs.of(inputs, reading.attribute_to)
@@ -88,7 +86,7 @@ def _hits(module: host.LightningModule, reading: Reading, batch: Any, context: A
     return prediction == labels.cpu()
 
 
-def _unpacked(reading: Reading, batch: Any) -> tuple[Any, Tensor]:
+def _unpacked(reading: LabelReading, batch: Any) -> tuple[Any, Tensor]:
     try:
         inputs, labels = unpack_by_form(batch) if reading.unpack is None else unpack_with(reading.unpack, batch)
     except ProbeError as error:

@@ -5,28 +5,35 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any, ClassVar
 
 from torch import nn
 from typing_extensions import override
 
 from saliency_callbacks.callbacks.base import ObservingCallback, OnError
-from saliency_callbacks.callbacks.runtime import lightning as host
-from saliency_callbacks.callbacks.runtime.arguments import checked_choice, checked_target, is_auto
-from saliency_callbacks.callbacks.runtime.observation import Moment, Observation, Surroundings
+from saliency_callbacks.callbacks.randomization.settings import Cascade, Draws
+from saliency_callbacks.callbacks.runtime import notices
+from saliency_callbacks.callbacks.runtime.arguments import checked_target, is_auto
+from saliency_callbacks.callbacks.runtime.host import Host
+from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
 from saliency_callbacks.callbacks.runtime.preconditions import check_labels, check_layers
-from saliency_callbacks.callbacks.runtime.settings import Precision, checked_settings
+from saliency_callbacks.callbacks.runtime.settings import (
+    Compute,
+    ModelReading,
+    Storage,
+    engine_settings,
+    settings_of,
+)
 from saliency_callbacks.callbacks.runtime.state import PinnedState
-from saliency_callbacks.errors import DegenerateMapWarning, SaliencyWarning
+from saliency_callbacks.errors import DegenerateMapWarning
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.randomization.result import RandomizationResult
-from saliency_callbacks.randomization.run import check_draws, check_redraw, run_test, with_primary
+from saliency_callbacks.randomization.run import check_redraw, run_test, with_primary
 from saliency_callbacks.randomization.scores import sample_scores, scores
-from saliency_callbacks.randomization.steps import Layerwise, Order, check_order
-from saliency_callbacks.sinks.disk.retention import KeepMaps
+from saliency_callbacks.randomization.steps import Order
 from saliency_callbacks.targets.resolution import resolve_target
-from saliency_callbacks.types import Method, Picture, Sink, Snapshot
+from saliency_callbacks.types import Method, Picture, Sink, Snapshot, Table
 
 __all__ = ["RandomizationTest"]
 
@@ -60,36 +67,28 @@ class RandomizationTest(ObservingCallback[PinnedState]):
 
     Args:
         methods: Names or method objects; all share the passes of each state.
-        probe: What is explained; a number is the number of samples.
-        target: As for :class:`SaliencyMonitor`.
-        order: What is randomized at an epoch: ``full`` all weights at once, or layer by layer ``top_down``,
-            ``bottom_up`` or ``independent``, of which the last step, or the mean over the layers, is logged.
-        n_draws: How many random copies, one after the other; at least 2. An observation costs ``n_draws + 1`` times the
-            passes of its methods.
+        probe: What is explained: a :class:`~saliency_callbacks.probe.probe.Probe`, or the number of samples to take
+            from the validation data.
+        target: The explained score: ``"label"``, ``"initial_prediction"`` (both stay the same over time),
+            ``"predicted"``, a class index, or a callable ``output -> [N]``. By default the label where the probe has
+            labels, else the initial prediction.
+        target_layers: Layers for class activation maps: ``"auto"``, a dotted name, a module, or a list of these.
+        tokenizer: For text inputs: a tokenizer of Hugging Face or of ``tokenizers``, a list of tokens, a dictionary
+            between tokens and ids, a function ids → tokens, or the dotted path of one of these. Padding and special
+            tokens are then not compared. What is compared is one number a token.
+        draws: The random copies, and how maps are compared: ``Draws(n_draws, order, randomize, similarities,
+            random_logit)``. The same copies are drawn at every epoch.
+        cascade: The layer-by-layer randomization at the end of fit: ``Cascade(at_fit_end, order, n_draws)``.
         every_n_epochs: Epochs between two tests.
-        cascade_at_fit_end: Whether to randomize layer by layer when the training ends.
-        cascade_order: ``top_down`` from the scores down to the input, ``bottom_up``, or ``independent``.
-        cascade_draws: How many times the cascade is drawn; at least 2. It costs as many explanations for each layer.
-        randomize: ``reinitialize``, ``permute``, or a callable or dotted path of one; see
-            :func:`~saliency_callbacks.randomization_test`.
-        similarities: Names of :data:`saliency_callbacks.scores.SIMILARITIES`; ``spearman`` is always computed.
-        random_logit: Whether to compare the maps of the explained and of another class, too; one more backward.
-        target_layers: As for :class:`SaliencyMonitor`.
-        reshape_transform: As for :class:`SaliencyMonitor`.
-        output_fn: As for :class:`SaliencyMonitor`.
-        attribute_to: As for :class:`SaliencyMonitor`.
-        embedding: For texts: as for :class:`TokenSaliencyMonitor`; what is compared is one number a token.
-        tokenizer: As for :class:`TokenSaliencyMonitor`; padding and special tokens are then not compared.
-        module: As for :class:`SaliencyMonitor`.
-        internal_batch_size: As for :class:`SaliencyMonitor`.
-        precision: As for :class:`SaliencyMonitor`; the weights are drawn in their own.
-        save_maps: Whether to keep scores, texts and figures on disk.
-        keep_maps, max_seconds_per_observation: As for :class:`SaliencyMonitor`.
-        sinks: As for :class:`SaliencyMonitor`.
-        on_error: As for :class:`SaliencyMonitor`.
-        namespace: First part of every tag and name of the directory.
-        seed: Seed of the draws and of all noise: the same random copies at every epoch.
-        shard_probe: As for :class:`SaliencyMonitor`.
+        reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, reshape_transform, embedding)``;
+            for text inputs, the embedding layer.
+        compute: What a test may cost: ``Compute(internal_batch_size, precision, max_seconds_per_observation,
+            shard_probe, seed)``. Weights are drawn in their own precision, by the seed.
+        storage: What is kept on disk: ``Storage(save_maps, keep_maps, directory)``.
+        sinks: Further places to write to, beside the run's loggers: objects with ``write(snapshot, pictures)``.
+        on_error: ``"warn"`` skips a failed test, ``"raise"`` stops the training. A wrong configuration always raises,
+            before the first training step.
+        namespace: First part of every tag and name of the directory; must differ between the tests of a Trainer.
 
     Attributes:
         result: The last test; ``None`` before the first.
@@ -100,9 +99,27 @@ class RandomizationTest(ObservingCallback[PinnedState]):
 
     Reference:
         Adebayo et al. 2018, arXiv 1810.03292; Binder et al. 2023, arXiv 2211.12486 (why it is no ranking).
+
+    Example:
+        >>> from saliency_callbacks import Draws, RandomizationTest
+        >>> test = RandomizationTest(["gradient", "grad_cam"], draws=Draws(n_draws=10), every_n_epochs=5)
+        >>> # trainer = L.Trainer(callbacks=[test])
     """
 
+    state_type = PinnedState
     save_pictures = True
+    kinds: ClassVar[Mapping[str, type]] = {
+        "draws": Draws,
+        "cascade": Cascade,
+        "reading": ModelReading,
+        "compute": Compute,
+        "storage": Storage,
+    }
+    renamed: ClassVar[Mapping[str, str]] = {
+        "cascade_at_fit_end": "cascade=Cascade(at_fit_end=…)",
+        "cascade_order": "cascade=Cascade(order=…)",
+        "cascade_draws": "cascade=Cascade(n_draws=…)",
+    }
 
     def __init__(
         self,
@@ -110,73 +127,39 @@ class RandomizationTest(ObservingCallback[PinnedState]):
         probe: Probe | int = 16,
         target: int | str | Callable[..., Any] | None = None,
         *,
-        order: Order = "full",
-        n_draws: int = 5,
-        every_n_epochs: int = 1,
-        cascade_at_fit_end: bool = True,
-        cascade_order: Layerwise = "top_down",
-        cascade_draws: int = 3,
-        randomize: str | Callable[..., Any] = "reinitialize",
-        similarities: str | Sequence[str] = ("spearman", "abs_spearman"),
-        random_logit: bool = True,
         target_layers: Any = "auto",
-        reshape_transform: str | Callable[..., Any] | None = None,
-        output_fn: str | Callable[..., Any] | None = None,
-        attribute_to: int | str | None = None,
-        embedding: Any = None,
         tokenizer: Any = None,
-        module: str | None = None,
-        internal_batch_size: int | None = None,
-        precision: Precision = "trainer",
-        save_maps: bool = True,
-        keep_maps: KeepMaps = "all",
-        max_seconds_per_observation: float | None = None,
+        draws: Draws = Draws(),
+        cascade: Cascade = Cascade(),
+        every_n_epochs: int = 1,
+        reading: ModelReading = ModelReading(),
+        compute: Compute = Compute(),
+        storage: Storage = Storage(),
         sinks: Sequence[Sink] = (),
         on_error: OnError = "warn",
         namespace: str = "randomization",
-        seed: int = 0,
-        shard_probe: bool = False,
     ) -> None:
         super().__init__(
             probe=probe,
-            module=module,
             every_n_epochs=every_n_epochs,
-            save_maps=save_maps,
-            keep_maps=keep_maps,
-            max_seconds_per_observation=max_seconds_per_observation,
+            reading=reading,
+            compute=compute,
+            storage=storage,
             sinks=sinks,
             on_error=on_error,
             namespace=namespace,
-            shard_probe=shard_probe,
         )
         self.target = checked_target(target)
-        self.order: Order = check_order(order)
-        self.n_draws = check_draws(n_draws)
-        self.cascade_at_fit_end = cascade_at_fit_end
-        self.cascade_order: Order = checked_choice("cascade_order", cascade_order, get_args(Layerwise))
-        self.cascade_draws = check_draws(cascade_draws, "cascade_draws")
-        self.redraw = check_redraw(randomize)
-        self.similarities = with_primary(similarities)
-        self.random_logit = random_logit
-        self.settings = checked_settings(
-            methods,
-            target_layers=target_layers,
-            reshape_transform=reshape_transform,
-            output_fn=output_fn,
-            attribute_to=attribute_to,
-            internal_batch_size=internal_batch_size,
-            precision=precision,
-            seed=seed,
-            embedding=embedding,
-            tokenizer=tokenizer,
+        self.draws = settings_of(Draws, "draws", draws)
+        self.cascade_settings = settings_of(Cascade, "cascade", cascade)
+        self.redraw = check_redraw(self.draws.randomize)
+        self.similarities = with_primary(self.draws.similarities)
+        self.settings = engine_settings(
+            methods, self.reading, self.compute, target_layers=target_layers, tokenizer=tokenizer
         )
         self.result: RandomizationResult | None = None
         self.cascade: RandomizationResult | None = None
         self._tested_step: int | None = None
-
-    @override
-    def _new_state(self) -> PinnedState:
-        return PinnedState()
 
     @override
     def _check_model(self, model: nn.Module) -> None:
@@ -188,94 +171,66 @@ class RandomizationTest(ObservingCallback[PinnedState]):
         self.result = self.cascade = None
 
     @override
-    def _observe(self, model: nn.Module, moment: Moment, surroundings: Surroundings) -> Observation[PinnedState]:
-        result, state = self._test(model, surroundings)
+    def _observe(self, model: nn.Module, moment: Moment, host: Host) -> Observation[PinnedState]:
+        result, state = self._test(model, host)
         for method in result.methods:
             if not math.isfinite(result.similarity(method).mean):
-                host.rank_zero_warn(
-                    f"{self.namespace}: {method} {result.verdicts[method]}", category=DegenerateMapWarning
-                )
-        found = Snapshot(
-            epoch=moment.epoch,
-            step=moment.step,
-            stage=moment.stage,
-            attributions={},
-            labels=self._probe.labels,
-            ids=self._probe.ids,
-            scores=scores(result, self.namespace),
-            sample_scores=sample_scores(result, self.namespace),
-            metadata=self._facts(model, result),
-        )
-        return Observation(found, state)
+                notices.warn(f"{self.namespace}: {method} {result.verdicts[method]}", DegenerateMapWarning)
+        return Observation(self._snapshot(model, moment, result), state)
 
     @override
-    def _last_word(
-        self, model: nn.Module, moment: Moment, surroundings: Surroundings
-    ) -> Observation[PinnedState] | None:
+    def _summarize(self, model: nn.Module, moment: Moment, host: Host) -> Observation[PinnedState] | None:
         """Randomize layer by layer, and say what was found."""
         if self.result is None and not self._is_resumed:
             return None
-        if self.result is None or surroundings.trainer.global_step != self._tested_step:
-            host.rank_zero_info(
-                f"{self.namespace}: the weights have changed since the last test, so they are tested now"
-            )
-            self._test(model, surroundings)
+        if self.result is None or host.global_step != self._tested_step:
+            notices.tell(f"{self.namespace}: the weights have changed since the last test, so they are tested now")
+            self._test(model, host)
         assert self.result is not None, "tested above"
         for method, words in self.result.verdicts.items():
-            host.rank_zero_info(f"{self.namespace}: {method} {words}")
-        texts = {f"{self.namespace}/verdicts": self.result.table()}
+            notices.tell(f"{self.namespace}: {method} {words}")
+        tables = {f"{self.namespace}/verdicts": self.result.verdict_table}
         pictures: Mapping[str, Picture] = {}
-        if self.cascade_at_fit_end:
+        if self.cascade_settings.at_fit_end:
             try:
-                self.cascade, pictures = self._cascade(model, surroundings)
-                texts[f"{self.namespace}/cascade"] = self.cascade.steps_table()
+                self.cascade, pictures = self._randomize_layerwise(model, host)
+                tables[f"{self.namespace}/cascade"] = self.cascade.cascade_table
             except Exception as error:
                 if self.on_error == "raise":
                     raise
-                host.rank_zero_warn(
-                    f"the cascade is left out ({type(error).__name__}: {error}); the verdicts do not rest on it",
-                    category=SaliencyWarning,
+                notices.warn(
+                    f"the cascade is left out ({type(error).__name__}: {error}); the verdicts do not rest on it"
                 )
-        last = Snapshot(
-            epoch=moment.epoch,
-            step=moment.step,
-            stage=moment.stage,
-            attributions={},
-            scores=scores(self.result, self.namespace),
-            sample_scores=sample_scores(self.result, self.namespace),
-            metadata=self._facts(model, self.result),
-            texts=texts,
-        )
-        return Observation(last, self.state, pictures)
+        return Observation(self._snapshot(model, moment, self.result, tables), self.state, pictures)
 
-    def _cascade(
-        self, model: nn.Module, surroundings: Surroundings
-    ) -> tuple[RandomizationResult, Mapping[str, Picture]]:
-        cascade, _ = self._run(model, surroundings, self.cascade_order, self.cascade_draws, random_logit=False)
+    def _randomize_layerwise(self, model: nn.Module, host: Host) -> tuple[RandomizationResult, Mapping[str, Picture]]:
+        settings = self.cascade_settings
+        cascade, _ = self._run(model, host, settings.order, settings.n_draws, random_logit=False)
         pictures = {f"{self.namespace}/{name}/cascade": cascade.plot(methods=[name]) for name in cascade.methods}
         return cascade, {f"{self.namespace}/cascade": cascade.plot(), **pictures}
 
-    def _test(self, model: nn.Module, surroundings: Surroundings) -> tuple[RandomizationResult, PinnedState]:
-        self.result, state = self._run(model, surroundings, self.order, self.n_draws, random_logit=self.random_logit)
-        self._tested_step = surroundings.trainer.global_step
+    def _test(self, model: nn.Module, host: Host) -> tuple[RandomizationResult, PinnedState]:
+        draws = self.draws
+        self.result, state = self._run(model, host, draws.order, draws.n_draws, random_logit=draws.random_logit)
+        self._tested_step = host.global_step
         return self.result, state
 
     def _run(
-        self, model: nn.Module, surroundings: Surroundings, order: Order, n_draws: int, *, random_logit: bool
+        self, model: nn.Module, host: Host, order: Order, n_draws: int, *, random_logit: bool
     ) -> tuple[RandomizationResult, PinnedState]:
         layers = list(self.state.target_layers) if is_auto(self.settings.target_layers) else []
         settings = replace(
             self.settings,
             target_layers=layers or self.settings.target_layers,
-            forward_context=surroundings.forward_context,
+            forward_context=host.forward_context,
         )
         target = resolve_target(self.target, self._probe, self.state.pinned)
-        ranks, n_samples = surroundings.ranks, self._probe.size
+        ranks, n_samples = host.ranks, self._probe.size
         settings = ranks.settings(settings, n_samples)
         with ranks.together():
             result = run_test(
                 model,
-                surroundings.to_device(self._probe.inputs),
+                host.to_device(self._probe.inputs),
                 settings,
                 target,
                 order=order,
@@ -287,6 +242,26 @@ class RandomizationTest(ObservingCallback[PinnedState]):
         result = result.mapped(ranks.all_samples(settings, n_samples))
         pinned = result.target if self.state.pinned is None else self.state.pinned
         return result, replace(self.state, target_layers=result.target_layers, pinned=pinned)
+
+    def _snapshot(
+        self,
+        model: nn.Module,
+        moment: Moment,
+        result: RandomizationResult,
+        tables: Mapping[str, Table] | None = None,
+    ) -> Snapshot:
+        return Snapshot(
+            epoch=moment.epoch,
+            step=moment.step,
+            stage=moment.stage,
+            attributions={},
+            labels=self._probe.labels if tables is None else None,
+            ids=self._probe.ids if tables is None else (),
+            scores=scores(result, self.namespace),
+            sample_scores=sample_scores(result, self.namespace),
+            metadata=self._facts(model, result),
+            tables=tables or {},
+        )
 
     def _facts(self, model: nn.Module, result: RandomizationResult) -> Mapping[str, Any]:
         return {

@@ -10,14 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from saliency_callbacks.callbacks.randomization.accuracy import Reading
+from saliency_callbacks.callbacks.randomization.accuracy import LabelReading
 from saliency_callbacks.callbacks.randomization.twin import Recipe, Trained, permuted
-from saliency_callbacks.callbacks.runtime import lightning as host
+from saliency_callbacks.callbacks.runtime import notices
+from saliency_callbacks.callbacks.runtime.lightning import LightningHost, without_logging
+from saliency_callbacks.callbacks.runtime.packages import LightningModule
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.isolation.rng import isolated_rng
+from saliency_callbacks.config.checks import checked_integer, checked_real
 from saliency_callbacks.config.dotted_paths import resolve_callable
-from saliency_callbacks.engine.run import Settings, run_engine
-from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
+from saliency_callbacks.engine.run import run_engine
+from saliency_callbacks.engine.settings import Settings
+from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.methods.registry import resolve_methods
 from saliency_callbacks.randomization.data_result import DataRandomizationResult
 from saliency_callbacks.randomization.result import Values
@@ -31,7 +35,7 @@ __all__ = ["data_randomization_test"]
 
 
 def data_randomization_test(
-    build: Callable[[], tuple[host.LightningModule, Any]],
+    build: Callable[[], tuple[LightningModule, Any]],
     inputs: Any,
     *,
     model: nn.Module | None = None,
@@ -106,10 +110,12 @@ def data_randomization_test(
     )
     recipe = Recipe(
         build=build,
-        min_accuracy=_checked_accuracy(min_accuracy),
-        max_epochs=_checked_epochs(max_epochs),
+        min_accuracy=checked_real(
+            "min_accuracy", min_accuracy, above=0, at_most=1, expected="a share of the labels above 0 and up to 1"
+        ),
+        max_epochs=checked_integer("max_epochs", max_epochs, 1),
         trainer_kwargs=_checked_kwargs(trainer_kwargs),
-        reading=Reading(label_key, resolve_callable("unpack_batch", unpack_batch), output_fn, attribute_to),
+        reading=LabelReading(label_key, resolve_callable("unpack_batch", unpack_batch), output_fn, attribute_to),
     )
     question = _Question(inputs, settings, target, with_primary(similarities))
     twin_seed, model_seed, permutation_seed = _seeds(seed)
@@ -156,13 +162,13 @@ class _Question:
 
     def reference(self, model: nn.Module, trained: Trained | None = None) -> Reference:
         """Explain the model that the twin is compared with, and settle classes and layers."""
-        with host.without_logging(model):
+        with without_logging(model):
             return explain_reference(model, self._ready(trained), self.settings, self.target, self.similarities)
 
     def compared(self, reference: Reference, twin: Trained) -> Values:
         """Return similarity → method → value of each sample ``[N]``."""
         inputs = self._ready(twin)
-        with host.without_logging(twin.module):
+        with without_logging(twin.module):
             explanation = run_engine(twin.module, inputs, reference.settings, [reference.target])
         maps = prepared(explanation.attributions[0], self.similarities)
         return {
@@ -178,7 +184,7 @@ class _Question:
         if trained is None:
             return self.inputs
         trained.module.to(ModelInputs.of(self.inputs, self.settings.attribute_to).explained.device)
-        return host.converted(trained.trainer, trained.module, self.inputs)
+        return LightningHost(trained.trainer, trained.module).converted(self.inputs)
 
 
 def _seeds(seed: int) -> list[int]:
@@ -204,10 +210,9 @@ def _check_other_start(module: nn.Module, twin: nn.Module, start: list[float]) -
             "inside of build()"
         )
     if _norms(module) == start:
-        host.rank_zero_warn(
+        notices.warn(
             "data randomization: build() returned two models with the same initial weights, which makes their maps "
-            "more alike. Do not seed inside of build()",
-            category=SaliencyWarning,
+            "more alike. Do not seed inside of build()"
         )
 
 
@@ -226,18 +231,6 @@ def _check_alike(model: nn.Module, twin: nn.Module) -> None:
             f"model, a {type(model).__name__}, and the {type(twin).__name__} that build() returned differ in the "
             f"parameters {differing[:5]}; expected the same architecture. Give the whole LightningModule as `model`"
         )
-
-
-def _checked_accuracy(min_accuracy: float) -> float:
-    if isinstance(min_accuracy, bool) or not isinstance(min_accuracy, float | int) or not 0 < min_accuracy <= 1:
-        raise ConfigurationError(f"min_accuracy={min_accuracy!r}; expected a share of the labels above 0 and up to 1")
-    return float(min_accuracy)
-
-
-def _checked_epochs(max_epochs: int) -> int:
-    if isinstance(max_epochs, bool) or not isinstance(max_epochs, int) or max_epochs < 1:
-        raise ConfigurationError(f"max_epochs={max_epochs!r}; expected a positive number of epochs")
-    return max_epochs
 
 
 def _checked_kwargs(trainer_kwargs: Mapping[str, Any] | None) -> Mapping[str, Any]:

@@ -11,10 +11,19 @@ from typing import Any
 
 from typing_extensions import override
 
-from saliency_callbacks.callbacks.randomization.accuracy import Reading, training_accuracy
-from saliency_callbacks.callbacks.runtime import lightning as host
+from saliency_callbacks.callbacks.randomization.accuracy import LabelReading, training_accuracy
+from saliency_callbacks.callbacks.runtime import notices
+from saliency_callbacks.callbacks.runtime.lightning import LightningHost
+from saliency_callbacks.callbacks.runtime.packages import (
+    Callback,
+    LightningModule,
+    Trainer,
+    is_data_module,
+    is_module,
+    trainer_class,
+)
 from saliency_callbacks.config.nested import describe
-from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
+from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.randomization.permuted_labels import permute_loader
 
 __all__ = ["Recipe", "Trained", "percent", "permuted"]
@@ -32,24 +41,24 @@ class Recipe:
         reading: How inputs, labels and class scores are read.
     """
 
-    build: Callable[[], tuple[host.LightningModule, Any]]
+    build: Callable[[], tuple[LightningModule, Any]]
     min_accuracy: float
     max_epochs: int
     trainer_kwargs: Mapping[str, Any]
-    reading: Reading
+    reading: LabelReading
 
-    def make(self) -> tuple[host.LightningModule, Any]:
+    def make(self) -> tuple[LightningModule, Any]:
         """Return a new module and its training data."""
         made = self.build()
         is_pair = isinstance(made, list | tuple) and len(made) == 2
-        if not is_pair or not host.is_module(made[0]):
+        if not is_pair or not is_module(made[0]):
             raise ConfigurationError(
                 f"build() returned {describe(made)}; expected a pair: a LightningModule, and a LightningDataModule or "
                 "DataLoader to train it on"
             )
         return made[0], made[1]
 
-    def train(self, module: host.LightningModule, data: Any, whose: str) -> Trained:
+    def train(self, module: LightningModule, data: Any, whose: str) -> Trained:
         """Train ``module`` until it has learned the labels of ``data``; ``whose`` says in the log which these are."""
         progress = _Progress(self, whose)
         defaults = {
@@ -63,15 +72,14 @@ class Recipe:
         callbacks = given.pop("callbacks", None) or []
         # Callbacks keep the state of a training, and there may be two.
         callbacks = copy.deepcopy(callbacks if isinstance(callbacks, list) else [callbacks])
-        make = host.trainer_class(module)
+        make = trainer_class(module)
         trainer = make(**{**defaults, **given}, max_epochs=self.max_epochs, callbacks=[*callbacks, progress])
         trainer.fit(module, data)
         if progress.accuracy < self.min_accuracy:
-            host.rank_zero_warn(
+            notices.warn(
                 f"data randomization: only {percent(progress.accuracy)} of the {whose} labels were learned in "
                 f"{progress.epochs} epochs, expected {percent(self.min_accuracy)}, so there will be no verdict. Raise "
-                "`max_epochs`, train on fewer samples, or build a larger network without augmentation or dropout",
-                category=SaliencyWarning,
+                "`max_epochs`, train on fewer samples, or build a larger network without augmentation or dropout"
             )
         return Trained(module, trainer, progress.accuracy, progress.epochs)
 
@@ -80,13 +88,13 @@ class Recipe:
 class Trained:
     """A trained module, its Trainer, and how well it has learned its labels."""
 
-    module: host.LightningModule
-    trainer: host.Trainer
+    module: LightningModule
+    trainer: Trainer
     accuracy: float
     epochs: int
 
 
-class _Progress(host.Callback):
+class _Progress(Callback):
     """Measure after each epoch how much has been learned, say so, and stop when it is enough."""
 
     def __init__(self, recipe: Recipe, whose: str) -> None:
@@ -96,16 +104,16 @@ class _Progress(host.Callback):
         self.epochs = 0
 
     @override
-    def on_train_start(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find out now whether labels and outputs can be read."""
-        training_accuracy(trainer, pl_module, self.recipe.reading, n_batches=1)
+        training_accuracy(LightningHost(trainer, pl_module), self.recipe.reading, n_batches=1)
 
     @override
-    def on_train_epoch_end(self, trainer: host.Trainer, pl_module: host.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure the share of the labels that the model gives to the training set."""
-        self.accuracy = training_accuracy(trainer, pl_module, self.recipe.reading)
+        self.accuracy = training_accuracy(LightningHost(trainer, pl_module), self.recipe.reading)
         self.epochs += 1
-        host.rank_zero_info(
+        notices.tell(
             f"data randomization: epoch {self.epochs}, {percent(self.accuracy)} of the {self.whose} labels learned"
         )
         if self.accuracy >= self.recipe.min_accuracy:
@@ -115,7 +123,7 @@ class _Progress(host.Callback):
 @contextmanager
 def permuted(data: Any, seed: int, label_key: int | str | None) -> Iterator[Any]:
     """Yield the training data with permuted labels; a datamodule is as it was afterwards."""
-    if not host.is_data_module(data):
+    if not is_data_module(data):
         yield permute_loader(data, seed=seed, label_key=label_key)
         return
     own = vars(data).get("train_dataloader")

@@ -1,34 +1,20 @@
-"""Checks of the callbacks' arguments."""
+"""Checks of the callbacks' own arguments."""
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Sequence
-from typing import Any, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any, ClassVar
 
-import numpy as np
+from typing_extensions import Self
 
-from saliency_callbacks.callbacks.saliency.appearance import Appearance, ColorScale
 from saliency_callbacks.config.dotted_paths import resolve_callable
 from saliency_callbacks.config.hydra import plain
 from saliency_callbacks.errors import ConfigurationError, TargetError, nearest_names
-from saliency_callbacks.rendering.colormap import overlay
-from saliency_callbacks.rendering.contour import check_contour
-from saliency_callbacks.rendering.legend import check_style
 from saliency_callbacks.types import Sink
 
-__all__ = [
-    "checked_appearance",
-    "checked_choice",
-    "checked_namespace",
-    "checked_normalization",
-    "checked_number",
-    "checked_real",
-    "checked_sinks",
-    "checked_target",
-    "is_auto",
-]
+__all__ = ["GroupedArguments", "checked_namespace", "checked_sinks", "checked_target", "is_auto"]
 
 _NAMED_TARGETS = ("label", "initial_prediction", "predicted")
 
@@ -62,77 +48,6 @@ def checked_namespace(namespace: str) -> str:
     return namespace
 
 
-def checked_choice(argument: str, value: Any, choices: Sequence[str]) -> Any:
-    """Return ``value`` if it is one of ``choices``.
-
-    Raises:
-        ConfigurationError: If it is not.
-    """
-    if value not in choices:
-        raise ConfigurationError(f"{argument}={value!r} is unknown; {nearest_names(str(value), choices)}")
-    return value
-
-
-def checked_number(argument: str, value: Any, least: int) -> int:
-    """Return ``value``.
-
-    Raises:
-        ConfigurationError: If it is not a whole number of at least ``least``.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigurationError(f"{argument}={value!r}; expected a whole number of at least {least}")
-    return value
-
-
-def checked_real(argument: str, value: Any, *, above: float = -math.inf, below: float = math.inf) -> float:
-    """Return ``value``.
-
-    Raises:
-        ConfigurationError: If it is not a finite number between ``above`` and ``below``.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not above < value < below:
-        between = f" between {above:g} and {below:g}" if math.isfinite(above) else ""
-        raise ConfigurationError(f"{argument}={value!r}; expected a finite number{between}")
-    return float(value)
-
-
-def checked_appearance(appearance: Appearance) -> Appearance:
-    """Return ``appearance``.
-
-    Raises:
-        ConfigurationError: If there is no such style, colour scale or colour map, the opacity is outside [0, 1], or
-            the contour is no share.
-    """
-    check_style(appearance.style)
-    check_contour(appearance.contour)
-    checked_choice("color_scale", appearance.color_scale, get_args(ColorScale))
-    picture, heat = np.zeros((1, 1, 1, 3), dtype=np.uint8), np.zeros((1, 1, 1), dtype=np.float32)
-    overlay(picture, heat, alpha=appearance.alpha, **appearance.colors)
-    return appearance
-
-
-def checked_normalization(
-    normalization: Sequence[Sequence[float]] | None,
-) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """Return ``(mean, std)`` as tuples of floats.
-
-    Raises:
-        ConfigurationError: If it is not a pair of as many numbers each.
-    """
-    if normalization is None:
-        return None
-    try:
-        mean, std = (tuple(float(value) for value in values) for values in normalization)
-    except (TypeError, ValueError):
-        mean, std = (), ()
-    if not mean or len(mean) != len(std):
-        raise ConfigurationError(
-            f"normalization={normalization!r}; expected (mean, std) with one number a channel each, e.g. "
-            "([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])"
-        )
-    return mean, std
-
-
 def is_auto(target_layers: Any) -> bool:
     """Return whether the target layer is to be found; a module compares with a string without a warning here."""
     return isinstance(target_layers, str) and target_layers == "auto"
@@ -152,3 +67,32 @@ def checked_sinks(sinks: Sequence[Sink]) -> tuple[Sink, ...]:
                 f"sinks has {sink!r}; expected objects with write(snapshot, pictures), such as DiskSink('maps')"
             )
     return given
+
+
+class GroupedArguments:
+    """A class whose constructor takes groups of settings, and names the group of a setting that is given outside of it.
+
+    Raises:
+        ConfigurationError: If one is.
+    """
+
+    kinds: ClassVar[Mapping[str, type]] = {}
+    """Arguments that are groups of settings → their class."""
+
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Names of earlier versions → how that is written now, where it is no field of the same name in a group."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Check the names of the arguments."""
+        places: dict[str, str] = {}
+        for argument, kind in cls.kinds.items():
+            for one in fields(kind):
+                places.setdefault(one.name, f"{argument}={kind.__name__}({one.name}=…)")
+        places.update(cls.renamed)
+        moved = [name for name in kwargs if name in places and name not in cls.kinds]
+        if moved:
+            raise ConfigurationError(
+                f"{cls.__name__} has no argument {moved[0]!r}; expected it in its group of settings: write "
+                f"{', '.join(places[name] for name in moved)}"
+            )
+        return super().__new__(cls)

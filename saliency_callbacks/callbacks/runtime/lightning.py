@@ -1,145 +1,204 @@
-"""Everything that depends on how Lightning behaves; the rest of the package does not know its quirks."""
+"""A Lightning ``Trainer`` as a host; the one file that depends on how Lightning behaves.
+
+See :class:`~saliency_callbacks.callbacks.runtime.host.Host`.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from saliency_callbacks.callbacks.runtime.collectives import TrainerCollectives
+from saliency_callbacks.callbacks.runtime.host import Source, Weights
 from saliency_callbacks.callbacks.runtime.packages import (
-    Callback,
-    LightningDataModule,
     LightningModule,
     RunningStage,
-    TensorBoardLogger,
     Trainer,
     TrainerFn,
     base_module,
-    is_data_module,
-    is_module,
     is_overridden,
     move_data_to_device,
-    rank_zero_info,
-    rank_zero_warn,
-    seed_everything,
-    trainer_class,
 )
+from saliency_callbacks.callbacks.runtime.ranks import Ranks
 
-__all__ = [
-    "Callback",
-    "LightningDataModule",
-    "LightningModule",
-    "TensorBoardLogger",
-    "Trainer",
-    "converted",
-    "dataloader",
-    "epoch_logging_step",
-    "forward_context",
-    "has_forward",
-    "is_data_module",
-    "is_dry_run",
-    "is_fitting",
-    "is_module",
-    "is_training",
-    "log_directly",
-    "log_scalars",
-    "logging_step",
-    "move_to_device",
-    "prepare_dataloaders",
-    "rank_zero_info",
-    "rank_zero_warn",
-    "run_directory",
-    "seed_everything",
-    "trainer_class",
-    "transferred",
-    "without_logging",
-]
+__all__ = ["LightningHost", "is_fitting", "validating", "without_logging"]
 
 
-def logging_step(trainer: Trainer) -> int:
-    """Return the step under which Lightning logs its own metrics of this moment.
-
-    With several optimizers or gradient accumulation this is not ``global_step``.
-    """
-    epoch_loop = getattr(trainer.fit_loop, "epoch_loop", None)
-    return int(getattr(epoch_loop, "_batches_that_stepped", trainer.global_step))
-
-
-def epoch_logging_step(trainer: Trainer) -> int:
-    """Return the step under which Lightning logs what is logged in ``on_train_epoch_end``: that of the last batch."""
-    return max(0, logging_step(trainer) - 1)
-
-
-def dataloader(trainer: Trainer, source: str, index: int) -> Any | None:
-    """Return one of the Trainer's own dataloaders, never a new one; ``None`` where there is none (yet).
+@dataclass(frozen=True)
+class LightningHost:
+    """A Lightning ``Trainer`` and its module, as callbacks see them; see ``Host`` for what is not described here.
 
     Args:
         trainer: The Trainer.
-        source: ``"val"`` or ``"train"``.
-        index: Which of several.
-
-    Raises:
-        IndexError: If there are dataloaders, but not that many.
+        module: Its LightningModule.
+        shards_probe: Whether each of several processes explains a part of the probe.
     """
-    loaders = trainer.val_dataloaders if source == "val" else trainer.train_dataloader
-    if loaders is None:
-        return None
-    flat = _flatten(loaders)
-    if not flat:
-        return None
-    if index >= len(flat):
-        raise IndexError(f"dataloader_idx={index}, but there are {len(flat)} {source} dataloaders")
-    return flat[index]
 
+    trainer: Trainer
+    module: LightningModule
+    shards_probe: bool = False
 
-def _flatten(loaders: Any) -> list[Any]:
-    if isinstance(loaders, Mapping):
-        return [loader for value in loaders.values() for loader in _flatten(value)]
-    if isinstance(loaders, (list, tuple)):
-        return [loader for value in loaders for loader in _flatten(value)]
-    return [loaders]
+    @property
+    def has_forward(self) -> bool:
+        """As of ``Host``."""
+        base = base_module(self.module)
+        return base is None or is_overridden("forward", self.module, parent=base)
 
+    @property
+    def device(self) -> torch.device:
+        """As of ``Host``."""
+        device: torch.device = self.module.device
+        return device
 
-def converted(trainer: Trainer, module: LightningModule, batch: Any) -> Any:
-    """Return a batch that is already what the model takes, in the Trainer's precision and on the module's device."""
-    return move_data_to_device(trainer.precision_plugin.convert_input(batch), module.device)
+    @property
+    def precision(self) -> str:
+        """As of ``Host``."""
+        return str(self.trainer.precision)
 
+    def forward_context(self) -> AbstractContextManager[Any]:
+        """As of ``Host``."""
+        context: AbstractContextManager[Any] = self.trainer.precision_plugin.forward_context()
+        return context
 
-def transferred(trainer: Trainer, module: LightningModule, batch: Any, dataloader_idx: int) -> Any:
-    """Return ``batch`` as a validation step would receive it.
+    def without_logging(self) -> AbstractContextManager[None]:
+        """As of ``Host``, for modules that log in their ``forward``."""
+        return without_logging(self.module)
 
-    Precision conversion, then the module's batch-transfer hooks, with the Trainer in its validating stage: hooks that
-    augment on the device do so while training only.
-    """
-    with _validating(trainer):
-        batch = trainer.precision_plugin.convert_input(batch)
-        batch = module._on_before_batch_transfer(batch, dataloader_idx=dataloader_idx)
-        return trainer.strategy.batch_to_device(batch, dataloader_idx=dataloader_idx)
+    def weights(self, observer: object, *, at_end: bool) -> Weights | None:
+        """As of ``Host``; ``None`` outside of a training, too: the module then has whatever weights it was given."""
+        if not is_fitting(self.trainer) or "run" in vars(self.trainer.fit_loop):
+            return None
+        # The Trainer calls its callbacks in this order, and those that average do so in the hooks that we observe in.
+        own = next((place for place, one in enumerate(self.callbacks) if one is observer), len(self.callbacks))
+        found = [
+            _weights(self.trainer, other, is_first=place < own, at_end=at_end)
+            for place, other in enumerate(self.callbacks)
+        ]
+        return "averaged" if "averaged" in found else "raw" if "raw" in found else None
 
+    @property
+    def validates(self) -> bool:
+        """As of ``Host``."""
+        return bool(self.trainer.enable_validation)
 
-@contextmanager
-def _validating(trainer: Trainer) -> Iterator[None]:
-    stage = trainer.state.stage
-    trainer.state.stage = RunningStage.VALIDATING
-    try:
-        yield
-    finally:
-        trainer.state.stage = stage
+    @property
+    def validation_is_off(self) -> bool:
+        """As of ``Host``."""
+        return self.trainer.limit_val_batches == 0
 
+    def dataloader(self, source: Source, index: int) -> Any | None:
+        """As of ``Host``."""
+        loaders = self.trainer.val_dataloaders if source == "val" else self.trainer.train_dataloader
+        flat = [] if loaders is None else _flatten(loaders)
+        if not flat:
+            return None
+        if index >= len(flat):
+            raise IndexError(f"dataloader_idx={index}, but there are {len(flat)} {source} dataloaders")
+        return flat[index]
 
-def forward_context(trainer: Trainer) -> AbstractContextManager[Any]:
-    """Return the context of the Trainer's own forwards, e.g. its autocast."""
-    context: AbstractContextManager[Any] = trainer.precision_plugin.forward_context()
-    return context
+    def received(self, batch: Any, dataloader_idx: int) -> Any:
+        """Return ``batch`` as a validation step receives it.
 
+        Precision conversion, then the module's batch-transfer hooks, with the Trainer in its validating stage: hooks
+        that augment on the device do so while training only.
+        """
+        with validating(self.trainer):
+            batch = self.trainer.precision_plugin.convert_input(batch)
+            batch = self.module._on_before_batch_transfer(batch, dataloader_idx=dataloader_idx)
+            return self.trainer.strategy.batch_to_device(batch, dataloader_idx=dataloader_idx)
 
-def is_dry_run(trainer: Trainer) -> bool:
-    """Return whether the Trainer only tries its code out (``fast_dev_run``), so that nothing is to be written."""
-    return bool(getattr(trainer, "fast_dev_run", False))
+    def converted(self, batch: Any) -> Any:
+        """As of ``Host``."""
+        return self.to_device(self.trainer.precision_plugin.convert_input(batch))
+
+    def to_device(self, batch: Any) -> Any:
+        """As of ``Host``."""
+        return move_data_to_device(batch, self.device)
+
+    @property
+    def epoch(self) -> int:
+        """As of ``Host``."""
+        return self.trainer.current_epoch
+
+    @property
+    def step(self) -> int:
+        """As of ``Host``; with several optimizers or gradient accumulation this is not ``global_step``."""
+        epoch_loop = getattr(self.trainer.fit_loop, "epoch_loop", None)
+        return int(getattr(epoch_loop, "_batches_that_stepped", self.trainer.global_step))
+
+    @property
+    def epoch_step(self) -> int:
+        """As of ``Host``: that of the last batch, as in ``on_train_epoch_end``."""
+        return max(0, self.step - 1)
+
+    @property
+    def global_step(self) -> int:
+        """As of ``Host``."""
+        return self.trainer.global_step
+
+    @property
+    def loggers(self) -> Sequence[Any]:
+        """As of ``Host``."""
+        loggers: Sequence[Any] = self.trainer.loggers
+        return loggers
+
+    @property
+    def is_dry_run(self) -> bool:
+        """As of ``Host``: ``fast_dev_run``."""
+        return bool(getattr(self.trainer, "fast_dev_run", False))
+
+    def run_directory(self) -> Path | None:
+        """Return the directory of the first logger, else the Trainer's; ``None`` for a remote one."""
+        directory = _logger_directory(self.loggers[0]) if self.loggers else self.trainer.default_root_dir
+        directory = self.trainer.strategy.broadcast(directory)
+        return None if directory is None or "://" in str(directory) else Path(directory)
+
+    def log(self, scores: Mapping[str, float]) -> None:
+        """Log scores so that ``EarlyStopping`` and ``ModelCheckpoint`` can monitor them.
+
+        To take the highest of equal values changes none; that they are synchronised at all keeps Lightning from
+        recommending it, tag by tag.
+        """
+        for tag, value in scores.items():
+            # `self.log`, which Lightning binds to callbacks, would make them unpicklable.
+            self.module.log(
+                tag,
+                # Where the model is: processes on GPUs cannot synchronise what is on the CPU.
+                torch.tensor(value, device=self.device),
+                on_step=False,
+                on_epoch=True,
+                batch_size=1,
+                add_dataloader_idx=False,
+                sync_dist=True,
+                reduce_fx="max",
+            )
+
+    def log_directly(self, scores: Mapping[str, float], step: int) -> None:
+        """As of ``Host``."""
+        for logger in self.loggers if scores else ():
+            logger.log_metrics({**scores, "epoch": self.epoch}, step=step)
+
+    @cached_property
+    def ranks(self) -> Ranks:
+        """As of ``Host``."""
+        return Ranks(TrainerCollectives(self.trainer), shards_probe=self.shards_probe)
+
+    @property
+    def callbacks(self) -> Sequence[Any]:
+        """As of ``Host``."""
+        callbacks: Sequence[Any] = self.trainer.callbacks  # type: ignore[attr-defined]
+        return callbacks
+
+    def stop(self) -> None:
+        """As of ``Host``."""
+        self.trainer.should_stop = True
 
 
 def is_fitting(trainer: Trainer) -> bool:
@@ -147,19 +206,9 @@ def is_fitting(trainer: Trainer) -> bool:
     return trainer.state.fn == TrainerFn.FITTING
 
 
-def is_training(trainer: Trainer) -> bool:
-    """Return whether the Trainer is in a ``fit`` that trains, also while it validates there."""
-    return is_fitting(trainer) and "run" not in vars(trainer.fit_loop)
-
-
-def move_to_device(batch: Any, module: LightningModule) -> Any:
-    """Return ``batch`` on the module's device."""
-    return move_data_to_device(batch, module.device)
-
-
 @contextmanager
 def without_logging(module: torch.nn.Module) -> Iterator[None]:
-    """Make ``module.log`` and ``module.log_dict`` do nothing, for modules that log in their ``forward``."""
+    """Make ``module.log`` and ``module.log_dict`` do nothing."""
     attributes = vars(module)
     hidden: dict[str, Any] = {name: attributes[name] for name in ("log", "log_dict") if name in attributes}
     try:
@@ -170,53 +219,27 @@ def without_logging(module: torch.nn.Module) -> Iterator[None]:
         attributes.update(hidden)
 
 
+@contextmanager
+def validating(trainer: Trainer) -> Iterator[None]:
+    """Put the Trainer into its validating stage."""
+    stage = trainer.state.stage
+    trainer.state.stage = RunningStage.VALIDATING
+    try:
+        yield
+    finally:
+        trainer.state.stage = stage
+
+
+def _flatten(loaders: Any) -> list[Any]:
+    if isinstance(loaders, Mapping):
+        return [loader for value in loaders.values() for loader in _flatten(value)]
+    if isinstance(loaders, (list, tuple)):
+        return [loader for value in loaders for loader in _flatten(value)]
+    return [loaders]
+
+
 def _ignore(*args: Any, **kwargs: Any) -> None:
     pass
-
-
-def has_forward(module: LightningModule) -> bool:
-    """Return whether the module defines ``forward``."""
-    base = base_module(module)
-    return base is None or is_overridden("forward", module, parent=base)
-
-
-def log_scalars(module: LightningModule, scores: Mapping[str, float]) -> None:
-    """Log scores so that ``EarlyStopping`` and ``ModelCheckpoint`` can monitor them.
-
-    All ranks must call it, with the same scores. To take the highest of equal values changes none; that they are
-    synchronised at all keeps Lightning from recommending it, tag by tag.
-    """
-    for tag, value in scores.items():
-        # `self.log`, which Lightning binds to callbacks, would make them unpicklable.
-        module.log(
-            tag,
-            # Where the model is: processes on GPUs cannot synchronise what is on the CPU.
-            torch.tensor(value, device=module.device),
-            on_step=False,
-            on_epoch=True,
-            batch_size=1,
-            add_dataloader_idx=False,
-            sync_dist=True,
-            reduce_fx="max",
-        )
-
-
-def log_directly(trainer: Trainer, scores: Mapping[str, float], step: int) -> None:
-    """Log scores where ``module.log`` is not allowed: before the training starts and when it ends."""
-    for logger in trainer.loggers if scores else ():
-        logger.log_metrics({**scores, "epoch": trainer.current_epoch}, step=step)
-
-
-def run_directory(trainer: Trainer) -> Path | None:
-    """Return the directory of this run, derived from its first logger; ``None`` for a remote one.
-
-    All ranks must call it.
-    """
-    directory = _logger_directory(trainer.loggers[0]) if trainer.loggers else trainer.default_root_dir
-    directory = trainer.strategy.broadcast(directory)
-    if directory is None or "://" in str(directory):
-        return None
-    return Path(directory)
 
 
 def _logger_directory(logger: Any) -> str | None:
@@ -230,41 +253,17 @@ def _logger_directory(logger: Any) -> str | None:
     return str(Path(logger.save_dir, *filter(None, parts)))
 
 
-@contextmanager
-def instead_of_training(trainer: Trainer, work: Callable[[], None]) -> Iterator[None]:
-    """Make ``trainer.fit`` do ``work`` where it would validate and train; all around it is as in a training."""
-    loop, sanity_steps = trainer.fit_loop, trainer.num_sanity_val_steps
-    trainer.num_sanity_val_steps = 0
-    vars(loop)["run"] = work
-    try:
-        yield
-    finally:
-        del vars(loop)["run"]
-        trainer.num_sanity_val_steps = sanity_steps
-
-
-def prepare_dataloaders(trainer: Trainer) -> None:
-    """Make the dataloaders of a training, as its beginning would."""
-    trainer.fit_loop.setup_data()
-    if trainer.enable_validation and trainer.val_dataloaders is None:
-        with _validating(trainer):
-            trainer.fit_loop.epoch_loop.val_loop.setup_data()
-
-
-def set_progress(trainer: Trainer, *, epoch: int, step: int, global_step: int) -> None:
-    """Say how far the training is: ``current_epoch``, :func:`logging_step` and ``global_step``."""
-    loop = trainer.fit_loop
-    loop.epoch_progress.current.completed = epoch
-    loop.epoch_loop._batches_that_stepped = step
-    loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step.total.completed = global_step
-    loop.epoch_loop.manual_optimization.optim_step_progress.total.completed = global_step
-
-
-def load_weights(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any]) -> None:
-    """Load the weights of a checkpoint as a resumed training would.
-
-    Raises:
-        RuntimeError: If they are not those of the module.
-    """
-    module.on_load_checkpoint(checkpoint)
-    trainer.strategy.load_model_state_dict(checkpoint, strict=module.strict_loading)
+def _weights(trainer: Trainer, averaging: Any, *, is_first: bool, at_end: bool) -> Weights | None:
+    """Return which weights one callback leaves in the module; ``None`` where it averages none."""
+    # By name: older releases lack one of the classes, and each of the two packages of Lightning has its own.
+    names = {kind.__name__ for kind in type(averaging).__mro__}
+    if "WeightAveraging" in names:
+        # Swapped in when a validation starts, out in `on_validation_epoch_end`, and in for good in `on_train_end`.
+        return "averaged" if (is_first if at_end else trainer.validating and not is_first) else "raw"
+    if "StochasticWeightAveraging" in names:
+        # With BatchNorm it adds an epoch in which nothing is learned, and averages are put in as that starts; without,
+        # in `on_train_end` of the last epoch. By then the Trainer has counted on.
+        epoch, last = trainer.current_epoch - at_end, averaging.swa_end
+        is_over = at_end and is_first and last in (epoch, float("inf"))
+        return "averaged" if epoch > last or is_over else "raw"
+    return None

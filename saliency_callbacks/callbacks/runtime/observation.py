@@ -1,19 +1,15 @@
-"""What an observation is made of, and what it is made into."""
+"""What an observation is: its moment, what is written of it, and the state after it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 
-from saliency_callbacks.callbacks.runtime import lightning as host
-from saliency_callbacks.callbacks.runtime.ranks import ALONE, Ranks
 from saliency_callbacks.callbacks.runtime.state import RunState
 from saliency_callbacks.types import Picture, Snapshot
 
-__all__ = ["Moment", "Observation", "Stage", "State", "Surroundings"]
+__all__ = ["Moment", "Observation", "Stage", "State", "changed_scores"]
 
 Stage = Literal["initial", "fit", "validate", "final"]
 State = TypeVar("State", bound=RunState)
@@ -29,38 +25,14 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What the Trainer puts around a forward.
+class Observation(Generic[State]):
+    """What is to be written, and the state once it has been.
 
     Args:
-        to_device: Brings the probe to the model's device.
-        forward_context: Opened around every forward, e.g. autocast.
-        trainer: The Trainer.
-        module: Its LightningModule.
-        ranks: All processes of the training.
+        snapshot: What was found.
+        next_state: What the next observation goes on from.
+        pictures: Tag → picture, drawn on demand.
     """
-
-    to_device: Callable[[Any], Any]
-    forward_context: Callable[[], AbstractContextManager[Any]]
-    trainer: host.Trainer
-    module: host.LightningModule
-    ranks: Ranks = ALONE
-
-    @staticmethod
-    def of(trainer: host.Trainer, module: host.LightningModule, ranks: Ranks) -> Surroundings:
-        """Return what the Trainer puts around a forward of its module."""
-        return Surroundings(
-            to_device=partial(host.move_to_device, module=module),
-            forward_context=partial(host.forward_context, trainer),
-            trainer=trainer,
-            module=module,
-            ranks=ranks,
-        )
-
-
-@dataclass(frozen=True)
-class Observation(Generic[State]):
-    """What is to be written, and the state once it has been."""
 
     snapshot: Snapshot
     next_state: State
@@ -69,3 +41,28 @@ class Observation(Generic[State]):
     def under(self, circumstances: Mapping[str, Any]) -> Observation[State]:
         """Return the same, with further facts in the metadata of what is written."""
         return replace(self, snapshot=replace(self.snapshot, metadata={**self.snapshot.metadata, **circumstances}))
+
+    def scored(self, scores: Mapping[str, float]) -> Observation[State]:
+        """Return the same with other scores."""
+        return replace(self, snapshot=replace(self.snapshot, scores=scores))
+
+    def counted(self, before: State) -> State:
+        """Return the state after this observation of the training.
+
+        Args:
+            before: The state that it began with.
+        """
+        snapshot = self.snapshot
+        return replace(
+            self.next_state,
+            scores=dict(snapshot.scores),
+            last_observed=before.last_observed if snapshot.stage == "initial" else snapshot.epoch,
+            n_observations=before.n_observations + 1,
+            skipped=0,
+        )
+
+
+def changed_scores(now: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
+    """Return the scores that are new, or differ from earlier ones."""
+    # By their text: NaN differs from itself.
+    return {tag: score for tag, score in now.items() if str(score) != str(before.get(tag))}

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import nn
 
-from saliency_callbacks.callbacks.runtime import lightning as host
+from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.arguments import is_auto
+from saliency_callbacks.callbacks.runtime.collectives import check_strategy
+from saliency_callbacks.callbacks.runtime.host import Host
+from saliency_callbacks.callbacks.runtime.packages import Trainer
 from saliency_callbacks.callbacks.runtime.state import RunState
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.isolation.context import quiescence
 from saliency_callbacks.capture.layers.find import find_layers
 from saliency_callbacks.capture.text.settings import read_ids
 from saliency_callbacks.config.nested import describe
-from saliency_callbacks.engine.run import Settings
-from saliency_callbacks.errors import ConfigurationError, ProbeError, SaliencyWarning, TargetError
+from saliency_callbacks.engine.settings import Settings
+from saliency_callbacks.errors import ConfigurationError, ProbeError, TargetError
 from saliency_callbacks.probe.batch import ProbeBatch
 
 __all__ = [
-    "check_identities",
     "check_labels",
     "check_layers",
+    "check_run",
     "check_runs",
     "check_validation_is_off",
     "explained_module",
@@ -41,20 +43,20 @@ class _Identified(Protocol):
     def identity(self) -> str: ...
 
 
-def explained_module(module: host.LightningModule, name: str | None) -> nn.Module:
-    """Return the module that is explained: ``module`` itself, or its submodule ``name``.
+def explained_module(host: Host, name: str | None) -> nn.Module:
+    """Return the module that is explained: the one that is trained, or its submodule ``name``.
 
     Raises:
-        ConfigurationError: If there is no such submodule, or the LightningModule has no ``forward``.
+        ConfigurationError: If there is no such submodule, or what is trained has no ``forward``.
     """
     if name is not None:
-        return next(iter(find_layers(module, name).values()))
-    if not host.has_forward(module):
+        return next(iter(find_layers(host.module, name).values()))
+    if not host.has_forward:
         raise ConfigurationError(
-            f"{type(module).__name__} has no `forward`, so there is nothing to explain; define one, or name the "
-            "submodule that takes the inputs with module='net'"
+            f"{type(host.module).__name__} has no `forward`, so there is nothing to explain; define one, or name the "
+            "submodule that takes the inputs with reading=ModelReading(module='net')"
         )
-    return module
+    return host.module
 
 
 def check_layers(model: nn.Module, target_layers: Any) -> None:
@@ -63,17 +65,15 @@ def check_layers(model: nn.Module, target_layers: Any) -> None:
         find_layers(model, target_layers)
 
 
-def check_identities(trainer: host.Trainer, callback: _Identified) -> None:
-    """Check that no other callback of the Trainer writes where ``callback`` does.
+def check_run(trainer: Trainer, callback: _Identified) -> None:
+    """Check that the Trainer can be observed, and that none of its other callbacks writes where ``callback`` does.
 
     Raises:
-        ConfigurationError: If one does.
+        ConfigurationError: If it cannot, or one does.
     """
-    same = [
-        type(other).__name__
-        for other in trainer.callbacks  # type: ignore[attr-defined]
-        if getattr(other, "identity", None) == callback.identity
-    ]
+    check_strategy(trainer)
+    callbacks: Sequence[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    same = [type(other).__name__ for other in callbacks if getattr(other, "identity", None) == callback.identity]
     if len(same) > 1:
         raise ConfigurationError(
             f"{' and '.join(same)} both write to {callback.identity!r}, so they would overwrite each other; give each "
@@ -81,21 +81,20 @@ def check_identities(trainer: host.Trainer, callback: _Identified) -> None:
         )
 
 
-def check_validation_is_off(trainer: host.Trainer, callback: str) -> None:
+def check_validation_is_off(host: Host, callback: str) -> None:
     """Warn that ``callback`` sees nothing where the validation is switched off.
 
     Raises:
         ProbeError: If it is not, but there is nothing to validate with.
     """
-    if trainer.limit_val_batches != 0:
+    if not host.validation_is_off:
         raise ProbeError(
             "there is no validation data (or no `validation_step`) to take the probe from; pass `val_dataloaders`, or "
             "use probe=Probe(source='train') or probe=Probe.from_tensors(inputs, labels)"
         )
-    host.rank_zero_warn(
+    notices.warn(
         f"limit_val_batches=0: without validation {callback} observes nothing. Use probe=Probe(source='train') to "
-        "observe training epochs",
-        category=SaliencyWarning,
+        "observe training epochs"
     )
 
 
@@ -111,28 +110,22 @@ def check_labels(probe: ProbeBatch, target: Any) -> None:
 def state_for_probe(state: _State, probe: ProbeBatch) -> _State:
     """Return the state to go on with; warn where the probe is not the one that the state was made with."""
     if state.fingerprint not in (None, probe.fingerprint):
-        host.rank_zero_warn(
+        notices.warn(
             "the probe is not the one of the checkpoint: the data or its transforms have changed. Maps of different "
-            "samples do not compare, so what compares with them (drift, colours, filmstrip) starts anew",
-            category=SaliencyWarning,
+            "samples do not compare, so what compares with them (drift, colors, filmstrip) starts anew"
         )
         state = state.restarted()
     return replace(state, indices=probe.indices, fingerprint=probe.fingerprint)
 
 
-def check_runs(
-    model: nn.Module,
-    inputs: Any,
-    settings: Settings,
-    forward_context: Callable[[], AbstractContextManager[Any]],
-) -> None:
+def check_runs(model: nn.Module, inputs: Any, settings: Settings) -> None:
     """Run the probe forward, as a validation step would.
 
     Raises:
         ProbeError: If the model cannot even do that, so that it is not the explanation that fails.
     """
     try:
-        with quiescence(model), torch.no_grad(), forward_context():
+        with quiescence(model), torch.no_grad(), settings.forward_context():
             read = ModelInputs.of if settings.tokens is None else read_ids
             batch = read(inputs, settings.attribute_to)
             rows = torch.arange(batch.n_samples, device=batch.explained.device)
@@ -141,5 +134,5 @@ def check_runs(
         raise ProbeError(
             f"{type(model).__name__} cannot be run on the probe ({type(error).__name__}: {error}). The probe's inputs "
             f"are {describe(inputs)}. Say what the model takes of a batch with Probe(unpack_batch=…), which tensors to "
-            "feed with Probe.from_tensors(…), or which submodule to explain with module=…"
+            "feed with Probe.from_tensors(…), or which submodule to explain with reading=ModelReading(module=…)"
         ) from error

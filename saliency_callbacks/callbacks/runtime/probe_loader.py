@@ -1,11 +1,11 @@
-"""The probe batch of a Trainer: read once from its own dataloader, and frozen."""
+"""The probe batch of a run: read once from its own dataloader, and frozen."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from saliency_callbacks.callbacks.runtime import lightning as host
+from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.capture.isolation.context import quiescence
 from saliency_callbacks.errors import ProbeError
 from saliency_callbacks.probe.batch import ProbeBatch
@@ -14,12 +14,10 @@ from saliency_callbacks.probe.loaders import candidate_indices, is_batched
 from saliency_callbacks.probe.metadata import class_names, normalization
 from saliency_callbacks.probe.probe import Probe
 
-__all__ = ["freeze_probe"]
+__all__ = ["agreed_probe", "freeze_probe"]
 
 
-def freeze_probe(
-    trainer: host.Trainer, module: host.LightningModule, probe: Probe, saved_indices: Sequence[int] | None = None
-) -> ProbeBatch | None:
+def freeze_probe(host: Host, probe: Probe, saved_indices: Sequence[int] | None = None) -> ProbeBatch | None:
     """Read the probe as a validation step would receive it, and freeze it on the CPU.
 
     The dataset is indexed directly: iterating the user's dataloader would draw from the training's random numbers.
@@ -27,8 +25,7 @@ def freeze_probe(
     dataloader's sampler can draw are chosen.
 
     Args:
-        trainer: The Trainer.
-        module: The module whose transfer hooks prepare the batch.
+        host: The run.
         probe: What to read.
         saved_indices: Positions of the probe in a checkpoint. They are read again; others where the probe asks for
             others, or the dataset no longer has them all, which the fingerprint of the result tells.
@@ -39,7 +36,7 @@ def freeze_probe(
     Raises:
         ProbeError: If the data cannot be read, or its parts (labels, masks, groups) do not fit together.
     """
-    loader = _dataloader(trainer, probe)
+    loader = _dataloader(host, probe)
     if loader is None and not probe.is_fixed:
         return None
     dataset = getattr(loader, "dataset", None)
@@ -48,7 +45,7 @@ def freeze_probe(
             f"the {probe.source} dataloader is a {type(loader).__name__} without a `dataset` to choose samples from; "
             "give them with probe=Probe.from_tensors(inputs, labels)"
         )
-    with quiescence(module, seed=probe.seed):
+    with quiescence(host.module, seed=probe.seed):
         batch, indices = probe.read(
             dataset,
             getattr(loader, "collate_fn", None),
@@ -57,20 +54,23 @@ def freeze_probe(
             batched=is_batched(loader),
         )
         # The module's transfer hooks expect what its dataloaders deliver, not tensors that are given by hand.
-        batch = (
-            host.converted(trainer, module, batch)
-            if probe.is_fixed
-            else host.transferred(trainer, module, batch, probe.dataloader_idx)
-        )
+        batch = host.converted(batch) if probe.is_fixed else host.received(batch, probe.dataloader_idx)
         # A property may read what it tells from a file that it opens.
         with preserved(dataset):
             names, statistics = class_names(dataset), normalization(dataset)
         return probe.freeze(batch, indices, class_names=names, normalization=statistics)
 
 
-def _dataloader(trainer: host.Trainer, probe: Probe) -> Any | None:
+def agreed_probe(host: Host, probe: Probe, saved_indices: Sequence[int] | None) -> ProbeBatch | None:
+    """Return a frozen probe that is the same on all ranks; see :func:`freeze_probe`. All ranks must call it."""
+    with host.ranks.together():
+        frozen = freeze_probe(host, probe, saved_indices)
+    return None if frozen is None else host.ranks.agreed(frozen)
+
+
+def _dataloader(host: Host, probe: Probe) -> Any | None:
     try:
-        return host.dataloader(trainer, probe.source, probe.dataloader_idx)
+        return host.dataloader(probe.source, probe.dataloader_idx)
     except IndexError as error:
         if probe.is_fixed:
             return None

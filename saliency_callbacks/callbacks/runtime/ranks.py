@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from saliency_callbacks import errors
-from saliency_callbacks.callbacks.runtime import collectives as host_ranks
-from saliency_callbacks.callbacks.runtime import lightning as host
-from saliency_callbacks.engine.run import Explanation, Settings, Unscaled, count_samples, run_engine, run_logits
-from saliency_callbacks.errors import RankError, SaliencyError, SaliencyWarning
+from saliency_callbacks.callbacks.runtime import notices
+from saliency_callbacks.callbacks.runtime.collectives import Collectives
+from saliency_callbacks.engine.explanation import Explanation, Unscaled
+from saliency_callbacks.engine.run import run_engine, run_logits
+from saliency_callbacks.engine.settings import Settings, count_samples
+from saliency_callbacks.errors import RankError, SaliencyError
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.targets.selectors import Target
 
@@ -62,25 +64,30 @@ class Ranks:
     """The ranks of a training. Unless it says otherwise, a method must be called on all of them.
 
     Args:
-        trainer: The Trainer; ``None`` for a single process.
+        collectives: How they speak with each other; ``None`` for a single process.
         shards_probe: Whether each rank explains a part of the samples, instead of all.
     """
 
-    def __init__(self, trainer: host.Trainer | None = None, *, shards_probe: bool = False) -> None:
-        self.trainer = trainer
-        self.size = 1 if trainer is None else host_ranks.world_size(trainer)
-        self.number = 0 if trainer is None else trainer.global_rank
+    def __init__(self, collectives: Collectives | None = None, *, shards_probe: bool = False) -> None:
+        self.collectives = collectives
+        self.size = 1 if collectives is None else collectives.size
+        self.number = 0 if collectives is None else collectives.number
         self.shards_probe = shards_probe and self.shards
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is rank zero, which alone writes; no collective."""
+        return self.number == 0
 
     @property
     def shards(self) -> bool:
         """Whether each rank can run samples of its own: the ranks of tensor parallelism must all run the same."""
-        return self.size > 1 and host_ranks.has_own_data(self._trainer)
+        return self.size > 1 and self._others.has_own_data
 
     @property
-    def _trainer(self) -> host.Trainer:
-        assert self.trainer is not None, "one that is alone has nobody to ask"
-        return self.trainer
+    def _others(self) -> Collectives:
+        assert self.collectives is not None, "one that is alone has nobody to ask"
+        return self.collectives
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -103,21 +110,19 @@ class Ranks:
             own = error
         if self._all_fine(own):
             return
-        report = next(
-            filter(None, host_ranks.from_all_ranks(self._trainer, None if own is None else _report(own, self)))
-        )
+        report = next(filter(None, self._others.from_all(None if own is None else _report(own, self))))
         if own is not None and _report(own, self) == report:
             raise own
         raise _reported(report) from own
 
     def _all_fine(self, own: Exception | None) -> bool:
-        is_lockstep = own is not None and host_ranks.has_sharded_weights(self._trainer)
+        is_lockstep = own is not None and self._others.has_sharded_weights
         try:
-            return host_ranks.do_all(self._trainer, own is None, patience=_PATIENCE if is_lockstep else None)
+            return self._others.do_all(own is None, patience=_PATIENCE if is_lockstep else None)
         except Exception as error:
             cause = error if own is None else own
             raise RankError(
-                f"rank {self.number} ({type(cause).__name__}: {cause}) and the others have come apart: one of them "
+                f"rank {self.number} ({type(cause).__name__}: {cause}) and the others are out of sync: one of them "
                 "failed while others waited for it in a collective, or has ended, so that the training cannot go on. "
                 "The cause is the first error that any rank reports"
             ) from cause
@@ -128,26 +133,25 @@ class Ranks:
 
     def from_zero(self, value: _Value) -> _Value:
         """Return rank zero's ``value``."""
-        return value if self.size == 1 else host_ranks.from_rank_zero(self._trainer, value)
+        return value if self.size == 1 else self._others.from_zero(value)
 
     def from_all(self, value: _Value) -> Sequence[_Value]:
         """Return every rank's ``value``, in order."""
-        return [value] if self.size == 1 else host_ranks.from_all_ranks(self._trainer, value)
+        return [value] if self.size == 1 else self._others.from_all(value)
 
     def gathered(self, values: Tensor, n_samples: int, *, dim: int = 0) -> Tensor:
         """Return all samples' values, on the CPU, from those of the rows of each rank's share."""
-        parts = host_ranks.gathered(self._trainer, values.movedim(dim, 0))
+        parts = self._others.gathered(values.movedim(dim, 0))
         shares = [share_of(n_samples, self.size, rank) for rank in range(self.size)]
         return torch.cat([share.kept(part) for share, part in zip(shares, parts, strict=True)]).movedim(0, dim)
 
     def agreed(self, probe: ProbeBatch) -> ProbeBatch:
         """Return a probe that is the same on all ranks: rank zero's, where they have read different ones."""
-        if self.size == 1 or host_ranks.do_all(self._trainer, probe.fingerprint == self.from_zero(probe.fingerprint)):
+        if self.size == 1 or self._others.do_all(probe.fingerprint == self.from_zero(probe.fingerprint)):
             return probe
-        host.rank_zero_warn(
+        notices.warn(
             "the ranks have read different probes (each has a dataset of its own, or one that is not the same every "
-            "time); that of rank zero is explained on all of them",
-            category=SaliencyWarning,
+            "time); that of rank zero is explained on all of them"
         )
         return self.from_zero(probe)
 

@@ -1,32 +1,24 @@
-"""What an observation costs the training: measured, told once, and kept within a limit."""
+"""When to observe, and what an observation costs the training: measured, told once, and kept within a limit."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
 
-from saliency_callbacks.callbacks.runtime import lightning as host
-from saliency_callbacks.callbacks.runtime.arguments import checked_real
+from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.observation import State
-from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
+from saliency_callbacks.callbacks.runtime.ranks import Ranks
+from saliency_callbacks.callbacks.runtime.sink_writer import SinkWriter
+from saliency_callbacks.types import Snapshot
 
-__all__ = ["ObservationCost", "check_interval", "checked_seconds", "describe_cost", "is_due", "takes_turn"]
-
-
-def check_interval(every_n_epochs: int) -> int:
-    """Return a valid interval.
-
-    Raises:
-        ConfigurationError: If it is not a positive whole number.
-    """
-    if isinstance(every_n_epochs, bool) or not isinstance(every_n_epochs, int) or every_n_epochs < 1:
-        raise ConfigurationError(f"every_n_epochs={every_n_epochs!r}; expected a whole number of at least 1")
-    return every_n_epochs
+__all__ = ["ObservationCost", "describe_cost", "is_due", "takes_turn"]
 
 
 def is_due(epoch: int, last_observed: int | None, every_n_epochs: int) -> bool:
@@ -71,6 +63,11 @@ class ObservationCost:
     validation_seconds: float | None = field(default=None, init=False, compare=False)
     _validating_since: float | None = field(default=None, init=False, compare=False)
     _n_measured: int = field(default=0, init=False, compare=False)
+    _is_told: bool = field(default=False, init=False, compare=False)
+
+    def restart(self) -> None:
+        """Tell the cost of the next run, too."""
+        self._is_told = False
 
     def validation_begins(self, device: torch.device) -> None:
         """Note that a validation epoch begins."""
@@ -86,28 +83,42 @@ class ObservationCost:
         self.seconds = self._now(device) - start
         self._n_measured += 1
 
-    def judged(self, state: State, trainer: host.Trainer, name: str) -> State:
+    def judged(self, state: State, ranks: Ranks, name: str) -> State:
         """Return the state with half as many observations to come, where the last one took too long.
 
         All ranks must call it: rank zero decides for all of them.
 
         Args:
             state: The state after the observation.
-            trainer: The Trainer.
+            ranks: All processes of the training.
             name: Of the callback, for the warning.
         """
         if self.max_seconds is None:
             return state
         is_too_long = self._n_measured > 1 and (self.seconds or 0.0) > self.max_seconds * state.thinning
-        if not trainer.strategy.broadcast(is_too_long):
+        if not ranks.from_zero(is_too_long):
             return state
         thinned = replace(state, thinning=2 * state.thinning)
-        host.rank_zero_warn(
+        notices.warn(
             f"{name}: an observation takes {self.seconds:.2g} s, with max_seconds_per_observation="
-            f"{self.max_seconds:g}; from now on one of {thinned.thinning} scheduled observations is made",
-            category=SaliencyWarning,
+            f"{self.max_seconds:g}; from now on one of {thinned.thinning} scheduled observations is made"
         )
         return thinned
+
+    def tell_once(self, name: str, snapshot: Snapshot | None, writer: SinkWriter | None) -> None:
+        """Say, as soon as it is written, what the first observation of the training cost.
+
+        Args:
+            name: Of the callback.
+            snapshot: What was observed; ``None`` where that failed.
+            writer: Who writes it.
+        """
+        if snapshot is None or writer is None or self._is_told:
+            return
+        self._is_told = True
+        # Of now: the next observation may be measured before this one is written.
+        told = partial(describe_cost, copy(self), snapshot.metadata, in_background=writer.in_background)
+        writer.when_written(lambda seconds: notices.tell(f"{name}: {told(writing=seconds)}"))
 
     def _now(self, device: torch.device) -> float:
         if device.type == "cuda":
@@ -116,26 +127,31 @@ class ObservationCost:
         return self.clock()
 
 
-def takes_turn(state: State, epoch: int) -> tuple[State, bool]:
-    """Return whether a scheduled observation is made, and where it is not, the state that counts it.
+def takes_turn(state: State, epoch: int, every_n_epochs: int) -> tuple[State, bool]:
+    """Return whether a validation in ``epoch`` is observed, and the state that counts it where it is scheduled only.
 
     Args:
         state: The state before it.
-        epoch: The Trainer's epoch.
+        epoch: The epoch, counted from 0.
+        every_n_epochs: Epochs between two observations.
     """
+    if not is_due(epoch, state.last_observed, every_n_epochs):
+        return state, False
     if state.skipped + 1 >= state.thinning:
         return state, True
     return replace(state, skipped=state.skipped + 1, last_observed=epoch), False
 
 
-def describe_cost(cost: ObservationCost, metadata: Mapping[str, Any], *, writing: float | None, beside: bool) -> str:
+def describe_cost(
+    cost: ObservationCost, metadata: Mapping[str, Any], *, writing: float | None, in_background: bool
+) -> str:
     """Return a line on the last observation.
 
     Args:
         cost: What was measured.
         metadata: Of its snapshot.
         writing: Seconds of drawing and writing; ``None`` where nothing is written.
-        beside: Whether that was beside the training.
+        in_background: Whether the training went on meanwhile.
     """
     seconds, validation = cost.seconds or 0.0, cost.validation_seconds
     parts = [f"an observation takes {seconds:.2g} s"]
@@ -149,14 +165,5 @@ def describe_cost(cost: ObservationCost, metadata: Mapping[str, Any], *, writing
     if metadata.get("n_forwards"):
         parts.append(f"{metadata['n_forwards']} forwards without maps")
     if writing is not None:
-        parts.append(f"{writing:.2g} s of drawing and writing {'beside the training' if beside else 'among them'}")
+        parts.append(f"{writing:.2g} s of drawing and writing {'in the background' if in_background else 'among them'}")
     return ", ".join(parts)
-
-
-def checked_seconds(seconds: float | None) -> float | None:
-    """Return ``max_seconds_per_observation``.
-
-    Raises:
-        ConfigurationError: If it is no positive, finite number.
-    """
-    return None if seconds is None else checked_real("max_seconds_per_observation", seconds, above=0)

@@ -1,39 +1,257 @@
-"""From what a person writes for a callback to the settings of the engine."""
+"""Settings that belong together: small values, defined once and taken by every callback.
+
+Each is written in Python as the value itself, in YAML as a mapping below the name of its argument, and in Hydra as
+either::
+
+    SaliencyMonitor(reading=ModelReading(module="net"))
+
+    reading:
+      module: net
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal, TypeVar, get_args
 
-from saliency_callbacks.callbacks.runtime.arguments import checked_choice
+import numpy as np
+
 from saliency_callbacks.capture.oom import BackOff
 from saliency_callbacks.capture.text.settings import TokenSettings
+from saliency_callbacks.config.checks import checked_choice, checked_flag, checked_real
 from saliency_callbacks.config.dotted_paths import resolve_callable
 from saliency_callbacks.config.hydra import plain
-from saliency_callbacks.engine.run import Settings
+from saliency_callbacks.engine.settings import Settings
+from saliency_callbacks.errors import ConfigurationError, nearest_names
 from saliency_callbacks.methods.registry import resolve_methods
+from saliency_callbacks.rendering.colormap import DEFAULT_ALPHA, overlay
+from saliency_callbacks.rendering.contour import check_contour
+from saliency_callbacks.rendering.legend import Style, check_style
+from saliency_callbacks.sinks.disk.retention import KeepMaps, checked_retention
 from saliency_callbacks.types import Method
 
-__all__ = ["Precision", "checked_settings"]
+__all__ = [
+    "Appearance",
+    "ColorScale",
+    "Compute",
+    "ModelReading",
+    "Precision",
+    "Storage",
+    "engine_settings",
+    "set_field",
+    "settings_of",
+]
 
+ColorScale = Literal["shared", "per_map"]
 # The number is what an unquoted 32 is in YAML.
 Precision = Literal["trainer", "32", 32]
+_Kind = TypeVar("_Kind")
 
 
-def checked_settings(
+@dataclass(frozen=True)
+class ModelReading:
+    """How a model is read: what of it is run, which input is explained, and which of its outputs are class scores.
+
+    Args:
+        module: Dotted name of the submodule that is explained, e.g. ``"net"``. By default the LightningModule's own
+            ``forward``.
+        output_fn: Function ``model output -> [N, classes]``, or its dotted path, where the class scores cannot be
+            inferred.
+        attribute_to: Position or key of the explained tensor, where the inputs are a tuple or a dictionary.
+        reshape_transform: Function ``layer output -> [N, K, *spatial]``, or its dotted path, where the layout of a
+            target layer's output cannot be inferred.
+        embedding: For text inputs: dotted name of the layer that embeds the token ids, or the module itself; ``"auto"``
+            to find it.
+
+    Example:
+        >>> ModelReading(module="net", attribute_to="pixels").module
+        'net'
+    """
+
+    module: str | None = None
+    output_fn: str | Callable[..., Any] | None = None
+    attribute_to: int | str | None = None
+    reshape_transform: str | Callable[..., Any] | None = None
+    embedding: Any = None
+
+
+@dataclass(frozen=True)
+class Compute:
+    """What an observation may cost, and how it is computed.
+
+    Args:
+        internal_batch_size: Rows that are run at once; sets the peak memory. By default all samples of the probe.
+        precision: ``"trainer"`` explains the model as the Trainer runs it, e.g. under its autocast. ``"32"`` runs it in
+            float32 wherever that is in half precision: without autocast, and with float32 copies in place of such
+            weights, which take 4 bytes each while an observation lasts. Float64 stays float64.
+        max_seconds_per_observation: Most seconds that the training waits for each scheduled observation, on average;
+            above it every second observation is left out, then every second of these, until that holds. By default
+            there is no limit.
+        shard_probe: In a distributed training, let each process explain a part of the probe and gather what they find;
+            worth it for large probes. By default every process explains all of it.
+        seed: Seed of all noise, from 0 up.
+
+    Raises:
+        ConfigurationError: If the precision is unknown, or the limit is no positive number.
+
+    Example:
+        >>> Compute(internal_batch_size=8, precision="32").is_full_precision
+        True
+    """
+
+    internal_batch_size: int | None = None
+    precision: Precision = "trainer"
+    max_seconds_per_observation: float | None = None
+    shard_probe: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        checked_choice("precision", str(self.precision), ("trainer", "32"))
+        if self.max_seconds_per_observation is not None:
+            checked_real("max_seconds_per_observation", self.max_seconds_per_observation, above=0)
+        checked_flag("shard_probe", self.shard_probe)
+
+    @property
+    def is_full_precision(self) -> bool:
+        """Whether what is in half precision is run in float32."""
+        return str(self.precision) == "32"
+
+
+@dataclass(frozen=True)
+class Storage:
+    """What is kept on disk, and where.
+
+    Args:
+        save_maps: Whether to keep raw maps, scores and texts on disk. A report is made of them.
+        keep_maps: Which observations keep their maps and pictures: ``"all"``, the number of the last ones, or
+            ``{"every": n}`` for each n-th; ``{"last": m, "every": n}`` for both. The first and the newest always do.
+            Scores are kept of all.
+        directory: Directory in which each callback makes its own, named by its ``namespace``. By default that of the
+            run, which is derived from the first logger.
+
+    Raises:
+        ConfigurationError: If ``keep_maps`` says nothing.
+
+    Example:
+        >>> Storage(keep_maps={"last": 2, "every": 10}).save_maps
+        True
+    """
+
+    save_maps: bool = True
+    keep_maps: KeepMaps = "all"
+    directory: str | None = None
+
+    def __post_init__(self) -> None:
+        checked_flag("save_maps", self.save_maps)
+        set_field(self, "keep_maps", plain(self.keep_maps))
+        checked_retention(self.keep_maps)
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """How maps are drawn.
+
+    Args:
+        style: ``overlay`` of the map on the image, ``heatmap`` alone, ``signed`` or ``signed_color`` for values with
+            their sign, or ``greyscale``.
+        color_scale: ``shared`` over the epochs for each sample, so that fading and growing can be seen, or ``per_map``.
+        colormap: Name of a Matplotlib color map; by default ``rainbow`` for overlays and ``inferno`` for heatmaps.
+        alpha: Opacity of an overlay at the map maximum, in [0, 1].
+        contour: Share of the pixels, in (0, 1), that is outlined: those where the map is largest, with 0.1 the top
+            tenth. Maps of more than 24 × 24 pixels are smoothed for it. By default there is no outline.
+        normalization: ``(mean, std)`` that the images were normalized with, one number a channel each; by default
+            found in the dataset's transforms.
+        class_names: Names of the classes; by default the dataset's.
+
+    Raises:
+        ConfigurationError: If there is no such style, color scale or color map, the opacity is outside [0, 1], the
+            contour is no share, or the normalization is no pair of as many numbers each.
+
+    Example:
+        >>> Appearance(style="heatmap", colormap="viridis").is_signed
+        False
+    """
+
+    style: Style = "overlay"
+    color_scale: ColorScale = "shared"
+    colormap: str | None = None
+    alpha: float = DEFAULT_ALPHA
+    contour: float | None = None
+    normalization: Sequence[Sequence[float]] | None = None
+    class_names: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        check_style(self.style)
+        check_contour(self.contour)
+        checked_choice("color_scale", self.color_scale, get_args(ColorScale))
+        picture, heat = np.zeros((1, 1, 1, 3), dtype=np.uint8), np.zeros((1, 1, 1), dtype=np.float32)
+        overlay(picture, heat, alpha=self.alpha, **self.colors)
+        set_field(self, "normalization", _checked_normalization(plain(self.normalization)))
+        set_field(self, "class_names", plain(self.class_names))
+
+    @property
+    def colors(self) -> dict[str, Any]:
+        """The color map as an argument, where one was asked for."""
+        return {} if self.colormap is None else {"colormap": self.colormap}
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether the signed values are drawn, not their magnitude."""
+        return self.style in ("signed", "signed_color")
+
+    def notes(self, shared: str) -> str:
+        """Return what is said beside the color bar, with ``shared`` as the words for a shared scale."""
+        scale = shared if self.color_scale == "shared" else "scale per map"
+        return scale if self.contour is None else f"{scale} · outline: top {100 * self.contour:.3g} %"
+
+
+def settings_of(kind: type[_Kind], argument: str, value: Any) -> _Kind:
+    """Return settings that were given as themselves or, as configuration files do, as a mapping.
+
+    Args:
+        kind: Their class, a dataclass.
+        argument: Name of the argument, for messages.
+        value: The settings, a mapping from names of fields to values, or ``None`` for the defaults.
+
+    Raises:
+        ConfigurationError: If it is none of these, or has a field that does not exist.
+
+    Example:
+        >>> settings_of(Compute, "compute", {"seed": 1}).seed
+        1
+    """
+    value = plain(value)
+    if isinstance(value, kind):
+        return value
+    names = [one.name for one in fields(kind)]  # type: ignore[arg-type]
+    if value is not None and not isinstance(value, Mapping):
+        raise ConfigurationError(
+            f"{argument}={value!r} is of type {type(value).__name__}; expected {argument}={kind.__name__}(…) with any "
+            f"of {', '.join(names)}"
+        )
+    unknown = [name for name in value or {} if name not in names]
+    if unknown:
+        raise ConfigurationError(
+            f"{argument} has {unknown[0]!r}; {nearest_names(str(unknown[0]), names)} Expected any of {', '.join(names)}"
+        )
+    return kind(**(value or {}))
+
+
+def set_field(settings: object, name: str, value: Any) -> None:
+    """Set a field of frozen settings, in their ``__post_init__``, to its plain or checked form."""
+    object.__setattr__(settings, name, value)
+
+
+def engine_settings(
     methods: str | Method | Sequence[str | Method],
+    reading: ModelReading,
+    compute: Compute,
     *,
-    target_layers: Any,
-    reshape_transform: str | Callable[..., Any] | None,
-    output_fn: str | Callable[..., Any] | None,
-    attribute_to: int | str | None,
-    internal_batch_size: int | None,
-    seed: int,
-    precision: Precision = "trainer",
-    embedding: Any = None,
+    target_layers: Any = "auto",
     tokenizer: Any = None,
 ) -> Settings:
-    """Return the settings, with names of methods and dotted paths of functions resolved; see :class:`SaliencyMonitor`.
+    """Return the settings of the engine, with names of methods and dotted paths of functions resolved.
 
     Raises:
         ConfigurationError: If one of them cannot be used.
@@ -41,12 +259,30 @@ def checked_settings(
     return Settings(
         methods=resolve_methods(methods),
         target_layers=plain(target_layers),
-        reshape_transform=resolve_callable("reshape_transform", reshape_transform),
-        output_fn=resolve_callable("output_fn", output_fn),
-        attribute_to=attribute_to,
-        internal_batch_size=internal_batch_size,
-        seed=seed,
-        full_precision=checked_choice("precision", str(precision), ("trainer", "32")) == "32",
-        tokens=TokenSettings.where_given(embedding, tokenizer),
+        reshape_transform=resolve_callable("reshape_transform", reading.reshape_transform),
+        output_fn=resolve_callable("output_fn", reading.output_fn),
+        attribute_to=reading.attribute_to,
+        internal_batch_size=compute.internal_batch_size,
+        seed=compute.seed,
+        full_precision=compute.is_full_precision,
+        tokens=TokenSettings.where_given(reading.embedding, tokenizer),
         back_off=BackOff(),
     )
+
+
+def _checked_normalization(
+    normalization: Sequence[Sequence[float]] | None,
+) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Return ``(mean, std)`` as tuples of floats."""
+    if normalization is None:
+        return None
+    try:
+        mean, std = (tuple(float(value) for value in values) for values in normalization)
+    except (TypeError, ValueError):
+        mean, std = (), ()
+    if not mean or len(mean) != len(std):
+        raise ConfigurationError(
+            f"normalization={normalization!r}; expected (mean, std) with one number a channel each, e.g. "
+            "([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])"
+        )
+    return mean, std

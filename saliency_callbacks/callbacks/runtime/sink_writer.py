@@ -1,4 +1,4 @@
-"""Writing beside the training: one thread, a short queue, and nothing lost."""
+"""Where a run's observations go: loggers, the disk, and sinks of the user's own, all written in the background."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from saliency_callbacks.callbacks.runtime import lightning as host
-from saliency_callbacks.errors import PictureError, SaliencyWarning
+from saliency_callbacks.callbacks.runtime import notices
+from saliency_callbacks.callbacks.runtime.host import Host
+from saliency_callbacks.callbacks.runtime.settings import Storage
+from saliency_callbacks.errors import PictureError
 from saliency_callbacks.sinks import DiskSink, sink_for_logger
-from saliency_callbacks.sinks.disk.retention import KeepMaps
 from saliency_callbacks.types import Picture, Sink, Snapshot
 
-__all__ = ["Outlets", "Writer", "open_outlets"]
+__all__ = ["BackgroundQueue", "SinkWriter", "open_sinks"]
 
 
 _MOST_FAILURES = 3
 
 
-class Outlets:
+class SinkWriter:
     """The sinks of a run. A failure of one is reported; the others and the training go on.
 
-    Pictures are rendered and everything is written on a thread beside the training, one observation after the other,
-    unless failures are to be raised where they happen. A sink that fails three times in a row is left out: a disk may
-    be full for a moment, a broken adapter stays broken.
+    Pictures are rendered and everything is written in the background, one observation after the other, unless failures
+    are to be raised where they happen. A sink that fails three times in a row is left out: a disk may be full for a
+    moment, a broken adapter stays broken.
 
     Args:
         sinks: Where to write.
-        trainer: Whose run this is.
         on_error: ``"raise"`` to write at once and let failures through.
         run_directory: Where the run is kept on this disk; ``None`` where nothing is, and on other ranks than zero.
     """
@@ -40,19 +40,22 @@ class Outlets:
     def __init__(
         self,
         sinks: Sequence[Sink],
-        trainer: host.Trainer | None = None,
         on_error: str = "warn",
         run_directory: Path | None = None,
     ) -> None:
         self.sinks = list(sinks)
         self.run_directory = run_directory
-        self.trainer = trainer
         self.on_error = on_error
         self._failures = [0] * len(self.sinks)
-        self._writer = Writer()
+        self._queue = BackgroundQueue()
         # Warnings belong to the thread that trains: filters and their contexts are not made for several.
         self._messages: deque[str] = deque()
         self._seconds: float | None = None
+
+    @property
+    def in_background(self) -> bool:
+        """Whether the training goes on while something is written."""
+        return self.on_error != "raise"
 
     def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
         """Write one observation to every sink, now or soon.
@@ -62,10 +65,10 @@ class Outlets:
         """
         if not self.sinks:
             return
-        if self.on_error == "raise":
-            self._write(snapshot, pictures)
+        if self.in_background:
+            self._queue.submit(partial(self._write, snapshot, pictures))
         else:
-            self._writer.submit(partial(self._write, snapshot, pictures))
+            self._write(snapshot, pictures)
         self._report()
 
     def when_written(self, tell: Callable[[float | None], None]) -> None:
@@ -73,19 +76,19 @@ class Outlets:
 
         Where nothing is written it is called with ``None``.
         """
-        if self.on_error == "raise" or not self.sinks:
-            tell(self._seconds)
+        if self.in_background and self.sinks:
+            self._queue.submit(lambda: tell(self._seconds))
         else:
-            self._writer.submit(lambda: tell(self._seconds))
+            tell(self._seconds)
 
     def drain(self) -> None:
         """Wait until everything is written, and report what failed."""
-        self._writer.drain()
+        self._queue.drain()
         self._report()
 
     def close(self) -> None:
         """Wait until everything is written, report what failed, and end the thread."""
-        self._writer.close()
+        self._queue.close()
         self._report()
 
     def _write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
@@ -112,7 +115,7 @@ class Outlets:
 
     def _report(self) -> None:
         while self._messages:
-            host.rank_zero_warn(self._messages.popleft(), category=SaliencyWarning)
+            notices.warn(self._messages.popleft())
 
 
 def _without_passwords(error: Exception) -> str:
@@ -120,48 +123,45 @@ def _without_passwords(error: Exception) -> str:
     return re.sub(r"(?<=://)[^/\s@]+@", "***@", str(error))
 
 
-def open_outlets(
-    trainer: host.Trainer,
+def open_sinks(
+    host: Host,
     own: Sequence[Sink],
     *,
     namespace: str,
-    save_maps: bool,
+    storage: Storage,
     save_pictures: bool = False,
-    keep_maps: KeepMaps = "all",
     resumed: bool,
     on_error: str,
-) -> Outlets:
+) -> SinkWriter:
     """Return the sinks of this run; on other ranks than zero, none. All ranks must call it.
 
     Args:
-        trainer: The Trainer.
+        host: The run.
         own: The user's sinks.
         namespace: Name of the directory in the run's directory.
-        save_maps: Whether to keep raw maps on disk.
-        save_pictures: Whether to keep the pictures with them even where a logger shows them.
-        keep_maps: Which observations keep theirs.
+        storage: What is kept on disk, and where.
+        save_pictures: Whether to keep the pictures with the maps even where a logger shows them.
         resumed: Whether the run goes on from a checkpoint, and with it the directory.
         on_error: ``"raise"`` to let a sink's failures through.
     """
-    directory = host.run_directory(trainer)
-    if not trainer.is_global_zero:
-        return Outlets([], trainer, on_error)
+    directory = host.run_directory() if storage.directory is None else Path(storage.directory).expanduser()
+    if not host.ranks.is_main:
+        return SinkWriter([], on_error)
     sinks, kept_in = list(own), None
-    if not host.is_dry_run(trainer):
-        of_loggers = [sink for sink in map(sink_for_logger, trainer.loggers) if sink is not None]
+    if not host.is_dry_run:
+        of_loggers = [sink for sink in map(sink_for_logger, host.loggers) if sink is not None]
         sinks += of_loggers
-        if save_maps and directory is not None:
+        if storage.save_maps and directory is not None:
             keeps_pictures = save_pictures or not of_loggers
             place = _free_directory(directory / namespace, resumed)
-            sinks.append(DiskSink(place, pictures=keeps_pictures, keep_maps=keep_maps))
+            sinks.append(DiskSink(place, pictures=keeps_pictures, keep_maps=storage.keep_maps))
             kept_in = directory
-        elif save_maps:
-            host.rank_zero_warn(
-                "raw maps are not kept: the run's directory is remote. Use a logger with a local directory, or "
-                "save_maps=False to be rid of this warning",
-                category=SaliencyWarning,
+        elif storage.save_maps:
+            notices.warn(
+                "raw maps are not kept: the run's directory is remote. Name a local one with "
+                "storage=Storage(directory=…), or use storage=Storage(save_maps=False) to silence this warning"
             )
-    return Outlets(sinks, trainer, on_error, kept_in)
+    return SinkWriter(sinks, on_error, kept_in)
 
 
 def _free_directory(directory: Path, resumed: bool) -> Path:
@@ -177,7 +177,7 @@ def _free_directory(directory: Path, resumed: bool) -> Path:
 _MOST_WAITING = 2
 
 
-class Writer:
+class BackgroundQueue:
     """Runs tasks one after the other on a thread of its own.
 
     At most two tasks wait: a training that observes faster than its disk writes is slowed down, not filled up. The

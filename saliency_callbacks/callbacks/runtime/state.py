@@ -1,21 +1,81 @@
-"""What a callback carries on that explains the same classes at the same layers for as long as the training runs."""
+"""What callbacks carry from one observation to the next, and through a checkpoint."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from types import NoneType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from torch import Tensor
 from typing_extensions import Self, override
 
-__all__ = ["PinnedState", "RunState", "pinned_facts", "run_facts"]
+__all__ = ["PinnedState", "RunState", "Stateful"]
+
+
+class Stateful:
+    """A dataclass whose fields are what a checkpoint holds of it: tensors, lists, dicts, numbers and strings only.
+
+    So that a checkpoint loads with ``weights_only``. Tuples become lists, and other stateful values dictionaries; the
+    annotations of the fields say what they are made into again.
+
+    Example:
+        >>> @dataclass
+        ... class Walk(Stateful):
+        ...     steps: tuple[int, ...] = ()
+        >>> Walk((1, 2)).state_dict()
+        {'steps': [1, 2]}
+        >>> Walk.from_state_dict({"steps": [1, 2]})
+        Walk(steps=(1, 2))
+    """
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the value of each field, for a checkpoint."""
+        return {one.name: _plain(getattr(self, one.name)) for one in _fields(self)}
+
+    @classmethod
+    def from_state_dict(cls, state: Mapping[str, Any]) -> Self:
+        """Restore what :meth:`state_dict` returned; a field that an older version did not save keeps its default."""
+        kinds = get_type_hints(cls)
+        return cls(
+            **{one.name: _restored(kinds[one.name], state[one.name]) for one in _fields(cls) if one.name in state}
+        )
+
+
+def _fields(owner: Any) -> tuple[Any, ...]:
+    assert is_dataclass(owner), "a stateful class is a dataclass"
+    return fields(owner)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Stateful):
+        return value.state_dict()
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
+
+
+def _restored(kind: Any, value: Any) -> Any:
+    """Return a value of a checkpoint as what its field is annotated with."""
+    if value is None:
+        return None
+    optional = [one for one in get_args(kind) if one is not NoneType]
+    if NoneType in get_args(kind):
+        return _restored(optional[0], value)
+    if get_origin(kind) is tuple:
+        return tuple(_restored(get_args(kind)[0], item) for item in value)
+    if get_origin(kind) is dict:
+        return {key: _restored(get_args(kind)[1], item) for key, item in value.items()}
+    if isinstance(kind, type) and issubclass(kind, Stateful):
+        return kind.from_state_dict(value)
+    return value
 
 
 @dataclass(kw_only=True)
-class RunState:
-    """Which probe is observed, and what was last found: tensors, lists, dicts, numbers and strings only.
-
-    So that a checkpoint that holds it loads with ``weights_only``.
+class RunState(Stateful):
+    """Which probe is observed, and what was last found.
 
     Args:
         indices: Positions of the probe's samples in their dataset; ``None`` before the probe is frozen.
@@ -36,67 +96,23 @@ class RunState:
     thinning: int = 1
     skipped: int = 0
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state for a checkpoint."""
-        return {
-            "indices": None if self.indices is None else list(self.indices),
-            "fingerprint": self.fingerprint,
-            "scores": dict(self.scores),
-            "last_observed": self.last_observed,
-            "n_observations": self.n_observations,
-            "thinning": self.thinning,
-            "skipped": self.skipped,
-        }
-
-    @classmethod
-    def from_state_dict(cls, state: dict[str, Any]) -> Self:
-        """Restore what :meth:`state_dict` returned."""
-        return cls(**run_facts(state))
-
     def restarted(self) -> Self:
         """Return the state without what compares with the maps of another probe."""
         return self
 
 
-def run_facts(state: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a :class:`RunState` that a checkpoint holds."""
-    return {
-        "indices": None if state["indices"] is None else tuple(state["indices"]),
-        "fingerprint": state["fingerprint"],
-        "scores": dict(state["scores"]),
-        "last_observed": state["last_observed"],
-        "n_observations": state["n_observations"],
-        "thinning": state.get("thinning", 1),
-        "skipped": state.get("skipped", 0),
-    }
-
-
 @dataclass(kw_only=True)
 class PinnedState(RunState):
-    """What is explained, settled once.
+    """The state of a callback that explains the same classes at the same layers for as long as the training runs.
 
     Args:
         target_layers: Names of the target layers, found at the first observation.
-        pinned: Classes that are explained for as long as the training runs, ``[N]``.
+        pinned: The explained classes, ``[N]``.
     """
 
     target_layers: tuple[str, ...] = ()
     pinned: Tensor | None = None
 
     @override
-    def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "target_layers": list(self.target_layers), "pinned": self.pinned}
-
-    @classmethod
-    @override
-    def from_state_dict(cls, state: dict[str, Any]) -> Self:
-        return cls(**pinned_facts(state))
-
-    @override
     def restarted(self) -> Self:
         return replace(self, pinned=None)
-
-
-def pinned_facts(state: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a :class:`PinnedState` that a checkpoint holds."""
-    return {**run_facts(state), "target_layers": tuple(state["target_layers"]), "pinned": state["pinned"]}

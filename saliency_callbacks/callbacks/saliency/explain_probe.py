@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -12,44 +12,48 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from saliency_callbacks.callbacks.runtime import lightning as host
+from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.arguments import is_auto
-from saliency_callbacks.callbacks.runtime.observation import Moment, Observation, Surroundings
+from saliency_callbacks.callbacks.runtime.host import Host
+from saliency_callbacks.callbacks.runtime.names import SampleNames, wrong_predictions
+from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
+from saliency_callbacks.callbacks.runtime.preconditions import check_runs
 from saliency_callbacks.callbacks.runtime.provenance import versions
-from saliency_callbacks.callbacks.saliency.appearance import Appearance, frame_of, scale_of
+from saliency_callbacks.callbacks.runtime.settings import Appearance
+from saliency_callbacks.callbacks.saliency.appearance import frame_of, scale_of
 from saliency_callbacks.callbacks.saliency.filmstrips import FramePictures
 from saliency_callbacks.callbacks.saliency.history import Frame, MethodHistory
 from saliency_callbacks.callbacks.saliency.pictures import Pictures, reduced
 from saliency_callbacks.callbacks.saliency.scoring import Scored, score
 from saliency_callbacks.callbacks.saliency.state import MonitorState
 from saliency_callbacks.capture.inputs import ModelInputs
-from saliency_callbacks.engine.run import Explanation, Settings
-from saliency_callbacks.errors import DegenerateMapWarning, SaliencyWarning
+from saliency_callbacks.capture.oom import is_out_of_memory
+from saliency_callbacks.engine.explanation import Explanation
+from saliency_callbacks.engine.settings import Settings
+from saliency_callbacks.errors import DegenerateMapWarning, LayerError, ObservationError, SaliencyError
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.rendering.images import display_images
 from saliency_callbacks.rendering.lazy import LazyPictures
-from saliency_callbacks.rendering.panel import Caption
-from saliency_callbacks.rendering.text import legible
 from saliency_callbacks.scores import describe_degenerate
 from saliency_callbacks.targets.logits import predict
 from saliency_callbacks.targets.resolution import resolve_target, target_name
 from saliency_callbacks.types import Attribution, Method, Picture, ProbeView, Quantity, Snapshot
 
-__all__ = ["Observer"]
+__all__ = ["ProbeExplainer"]
 
 
-@dataclass(frozen=True)
-class Observer:
+@dataclass(eq=False)
+class ProbeExplainer:
     """Makes the observations of one run.
 
     Args:
-        settings: How the model is explained.
+        settings: How the model is explained; fewer methods, once some turned out not to fit the model.
         target: The callback's ``target``.
         probe: The frozen probe.
         appearance: How maps are drawn.
         namespace: First part of every tag.
-        normalization: ``(mean, std)`` to undo for display.
-        class_names: Names of the classes.
+        may_simplify: Whether methods that the model does not allow may be left out: those that need a target layer if
+            there is none, those that need an input gradient if there is none. Only where nobody asked for them.
     """
 
     settings: Settings
@@ -57,50 +61,39 @@ class Observer:
     probe: ProbeBatch
     appearance: Appearance
     namespace: str
-    normalization: Sequence[Sequence[float]] | None = None
-    class_names: Sequence[str] | None = None
+    may_simplify: bool = False
 
-    def observe(
-        self,
-        model: nn.Module,
-        moment: Moment,
-        state: MonitorState,
-        surroundings: Surroundings,
-    ) -> Observation[MonitorState]:
+    def observe(self, model: nn.Module, moment: Moment, state: MonitorState, host: Host) -> Observation[MonitorState]:
         """Explain ``model`` now. Nothing is written, and ``state`` is not changed.
 
         Args:
             model: The explained module.
             moment: When this is.
             state: State after the previous observation.
-            surroundings: Of the Trainer.
+            host: What runs the training.
+
+        Raises:
+            ProbeError: If the model cannot be run on the probe at all.
+            SaliencyError: If it can, but not be explained.
         """
-        # A layer that was found once stays, so that maps compare; one that was given is the user's to change.
-        layers = list(state.target_layers) if is_auto(self.settings.target_layers) else []
-        settings = replace(
-            self.settings,
-            target_layers=layers or self.settings.target_layers,
-            forward_context=surroundings.forward_context,
-        )
-        target = resolve_target(self.target, self.probe, state.pinned)
-        explanation = surroundings.ranks.explain(model, surroundings.to_device(self.probe.inputs), settings, [target])
-        attributions = {name: self._shown(found.cpu()) for name, found in explanation.attributions[0].items()}
-        self._warn_of_degenerate_maps(attributions)
-        state = _comparable(state, attributions)
-        predictions = predict(explanation.logits, self.probe.labels)
-        scored = score(attributions, state.histories, self.probe, predictions, self.namespace, self.class_names)
-        snapshot = self._snapshot(model, moment, attributions, predictions, scored, explanation)
-        wrong = _wrong(snapshot)
-        frames = {name: self._frame(attribution, snapshot.moment, wrong) for name, attribution in attributions.items()}
-        next_state = self._next_state(snapshot, state, scored, explanation, frames)
-        return Observation(snapshot, next_state, self._pictures(snapshot, state, next_state, frames))
+        try:
+            return self._explained(model, moment, state, host)
+        except (LayerError, ObservationError) as error:
+            left = _methods_left(self.settings, needing_layers=isinstance(error, ObservationError))
+            if not self.may_simplify or not left:
+                raise
+            self.settings = replace(self.settings, methods=left)
+            notices.warn(f"only {', '.join(method.name for method in left)} is computed: {error}")
+            return self._explained(model, moment, state, host)
+        except SaliencyError:
+            raise
+        except Exception as error:
+            if not is_out_of_memory(error):
+                settings = replace(self.settings, forward_context=host.forward_context)
+                check_runs(model, host.to_device(self.probe.inputs), settings)
+            raise
 
-    def of_methods(self, *, needing_layers: bool) -> Observer:
-        """Return an observer of those methods alone that need a target layer, or none; this one if none are left."""
-        methods = tuple(method for method in self.settings.methods if _needs_layer(method) is needing_layers)
-        return replace(self, settings=replace(self.settings, methods=methods)) if methods else self
-
-    def last_word(self, model: nn.Module, moment: Moment, state: MonitorState) -> Observation[MonitorState] | None:
+    def summarize(self, model: nn.Module, moment: Moment, state: MonitorState) -> Observation[MonitorState] | None:
         """Return how the maps evolved, from what ``state`` keeps; ``None`` where that is less than two moments.
 
         Args:
@@ -108,7 +101,7 @@ class Observer:
             moment: When this is.
             state: State after the last observation.
         """
-        names = [self._sample_name(position) for position in range(self.probe.size)]
+        names = self._names.samples()
         stories = {
             method: FramePictures(
                 method, history.frames.shown, self._small_images, names, history.scale, self.appearance
@@ -130,6 +123,31 @@ class Observer:
             metadata={"model": type(model).__name__, "probe": self.probe.fingerprint, "versions": versions()},
         )
         return Observation(last, state, pictures)
+
+    def _explained(
+        self, model: nn.Module, moment: Moment, state: MonitorState, host: Host
+    ) -> Observation[MonitorState]:
+        # A layer that was found once stays, so that maps compare; one that was given is the user's to change.
+        layers = list(state.target_layers) if is_auto(self.settings.target_layers) else []
+        settings = replace(
+            self.settings,
+            target_layers=layers or self.settings.target_layers,
+            forward_context=host.forward_context,
+        )
+        target = resolve_target(self.target, self.probe, state.pinned)
+        explanation = host.ranks.explain(model, host.to_device(self.probe.inputs), settings, [target])
+        attributions = {name: self._shown(found.cpu()) for name, found in explanation.attributions[0].items()}
+        _warn_of_degenerate_maps(attributions, self.probe.ids)
+        state = _comparable(state, attributions)
+        predictions = predict(explanation.logits, self.probe.labels)
+        scored = score(
+            attributions, state.histories, self.probe, predictions, self.namespace, self.appearance.class_names
+        )
+        snapshot = self._snapshot(model, moment, attributions, predictions, scored, explanation)
+        wrong = wrong_predictions(snapshot)
+        frames = {name: self._frame(attribution, snapshot.moment, wrong) for name, attribution in attributions.items()}
+        next_state = self._next_state(snapshot, state, scored, explanation, frames)
+        return Observation(snapshot, next_state, self._pictures(snapshot, state, next_state, frames))
 
     def _shown(self, attribution: Attribution) -> Attribution:
         """Return what is scored, drawn and kept of an attribution."""
@@ -204,7 +222,7 @@ class Observer:
             snapshot,
             images=self._images,
             small_images=self._small_images,
-            captions=self._captions(snapshot),
+            captions=self._names.captions(snapshot),
             scales={name: history.scale for name, history in next_state.histories.items() if history.scale is not None},
             frames={
                 name: [*state.histories.get(name, MethodHistory()).frames.kept, frame] for name, frame in frames.items()
@@ -213,18 +231,22 @@ class Observer:
             namespace=self.namespace,
         )
 
+    @cached_property
+    def _names(self) -> SampleNames:
+        return SampleNames(self.probe, self.appearance.class_names)
+
     @property
-    def _explained(self) -> Tensor:
+    def _inputs(self) -> Tensor:
         return ModelInputs.of(self.probe.inputs, self.settings.attribute_to).explained
 
     @cached_property
     def _images(self) -> npt.NDArray[np.uint8]:
-        mean, std = self.normalization or self.probe.normalization or (None, None)
-        return display_images(self._explained, mean=mean, std=std)
+        mean, std = self.appearance.normalization or self.probe.normalization or (None, None)
+        return display_images(self._inputs, mean=mean, std=std)
 
     @cached_property
     def _view(self) -> ProbeView:
-        names = self.probe.class_names if self.class_names is None else self.class_names
+        names = self.appearance.class_names or self.probe.class_names
         return ProbeView(
             fingerprint=self.probe.fingerprint,
             ids=self.probe.ids,
@@ -237,39 +259,14 @@ class Observer:
 
     @cached_property
     def _small_images(self) -> npt.NDArray[np.uint8]:
-        return reduced(self._images, self._explained.ndim - 2)
-
-    def _captions(self, snapshot: Snapshot) -> list[Caption]:
-        return [self._caption(snapshot, position) for position in range(self.probe.size)]
-
-    def _caption(self, snapshot: Snapshot, position: int) -> Caption:
-        title = self._sample_name(position)
-        if snapshot.predictions is None or snapshot.confidences is None:
-            score = float(next(iter(snapshot.attributions.values())).score[position])
-            return Caption(title, f"score {score:.3g}")
-        predicted = int(snapshot.predictions[position])
-        detail = f"pred {self._class_name(predicted)} · {float(snapshot.confidences[position]):.2f}"
-        wrong = _wrong(snapshot)
-        return Caption(title, detail, None if wrong is None else bool(wrong[position]))
-
-    def _sample_name(self, position: int) -> str:
-        labels = self.probe.labels
-        return f"#{self.probe.ids[position]}" if labels is None else self._class_name(int(labels[position]))
-
-    def _class_name(self, index: int) -> str:
-        return legible(self.probe.class_name(index, self.class_names), f"class {index}")
-
-    def _warn_of_degenerate_maps(self, attributions: dict[str, Attribution]) -> None:
-        for attribution in attributions.values():
-            message = describe_degenerate(attribution, self.probe.ids)
-            if message:
-                host.rank_zero_warn(message, category=DegenerateMapWarning)
+        return reduced(self._images, self._inputs.ndim - 2)
 
 
-def _wrong(snapshot: Snapshot) -> Tensor | None:
-    if snapshot.predictions is None or snapshot.labels is None:
-        return None
-    return snapshot.predictions != snapshot.labels
+def _warn_of_degenerate_maps(attributions: Mapping[str, Attribution], ids: tuple[str, ...]) -> None:
+    for attribution in attributions.values():
+        message = describe_degenerate(attribution, ids)
+        if message:
+            notices.warn(message, DegenerateMapWarning)
 
 
 def _comparable(state: MonitorState, attributions: Mapping[str, Attribution]) -> MonitorState:
@@ -281,12 +278,17 @@ def _comparable(state: MonitorState, attributions: Mapping[str, Attribution]) ->
     }
     forgotten = sorted(set(state.histories) & set(attributions) - set(kept))
     if forgotten:
-        host.rank_zero_warn(
+        notices.warn(
             f"the maps of {forgotten} have another number or size than those of the checkpoint (other target layers or "
-            "another image size); their drift, colours and filmstrips start anew",
-            category=SaliencyWarning,
+            "another image size); their drift, colors and filmstrips start anew"
         )
     return replace(state, histories=kept)
+
+
+def _methods_left(settings: Settings, *, needing_layers: bool) -> tuple[Method, ...]:
+    """Return those methods alone that need a target layer, or none; nothing where all of them do."""
+    left = tuple(method for method in settings.methods if _needs_layer(method) is needing_layers)
+    return left if len(left) < len(settings.methods) else ()
 
 
 def _needs_layer(method: Method) -> bool:

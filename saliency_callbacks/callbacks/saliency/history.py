@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from typing_extensions import Self, override
+
+from saliency_callbacks.callbacks.runtime.state import Stateful
 
 __all__ = ["Frame", "Frames", "MethodHistory", "frame_size"]
 
@@ -16,7 +19,7 @@ _LONGEST_SIDE = 72
 
 
 @dataclass(frozen=True)
-class Frame:
+class Frame(Stateful):
     """A small copy of the maps of one observation, for the filmstrip and the animation.
 
     Args:
@@ -31,11 +34,12 @@ class Frame:
 
     @classmethod
     def of(cls, moment: str, maps: Tensor, wrong: Tensor | None = None) -> Frame:
-        """Shrink ``maps [N, *spatial]`` to at most 72 places a side."""
+        """Shrink ``maps [N, *spatial]`` to at most 72 pixels a side."""
         small = torch.nan_to_num(_shrunk(maps.float()), nan=0.0, posinf=0.0, neginf=0.0)
         # Rounded now as a checkpoint rounds it, so that a resumed run draws the same picture.
         return cls.from_state_dict(cls(moment, small, wrong).state_dict())
 
+    @override
     def state_dict(self) -> dict[str, Any]:
         """Return the frame at half the size: each map's peak ``[N]``, and what it is relative to that in float16."""
         peak = self.maps.flatten(1).abs().amax(dim=1)
@@ -44,15 +48,15 @@ class Frame:
         return {"moment": self.moment, "peak": peak, "relative": relative, "wrong": self.wrong}
 
     @classmethod
-    def from_state_dict(cls, state: dict[str, Any]) -> Frame:
-        """Restore what :meth:`state_dict` returned."""
+    @override
+    def from_state_dict(cls, state: Mapping[str, Any]) -> Self:
         relative: Tensor = state["relative"].float()
         maps = relative * state["peak"].reshape(-1, *[1] * (relative.ndim - 1))
         return cls(state["moment"], maps, state["wrong"])
 
 
 @dataclass(frozen=True)
-class Frames:
+class Frames(Stateful):
     """The frames of a run, evenly thinned: the first is always kept.
 
     Args:
@@ -83,26 +87,9 @@ class Frames:
         newest = None if kept[-1] is frame else frame
         return Frames(kept, stride, self.count + 1, self.limit, newest)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the frames as tensors, numbers and strings."""
-        return {
-            "kept": [frame.state_dict() for frame in self.kept],
-            "stride": self.stride,
-            "count": self.count,
-            "limit": self.limit,
-            "newest": None if self.newest is None else self.newest.state_dict(),
-        }
-
-    @classmethod
-    def from_state_dict(cls, state: dict[str, Any]) -> Frames:
-        """Restore what :meth:`state_dict` returned."""
-        kept = tuple(Frame.from_state_dict(frame) for frame in state["kept"])
-        newest = None if state["newest"] is None else Frame.from_state_dict(state["newest"])
-        return cls(kept, state["stride"], state["count"], state["limit"], newest)
-
 
 @dataclass(frozen=True)
-class MethodHistory:
+class MethodHistory(Stateful):
     """Earlier maps of one method.
 
     Args:
@@ -131,21 +118,6 @@ class MethodHistory:
             frames=self.frames.added(frame),
         )
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the history as tensors, numbers, strings and None."""
-        return {
-            "initial": self.initial,
-            "previous": self.previous,
-            "scale": self.scale,
-            "frames": self.frames.state_dict(),
-        }
-
-    @classmethod
-    def from_state_dict(cls, state: dict[str, Any]) -> MethodHistory:
-        """Restore what :meth:`state_dict` returned."""
-        frames = Frames.from_state_dict(state["frames"])
-        return cls(state["initial"], state["previous"], state["scale"], frames)
-
 
 def _first_usable(initial: Tensor, ranks: Tensor) -> Tensor:
     """Return ``initial``, and ``ranks`` for the samples whose maps had nothing to rank.
@@ -157,7 +129,7 @@ def _first_usable(initial: Tensor, ranks: Tensor) -> Tensor:
 
 
 def frame_size(spatial: Sequence[int]) -> list[int]:
-    """Return the size of a frame's maps: the aspect of ``spatial``, and at most 72 places a side."""
+    """Return the size of a frame's maps: the aspect of ``spatial``, and at most 72 pixels a side."""
     factor = min(1.0, _LONGEST_SIDE / max(spatial))
     return [max(1, round(side * factor)) for side in spatial]
 
@@ -167,7 +139,7 @@ def _shrunk(maps: Tensor) -> Tensor:
     size = frame_size(spatial)
     if size == list(spatial):
         return maps
-    # The strongest place stands for its neighbours: averaging would make fine gradient maps fade.
+    # The strongest pixel stands for its neighbors: averaging would make fine gradient maps fade.
     pool = {1: F.adaptive_max_pool1d, 2: F.adaptive_max_pool2d, 3: F.adaptive_max_pool3d}[len(spatial)]
     channel = maps.unsqueeze(1)
     highest, lowest = pool(channel, size), -pool(-channel, size)

@@ -10,10 +10,10 @@ import numpy.typing as npt
 from PIL import Image
 from torch import Tensor
 
-from saliency_callbacks.callbacks.saliency.appearance import Appearance, drawn_maps
+from saliency_callbacks.callbacks.runtime.settings import Appearance
 from saliency_callbacks.callbacks.saliency.filmstrips import FramePictures
 from saliency_callbacks.callbacks.saliency.history import Frame, frame_size
-from saliency_callbacks.rendering.attribution import render
+from saliency_callbacks.rendering.attribution import drawn_maps, render
 from saliency_callbacks.rendering.contour import top_region
 from saliency_callbacks.rendering.filmstrip import filmstrip
 from saliency_callbacks.rendering.images import display_maps
@@ -92,7 +92,7 @@ class Pictures(LazyPictures):
         if self.appearance.contour is None:
             return None
         size = self.images.shape[1], self.images.shape[2]
-        maps = drawn_maps(self.snapshot.attributions[method], self.appearance)
+        maps = drawn_maps(self.snapshot.attributions[method], is_signed=self.appearance.is_signed)
         return top_region(np.abs(display_maps(maps, size)), self.appearance.contour)
 
     def _panel(self, method: str) -> npt.NDArray[np.uint8]:

@@ -6,8 +6,9 @@ from importlib import import_module
 from pathlib import Path
 
 from saliency_callbacks.callbacks.base import ObservingCallback, OnError
-from saliency_callbacks.callbacks.runtime import lightning as host
-from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
+from saliency_callbacks.callbacks.runtime import notices
+from saliency_callbacks.callbacks.runtime.host import Host
+from saliency_callbacks.errors import ConfigurationError
 
 __all__ = ["checked_report", "write_report"]
 
@@ -20,32 +21,32 @@ def checked_report(report: bool, *, save_maps: bool) -> bool:
     """
     if report and not save_maps:
         raise ConfigurationError(
-            "report=True with save_maps=False; expected save_maps=True, as the report is made of what is kept on disk"
+            "report=True with save_maps=False; expected storage=Storage(save_maps=True), as the report is made of what "
+            "is kept on disk"
         )
     return report
 
 
-def write_report(trainer: host.Trainer, directory: Path | None, on_error: OnError) -> None:
-    """Write one HTML file of all that the Trainer's callbacks kept, and say where it is. Only rank zero writes.
+def write_report(host: Host, directory: Path | None, on_error: OnError) -> None:
+    """Write one HTML file of all that the run's callbacks kept, and say where it is. Only rank zero writes.
 
     Args:
-        trainer: The Trainer; what its callbacks have observed is written first.
-        directory: The run's directory; without one there is no report.
+        host: The run; what its callbacks have observed is written first.
+        directory: Where they keep it; without one there is no report.
         on_error: ``"raise"`` to let a failure through, else it is a warning.
 
     Raises:
         Exception: Whatever the report raises, with ``on_error="raise"``.
     """
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+    for callback in host.callbacks:
         if isinstance(callback, ObservingCallback):
             callback.drain()
-    if not trainer.is_global_zero or host.is_dry_run(trainer):
+    if not host.ranks.is_main or host.is_dry_run:
         return
     if directory is None:
-        host.rank_zero_warn(
-            "there is no report: the run's directory is remote. Use a logger with a local directory, or report=False "
-            "to be rid of this warning",
-            category=SaliencyWarning,
+        notices.warn(
+            "there is no report: the run's directory is remote. Name a local one with storage=Storage(directory=…), or "
+            "use report=False to silence this warning"
         )
         return
     try:
@@ -54,6 +55,6 @@ def write_report(trainer: host.Trainer, directory: Path | None, on_error: OnErro
     except Exception as error:
         if on_error == "raise":
             raise
-        host.rank_zero_warn(f"there is no report ({type(error).__name__}: {error})", category=SaliencyWarning)
+        notices.warn(f"there is no report ({type(error).__name__}: {error})")
         return
-    host.rank_zero_info(f"the report of this run is in {path}")
+    notices.tell(f"the report of this run is in {path}")

@@ -1,4 +1,4 @@
-"""One observation of texts: attributions of words, their scores, and how they are shown."""
+"""One observation of text inputs: attributions of words, their scores, and how they are shown."""
 
 from __future__ import annotations
 
@@ -11,77 +11,79 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from saliency_callbacks.callbacks.runtime.observation import Moment, Observation, Surroundings
-from saliency_callbacks.callbacks.saliency.explain_probe import Observer
+from saliency_callbacks.callbacks.runtime.host import Host
+from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
+from saliency_callbacks.callbacks.saliency.explain_probe import ProbeExplainer
 from saliency_callbacks.callbacks.saliency.history import Frame, MethodHistory
 from saliency_callbacks.callbacks.saliency.state import MonitorState
-from saliency_callbacks.functional.places import filled, normalize_places
-from saliency_callbacks.functional.words import WordReduction
+from saliency_callbacks.callbacks.text.appearance import TextAppearance
+from saliency_callbacks.callbacks.text.probe import with_embedding
+from saliency_callbacks.functional.counted import filled, normalize_counted
 from saliency_callbacks.rendering import token_bars, token_filmstrip, token_html, token_markdown, token_panel
 from saliency_callbacks.rendering.lazy import LazyPictures
-from saliency_callbacks.scores import top_tokens, top_tokens_table
 from saliency_callbacks.scores.tokens import per_token
-from saliency_callbacks.text.token_texts import TokenTexts
-from saliency_callbacks.types import Attribution, Picture, ProbeView, Snapshot
+from saliency_callbacks.scores.top_tokens import tabulate_top_tokens, top_tokens
+from saliency_callbacks.text.token_texts import TokenTexts, WordFunction
+from saliency_callbacks.types import Attribution, Picture, ProbeView, Snapshot, Table
 
-__all__ = ["TokenLook", "TokenObserver"]
-
-
-@dataclass(frozen=True)
-class TokenLook:
-    """How texts are shown.
-
-    Args:
-        merge: How the scores of a word's tokens become one: ``sum`` or ``max``.
-        signed: Names of the methods whose scores have a sign.
-        shared_scale: Whether a text's colours mean the same at every epoch.
-        bars: Position of the text whose scores are drawn as bars; ``None`` for none.
-        top: Words of each class in the table of top tokens; 0 for no table.
-        font: Path of a font for the words.
-    """
-
-    merge: WordReduction = "sum"
-    signed: frozenset[str] = frozenset()
-    shared_scale: bool = True
-    bars: int | None = 0
-    top: int = 10
-    font: str | None = None
+__all__ = ["TextExplainer"]
 
 
-@dataclass(frozen=True)
-class TokenObserver(Observer):
-    """Makes the observations of one run over texts.
+@dataclass(eq=False)
+class TextExplainer(ProbeExplainer):
+    """Makes the observations of one run over text inputs.
 
     Args:
-        texts: The texts behind the probe's ids.
         look: How they are shown.
+        texts: The texts behind the probe's ids; ``None`` without a tokenizer, until the model tells its padding.
+        words: Tells the words in place of the tokenizer.
     """
 
-    texts: TokenTexts = field(kw_only=True)
-    look: TokenLook = field(default_factory=TokenLook)
+    look: TextAppearance = field(default_factory=TextAppearance)
+    texts: TokenTexts | None = None
+    words: WordFunction | None = None
+    _is_prepared: bool = field(default=False, init=False)
 
     @override
-    def observe(
-        self, model: nn.Module, moment: Moment, state: MonitorState, surroundings: Surroundings
+    def _explained(
+        self, model: nn.Module, moment: Moment, state: MonitorState, host: Host
     ) -> Observation[MonitorState]:
-        found = super().observe(model, moment, state, surroundings)
-        assert self.settings.tokens is not None, "a callback for texts"
+        if not self._is_prepared:
+            self._prepare(model, host)
+        found = super()._explained(model, moment, state, host)
+        assert self.settings.tokens is not None, "a callback for text inputs"
         layer = self.settings.tokens.embedding
         # A name, once it is found; a module that was given stays one.
         facts = {**found.snapshot.metadata, "embedding": layer if isinstance(layer, str) else type(layer).__name__}
         snapshot = replace(found.snapshot, metadata=facts)
-        return replace(found, snapshot=replace(snapshot, texts=self._documents(snapshot), html=self._pages(found)))
+        return replace(
+            found,
+            snapshot=replace(
+                snapshot,
+                texts=self._documents(snapshot),
+                tables=self._top_tokens(snapshot),
+                html=self._pages(found),
+            ),
+        )
+
+    def _prepare(self, model: nn.Module, host: Host) -> None:
+        """Find the embedding layer, and the text inputs where no tokenizer tells them; once."""
+        inputs = host.to_device(self.probe.inputs)
+        settings = replace(self.settings, forward_context=host.forward_context)
+        found, self.texts = with_embedding(model, inputs, self.probe, settings, self.texts, self.words)
+        self.settings = replace(self.settings, tokens=found.tokens)
+        self._is_prepared = True
 
     @override
     def _shown(self, attribution: Attribution) -> Attribution:
         tokens = per_token(attribution)
-        values = self.texts.merge(tokens.values[:, 0], self.look.merge)
+        values = self._texts.merge(tokens.values[:, 0], self.look.merge)
         magnitude = values.abs()
         return replace(
             tokens,
             values=values.unsqueeze(1),
             magnitude=magnitude,
-            heatmap=normalize_places(magnitude, self._counted),
+            heatmap=normalize_counted(magnitude, self._counted),
             counted=self._counted,
         )
 
@@ -137,24 +139,27 @@ class TokenObserver(Observer):
             self._units[sample],
             snapshot.attributions[name].values[sample, 0],
             special=self._special[sample],
-            signed=name in self.look.signed,
-            title=f"{name} · {self._caption(snapshot, sample).title} · {snapshot.moment}",
+            signed=name in self._signed,
+            title=f"{name} · {self._names.of_sample(sample)} · {snapshot.moment}",
         )
 
     def _documents(self, snapshot: Snapshot) -> dict[str, str]:
-        """Return the texts as Markdown, and the top tokens of each class."""
+        """Return the text inputs as Markdown."""
+        return {
+            f"{self.namespace}/{name}": token_markdown(**self._words(snapshot, name)) for name in snapshot.attributions
+        }
+
+    def _top_tokens(self, snapshot: Snapshot) -> dict[str, Table]:
+        """Return the top tokens of each class."""
         found = {}
-        for name, attribution in snapshot.attributions.items():
-            tag = f"{self.namespace}/{name}"
-            found[tag] = token_markdown(**self._words(snapshot, name))
-            if self.look.top:
-                scores = attribution.values[:, 0]
-                best = top_tokens(self._units, scores, attribution.target, k=self.look.top, special=~self._counted)
-                found[f"{tag}/top_tokens"] = top_tokens_table(best, self._class_name)
+        for name, attribution in snapshot.attributions.items() if self.look.top else ():
+            scores = attribution.values[:, 0]
+            best = top_tokens(self._units, scores, attribution.target, k=self.look.top, special=~self._counted)
+            found[f"{self.namespace}/{name}/top_tokens"] = tabulate_top_tokens(best, self._names.of_class)
         return found
 
     def _pages(self, found: Observation[MonitorState]) -> dict[str, str]:
-        """Return the texts as HTML."""
+        """Return the text inputs as HTML."""
         return {
             f"{self.namespace}/{name}": token_html(
                 **self._words(found.snapshot, name),
@@ -166,28 +171,40 @@ class TokenObserver(Observer):
         }
 
     def _words(self, snapshot: Snapshot, name: str) -> dict[str, Any]:
-        """Return what every way to show texts is given."""
+        """Return what every way to show text inputs is given."""
         return {
             "tokens": self._units,
             "scores": snapshot.attributions[name].values[:, 0],
-            "captions": self._captions(snapshot),
+            "captions": self._names.captions(snapshot),
             "special": self._special,
-            "signed": name in self.look.signed,
+            "signed": name in self._signed,
         }
 
     def _shared(self, scale: Tensor | None) -> Tensor | None:
-        return scale if self.look.shared_scale else None
+        return scale if self.look.is_shared else None
 
     def _note(self, shared: str) -> str:
-        return shared if self.look.shared_scale else "scale per text"
+        return shared if self.look.is_shared else "scale per text input"
+
+    @property
+    def _texts(self) -> TokenTexts:
+        assert self.texts is not None, "told by the tokenizer, or by the model when it was first run"
+        return self.texts
+
+    @cached_property
+    def _signed(self) -> frozenset[str]:
+        """Names of the methods whose scores have a sign."""
+        return frozenset(
+            method.name for method in self.settings.methods if getattr(method, "reduction", "sum") == "sum"
+        )
 
     @cached_property
     def _units(self) -> list[list[str]]:
-        return self.texts.units()
+        return self._texts.units()
 
     @cached_property
     def _special(self) -> Tensor:
-        return self.texts.special_units()
+        return self._texts.special_units()
 
     @cached_property
     def _counted(self) -> Tensor:
@@ -197,7 +214,7 @@ class TokenObserver(Observer):
     @cached_property
     @override
     def _view(self) -> ProbeView:
-        names = self.probe.class_names if self.class_names is None else self.class_names
+        names = self.appearance.class_names or self.probe.class_names
         flags = [row[: len(units)] for row, units in zip(self._special.tolist(), self._units, strict=True)]
         return ProbeView(
             fingerprint=self.probe.fingerprint,

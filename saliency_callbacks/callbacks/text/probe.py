@@ -1,4 +1,4 @@
-"""The texts of a probe, and how they are explained: by the tokenizer, or by the model where there is none."""
+"""The text inputs of a probe, read by the tokenizer, or by the model where there is none."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from saliency_callbacks.callbacks.runtime import lightning as host
+from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.capture.text.inputs import TokenInputs
 from saliency_callbacks.capture.text.settings import read_ids
-from saliency_callbacks.engine.run import Settings
-from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
+from saliency_callbacks.engine.settings import Settings
+from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.text.token_texts import TokenTexts, WordFunction, token_texts
 
-__all__ = ["texts_of", "with_texts"]
+__all__ = ["texts_of", "with_embedding"]
 
 
 def texts_of(probe: ProbeBatch, settings: Settings, tokenizer: Any, words: WordFunction | None = None) -> TokenTexts:
@@ -30,16 +30,15 @@ def texts_of(probe: ProbeBatch, settings: Settings, tokenizer: Any, words: WordF
     texts = token_texts(tokenizer, ids, mask, words)
     cut = texts.full.nonzero()[:, 0].tolist()
     if cut:
-        host.rank_zero_warn(
-            f"{len(cut)} of {probe.size} texts of the probe are as long as the tokenizer lets a text be, so that "
+        notices.warn(
+            f"{len(cut)} of {probe.size} text inputs of the probe are as long as the tokenizer lets one be, so that "
             "their ends may be missing, for the model as for the maps (samples "
-            f"{', '.join(probe.ids[sample] for sample in cut[:8])})",
-            category=SaliencyWarning,
+            f"{', '.join(probe.ids[sample] for sample in cut[:8])})"
         )
     return texts
 
 
-def with_texts(
+def with_embedding(
     model: nn.Module,
     inputs: Any,
     probe: ProbeBatch,

@@ -17,7 +17,7 @@ __all__ = ["unchanged_attributes"]
 # Parameters, buffers, submodules, hooks and the mode: they have their own care, or are not the forward's to set.
 _OWN_CARE = frozenset(vars(nn.Module()))
 _CONTAINERS = (list, dict, set, OrderedDict, defaultdict, deque)
-# Larger tensors are put back where they were rebound, but not where they were written into.
+# Larger tensors are restored where they were rebound, but not where they were written into.
 _LARGEST_COPY = 1_000_000
 
 

@@ -3,7 +3,7 @@
 Inside it gradients work wherever the caller stands, the model is in evaluation mode, random numbers are
 isolated, and compiled modules run eagerly so that hooks fire. On exit, also by an exception, the model and
 the process are as they were, byte for byte. Two things are out of reach without a copy of the whole model: parameters
-that the forward itself rewrites (through ``.data``, or as ``nn.Embedding(max_norm=…)`` does) are not put back, nor are
+that the forward itself rewrites (through ``.data``, or as ``nn.Embedding(max_norm=…)`` does) are not restored, nor are
 large tensors or nested containers in plain attributes that it writes into.
 """
 

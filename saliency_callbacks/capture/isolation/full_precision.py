@@ -25,7 +25,7 @@ _HALF = (torch.float16, torch.bfloat16)
 def full_precision(model: nn.Module) -> Iterator[None]:
     """Let float32 copies stand in for the half-precision parameters, buffers and plain attributes of ``model``.
 
-    The copies take 4 bytes a number, beside the originals, until the context closes.
+    The copies take 4 bytes a number, in addition to the originals, until the context closes.
 
     Args:
         model: The model, quiescent.

@@ -1,4 +1,4 @@
-"""Ctrl-C at a moment when it would leave a model half put back."""
+"""Ctrl-C at a moment when it would leave a model half restored."""
 
 from __future__ import annotations
 

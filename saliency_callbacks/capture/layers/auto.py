@@ -1,4 +1,4 @@
-"""The target layer of a model nobody told us about: found by running it once."""
+"""The target layer of an unknown model, found by running it once."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from saliency_callbacks.capture.hooks import ActivationRecorder
 from saliency_callbacks.capture.inputs import ModelInputs
-from saliency_callbacks.capture.layers.layout import Grid, find_grid, has_own_layout
+from saliency_callbacks.capture.layers.layout import SpatialLayout, find_layout, has_own_layout
 from saliency_callbacks.capture.loss_scale import LossScale
 from saliency_callbacks.errors import LayerError
 
-__all__ = ["find_target_layer", "trace_grids"]
+__all__ = ["find_target_layer", "trace_layouts"]
 
 # Their output has the shape of a map, but they add nothing to the layer before, or stretch a single value.
 _PASS_THROUGH = (
@@ -68,14 +68,14 @@ def find_target_layer(
     return name
 
 
-def trace_grids(model: nn.Module, inputs: ModelInputs) -> Mapping[str, Grid]:
-    """Run the first sample and return the grid of every module's output that has one, in execution order."""
+def trace_layouts(model: nn.Module, inputs: ModelInputs) -> Mapping[str, SpatialLayout]:
+    """Run the first sample and return the layout of every module's output that has one, in execution order."""
     candidates = _candidates(model)
     rows = torch.arange(1, device=inputs.explained.device)
     with torch.no_grad(), ActivationRecorder(candidates) as recorder:
         # A clone: the model may work in place on what it is fed.
         inputs.call(model, inputs.explained[:1].clone(), rows)
-    return _grids(recorder.outputs, candidates, inputs, len(rows))
+    return _layouts(recorder.outputs, candidates, inputs, len(rows))
 
 
 def _candidates(model: nn.Module) -> dict[str, nn.Module]:
@@ -115,33 +115,33 @@ def _last_with_gradient(
         total = score(inputs.call(_with_parameters(model, parameters), rows.clone(), samples), samples).sum()
         if not total.requires_grad:
             return None
-        grids = _grids(recorder.outputs, candidates, inputs, len(samples))
-        names = [name for name in grids if not isinstance(candidates[name], _PASS_THROUGH)]
-        return _last_non_zero(total, {name: recorder.outputs[name] for name in names}, grids)
+        layouts = _layouts(recorder.outputs, candidates, inputs, len(samples))
+        names = [name for name in layouts if not isinstance(candidates[name], _PASS_THROUGH)]
+        return _last_non_zero(total, {name: recorder.outputs[name] for name in names}, layouts)
 
 
-def _grids(
+def _layouts(
     outputs: Mapping[str, Tensor], modules: Mapping[str, nn.Module], inputs: ModelInputs, n_rows: int
-) -> dict[str, Grid]:
+) -> dict[str, SpatialLayout]:
     input_spatial = tuple(inputs.explained.shape[2:])
-    grids: dict[str, Grid] = {}
-    certain: dict[torch.Size, set[Grid]] = {}
+    layouts: dict[str, SpatialLayout] = {}
+    certain: dict[torch.Size, set[SpatialLayout]] = {}
     for name, output in outputs.items():
         module = modules[name]
-        known = [grid.spatial for grid in grids.values() if grid.layout != "tokens"]
-        grid = find_grid(output.shape, input_spatial, n_rows=n_rows, module=module, known_grids=known)
+        known = [layout.spatial for layout in layouts.values() if layout.order != "tokens"]
+        layout = find_layout(output.shape, input_spatial, n_rows=n_rows, module=module, known_sizes=known)
         alike = certain.setdefault(output.shape, set())
-        if grid is not None and has_own_layout(module):
-            alike.add(grid)
+        if layout is not None and has_own_layout(module):
+            alike.add(layout)
         elif len(alike) == 1:
             # A block around linear layers and normalisations hands on what they do.
-            (grid,) = alike
-        if grid is not None and math.prod(grid.spatial) <= math.prod(input_spatial):
-            grids[name] = grid
-    return grids
+            (layout,) = alike
+        if layout is not None and math.prod(layout.spatial) <= math.prod(input_spatial):
+            layouts[name] = layout
+    return layouts
 
 
-def _last_non_zero(total: Tensor, outputs: Mapping[str, Tensor], grids: Mapping[str, Grid]) -> str | None:
+def _last_non_zero(total: Tensor, outputs: Mapping[str, Tensor], layouts: Mapping[str, SpatialLayout]) -> str | None:
     names, size, loss_scale = list(outputs), _FIRST_BLOCK, LossScale()
     # From the end, so that the backward stops close to the output; in growing blocks, as each one starts over.
     while names:
@@ -149,7 +149,7 @@ def _last_non_zero(total: Tensor, outputs: Mapping[str, Tensor], grids: Mapping[
         size *= 4
         gradients = loss_scale.gradients(total, [outputs[name] for name in block], keep_graph=True)
         for name, gradient in reversed(list(zip(block, gradients, strict=True))):
-            if gradient is not None and grids[name].to_map(gradient).any():
+            if gradient is not None and layouts[name].to_map(gradient).any():
                 return name
     return None
 

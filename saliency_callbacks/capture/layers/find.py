@@ -74,7 +74,7 @@ def _check_runs_hooks(name: str, module: nn.Module) -> None:
 
 
 def _aliases(model: nn.Module) -> Mapping[str, nn.Module]:
-    # A module that stands in two places has two names; a compiled one hides its own behind `_orig_mod`.
+    # A module that is used twice has two names; a compiled one hides its own behind `_orig_mod`.
     everywhere = dict(model.named_modules(remove_duplicate=False))
     return {
         **{name.replace("_orig_mod.", ""): module for name, module in everywhere.items()},

@@ -10,11 +10,11 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn.modules import batchnorm, conv, instancenorm, pooling
 
-__all__ = ["Grid", "find_grid", "has_own_layout", "keeps_aspect"]
+__all__ = ["SpatialLayout", "find_layout", "has_own_layout", "keeps_aspect"]
 
 # Class, distillation and register tokens come before the patch tokens; published models have at most 1 + 8.
 _MAX_PREFIX_TOKENS = 16
-# Whatever the shapes say: these see channels in the second place.
+# Whatever the shapes say: these see channels in the second dimension.
 _CHANNELS_FIRST = (
     conv._ConvNd,  # noqa: SLF001 (the only name that covers the transposed ones too)
     batchnorm._BatchNorm,  # noqa: SLF001
@@ -45,17 +45,17 @@ _FEATURES_LAST = (
 
 
 @dataclass(frozen=True)
-class Grid:
+class SpatialLayout:
     """How to read a layer's output as a map ``[N, K, *spatial]``.
 
     Args:
-        layout: Where the channels are; ``tokens`` is ``[N, T, K]`` with the patches in row-major order.
+        order: Where the channels are; ``tokens`` is ``[N, T, K]`` with the patches in row-major order.
         spatial: Size of the map.
         n_prefix: Tokens in front of the patch tokens (class and register tokens).
         batch_dim: Where the samples are: 0, or 1 for a sequence ``[T, N, K]``.
     """
 
-    layout: Literal["channels_first", "channels_last", "tokens"]
+    order: Literal["channels_first", "channels_last", "tokens"]
     spatial: tuple[int, ...]
     n_prefix: int = 0
     batch_dim: int = 0
@@ -63,44 +63,44 @@ class Grid:
     def to_map(self, output: Tensor) -> Tensor:
         """Return ``output`` as ``[N, K, *spatial]``; works alike on activations and on their gradients."""
         output = output.movedim(self.batch_dim, 0)
-        if self.layout == "channels_first":
+        if self.order == "channels_first":
             return output
-        if self.layout == "tokens":
+        if self.order == "tokens":
             output = output[:, self.n_prefix :].unflatten(1, self.spatial)
         return output.movedim(-1, 1)
 
 
-def find_grid(
+def find_layout(
     shape: Sequence[int],
     input_spatial: Sequence[int],
     *,
     n_rows: int | None = None,
     module: nn.Module | None = None,
-    known_grids: Sequence[tuple[int, ...]] = (),
-) -> Grid | None:
+    known_sizes: Sequence[tuple[int, ...]] = (),
+) -> SpatialLayout | None:
     """Find how a layer's output covers the input's space.
 
     Args:
         shape: Shape of the output, batch first.
         input_spatial: Spatial size of the model's input.
-        n_rows: Rows that were fed, where that is known; sequences may have them in the second place.
+        n_rows: Rows that were fed, where that is known; sequences may have them in the second dimension.
         module: The layer. A convolution, pooling or batch normalisation has its channels first, a linear layer or a
             normalisation over features has them last, whatever the shape; for all others the shape decides.
-        known_grids: Sizes of maps seen earlier in the same forward, e.g. of a patch embedding.
+        known_sizes: Sizes of maps seen earlier in the same forward, e.g. of a patch embedding.
 
     Returns:
-        The grid, or ``None`` for an output without space: a vector, or a map of a single place; or without one entry
-        a row, like the windows of an attention.
+        The layout, or ``None`` for an output without space: a vector, or a map of a single position; or without one
+        entry a row, like the windows of an attention.
     """
     if n_rows is not None and shape[0] != n_rows:
-        return _sequence_first_grid(tuple(shape), input_spatial, n_rows, known_grids)
+        return _sequence_first_layout(tuple(shape), input_spatial, n_rows, known_sizes)
     n_spatial = len(input_spatial)
-    grid: Grid | None = None
+    layout: SpatialLayout | None = None
     if len(shape) == n_spatial + 2:
-        grid = _dense_grid(tuple(shape), tuple(input_spatial), module, known_grids)
+        layout = _dense_layout(tuple(shape), tuple(input_spatial), module, known_sizes)
     elif len(shape) == 3 and n_spatial > 1:
-        grid = _token_grid(shape[1], tuple(input_spatial), known_grids)
-    return grid if grid is not None and math.prod(grid.spatial) > 1 else None
+        layout = _token_layout(shape[1], tuple(input_spatial), known_sizes)
+    return layout if layout is not None and math.prod(layout.spatial) > 1 else None
 
 
 def has_own_layout(module: nn.Module | None) -> bool:
@@ -114,33 +114,33 @@ def keeps_aspect(shape: Sequence[int], input_spatial: Sequence[int]) -> bool:
     return first == 0 < last
 
 
-def _sequence_first_grid(
-    shape: tuple[int, ...], input_spatial: Sequence[int], n_rows: int, known_grids: Sequence[tuple[int, ...]]
-) -> Grid | None:
+def _sequence_first_layout(
+    shape: tuple[int, ...], input_spatial: Sequence[int], n_rows: int, known_sizes: Sequence[tuple[int, ...]]
+) -> SpatialLayout | None:
     if len(shape) != 3 or shape[1] != n_rows:
         return None
     batch_first = (n_rows, shape[0], shape[2])
     if len(input_spatial) == 1:
-        return replace(_signal_tokens(shape[0], known_grids), batch_dim=1) if shape[0] > 1 else None
-    grid = find_grid(batch_first, input_spatial, known_grids=known_grids)
-    return None if grid is None else replace(grid, batch_dim=1)
+        return replace(_signal_tokens(shape[0], known_sizes), batch_dim=1) if shape[0] > 1 else None
+    layout = find_layout(batch_first, input_spatial, known_sizes=known_sizes)
+    return None if layout is None else replace(layout, batch_dim=1)
 
 
-def _dense_grid(
+def _dense_layout(
     shape: tuple[int, ...],
     input_spatial: tuple[int, ...],
     module: nn.Module | None,
-    known_grids: Sequence[tuple[int, ...]],
-) -> Grid:
-    channels_first = Grid("channels_first", shape[2:])
-    channels_last = Grid("channels_last", shape[1:-1])
+    known_sizes: Sequence[tuple[int, ...]],
+) -> SpatialLayout:
+    channels_first = SpatialLayout("channels_first", shape[2:])
+    channels_last = SpatialLayout("channels_last", shape[1:-1])
     if len(input_spatial) == 1:
-        channels_last = _signal_tokens(shape[1], known_grids)
+        channels_last = _signal_tokens(shape[1], known_sizes)
     if isinstance(module, _CHANNELS_FIRST):
         return channels_first
     if _has_features_last(module):
         return channels_last
-    is_known = [grid.spatial in known_grids for grid in (channels_first, channels_last)]
+    is_known = [layout.spatial in known_sizes for layout in (channels_first, channels_last)]
     if is_known[0] != is_known[1]:
         return channels_first if is_known[0] else channels_last
     # A map keeps the input's aspect ratio; channels that are mistaken for space do not.
@@ -156,13 +156,13 @@ def _has_features_last(module: nn.Module | None) -> bool:
     return isinstance(module, _FEATURES_LAST)
 
 
-def _signal_tokens(n_tokens: int, known_grids: Sequence[tuple[int, ...]]) -> Grid:
-    if (n_tokens,) not in known_grids:
-        for spatial in reversed(known_grids):
+def _signal_tokens(n_tokens: int, known_sizes: Sequence[tuple[int, ...]]) -> SpatialLayout:
+    if (n_tokens,) not in known_sizes:
+        for spatial in reversed(known_sizes):
             n_prefix = n_tokens - math.prod(spatial)
             if len(spatial) == 1 and spatial[0] > 1 and 0 < n_prefix <= _MAX_PREFIX_TOKENS:
-                return Grid("tokens", tuple(spatial), n_prefix)
-    return Grid("channels_last", (n_tokens,))
+                return SpatialLayout("tokens", tuple(spatial), n_prefix)
+    return SpatialLayout("channels_last", (n_tokens,))
 
 
 def _aspect_errors(shape: tuple[int, ...], input_spatial: tuple[int, ...]) -> tuple[float, float]:
@@ -174,11 +174,13 @@ def _aspect_error(spatial: tuple[int, ...], input_spatial: tuple[int, ...]) -> f
     return max(scales) - min(scales)
 
 
-def _token_grid(n_tokens: int, input_spatial: tuple[int, ...], known_grids: Sequence[tuple[int, ...]]) -> Grid | None:
-    for spatial in reversed(known_grids):
+def _token_layout(
+    n_tokens: int, input_spatial: tuple[int, ...], known_sizes: Sequence[tuple[int, ...]]
+) -> SpatialLayout | None:
+    for spatial in reversed(known_sizes):
         n_prefix = n_tokens - math.prod(spatial)
         if len(spatial) == len(input_spatial) and 0 <= n_prefix <= _MAX_PREFIX_TOKENS:
-            return Grid("tokens", tuple(spatial), n_prefix)
+            return SpatialLayout("tokens", tuple(spatial), n_prefix)
     if len(input_spatial) != 2:
         return None
     aspect = input_spatial[0] / input_spatial[1]
@@ -187,5 +189,5 @@ def _token_grid(n_tokens: int, input_spatial: tuple[int, ...], known_grids: Sequ
         height = max(1, round(math.sqrt(n_patches * aspect)))
         width = n_patches // height
         if height * width == n_patches and abs(math.log(height / width / aspect)) < 0.05:
-            return Grid("tokens", (height, width), n_prefix)
+            return SpatialLayout("tokens", (height, width), n_prefix)
     return None

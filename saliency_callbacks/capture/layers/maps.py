@@ -9,9 +9,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from saliency_callbacks.capture.inputs import ModelInputs
-from saliency_callbacks.capture.layers.auto import find_target_layer, trace_grids
+from saliency_callbacks.capture.layers.auto import find_target_layer, trace_layouts
 from saliency_callbacks.capture.layers.find import find_layers
-from saliency_callbacks.capture.layers.layout import Grid, find_grid, has_own_layout, keeps_aspect
+from saliency_callbacks.capture.layers.layout import SpatialLayout, find_layout, has_own_layout, keeps_aspect
 from saliency_callbacks.errors import LayerError
 
 __all__ = ["LayerMaps"]
@@ -27,7 +27,7 @@ class LayerMaps:
         model: The model, quiescent while maps are read.
         inputs: A batch for the model.
         layers: Name → module.
-        reshape_transform: ``output -> [N, K, *spatial]``; ``None`` finds channels and tokens by itself.
+        reshape_transform: ``output -> [N, K, *spatial]``; ``None`` infers channels and tokens.
         forward_context: Opened around every forward, e.g. for autocast.
     """
 
@@ -44,7 +44,7 @@ class LayerMaps:
         self.layers = layers
         self.reshape_transform = reshape_transform
         self.forward_context = forward_context
-        self._grids: dict[str, Grid] = {}
+        self._layouts: dict[str, SpatialLayout] = {}
 
     @classmethod
     def resolve(
@@ -76,9 +76,9 @@ class LayerMaps:
         """
         if self.reshape_transform is not None:
             return self._reshaped(name, output)
-        if name not in self._grids:
-            self._grids[name] = self._find_grid(name, output)
-        return self._grids[name].to_map(output)
+        if name not in self._layouts:
+            self._layouts[name] = self._find_layout(name, output)
+        return self._layouts[name].to_map(output)
 
     def _reshaped(self, name: str, output: Tensor) -> Tensor:
         reshaped = self.reshape_transform(output) if self.reshape_transform else output
@@ -91,20 +91,20 @@ class LayerMaps:
             )
         return reshaped
 
-    def _find_grid(self, name: str, output: Tensor) -> Grid:
+    def _find_layout(self, name: str, output: Tensor) -> SpatialLayout:
         spatial = self.inputs.explained.shape[2:]
-        grid = find_grid(output.shape, spatial, module=self.layers[name])
-        if grid is None or not self._is_settled(name, output):
+        layout = find_layout(output.shape, spatial, module=self.layers[name])
+        if layout is None or not self._is_settled(name, output):
             # Earlier maps of the same forward tell channels from space and the patches of a token sequence apart for
             # certain, and a single row tells samples from tokens.
             with self.forward_context():
-                grid = trace_grids(self.model, self.inputs).get(name)
-        if grid is None:
+                layout = trace_layouts(self.model, self.inputs).get(name)
+        if layout is None:
             raise LayerError(
                 f"layer {name!r} has output {list(output.shape)}, which is no spatial map of an input with spatial "
                 f"size {list(spatial)}; choose an earlier layer, 'auto', or give `reshape_transform=`"
             )
-        return grid
+        return layout
 
     def _is_settled(self, name: str, output: Tensor) -> bool:
         if output.ndim == 3:

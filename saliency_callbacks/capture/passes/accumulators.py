@@ -46,25 +46,25 @@ class Moments:
         activation_gradients: Mapping[str, Tensor] | None = None,
     ) -> None:
         """Add one chunk; every tensor has the rows of ``rows``."""
-        places = rows.samples - self.first
-        self.score.index_add_(0, places, (score * rows.weights).to(self.score))
-        self.target[places] = target.to(self.target)
+        positions = rows.samples - self.first
+        self.score.index_add_(0, positions, (score * rows.weights).to(self.score))
+        self.target[positions] = target.to(self.target)
         if gradient is not None:
-            self._add_gradient(rows, places, gradient.to(self.dtype))
+            self._add_gradient(rows, positions, gradient.to(self.dtype))
         for kept, new in ((self.activations, activations), (self.activation_gradients, activation_gradients)):
             for name, value in (new or {}).items():
                 kept.setdefault(name, []).append(value)
 
-    def _add_gradient(self, rows: Rows, places: Tensor, gradient: Tensor) -> None:
+    def _add_gradient(self, rows: Rows, positions: Tensor, gradient: Tensor) -> None:
         weights = rows.weights.to(self.dtype).reshape(-1, *[1] * (gradient.ndim - 1))
         if Quantity.GRADIENT in self.quantities:
-            self._sum(Quantity.GRADIENT).index_add_(0, places, self._product(gradient, weights))
+            self._sum(Quantity.GRADIENT).index_add_(0, positions, self._product(gradient, weights))
         if Quantity.GRADIENT_SQUARE in self.quantities:
             squares = self._product(gradient, gradient).mul_(weights)
-            self._sum(Quantity.GRADIENT_SQUARE).index_add_(0, places, squares)
+            self._sum(Quantity.GRADIENT_SQUARE).index_add_(0, positions, squares)
         if Quantity.PATH_INTEGRAL in self.quantities and rows.displacement is not None:
             parts = self._product(gradient, rows.displacement).mul_(weights)
-            self._sum(Quantity.PATH_INTEGRAL).index_add_(0, places, parts)
+            self._sum(Quantity.PATH_INTEGRAL).index_add_(0, positions, parts)
 
     def _product(self, gradient: Tensor, factor: Tensor) -> Tensor:
         # In one buffer for all chunks: fresh memory costs as much as the product itself.

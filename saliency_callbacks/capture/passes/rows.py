@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from saliency_callbacks.errors import MethodError
+from saliency_callbacks.functional.counted import filled
 from saliency_callbacks.functional.gradients import noise_scale, quadrature
-from saliency_callbacks.functional.places import filled
 from saliency_callbacks.types import Baseline, Pass, TensorBaseline
 
 __all__ = ["Rows", "Sampler"]
@@ -55,8 +55,8 @@ class Sampler:
         seed: Seed of the noise.
         samples: Which of the N are fed; all by default. Baselines are made of all.
         start: Baseline → ``[N, C, *spatial]``, for the baselines that only some inputs have.
-        places: Where there is noise, bool ``[N, *spatial]``; a sample's range is that of these places, and the noise
-            of a place does not depend on how many there are after it. ``None`` for everywhere.
+        positions: Where there is noise, bool ``[N, *spatial]``; a sample's range is that of these positions, and the
+            noise of a position does not depend on how many there are after it. ``None`` for everywhere.
     """
 
     def __init__(
@@ -67,13 +67,13 @@ class Sampler:
         *,
         samples: range | None = None,
         start: Callable[[str], Tensor] | None = None,
-        places: Tensor | None = None,
+        positions: Tensor | None = None,
     ) -> None:
         self.inputs = inputs
         self.pass_ = pass_
         self.seed = seed
         self.samples = range(len(inputs)) if samples is None else samples
-        self.places = places
+        self.positions = positions
         self._named_start = start
         self.n_draws = pass_.noise.nt_samples if pass_.noise else 1
         self.starts = [self._start(baseline) for baseline in pass_.path.baselines] if pass_.path else []
@@ -91,7 +91,7 @@ class Sampler:
     def ends(self, size: int) -> Iterator[Rows]:
         """Yield the ends of all paths: each noisy copy of the input, weighted for their mean."""
         noise = Pass(noise=self.pass_.noise)
-        endpoint = Sampler(self.inputs, noise, self.seed, samples=self.samples, places=self.places)
+        endpoint = Sampler(self.inputs, noise, self.seed, samples=self.samples, positions=self.positions)
         return endpoint.chunks(size)
 
     def beginnings(self, size: int) -> Iterator[Rows]:
@@ -137,8 +137,8 @@ class Sampler:
         first, last = int(draw[0]), int(draw[-1])
         noise = torch.stack([self._random(f"noise/{number}", normal=True) for number in range(first, last + 1)])
         scale = self._scale[samples].reshape(-1, *[1] * (ends.ndim - 1))
-        if self.places is not None:
-            scale = scale * self.places[samples].unsqueeze(1)
+        if self.positions is not None:
+            scale = scale * self.positions[samples].unsqueeze(1)
         return ends.addcmul_(scale, noise if first == last else noise[draw - first])
 
     def _start(self, baseline: Baseline) -> Tensor:
@@ -178,9 +178,9 @@ class Sampler:
         generator = torch.Generator("cpu").manual_seed(int.from_bytes(digest[:8], "big") >> 1)
         draw = torch.randn if normal else torch.rand
         shape = self.inputs.shape[1:]
-        if self.places is None:
+        if self.positions is None:
             return draw(shape, generator=generator, device="cpu").to(self.inputs)
-        # Place by place. Torch draws in blocks of 16 numbers, so that full ones are the same however many follow.
+        # Position by position. Torch draws in blocks of 16 numbers, so that full ones are the same however many follow.
         width = -(-shape[0] // _BLOCK) * _BLOCK
         by_place = draw((math.prod(shape[1:]), width), generator=generator, device="cpu")
         return by_place[:, : shape[0]].T.reshape(shape).to(self.inputs)
@@ -188,7 +188,7 @@ class Sampler:
     @property
     def _ranging(self) -> Tensor:
         """Return what a sample's range is taken of."""
-        return self.inputs if self.places is None else filled(self.inputs, self.places.unsqueeze(1))
+        return self.inputs if self.positions is None else filled(self.inputs, self.positions.unsqueeze(1))
 
     @cached_property
     def _scale(self) -> Tensor:

@@ -76,7 +76,7 @@ class Subject:
         """Return the rows that ``pass_`` feeds."""
         inputs = self.inputs
         return Sampler(
-            inputs.explained, pass_, self.seed, samples=self.samples, start=inputs.start, places=inputs.places
+            inputs.explained, pass_, self.seed, samples=self.samples, start=inputs.start, positions=inputs.positions
         )
 
     def for_all_samples(self, values: Tensor) -> Tensor:

@@ -128,7 +128,7 @@ def _first_tensor(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | Non
 def _may_equal_transpose(ids: Tensor) -> bool:
     """Return whether rows of ``ids``, in any number and order, may make a matrix that equals its transpose.
 
-    Its first text then consists of the first tokens of its texts; hardly any does.
+    Its first text then consists of the first tokens of all text inputs; hardly any does.
     """
     return ids.shape[1] > 1 and bool(torch.isin(ids, ids[:, 0]).all(dim=1).any())
 
@@ -226,7 +226,7 @@ def _check_range(name: str, layer: nn.Module, ids: Tensor) -> None:
     if low < 0 or (isinstance(size, int) and high >= size):
         wrong = low if low < 0 else high
         raise InputError(
-            f"the texts have the id {wrong}, but embedding layer {name!r} has {size} (0 to {(size or 0) - 1}); "
+            f"the text inputs have the id {wrong}, but embedding layer {name!r} has {size} (0 to {(size or 0) - 1}); "
             "expected ids of the vocabulary that the model was made for. Is it another tokenizer's?"
         )
 
@@ -240,10 +240,10 @@ def _advice(layer: nn.Module) -> str:
 def _why_not_one(model: nn.Module, layers: list[str], trace: _Trace) -> str:
     if layers:
         return (
-            f"{len(layers)} layers of {type(model).__name__} are given the ids of the texts: {layers}. Name the one to "
-            "explain with `embedding=`"
+            f"{len(layers)} layers of {type(model).__name__} are given the ids of the text inputs: {layers}. Name the "
+            "one to explain with `embedding=`"
         )
-    message = f"no layer of {type(model).__name__} was given the ids of the texts and returned a vector for each"
+    message = f"no layer of {type(model).__name__} was given the ids of the text inputs and returned a vector for each"
     # Modules around the layer are given the ids, too; what these return says nothing.
     innermost = [name for name in trace.others if not any(other.startswith(f"{name}.") for other in trace.others)]
     if innermost:

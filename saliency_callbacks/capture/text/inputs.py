@@ -37,7 +37,7 @@ def read_inputs(
         model: The model, quiescent.
         inputs: A tensor, or a tuple or dict of tensors.
         attribute_to: Position or key of the explained tensor.
-        tokens: How texts are explained; ``None`` for images, signals and volumes.
+        tokens: How text inputs are explained; ``None`` for images, signals and volumes.
         forward_context: Opened around every forward, e.g. for autocast.
 
     Raises:
@@ -50,7 +50,7 @@ def read_inputs(
 
 @dataclass(frozen=True, eq=False)
 class TokenInputs(ModelInputs):
-    """A batch of texts; the explained tensor is what their tokens are embedded as, ``[N, D, T]``.
+    """A batch of text inputs; the explained tensor is what their tokens are embedded as, ``[N, D, T]``.
 
     Every call of the layer with the ids of the batch gives the explained embeddings; its calls with other ids (those of
     a decoder that shares it) are left alone.
@@ -60,9 +60,9 @@ class TokenInputs(ModelInputs):
         name: Dotted name of the embedding layer; empty where the model takes embeddings.
         layer: The layer itself.
         layout: Whether it is given ``[N, T]`` or ``[T, N]``, where ids that equal their transpose do not tell.
-        padding: Where a text has ended, bool ``[N, T]``.
+        padding: Which tokens are padding, bool ``[N, T]``.
         special: Which tokens are no words of the text, bool ``[N, T]``.
-        settings: How texts are explained.
+        settings: How text inputs are explained.
         pad_id: Id of the padding token, where it is known.
     """
 
@@ -121,7 +121,7 @@ class TokenInputs(ModelInputs):
 
     @property
     @override
-    def places(self) -> Tensor:
+    def positions(self) -> Tensor:
         return ~self.padding
 
     @override
@@ -155,8 +155,8 @@ class TokenInputs(ModelInputs):
         if not calls:
             raise LayerError(
                 f"embedding layer {self.name!r} ({type(self.layer).__name__}) was not given the ids "
-                f"{list(ids.shape)} of the texts; expected a layer that takes them as they are. Give another name as "
-                "`embedding=`, or 'auto'"
+                f"{list(ids.shape)} of the text inputs; expected a layer that takes them as they are. Give another "
+                "name as `embedding=`, or 'auto'"
             )
         return output
 
@@ -191,6 +191,6 @@ def _replaced_output(layer: nn.Module, ids: Tensor, embedded: Tensor, settled: L
 def _check_tokenizer(ids: Tensor, n_ids: int | None) -> None:
     if n_ids is not None and int(ids.max()) >= n_ids:
         raise InputError(
-            f"the texts have the id {int(ids.max())}, but the tokenizer has {n_ids} (0 to {n_ids - 1}); expected the "
-            "tokenizer that the ids were made with"
+            f"the text inputs have the id {int(ids.max())}, but the tokenizer has {n_ids} (0 to {n_ids - 1}); expected "
+            "the tokenizer that the ids were made with"
         )

@@ -17,7 +17,7 @@ __all__ = ["check_places", "known_lengths"]
 
 @contextmanager
 def known_lengths(model: Any, ids: Tensor) -> Iterator[None]:
-    """Turn what is raised while ``model`` runs on texts that are too long into an error that says so.
+    """Turn what is raised while ``model`` runs on text inputs that are too long into an error that says so.
 
     Many models take any length whatever their configuration says, so that nothing is refused that runs.
 
@@ -41,7 +41,7 @@ def known_lengths(model: Any, ids: Tensor) -> Iterator[None]:
 
 
 def check_places(name: str, layer: nn.Module, given: Tensor | None, length: int) -> None:
-    """Check, before a table of positions is looked up, that it has those of texts of ``length`` tokens.
+    """Check, before a table of positions is looked up, that it has those of text inputs of ``length`` tokens.
 
     On an accelerator an index out of range ends the whole process.
 
@@ -54,8 +54,9 @@ def check_places(name: str, layer: nn.Module, given: Tensor | None, length: int)
 
 def _too_long(length: int, limit: int, who: str) -> str:
     return (
-        f"the texts have {length} tokens, but {who} {limit}; expected texts that the model takes. Truncate them, e.g. "
-        f"with `tokenizer(…, truncation=True, max_length={limit})`, or cut `ids[:, :{limit}]` and the masks alike"
+        f"the text inputs have {length} tokens, but {who} {limit}; expected a length that the model takes. "
+        f"Truncate them, e.g. with `tokenizer(…, truncation=True, max_length={limit})`, or cut `ids[:, :{limit}]` and "
+        "the masks alike"
     )
 
 
@@ -76,7 +77,7 @@ def _table(error: BaseException, length: int) -> tuple[int, str] | None:
 
 
 def _configured(model: Any, length: int) -> tuple[int, str] | None:
-    """Return the length of texts in the configuration of a model of Hugging Face, if they are longer."""
+    """Return the longest text input in the configuration of a model of Hugging Face, if they are longer."""
     modules = model.modules() if isinstance(model, nn.Module) else ()
     limits = (getattr(getattr(module, "config", None), "max_position_embeddings", None) for module in modules)
     found = [limit for limit in limits if isinstance(limit, int) and limit < length]

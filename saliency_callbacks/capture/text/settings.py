@@ -13,6 +13,7 @@ from saliency_callbacks.capture.inputs import ModelInputs, named_key, read_struc
 from saliency_callbacks.capture.text.embedding_layer import Layout
 from saliency_callbacks.errors import InputError, MethodError
 from saliency_callbacks.text.ids import ID_KEYS, are_ids, entries_of, keys_of_ids
+from saliency_callbacks.text.padding import find_padding
 from saliency_callbacks.text.vocabulary import Vocabulary
 
 __all__ = ["TokenSettings", "padding_of", "read_ids", "special_of"]
@@ -23,7 +24,7 @@ EMBEDDING_KEYS = ("inputs_embeds",)
 
 @dataclass(frozen=True)
 class TokenSettings:
-    """How texts are explained.
+    """How text inputs are explained.
 
     Args:
         embedding: ``"auto"``, or a dotted name or module of the layer that takes the ids.
@@ -32,7 +33,7 @@ class TokenSettings:
         special_ids: Ids of tokens that are no words of the text, such as separators.
         n_ids: Number of ids that the tokenizer has.
         looked_up: A tokenizer whose vocabulary is not known, such as a function ids → tokens: which of them are special
-            is told by the tokens of the texts themselves.
+            is told by the tokens of the text inputs themselves.
         layout: Whether ``embedding`` is given ``[N, T]`` or ``[T, N]``; ``None`` to find out.
     """
 
@@ -78,7 +79,7 @@ class TokenSettings:
         return None if embedding is None and tokenizer is None else cls.of(embedding, tokenizer)
 
     def seeing(self, ids: Tensor) -> TokenSettings:
-        """Return the settings with what only the tokens of the texts tell, of ids ``[N, T]``."""
+        """Return the settings with what only the tokens of the text inputs tell, of ids ``[N, T]``."""
         if self.looked_up is None:
             return self
         marked = Vocabulary.of(self.looked_up).marked(ids.unique().tolist())
@@ -113,7 +114,7 @@ class TokenSettings:
 
 
 def read_ids(inputs: Any, attribute_to: int | str | None = None) -> ModelInputs:
-    """Check a batch of texts and find the ids of its tokens, or its embeddings ``[N, T, D]``.
+    """Check a batch of text inputs and find the ids of its tokens, or its embeddings ``[N, T, D]``.
 
     Raises:
         InputError: If there are no ids ``[N, T]``, or several tensors could be meant.
@@ -128,24 +129,26 @@ def read_ids(inputs: Any, attribute_to: int | str | None = None) -> ModelInputs:
 
 
 def padding_of(batch: ModelInputs, pad_id: int | None) -> Tensor:
-    """Return where a text has ended, bool ``[N, T]``: as the attention mask says, else where the padding token stands.
+    """Return which tokens are padding, bool ``[N, T]``; see :func:`~saliency_callbacks.text.padding.find_padding`.
+
+    Where neither an attention mask nor the padding token is known, none is.
 
     Raises:
         InputError: If a text has nothing else.
     """
     tokens = batch.explained
     mask = batch.structure.get("attention_mask") if isinstance(batch.structure, Mapping) else None
-    if isinstance(mask, Tensor) and mask.shape == tokens.shape[:2]:
-        padding = mask == 0
-    elif pad_id is not None and not tokens.is_floating_point():
-        padding = tokens == pad_id
+    has_mask = isinstance(mask, Tensor) and mask.shape == tokens.shape[:2]
+    if pad_id is not None and not tokens.is_floating_point():
+        pads = tokens == pad_id
     else:
-        padding = torch.zeros(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+        pads = torch.zeros(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+    padding = find_padding(pads, mask if has_mask else None)
     empty = padding.all(dim=1)
     if empty.any():
         raise InputError(
             f"samples {empty.nonzero()[:, 0].tolist()} are nothing but padding; expected at least one token a text. "
-            "Leave empty texts out"
+            "Leave empty text inputs out"
         )
     return padding
 

@@ -32,9 +32,9 @@ _POWER_ITERATIONS = 15
 def randomizer(model: nn.Module, redraw: Redraw = "reinitialize", *, seed: int = 0) -> Iterator[WeightRandomizer]:
     """Allow the weights of ``model`` to be re-drawn inside; outside, also after an exception, they are as before.
 
-    One copy of all weights is kept meanwhile, beside what re-drawing the largest of them takes, and of layers that were
-    drawn before one above them, whose reset may reach them. A Ctrl-C ends what runs inside, and then waits until the
-    weights are back. Global random state is left alone. Sharded weights are gathered layer by layer: each process
+    One copy of all weights is kept meanwhile, besides what re-drawing the largest of them takes, and of layers that
+    were drawn before one above them, whose reset may reach them. A Ctrl-C ends what runs inside, and then waits until
+    the weights are back. Global random state is left alone. Sharded weights are gathered layer by layer: each process
     re-draws the whole layer and keeps its part, so that they become the same as in one process.
 
     Args:

@@ -1,7 +1,7 @@
-"""Words of any text in a font that knows more than the captions': DejaVu Sans, which comes with Matplotlib.
+"""The font of words: DejaVu Sans, which comes with Matplotlib, or one of the user's.
 
-It has Latin with all accents, Greek, Cyrillic, Arabic, Hebrew and most symbols, but not Chinese, Japanese, Korean or
-the scripts of India; for those a font can be given. What it lacks is shown as an empty box, never left out.
+DejaVu Sans has Latin with all accents, Greek, Cyrillic, Arabic, Hebrew and most symbols, but not Chinese, Japanese,
+Korean or the scripts of India. What a font lacks is shown as an empty box, never left out: a word is data.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
-import matplotlib as mpl
 from matplotlib.ft2font import FT2Font
 from PIL import ImageDraw, ImageFont
 
 from saliency_callbacks.errors import ConfigurationError
+from saliency_callbacks.rendering.text import font_path, load_font
+from saliency_callbacks.rendering.theme import Color
 
 __all__ = ["WordFont", "visible"]
 
@@ -33,6 +33,10 @@ class WordFont:
 
     Raises:
         ConfigurationError: If the file is no font.
+
+    Example:
+        >>> WordFont().legible("Größe 世界")
+        'Größe␣□□'
     """
 
     path: str | None = None
@@ -64,17 +68,15 @@ class WordFont:
             shown = shown[:-1]
         return shown + _ELLIPSIS
 
-    def draw(
-        self, pen: ImageDraw.ImageDraw, position: tuple[int, int], word: str, *, size: int, color: tuple[int, int, int]
-    ) -> None:
+    def draw(self, pen: ImageDraw.ImageDraw, position: tuple[int, int], word: str, *, size: int, color: Color) -> None:
         """Draw a legible word, its left edge and the top of its line at ``position``."""
         pen.text(position, word, font=self._font(size), fill=color)
 
     def _font(self, size: int) -> ImageFont.FreeTypeFont:
-        return _load(self.path or _default_path(), size)
+        return load_font(self.path or font_path(), size)
 
     def _characters(self) -> frozenset[int]:
-        return _characters_of(self.path or _default_path())
+        return _characters_of(self.path or font_path())
 
 
 def visible(word: str) -> str:
@@ -89,10 +91,6 @@ def visible(word: str) -> str:
     return "".join(character for character in shown if unicodedata.category(character) not in ("Cc", "Cf")) or "␣"
 
 
-def _default_path() -> str:
-    return str(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf")
-
-
 @lru_cache(maxsize=4)
 def _characters_of(path: str) -> frozenset[int]:
     try:
@@ -102,9 +100,3 @@ def _characters_of(path: str) -> frozenset[int]:
             f"font={path!r} cannot be read ({type(error).__name__}: {error}); expected the path of a TrueType or "
             "OpenType font, or None for DejaVu Sans"
         ) from error
-
-
-@lru_cache(maxsize=32)
-def _load(path: str, size: int) -> ImageFont.FreeTypeFont:
-    # Basic layout on every machine: whether Pillow finds a library for complex scripts must not change a picture.
-    return ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)

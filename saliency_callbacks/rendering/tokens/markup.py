@@ -1,4 +1,4 @@
-"""Texts with their scores as HTML and as Markdown, where a picture would lose the letters."""
+"""Text inputs with their scores as HTML and as Markdown, where a picture would lose the letters."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from saliency_callbacks.errors import ConfigurationError, InputError
+from saliency_callbacks.rendering.grid import Caption
 from saliency_callbacks.rendering.legend import color_bar
-from saliency_callbacks.rendering.panel import Caption
-from saliency_callbacks.rendering.theme import EDGE, INK, MUTED, PAPER, WRONG
-from saliency_callbacks.rendering.tokens.colors import Color, WordScores, ink_on, style_of
+from saliency_callbacks.rendering.theme import EDGE, INK, MUTED, PAPER, WRONG, Color
+from saliency_callbacks.rendering.tokens.colors import WordScores, ink_on, style_of
 from saliency_callbacks.rendering.tokens.font import visible
 
 __all__ = ["token_html", "token_markdown"]
@@ -34,25 +34,32 @@ def token_html(
     scale_note: str = "",
     max_words: int = 512,
 ) -> str:
-    """Return texts with a colour behind every word, as HTML: what `token_panel` draws, in any script.
+    """Return text inputs with a colour behind every word, as HTML: what `token_panel` draws, in any script.
 
-    A fragment with inline styles only, without scripts, links or a style sheet, with its own light background. All
-    that is given is escaped. The score of a word is its tooltip.
+    A fragment with inline styles only, without scripts, links or a style sheet, on its own light background. All words,
+    captions and titles are escaped. The score of a word is its tooltip.
 
     Args:
-        tokens: The words of each text, N rows.
+        tokens: The words of each text input, N rows.
         scores: One for each word, ``[N, W]``.
-        captions: One for each text.
+        captions: One for each text input.
         special: Which of the words are special tokens, bool ``[N, W]``.
-        scale: The score that gets the full colour, ``[N]`` or one for all; by default the largest of each text.
+        scale: The magnitude that gets the full colour, ``[N]`` or one for all; by default the largest of each text
+            input.
         signed: Whether the sign counts.
         title: Line at the top.
         scale_note: What the colours are relative to.
-        max_words: Words of a text beyond these are left out, and their number is told.
+        max_words: Further words of a text input are left out, and a note says how many.
 
     Raises:
         InputError: If numbers or shapes differ.
         ConfigurationError: If ``max_words`` is not positive.
+
+    Example:
+        >>> import torch
+        >>> page = token_html([["a", "<b>"]], torch.tensor([[0.0, 2.0]]), [Caption("#0")], title="gradient")
+        >>> "&lt;b&gt;" in page, "<b>" in page
+        (True, False)
     """
     words = WordScores.of(tokens, scores, special=special, scale=scale, signed=signed)
     _check(words, captions, max_words)
@@ -78,22 +85,30 @@ def token_markdown(
     strongest: int = 5,
     max_words: int = 200,
 ) -> str:
-    """Return texts as Markdown: the strongest words with their scores, in bold, or in italics where they are negative.
+    """Return text inputs as Markdown: the strongest words with their scores, in bold, or in italics where negative.
 
-    For dashboards that let no colour through, such as TensorBoard's texts, which lose every ``style``.
+    For dashboards that show no colours in text, such as TensorBoard, which drops every ``style``.
 
     Args:
-        tokens: The words of each text, N rows.
+        tokens: The words of each text input, N rows.
         scores: One for each word, ``[N, W]``.
-        captions: One for each text.
+        captions: One for each text input.
         special: Which of the words are special tokens, bool ``[N, W]``; they are set as code and never marked.
         signed: Whether the sign counts.
-        strongest: How many words of a text are marked: those of the largest magnitude other than 0.
-        max_words: Words of a text beyond these are left out, and their number is told.
+        strongest: How many words of a text input are marked: those of the largest magnitude other than 0.
+        max_words: Further words of a text input are left out, and a note says how many.
 
     Raises:
         InputError: If numbers or shapes differ.
         ConfigurationError: If ``max_words`` is not positive.
+
+    Example:
+        >>> import torch
+        >>> scores = torch.tensor([[-1.5, 0.0, 2.0, 0.0]])
+        >>> print(token_markdown([["not", "a", "great", "film"]], scores, [Caption("review 1")]))
+        #### review 1
+        <BLANKLINE>
+        *not* (-1.5) a **great** (+2) film
     """
     words = WordScores.of(tokens, scores, special=special, signed=signed)
     _check(words, captions, max_words)
@@ -110,7 +125,7 @@ def _check(words: WordScores, captions: Sequence[Caption], max_words: int) -> No
     if max_words < 1:
         raise ConfigurationError(f"max_words={max_words}; expected a positive number")
     if len(captions) != len(words.words):
-        raise InputError(f"Got {len(captions)} captions for {len(words.words)} texts; expected one for each")
+        raise InputError(f"Got {len(captions)} captions for {len(words.words)} text inputs; expected one for each")
 
 
 def _html_row(words: WordScores, sample: int, caption: Caption, max_words: int) -> str:
@@ -122,11 +137,11 @@ def _html_row(words: WordScores, sample: int, caption: Caption, max_words: int) 
             words.words[sample][:max_words], values, words.backgrounds(sample), flags, strict=False
         )
     ]
-    left_out = _left_out(words, sample, max_words)
+    left_out = words.left_out(sample, max_words)
     if left_out:
         spans.append(f'<span style="color:{_css(MUTED)};font-size:12px">{html.escape(left_out)}</span>')
     bar = _css(WRONG) if caption.wrong else "transparent"
-    first, second = (_css(WRONG),) * 2 if caption.wrong else (_css(INK), _css(MUTED))
+    first, second = map(_css, caption.colors)
     return (
         f'<div style="border-top:1px solid {_css(EDGE)};border-left:4px solid {bar};padding:6px 8px">'
         f'<div style="font-size:13px;line-height:1.4"><span style="color:{first}">{html.escape(caption.title)}</span> '
@@ -159,33 +174,27 @@ def _html_legend(signed: bool, scale_note: str) -> str:
 
 
 def _markdown_text(words: WordScores, sample: int, strongest: int, max_words: int) -> str:
-    row = words.words[sample]
     values = words.scores[sample].tolist()
     special = words.special[sample].tolist()
-    ranked = sorted(
-        (place for place in range(len(row)) if values[place] and not special[place]),
-        key=lambda place: -abs(values[place]),
-    )
-    marked = set(ranked[:strongest])
+    marked = _strongest(words, sample, strongest)
     shown = []
-    for place, word in enumerate(row[:max_words]):
+    for index, word in enumerate(words.words[sample][:max_words]):
         text = _escape(visible(word))
-        if place in marked:
-            mark = "**" if values[place] > 0 else "*"
-            text = f"{mark}{text}{mark} ({words.written(values[place], 2)})"
-        elif special[place]:
+        if index in marked:
+            mark = "**" if values[index] > 0 else "*"
+            text = f"{mark}{text}{mark} ({words.written(values[index], 2)})"
+        elif special[index]:
             text = f"`{visible(word).replace('`', chr(39))}`"
         shown.append(text)
-    left_out = _left_out(words, sample, max_words)
+    left_out = words.left_out(sample, max_words)
     return " ".join([*shown, _escape(left_out)] if left_out else shown) or "(no words)"
 
 
-def _left_out(words: WordScores, sample: int, max_words: int) -> str:
-    count = len(words.words[sample]) - max_words
-    if count <= 0:
-        return ""
-    share = sum(words.shares(sample)[max_words:])
-    return f"… {count} more {'word' if count == 1 else 'words'} ({share:.0%} of the weight)"
+def _strongest(words: WordScores, sample: int, count: int) -> set[int]:
+    """Return the indices of the words of largest magnitude other than 0, special tokens left out."""
+    values, special = words.scores[sample].tolist(), words.special[sample].tolist()
+    candidates = (index for index in range(len(words.words[sample])) if values[index] and not special[index])
+    return set(sorted(candidates, key=lambda index: -abs(values[index]))[:count])
 
 
 def _escape(text: str) -> str:

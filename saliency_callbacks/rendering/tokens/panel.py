@@ -1,4 +1,4 @@
-"""One picture of a batch of texts: every word on the colour of its score."""
+"""One picture of a batch of text inputs: every word on the colour of its score."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from torch import Tensor
 
 from saliency_callbacks.errors import ConfigurationError, InputError
 from saliency_callbacks.rendering import text
-from saliency_callbacks.rendering.legend import Heading
-from saliency_callbacks.rendering.panel import Caption
-from saliency_callbacks.rendering.theme import DETAIL_SIZE, EDGE, INK, MUTED, PAPER, WRONG
+from saliency_callbacks.rendering.grid import Caption
+from saliency_callbacks.rendering.legend import Heading, limited_title
+from saliency_callbacks.rendering.theme import DETAIL_SIZE, EDGE, PAPER, WRONG
 from saliency_callbacks.rendering.tokens.colors import WordScores, style_of
 from saliency_callbacks.rendering.tokens.font import WordFont
-from saliency_callbacks.rendering.tokens.layout import Flow, flow_words
+from saliency_callbacks.rendering.tokens.layout import WordLayout, lay_out
 
 __all__ = ["MAX_TEXTS", "token_panel"]
 
 MAX_TEXTS = 32
-"""Further texts are left out of a panel, and the title says so."""
+"""Further text inputs are left out of a panel, and the title says so."""
 
 _MARGIN = 14
 _ROW_GAP = 9
-_BAR = 4
+_BAR, _BAR_GAP = 4, 6
 _CAPTION_GAP = 14
 _NARROWEST_CAPTION, _WIDEST_CAPTION = 60, 190
 _NARROWEST_TEXT = 240
@@ -46,25 +46,24 @@ def token_panel(
     max_lines: int = 8,
     font: str | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """Draw texts with a colour behind every word: red for, blue against, or orange where only the size counts.
+    """Draw text inputs with a colour behind every word: red for, blue against, or orange where the sign does not count.
 
-    Special tokens are outlined in grey and never coloured. Texts whose prediction is wrong have a red bar and a red
-    caption. A text that is too long is cut, and says how many words are left out; of more than 32 texts the first 32
-    are shown.
+    Special tokens are outlined in grey and never coloured. A wrong prediction has a red bar and a red caption. A text
+    input that is too long is cut, and a note says how many words are left out; of more than 32 the first 32 are shown.
 
     Args:
-        tokens: The words of each text, N rows.
+        tokens: The words of each text input, N rows.
         scores: One for each word, ``[N, W]``; W is at least the longest row.
-        captions: One for each text.
+        captions: One for each text input.
         special: Which of the words are special tokens, bool ``[N, W]``.
         marked: Which of the words are outlined in black, bool ``[N, W]``, such as those of a cue.
-        scale: The score that gets the full colour, ``[N]`` or one for all; by default the largest magnitude in each
-            text, special tokens left out.
+        scale: The magnitude that gets the full colour, ``[N]`` or one for all; by default the largest in each text
+            input, special tokens left out.
         signed: Whether the sign counts; if not, negative scores count as 0.
         title: Line at the top, e.g. method and moment.
         scale_note: What the colours are relative to, e.g. ``"shared scale"``.
         width: Width of the picture in pixels.
-        max_lines: Most lines of a text.
+        max_lines: Most lines of a text input.
         font: Path of a font for the words, for scripts that DejaVu Sans lacks (Chinese, Japanese, Korean, …).
 
     Returns:
@@ -73,43 +72,58 @@ def token_panel(
     Raises:
         InputError: If numbers or shapes differ.
         ConfigurationError: If the width or the number of lines is too small, or ``font`` is no font.
+
+    Example:
+        >>> import torch
+        >>> tokens, scores = [["a", "great", "film"], ["bad"]], torch.tensor([[0.0, 2.0, 0.4], [-1.0, 0.0, 0.0]])
+        >>> token_panel(tokens, scores, [Caption("#0", "pred pos · 0.93"), Caption("#1")], title="gradient").shape[1]
+        960
     """
     words = WordScores.of(tokens, scores, special=special, scale=scale, signed=signed, marked=marked)
     _check(words, captions, width, max_lines)
-    count = min(len(captions), MAX_TEXTS)
-    if count < len(captions):
-        title = f"{title} · first {count} of {len(captions)}"
-    caption_width = _caption_width(captions[:count])
-    inner = width - 2 * _MARGIN
-    flow_left = _BAR + 6 + caption_width + _CAPTION_GAP
+    shown = captions[:MAX_TEXTS]
+    heading = Heading(limited_title(title, len(shown), len(captions)), *style_of(signed=signed), scale_note)
     face = WordFont(font)
-    flows = [
-        flow_words(words, sample, width=inner - flow_left, max_lines=max_lines, font=face) for sample in range(count)
+    words_width = width - 2 * _MARGIN - _words_left(shown)
+    layouts = [
+        lay_out(words, sample, width=words_width, max_lines=max_lines, font=face) for sample in range(len(shown))
     ]
-    heading = Heading(title, *style_of(signed=signed), scale_note)
-    rows = [_row_height(flow, caption) for flow, caption in zip(flows, captions, strict=False)]
+    return _compose(layouts, shown, heading, width)
+
+
+def _compose(
+    layouts: Sequence[WordLayout], captions: Sequence[Caption], heading: Heading, width: int
+) -> npt.NDArray[np.uint8]:
+    inner = width - 2 * _MARGIN
+    words_left = _MARGIN + _words_left(captions)
+    heights = [_row_height(layout, caption) for layout, caption in zip(layouts, captions, strict=True)]
     top = _MARGIN + heading.height(inner) + _ROW_GAP
-    canvas = Image.new("RGB", (width, top + sum(rows) + (2 * count - 1) * _ROW_GAP + _MARGIN), PAPER)
+    canvas = Image.new("RGB", (width, top + sum(heights) + (2 * len(layouts) - 1) * _ROW_GAP + _MARGIN), PAPER)
     heading.draw(canvas, _MARGIN, _MARGIN, inner)
     pen = ImageDraw.Draw(canvas)
-    for flow, caption, height in zip(flows, captions, rows, strict=False):
+    for layout, caption, height in zip(layouts, captions, heights, strict=True):
         pen.line((_MARGIN, top - _ROW_GAP // 2, width - _MARGIN, top - _ROW_GAP // 2), fill=EDGE)
-        _draw_caption(canvas, (_MARGIN, top + _ROW_GAP // 2), caption, height, caption_width)
-        flow.draw(canvas, _MARGIN + flow_left, top + _ROW_GAP // 2)
+        _draw_caption(canvas, (_MARGIN, top + _ROW_GAP // 2), caption, height, _caption_width(captions))
+        layout.draw(canvas, words_left, top + _ROW_GAP // 2)
         top += height + 2 * _ROW_GAP
     return np.asarray(canvas)
 
 
-def _draw_caption(canvas: Image.Image, place: tuple[int, int], caption: Caption, height: int, width: int) -> None:
+def _draw_caption(canvas: Image.Image, position: tuple[int, int], caption: Caption, height: int, width: int) -> None:
     pen = ImageDraw.Draw(canvas)
-    left, top = place
+    left, top = position
     if caption.wrong:
         pen.rectangle((left, top, left + _BAR - 1, top + height - 1), fill=WRONG)
-    left += _BAR + 6
+    left += _BAR + _BAR_GAP
     top += 2
-    for words, color in ((caption.title, INK), (caption.detail, MUTED)):
-        text.draw(pen, (left, top), words, size=DETAIL_SIZE, color=WRONG if caption.wrong else color, max_width=width)
+    for words, color in zip((caption.title, caption.detail), caption.colors, strict=True):
+        text.draw(pen, (left, top), words, size=DETAIL_SIZE, color=color, max_width=width)
         top += text.line_height(DETAIL_SIZE)
+
+
+def _words_left(captions: Sequence[Caption]) -> int:
+    """Return how far from the margin the words begin."""
+    return _BAR + _BAR_GAP + _caption_width(captions) + _CAPTION_GAP
 
 
 def _caption_width(captions: Sequence[Caption]) -> int:
@@ -118,14 +132,14 @@ def _caption_width(captions: Sequence[Caption]) -> int:
     return min(max(widest, _NARROWEST_CAPTION), _WIDEST_CAPTION)
 
 
-def _row_height(flow: Flow, caption: Caption) -> int:
+def _row_height(layout: WordLayout, caption: Caption) -> int:
     lines = 2 if caption.detail else 1
-    return max(flow.height, lines * text.line_height(DETAIL_SIZE) + 2)
+    return max(layout.height, lines * text.line_height(DETAIL_SIZE) + 2)
 
 
 def _check(words: WordScores, captions: Sequence[Caption], width: int, max_lines: int) -> None:
     if len(captions) != len(words.words):
-        raise InputError(f"Got {len(captions)} captions for {len(words.words)} texts; expected one for each")
+        raise InputError(f"Got {len(captions)} captions for {len(words.words)} text inputs; expected one for each")
     smallest = 2 * _MARGIN + _WIDEST_CAPTION + _CAPTION_GAP + _NARROWEST_TEXT
     if width < smallest or max_lines < 1:
         raise ConfigurationError(

@@ -53,7 +53,7 @@ function compareView() {
       line.node.dataset.side = side;
       return line;
     });
-    // Under each other, as texts are, it has to be said which is which.
+    // Text inputs are stacked, so each tile needs a label.
     if (!monitor.pictures) tiles.forEach((tile, place) => tile.node.prepend(element("span", { class: "side" }, ["first", "then", "difference"][place])));
     return sampleCard(sample, tiles, lines, "of-three");
   });

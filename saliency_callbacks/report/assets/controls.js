@@ -2,7 +2,7 @@
 
 const PLAY_MILLISECONDS = 650;
 
-// Buttons of which one is pressed; `options` are [value, text, hint].
+// A group of buttons, one of which is pressed; `options` are [value, text, hint].
 function segmented(name, key, options) {
   const buttons = options.map(([value, text, hint]) => element("button", { type: "button", "data-value": value, title: hint, onclick: () => change({ [key]: value }) }, text));
   const node = element("div", { class: "segmented", role: "group", "aria-label": name, id: `choose-${key}` }, buttons);
@@ -95,7 +95,7 @@ function buildControls() {
     segmented("View", "view", [["grid", "Grid", "All samples at one epoch (g)"], ["sample", "Sample", "One sample, all methods (s)"], ["compare", "Compare", "Two moments and their difference (c)"]]),
     several("Method", "method", monitor.methods.map((method) => [method.name, method.name, method.setting || method.layer || ""])),
     monitor.pictures ? segmented("Style", "style", [["overlay", "Overlay", "The map over the picture (o)"], ["heatmap", "Heatmap", "The map alone (o)"]]) : null,
-    segmented("Colour scale", "scale", [["shared", "Shared scale", "One scale for all epochs of a sample: shows whether attention grows or fades (n)"], ["map", "Per map", "Each map on a scale of its own (n)"]]),
+    segmented("Colour scale", "scale", [["shared", "Shared scale", "One scale for all epochs of a sample: shows whether attention grows or fades (n)"], ["map", "Per map", "Each map on its own scale (n)"]]),
   ];
   const legend = colorLegend();
   const [time, ...choices] = parts;

@@ -1,4 +1,4 @@
-// The report's data, and how elements are made of it: text is always set as text, never as markup.
+// The report's data, and how elements are made from it: text is always set as text, never as markup.
 
 const report = JSON.parse(document.getElementById("payload").textContent);
 const runs = report.runs;

@@ -40,7 +40,7 @@ function actionOf(key) {
   return actions[key];
 }
 
-// Space presses a button, arrows move a slider: what an element does by itself stays its own.
+// Space presses a button, arrows move a slider: keys that an element handles itself are left to it.
 function belongsToElement(event) {
   const target = event.target;
   if (target.closest("select, textarea, dialog")) return true;

@@ -1,4 +1,4 @@
-// Put together: what is fixed is filled in once, what depends on the state is refreshed when that has changed.
+// Fill in the fixed parts once, and refresh the parts that depend on the state when it changes.
 
 function buildViewer() {
   const place = document.getElementById("viewer");

@@ -35,7 +35,7 @@ async function levelsOf(sheet, type) {
   return { levels, stride: pixels.width };
 }
 
-// One map of a sprite: where it begins, and what its levels stand for.
+// One map of a sprite: its offset, and what its levels stand for.
 async function cellOf(run, frame, method, sample) {
   const sprite = currentMonitor(run).frames[frame].maps[method];
   if (!sprite) return null;

@@ -1,4 +1,4 @@
-// What is shown. Views read `state`, and are told after it has changed, once a frame.
+// What is shown. Views read `state` and are notified once per animation frame after it changes.
 
 const monitorsOf = (run) => runs[run].monitors;
 const hasMaps = monitorsOf(0).length > 0;
@@ -38,7 +38,7 @@ function change(changes) {
   });
 }
 
-// Whatever was asked for, by a link or by a key, end up with something that exists.
+// Whatever a link or a key asks for, end up with something that exists.
 function settle() {
   if (!hasMaps) return;
   state.monitor = clamp(Math.trunc(state.monitor) || 0, 0, monitorsOf(0).length - 1);

@@ -1,4 +1,4 @@
-// What is read and not scrubbed: findings, notes, samples that deserve a look, texts, facts.
+// The parts that do not depend on the chosen moment: findings, notes, samples worth a look, texts, facts.
 
 const WORDS_OF_A_BEGINNING = 8;
 const LEVELS = { alarm: "Alarm", caution: "Caution", plain: "Note", good: "Good" };
@@ -18,7 +18,7 @@ function fillNotes() {
   if (!hasMaps) notes.unshift("There are no maps to show: no monitor kept any, or none could be read.");
   const box = document.getElementById("notes");
   box.hidden = notes.length === 0;
-  box.replaceChildren(element("b", {}, "Not everything is here"), element("ul", {}, notes.map((note) => element("li", {}, note))));
+  box.replaceChildren(element("b", {}, "Some of the run is missing"), element("ul", {}, notes.map((note) => element("li", {}, note))));
 }
 
 function fillFindings() {
@@ -32,7 +32,7 @@ function fillFindings() {
   });
 }
 
-// How a text begins, since a number says little about it.
+// The beginning of a text, since its number says little.
 function beginningOf(sample) {
   const { tokens, special } = currentMonitor();
   if (!tokens) return null;
@@ -48,7 +48,7 @@ function fillAttention() {
     const reasons = item.reasons.map((reason) => element("li", {}, element("button", { type: "button", class: "reason", onclick: () => open(item, reason) }, reason.text)));
     return element("li", { class: "look", "data-sample": item.sample }, element("p", { class: "card-title" }, titleOf(item.sample), element("span", { class: "muted" }, ` ${sampleName(currentMonitor(), item.sample)}`)), beginningOf(item.sample), element("ul", {}, reasons));
   });
-  const empty = element("p", { class: "muted" }, "No prediction flipped, no map moved far, none lies outside the mask.");
+  const empty = element("p", { class: "muted" }, "No prediction flipped, no map moved far, and none lies outside the mask.");
   box.replaceChildren(element("h2", {}, `Worth a look${runs.length > 1 ? " in run A" : ""}`), items.length ? element("ol", {}, entries) : empty);
 }
 
@@ -79,11 +79,11 @@ function fillDocuments() {
 
 const READING = [
   ["Maps", "A map shows where the score is sensitive, not why. Maps that move do not prove that the model got worse, and maps that stay do not prove that it did not."],
-  ["Colours", "On the shared scale the full colour is the largest 99th percentile that a sample's maps reach in the run, so attention can be seen to grow and fade. Per map, every map reaches the full colour, however weak it is."],
-  ["Drift", "1 − Spearman correlation of two signed maps of a sample: 0 the same order of importance, 1 unrelated, 2 reversed; the line is the mean over the samples."],
-  ["Similarity and floor", "How alike the maps are to those of a network with random weights, and how alike the maps of two random networks are. A floor above 0.3 means that the maps show the input. It is a test to pass, never a ranking."],
-  ["Effect and alarm", "What putting the cue into samples of other classes adds to the suspect class, in standard deviations of the logits. The alarm goes on when the lower bound of its mean stays above the threshold. A silent alarm does not prove that there is no shortcut."],
-  ["Difference", "Red where the map of the later moment is stronger, blue where that of the earlier one is; white where they agree or show nothing."],
+  ["Colours", "On the shared scale, the full colour is the largest 99th percentile of a sample's maps in the run, so you can see attention grow and fade. Per map, every map reaches the full colour, however weak it is."],
+  ["Drift", "1 − Spearman correlation of two signed maps of a sample: 0 is the same order of importance, 1 is unrelated, 2 is reversed; the line is the mean over the samples."],
+  ["Similarity and floor", "How similar the maps are to those of a network with random weights, and how similar the maps of two random networks are. A floor above 0.3 means that the maps show the input. It is a test to pass, not a ranking."],
+  ["Effect and alarm", "What inserting the cue into samples of other classes adds to the suspect class, in standard deviations of the logits. The alarm goes on when the lower bound of its mean stays above the threshold. A silent alarm does not prove that there is no shortcut."],
+  ["Difference", "Red where the later map is stronger, blue where the earlier one is; white where they agree or show nothing."],
 ];
 
 function fillFacts() {

@@ -1,4 +1,4 @@
-// One tile: the input, a map over it, or the difference of two maps; words instead of pixels where the probe is of texts.
+// One tile: the input, a map over it, or the difference of two maps; words instead of pixels for text inputs.
 
 // `spec` is { kind: "input" | "map" | "difference", run, frame, method, sample, small, before: { run, frame } }.
 function makeTile(spec) {
@@ -81,7 +81,7 @@ function paintWords(spec) {
 
 function wordOf(token, isSpecial, unit) {
   const word = element("span", { class: isSpecial ? "word special" : "word", title: number(unit) }, token);
-  // A transparent colour stands on light and dark paper alike, and the ink stays legible.
+  // A transparent colour works on light and dark backgrounds, and the text stays legible.
   const [red, blue] = ["214, 39, 40", "31, 97, 200"];
   if (Math.abs(unit) > 0.01) word.style.backgroundColor = `rgba(${unit > 0 ? red : blue}, ${(0.72 * Math.abs(unit) ** 0.8).toFixed(3)})`;
   return word;

@@ -2,7 +2,7 @@
 
 const everyRun = runs.map((_, run) => run);
 
-// What the model said of a sample: ✓ or ✕, so that it does not rest on colour alone.
+// Whether the model was right about a sample: ✓ or ✕, so that colour is not the only sign.
 function verdictOf(run, frame, sample) {
   const monitor = currentMonitor(run);
   const { predictions, confidences } = monitor.frames[frame];
@@ -49,7 +49,7 @@ function sampleCard(sample, tiles, lines, kind = "") {
   return { node: card, tiles, refresh };
 }
 
-// Long names get a line of their own, in every card alike.
+// Long names get a line of their own, in every card.
 function gridKind() {
   const monitor = currentMonitor();
   const longest = Math.max(...monitor.ids.map((_, sample) => titleOf(sample).length));
@@ -119,7 +119,7 @@ function sampleView() {
   return { node: element("div", { class: "sample-view" }, head, rows, strip.node), tiles, refresh };
 }
 
-// One column a moment, one row a method; of texts, whose tiles need room, one row a moment of the chosen method.
+// One column per moment, one row per method; for text inputs, whose tiles need room, one row per moment of the chosen method.
 function stripOf(sample, tiles) {
   const monitor = currentMonitor();
   const heads = [];

@@ -4,20 +4,21 @@
 
     <directory>/
     ├── index.json                          number of the format, and the probe
-    ├── observations.jsonl                  what was observed: one line a time, in the order of writing
+    ├── observations.jsonl                  what was observed: one line per observation, in the order of writing
     ├── probe-<fingerprint>.safetensors     the probe as pictures
     ├── maps/<step>[-initial|-validate].safetensors
     └── pictures/<tag>/<step>[...].png      where pictures are kept; .gif for animations
 
 A safetensors file holds, for each method, ``{method}/values``, ``{method}/target``, ``{method}/score`` and
 ``{method}/extras/{name}``; ``samples/{tag}``, the values behind a score; and the probe's ``predictions``,
-``confidences`` and ``labels`` where there are any. ``{method}/magnitude`` is left out where a ``reduction`` named in
-the index gives it back from the values. The probe's file holds its ``images`` (``uint8 [N, H, W, 3]``), ``labels`` and
-``masks``, what there is of them.
+``confidences`` and ``labels`` where there are any. ``{method}/magnitude`` is left out if the values give it by the
+``reduction`` named in the index. The probe's file holds its ``images`` (``uint8 [N, H, W, 3]``), ``labels`` and
+``masks``, if there are any.
 
-A line is only ever appended. A later one of the same step and stage is merged into the earlier one key by key, so an
-observation that is made again replaces the first, and ``{"step", "stage", "file": null, "pictures": {}}`` says that
-maps were removed. A last line without its newline was being written when the process died.
+A line of the index is an :class:`~saliency_callbacks.sinks.disk.entries.ObservationEntry`. Lines are only ever
+appended. A later one of the same step and stage is merged into the earlier one key by key, so an observation that is
+made again replaces the first, and ``{"step", "stage", "file": null, "pictures": {}}`` says that maps were removed. A
+last line without its newline was being written when the process died.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import json
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, cast, get_args
 
 import safetensors.torch
 from safetensors import SafetensorError
@@ -34,24 +35,22 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from saliency_callbacks.errors import ConfigurationError
+from saliency_callbacks.sinks.disk.entries import Index, ObservationEntry, ProbeEntry, TableEntry
 from saliency_callbacks.sinks.disk.journal import last_states
-from saliency_callbacks.types import ProbeView
+from saliency_callbacks.types import Cell, CellStyle, ProbeView, Table
 
 __all__ = [
     "FORMAT",
     "INDEX_NAME",
     "OBSERVATIONS_NAME",
     "REDUCTIONS",
-    "Index",
-    "MethodEntry",
-    "Observation",
-    "ProbeEntry",
     "inside",
     "parse_index",
     "parse_observations",
     "read_index",
     "read_maps",
     "read_probe",
+    "read_table",
 ]
 
 FORMAT = 2
@@ -62,62 +61,6 @@ INDEX_NAME = "index.json"
 
 OBSERVATIONS_NAME = "observations.jsonl"
 """Name of the list of observations inside the directory."""
-
-
-class MethodEntry(TypedDict):
-    """What the index says of one method's maps.
-
-    ``layer`` is where the map was taken, ``None`` at the input. ``reduction`` and ``size`` give the magnitude
-    back from the values; ``reduction`` is ``None`` where the magnitude itself is stored.
-    """
-
-    layer: str | None
-    reduction: str | None
-    size: list[int]
-
-
-class Observation(TypedDict):
-    """One entry of the index; paths are relative to the directory, a score that is not finite is ``None``.
-
-    ``file`` is ``None`` where the maps were removed, see :class:`~saliency_callbacks.sinks.disk.retention.Retention`.
-    """
-
-    epoch: int
-    step: int
-    stage: str
-    file: str | None
-    ids: list[str]
-    methods: dict[str, MethodEntry]
-    scores: dict[str, float | None]
-    metadata: dict[str, Any]
-    pictures: dict[str, str]
-    texts: dict[str, str]
-    alerts: dict[str, str]
-
-
-class ProbeEntry(TypedDict):
-    """What the index says of the probe; see :class:`~saliency_callbacks.types.ProbeView`.
-
-    ``file`` is relative to the directory. An observation of another probe names that one's fingerprint in its metadata.
-    """
-
-    fingerprint: str
-    file: str
-    ids: list[str]
-    tokens: list[list[str]] | None
-    special: list[list[bool]] | None
-    class_names: list[str] | None
-    groups: list[str] | None
-
-
-class Index(TypedDict):
-    """What was observed. ``probe`` is ``None`` where the writer did not tell it; ``damaged`` lines cannot be read."""
-
-    format: int
-    probe: ProbeEntry | None
-    observations: list[Observation]
-    damaged: int
-
 
 # The format owns these definitions: what an old file means must not change with the package's mathematics.
 REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -204,12 +147,32 @@ def parse_index(encoded: bytes, path: Path) -> ProbeEntry | None:
     return cast("ProbeEntry | None", probe)
 
 
-def parse_observations(encoded: bytes) -> tuple[list[Observation], int]:
+def parse_observations(encoded: bytes) -> tuple[list[ObservationEntry], int]:
     """Return the entries of ``observations.jsonl``, oldest step first, and how many lines and entries are damaged."""
     entries, damaged = last_states(encoded, ("step", "stage"))
-    whole = [cast("Observation", entry) for entry in entries if _has(entry, Observation)]
+    whole = [cast("ObservationEntry", entry) for entry in entries if _has(entry, ObservationEntry)]
     # Sorting is stable and the initial observation has the lowest step, so equal steps keep their order.
     return sorted(whole, key=lambda entry: entry["step"]), damaged + len(entries) - len(whole)
+
+
+def read_table(entry: TableEntry) -> Table:
+    """Return the table of an entry; a style that this version does not know is plain.
+
+    Raises:
+        ConfigurationError: If the entry is damaged.
+    """
+    try:
+        rows = tuple(tuple(_cell(text, style) for text, style in row) for row in entry["rows"])
+        return Table(tuple(map(str, entry["columns"])), rows, None if entry["note"] is None else str(entry["note"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"a table of the index is damaged ({error!r}); expected columns, rows of [text, style] and a note, as "
+            "DiskSink writes them. Restore the index from a copy"
+        ) from error
+
+
+def _cell(text: object, style: str) -> Cell:
+    return Cell(str(text), cast("CellStyle", style)) if style in get_args(CellStyle) else Cell(str(text))
 
 
 def _has(entry: object, kind: Any) -> bool:
@@ -241,7 +204,7 @@ def read_probe(directory: str | PathLike[str], entry: ProbeEntry) -> ProbeView:
     )
 
 
-def read_maps(directory: str | PathLike[str], entry: Observation) -> dict[str, Tensor]:
+def read_maps(directory: str | PathLike[str], entry: ObservationEntry) -> dict[str, Tensor]:
     """Read the tensors of one observation.
 
     Args:

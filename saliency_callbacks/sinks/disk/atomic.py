@@ -1,4 +1,4 @@
-"""Files that are either whole or absent."""
+"""Files that are either complete or absent."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def replace_file(path: Path, content: bytes) -> None:
     The content goes to a temporary file in the same directory, which is then renamed. After a failure the
     old file is untouched and the temporary one is gone.
 
-    There is no ``fsync``: renaming already protects against a killed process, which is what happens to
-    trainings. Only a power cut could still leave a torn file; it would take the unsaved training with it,
-    and the reader detects the damage. Waiting for the disk at every observation costs more than that.
+    There is no ``fsync``: renaming already protects against a killed process, the usual fate of a training. Only a
+    power cut could still leave a torn file; it would end the unsaved training as well, and the reader detects the
+    damage. Waiting for the disk at every observation would cost more.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # uuid4 reads the system's entropy: no generator that a training might share is advanced. tempfile
-    # would make the file readable by its owner alone, against the user's umask.
+    # uuid4 reads the system's entropy: no generator that a training might share is advanced. tempfile would ignore
+    # the user's umask and make the file readable by its owner only.
     temporary = path.with_name(f".{uuid4().hex}.tmp")
     try:
         temporary.write_bytes(content)

@@ -1,4 +1,4 @@
-"""Records in a file that only grows: one line of JSON each, of which the last may be torn."""
+"""Records in a file that only grows: one line of JSON each; the last line may be torn."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ __all__ = ["append_line", "last_states"]
 
 
 def append_line(path: Path, record: Mapping[str, Any]) -> None:
-    """Append one record; what a process that died left of a line goes first.
+    """Append one record, after removing a partial line that a killed process left.
 
-    However long the file is, the time is that of one line. After a failure the file is as it was.
+    The time does not depend on the length of the file. After a failure the file is as it was.
 
     Raises:
         OSError: If it cannot be written.

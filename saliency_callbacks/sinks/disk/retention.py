@@ -18,13 +18,14 @@ _ALWAYS = ("initial", "final")
 
 @dataclass(frozen=True)
 class Retention:
-    """Which maps stay: those of the ``last`` n observations and of ``every`` m-th one, the first included.
+    """Which maps are kept: those of the ``last`` n observations and of ``every`` m-th one, the first included.
 
-    The observation before the training and the last word after it always stay, and are not counted. So does the newest.
+    Those before the training and of the end-of-training summary are always kept and are not counted. The newest ones
+    are always kept, too.
 
     Args:
-        last: How many of the newest observations.
-        every: Distance of those that stay for good; ``None`` for none.
+        last: How many of the newest observations keep their maps.
+        every: Which n-th observations keep their maps for good; ``None`` for none.
     """
 
     last: int = 1
@@ -46,10 +47,10 @@ class Retention:
 
 
 def checked_retention(keep_maps: KeepMaps) -> Retention | None:
-    """Return what ``keep_maps`` says; ``None`` to keep all.
+    """Return ``keep_maps`` as a rule; ``None`` to keep all.
 
     Raises:
-        ConfigurationError: If it says nothing.
+        ConfigurationError: If it is none of the allowed forms.
     """
     given = plain(keep_maps)
     if isinstance(given, str) and given == "all":

@@ -1,1 +1,1 @@
-"""One adapter for each logger."""
+"""One sink for each logger."""

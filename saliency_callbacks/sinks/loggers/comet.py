@@ -1,4 +1,4 @@
-"""Pictures, texts and alerts to Comet."""
+"""Pictures, texts, tables and alerts to Comet."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-from saliency_callbacks.sinks.disk.gif import encode_gif, is_animation
-from saliency_callbacks.sinks.disk.png import encode_png
+from saliency_callbacks.sinks.image_files import encode_gif, encode_png, is_animation
 from saliency_callbacks.sinks.loggers.packages import logger_package
 from saliency_callbacks.sinks.names import file_stem
 from saliency_callbacks.types import Picture, Snapshot
@@ -16,12 +15,12 @@ __all__ = ["CometSink"]
 
 
 class CometSink:
-    """Write pictures by step, texts and alerts as texts with their tag, and animations as GIF assets.
+    """Write pictures by step, texts, tables and alerts as texts with their tag, and animations as GIF assets.
 
     Scalars are not written: the callbacks log them through Lightning, which sends them to every logger.
 
     ``CometLogger(online=False)`` of Lightning 2.6 makes an experiment that is disabled and keeps nothing. To work
-    offline set the environment variable ``COMET_START_ONLINE=0`` instead.
+    offline, set the environment variable ``COMET_START_ONLINE=0`` instead.
 
     Args:
         logger: Lightning's ``CometLogger``, or an object with its ``experiment``.
@@ -35,9 +34,9 @@ class CometSink:
         self.logger = logger
 
     def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
-        """Write pictures, texts and alerts; see :class:`~saliency_callbacks.types.Sink`."""
+        """Write pictures, texts, tables and alerts; see :class:`~saliency_callbacks.types.Sink`."""
         experiment, step = self.logger.experiment, snapshot.step
-        for tag, text in {**snapshot.texts, **snapshot.alerts}.items():
+        for tag, text in {**snapshot.markdown, **snapshot.alerts}.items():
             facts = {"tag": tag, "moment": snapshot.moment, "alert": tag in snapshot.alerts}
             experiment.log_text(text, step=step, metadata=facts)
         for tag, picture in pictures.items():

@@ -1,4 +1,4 @@
-"""Pictures, texts and alerts to MLflow."""
+"""Pictures, texts, tables and alerts to MLflow."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from saliency_callbacks.sinks.disk.gif import encode_gif, is_animation
+from saliency_callbacks.sinks.image_files import encode_gif, is_animation
 from saliency_callbacks.sinks.loggers.packages import logger_package
 from saliency_callbacks.sinks.names import file_stem, nested_name
 from saliency_callbacks.types import Picture, Snapshot
@@ -18,11 +18,11 @@ _LONGEST_TAG_VALUE = 5000
 
 
 class MLflowSink:
-    """Write pictures as images by step, and texts and animations as artifacts.
+    """Write pictures as images by step, and texts, tables and animations as artifacts.
 
-    Animations are ``animations/<tag>/<step>.gif``, texts and alerts ``texts/<tag>/<step>.md``. The latest alert is also
-    a tag of the run, where lists of runs show it and can be searched for it. In keys MLflow takes letters, digits,
-    ``_``, ``-``, ``.`` and ``/``; a tag with other characters gets a key with a digest in their place.
+    Animations are ``animations/<tag>/<step>.gif``; texts, tables and alerts are ``texts/<tag>/<step>.md``. The latest
+    alert is also a tag of the run, which lists of runs show and can be searched for. MLflow's keys consist of letters,
+    digits, ``_``, ``-``, ``.`` and ``/``; a tag with other characters gets a key that ends with a digest.
 
     Scalars are not written: the callbacks log them through Lightning, which sends them to every logger.
 
@@ -39,10 +39,10 @@ class MLflowSink:
         self.logger = logger
 
     def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
-        """Write pictures, texts and alerts; see :class:`~saliency_callbacks.types.Sink`."""
+        """Write pictures, texts, tables and alerts; see :class:`~saliency_callbacks.types.Sink`."""
         client, run = self.logger.experiment, self.logger.run_id
         stem = file_stem(snapshot)
-        for tag, text in {**snapshot.texts, **snapshot.alerts}.items():
+        for tag, text in {**snapshot.markdown, **snapshot.alerts}.items():
             client.log_text(run, text, f"texts/{nested_name(tag)}/{stem}.md")
         for title, text in snapshot.alerts.items():
             client.set_tag(run, nested_name(title), text[:_LONGEST_TAG_VALUE])

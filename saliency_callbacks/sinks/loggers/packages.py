@@ -15,7 +15,7 @@ def logger_package(name: str, *, logger: object, extra: str) -> Any:
 
     Args:
         name: The package.
-        logger: The logger that needs it; nothing but the name of its class is told.
+        logger: The logger that needs it; the error names its class and nothing else.
         extra: The extra of this package that installs it.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Event files of TensorBoard, written without holding up the training."""
+"""Pictures, texts and tables to TensorBoard's event files, without holding up the training."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from typing import Any
 
 import google_crc32c
 
-from saliency_callbacks.sinks.disk.gif import encode_gif, is_animation
-from saliency_callbacks.sinks.disk.png import encode_png
+from saliency_callbacks.sinks.image_files import encode_gif, encode_png, is_animation
 from saliency_callbacks.types import Picture, Snapshot
 
 __all__ = ["TensorBoardSink", "with_fast_checksums"]
 
 
 class TensorBoardSink:
-    """Write every picture as an image summary, and every text as one in Markdown.
+    """Write every picture as an image summary, and every text and table as Markdown.
 
     An animation is an image summary that holds a GIF file, which TensorBoard's page plays. A writer without a
-    ``file_writer`` takes arrays alone, and gets no animations.
+    ``file_writer`` takes arrays only, and gets no animations.
 
     Scalars are not written: the callbacks log them through Lightning, which sends them to every logger.
 
@@ -38,21 +37,35 @@ class TensorBoardSink:
         self.experiment = experiment
 
     def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
-        """Write pictures and texts at the snapshot's step; see :class:`~saliency_callbacks.types.Sink`."""
-        for tag, text in snapshot.texts.items():
+        """Write pictures, texts and tables at the snapshot's step; see :class:`~saliency_callbacks.types.Sink`."""
+        for tag, text in snapshot.markdown.items():
             self.experiment.add_text(tag, text, snapshot.step)
-        # Asked for every time: its owner closes it after a run, and opens another for the next.
+        # Looked up every time: its owner closes it after a run, and opens another for the next.
         file_writer: Any = getattr(self.experiment, "file_writer", None)
         if file_writer is None:
             for tag, picture in pictures.items():
                 if not is_animation(picture):
                     self.experiment.add_image(tag, picture, snapshot.step, dataformats="HWC")
             return
-        # `add_image` would compress at a level that takes longer than all the rest of an observation's writing.
+        # `add_image` would compress at a level that takes longer than writing the rest of the observation.
         with_fast_checksums(file_writer)
         with ThreadPoolExecutor() as pool:
             for summary in pool.map(partial(_image_summary, pictures), pictures):
                 file_writer.add_summary(summary, snapshot.step)
+
+
+def with_fast_checksums(file_writer: Any) -> Any:
+    """Let a ``FileWriter`` of ``torch.utils.tensorboard`` compute its checksums in C; return it.
+
+    TensorBoard computes them byte by byte in Python, on a thread that takes the interpreter from the training for a
+    tenth of a second per megabyte of pictures. The file is the same to the byte. A writer that is built in another way
+    than TensorBoard 2.21 does is left as it is.
+    """
+    events = getattr(file_writer, "event_writer", None)
+    records: Any = getattr(getattr(events, "_async_writer", None), "_writer", None)
+    if type(records).__name__ == "RecordWriter" and hasattr(records, "_writer"):
+        records.write = MethodType(_write_record, records)
+    return file_writer
 
 
 def _image_summary(pictures: Mapping[str, Picture], tag: str) -> Any:
@@ -66,25 +79,11 @@ def _image_summary(pictures: Mapping[str, Picture], tag: str) -> Any:
     return Summary(value=[Summary.Value(tag=tag, image=image)])
 
 
-def with_fast_checksums(file_writer: Any) -> Any:
-    """Let a ``FileWriter`` of ``torch.utils.tensorboard`` compute its checksums in C; return it.
-
-    TensorBoard computes them byte by byte in Python, on a thread that keeps the interpreter from the training for a
-    tenth of a second per megabyte of pictures. What is written is the same to the byte. A writer that is built another
-    way than in TensorBoard 2.21 is left as it is.
-    """
-    events = getattr(file_writer, "event_writer", None)
-    records: Any = getattr(getattr(events, "_async_writer", None), "_writer", None)
-    if type(records).__name__ == "RecordWriter" and hasattr(records, "_writer"):
-        records.write = MethodType(_write_record, records)
-    return file_writer
-
-
 def _write_record(records: Any, data: bytes) -> None:
     """Write length and data, each followed by its masked checksum: one record of the TFRecord format."""
     length = struct.pack("<Q", len(data))
     record = b"".join([length, _masked_checksum(length), data, _masked_checksum(data)])
-    records._writer.write(record)  # noqa: SLF001 - this file is the one that knows how TensorBoard is built
+    records._writer.write(record)  # noqa: SLF001 - only this file knows how TensorBoard is built
 
 
 def _masked_checksum(data: bytes) -> bytes:

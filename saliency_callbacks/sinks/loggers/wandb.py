@@ -1,4 +1,4 @@
-"""Tables of Weights & Biases that grow with the run."""
+"""Pictures, texts, tables and alerts to Weights & Biases, and one table of samples that grows with the run."""
 
 from __future__ import annotations
 
@@ -9,20 +9,23 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from saliency_callbacks.sinks.disk.gif import encode_gif, is_animation
+from saliency_callbacks.sinks.image_files import encode_gif, is_animation
 from saliency_callbacks.sinks.loggers.packages import logger_package
 from saliency_callbacks.sinks.sample_table import SampleTable, sample_table
 from saliency_callbacks.types import Picture, Snapshot
 
 __all__ = ["GrowingTable", "WandbSink"]
 
+_MOST_INCREMENTS = 100
+
 
 class WandbSink:
-    """Write everything of one observation in one call, so that all media of an epoch share one step of the slider.
+    """Write one observation in one call, so that all media of an epoch share one step of the slider.
 
-    Beside pictures, animations and texts there is a table, e.g. ``saliency/samples``, with one row for each sample and
-    observation: moment, epoch, step, sample, label, prediction, confidence, and the sample's value behind each score.
-    See :class:`~saliency_callbacks.sinks.loggers.wandb.GrowingTable` for long runs and for wandb before 0.20.
+    In addition to pictures, animations, texts and tables, a W&B table, e.g. ``saliency/samples``, has one row for each
+    sample and observation: moment, epoch, step, sample, label, prediction, confidence, and the sample's value behind
+    each score. See :class:`~saliency_callbacks.sinks.loggers.wandb.GrowingTable` for long runs and for wandb before
+    0.20.
 
     Scalars are not written: the callbacks log them through Lightning, which sends them to every logger.
 
@@ -39,9 +42,9 @@ class WandbSink:
         self.logger = logger
 
     def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
-        """Write pictures, texts, the samples' rows and alerts; see :class:`~saliency_callbacks.types.Sink`."""
+        """Write pictures, texts, tables, the samples' rows and alerts; see :class:`~saliency_callbacks.types.Sink`."""
         media = {tag: self._medium(picture, snapshot.moment) for tag, picture in pictures.items()}
-        texts = {tag: _preformatted(text) for tag, text in snapshot.texts.items()} | dict(snapshot.html)
+        texts = {tag: _preformatted(text) for tag, text in snapshot.markdown.items()} | dict(snapshot.html)
         media |= {f"{tag}/text": self._wandb.Html(text) for tag, text in texts.items()}
         media |= self._rows(snapshot)
         if media:
@@ -51,9 +54,9 @@ class WandbSink:
 
     def _medium(self, picture: Picture, caption: str) -> Any:
         if is_animation(picture):
-            # Made from an array it would need another package to encode it.
+            # Given as an array, W&B would need another package to encode it.
             return self._wandb.Video(io.BytesIO(encode_gif(picture)), caption=caption, format="gif")
-        # Never as floats, which are cast to a black picture.
+        # Never as floats, which W&B casts to a black picture.
         return self._wandb.Image(picture, caption=caption)
 
     def _rows(self, snapshot: Snapshot) -> dict[str, Any]:
@@ -66,27 +69,20 @@ class WandbSink:
         return {self._table.key: self._table.add(added)}
 
 
-def _preformatted(text: str) -> str:
-    return f'<pre style="white-space: pre-wrap">{html.escape(text)}</pre>'
-
-
-_MOST_INCREMENTS = 100
-
-
 class GrowingTable:
-    """A ``wandb.Table`` to which every observation adds rows, and of which only these rows are sent.
+    """A ``wandb.Table`` to which every observation adds rows; only the new rows are sent.
 
-    W&B shows the latest 100 increments of a table, and each increment names those before it. So every hundred
-    observations, and where the columns change, a new table begins under the next free key: ``name``, ``name_2``, ...
-    What one observation sends and what is kept in memory stay the same however long the run is.
+    W&B shows the latest 100 increments of a table, and each increment refers to those before it. So a new table begins
+    under the next free key (``name``, ``name_2``, ...) every hundred observations and when the columns change. Traffic
+    and memory per observation do not grow with the run.
 
     Before wandb 0.20 a table cannot grow. There every observation logs a table of its own rows under the same key; a
-    query panel with ``runs.history.concat["<key>"]`` puts them together.
+    query panel with ``runs.history.concat["<key>"]`` joins them.
 
     Args:
         wandb: The package.
         run: The W&B run.
-        first: What is added first; it tells name and columns.
+        first: The first rows, which give the name and the columns.
     """
 
     def __init__(self, wandb: Any, run: Any, first: SampleTable) -> None:
@@ -99,7 +95,7 @@ class GrowingTable:
         self._additions = 0
 
     def takes(self, added: SampleTable, run: Any) -> bool:
-        """Return whether the rows belong into this table."""
+        """Return whether the rows belong in this table."""
         is_full = self.grows and self._additions == _MOST_INCREMENTS
         return self._run is run and not is_full and set(added.columns) <= set(self.columns)
 
@@ -116,8 +112,12 @@ class GrowingTable:
         return self._table
 
     def _free_key(self, name: str) -> str:
-        # A run that goes on, and a second training in the same run, must not hide the rows of the first.
+        # A resumed run, or a second training in the same run, must not hide the rows of the first.
         used = [str(key) for key in self._run.summary.keys()]  # noqa: SIM118 - W&B's summary cannot be iterated
         candidates = itertools.chain([name], (f"{name}_{n}" for n in itertools.count(2)))
         # The logger may put a prefix before the keys.
         return next(key for key in candidates if not any(other.endswith(key) for other in used))
+
+
+def _preformatted(text: str) -> str:
+    return f'<pre style="white-space: pre-wrap">{html.escape(text)}</pre>'

@@ -11,10 +11,7 @@ from saliency_callbacks.callbacks.cue.actions import act, checked_actions, descr
 from saliency_callbacks.callbacks.cue.rule import AlarmRule
 from saliency_callbacks.callbacks.cue.state import Evaluation
 from saliency_callbacks.errors import ConfigurationError, CueAlarmWarning, SaliencyWarning
-
-
-def _trainer():
-    return SimpleNamespace(should_stop=False, world_size=1, global_rank=0, is_global_zero=True)
+from tests.callbacks.plain_host import PlainHost
 
 
 def _callback(on_error="warn"):
@@ -53,39 +50,35 @@ def test_anything_else_is_an_error(given, message):
 
 
 def test_each_is_done_in_order():
-    done, trainer, callback = (
-        [],
-        _trainer(),
-        _callback(),
-    )
+    done, host, callback = [], PlainHost(), _callback()
     with pytest.warns(CueAlarmWarning, match="it leans") as caught:
         act(
-            ["warn", "log", lambda *given: done.append((*given, trainer.should_stop)), "stop"],
+            ["warn", "log", lambda *given: done.append((*given, host.is_stopped)), "stop"],
             "it leans",
-            trainer,
+            host,
             callback,
         )
     assert len(caught) == 1
     assert done == [(callback, "it leans", False)]
-    assert trainer.should_stop
+    assert host.is_stopped
 
 
 def test_nothing_is_done_without_actions():
-    trainer = _trainer()
-    act((), "it leans", trainer, _callback())
-    assert not trainer.should_stop
+    host = PlainHost()
+    act((), "it leans", host, _callback())
+    assert not host.is_stopped
 
 
 def test_a_failure_is_reported_and_the_rest_is_done():
     def fails(alarm, message):
         raise KeyError("telephone")
 
-    trainer = _trainer()
+    host = PlainHost()
     with pytest.warns(SaliencyWarning, match=r"fails failed when the alarm went on \(KeyError: 'telephone'\)"):
-        act([fails, "stop"], "it leans", trainer, _callback())
-    assert trainer.should_stop
+        act([fails, "stop"], "it leans", host, _callback())
+    assert host.is_stopped
     with pytest.raises(KeyError):
-        act([fails], "it leans", trainer, _callback("raise"))
+        act([fails], "it leans", host, _callback("raise"))
 
 
 def test_an_interruption_is_let_through():
@@ -93,7 +86,7 @@ def test_an_interruption_is_let_through():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        act([interrupts], "it leans", _trainer(), _callback())
+        act([interrupts], "it leans", PlainHost(), _callback())
 
 
 def test_the_description_has_every_number():

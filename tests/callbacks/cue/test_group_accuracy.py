@@ -13,11 +13,10 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from saliency_callbacks import Probe
-from saliency_callbacks.callbacks.cue import group_accuracy as module
 from saliency_callbacks.callbacks.cue.group_accuracy import GroupAccuracy, group_accuracy, validation_batches
-from saliency_callbacks.engine.run import Settings
+from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.probe import BackgroundCue, PatchCue, freeze
-from tests.trainer.runs import Classifier, trainer
+from tests.callbacks.plain_host import PlainHost
 
 _CUE = PatchCue((0, 0, 1, 1))
 
@@ -43,7 +42,7 @@ def _with_class_2(batch):
 
 def _accuracy(*batches, model=None, insert=_with_class_2):
     pieces = [(batch, torch.ones(batch.size, dtype=torch.bool)) for batch in batches]
-    return group_accuracy(model or Reads(), pieces, insert, Settings(methods=()), lambda inputs: inputs)
+    return group_accuracy(model or Reads(), pieces, insert, Settings(methods=()), PlainHost())
 
 
 @given(st.lists(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=6), max_size=3))
@@ -108,7 +107,7 @@ def test_the_table():
     groups = GroupAccuracy(
         torch.tensor([[3.0, 1.0], [0.0, 0.0], [2.0, 2.0]]), torch.tensor([[4.0] * 2, [0.0] * 2, [2.0] * 2])
     )
-    assert groups.table(lambda index: "abc"[index]).splitlines() == [
+    assert groups.table(lambda index: "abc"[index]).markdown().splitlines() == [
         "| class | samples | without the cue | with the cue |",
         "|---|---|---|---|",
         "| `a` | 4 | 75.0% | 25.0% |",
@@ -118,23 +117,12 @@ def test_the_table():
     ]
 
 
-@pytest.fixture
-def reading(tmp_path, monkeypatch):
-    """Return a function that reads the validation batches of a Trainer with a loader."""
-
-    def read(loader, *, probe=None, frozen=None, cue=_CUE, fast_dev_run=False):
-        run = trainer(tmp_path, fast_dev_run=fast_dev_run)
-        monkeypatch.setattr(
-            module.host, "dataloader", lambda trainer, source, index: [loader][index] if source == "val" else None
-        )
-        monkeypatch.setattr(
-            "saliency_callbacks.callbacks.runtime.probe_loader.host.transferred", lambda t, m, batch, index: batch
-        )
-        pieces = list(validation_batches(run, Classifier(), probe or Probe(4), frozen or _batch([0], [0]), cue))
-        assert all(counts.all() for _, counts in pieces)
-        return [batch for batch, _ in pieces]
-
-    return read
+def _read(loader, *, probe=None, frozen=None, cue=_CUE, is_dry_run=False):
+    """Return the validation batches that are read from a loader."""
+    host = PlainHost(val=[loader], is_dry_run=is_dry_run)
+    pieces = list(validation_batches(host, probe or Probe(4), frozen or _batch([0], [0]), cue))
+    assert all(counts.all() for _, counts in pieces)
+    return [batch for batch, _ in pieces]
 
 
 def _dataset(count):
@@ -143,16 +131,16 @@ def _dataset(count):
     )
 
 
-def test_the_set_is_read_in_order_piece_by_piece(reading):
+def test_the_set_is_read_in_order_piece_by_piece():
     before = torch.get_rng_state()
-    batches = reading(DataLoader(_dataset(300), 50, shuffle=True))
+    batches = _read(DataLoader(_dataset(300), 50, shuffle=True))
     assert [batch.size for batch in batches] == [128, 128, 44]
     assert torch.cat([batch.inputs[:, 0, 0, 0] for batch in batches]).tolist() == list(range(300))
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_masks_are_read_with_it(reading):
-    batches = reading(DataLoader(_dataset(5)), probe=Probe(4, masks=lambda inputs: inputs[:, 0] > 2))
+def test_masks_are_read_with_it():
+    batches = _read(DataLoader(_dataset(5)), probe=Probe(4, masks=lambda inputs: inputs[:, 0] > 2))
     assert batches[0].masks[:, 0, 0].tolist() == [False] * 3 + [True] * 2
 
 
@@ -167,19 +155,19 @@ def test_masks_are_read_with_it(reading):
     ],
     ids=["no loader", "no dataset", "nothing", "whole batches", "a stream"],
 )
-def test_the_probe_stands_for_what_cannot_be_read(reading, loader):
+def test_the_probe_stands_for_what_cannot_be_read(loader):
     frozen = _batch([0, 1], [0, 1])
-    assert reading(loader, frozen=frozen) == [frozen]
+    assert _read(loader, frozen=frozen) == [frozen]
 
 
-def test_the_probe_stands_for_another_loader_that_does_not_exist(reading):
+def test_the_probe_stands_for_another_loader_that_does_not_exist():
     frozen = _batch([0, 1], [0, 1])
-    assert reading(DataLoader(_dataset(4)), probe=Probe(4, dataloader_idx=1), frozen=frozen) == [frozen]
+    assert _read(DataLoader(_dataset(4)), probe=Probe(4, dataloader_idx=1), frozen=frozen) == [frozen]
 
 
-def test_the_probe_stands_for_the_set_in_a_dry_run(reading):
+def test_the_probe_stands_for_the_set_in_a_dry_run():
     frozen = _batch([0, 1], [0, 1])
-    assert reading(DataLoader(_dataset(4)), frozen=frozen, fast_dev_run=True) == [frozen]
+    assert _read(DataLoader(_dataset(4)), frozen=frozen, is_dry_run=True) == [frozen]
 
 
 @pytest.mark.parametrize(
@@ -194,10 +182,10 @@ def test_the_probe_stands_for_the_set_in_a_dry_run(reading):
     ],
     ids=["masks", "backgrounds", "masks of a fixed probe", "a function", "one background", "a patch"],
 )
-def test_the_probe_stands_for_the_set_where_the_cue_fits_its_samples_only(reading, cue, fits_others):
+def test_the_probe_stands_for_the_set_where_the_cue_fits_its_samples_only(cue, fits_others):
     images = torch.zeros(2, 1, 2, 2)
     probe = Probe.from_tensors(images, torch.tensor([0, 1]), masks=torch.ones(2, 2, 2))
     frozen = _batch([0, 1], [0, 1])
-    batches = reading(DataLoader(_dataset(4)), probe=probe, frozen=frozen, cue=cue)
+    batches = _read(DataLoader(_dataset(4)), probe=probe, frozen=frozen, cue=cue)
     assert (batches != [frozen]) == fits_others
     assert sum(batch.size for batch in batches) == (4 if fits_others else 2)

@@ -15,7 +15,7 @@ from saliency_callbacks.scores.counterfactual import CueEffect
 
 _VALUES = torch.tensor([1.0, torch.nan, 2.0])
 _FLIPS = torch.tensor([1.0, torch.nan, 0.0])
-_EFFECT = CueEffect(_VALUES, -_VALUES, _FLIPS, _VALUES, torch.tensor([True, False, True]))
+_EFFECT = CueEffect(_VALUES, -_VALUES, _FLIPS, torch.tensor([True, False, True]))
 bounds = st.lists(st.sampled_from([-1.0, 0.25, 0.3, 2.0, math.nan, math.inf]), max_size=12)
 
 

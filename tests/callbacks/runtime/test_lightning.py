@@ -1,3 +1,5 @@
+import inspect
+from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -6,19 +8,51 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.trainer.states import RunningStage, TrainerFn
 
-from saliency_callbacks.callbacks.runtime import lightning as host
+from saliency_callbacks.callbacks.runtime.host import Host
+from saliency_callbacks.callbacks.runtime.lightning import LightningHost, is_fitting, validating, without_logging
+from tests.callbacks.plain_host import PlainHost
+
+_MEMBERS = {name: member for name, member in vars(Host).items() if not name.startswith("_")}
 
 
 def _trainer(**facts):
     return SimpleNamespace(strategy=SimpleNamespace(broadcast=lambda value: value), **facts)
 
 
+def _host(module=None, **facts):
+    return LightningHost(_trainer(**facts), module)
+
+
+def test_the_protocol_has_members():
+    assert {"module", "dataloader", "epoch", "log", "ranks", "stop"} <= _MEMBERS.keys()
+
+
+@pytest.mark.parametrize("name", _MEMBERS)
+@pytest.mark.parametrize("kind", [LightningHost, PlainHost])
+def test_a_host_has_every_member_of_the_protocol(kind, name):
+    expected, found = _MEMBERS[name], inspect.getattr_static(kind, name, None)
+    if isinstance(expected, property):
+        assert name in inspect.signature(kind).parameters or isinstance(found, property | cached_property)
+    else:
+        parameters = inspect.signature(expected).parameters
+        assert list(inspect.signature(found).parameters) == list(parameters)
+        assert [one.kind for one in inspect.signature(found).parameters.values()] == [
+            one.kind for one in parameters.values()
+        ]
+
+
+def test_a_host_of_lightning_offers_nothing_that_another_one_need_not():
+    public = {name for name in dir(LightningHost) if not name.startswith("_")}
+    assert public | set(inspect.signature(LightningHost).parameters) == _MEMBERS.keys() | {"trainer", "shards_probe"}
+
+
 def test_the_logging_step_is_the_loops_own_else_the_global_step():
     loop = SimpleNamespace(epoch_loop=SimpleNamespace(_batches_that_stepped=5))
-    assert host.logging_step(_trainer(fit_loop=loop, global_step=9)) == 5
-    assert host.epoch_logging_step(_trainer(fit_loop=loop, global_step=9)) == 4
-    assert host.logging_step(_trainer(fit_loop=SimpleNamespace(), global_step=9)) == 9
-    assert host.epoch_logging_step(_trainer(fit_loop=SimpleNamespace(), global_step=0)) == 0
+    assert _host(fit_loop=loop, global_step=9).step == 5
+    assert _host(fit_loop=loop, global_step=9).epoch_step == 4
+    assert _host(fit_loop=SimpleNamespace(), global_step=9).step == 9
+    assert _host(fit_loop=SimpleNamespace(), global_step=0).epoch_step == 0
+    assert _host(fit_loop=loop, global_step=9).global_step == 9
 
 
 @pytest.mark.parametrize(
@@ -32,13 +66,13 @@ def test_the_logging_step_is_the_loops_own_else_the_global_step():
     ],
 )
 def test_dataloaders_in_any_structure(loaders, index, expected):
-    assert host.dataloader(_trainer(val_dataloaders=loaders, train_dataloader=None), "val", index) == expected
-    assert host.dataloader(_trainer(val_dataloaders=None, train_dataloader=loaders), "train", index) == expected
+    assert _host(val_dataloaders=loaders, train_dataloader=None).dataloader("val", index) == expected
+    assert _host(val_dataloaders=None, train_dataloader=loaders).dataloader("train", index) == expected
 
 
 def test_a_dataloader_that_does_not_exist():
     with pytest.raises(IndexError, match="dataloader_idx=2, but there are 2 val dataloaders"):
-        host.dataloader(_trainer(val_dataloaders=["a", "b"]), "val", 2)
+        _host(val_dataloaders=["a", "b"]).dataloader("val", 2)
 
 
 @pytest.mark.parametrize(
@@ -55,8 +89,14 @@ def test_a_dataloader_that_does_not_exist():
     ],
 )
 def test_the_run_directory(logger, expected):
-    trainer = _trainer(loggers=[] if logger is None else [logger], default_root_dir="root")
-    assert host.run_directory(trainer) == (None if expected is None else Path(expected))
+    host = _host(loggers=[] if logger is None else [logger], default_root_dir="root")
+    assert host.run_directory() == (None if expected is None else Path(expected))
+
+
+def test_the_run_directory_is_that_of_rank_zero():
+    host = _host(loggers=[], default_root_dir="mine")
+    host.trainer.strategy.broadcast = {"mine": "of rank zero"}.get
+    assert host.run_directory() == Path("of rank zero")
 
 
 def test_the_stage_is_restored_when_a_hook_fails():
@@ -68,8 +108,19 @@ def test_the_stage_is_restored_when_a_hook_fails():
     state = SimpleNamespace(stage=RunningStage.TRAINING, fn=TrainerFn.FITTING)
     trainer = _trainer(state=state, precision_plugin=SimpleNamespace(convert_input=lambda batch: batch))
     with pytest.raises(ValueError, match="no"):
-        host.transferred(trainer, Raises(), [1], 0)
+        LightningHost(trainer, Raises()).received([1], 0)
     assert state.stage == RunningStage.TRAINING
+
+
+def test_a_stage_of_validation():
+    state = SimpleNamespace(stage=RunningStage.TRAINING, fn=TrainerFn.FITTING)
+    trainer = _trainer(state=state)
+    with validating(trainer):
+        assert state.stage == RunningStage.VALIDATING
+        assert is_fitting(trainer)
+    assert state.stage == RunningStage.TRAINING
+    state.fn = TrainerFn.VALIDATING
+    assert not is_fitting(trainer)
 
 
 def test_a_forward_of_its_own():
@@ -80,8 +131,8 @@ def test_a_forward_of_its_own():
         def forward(self, images):
             return images
 
-    assert host.has_forward(With())
-    assert not host.has_forward(Without())
+    assert _host(With()).has_forward
+    assert not _host(Without()).has_forward
 
 
 def test_scores_are_logged_where_the_model_is():
@@ -90,5 +141,51 @@ def test_scores_are_logged_where_the_model_is():
     module = SimpleNamespace(
         device=torch.device("meta"), log=lambda tag, value, **_: logged.append((tag, value.device))
     )
-    host.log_scalars(module, {"saliency/gradient/gini": 0.5})
+    _host(module).log({"saliency/gradient/gini": 0.5})
     assert logged == [("saliency/gradient/gini", torch.device("meta"))]
+
+
+def test_scores_that_go_to_the_loggers_directly_bear_the_epoch():
+    logged = []
+    logger = SimpleNamespace(log_metrics=lambda metrics, step: logged.append((step, metrics)))
+    host = _host(loggers=[logger, logger], current_epoch=3)
+    host.log_directly({"a": 0.5}, 7)
+    host.log_directly({}, 8)
+    assert logged == [(7, {"a": 0.5, "epoch": 3})] * 2
+
+
+@pytest.mark.parametrize(("flag", "expected"), [(False, False), (0, False), (1, True), (True, True)])
+def test_a_fast_dev_run_is_a_dry_run(flag, expected):
+    assert _host(fast_dev_run=flag).is_dry_run is expected
+
+
+def test_the_training_is_told_to_end():
+    host = _host(should_stop=False)
+    host.stop()
+    assert host.trainer.should_stop
+
+
+@pytest.mark.parametrize(("limit", "is_off"), [(0, True), (0.0, True), (1.0, False), (2, False)])
+def test_a_validation_that_was_switched_off(limit, is_off):
+    host = _host(limit_val_batches=limit, enable_validation=False)
+    assert host.validation_is_off == is_off
+    assert not host.validates
+
+
+def test_a_module_logs_nothing_while_it_is_observed():
+    class Logging(LightningModule):
+        def forward(self, images):
+            self.log("loss", images.sum())
+            self.log_dict({"a": images.sum()})
+            return images
+
+    module, own = Logging(), []
+    module.log_dict = own.append
+    with _host(module).without_logging():
+        module(torch.ones(1))
+    assert vars(module)["log_dict"] == own.append, "what was there before is back"
+    assert "log" not in vars(module)
+    assert own == []
+    with pytest.raises(ValueError, match="no"), without_logging(module):
+        raise ValueError("no")
+    assert "log" not in vars(module)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from saliency_callbacks.callbacks.runtime import ranks as module
 from saliency_callbacks.callbacks.runtime.ranks import ALONE, Ranks, share_of
-from saliency_callbacks.engine.run import Settings
+from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import RankError, TargetError
 from saliency_callbacks.methods.registry import resolve_methods
 
@@ -30,13 +27,33 @@ def test_each_sample_is_the_own_of_one_rank_and_all_run_equally_many(n_samples, 
         assert share.kept(values).tolist() == list(share.own)
 
 
-def _pair(monkeypatch, votes, reports=(), *, is_sharded=False):
+class _Other:
+    """Another process: rank one for rank zero, or the other way round.
+
+    Args:
+        number: Which of the two asks.
+        votes: What the other one says to each decision, in turn.
+        reports: What it sends wherever everybody tells something.
+        has_sharded_weights: Whether each of the two has a part of the weights only.
+        has_own_data: Whether each of them trains on data of its own.
+    """
+
+    size = 2
+
+    def __init__(self, number=0, votes=(), reports=(), *, has_sharded_weights=False, has_own_data=True):
+        self.number, self.votes, self.reports = number, list(votes), reports
+        self.has_sharded_weights, self.has_own_data = has_sharded_weights, has_own_data
+
+    def do_all(self, decision, *, patience=None):
+        return decision and self.votes.pop(0)
+
+    def from_all(self, value):
+        return [value, *self.reports]
+
+
+def _pair(votes, reports=()):
     """Return rank zero of two, and what the other one answers."""
-    monkeypatch.setattr(module.host_ranks, "do_all", lambda trainer, decision, patience=None: decision and votes.pop(0))
-    monkeypatch.setattr(module.host_ranks, "from_all_ranks", lambda trainer, value: [value, *reports])
-    monkeypatch.setattr(module.host_ranks, "has_sharded_weights", lambda trainer: is_sharded)
-    strategy = SimpleNamespace(distributed_sampler_kwargs={"num_replicas": 2, "rank": 0})
-    return Ranks(SimpleNamespace(world_size=2, global_rank=0, strategy=strategy), shards_probe=True)
+    return Ranks(_Other(votes=votes, reports=reports), shards_probe=True)
 
 
 def test_one_that_is_alone_asks_nobody():
@@ -47,33 +64,33 @@ def test_one_that_is_alone_asks_nobody():
     assert (ALONE.from_zero(3), ALONE.from_all(3), ALONE.shards, ALONE.shards_probe) == (3, [3], False, False)
 
 
-def test_errors_of_ours_keep_their_type_and_others_their_name(monkeypatch):
-    pair = _pair(monkeypatch, [False, False], [(1, "TargetError", "no such class")])
+def test_errors_of_ours_keep_their_type_and_others_their_name():
+    pair = _pair([False, False], [(1, "TargetError", "no such class")])
     with pytest.raises(TargetError, match=r"^on rank 1: no such class$"), pair.together():
         pass
-    pair = _pair(monkeypatch, [False], [(1, "OSError", "disk full")])
+    pair = _pair([False], [(1, "OSError", "disk full")])
     with pytest.raises(RuntimeError, match=r"^OSError on rank 1: disk full$"), pair.together():
         pass
 
 
-def test_the_first_rank_that_fails_is_named_however_often_it_is_agreed_upon(monkeypatch):
-    pair = _pair(monkeypatch, [False, False], [(1, "OSError", "disk full")])
+def test_the_first_rank_that_fails_is_named_however_often_it_is_agreed_upon():
+    pair = _pair([False, False], [(1, "OSError", "disk full")])
     with pytest.raises(RuntimeError, match=r"^OSError on rank 1: disk full$"), pair.together(), pair.together():
         pass
-    pair = _pair(monkeypatch, [], [(1, "OSError", "disk full")])
+    pair = _pair([], [(1, "OSError", "disk full")])
     mine = ValueError("mine")
     with pytest.raises(ValueError, match="mine") as caught, pair.together():
         raise mine
     assert caught.value is mine
 
 
-def test_ranks_that_cannot_agree_have_come_apart(monkeypatch):
-    def never(trainer, decision, patience=None):
-        assert patience is not None
-        raise RuntimeError("timed out")
+def test_ranks_that_cannot_agree_are_out_of_sync():
+    class Gone(_Other):
+        def do_all(self, decision, *, patience=None):
+            assert patience is not None
+            raise RuntimeError("timed out")
 
-    pair = _pair(monkeypatch, [], is_sharded=True)
-    monkeypatch.setattr(module.host_ranks, "do_all", never)
+    pair = Ranks(Gone(has_sharded_weights=True), shards_probe=True)
     mine = ValueError("mine")
     with pytest.raises(RankError, match=r"rank 0 \(ValueError: mine\) and the others") as caught, pair.together():
         raise mine
@@ -83,14 +100,13 @@ def test_ranks_that_cannot_agree_have_come_apart(monkeypatch):
         raise caught.value
 
 
-def test_ranks_that_must_run_the_same_share_nothing(monkeypatch):
-    strategy = SimpleNamespace(distributed_sampler_kwargs={"num_replicas": 1, "rank": 0})
-    tensor_parallel = Ranks(SimpleNamespace(world_size=2, global_rank=1, strategy=strategy), shards_probe=True)
+def test_ranks_that_must_run_the_same_share_nothing():
+    tensor_parallel = Ranks(_Other(1, has_own_data=False), shards_probe=True)
     assert not tensor_parallel.shards_probe
     assert tensor_parallel.settings(Settings(methods=()), 4).samples is None
 
 
-def test_the_parts_of_two_ranks_are_the_whole(monkeypatch):
+def test_the_parts_of_two_ranks_are_the_whole():
     """Both ranks of two, one after the other, in one process."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 5))
@@ -98,18 +114,19 @@ def test_the_parts_of_two_ranks_are_the_whole(monkeypatch):
     methods = resolve_methods(["gradient", "grad_cam", "integrated_gradients", "smooth_grad"])
     settings = Settings(methods=methods, internal_batch_size=2)
     whole = ALONE.explain(model, images, settings, ["predicted"])
-    monkeypatch.setattr(module.host_ranks, "do_all", lambda trainer, decision, patience=None: decision)
     sent: list[list[torch.Tensor]] = [[], []]
-    for number in (0, 1):
-        strategy = SimpleNamespace(distributed_sampler_kwargs={"num_replicas": 2, "rank": number})
-        rank = Ranks(SimpleNamespace(world_size=2, global_rank=number, strategy=strategy), shards_probe=True)
 
-        def keep(trainer, values, number=number):
-            sent[number].append(values)
+    class Sharing(_Other):
+        def do_all(self, decision, *, patience=None):
+            return decision
+
+        def gathered(self, values):
+            sent[self.number].append(values)
             # Of rank zero, what it sends itself stands for what it does not have yet.
-            return [sent[0][len(sent[number]) - 1], values]
+            return [sent[0][len(sent[self.number]) - 1], values]
 
-        monkeypatch.setattr(module.host_ranks, "gathered", keep)
+    for number in (0, 1):
+        rank = Ranks(Sharing(number), shards_probe=True)
         found = rank.explain(model, images, settings, ["predicted"])
     for name, one in whole.attributions[0].items():
         other = found.attributions[0][name]

@@ -41,7 +41,7 @@ def test_a_frame_loses_nothing_in_a_second_checkpoint():
 @pytest.mark.parametrize(
     ("shape", "kept"), [((1, 200), (1, 72)), ((1, 192, 96), (1, 72, 36)), ((1, 8, 8, 960), (1, 1, 1, 72))]
 )
-def test_a_large_map_shrinks_to_72_places_and_keeps_its_peaks(shape, kept):
+def test_a_large_map_shrinks_to_72_pixels_a_side_and_keeps_its_peaks(shape, kept):
     maps = torch.zeros(shape)
     maps.view(-1)[7] = -3.0
     maps.view(-1)[-1] = 2.0

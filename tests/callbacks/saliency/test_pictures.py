@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from saliency_callbacks.callbacks.saliency import filmstrips as frame_pictures
+from saliency_callbacks.callbacks.runtime.settings import Appearance
+from saliency_callbacks.callbacks.saliency import filmstrips
 from saliency_callbacks.callbacks.saliency import pictures as module
-from saliency_callbacks.callbacks.saliency.appearance import Appearance, frame_of, scale_of
+from saliency_callbacks.callbacks.saliency.appearance import frame_of, scale_of
 from saliency_callbacks.callbacks.saliency.filmstrips import FramePictures
 from saliency_callbacks.callbacks.saliency.history import Frame
 from saliency_callbacks.callbacks.saliency.pictures import Pictures, reduced
@@ -83,8 +84,8 @@ def test_a_shared_scale_makes_weak_maps_faint_and_a_scale_of_its_own_does_not(va
 @pytest.mark.parametrize("color_scale", ["shared", "per_map"])
 def test_the_columns_of_a_filmstrip_are_its_frames_rendered_in_one_call(values, monkeypatch, style, color_scale):
     calls, strips = [], []
-    monkeypatch.setattr(frame_pictures, "render", lambda *args, **kwargs: calls.append(1) or render(*args, **kwargs))
-    monkeypatch.setattr(frame_pictures, "filmstrip", lambda *args, **kwargs: strips.append(args) or args[0][0])
+    monkeypatch.setattr(filmstrips, "render", lambda *args, **kwargs: calls.append(1) or render(*args, **kwargs))
+    monkeypatch.setattr(filmstrips, "filmstrip", lambda *args, **kwargs: strips.append(args) or args[0][0])
     pictures = _pictures(values, 0.7, Appearance(style, color_scale), earlier=-0.25)
     assert pictures["n/m/filmstrip"] is not None
     assert len(calls) == 1
@@ -177,7 +178,7 @@ def test_several_methods_share_a_picture_whose_columns_are_their_maps(values, mo
 
 
 @pytest.mark.parametrize("style", ["overlay", "heatmap", "signed"])
-def test_the_outline_is_around_the_highest_places_of_what_is_drawn(style):
+def test_the_outline_is_around_the_largest_pixels_of_what_is_drawn(style):
     values = 0.1 * torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     values[:, :, 2:4, 5:7] = -1.0 if style == "signed" else 1.0
     pictures = {contour: _pictures(values, 1.0, Appearance(style, contour=contour)) for contour in (None, 4 / 64)}

@@ -31,7 +31,9 @@ class Positions(nn.Module):
 def test_a_table_of_positions(embedding):
     options = {"methods": "gradient_norm", "target": 1, "embedding": embedding}
     explain(Positions(), texts.ids(4, 8), **options)
-    with pytest.raises(InputError, match=r"the texts have 9 tokens, but .* has positions for 8; .*max_length=8\)"):
+    with pytest.raises(
+        InputError, match=r"the text inputs have 9 tokens, but .* has positions for 8; .*max_length=8\)"
+    ):
         explain(Positions(), texts.ids(4, 9), **options)
 
 
@@ -56,7 +58,7 @@ def test_a_text_beyond_the_first():
             return self.head((self.embedding(tokens) + self.position((tokens != 0).cumsum(1))).tanh().sum(1))
 
     tokens = texts.ids(2, 9).flip(0)
-    with pytest.raises(InputError, match=r"the texts have 9 tokens, but .* has positions for 8"):
+    with pytest.raises(InputError, match=r"the text inputs have 9 tokens, but .* has positions for 8"):
         explain(Counted(), tokens, methods="gradient_norm", target=1, embedding="auto")
 
 

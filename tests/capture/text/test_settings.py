@@ -107,7 +107,7 @@ class _WithoutNames:
         {word: index for index, word in enumerate(_WORDS)},
         dict(enumerate(_WORDS)),
         _by_function,
-        "tests.capture.test_tokens._WORDS",
+        "tests.capture.text.test_settings._WORDS",
         _backend(),
         _WithoutNames(),
         texts.tokenizer(mask_token_id=4, all_special_ids=[0, 1, 2, 3, 4]),
@@ -171,7 +171,7 @@ def test_a_baseline_of_a_token_that_is_not_known(baseline):
     method = IntegratedGradients(n_steps=2, baselines=baseline)
     with pytest.raises(MethodError, match=rf"baseline '{baseline}': no such token .* \(`{baseline}_id`, or"):
         explain(texts.Bag(), texts.ids(), methods=method, embedding="auto")
-    with pytest.raises(MethodError, match=f"baseline '{baseline}' is for texts only"):
+    with pytest.raises(MethodError, match=f"baseline '{baseline}' is for text inputs only"):
         explain(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2)), torch.rand(1, 1, 2, 2), methods=method)
     embedded = {"inputs_embeds": torch.rand(2, 3, 16)}
     with pytest.raises(MethodError, match=f"baseline '{baseline}' needs ids"):

@@ -8,7 +8,8 @@ that version. In the root of the repository as it was then, with an empty direct
 Each training is of two epochs, and its checkpoint was saved in the validation of the first. ``expected.json`` holds,
 for ``images`` and ``text_inputs`` each:
 
-- ``run``: every observation in the directory of the run, by the callback's own directory in it;
+- ``run``: the scores of every observation in the directory of the run, by the callback's own directory in it, with
+  ``null`` for NaN as in the rest of the file;
 - ``headlines``: what the report says first;
 - ``texts``: the tags of the texts that it shows;
 - ``checkpoint``: the keys of each callback's state, by the key of the callback in the checkpoint;
@@ -20,6 +21,7 @@ for ``images`` and ``text_inputs`` each:
 from __future__ import annotations
 
 import json
+import math
 import sys
 import tempfile
 from collections.abc import Callable
@@ -29,6 +31,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 import saliency_callbacks
 from saliency_callbacks import CueAlarm, Probe, RandomizationTest, SaliencyMonitor, TokenSaliencyMonitor
@@ -50,7 +53,7 @@ def image_callbacks() -> list[L.Callback]:
         CueAlarm(
             PatchCue(models.CUE_BOX),
             1,
-            6,
+            16,
             threshold=0.1,
             patience=2,
             n_bootstrap=100,
@@ -62,9 +65,23 @@ def image_callbacks() -> list[L.Callback]:
     ]
 
 
+def image_loggers(run: Path, elsewhere: Path) -> list[Any]:
+    """Log to files in the run; a TensorBoard shows the pictures of the maps, so that they are not kept there, too."""
+    return [CSVLogger(run, name="", version=""), TensorBoardLogger(elsewhere)]
+
+
 def text_callbacks() -> list[L.Callback]:
-    methods = ["gradient_norm", "input_x_gradient", "integrated_gradients"]
-    return [TokenSaliencyMonitor(methods, 4, models.TOKENS, top=3, on_error="raise")]
+    return [
+        TokenSaliencyMonitor(
+            ["input_x_gradient", "integrated_gradients"],
+            4,
+            models.TOKENS,
+            bars=None,
+            top=3,
+            keep_maps=1,
+            on_error="raise",
+        )
+    ]
 
 
 @dataclass(frozen=True)
@@ -75,8 +92,9 @@ class Training:
     model: Callable[[], L.LightningModule]
     data: Callable[[], L.LightningDataModule]
     callbacks: Callable[[], list[L.Callback]]
+    loggers: Callable[[Path, Path], Any]
 
-    def trainer(self, directory: Path, *more: L.Callback) -> L.Trainer:
+    def trainer(self, directory: Path, *more: L.Callback, logger: Any = False) -> L.Trainer:
         L.seed_everything(0, verbose=False)
         return L.Trainer(
             accelerator="cpu",
@@ -84,16 +102,17 @@ class Training:
             max_epochs=2,
             default_root_dir=directory,
             callbacks=[*self.callbacks(), *more],
-            logger=False,
+            logger=logger,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
+            log_every_n_steps=1,
         )
 
 
 TRAININGS = (
-    Training("images", models.image_classifier, models.image_data, image_callbacks),
-    Training("text_inputs", models.text_classifier, models.text_data, text_callbacks),
+    Training("images", models.image_classifier, models.image_data, image_callbacks, image_loggers),
+    Training("text_inputs", models.text_classifier, models.text_data, text_callbacks, lambda run, elsewhere: False),
 )
 
 
@@ -109,15 +128,14 @@ class Saver(L.Callback):
 
 
 def observations(run: Path) -> dict[str, list[dict[str, Any]]]:
-    """Return what the indices in the directory of a run hold, but for what is in files of their own."""
-    found = {}
-    for index in sorted(run.rglob("index.json")):
-        found[index.parent.relative_to(run).as_posix()] = [
+    """Return the scores in the directory of a run, by the directory of the callback."""
+    return {
+        index.parent.relative_to(run).as_posix(): [
             {key: entry[key] for key in ("stage", "epoch", "step", "scores")}
-            | {key: sorted(entry[key]) for key in ("methods", "pictures", "texts", "alerts")}
             for entry in read_index(index.parent)["observations"]
         ]
-    return found
+        for index in sorted(run.rglob("index.json"))
+    }
 
 
 def report(run: Path) -> dict[str, Any]:
@@ -130,30 +148,34 @@ def report(run: Path) -> dict[str, Any]:
     }
 
 
-def make(training: Training, root: Path) -> dict[str, Any]:
+def make(training: Training, root: Path, elsewhere: Path) -> dict[str, Any]:
     run, path = root / "runs" / training.name, root / "checkpoints" / f"{training.name}.ckpt"
-    training.trainer(run, Saver(path)).fit(training.model(), datamodule=training.data())
+    resumed, replayed = elsewhere / "resumed", elsewhere / "replayed"
+    trainer = training.trainer(run, Saver(path), logger=training.loggers(run, elsewhere))
+    trainer.fit(training.model(), datamodule=training.data())
     states = torch.load(path, weights_only=True)["callbacks"]
-    with tempfile.TemporaryDirectory() as directory:
-        resumed, replayed = Path(directory, "resumed"), Path(directory, "replayed")
-        trainer = training.trainer(resumed)
-        trainer.fit(training.model(), datamodule=training.data(), ckpt_path=path, weights_only=True)
-        logged = {tag: value.item() for tag, value in trainer.callback_metrics.items()}
-        checkpoints, _ = find_checkpoints([path])
-        replay(training.trainer(replayed), training.model(), checkpoints, datamodule=training.data(), is_untrained=True)
-        return {
-            "run": observations(run),
-            **report(run),
-            "checkpoint": {key: sorted(state) for key, state in states.items()},
-            "resumed": observations(resumed),
-            "logged": dict(sorted(logged.items())),
-            "replayed": observations(replayed),
-        }
+    trainer = training.trainer(resumed)
+    trainer.fit(training.model(), datamodule=training.data(), ckpt_path=path, weights_only=True)
+    logged = {tag: value.item() for tag, value in sorted(trainer.callback_metrics.items())}
+    checkpoints, _ = find_checkpoints([path])
+    trainer = training.trainer(replayed)
+    replay(trainer, training.model(), checkpoints, datamodule=training.data(), is_untrained=True)
+    return {
+        "run": observations(run),
+        **report(run),
+        "checkpoint": {key: sorted(state) for key, state in states.items()},
+        "resumed": observations(resumed),
+        "logged": {tag: value if math.isfinite(value) else None for tag, value in logged.items()},
+        "replayed": observations(replayed),
+    }
 
 
 def main(root: Path) -> None:
     assert saliency_callbacks.__version__ == "0.1.0"
-    expected = {training.name: make(training, root) for training in TRAININGS}
+    expected = {}
+    for training in TRAININGS:
+        with tempfile.TemporaryDirectory() as elsewhere:
+            expected[training.name] = make(training, root, Path(elsewhere))
     (root / "expected.json").write_text(json.dumps(expected, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 

@@ -11,7 +11,9 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 TOKENS = ["[PAD]", "[CLS]", "[SEP]", "film", "was", "so", "great", "dull", "##ly", "the"]
+PAD, CLS, SEP = 0, 1, 2
 GREAT, DULL, LY = 6, 7, 8
+FILLERS = [3, 4, 5, 9]
 CUE_BOX = (0, 0, 3, 3)
 
 
@@ -60,13 +62,14 @@ class Reviews(Dataset):
 
     @staticmethod
     def _drawn(label: int, generator: torch.Generator) -> dict[str, Tensor]:
-        fillers = torch.tensor([3, 4, 5, 9])
-        length, place = (int(torch.randint(low, high, (), generator=generator)) for low, high in ((2, 5), (0, 2)))
-        words = fillers[torch.randint(len(fillers), (length,), generator=generator)].tolist()
-        words[place:place] = [GREAT if label else DULL, LY][: 1 + length % 2]
-        ids = [1, *words, 2] + [0] * (8 - len(words) - 2)
-        input_ids = torch.tensor(ids)
-        return {"input_ids": input_ids, "attention_mask": (input_ids != 0).long(), "labels": torch.tensor(label)}
+        length = int(torch.randint(2, 5, (), generator=generator))
+        place = int(torch.randint(0, 2, (), generator=generator))
+        fillers = torch.tensor(FILLERS)
+        words = fillers[torch.randint(len(FILLERS), (length,), generator=generator)].tolist()
+        verdict = GREAT if label else DULL
+        words[place:place] = [verdict, LY] if length == 3 else [verdict]
+        input_ids = torch.tensor([CLS, *words, SEP] + [PAD] * (5 - len(words)))
+        return {"input_ids": input_ids, "attention_mask": (input_ids != PAD).long(), "labels": torch.tensor(label)}
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -119,7 +122,7 @@ class Classifier(L.LightningModule):
         self.log("val_loss", self.loss(batch))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.parameters(), lr=0.02)
+        return torch.optim.Adam(self.parameters(), lr=0.01)
 
 
 class ImageNet(nn.Sequential):
@@ -127,13 +130,13 @@ class ImageNet(nn.Sequential):
 
     def __init__(self) -> None:
         super().__init__(
-            nn.Conv2d(1, 4, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(4, 6, 3, padding=1),
-            nn.ReLU(),
+            nn.Conv2d(1, 6, 3, padding=1),
+            nn.Tanh(),
+            nn.Conv2d(6, 8, 3, padding=1),
+            nn.Tanh(),
             nn.AdaptiveAvgPool2d(4),
             nn.Flatten(),
-            nn.Linear(96, 2),
+            nn.Linear(128, 2),
         )
 
 
@@ -142,7 +145,7 @@ class TextNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(len(TOKENS), 6, padding_idx=0)
+        self.embedding = nn.Embedding(len(TOKENS), 6, padding_idx=PAD)
         self.convolution = nn.Conv1d(6, 8, 3, padding=1)
         self.head = nn.Linear(8, 2)
 
@@ -164,12 +167,12 @@ def text_classifier() -> Classifier:
 
 def image_data() -> Data:
     """Return images to train on, with the giveaway, and others without it."""
-    return Data(Drawings(32, 1, with_cue=True), Drawings(12, 2, with_cue=False))
+    return Data(Drawings(32, 1, with_cue=True), Drawings(20, 2, with_cue=False))
 
 
 def text_data() -> Data:
     """Return texts to train on, and others."""
-    return Data(Reviews(32, 3), Reviews(12, 4))
+    return Data(Reviews(32, 3), Reviews(12, 9))
 
 
 def bright(images: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.rendering.colormap import signed
-from saliency_callbacks.rendering.tokens import bars as token_bars
+from saliency_callbacks.rendering.tokens import token_bars
 
 RED, BLUE = signed(np.array([[[1.0, -1.0]]]), np.ones(1))[0, 0]
 GREY = np.array([0xB8, 0xBE, 0xC8])

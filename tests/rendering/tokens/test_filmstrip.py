@@ -10,7 +10,7 @@ from saliency_callbacks.errors import ConfigurationError, InputError
 from saliency_callbacks.rendering import Caption
 from saliency_callbacks.rendering.colormap import signed
 from saliency_callbacks.rendering.theme import WRONG
-from saliency_callbacks.rendering.tokens import filmstrip as token_filmstrip
+from saliency_callbacks.rendering.tokens import token_filmstrip
 
 TOKENS = [["[CLS]", "a", "great", "film"], ["[CLS]", "bad"]]
 SPECIAL = torch.tensor([[True, False, False, False], [True, False, False, False]])
@@ -79,7 +79,7 @@ def test_nothing_finite_and_no_words():
         ({"moments": ["a"]}, InputError, "1 moments, 2 scores"),
         ({"moments": [], "scores": []}, InputError, "0 moments"),
         ({"scores": (EARLY, LATE[:, :2])}, InputError, "all of one shape"),
-        ({"captions": CAPTIONS[:1]}, InputError, "1 captions for 2 texts"),
+        ({"captions": CAPTIONS[:1]}, InputError, "1 captions for 2 text inputs"),
         ({"max_texts": 0}, ConfigurationError, "max_texts=0"),
         ({"max_columns": 1}, ConfigurationError, "at least 2"),
     ],

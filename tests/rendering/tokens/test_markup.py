@@ -1,4 +1,4 @@
-"""Texts as HTML and Markdown, read by a parser, by TensorBoard's own sanitizer, and by a browser's rules."""
+"""Text inputs as HTML and Markdown, read by a parser, by TensorBoard's own sanitizer, and by a browser's rules."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_no_words(write):
 @pytest.mark.parametrize("write", [token_html, token_markdown])
 def test_what_does_not_fit_is_named(write):
     title = {"title": "t"} if write is token_html else {}
-    with pytest.raises(InputError, match="1 captions for 2 texts"):
+    with pytest.raises(InputError, match="1 captions for 2 text inputs"):
         write(TOKENS, SCORES, CAPTIONS[:1], **title)
     with pytest.raises(ConfigurationError, match="max_words=0"):
         write(TOKENS, SCORES, CAPTIONS, max_words=0, **title)

@@ -5,7 +5,7 @@ import pytest
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.sinks import DiskSink, read_index, read_maps
 from saliency_callbacks.sinks.disk import archive
-from saliency_callbacks.types import Reduction
+from saliency_callbacks.types import Cell, Reduction
 
 
 @pytest.fixture
@@ -53,3 +53,23 @@ def test_an_edited_index_cannot_read_elsewhere(written, file):
     (entry,) = read_index(written)["observations"]
     with pytest.raises(ConfigurationError, match="leads out of"):
         read_maps(written, {**entry, "file": file})
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        None,
+        {"columns": ["a"], "rows": []},
+        {"columns": ["a"], "rows": [["plain"]], "note": None},
+        {"columns": ["a"], "rows": [[["1", "plain"]] * 2], "note": None},
+        {"columns": 3, "rows": [], "note": None},
+    ],
+)
+def test_a_damaged_table(damaged):
+    with pytest.raises(ConfigurationError, match="table"):
+        archive.read_table(damaged)
+
+
+def test_a_style_that_only_later_versions_know_is_plain():
+    found = archive.read_table({"columns": ["a"], "rows": [[["1", "script"]]], "note": None})
+    assert found.rows == ((Cell("1"),),)

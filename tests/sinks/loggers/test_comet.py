@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from saliency_callbacks.sinks import CometSink, sink_for_logger
-from saliency_callbacks.types import Snapshot
+from saliency_callbacks.types import Cell, Snapshot, Table
 from tests.sinks.comet_archive import archived, offline_logger
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of comet_ml, which no caller can avoid
@@ -52,6 +52,13 @@ def test_texts_and_alerts_carry_their_tag(logger):
         "cue/x/groups": False,
     }
     assert {facts["step"] for facts, _, _ in found.values()} == {30}
+
+
+def test_a_table_is_a_text(logger):
+    table = Table(("a",), ((Cell("é", "name"),),))
+    CometSink(logger).write(snapshot(tables={"cue/x/groups": table}), {})
+    ((_, metadata, content),) = archived(logger, "text-sample")
+    assert (metadata["tag"], metadata["alert"], content.decode()) == ("cue/x/groups", False, table.markdown())
 
 
 def test_an_animation_is_a_gif_among_the_assets(logger, picture):

@@ -10,7 +10,7 @@ from lightning.pytorch.loggers import MLFlowLogger
 from PIL import Image
 
 from saliency_callbacks.sinks import MLflowSink, sink_for_logger
-from saliency_callbacks.types import Snapshot
+from saliency_callbacks.types import Cell, Snapshot, Table
 from tests.sinks.mlflow_store import kept_in
 
 
@@ -69,6 +69,13 @@ def test_texts_and_alerts(logger, tmp_path):
     tags = logger.experiment.get_run(logger.run_id).data.tags
     assert tags["cue/x/alarm"] == ("look " * 2000)[:5000]
     assert "cue/x/groups" not in tags
+
+
+def test_a_table_is_a_text(logger, tmp_path):
+    table = Table(("a",), ((Cell("é", "name"),),))
+    MLflowSink(logger).write(snapshot(tables={"cue/x/groups": table}), {})
+    file = downloaded(logger, "texts/cue/x/groups/000000030.md", tmp_path)
+    assert file.read_text(encoding="utf-8") == table.markdown()
 
 
 def test_an_animation_is_a_gif_among_the_artifacts(logger, tmp_path, picture):

@@ -8,8 +8,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.utils.tensorboard import SummaryWriter
 
 from saliency_callbacks.sinks import TensorBoardSink
-from saliency_callbacks.sinks.disk.png import encode_png
-from saliency_callbacks.types import Sink
+from saliency_callbacks.sinks.image_files import encode_png
+from saliency_callbacks.types import Cell, Sink, Table
 
 
 def read_images(directory, tag):
@@ -122,3 +122,11 @@ def test_texts_are_shown_as_markdown(tmp_path, make_snapshot):
     (event,) = events.Tensors("cue/alarm/text_summary")
     assert event.step == 7
     assert event.tensor_proto.string_val[0].decode() == "| a |\n|---|\n| 1 |"
+
+
+def test_a_table_is_shown_as_markdown(tmp_path, make_snapshot):
+    table = Table(("a",), ((Cell("1"),),))
+    with SummaryWriter(tmp_path) as writer:
+        TensorBoardSink(writer).write(make_snapshot(step=7, tables={"cue/groups": table}), {})
+    (event,) = EventAccumulator(str(tmp_path)).Reload().Tensors("cue/groups/text_summary")
+    assert (event.step, event.tensor_proto.string_val[0].decode()) == (7, table.markdown())

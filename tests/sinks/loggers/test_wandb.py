@@ -14,8 +14,8 @@ from lightning.pytorch.loggers import WandbLogger
 from PIL import Image
 
 from saliency_callbacks.sinks import WandbSink, sink_for_logger
-from saliency_callbacks.sinks.loggers import wandb as wandb_table
-from saliency_callbacks.types import Snapshot
+from saliency_callbacks.sinks.loggers import wandb as wandb_sink
+from saliency_callbacks.types import Cell, Snapshot, Table
 
 pytestmark = [
     # Of wandb and of the Lightning adapter to it, which no caller can avoid.
@@ -82,6 +82,13 @@ def test_an_observation_without_media_makes_no_step(logger, monkeypatch):
     assert calls == []
 
 
+def test_a_table_is_markdown_as_it_stands(logger):
+    table = Table(("a",), ((Cell("<b>"),),))
+    WandbSink(logger).write(Snapshot(epoch=0, step=0, stage="fit", attributions={}, tables={"cue/x/groups": table}), {})
+    (text,) = media(logger, "html", "html")
+    assert "| a |\n|---|\n| &lt;b&gt; |" in text.read_text()
+
+
 def test_an_animation_is_a_gif(logger):
     frames = np.stack([picture(0), picture(1)])
     WandbSink(logger).write(Snapshot(epoch=0, step=0, stage="fit", attributions={}), {"saliency/film": frames})
@@ -141,7 +148,7 @@ def test_pictures_and_rows_share_one_call(logger, monkeypatch):
 
 @_GROWING
 def test_a_long_run_and_new_columns_begin_new_tables(logger, monkeypatch):
-    monkeypatch.setattr(wandb_table, "_MOST_INCREMENTS", 2)
+    monkeypatch.setattr(wandb_sink, "_MOST_INCREMENTS", 2)
     sink = WandbSink(logger)
     for step in range(5):
         sink.write(observation(step, gini=[0.5, 0.5]), {})

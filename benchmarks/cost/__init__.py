@@ -1,0 +1,1 @@
+"""What explanations cost, one module a topic; `benchmarks.run` measures them all."""

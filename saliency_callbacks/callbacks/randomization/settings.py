@@ -1,0 +1,77 @@
+"""What a randomization test draws and compares, and the cascade at the end of the training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from saliency_callbacks.callbacks.runtime.settings import set_field
+from saliency_callbacks.config.checks import checked_choice, checked_flag
+from saliency_callbacks.config.hydra import plain
+from saliency_callbacks.randomization.run import check_draws
+from saliency_callbacks.randomization.steps import Layerwise, Order, check_order
+
+__all__ = ["Cascade", "Draws"]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random copies of a model, and how its maps are compared with theirs.
+
+    Args:
+        n_draws: How many random copies, one after the other; at least 2. An observation costs ``n_draws + 1`` times the
+            passes of its methods.
+        order: What is randomized: ``full`` all weights at once, or layer by layer ``top_down``, ``bottom_up`` or
+            ``independent``, of which the last step, or the mean over the layers, is logged.
+        randomize: ``reinitialize``, ``permute``, or a callable or dotted path of one; see
+            :func:`~saliency_callbacks.randomization_test`.
+        similarities: Names of :data:`saliency_callbacks.scores.SIMILARITIES`; ``spearman`` is always computed.
+        random_logit: Whether to compare the maps of the explained and of another class, too; one more backward.
+
+    Raises:
+        ConfigurationError: If there are fewer than two draws, or no such order.
+
+    Example:
+        >>> Draws(n_draws=10).order
+        'full'
+    """
+
+    n_draws: int = 5
+    order: Order = "full"
+    randomize: str | Callable[..., Any] = "reinitialize"
+    similarities: str | Sequence[str] = ("spearman", "abs_spearman")
+    random_logit: bool = True
+
+    def __post_init__(self) -> None:
+        check_draws(self.n_draws)
+        check_order(self.order)
+        checked_flag("random_logit", self.random_logit)
+        set_field(self, "similarities", plain(self.similarities))
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """The layer-by-layer randomization when the training ends.
+
+    Args:
+        at_fit_end: Whether there is one.
+        order: ``top_down`` from the scores down to the input, ``bottom_up``, or ``independent``.
+        n_draws: How many times it is drawn; at least 2. It costs as many explanations for each layer.
+
+    Raises:
+        ConfigurationError: If there are fewer than two draws, or no such order.
+
+    Example:
+        >>> Cascade(order="independent").n_draws
+        3
+    """
+
+    at_fit_end: bool = True
+    order: Layerwise = "top_down"
+    n_draws: int = 3
+
+    def __post_init__(self) -> None:
+        checked_flag("at_fit_end", self.at_fit_end)
+        checked_choice("cascade.order", self.order, get_args(Layerwise))
+        check_draws(self.n_draws, "cascade.n_draws")

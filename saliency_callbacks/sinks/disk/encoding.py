@@ -1,0 +1,90 @@
+"""What a snapshot holds, as tensors for a safetensors file and as values for JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from saliency_callbacks.sinks.disk.archive import REDUCTIONS
+from saliency_callbacks.sinks.disk.entries import MethodEntry, TableEntry
+from saliency_callbacks.types import Attribution, Snapshot, Table
+
+__all__ = ["finite_or_none", "method_entry", "observation_tensors", "plain", "table_entry", "unshared_tensors"]
+
+
+def observation_tensors(snapshot: Snapshot) -> dict[str, Tensor]:
+    """Return the tensors of an observation under the names that they have on disk."""
+    tensors = {}
+    for method, attribution in snapshot.attributions.items():
+        tensors[f"{method}/values"] = attribution.values
+        tensors[f"{method}/target"] = attribution.target
+        tensors[f"{method}/score"] = attribution.score
+        if _reduction(attribution) is None:
+            tensors[f"{method}/magnitude"] = attribution.magnitude
+        for name, extra in attribution.extras.items():
+            tensors[f"{method}/extras/{name}"] = extra
+    for tag, values in snapshot.sample_scores.items():
+        tensors[f"samples/{tag}"] = values
+    for name in ("predictions", "confidences", "labels"):
+        tensor = getattr(snapshot, name)
+        if tensor is not None:
+            tensors[name] = tensor
+    return unshared_tensors(tensors)
+
+
+def unshared_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors on the CPU that safetensors can write: none is a view, and no two share memory."""
+    # Methods do share their targets. Only such tensors are copied: the maps are most of what an observation writes.
+    unshared: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        whole = tensor.detach().cpu().contiguous()
+        storage = whole.untyped_storage()
+        if storage.data_ptr() in seen or storage.nbytes() != whole.nbytes:
+            whole = whole.clone()
+        seen.add(whole.untyped_storage().data_ptr())
+        unshared[name] = whole
+    return unshared
+
+
+def method_entry(attribution: Attribution) -> MethodEntry:
+    """Return what the index says of one method's maps."""
+    return MethodEntry(
+        layer=attribution.layer, reduction=_reduction(attribution), size=list(attribution.magnitude.shape[1:])
+    )
+
+
+def table_entry(table: Table) -> TableEntry:
+    """Return a table as the index holds it."""
+    rows = [[[cell.text, cell.style] for cell in row] for row in table.rows]
+    return TableEntry(columns=list(table.columns), rows=rows, note=table.note)
+
+
+def finite_or_none(score: float) -> float | None:
+    """Return a number that JSON can hold."""
+    number = float(score)
+    return number if math.isfinite(number) else None
+
+
+def plain(value: Any) -> Any:
+    """Return ``value`` as JSON can hold it: containers element by element, unknown types as text."""
+    if isinstance(value, np.generic) or (isinstance(value, Tensor) and value.ndim == 0):
+        return plain(value.item())
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return finite_or_none(value)
+    if value is None or isinstance(value, str | int):
+        return value
+    return str(value)
+
+
+def _reduction(attribution: Attribution) -> str | None:
+    """Return how the values give the magnitude; ``None`` where it has to be stored."""
+    return attribution.reduction if attribution.reduction in REDUCTIONS else None

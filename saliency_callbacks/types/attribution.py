@@ -1,0 +1,112 @@
+"""What a pass measures, what a method makes of it, and the map that people see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import Flag, auto
+from typing import Literal
+
+from torch import Tensor
+
+__all__ = ["Attribution", "Evidence", "Quantity", "RawMap", "Reduction"]
+
+Reduction = Literal["abs_max", "positive_max", "l2", "abs_sum", "sum"]
+
+
+class Quantity(Flag):
+    """What a method wants kept of a pass; the union over all methods decides what is computed."""
+
+    GRADIENT = auto()
+    GRADIENT_SQUARE = auto()
+    PATH_INTEGRAL = auto()
+    ACTIVATIONS = auto()
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What one pass measured for one target; what no method asked for is ``None`` or empty.
+
+    Args:
+        inputs: The explained input, ``[N, C, *spatial]``.
+        target: Explained class of each sample ``[N]``, -1 where the target is a callable.
+        score: Explained score of each sample ``[N]``; the mean over the rows of a multi-sample pass.
+        gradient: Mean over the pass of the gradient of the score, ``[N, C, *spatial]``.
+        gradient_square: Mean over the pass of the squared gradient.
+        path_integral: Mean over the paths of Σ weight · (end - start) ⊙ gradient.
+        score_change: Mean over the paths of score(end) - score(start), ``[N]``.
+        activations: Output of each target layer as ``[N, K, *layer_spatial]``, in execution order.
+        activation_gradients: Gradient of the score with respect to each of ``activations``.
+    """
+
+    inputs: Tensor
+    target: Tensor
+    score: Tensor
+    gradient: Tensor | None = None
+    gradient_square: Tensor | None = None
+    path_integral: Tensor | None = None
+    score_change: Tensor | None = None
+    activations: Mapping[str, Tensor] = field(default_factory=dict)
+    activation_gradients: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class RawMap:
+    """What a method makes of the evidence, before it is brought to the input's resolution.
+
+    Args:
+        values: Signed values, ``[N, C, *spatial]`` or ``[N, 1, h, w]``.
+        reduction: How the channels become one non-negative map.
+        layer: Where the map was taken; ``None`` for methods at the input.
+        extras: Further tensors, one row per sample.
+    """
+
+    values: Tensor
+    reduction: Reduction = "sum"
+    layer: str | None = None
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """The explanation of one batch by one method.
+
+    Args:
+        method: Name of the method.
+        values: Raw signed values: ``[N, C, *spatial]`` for input methods, ``[N, 1, h, w]`` at the layer's
+            own resolution for class activation maps.
+        magnitude: Non-negative, unnormalised map at the input's resolution, ``[N, *spatial]``. Comparable
+            between epochs.
+        heatmap: ``magnitude`` clipped at its 99th percentile and scaled to [0, 1], each map on its own.
+        target: Explained class of each sample ``[N]``, -1 where the target is a callable.
+        score: Explained score (a logit) of each sample ``[N]``.
+        layer: Target layer; ``None`` for input methods, names joined by ``+`` for several.
+        extras: Further tensors, e.g. ``convergence_delta [N]`` of integrated gradients.
+        reduction: How the channels of ``values`` give ``magnitude``, before it is resized; ``None`` where they do not.
+        counted: Which positions are part of the sample, bool ``[N, *spatial]``: padding and special tokens are not.
+            Only these are compared and scaled; ``None`` where all are.
+    """
+
+    method: str
+    values: Tensor
+    magnitude: Tensor
+    heatmap: Tensor
+    target: Tensor
+    score: Tensor
+    layer: str | None = None
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
+    reduction: Reduction | None = None
+    counted: Tensor | None = None
+
+    def cpu(self) -> Attribution:
+        """Return a copy whose tensors are on the CPU."""
+        return replace(
+            self,
+            values=self.values.cpu(),
+            magnitude=self.magnitude.cpu(),
+            heatmap=self.heatmap.cpu(),
+            target=self.target.cpu(),
+            score=self.score.cpu(),
+            extras={name: value.cpu() for name, value in self.extras.items()},
+            counted=None if self.counted is None else self.counted.cpu(),
+        )

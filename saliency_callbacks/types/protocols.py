@@ -1,0 +1,45 @@
+"""What can be plugged in: a saliency method, and a sink."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+from saliency_callbacks.types.attribution import Evidence, Quantity, RawMap
+from saliency_callbacks.types.passes import Pass
+from saliency_callbacks.types.snapshot import Picture, Snapshot
+
+__all__ = ["Method", "Sink"]
+
+
+@runtime_checkable
+class Method(Protocol):
+    """A saliency method: declares the passes it needs, and reduces their evidence to a map."""
+
+    @property
+    def name(self) -> str:
+        """Key of the result and ``{method}`` in the logged tags."""
+
+    def requires(self) -> Mapping[Pass, Quantity]:
+        """Return what has to be run, and what has to be kept of it."""
+
+    def attribute(self, evidence: Mapping[Pass, Evidence]) -> RawMap:
+        """Reduce the evidence of the required passes to a map; pure."""
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """Where observations are written.
+
+    Called from a background thread, one observation after the other; with ``on_error="raise"`` from the thread that
+    trains.
+    """
+
+    def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
+        """Write one observation.
+
+        Args:
+            snapshot: What was found.
+            pictures: Tag → ``uint8 [height, width, 3]``, or ``uint8 [frames, height, width, 3]`` for an animation;
+                drawn on demand. A sink that cannot show animations leaves them out.
+        """

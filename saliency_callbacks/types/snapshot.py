@@ -1,0 +1,95 @@
+"""What one observation found, and what it is shown as."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from torch import Tensor
+
+from saliency_callbacks.types.attribution import Attribution
+from saliency_callbacks.types.tables import Table
+
+__all__ = ["Picture", "ProbeView", "Snapshot"]
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeView:
+    """The probe as people look at it; the same in every observation.
+
+    Args:
+        fingerprint: Fingerprint of the probe's inputs and labels.
+        ids: A stable name for each sample.
+        images: The inputs as pictures, ``uint8 [N, H, W, 3]``; ``None`` for text inputs.
+        tokens: The words or tokens of each text, in the order of the positions of its map, without padding.
+        special: Which of ``tokens`` are not words of the text, such as separators.
+        labels, class_names, masks, groups: As in :class:`~saliency_callbacks.probe.batch.ProbeBatch`.
+    """
+
+    fingerprint: str
+    ids: tuple[str, ...]
+    images: Tensor | None = None
+    tokens: tuple[tuple[str, ...], ...] | None = None
+    special: tuple[tuple[bool, ...], ...] | None = None
+    labels: Tensor | None = None
+    class_names: tuple[str, ...] | None = None
+    masks: Tensor | None = None
+    groups: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """Everything one observation found, on the CPU.
+
+    Args:
+        epoch: The Trainer's epoch, counted from 0.
+        step: The step under which the Trainer's own metrics of this moment are logged.
+        stage: ``"initial"`` before the first training step, ``"fit"`` or ``"validate"`` after it, ``"final"`` after the
+            last.
+        attributions: One attribution a method.
+        predictions: Predicted class of each probe sample ``[N]``; ``None`` for models that do not classify.
+        confidences: Probability of the predicted class ``[N]``, in [0, 1].
+        labels: Labels of the probe ``[N]``, where it has them.
+        ids: A stable name for each probe sample.
+        scores: Every scalar of this observation under its full tag.
+        sample_scores: The values ``[N]`` behind those of ``scores`` that are means over the samples.
+        metadata: Facts about the observation, e.g. the precision or the weights that were explained.
+        texts: Prose as Markdown under its tag.
+        tables: Results in rows and columns under their tags.
+        html: HTML fragments under their tags, for dashboards that show these; they replace a text of the same tag.
+        alerts: Title → what somebody should be told at once, for services that send messages.
+        probe: What was explained, for sinks that show it outside the pictures.
+    """
+
+    epoch: int
+    step: int
+    stage: Literal["initial", "fit", "validate", "final"]
+    attributions: Mapping[str, Attribution]
+    predictions: Tensor | None = None
+    confidences: Tensor | None = None
+    labels: Tensor | None = None
+    ids: tuple[str, ...] = ()
+    scores: Mapping[str, float] = field(default_factory=dict)
+    sample_scores: Mapping[str, Tensor] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    tables: Mapping[str, Table] = field(default_factory=dict)
+    html: Mapping[str, str] = field(default_factory=dict)
+    alerts: Mapping[str, str] = field(default_factory=dict)
+    probe: ProbeView | None = None
+
+    @property
+    def moment(self) -> str:
+        """A short title of the moment, as shown above a picture."""
+        return {"initial": "start", "validate": "validation", "final": "end"}.get(self.stage, f"epoch {self.epoch}")
+
+    @property
+    def markdown(self) -> dict[str, str]:
+        """Texts and tables as Markdown under their tags, for dashboards that show text."""
+        return {**self.texts, **{tag: table.markdown() for tag, table in self.tables.items()}}
+
+
+Picture = Any
+"""A rendered picture: a ``uint8`` NumPy array ``[height, width, 3]``; with a fourth dimension in front,
+``[frames, height, width, 3]``, an animation."""

@@ -1,0 +1,86 @@
+"""Small tables of results, carried as values, and how they are written as Markdown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from saliency_callbacks.errors import ConfigurationError
+
+__all__ = ["Cell", "CellStyle", "Table", "as_cell"]
+
+CellStyle = Literal["plain", "name", "emphasis"]
+
+
+class Cell(NamedTuple):
+    """One cell of a :class:`Table`.
+
+    Args:
+        text: What it says.
+        style: ``"plain"`` for numbers and the package's own words; ``"name"`` for a name out of the data or the model,
+            which nothing may read as markup; ``"emphasis"`` for a row that is not one of the others.
+    """
+
+    text: str
+    style: CellStyle = "plain"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A result in rows and columns, for dashboards and the report.
+
+    Args:
+        columns: Title of each column.
+        rows: One cell for each of ``columns``.
+        note: A line below the table.
+
+    Raises:
+        ConfigurationError: If a row has more or fewer cells than there are columns.
+
+    Example:
+        >>> table = Table(("word", "times"), ((Cell("a|b", "name"), Cell("2")),), note="1 class")
+        >>> print(table.markdown())
+        | word | times |
+        |---|---|
+        | `a¦b` | 2 |
+        <BLANKLINE>
+        1 class
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str | None = None
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ConfigurationError(
+                    f"a row of the table has {len(row)} cells, {[cell.text for cell in row]}, for {len(self.columns)} "
+                    f"columns, {list(self.columns)}; give one cell for each column"
+                )
+
+    def markdown(self) -> str:
+        """Return the table as Markdown; what is out of the data cannot be read as markup."""
+        lines = [f"| {' | '.join(self.columns)} |", "|---" * len(self.columns) + "|"]
+        lines += [f"|{'|'.join(map(_written, row))}|" for row in self.rows]
+        return "\n".join(lines if self.note is None else [*lines, "", self.note])
+
+
+def as_cell(text: str) -> str:
+    """Return text that Markdown shows as it is, also in a table: a code span, in which only these two have a meaning.
+
+    Example:
+        >>> as_cell("<b>|`cat`")
+        "`<b>¦'cat'`"
+    """
+    shown = " ".join(text.split()).replace("`", "'").replace("|", "¦")
+    return f"`{shown}`" if shown else "` `"
+
+
+def _written(cell: Cell) -> str:
+    """Return a cell as Markdown, with the space around it."""
+    if cell.style == "name":
+        return f" {as_cell(cell.text)} "
+    if cell.style == "emphasis":
+        return f" *{cell.text}* "
+    return f" {cell.text} " if cell.text else " "

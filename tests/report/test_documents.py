@@ -1,0 +1,43 @@
+from saliency_callbacks.report.documents import documents_of
+from saliency_callbacks.report.facts import facts_of
+from saliency_callbacks.report.runs import read_run
+from saliency_callbacks.sinks import DiskSink
+from saliency_callbacks.types import Cell, Snapshot, Table
+
+
+def test_the_newest_table_of_a_tag_and_the_facts(tmp_path, write_randomization):
+    archives = read_run(write_randomization(tmp_path, {"gradient": "depends on the weights"})).archives
+    (document,) = documents_of(archives)
+    assert (document["tag"], document["moment"]) == ("randomization/verdicts", "at the end")
+    assert document["blocks"][0]["table"]["rows"][0][1] == [["text", "depends on the weights"]]
+    assert ["verdicts · gradient", "depends on the weights"] in facts_of(archives[0])["rows"]
+
+
+def test_a_table_among_the_texts_of_version_0_1_is_shown_as_one(tmp_path):
+    text = "| class | n |\n|---|---|\n| `<b>` | 3 |\n| *all* | 3 |\n\nworst group 25.0%"
+    table = Table(
+        ("class", "n"), ((Cell("<b>", "name"), Cell("3")), (Cell("all", "emphasis"), Cell("3"))), "worst group 25.0%"
+    )
+    assert table.markdown() == text
+    facts = {"epoch": 0, "step": 9, "stage": "fit", "attributions": {}}
+    DiskSink(tmp_path / "then").write(Snapshot(**facts, texts={"cue/x/groups": text}), {})
+    DiskSink(tmp_path / "now").write(Snapshot(**facts, tables={"cue/x/groups": table}), {})
+    then, now = (documents_of(read_run(tmp_path / name).archives) for name in ("then", "now"))
+    assert then == now
+    assert [*now[0]["blocks"][0]] == ["table"]
+
+
+def test_a_name_is_shown_as_it_is(tmp_path):
+    table = Table(("word",), ((Cell("**a**|`b`", "name"),), (Cell("**c**"),)))
+    DiskSink(tmp_path).write(Snapshot(0, 9, "fit", {}, tables={"tokens/a/top_tokens": table}), {})
+    (document,) = documents_of(read_run(tmp_path).archives)
+    assert document["blocks"][0]["table"]["rows"] == [[[["code", "**a**|`b`"]]], [[["text", "**c**"]]]]
+
+
+def test_the_newest_table_of_a_tag_wins_over_an_older_text(tmp_path):
+    sink = DiskSink(tmp_path)
+    sink.write(Snapshot(0, 9, "fit", {}, texts={"cue/x/groups": "| a |\n|---|\n| 1 |"}), {})
+    sink.write(Snapshot(1, 19, "fit", {}, tables={"cue/x/groups": Table(("a",), ((Cell("2"),),))}), {})
+    (document,) = documents_of(read_run(tmp_path).archives)
+    assert document["moment"] == "at epoch 1"
+    assert document["blocks"][0]["table"]["rows"] == [[[["text", "2"]]]]
