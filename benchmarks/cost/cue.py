@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -13,8 +14,10 @@ from torchvision.models import ResNet
 
 from benchmarks.cost.measure import Row, cost, interleave
 from benchmarks.cost.workload import MEAN, STD, Workload, floor, photographs, random_resnet18
+from saliency_callbacks import Appearance
 from saliency_callbacks.callbacks.cue.evaluation import CueFinding, evaluate_cue
 from saliency_callbacks.callbacks.cue.image_probe import ImageCueProbe
+from saliency_callbacks.callbacks.runtime.ranks import ALONE
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import SaliencyWarning
 from saliency_callbacks.methods import Gradient
@@ -27,6 +30,8 @@ _SUSPECT = 1
 _SHOWN = 8
 _EVALUATION = "cue evaluation: scores, bound and maps"
 _DRAWN = "the same, and its panel drawn"
+# What an evaluation asks of the training that it is a part of: one process, on the CPU.
+_HOST: Any = SimpleNamespace(ranks=ALONE, to_device=lambda inputs: inputs)
 
 
 def measure_cue(workload: Workload) -> list[Row]:
@@ -65,7 +70,7 @@ def _prepared(images: Tensor, labels: Tensor) -> ImageCueProbe:
 
 
 def _evaluate(model: ResNet, probe: ImageCueProbe) -> CueFinding:
-    finding = evaluate_cue(model, probe, _SUSPECT, Settings(methods=(Gradient(),)), lambda inputs: inputs)
+    finding = evaluate_cue(model, probe, _SUSPECT, Settings(methods=(Gradient(),)), _HOST)
     finding.scores()
     finding.sample_scores()
     finding.effect.lower_bound("effect")
@@ -73,7 +78,7 @@ def _evaluate(model: ResNet, probe: ImageCueProbe) -> CueFinding:
 
 
 def _evaluate_and_draw(model: ResNet, probe: ImageCueProbe) -> None:
-    _evaluate(model, probe).picture("patch as a sign of class 1", str)
+    _evaluate(model, probe).picture("patch as a sign of class 1", str, Appearance())
 
 
 def _by_hand(model: ResNet, images: Tensor, cued: Tensor, pairs: Tensor) -> None:

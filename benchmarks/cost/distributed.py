@@ -17,6 +17,7 @@ from torch import distributed
 
 from benchmarks.cost.measure import Row, cost, interleave
 from benchmarks.cost.workload import Workload, photographs, random_resnet18
+from saliency_callbacks.callbacks.runtime.collectives import TrainerCollectives
 from saliency_callbacks.callbacks.runtime.ranks import Ranks
 from saliency_callbacks.engine.run import run_engine
 from saliency_callbacks.engine.settings import Settings
@@ -51,7 +52,7 @@ def _main(rank: int, port: int, images: int, size: int, rounds: int) -> None:
     model = random_resnet18()
     inputs, targets = photographs(images, size)
     settings = Settings(methods=resolve_methods(_METHODS), target_layers="layer4")
-    ranks = Ranks(_trainer(rank), shards_probe=True)
+    ranks = Ranks(TrainerCollectives(_trainer(rank)), shards_probe=True)
     sides: dict[str, Callable[[], Any]] = {
         _SHARED: partial(_together, partial(ranks.explain, model, inputs, settings, [targets])),
         # The other one waits, and takes no processor time.

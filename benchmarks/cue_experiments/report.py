@@ -37,15 +37,15 @@ def report(runs_of: Runs, seeds: int, epochs: int) -> str:
     sections = (_patch_section, _corner_section, _late_section, _brightness_section, _binary_section)
     opening = f"""# Does the cue alarm tell shortcuts from no shortcuts?
 
-Generated; do not edit it by hand. Again: `python -m benchmarks.cue_experiments --write docs/cue_experiments.md`, here
-with `--seeds {seeds} --epochs {epochs}`.
+Generated; do not edit it by hand. To repeat it: `python -m benchmarks.cue_experiments --write docs/cue_experiments.md`,
+here with `--seeds {seeds} --epochs {epochs}`.
 
 A small network (conv16, conv32, max-pool, fc64, fc10; Adam, learning rate 0.001, batches of 64) learns scikit-learn's
 8×8 digits ({N_TRAIN} images) in a real Trainer for {epochs} epochs, with {seeds} seeds for every setting. A cue is put
 into a share q of the training images of the suspect class, and into a share r of all others. `CueAlarm` watches with
-its default threshold ({THRESHOLD}) and patience (2) on {N_PROBE} images that bear no cue; all but those of the
-suspect class count. Numbers are means over the runs, with the range in brackets, after the last epoch where no other is
-named. Epochs are counted from 1, so that an alarm can go on in epoch 2 at the earliest.
+its default threshold ({THRESHOLD}) and patience (2) on {N_PROBE} images without the cue; all but those of the
+suspect class count. Numbers are means over the runs, with the range in brackets, after the last epoch unless another is
+named. Epochs are counted from 1, so an alarm can fire in epoch 2 at the earliest.
 """
     return "\n".join([opening, *(section(runs_of, epochs) for section in sections)])
 
@@ -70,20 +70,20 @@ def _patch_section(runs_of: Runs, epochs: int) -> str:
     return f"""## A white patch in a corner
 
 A 2×2 white patch in the upper left corner; the suspect is class 0. Mass and lift are those of the patch in gradient
-maps of images that bear it; chance is {4 / 64:.4f} and 1. The worst group is the class that fares worst on the
-validation set, without or with the patch.
+maps of images that have it; chance is {4 / 64:.4f} and 1. The worst group is the class with the lowest accuracy on
+the validation set, without or with the patch.
 
 {table(columns)}
 
-- Never seen, or no sign of the class: {_alarms(silent)}. The largest lower bound of any epoch is
+- Never planted, or uninformative: {_alarms(silent)}. The largest lower bound of any epoch is
   {max(max(run.watch.scores["lower_bound"]) for run in silent):.2f}. False alarms: {_false_alarms(results[:2])}.
   A seed has the same initial weights in every setting.
-- A sign of the class: {_alarms(used)}; median {median(first)}.
-- The flip rate is no substitute: see how it fades while the effect stays. The patch goes on to push towards the class
-  when the strokes of the digit have come to outweigh it.
-- The worst group falls without a shortcut, too: a patch that was never seen confuses a model. It confirms an alarm, and
-  is none itself.
-- Name the class beforehand: with every class as the suspect in turn, models that never saw the patch have a largest
+- Informative about the class: {_alarms(used)}; median {median(first)}.
+- The flip rate is no substitute: it fades while the effect stays. The patch keeps pushing towards the class even when
+  the strokes of the digit outweigh it.
+- The worst group also falls without a shortcut: a patch that was never seen confuses a model. It confirms an alarm, but
+  does not replace one.
+- Name the class beforehand: with every class as the suspect in turn, models that never saw the patch reach a largest
   lower bound of {mean_and_range(clean)}, and it is above the threshold in
   {sum(bound > THRESHOLD for bound in clean)} of {len(clean)}.
 """
@@ -101,8 +101,8 @@ def _corner_section(runs_of: Runs, epochs: int) -> str:
 
 {table(columns)}
 
-- A cue that looks like a part of the suspect class's objects speaks for that class without any shortcut: a stroke in
-  that corner is evidence. The alarm cannot tell that from a shortcut; a control run without the cue can.
+- A cue that looks like part of the suspect class's objects speaks for that class without any shortcut: a stroke in
+  that corner is evidence. The alarm cannot tell that from a shortcut; a cue-free control run can.
 """
 
 
@@ -126,7 +126,7 @@ def _late_section(runs_of: Runs, epochs: int) -> str:
 
 The same patch with (q, r) = (1, 0), but only from epoch {start} on, alongside runs that never see it. The drift is
 `saliency/gradient/drift_previous` of a `SaliencyMonitor` on the same cue-free images: 1 - Spearman correlation with the
-maps one epoch before.
+maps of the epoch before.
 
 {table(columns)}
 
@@ -138,7 +138,7 @@ maps one epoch before.
   correlation of {1 - max(drifts):.3f} to {1 - min(drifts):.3f};
   {sum(drift <= usual for drift in drifts)} of these {len(drifts)} drifts are no larger than the largest of the clean
   runs in the epochs shown ({usual:.3f}). The largest of them is {max(drifts):.3f}, where clean runs drift by up to
-  {early:.3f} in epochs 2 to {start - 1}: no threshold tells the cue from learning.
+  {early:.3f} in epochs 2 to {start - 1}: no threshold separates the cue from learning.
 """
 
 
@@ -169,18 +169,18 @@ def _brightness_section(runs_of: Runs, epochs: int) -> str:
     )
     return f"""## A brighter or darker image
 
-Cues that change the whole image, or all of it but the strokes of the digit; the suspect is class 0.
+Cues that change the whole image, or everything but the strokes of the digit; the suspect is class 0.
 
 {table(columns)}
 
-- Such a change moves every class, of clean models as well. Of those, {count(clean["effect"])} raised an alarm by the
+- Such a change moves every class, in clean models as well. Of those, {count(clean["effect"])} raised an alarm by the
   effect, and {count(clean["contrast"])} by the contrast.
-- Of the models that had seen the cue as a sign of the class, {count(used["effect"])} raised an alarm by the effect,
+- Of the models trained with an informative cue, {count(used["effect"])} raised an alarm by the effect,
   and {count(used["contrast"])} by the contrast.
-- The contrast is the better statistic for a global cue, and `statistic="auto"` takes it for one; but it is no cure:
-  a change that favours one class by itself favours it in a clean model too, and a weak shortcut can stay below the
+- The contrast is the better statistic for a global cue, and `statistic="auto"` uses it there; but it is no cure:
+  a change that favors one class on its own favors it in a clean model too, and a weak shortcut can stay below the
   threshold. Run a cue-free control where you can.
-- The region of the cue is the image or most of it, so that mass and lift are at or near chance.
+- The region of the cue is the image or most of it, so mass and lift are at or near chance.
 """
 
 
@@ -196,8 +196,8 @@ def _binary_section(runs_of: Runs, epochs: int) -> str:
     }
     return f"""## Two classes: does an alarm mean that the model fails?
 
-Digits below 5 against 5 or more, and the patch with (q, r) = (1, 0). Accuracy is that on the whole validation set, each
-image once without and once with the patch; the groups are the two classes without and with it.
+Digits below 5 against 5 or more, and the patch with (q, r) = (1, 0). Accuracy is measured on the whole validation set,
+each image once without and once with the patch; the groups are the two classes without and with it.
 
 {table(columns)}
 

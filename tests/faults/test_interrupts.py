@@ -1,4 +1,4 @@
-"""Ctrl-C while a model is put to rest and used, at one line of several, and at every line of what puts it back."""
+"""Ctrl-C while a model is put to rest and used, at one line of several, and at every line of what restores it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from saliency_callbacks.capture.weights.randomizer import randomizer
 from tests.faults.runs import digest, traces
 
 _CAPTURE = Path(saliency_callbacks.__file__).parent / "capture"
-_SHARED = ("attributes", "interrupts", "rng")
+_SHARED = ("isolation/attributes", "isolation/sigint", "isolation/rng")
 
 
 def _files(*names: str) -> set[str]:
@@ -53,8 +53,8 @@ def _randomize(model: nn.Module) -> None:
 @pytest.mark.parametrize(
     ("work", "files", "every"),
     [
-        (_explain, _files("quiescence", "eager", "activations"), 5),
-        (_randomize, _files("randomize", "contents", "shards"), 37),
+        (_explain, _files("isolation/context", "isolation/eager", "hooks"), 5),
+        (_randomize, _files("weights/randomizer", "isolation/tensor_copies", "isolation/shards"), 37),
     ],
     ids=["explain", "randomize"],
 )

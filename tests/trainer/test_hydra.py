@@ -182,7 +182,7 @@ def test_a_setting_of_a_group_from_the_command_line(tmp_path: Path) -> None:
 
 def test_a_setting_outside_of_its_group_is_told_its_place() -> None:
     config = OmegaConf.create({"_target_": "saliency_callbacks.SaliencyMonitor", "save_maps": False})
-    with pytest.raises(InstantiationException, match=r"write storage=Storage\(save_maps=…\)"):
+    with pytest.raises(InstantiationException, match=r"expected it as storage=Storage\(save_maps=…\)"):
         instantiate(config)
 
 

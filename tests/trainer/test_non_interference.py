@@ -130,7 +130,7 @@ def _token_randomization(sink: MemorySink) -> RandomizationTest:
 
 
 def _skipping(callback: Any, methods: Any = ("gradient", "smooth_grad")) -> Callable[[MemorySink], L.Callback]:
-    return lambda sink: callback(methods, 4, sinks=[sink], save_maps=False)
+    return lambda sink: callback(methods, 4, sinks=[sink], storage=Storage(save_maps=False))
 
 
 class Plain:

@@ -177,7 +177,7 @@ def test_dictionaries_with_an_attention_mask(tmp_path):
 
 
 def test_a_model_without_an_embedding_layer_has_an_alarm_without_maps(tmp_path):
-    watch, logger = alarm(embedding=None), RecordingLogger(tmp_path)
+    watch, logger = alarm(method=None), RecordingLogger(tmp_path)
     fit(tmp_path, watch, net=BagOfWords(), logger=logger, max_epochs=8)
     assert watch.history[-1].alarm
     assert logger.of("cue/imdb/flip_rate")
@@ -217,7 +217,7 @@ def test_texts_that_are_cut_are_named(tmp_path):
     ("changes", "message"),
     [
         ({"cue": TokenCue(" ".join(["imdb"] * 14), tokenizer=WORDS)}, "fits into none of the texts"),
-        ({"removal": "local_mean"}, "is for texts; leave it out"),
+        ({"removal": "local_mean"}, "is for text inputs; leave it out"),
     ],
 )
 def test_what_does_not_fit_is_found_before_the_training(tmp_path, changes, message):

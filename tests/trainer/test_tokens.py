@@ -94,9 +94,9 @@ def test_the_scores_of_a_word_are_the_sum_of_those_of_its_tokens(tmp_path):
     module = fit(tmp_path, monitor(sink), max_epochs=1)
     encoded = tokenizer()(["a film so greatly great"], return_tensors="pt")
     given = {key: encoded[key] for key in ("input_ids", "attention_mask")}
-    found = explain(
-        module, given, methods="input_x_gradient", target=1, embedding="auto", tokenizer=tokenizer()
-    )["input_x_gradient"].values.sum(1)[0]  # fmt: skip
+    found = explain(module, given, methods="input_x_gradient", target=1, embedding="auto", tokenizer=tokenizer())[
+        "input_x_gradient"
+    ].values.sum(1)[0]
     # great and ##ly are the fifth and sixth token.
     expected = torch.cat([found[:4], found[4:6].sum()[None], found[6:]])
     logged = sink.snapshots[-1].attributions["input_x_gradient"].values[1, 0]
@@ -265,7 +265,16 @@ def test_tensorboard_and_wandb(tmp_path, monkeypatch):
 
 @pytest.mark.filterwarnings("ignore::saliency_callbacks.errors.SaliencyWarning")
 def test_randomization_of_words(tmp_path):
-    test = RandomizationTest(METHODS, Probe(indices=[0, 2, 3, 7]), reading=ModelReading(embedding="auto"), tokenizer=tokenizer(), draws=Draws(n_draws=3), cascade=Cascade(n_draws=2), on_error="raise", storage=Storage(save_maps=False))  # fmt: skip
+    test = RandomizationTest(
+        METHODS,
+        Probe(indices=[0, 2, 3, 7]),
+        reading=ModelReading(embedding="auto"),
+        tokenizer=tokenizer(),
+        draws=Draws(n_draws=3),
+        cascade=Cascade(n_draws=2),
+        on_error="raise",
+        storage=Storage(save_maps=False),
+    )
     fit(tmp_path, test, max_epochs=1)
     assert set(test.result.methods) == set(NAMES)
     assert "integrated_gradients" in test.result.table()
@@ -281,7 +290,16 @@ def test_any_tokenizer_does_for_a_model_that_knows_no_padding(tmp_path, given):
         module = LstmClassifier()
         module.model.embedding.padding_idx = None
         names = ("gradient_norm", "input_x_gradient", "integrated_gradients")
-        test = RandomizationTest("input_x_gradient", Probe(4), reading=ModelReading(embedding="auto"), tokenizer=one, draws=Draws(n_draws=2), cascade=Cascade(at_fit_end=False), storage=Storage(save_maps=False), on_error="raise")  # fmt: skip
+        test = RandomizationTest(
+            "input_x_gradient",
+            Probe(4),
+            reading=ModelReading(embedding="auto"),
+            tokenizer=one,
+            draws=Draws(n_draws=2),
+            cascade=Cascade(at_fit_end=False),
+            storage=Storage(save_maps=False),
+            on_error="raise",
+        )
         fit(tmp_path, monitor(sink, methods=names, tokenizer=one), test, module=module, data=pairs, max_epochs=1)
         return sink.snapshots[0], test.result.values["spearman"]["input_x_gradient"]
 
@@ -295,7 +313,7 @@ def test_any_tokenizer_does_for_a_model_that_knows_no_padding(tmp_path, given):
 def test_texts_that_may_have_been_cut(tmp_path):
     short = tokenizer(model_max_length=7)
     with pytest.warns(
-        SaliencyWarning, match=r"1 of 4 texts of the probe are as long .* ends may be missing.* \(samples 2\)"
+        SaliencyWarning, match=r"1 of 4 text inputs of the probe are as long .* ends may be missing.* \(samples 2\)"
     ):
         fit(tmp_path, monitor(tokenizer=short), max_epochs=1)
 
@@ -337,7 +355,7 @@ class Two(nn.Module):
         ({}, lambda: Sum(nn.Sequential(nn.EmbeddingBag(20, 2))), LayerError, "nn.EmbeddingBag adds up"),
         ({"embedding": "model.embeding"}, None, LayerError, "did you mean 'model.embedding'"),
         ({"tokenizer": ["a", "b"]}, None, ProbeError, "expected the tokenizer that the data set was encoded with"),
-        ({"baseline": "mask_token", "methods": "integrated_gradients"}, None, ConfigurationError, "no such token is"),
+        ({"methods": IntegratedGradients(baselines="mask_token")}, None, ConfigurationError, "no such token is"),
         ({"probe": Probe.from_tensors(torch.zeros(2, 4, dtype=torch.long))}, None, InputError, "nothing but padding"),
         ({"probe": Probe.from_tensors(torch.rand(2, 3, 4))}, None, ConfigurationError, "holds embeddings"),
         ({"target": "label", "probe": Probe.from_tensors(texts.ids() % 14)}, None, TargetError, "no class labels"),

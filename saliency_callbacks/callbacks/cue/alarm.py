@@ -15,7 +15,7 @@ from saliency_callbacks.callbacks.cue.actions import act, checked_actions, descr
 from saliency_callbacks.callbacks.cue.confirmation import Confirmation
 from saliency_callbacks.callbacks.cue.evaluation import evaluate_cue, warn_of_broken_logits
 from saliency_callbacks.callbacks.cue.group_accuracy import GroupAccuracy, group_accuracy, validation_batches
-from saliency_callbacks.callbacks.cue.preparation import chosen_methods, for_text_inputs, prepare_cue_probe
+from saliency_callbacks.callbacks.cue.preparation import chosen_method, for_text_inputs, prepare_cue_probe
 from saliency_callbacks.callbacks.cue.probe import AnyCue, CueProbe, checked_cue
 from saliency_callbacks.callbacks.cue.rule import AlarmRule
 from saliency_callbacks.callbacks.cue.state import CueState, Evaluation
@@ -155,12 +155,13 @@ class CueAlarm(ObservingCallback[CueState]):
         self.confirmation = settings_of(Confirmation, "confirmation", confirmation)
         self.appearance = settings_of(Appearance, "appearance", appearance)
         settings = engine_settings(
-            chosen_methods(self.cue, self.confirmation.method),
+            chosen_method(self.cue, self.confirmation.method),
             replace(self.reading, embedding=None),
             self.compute,
             target_layers=self.confirmation.target_layers,
         )
-        self.settings = for_text_inputs(settings, self.cue, self.reading.embedding)
+        has_maps = self.confirmation.method is not None
+        self.settings = for_text_inputs(settings, self.cue, self.reading.embedding, has_maps=has_maps)
         self.groups: GroupAccuracy | None = None
         self._cue_probe: CueProbe | None = None
         self._groups_epoch: int | None = None

@@ -18,11 +18,11 @@ from saliency_callbacks.methods import InputXGradient
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.types import Method
 
-__all__ = ["chosen_methods", "for_text_inputs", "prepare_cue_probe"]
+__all__ = ["chosen_method", "for_text_inputs", "prepare_cue_probe"]
 
 
-def chosen_methods(cue: AnyCue, method: str | Method | None) -> tuple[str | Method, ...]:
-    """Return the method of the maps, which ``auto`` leaves to the cue; nothing for no maps.
+def chosen_method(cue: AnyCue, method: str | Method | None) -> str | Method:
+    """Return the method of the maps, which ``auto`` leaves to the cue.
 
     Gradients of images are shown by their size. What a word adds or takes has a sign, which only the sum of their
     product with its embedding has.
@@ -32,25 +32,32 @@ def chosen_methods(cue: AnyCue, method: str | Method | None) -> tuple[str | Meth
     """
     if method is None and not isinstance(cue, TokenCue):
         raise ConfigurationError(
-            "confirmation.method=None, which leaves out the maps; expected that for a TokenCue only, as the panel of "
-            f"{cue.name!r} shows maps. Name a method, or 'auto'"
+            f"confirmation.method=None leaves out the maps, which the panel of the image cue {cue.name!r} needs; "
+            "expected a method, or 'auto'"
         )
-    if method == "auto":
-        return (InputXGradient(reduction="sum") if isinstance(cue, TokenCue) else "gradient",)
-    return () if method is None else (method,)
+    if method not in ("auto", None):
+        return method
+    return InputXGradient(reduction="sum") if isinstance(cue, TokenCue) else "gradient"
 
 
-def for_text_inputs(settings: Settings, cue: AnyCue, embedding: Any) -> Settings:
+def for_text_inputs(settings: Settings, cue: AnyCue, embedding: Any, *, has_maps: bool) -> Settings:
     """Return settings that explain text inputs, for a cue that is put into such; those of a cue of images as they are.
 
     What the cue tells of padding and special tokens comes before what its tokenizer does.
+
+    Args:
+        settings: How images would be explained.
+        cue: The cue.
+        embedding: The layer that embeds the token ids; ``None`` to find it.
+        has_maps: Whether there are maps, which need that layer.
     """
     if not isinstance(cue, TokenCue):
         return settings
     tokens = TokenSettings.of(embedding, cue.tokenizer)
     special, padding = cue.known_ids()
     pad_id = tokens.pad_id if padding is None else padding
-    return replace(settings, tokens=replace(tokens, special_ids=(*tokens.special_ids, *special), pad_id=pad_id))
+    tokens = replace(tokens, special_ids=(*tokens.special_ids, *special), pad_id=pad_id)
+    return replace(settings, tokens=tokens, methods=settings.methods if has_maps else ())
 
 
 def prepare_cue_probe(

@@ -92,7 +92,7 @@ class GroupedArguments:
         moved = [name for name in kwargs if name in places and name not in cls.kinds]
         if moved:
             raise ConfigurationError(
-                f"{cls.__name__} has no argument {moved[0]!r}; expected it in its group of settings: write "
+                f"{cls.__name__} has no argument {moved[0]!r}; expected it as "
                 f"{', '.join(places[name] for name in moved)}"
             )
         return super().__new__(cls)

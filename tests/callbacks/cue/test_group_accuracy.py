@@ -107,7 +107,7 @@ def test_the_table():
     groups = GroupAccuracy(
         torch.tensor([[3.0, 1.0], [0.0, 0.0], [2.0, 2.0]]), torch.tensor([[4.0] * 2, [0.0] * 2, [2.0] * 2])
     )
-    assert groups.table(lambda index: "abc"[index]).markdown().splitlines() == [
+    assert groups.table(lambda index: "abc"[index]).splitlines() == [
         "| class | samples | without the cue | with the cue |",
         "|---|---|---|---|",
         "| `a` | 4 | 75.0% | 25.0% |",
@@ -115,6 +115,13 @@ def test_the_table():
         "",
         "worst group 25.0%, average 66.7%",
     ]
+    found = groups.tabulated(lambda index: "abc"[index])
+    assert found.columns == ("class", "samples", "without the cue", "with the cue")
+    assert [[cell.text for cell in row] for row in found.rows] == [
+        ["a", "4", "75.0%", "25.0%"],
+        ["c", "2", "100.0%", "100.0%"],
+    ]
+    assert found.note == "worst group 25.0%, average 66.7%"
 
 
 def _read(loader, *, probe=None, frozen=None, cue=_CUE, is_dry_run=False):

@@ -1,20 +1,19 @@
-import math
+import copy
+import inspect
 import operator
+import pickle
+from dataclasses import dataclass
 
-import numpy as np
 import pytest
 
+from saliency_callbacks import CueAlarm, RandomizationTest, SaliencyMonitor, TokenSaliencyMonitor
 from saliency_callbacks.callbacks.runtime.arguments import (
-    checked_appearance,
-    checked_choice,
+    GroupedArguments,
     checked_namespace,
-    checked_normalization,
-    checked_real,
     checked_sinks,
     checked_target,
     is_auto,
 )
-from saliency_callbacks.callbacks.saliency.appearance import Appearance
 from saliency_callbacks.errors import ConfigurationError, TargetError
 from saliency_callbacks.sinks import MemorySink
 
@@ -44,42 +43,6 @@ def test_a_namespace():
     assert checked_namespace("saliency-2_b") == "saliency-2_b"
 
 
-def test_a_choice():
-    assert checked_choice("size", "small", ("small", "large")) == "small"
-    with pytest.raises(ConfigurationError, match="size='smal' is unknown; did you mean 'small'"):
-        checked_choice("size", "smal", ("small", "large"))
-
-
-@pytest.mark.parametrize(
-    "look",
-    [Appearance(style="x"), Appearance(color_scale="x"), Appearance(colormap="x"), Appearance(alpha=-0.1)],
-    ids=["style", "color_scale", "colormap", "alpha"],
-)
-def test_an_appearance_that_cannot_be_drawn(look):
-    with pytest.raises(ConfigurationError):
-        checked_appearance(look)
-
-
-def test_an_appearance():
-    look = Appearance("heatmap", "per_map", "viridis", 0.5)
-    assert checked_appearance(look) is look
-
-
-@pytest.mark.parametrize("given", [None, ((0.5,), (0.25,))])
-def test_a_normalization_stays(given):
-    assert checked_normalization(given) == given
-
-
-def test_a_normalization_may_be_arrays():
-    assert checked_normalization(np.array([[0.5, 0.25], [1, 2]])) == ((0.5, 0.25), (1.0, 2.0))
-
-
-@pytest.mark.parametrize("given", [0.5, [0.5, 0.5], [[0.5]], [[0.5, 0.5], [1.0]], [[], []], "ab"])
-def test_a_normalization_is_a_mean_and_a_deviation(given):
-    with pytest.raises(ConfigurationError, match=r"expected \(mean, std\)"):
-        checked_normalization(given)
-
-
 def test_sinks():
     sink = MemorySink()
     assert checked_sinks([sink]) == (sink,)
@@ -96,21 +59,130 @@ def test_auto_is_a_word():
     assert not is_auto(["auto"])
 
 
-@pytest.mark.parametrize("value", [0.25, -3, 0, 7.5])
-def test_a_real_number(value):
-    found = checked_real("threshold", value)
-    assert found == value
-    assert type(found) is float
+_READING = ("reshape_transform", "output_fn", "attribute_to", "module")
+_COMPUTE = ("internal_batch_size", "precision", "max_seconds_per_observation", "seed", "shard_probe")
+_STORAGE = ("save_maps", "keep_maps")
+_KEPT = ("probe", "every_n_epochs", "sinks", "on_error", "namespace")
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "0.5", None, True, [0.5], 1j])
-def test_no_real_number(value):
-    with pytest.raises(ConfigurationError, match=r"threshold=.*; expected a finite number$"):
-        checked_real("threshold", value)
+def _field(name, argument, kind):
+    return f"{argument}={kind}({name}=…)"
 
 
-@pytest.mark.parametrize("value", [0, 1, -0.1, 1.1, math.nan])
-def test_the_ends_are_outside(value):
-    with pytest.raises(ConfigurationError, match=r"confidence=.*; expected a finite number between 0 and 1"):
-        checked_real("confidence", value, above=0, below=1)
-    assert checked_real("confidence", 0.5, above=0, below=1) == 0.5
+def _table(**groups):
+    """Return each name with the place that a message gives for it."""
+    return {name: _field(name, argument, kind) for argument, (kind, names) in groups.items() for name in names}
+
+
+# Every argument of version 0.1: where it is now, or those that are still arguments.
+_MOVED = {
+    SaliencyMonitor: _table(
+        reading=("ModelReading", _READING),
+        compute=("Compute", _COMPUTE),
+        appearance=(
+            "Appearance",
+            ("style", "color_scale", "colormap", "alpha", "contour", "normalization", "class_names"),
+        ),
+        storage=("Storage", _STORAGE),
+    ),
+    TokenSaliencyMonitor: _table(
+        reading=("ModelReading", ("embedding", "output_fn", "attribute_to", "module")),
+        compute=("Compute", _COMPUTE),
+        appearance=("TextAppearance", ("merge", "color_scale", "bars", "top", "font", "class_names")),
+        storage=("Storage", _STORAGE),
+    )
+    | {"baseline": "methods=[IntegratedGradients(baselines=…)]"},
+    CueAlarm: _table(
+        rule=("AlarmRule", ("statistic", "threshold", "patience", "confidence", "n_bootstrap")),
+        confirmation=(
+            "Confirmation",
+            ("method", "target_layers", "panel_size", "removal", "groups_at_fit_end", "groups_every_n_epochs"),
+        ),
+        reading=("ModelReading", (*_READING, "embedding")),
+        compute=("Compute", _COMPUTE),
+        appearance=("Appearance", ("normalization", "class_names")),
+        storage=("Storage", _STORAGE),
+    ),
+    RandomizationTest: _table(
+        draws=("Draws", ("order", "n_draws", "randomize", "similarities", "random_logit")),
+        reading=("ModelReading", (*_READING, "embedding")),
+        compute=("Compute", _COMPUTE),
+        storage=("Storage", _STORAGE),
+    )
+    | {
+        "cascade_at_fit_end": "cascade=Cascade(at_fit_end=…)",
+        "cascade_order": "cascade=Cascade(order=…)",
+        "cascade_draws": "cascade=Cascade(n_draws=…)",
+    },
+}
+_STILL_ARGUMENTS = {
+    SaliencyMonitor: {*_KEPT, "methods", "target", "target_layers", "report"},
+    TokenSaliencyMonitor: {*_KEPT, "methods", "tokenizer", "target", "words", "report"},
+    CueAlarm: {*_KEPT, "cue", "suspect_class", "on_alarm"},
+    RandomizationTest: {*_KEPT, "methods", "target", "target_layers", "tokenizer"},
+}
+_N_BEFORE = {SaliencyMonitor: 27, TokenSaliencyMonitor: 28, CueAlarm: 33, RandomizationTest: 29}
+
+
+@pytest.mark.parametrize("kind", _MOVED)
+def test_the_table_has_every_argument_of_before(kind):
+    assert len(_MOVED[kind]) + len(_STILL_ARGUMENTS[kind]) == _N_BEFORE[kind]
+    assert not _MOVED[kind].keys() & _STILL_ARGUMENTS[kind]
+
+
+@pytest.mark.parametrize("kind", _MOVED)
+def test_a_constructor_has_few_arguments(kind):
+    parameters = inspect.signature(kind).parameters
+    assert len(parameters) <= 14
+    assert _STILL_ARGUMENTS[kind] <= parameters.keys()
+    assert kind.kinds.keys() <= parameters.keys()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "place"),
+    [
+        pytest.param(kind, name, place, id=f"{kind.__name__}-{name}")
+        for kind, places in _MOVED.items()
+        for name, place in places.items()
+    ],
+)
+def test_an_argument_of_before_is_told_its_new_place(kind, name, place):
+    with pytest.raises(ConfigurationError) as caught:
+        kind(**{name: None})
+    assert str(caught.value).startswith(f"{kind.__name__} has no argument {name!r}; expected ")
+    assert str(caught.value).endswith(f" {place}")
+
+
+def test_several_are_told_their_places_at_once():
+    expected = r"no argument 'style'; .* appearance=Appearance\(style=…\), compute=Compute\(seed=…\)$"
+    with pytest.raises(ConfigurationError, match=expected):
+        SaliencyMonitor("gradient", 8, style="heatmap", seed=3)
+
+
+def test_a_name_that_never_was_an_argument_is_the_error_of_python():
+    with pytest.raises(TypeError, match="colour"):
+        SaliencyMonitor(colour="red")
+
+
+@dataclass(frozen=True)
+class Size:
+    width: int = 1
+    height: int = 1
+
+
+class Box(GroupedArguments):
+    kinds = {"size": Size}  # noqa: RUF012
+    renamed = {"tall": "size=Size(height=2)"}  # noqa: RUF012
+
+    def __init__(self, name="", *, size=Size()):
+        self.name, self.size = name, size
+
+
+def test_a_class_with_groups_is_made_copied_and_pickled_as_any_other():
+    box = Box("a", size=Size(3))
+    for one in (box, copy.copy(box), copy.deepcopy(box), pickle.loads(pickle.dumps(box))):
+        assert (one.name, one.size) == ("a", Size(3))
+    for name, place in (("width", "size=Size(width=…)"), ("tall", "size=Size(height=2)")):
+        with pytest.raises(ConfigurationError) as caught:
+            Box(**{name: 3})
+        assert str(caught.value).endswith(f" {place}")

@@ -1,0 +1,45 @@
+"""What is drawn by a randomization test: what can be asked for."""
+
+from __future__ import annotations
+
+import pytest
+from omegaconf import OmegaConf
+
+from saliency_callbacks.callbacks.randomization.settings import Cascade, Draws
+from saliency_callbacks.errors import ConfigurationError
+
+
+@pytest.mark.parametrize("kind", [Draws, Cascade])
+@pytest.mark.parametrize("value", [1, 0, 2.5, None, True])
+def test_a_floor_needs_two_draws(kind, value):
+    with pytest.raises(ConfigurationError, match=r"n_draws=.*at least 2, as the floor compares two random models"):
+        kind(n_draws=value)
+    assert kind(n_draws=2).n_draws == 2
+
+
+@pytest.mark.parametrize("order", ["full", "top_down", "bottom_up", "independent"])
+def test_a_cascade_is_layer_by_layer(order):
+    assert Draws(order=order).order == order
+    if order == "full":
+        with pytest.raises(ConfigurationError, match="order='full'"):
+            Cascade(order=order)
+    else:
+        assert Cascade(order=order).order == order
+
+
+@pytest.mark.parametrize("kind", [Draws, Cascade])
+def test_an_unknown_order(kind):
+    with pytest.raises(ConfigurationError, match="order='topdown' is unknown; did you mean 'top_down'"):
+        kind(order="topdown")
+
+
+@pytest.mark.parametrize(("kind", "name"), [(Draws, "random_logit"), (Cascade, "at_fit_end")])
+def test_a_switch_is_on_or_off(kind, name):
+    with pytest.raises(ConfigurationError, match=f"{name}=1; expected True or False"):
+        kind(**{name: 1})
+
+
+def test_similarities_of_hydra_are_a_list():
+    found = Draws(similarities=OmegaConf.create(["spearman", "ssim"])).similarities
+    assert found == ["spearman", "ssim"]
+    assert type(found) is list
