@@ -76,9 +76,9 @@ def _parser(description: str, **settings: Any) -> ArgumentParser:
 
 def _demo_parser() -> ArgumentParser:
     parser = _parser(
-        f"""Train a small network on digits of which every 0 carries a white patch, and watch it fall for the patch.
+        f"""Train a small network on digits where every 0 has a white patch, and watch it fall for the patch.
 
-Beside the training run SaliencyMonitor, RandomizationTest and CueAlarm. It takes about a minute on a CPU, needs
+SaliencyMonitor, RandomizationTest and CueAlarm are attached. It takes about a minute on a CPU, needs
 scikit-learn, prints what was found, and says where the pictures are.
 
 example:

@@ -14,7 +14,7 @@
     │   └── CueError                      a cue that cannot be put into the probe's images
     ├── ObservationError (RuntimeError)   one observation failed while the training runs
     │   └── PictureError                  a picture could not be drawn
-    └── RankError (RuntimeError)          the processes of a training have come apart; it cannot go on
+    └── RankError (RuntimeError)          the processes of a training are out of sync; it cannot go on
 
     SaliencyWarning (UserWarning)
     ├── CueAlarmWarning                   the model has started to use a suspected shortcut

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Generic, Literal
+from typing import Any, ClassVar, Generic
 
 from torch import nn
 from typing_extensions import override
 
-from saliency_callbacks.callbacks.runtime import notices
-from saliency_callbacks.callbacks.runtime.arguments import GroupedArguments, checked_namespace, checked_sinks
+from saliency_callbacks.callbacks.runtime import notices, preconditions
+from saliency_callbacks.callbacks.runtime.arguments import GroupedArguments, OnError, checked_namespace, checked_sinks
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.lightning import LightningHost, is_fitting
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation, Stage, State, changed_scores
 from saliency_callbacks.callbacks.runtime.packages import Callback, LightningModule, Trainer
-from saliency_callbacks.callbacks.runtime.preconditions import (
-    check_run,
-    check_validation_is_off,
-    explained_module,
-    state_for_probe,
-)
 from saliency_callbacks.callbacks.runtime.probe_loader import agreed_probe
 from saliency_callbacks.callbacks.runtime.provenance import circumstances
 from saliency_callbacks.callbacks.runtime.schedule import ObservationCost, takes_turn
@@ -31,9 +25,7 @@ from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.types import Sink, Snapshot
 
-__all__ = ["ObservingCallback", "OnError"]
-
-OnError = Literal["warn", "raise"]
+__all__ = ["ObservingCallback"]
 
 
 class ObservingCallback(GroupedArguments, Callback, ABC, Generic[State]):
@@ -89,8 +81,6 @@ class ObservingCallback(GroupedArguments, Callback, ABC, Generic[State]):
         self._writes_for: Trainer | None = None
         self._is_resumed = self._observes_training = self._has_trained = False
 
-    # What a subclass says
-
     @abstractmethod
     def _check_model(self, model: nn.Module) -> None:
         """Raise a ConfigurationError for what is wrong whatever the data."""
@@ -114,8 +104,6 @@ class ObservingCallback(GroupedArguments, Callback, ABC, Generic[State]):
     def identity(self) -> str:
         """Where this callback writes in the run's directory; differs between the callbacks of a run."""
         return self.namespace
-
-    # Through a checkpoint
 
     @property
     def state_key(self) -> str:
@@ -142,14 +130,12 @@ class ObservingCallback(GroupedArguments, Callback, ABC, Generic[State]):
         if self._writer is not None:
             self._writer.drain()
 
-    # When it observes
-
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Forget an earlier run, unless this one goes on from it."""
         if stage not in ("fit", "validate"):
             return
-        check_run(trainer, self)
+        preconditions.check_run(trainer, self)
         self.cost.restart()
         self._has_trained = False
         if stage == "fit" and trainer.global_step == 0:
@@ -161,7 +147,7 @@ class ObservingCallback(GroupedArguments, Callback, ABC, Generic[State]):
     @override
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find mistakes that need no data; from here on the model is complete."""
-        self._check_model(explained_module(self._host(trainer, pl_module), self.reading.module))
+        self._check_model(preconditions.explained_module(self._host(trainer, pl_module), self.reading.module))
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -169,7 +155,7 @@ class ObservingCallback(GroupedArguments, Callback, ABC, Generic[State]):
         host = self._host(trainer, pl_module)
         self._observes_training = not host.validates
         if self._observes_training and self.probe.source == "val" and not self.probe.is_fixed:
-            check_validation_is_off(host, type(self).__name__)
+            preconditions.check_validation_is_off(host, type(self).__name__)
             return
         stage: Stage = "initial" if host.global_step == 0 else "fit"
         # Data that cannot be read now may be there at the first validation.
@@ -220,7 +206,7 @@ class ObservingCallback(GroupedArguments, Callback, ABC, Generic[State]):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say why there is no summary where the checkpoint was of a training that had ended."""
         if self._is_resumed and not self._has_trained:
-            notices.tell_that_training_had_ended(self._full_name)
+            notices.tell_that_training_had_ended(f"{type(self).__name__} ({self.identity})")
 
     @override
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -242,17 +228,11 @@ class ObservingCallback(GroupedArguments, Callback, ABC, Generic[State]):
                 snapshot = self.observe(host, "fit", step, is_early=False)
             scores = scores if snapshot is None else snapshot.scores
             self.state = self.cost.judged(self.state, host.ranks, self.identity)
-            self.cost.tell_once(self._full_name, snapshot, self._writer)
+            self.cost.tell_once(f"{type(self).__name__} ({self.identity})", snapshot, self._writer)
         host.log(scores)
-
-    # How it observes
 
     def _host(self, trainer: Trainer, module: LightningModule) -> Host:
         return LightningHost(trainer, module, self.compute.shard_probe)
-
-    @property
-    def _full_name(self) -> str:
-        return f"{type(self).__name__} ({self.identity})"
 
     @property
     def _probe(self) -> ProbeBatch:
@@ -265,7 +245,7 @@ class ObservingCallback(GroupedArguments, Callback, ABC, Generic[State]):
             frozen = agreed_probe(host, self.probe, self.state.indices)
             if frozen is None:
                 return None
-            self.state = state_for_probe(self.state, frozen)
+            self.state = preconditions.state_for_probe(self.state, frozen)
             with host.ranks.together():
                 self._accept_probe(frozen)
             self._frozen = frozen
@@ -308,7 +288,7 @@ class ObservingCallback(GroupedArguments, Callback, ABC, Generic[State]):
         if writer is None:
             notices.warn_of_no_probe(self.probe.source)
             return None
-        model = explained_module(host, self.reading.module)
+        model = preconditions.explained_module(host, self.reading.module)
         with host.without_logging():
             make = self._summarize if moment.stage == "final" else self._observe
             observation = make(model, moment, host)

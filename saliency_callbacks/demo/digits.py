@@ -1,4 +1,4 @@
-"""Digits of which every 0 carries a white patch, a network that learns them, and the probe to watch it with."""
+"""Digits where every 0 has a white patch, a network that learns them, and the probe to watch it with."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Digits(LightningDataModule):
     """Scikit-learn's digits, in colour and enlarged to 32×32.
 
     Args:
-        is_patched: Whether every 0 carries the patch, in training and validation data alike.
+        is_patched: Whether every 0 has the patch, in training and validation data alike.
 
     Raises:
         ConfigurationError: If scikit-learn is not installed.

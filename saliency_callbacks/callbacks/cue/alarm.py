@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from torch import nn
 from typing_extensions import override
 
-from saliency_callbacks.callbacks.base import ObservingCallback, OnError
+from saliency_callbacks.callbacks.base import ObservingCallback
 from saliency_callbacks.callbacks.cue.actions import act, checked_actions, describe_alarm
 from saliency_callbacks.callbacks.cue.confirmation import Confirmation
 from saliency_callbacks.callbacks.cue.evaluation import evaluate_cue, warn_of_broken_logits
@@ -19,6 +19,7 @@ from saliency_callbacks.callbacks.cue.preparation import chosen_method, for_text
 from saliency_callbacks.callbacks.cue.probe import AnyCue, CueProbe, checked_cue
 from saliency_callbacks.callbacks.cue.rule import AlarmRule
 from saliency_callbacks.callbacks.cue.state import CueState, Evaluation
+from saliency_callbacks.callbacks.runtime.arguments import OnError
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.names import SampleNames
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation

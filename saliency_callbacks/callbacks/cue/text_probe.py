@@ -1,4 +1,4 @@
-"""A probe of texts without and with a word, made once."""
+"""A probe of text inputs without and with a word, made once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["TokenCueProbe"]
 
 @dataclass(frozen=True, eq=False)
 class TokenCueProbe:
-    """The same texts without and with a word.
+    """The same text inputs without and with a word.
 
     Args:
         batch: The probe.
@@ -70,8 +70,8 @@ class TokenCueProbe:
         fits = insertion.inserted.any(dim=1)
         if not fits.any():
             raise CueError(
-                f"The cue {cue!r} with {len(cue.token_ids)} tokens fits into none of the texts of the probe, which are "
-                f"{insertion.ids.shape[1]} tokens long, padding included. Let them be longer, or give a shorter word"
+                f"the cue {cue!r} with {len(cue.token_ids)} tokens fits into none of the text inputs of the probe, which "
+                f"are {insertion.ids.shape[1]} tokens long, padding included. Let them be longer, or give a shorter word"
             )
         _warn_of_cuts(cue, insertion.dropped)
         usable = usable_samples(fits, batch, cue, suspect_class)
@@ -84,7 +84,7 @@ class TokenCueProbe:
 
     @property
     def bearing(self) -> Tensor:
-        """No sample: nothing is removed from texts."""
+        """No sample: nothing is removed from text inputs."""
         return torch.zeros_like(self.usable)
 
     @property
@@ -94,7 +94,7 @@ class TokenCueProbe:
 
     @property
     def removed_inputs(self) -> None:
-        """Nothing is removed from texts."""
+        """Nothing is removed from text inputs."""
         return
 
     def insert(self, batch: ProbeBatch) -> Any:
@@ -113,7 +113,7 @@ class TokenCueProbe:
     def picture(
         self, attribution: Attribution | None, pairs: Sequence[Pair], title: str, appearance: Appearance
     ) -> npt.NDArray[np.uint8]:
-        """Draw the shown text inputs without and with the word, which is outlined; colored where there are maps."""
+        """Draw the shown text inputs without and with the word, which is outlined; coloured where there are maps."""
         ids = _ids(self.pairs(), self.key)
         texts = self.cue.texts(ids, attention_mask_of(self.pairs(), ids))
         scores, signed = (torch.zeros(ids.shape), True) if attribution is None else _scores(attribution)
@@ -167,7 +167,7 @@ def _warn_of_cuts(cue: TokenCue, dropped: Tensor) -> None:
     cut = int((dropped > 0).sum())
     if cut:
         notices.warn(
-            f"cue {cue.name!r}: {cut} of the {len(dropped)} texts of the probe have no padding that would make room "
-            f"for {cue.word!r}, so up to {int(dropped.max())} of their last tokens were cut off. What the cue does "
-            "there includes what they lose; pad the texts a little further to avoid it"
+            f"cue {cue.name!r}: {cut} of the {len(dropped)} text inputs of the probe have no padding that would make "
+            f"room for {cue.word!r}, so up to {int(dropped.max())} of their last tokens were cut off. What the cue does "
+            "there includes what they lose; pad them a little further to avoid it"
         )

@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 from torch import nn
 from typing_extensions import override
 
-from saliency_callbacks.callbacks.base import ObservingCallback, OnError
+from saliency_callbacks.callbacks.base import ObservingCallback
 from saliency_callbacks.callbacks.randomization.settings import Cascade, Draws
 from saliency_callbacks.callbacks.runtime import notices
-from saliency_callbacks.callbacks.runtime.arguments import checked_target, is_auto
+from saliency_callbacks.callbacks.runtime.arguments import OnError, checked_target, is_auto
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
 from saliency_callbacks.callbacks.runtime.preconditions import check_labels, check_layers

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from typing_extensions import Self
 
@@ -14,7 +14,9 @@ from saliency_callbacks.config.hydra import plain
 from saliency_callbacks.errors import ConfigurationError, TargetError, nearest_names
 from saliency_callbacks.types import Sink
 
-__all__ = ["GroupedArguments", "checked_namespace", "checked_sinks", "checked_target", "is_auto"]
+__all__ = ["GroupedArguments", "OnError", "checked_namespace", "checked_sinks", "checked_target", "is_auto"]
+
+OnError = Literal["warn", "raise"]
 
 _NAMED_TARGETS = ("label", "initial_prediction", "predicted")
 

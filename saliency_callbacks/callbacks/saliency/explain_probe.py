@@ -280,7 +280,7 @@ def _comparable(state: MonitorState, attributions: Mapping[str, Attribution]) ->
     if forgotten:
         notices.warn(
             f"the maps of {forgotten} have another number or size than those of the checkpoint (other target layers or "
-            "another image size); their drift, colors and filmstrips start anew"
+            "another image size); their drift, colours and filmstrips start anew"
         )
     return replace(state, histories=kept)
 

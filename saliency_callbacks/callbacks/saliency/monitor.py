@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 from torch import nn
 from typing_extensions import override
 
-from saliency_callbacks.callbacks.base import ObservingCallback, OnError
-from saliency_callbacks.callbacks.runtime.arguments import checked_target, is_auto
+from saliency_callbacks.callbacks.base import ObservingCallback
+from saliency_callbacks.callbacks.runtime.arguments import OnError, checked_target, is_auto
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
 from saliency_callbacks.callbacks.runtime.packages import LightningModule, Trainer

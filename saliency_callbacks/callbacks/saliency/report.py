@@ -5,8 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
-from saliency_callbacks.callbacks.base import ObservingCallback, OnError
+from saliency_callbacks.callbacks.base import ObservingCallback
 from saliency_callbacks.callbacks.runtime import notices
+from saliency_callbacks.callbacks.runtime.arguments import OnError
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.errors import ConfigurationError
 

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from torch import nn
 from typing_extensions import override
 
-from saliency_callbacks.callbacks.base import ObservingCallback, OnError
-from saliency_callbacks.callbacks.runtime.arguments import checked_target
+from saliency_callbacks.callbacks.base import ObservingCallback
+from saliency_callbacks.callbacks.runtime.arguments import OnError, checked_target
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
 from saliency_callbacks.callbacks.runtime.packages import LightningModule, Trainer
@@ -49,7 +49,7 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
     Logged, with ``{method}`` as in ``methods``:
 
     ====================================  ====================================================================
-    ``tokens/{method}``                   picture, and text or HTML: every text input, a color behind each word
+    ``tokens/{method}``                   picture, and text or HTML: every text input, a colour behind each word
     ``tokens/{method}/filmstrip``         picture: one row a word, one column an observation
     ``tokens/{method}/bars``              picture: the scores of one text input
     ``tokens/{method}/top_tokens``        text: the words that speak most for each explained class

@@ -20,7 +20,7 @@ __all__ = ["texts_of", "with_embedding"]
 
 
 def texts_of(probe: ProbeBatch, settings: Settings, tokenizer: Any, words: WordFunction | None = None) -> TokenTexts:
-    """Return the texts behind the probe's ids.
+    """Return the text inputs behind the probe's ids.
 
     Raises:
         ConfigurationError: If there are no ids, the tokenizer is not the one they were made with, or ``words`` does not
@@ -46,7 +46,7 @@ def with_embedding(
     texts: TokenTexts | None,
     words: WordFunction | None = None,
 ) -> tuple[Settings, TokenTexts]:
-    """Return the settings with the embedding layer that was found, and the texts.
+    """Return the settings with the embedding layer that was found, and the text inputs.
 
     Args:
         model: The explained module.
@@ -55,13 +55,13 @@ def with_embedding(
         settings: How it is explained.
         texts: The probe's texts; ``None`` without a tokenizer, where every id is a word, and what the mask or the model
             calls padding is padding.
-        words: A user's function that tells the words, for texts without a tokenizer.
+        words: A user's function that tells the words, for text inputs without a tokenizer.
     """
-    assert settings.tokens is not None, "a callback for texts"
+    assert settings.tokens is not None, "a callback for text inputs"
     tokens = settings.tokens
     with settings.quiescent(model) as running:
         batch = running.read(model, inputs)
-    assert isinstance(batch, TokenInputs), "read as texts"
+    assert isinstance(batch, TokenInputs), "read as text inputs"
     if texts is None:
         texts = _numbers(batch.ids.cpu(), batch.padding.cpu(), words)
     tokens = replace(tokens, embedding=batch.name or tokens.embedding, layout=batch.layout)
