@@ -15,7 +15,7 @@ from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.lightning import LightningHost, is_fitting
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation, Stage, State, changed_scores
 from saliency_callbacks.callbacks.runtime.packages import Callback, LightningModule, Trainer
-from saliency_callbacks.callbacks.runtime.probe_loader import agreed_probe
+from saliency_callbacks.callbacks.runtime.probe_loader import freeze_probe
 from saliency_callbacks.callbacks.runtime.provenance import circumstances
 from saliency_callbacks.callbacks.runtime.schedule import ObservationCost, takes_turn
 from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, Storage, settings_of
@@ -242,9 +242,11 @@ class ObservingCallback(GroupedArguments, Callback, ABC, Generic[State]):
     def _prepared(self, host: Host) -> SinkWriter | None:
         """Freeze the probe and open the sinks, once; return ``None`` where there is no data for a probe."""
         if self._frozen is None:
-            frozen = agreed_probe(host, self.probe, self.state.indices)
+            with host.ranks.together():
+                frozen = freeze_probe(host, self.probe, self.state.indices)
             if frozen is None:
                 return None
+            frozen = host.ranks.agreed(frozen)
             self.state = preconditions.state_for_probe(self.state, frozen)
             with host.ranks.together():
                 self._accept_probe(frozen)
@@ -271,7 +273,17 @@ class ObservingCallback(GroupedArguments, Callback, ABC, Generic[State]):
         moment = Moment(max(0, host.epoch - (stage == "final")), step, stage)
         observation = None
         with notices.failures(moment, on_error=self.on_error, is_early=is_early), host.ranks.together():
-            observation = self._written(host, moment)
+            writer = self._prepared(host)
+            if writer is None:
+                notices.warn_of_no_probe(self.probe.source)
+                return None
+            model = preconditions.explained_module(host, self.reading.module)
+            with host.without_logging():
+                make = self._summarize if stage == "final" else self._observe
+                observation = make(model, moment, host)
+            if observation is not None:
+                observation = observation.under(circumstances(host, self, at_end=stage == "final"))
+                writer.write(observation.snapshot, observation.pictures)
         if observation is None:
             return None
         # Devices may round differently, and what is monitored must not.
@@ -282,18 +294,3 @@ class ObservingCallback(GroupedArguments, Callback, ABC, Generic[State]):
             self.state = observation.counted(self.state)
             self._on_observed(host)
         return observation.snapshot
-
-    def _written(self, host: Host, moment: Moment) -> Observation[State] | None:
-        writer = self._prepared(host)
-        if writer is None:
-            notices.warn_of_no_probe(self.probe.source)
-            return None
-        model = preconditions.explained_module(host, self.reading.module)
-        with host.without_logging():
-            make = self._summarize if moment.stage == "final" else self._observe
-            observation = make(model, moment, host)
-        if observation is None:
-            return None
-        observation = observation.under(circumstances(host, self, at_end=moment.stage == "final"))
-        writer.write(observation.snapshot, observation.pictures)
-        return observation

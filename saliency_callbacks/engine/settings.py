@@ -14,7 +14,7 @@ from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.isolation.context import quiescence
 from saliency_callbacks.capture.isolation.full_precision import full_precision, undone, widened
 from saliency_callbacks.capture.oom import BackOff
-from saliency_callbacks.capture.text.inputs import read_inputs
+from saliency_callbacks.capture.text.inputs import TokenInputs
 from saliency_callbacks.capture.text.settings import TokenSettings, read_ids
 from saliency_callbacks.config.checks import checked_integer
 from saliency_callbacks.errors import InputError
@@ -94,7 +94,10 @@ class Settings:
         Raises:
             ConfigurationError: If the batch cannot be explained.
         """
-        return read_inputs(model, self.fed(inputs), self.attribute_to, self.tokens, self.forward_context)
+        fed = self.fed(inputs)
+        if self.tokens is None:
+            return ModelInputs.of(fed, self.attribute_to)
+        return TokenInputs.of_texts(model, read_ids(fed, self.attribute_to), self.tokens, self.forward_context)
 
     def read_alone(self, inputs: Any) -> ModelInputs:
         """Check a batch and find what is explained of it, without the model: of text inputs the ids.

@@ -209,8 +209,7 @@ class CueAlarm(ObservingCallback[CueState]):
         alerts: dict[str, str] = {}
         if evaluation.fired and "log" in self.on_alarm:
             # Dashboards read texts as Markdown, which a name out of the data must not be taken for.
-            name = as_cell(self._names.exact(self.suspect_class))
-            texts["alarm"] = describe_alarm(self.cue.name, name, evaluation, self.rule)
+            texts["alarm"] = self._message(evaluation, as_cell)
             alerts[f"{self.identity}/alarm"] = self._message(evaluation)
         if self._groups_are_due(moment):
             of_groups, tables = self._measure_groups(model, host)
@@ -293,8 +292,9 @@ class CueAlarm(ObservingCallback[CueState]):
             tables={f"{self.identity}/{name}": table for name, table in tables.items()},
         )
 
-    def _message(self, evaluation: Evaluation) -> str:
-        return describe_alarm(self.cue.name, self._names.exact(self.suspect_class), evaluation, self.rule)
+    def _message(self, evaluation: Evaluation, written: Callable[[str], str] = str) -> str:
+        suspect = written(self._names.exact(self.suspect_class))
+        return describe_alarm(self.cue.name, suspect, evaluation, self.rule)
 
     @property
     def _names(self) -> SampleNames:

@@ -70,8 +70,9 @@ class TokenCueProbe:
         fits = insertion.inserted.any(dim=1)
         if not fits.any():
             raise CueError(
-                f"the cue {cue!r} with {len(cue.token_ids)} tokens fits into none of the text inputs of the probe, which "
-                f"are {insertion.ids.shape[1]} tokens long, padding included. Let them be longer, or give a shorter word"
+                f"the cue {cue!r} with {len(cue.token_ids)} tokens fits into none of the text inputs of the probe, "
+                f"which are {insertion.ids.shape[1]} tokens long, padding included. Let them be longer, or give a "
+                "shorter word"
             )
         _warn_of_cuts(cue, insertion.dropped)
         usable = usable_samples(fits, batch, cue, suspect_class)
@@ -168,6 +169,6 @@ def _warn_of_cuts(cue: TokenCue, dropped: Tensor) -> None:
     if cut:
         notices.warn(
             f"cue {cue.name!r}: {cut} of the {len(dropped)} text inputs of the probe have no padding that would make "
-            f"room for {cue.word!r}, so up to {int(dropped.max())} of their last tokens were cut off. What the cue does "
-            "there includes what they lose; pad them a little further to avoid it"
+            f"room for {cue.word!r}, so up to {int(dropped.max())} of their last tokens were cut off. What the cue "
+            "does there includes what they lose; pad them a little further to avoid it"
         )

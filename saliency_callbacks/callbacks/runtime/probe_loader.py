@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.capture.isolation.context import quiescence
@@ -14,7 +13,7 @@ from saliency_callbacks.probe.loaders import candidate_indices, is_batched
 from saliency_callbacks.probe.metadata import class_names, normalization
 from saliency_callbacks.probe.probe import Probe
 
-__all__ = ["agreed_probe", "freeze_probe"]
+__all__ = ["freeze_probe"]
 
 
 def freeze_probe(host: Host, probe: Probe, saved_indices: Sequence[int] | None = None) -> ProbeBatch | None:
@@ -36,7 +35,12 @@ def freeze_probe(host: Host, probe: Probe, saved_indices: Sequence[int] | None =
     Raises:
         ProbeError: If the data cannot be read, or its parts (labels, masks, groups) do not fit together.
     """
-    loader = _dataloader(host, probe)
+    try:
+        loader = host.dataloader(probe.source, probe.dataloader_idx)
+    except IndexError as error:
+        if not probe.is_fixed:
+            raise ProbeError(f"{error}; choose another with Probe(dataloader_idx=…)") from error
+        loader = None
     if loader is None and not probe.is_fixed:
         return None
     dataset = getattr(loader, "dataset", None)
@@ -59,19 +63,3 @@ def freeze_probe(host: Host, probe: Probe, saved_indices: Sequence[int] | None =
         with preserved(dataset):
             names, statistics = class_names(dataset), normalization(dataset)
         return probe.freeze(batch, indices, class_names=names, normalization=statistics)
-
-
-def agreed_probe(host: Host, probe: Probe, saved_indices: Sequence[int] | None) -> ProbeBatch | None:
-    """Return a frozen probe that is the same on all ranks; see :func:`freeze_probe`. All ranks must call it."""
-    with host.ranks.together():
-        frozen = freeze_probe(host, probe, saved_indices)
-    return None if frozen is None else host.ranks.agreed(frozen)
-
-
-def _dataloader(host: Host, probe: Probe) -> Any | None:
-    try:
-        return host.dataloader(probe.source, probe.dataloader_idx)
-    except IndexError as error:
-        if probe.is_fixed:
-            return None
-        raise ProbeError(f"{error}; choose another with Probe(dataloader_idx=…)") from error

@@ -165,7 +165,8 @@ class Ranks:
     def explain(self, model: nn.Module, inputs: Any, settings: Settings, targets: Sequence[Target]) -> Explanation:
         """Explain a batch, as :func:`~saliency_callbacks.engine.run_engine` does."""
         with self.together():
-            n_samples = count_samples(inputs, settings)
+            # Only who shares the work has to know how much there is.
+            n_samples = count_samples(inputs, settings) if self.shards_probe else 0
             found = run_engine(model, inputs, self.settings(settings, n_samples), targets)
         if not self.shards_probe:
             return found
@@ -178,7 +179,8 @@ class Ranks:
     def logits(self, model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
         """Return the class scores of a batch ``[N, classes]`` on the CPU, bit by bit the same on all ranks."""
         with self.together():
-            n_samples = count_samples(inputs, settings)
+            # Only who shares the work has to know how much there is.
+            n_samples = count_samples(inputs, settings) if self.shards_probe else 0
             found = run_logits(model, inputs, self.settings(settings, n_samples)).cpu()
         return self.gathered(found, n_samples) if self.shards_probe else self.from_zero(found)
 

@@ -18,34 +18,10 @@ from typing_extensions import override
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.text.embedding_layer import Layout, embed, find_embedding, receives
 from saliency_callbacks.capture.text.max_length import known_lengths
-from saliency_callbacks.capture.text.settings import TokenSettings, padding_of, read_ids, special_of
+from saliency_callbacks.capture.text.settings import TokenSettings, padding_of, special_of
 from saliency_callbacks.errors import InputError, LayerError, MethodError
 
-__all__ = ["TokenInputs", "read_inputs"]
-
-
-def read_inputs(
-    model: nn.Module,
-    inputs: Any,
-    attribute_to: int | str | None = None,
-    tokens: TokenSettings | None = None,
-    forward_context: Callable[[], AbstractContextManager[Any]] = nullcontext,
-) -> ModelInputs:
-    """Check a batch and find what is explained of it.
-
-    Args:
-        model: The model, quiescent.
-        inputs: A tensor, or a tuple or dict of tensors.
-        attribute_to: Position or key of the explained tensor.
-        tokens: How text inputs are explained; ``None`` for images, signals and volumes.
-        forward_context: Opened around every forward, e.g. for autocast.
-
-    Raises:
-        ConfigurationError: If the batch cannot be explained.
-    """
-    if tokens is None:
-        return ModelInputs.of(inputs, attribute_to)
-    return TokenInputs.of_texts(model, read_ids(inputs, attribute_to), tokens, forward_context)
+__all__ = ["TokenInputs"]
 
 
 @dataclass(frozen=True, eq=False)

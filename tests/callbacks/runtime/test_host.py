@@ -12,7 +12,7 @@ from saliency_callbacks.callbacks.cue.evaluation import evaluate_cue
 from saliency_callbacks.callbacks.cue.image_probe import ImageCueProbe
 from saliency_callbacks.callbacks.runtime.observation import Moment
 from saliency_callbacks.callbacks.runtime.preconditions import check_validation_is_off, explained_module
-from saliency_callbacks.callbacks.runtime.probe_loader import agreed_probe, freeze_probe
+from saliency_callbacks.callbacks.runtime.probe_loader import freeze_probe
 from saliency_callbacks.callbacks.runtime.provenance import circumstances
 from saliency_callbacks.callbacks.runtime.settings import Appearance, Compute, ModelReading, Storage, engine_settings
 from saliency_callbacks.callbacks.runtime.sink_writer import open_sinks
@@ -70,7 +70,7 @@ def test_a_probe_is_read_from_batches():
     frozen = freeze_probe(host, Probe(8))
     assert torch.equal(frozen.inputs, torch.cat([images for images, _ in batches])[:8])
     assert frozen.labels.tolist() == torch.cat([labels for _, labels in batches])[:8].tolist()
-    assert agreed_probe(host, Probe(8), None).fingerprint == frozen.fingerprint
+    assert host.ranks.agreed(frozen) is frozen
 
 
 def test_a_probe_of_the_training_data():
