@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Generic
 
@@ -11,12 +11,10 @@ from typing_extensions import override
 
 from saliency_callbacks.callbacks.runtime import notices, preconditions
 from saliency_callbacks.callbacks.runtime.arguments import GroupedArguments, OnError, checked_namespace, checked_sinks
+from saliency_callbacks.callbacks.runtime.hooks import LightningHooks
 from saliency_callbacks.callbacks.runtime.host import Host
-from saliency_callbacks.callbacks.runtime.lightning import LightningHost, is_fitting
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation, Stage, State, changed_scores
-from saliency_callbacks.callbacks.runtime.packages import Callback, LightningModule, Trainer
 from saliency_callbacks.callbacks.runtime.probe_loader import freeze_probe
-from saliency_callbacks.callbacks.runtime.provenance import circumstances
 from saliency_callbacks.callbacks.runtime.schedule import ObservationCost, takes_turn
 from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, Storage, settings_of
 from saliency_callbacks.callbacks.runtime.sink_writer import SinkWriter, open_sinks
@@ -28,7 +26,7 @@ from saliency_callbacks.types import Sink, Snapshot
 __all__ = ["ObservingCallback"]
 
 
-class ObservingCallback(GroupedArguments, Callback, ABC, Generic[State]):
+class ObservingCallback(GroupedArguments, LightningHooks, Generic[State]):
     """Observe a fixed probe batch before the training, at validation epochs, and when the training ends.
 
     A subclass says what an observation is. When it is made, on which samples, where it goes, and that a failure of it
@@ -78,7 +76,7 @@ class ObservingCallback(GroupedArguments, Callback, ABC, Generic[State]):
         self.state: State = self.state_type()
         self._frozen: ProbeBatch | None = None
         self._writer: SinkWriter | None = None
-        self._writes_for: Trainer | None = None
+        self._current_run: object = None
         self._is_resumed = self._observes_training = self._has_trained = False
 
     @abstractmethod
@@ -100,6 +98,9 @@ class ObservingCallback(GroupedArguments, Callback, ABC, Generic[State]):
     def _on_observed(self, host: Host) -> None:
         """Act on an observation of the training, once it is written and the state has moved on."""
 
+    def _on_closed(self, host: Host) -> None:
+        """Act on a training that is complete and written."""
+
     @property
     def identity(self) -> str:
         """Where this callback writes in the run's directory; differs between the callbacks of a run."""
@@ -108,7 +109,7 @@ class ObservingCallback(GroupedArguments, Callback, ABC, Generic[State]):
     @property
     def state_key(self) -> str:
         """Key of this callback's state in a checkpoint; differs between the callbacks of a run."""
-        return self._generate_state_key(namespace=self.identity)
+        return f"{type(self).__qualname__}{ {'namespace': self.identity} }"
 
     def state_dict(self) -> dict[str, Any]:
         """Return probe, scores and all that the next observation refers to, for a checkpoint."""
@@ -123,7 +124,7 @@ class ObservingCallback(GroupedArguments, Callback, ABC, Generic[State]):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the sinks, which hold files and threads; they are opened anew when there is something to write."""
-        return {**vars(self), "_writer": None, "_writes_for": None}
+        return {**vars(self), "_writer": None, "_current_run": None}
 
     def drain(self) -> None:
         """Wait until everything that was observed is written."""
@@ -131,28 +132,24 @@ class ObservingCallback(GroupedArguments, Callback, ABC, Generic[State]):
             self._writer.drain()
 
     @override
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def begin(self, host: Host, *, is_training: bool) -> None:
         """Forget an earlier run, unless this one goes on from it."""
-        if stage not in ("fit", "validate"):
-            return
-        preconditions.check_run(trainer, self)
+        preconditions.check_run(host, self)
         self.cost.restart()
         self._has_trained = False
-        if stage == "fit" and trainer.global_step == 0:
-            # A checkpoint's state is loaded after this.
+        if is_training and host.global_step == 0:
             self.state, self._frozen, self._is_resumed = self.state_type(), None, False
-        if self._writes_for is not trainer:
-            self._writer, self._writes_for = None, trainer
+        if self._current_run is not host.run:
+            self._writer, self._current_run = None, host.run
 
     @override
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Find mistakes that need no data; from here on the model is complete."""
-        self._check_model(preconditions.explained_module(self._host(trainer, pl_module), self.reading.module))
+    def check(self, host: Host) -> None:
+        """Find mistakes that need no data."""
+        self._check_model(preconditions.explained_module(host, self.reading.module))
 
     @override
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def start(self, host: Host) -> None:
         """Freeze the probe and make the first observation, of the untrained model."""
-        host = self._host(trainer, pl_module)
         self._observes_training = not host.validates
         if self._observes_training and self.probe.source == "val" and not self.probe.is_fixed:
             preconditions.check_validation_is_off(host, type(self).__name__)
@@ -169,55 +166,43 @@ class ObservingCallback(GroupedArguments, Callback, ABC, Generic[State]):
                 host.log_directly(snapshot.scores, host.step)
 
     @override
-    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def validation_starts(self, host: Host) -> None:
         """Note the time, for the report on the cost."""
-        self.cost.validation_begins(self._host(trainer, pl_module).device)
+        self.cost.validation_begins(host.device)
 
     @override
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Observe, if it is time; a validation on its own always is."""
-        host = self._host(trainer, pl_module)
-        if trainer.sanity_checking:
-            return
-        if is_fitting(trainer):
+    def validation_ends(self, host: Host, *, is_training: bool) -> None:
+        """Observe, if it is time; a standalone validation is always observed."""
+        if is_training:
             self._observe_if_due(host, host.step)
             return
         snapshot = self.observe(host, "validate", host.step, is_early=True)
         host.log({} if snapshot is None else snapshot.scores)
 
     @override
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def epoch_ends(self, host: Host) -> None:
         """Observe, if it is time, where there is no validation."""
         if self._observes_training and (self.probe.source == "train" or self.probe.is_fixed):
-            host = self._host(trainer, pl_module)
             self._observe_if_due(host, host.epoch_step)
 
     @override
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def finish(self, host: Host) -> None:
         """Write the end-of-training summary. After an exception there is none."""
         self._has_trained = True
         if self._frozen is not None:
-            host = self._host(trainer, pl_module)
             snapshot = self.observe(host, "final", host.step, is_early=False)
             if snapshot is not None:
                 host.log_directly(changed_scores(snapshot.scores, self.state.scores), host.step)
 
     @override
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say why there is no summary where the checkpoint was of a training that had ended."""
-        if self._is_resumed and not self._has_trained:
+    def close(self, host: Host, *, is_complete: bool) -> None:
+        """Wait until everything is written."""
+        if self._writer is not None:
+            self._writer.close()
+        if is_complete and self._has_trained:
+            self._on_closed(host)
+        elif is_complete and self._is_resumed:
             notices.tell_that_training_had_ended(f"{type(self).__name__} ({self.identity})")
-
-    @override
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if self._writer is not None:
-            self._writer.close()
-
-    @override
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        # After an exception there is no `teardown`.
-        if self._writer is not None:
-            self._writer.close()
 
     def _observe_if_due(self, host: Host, step: int) -> None:
         # On other epochs too: the Trainer keeps metrics for monitoring, but loggers would miss them.
@@ -230,9 +215,6 @@ class ObservingCallback(GroupedArguments, Callback, ABC, Generic[State]):
             self.state = self.cost.judged(self.state, host.ranks, self.identity)
             self.cost.tell_once(f"{type(self).__name__} ({self.identity})", snapshot, self._writer)
         host.log(scores)
-
-    def _host(self, trainer: Trainer, module: LightningModule) -> Host:
-        return LightningHost(trainer, module, self.compute.shard_probe)
 
     @property
     def _probe(self) -> ProbeBatch:
@@ -282,7 +264,8 @@ class ObservingCallback(GroupedArguments, Callback, ABC, Generic[State]):
                 make = self._summarize if stage == "final" else self._observe
                 observation = make(model, moment, host)
             if observation is not None:
-                observation = observation.under(circumstances(host, self, at_end=stage == "final"))
+                weights = host.weights(self, at_end=stage == "final")
+                observation = observation.under({"precision": host.precision, "weights": weights})
                 writer.write(observation.snapshot, observation.pictures)
         if observation is None:
             return None

@@ -4,51 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
-from saliency_callbacks.methods.registry import BUILT_IN
+from saliency_callbacks.methods.registry import BUILT_IN, SANITY, Sanity
 from saliency_callbacks.types import Method, Pass, Quantity
 
 __all__ = ["SANITY", "MethodFacts", "Sanity", "as_table", "describe_methods"]
-
-
-@dataclass(frozen=True)
-class Sanity:
-    """How a method fared in parameter randomization.
-
-    Args:
-        status: ``fails`` where the floor or the similarity says that the maps do not come from the weights, ``passes``
-            where they do, ``undecided`` where trained and random maps are alike and random ones are not.
-        similarity: s, with the maps of random copies; signed Spearman, in [-1, 1].
-        floor: s₀, between random copies.
-    """
-
-    status: Literal["passes", "fails", "undecided"]
-    similarity: float
-    floor: float
-
-
-SANITY: Mapping[str, Sanity] = {
-    "gradient": Sanity("passes", -0.01, 0.0),
-    # The gradient's values with another reduction: what is correlated is the same.
-    "gradient_norm": Sanity("passes", -0.01, 0.0),
-    "input_x_gradient": Sanity("passes", 0.0, 0.0),
-    "integrated_gradients": Sanity("passes", 0.02, 0.0),
-    "smooth_grad": Sanity("passes", 0.0, 0.0),
-    "smooth_grad_squared": Sanity("fails", 0.49, 0.67),
-    "var_grad": Sanity("fails", 0.57, 0.76),
-    "smooth_integrated_gradients": Sanity("passes", 0.02, 0.0),
-    "guided_backprop": Sanity("fails", 0.53, 0.66),
-    "deconvnet": Sanity("passes", 0.28, 0.28),
-    "guided_grad_cam": Sanity("fails", 0.35, 0.4),
-    "grad_cam": Sanity("passes", 0.03, 0.02),
-    "grad_cam_plus_plus": Sanity("fails", 0.73, 0.66),
-    "hires_cam": Sanity("passes", 0.02, 0.01),
-    "layer_cam": Sanity("passes", 0.27, 0.2),
-    "xgrad_cam": Sanity("passes", 0.16, 0.04),
-}
-"""Measured by ``benchmarks/sanity.py`` on two small networks for digits, with 20 random copies each; of both, the one
-on which the method fares worse. Another network may give another result: see ``RandomizationTest``."""
 
 
 @dataclass(frozen=True)

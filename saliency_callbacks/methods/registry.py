@@ -1,11 +1,12 @@
-"""Methods by name."""
+"""Methods by name, and what was measured of each: to add a method, add it here."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, Literal
 
 from saliency_callbacks.config.dotted_paths import resolve_object
 from saliency_callbacks.config.hydra import plain
@@ -17,10 +18,44 @@ from saliency_callbacks.methods.integrated import IntegratedGradients
 from saliency_callbacks.methods.smooth import SmoothGrad
 from saliency_callbacks.types import Method
 
-__all__ = ["BUILT_IN", "ENTRY_POINT_GROUP", "resolve_methods"]
+# What `saliency_callbacks.methods` exports.
+__all__ = [
+    "BUILT_IN",
+    "ENTRY_POINT_GROUP",
+    "Deconvnet",
+    "GradCAM",
+    "GradCAMPlusPlus",
+    "Gradient",
+    "GuidedBackprop",
+    "GuidedGradCAM",
+    "HiResCAM",
+    "InputXGradient",
+    "IntegratedGradients",
+    "LayerCAM",
+    "SmoothGrad",
+    "XGradCAM",
+    "resolve_methods",
+]
 
 ENTRY_POINT_GROUP = "saliency_callbacks.methods"
 """Packages add methods here: name → a function without arguments that returns a ``Method``."""
+
+
+@dataclass(frozen=True)
+class Sanity:
+    """How a method fared in parameter randomization.
+
+    Args:
+        status: ``fails`` where the floor or the similarity says that the maps do not come from the weights, ``passes``
+            where they do, ``undecided`` where trained and random maps are alike and random ones are not.
+        similarity: s, with the maps of random copies; signed Spearman, in [-1, 1].
+        floor: s₀, between random copies.
+    """
+
+    status: Literal["passes", "fails", "undecided"]
+    similarity: float
+    floor: float
+
 
 BUILT_IN: Mapping[str, Callable[[], Method]] = {
     "gradient": Gradient,
@@ -40,6 +75,28 @@ BUILT_IN: Mapping[str, Callable[[], Method]] = {
     "layer_cam": LayerCAM,
     "xgrad_cam": XGradCAM,
 }
+
+SANITY: Mapping[str, Sanity] = {
+    "gradient": Sanity("passes", -0.01, 0.0),
+    # The gradient's values with another reduction: what is correlated is the same.
+    "gradient_norm": Sanity("passes", -0.01, 0.0),
+    "input_x_gradient": Sanity("passes", 0.0, 0.0),
+    "integrated_gradients": Sanity("passes", 0.02, 0.0),
+    "smooth_grad": Sanity("passes", 0.0, 0.0),
+    "smooth_grad_squared": Sanity("fails", 0.49, 0.67),
+    "var_grad": Sanity("fails", 0.57, 0.76),
+    "smooth_integrated_gradients": Sanity("passes", 0.02, 0.0),
+    "guided_backprop": Sanity("fails", 0.53, 0.66),
+    "deconvnet": Sanity("passes", 0.28, 0.28),
+    "guided_grad_cam": Sanity("fails", 0.35, 0.4),
+    "grad_cam": Sanity("passes", 0.03, 0.02),
+    "grad_cam_plus_plus": Sanity("fails", 0.73, 0.66),
+    "hires_cam": Sanity("passes", 0.02, 0.01),
+    "layer_cam": Sanity("passes", 0.27, 0.2),
+    "xgrad_cam": Sanity("passes", 0.16, 0.04),
+}
+"""Measured by ``benchmarks/sanity.py`` on two small networks for digits, with 20 random copies each; of both, the one
+on which the method fares worse. Another network may give another result: see ``RandomizationTest``."""
 
 
 def resolve_methods(methods: Any) -> tuple[Method, ...]:

@@ -77,7 +77,7 @@ def replay(
             last = checkpoints[-1]
             set_progress(trainer, epoch=last.epoch + 1, step=last.step + 1, global_step=last.global_step)
             for callback in callbacks:
-                callback.on_train_end(trainer, module)
+                callback.finish(LightningHost(trainer, module, callback.compute.shard_probe))
         replayed.observations.update(counts)
 
     with instead_of_training(trainer, observe_all):

@@ -34,7 +34,7 @@ def prepare_dataloaders(trainer: Trainer) -> None:
 
 
 def set_progress(trainer: Trainer, *, epoch: int, step: int, global_step: int) -> None:
-    """Say how far the training is: ``current_epoch``, :func:`logging_step` and ``global_step``."""
+    """Say how far the training is: its epoch, the step that metrics are logged under, and ``global_step``."""
     loop = trainer.fit_loop
     loop.epoch_progress.current.completed = epoch
     loop.epoch_loop._batches_that_stepped = step

@@ -87,7 +87,7 @@ def read_run(directory: str | PathLike[str]) -> Run:
         reason = f": {notes[0]}" if notes else f" (no {INDEX_NAME} with observations)"
         raise ConfigurationError(
             f"{str(directory)!r} holds nothing to report on{reason}. Name the directory of a run with SaliencyMonitor, "
-            "RandomizationTest or CueAlarm that kept its maps (save_maps=True)"
+            "RandomizationTest or CueAlarm that kept its maps (storage=Storage(save_maps=True))"
         )
     return Run(path, short_names([path])[0], tuple(archives), tuple(notes))
 

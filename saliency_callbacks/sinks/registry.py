@@ -13,7 +13,8 @@ from saliency_callbacks.sinks.loggers.tensorboard import TensorBoardSink
 from saliency_callbacks.sinks.loggers.wandb import WandbSink
 from saliency_callbacks.types import Sink
 
-__all__ = ["ENTRY_POINT_GROUP", "sink_for_logger"]
+# What `saliency_callbacks.sinks` exports of the sinks for loggers.
+__all__ = ["CometSink", "MLflowSink", "TensorBoardSink", "WandbSink", "sink_for_logger"]
 
 ENTRY_POINT_GROUP = "saliency_callbacks.sinks"
 """Group in which third parties declare ``LoggerClassName = "package.module:factory"``."""
@@ -25,7 +26,8 @@ _SINKS: dict[str, Callable[[Any], Sink]] = {
     "TensorBoardLogger": lambda logger: TensorBoardSink(logger.experiment),
     "WandbLogger": WandbSink,
 }
-"""Name of a logger's class → what makes its sink. To support another logger, add a line here."""
+"""Name of a logger's class → what makes its sink. To support another logger, add a line here, and its sink to
+``__all__``."""
 
 
 def sink_for_logger(logger: object) -> Sink | None:

@@ -48,6 +48,13 @@ class PlainHost:
     logged: list[tuple[int | None, dict[str, float]]] = field(default_factory=list)
     is_stopped: bool = False
 
+    @property
+    def run(self) -> object:
+        return self.callbacks
+
+    def check(self) -> None:
+        pass
+
     def forward_context(self) -> AbstractContextManager[Any]:
         return nullcontext()
 

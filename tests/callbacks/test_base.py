@@ -66,9 +66,9 @@ def test_a_state_goes_through_a_checkpoint(kind):
 @pytest.mark.parametrize("kind", _CALLBACKS)
 def test_a_callback_is_copied_and_pickled_without_its_sinks(kind):
     callback = _made(kind, storage=Storage(keep_maps=3))
-    callback._writer = callback._writes_for = object()
+    callback._writer = callback._current_run = object()
     for other in (copy.copy(callback), pickle.loads(pickle.dumps(callback))):
-        assert (other._writer, other._writes_for) == (None, None)
+        assert (other._writer, other._current_run) == (None, None)
         assert other.storage == Storage(keep_maps=3)
         assert other.state == callback.state
 

@@ -367,6 +367,9 @@ def test_the_index_goes_on(case, tmp_path):
         assert after != before
         assert read_index(directory)["damaged"] == 0
         assert read_index(directory)["probe"] == read_index(case.run / name)["probe"]
+        assert {path.name for path in directory.glob("maps/*")} == {
+            path.name for path in case.run.glob(f"{name}/maps/*")
+        }
     assert tables_in(reported(run)) == case.training.tables
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -29,12 +31,18 @@ def of_drift(values: torch.Tensor) -> dict[str, torch.Tensor]:
     return {"drift": scores.drift(scores.ranks(attribution(values)), scores.ranks(attribution(reference)))}
 
 
+def of_maps(score, values: torch.Tensor) -> dict[str, torch.Tensor]:
+    return score(attribution(values))
+
+
+def of_regions(score, values: torch.Tensor) -> dict[str, torch.Tensor]:
+    return score(attribution(values), masks(len(values), tuple(values.shape[2:])))
+
+
 SCORES = {
     "drift": of_drift,
-    "concentration": lambda values: scores.concentration(attribution(values)),
-    "localization": lambda values: scores.localization(
-        attribution(values), masks(len(values), tuple(values.shape[2:]))
-    ),
+    **{score.__name__: partial(of_maps, score) for score in scores.MAP_SCORES},
+    **{score.__name__: partial(of_regions, score) for score in scores.REGION_SCORES},
 }
 SHAPES = [(5, 3, 8, 8), (5, 1, 6, 9), (1, 2, 17), (4, 1, 4, 5, 6)]
 
@@ -80,10 +88,12 @@ def test_the_maps_are_not_changed(name):
 
 
 def test_every_public_score_is_covered():
+    assert {"drift", "concentration", "localization"} <= set(SCORES)
+    tables = {"MAP_SCORES", "REGION_SCORES"}
     helpers = {"by_group", "describe_degenerate", "mean_of_finite", "ranks"}
     by_name = {"SIMILARITIES", "Similarity", "resolve_similarities"}  # tests/scores/test_similarities.py
     of_words = {"TopToken", "top_tokens", "top_tokens_table"}  # tests/scores/test_top_tokens.py
-    assert set(SCORES) == set(scores.__all__) - helpers - by_name - of_words
+    assert set(SCORES) == set(scores.__all__) - tables - helpers - by_name - of_words
 
 
 def test_the_mean_leaves_out_what_has_no_score():

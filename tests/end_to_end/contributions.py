@@ -210,13 +210,11 @@ CONTRIBUTIONS: dict[str, dict[str, Sequence[Edit]]] = {
         ],
         "saliency_callbacks/methods/registry.py": [
             after("HiResCAM, LayerCAM, ", "PeakCAM, "),
+            after('    "LayerCAM",\n', '    "PeakCAM",\n'),
             after('    "xgrad_cam": XGradCAM,\n', '    "peak_cam": PeakCAM,\n'),
             after('    "xgrad_cam": Sanity("passes", 0.16, 0.04),\n', '    "peak_cam": Sanity("passes", 0.0, 0.0),\n'),
         ],
-        "saliency_callbacks/methods/__init__.py": [
-            after("HiResCAM, LayerCAM, ", "PeakCAM, "),
-            after('    "LayerCAM",\n', '    "PeakCAM",\n'),
-        ],
+        "docs/methods.md": [before("| `xgrad_cam` |", "| `peak_cam` | ReLU(Σ_k w_k A^k), w_k = max g^k | 0 |\n")],
     },
     "score": {
         "saliency_callbacks/functional/concentration.py": [
@@ -245,27 +243,24 @@ CONTRIBUTIONS: dict[str, dict[str, Sequence[Edit]]] = {
             ),
         ],
         "tests/scores/test_similarities.py": [
-            after('"hog", "cosine", "top_k"', ', "bray_curtis"'),
             after(
                 '    "top_k": top_k,\n',
                 '    "bray_curtis": lambda a, b: 1 - scipy.spatial.distance.braycurtis(a.ravel(), b.ravel()),\n',
-            ),
+            )
         ],
     },
     "sink": {
         "saliency_callbacks/sinks/loggers/notebook.py": [file(_SINK)],
         "saliency_callbacks/sinks/registry.py": [
             before("from saliency_callbacks.sinks.loggers.tensorboard import", _SINK_IMPORT),
+            before('"TensorBoardSink", ', '"NotebookSink", '),
             before('    "TensorBoardLogger": ', '    "NotebookLogger": NotebookSink,\n'),
-        ],
-        "saliency_callbacks/sinks/__init__.py": [
-            before("from saliency_callbacks.sinks.loggers.tensorboard import", _SINK_IMPORT),
-            before('    "TensorBoardSink",\n', '    "NotebookSink",\n'),
         ],
         "tests/sinks/test_contract.py": [
             before("def tensorboard(directory", _SINK_IN_TESTS),
             before('    "TensorBoardSink": tensorboard,\n', '    "NotebookSink": notebook,\n'),
         ],
+        "pyproject.toml": [after("[project.optional-dependencies]\n", 'notebook = ["notebook-logger>=1.0"]\n')],
     },
     "cue": {
         "saliency_callbacks/cues/basic.py": [

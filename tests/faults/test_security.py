@@ -18,10 +18,10 @@ from saliency_callbacks.callbacks.cue.actions import describe_alarm
 from saliency_callbacks.callbacks.cue.group_accuracy import GroupAccuracy
 from saliency_callbacks.callbacks.cue.rule import AlarmRule
 from saliency_callbacks.callbacks.cue.state import Evaluation
-from saliency_callbacks.config.markdown import as_cell
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.probe import PatchCue
 from saliency_callbacks.report import write_report
+from saliency_callbacks.types.tables import as_cell
 from tests.faults.runs import KINDS, Scene, run
 from tests.trainer.runs import RecordingLogger
 

@@ -18,7 +18,8 @@ def test_the_public_names_are_complete():
 
 
 def test_the_sixteen_methods():
-    assert list(BUILT_IN) == [
+    """Others come after them."""
+    assert list(BUILT_IN)[:16] == [
         "gradient",
         "gradient_norm",
         "input_x_gradient",

@@ -228,7 +228,7 @@ def test_a_report_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on
 
 @pytest.mark.filterwarnings("ignore:raw maps are not kept")
 def test_a_report_needs_maps_on_disk(tmp_path: Path, reports: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigurationError, match="report=True with save_maps=False"):
+    with pytest.raises(ConfigurationError, match=r"report=True with storage\.save_maps=False"):
         _monitor(report=True, save_maps=False)
     monkeypatch.setattr(LightningHost, "run_directory", lambda run: None)
     with pytest.warns(SaliencyWarning, match="there is no report: the run's directory is remote"):

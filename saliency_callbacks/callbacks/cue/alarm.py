@@ -34,12 +34,12 @@ from saliency_callbacks.callbacks.runtime.settings import (
     settings_of,
 )
 from saliency_callbacks.config.checks import checked_integer
-from saliency_callbacks.config.markdown import as_cell
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.rendering.lazy import LazyPictures
 from saliency_callbacks.scores.counterfactual import Statistic
 from saliency_callbacks.types import Sink, Snapshot, Table
+from saliency_callbacks.types.tables import as_cell
 
 __all__ = ["CueAlarm"]
 
@@ -119,6 +119,10 @@ class CueAlarm(ObservingCallback[CueState]):
         "compute": Compute,
         "appearance": Appearance,
         "storage": Storage,
+    }
+
+    renamed: ClassVar[Mapping[str, str]] = {
+        "embedding": "reading=ModelReading(embedding=…), or as confirmation=Confirmation(method=None) for no maps"
     }
 
     def __init__(
@@ -204,22 +208,21 @@ class CueAlarm(ObservingCallback[CueState]):
         state = self.state.judged(moment, finding.effect, self._watched, bound, self.rule)
         evaluation = state.history[-1]
         scores = {**finding.scores(), "lower_bound": bound, "alarm": float(evaluation.alarm)}
-        texts: dict[str, str] = {}
-        tables: dict[str, Table] = {}
-        alerts: dict[str, str] = {}
+        texts, alerts, tables = dict[str, str](), dict[str, str](), dict[str, Table]()
         if evaluation.fired and "log" in self.on_alarm:
             # Dashboards read texts as Markdown, which a name out of the data must not be taken for.
             texts["alarm"] = self._message(evaluation, as_cell)
             alerts[f"{self.identity}/alarm"] = self._message(evaluation)
-        if self._groups_are_due(moment):
+        every = self.confirmation.groups_every_n_epochs
+        if every is not None and moment.stage == "fit" and is_due(moment.epoch, self._groups_epoch, every):
             of_groups, tables = self._measure_groups(model, host)
             self._groups_epoch = moment.epoch
             scores.update(of_groups)
         snapshot = self._snapshot(moment, model, scores, texts, tables)
         behind = {f"{self.identity}/{name}": values for name, values in finding.sample_scores().items()}
         title = f"{self.cue.name} as a sign of {self._names.of_class(self.suspect_class)} · {snapshot.moment}"
-        draw = partial(finding.picture, title, self._names.of_sample, self.appearance)
-        pictures = LazyPictures({f"{self.identity}/panel": draw})
+        panel = partial(finding.picture, title, self._names.of_sample, self.appearance)
+        pictures = LazyPictures({f"{self.identity}/panel": panel})
         return Observation(replace(snapshot, sample_scores=behind, alerts=alerts), state, pictures)
 
     @override
@@ -243,10 +246,6 @@ class CueAlarm(ObservingCallback[CueState]):
     @property
     def _watched(self) -> Statistic:
         return self.rule.watched(is_global=self._prepared_cue.is_global)
-
-    def _groups_are_due(self, moment: Moment) -> bool:
-        every = self.confirmation.groups_every_n_epochs
-        return every is not None and moment.stage == "fit" and is_due(moment.epoch, self._groups_epoch, every)
 
     def _measure_groups(self, model: nn.Module, host: Host) -> tuple[dict[str, float], dict[str, Table]]:
         settings = replace(self.settings, forward_context=host.forward_context)

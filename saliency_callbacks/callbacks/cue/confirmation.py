@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from saliency_callbacks.callbacks.runtime.settings import set_field
 from saliency_callbacks.config.checks import checked_choice, checked_flag, checked_integer
+from saliency_callbacks.config.hydra import plain
 from saliency_callbacks.types import Method
 
 __all__ = ["Confirmation"]
@@ -41,9 +43,12 @@ class Confirmation:
     groups_every_n_epochs: int | None = None
 
     def __post_init__(self) -> None:
-        checked_integer("panel_size", self.panel_size, 1)
+        set_field(self, "method", plain(self.method))
+        set_field(self, "target_layers", plain(self.target_layers))
+        set_field(self, "panel_size", checked_integer("panel_size", self.panel_size, 1))
         checked_flag("groups_at_fit_end", self.groups_at_fit_end)
         if self.removal is not None:
             checked_choice("removal", self.removal, ("local_mean", "noise"))
         if self.groups_every_n_epochs is not None:
-            checked_integer("groups_every_n_epochs", self.groups_every_n_epochs, 1)
+            every = checked_integer("groups_every_n_epochs", self.groups_every_n_epochs, 1)
+            set_field(self, "groups_every_n_epochs", every)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from saliency_callbacks.callbacks.runtime.settings import set_field
 from saliency_callbacks.config.checks import checked_choice, checked_integer, checked_real
 from saliency_callbacks.scores.counterfactual import CueEffect, Statistic
 
@@ -39,10 +40,10 @@ class AlarmRule:
 
     def __post_init__(self) -> None:
         checked_choice("statistic", self.statistic, ("effect", "contrast", "auto"))
-        checked_real("threshold", self.threshold)
-        checked_integer("patience", self.patience, 1)
-        checked_real("confidence", self.confidence, above=0, below=1)
-        checked_integer("n_bootstrap", self.n_bootstrap, 1)
+        set_field(self, "threshold", checked_real("threshold", self.threshold))
+        set_field(self, "patience", checked_integer("patience", self.patience, 1))
+        set_field(self, "confidence", checked_real("confidence", self.confidence, above=0, below=1))
+        set_field(self, "n_bootstrap", checked_integer("n_bootstrap", self.n_bootstrap, 1))
 
     def watched(self, *, is_global: bool) -> Statistic:
         """Return the statistic for a cue that changes most of the image, and so may move every class, or for others."""

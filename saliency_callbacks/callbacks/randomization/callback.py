@@ -13,7 +13,7 @@ from typing_extensions import override
 from saliency_callbacks.callbacks.base import ObservingCallback
 from saliency_callbacks.callbacks.randomization.settings import Cascade, Draws
 from saliency_callbacks.callbacks.runtime import notices
-from saliency_callbacks.callbacks.runtime.arguments import OnError, checked_target, is_auto
+from saliency_callbacks.callbacks.runtime.arguments import OnError, checked_target
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
 from saliency_callbacks.callbacks.runtime.preconditions import check_labels, check_layers
@@ -151,6 +151,7 @@ class RandomizationTest(ObservingCallback[PinnedState]):
         )
         self.target = checked_target(target)
         self.draws = settings_of(Draws, "draws", draws)
+        # What it finds is `cascade`.
         self.cascade_settings = settings_of(Cascade, "cascade", cascade)
         self.redraw = check_redraw(self.draws.randomize)
         self.similarities = with_primary(self.draws.similarities)
@@ -218,12 +219,7 @@ class RandomizationTest(ObservingCallback[PinnedState]):
     def _run(
         self, model: nn.Module, host: Host, order: Order, n_draws: int, *, random_logit: bool
     ) -> tuple[RandomizationResult, PinnedState]:
-        layers = list(self.state.target_layers) if is_auto(self.settings.target_layers) else []
-        settings = replace(
-            self.settings,
-            target_layers=layers or self.settings.target_layers,
-            forward_context=host.forward_context,
-        )
+        settings = replace(self.state.settled(self.settings), forward_context=host.forward_context)
         target = resolve_target(self.target, self._probe, self.state.pinned)
         ranks, n_samples = host.ranks, self._probe.size
         settings = ranks.settings(settings, n_samples)

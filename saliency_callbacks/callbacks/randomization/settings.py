@@ -44,7 +44,7 @@ class Draws:
     random_logit: bool = True
 
     def __post_init__(self) -> None:
-        check_draws(self.n_draws)
+        set_field(self, "n_draws", check_draws(self.n_draws))
         check_order(self.order)
         checked_flag("random_logit", self.random_logit)
         set_field(self, "similarities", plain(self.similarities))
@@ -74,4 +74,4 @@ class Cascade:
     def __post_init__(self) -> None:
         checked_flag("at_fit_end", self.at_fit_end)
         checked_choice("cascade.order", self.order, get_args(Layerwise))
-        check_draws(self.n_draws, "cascade.n_draws")
+        set_field(self, "n_draws", check_draws(self.n_draws, "cascade.n_draws"))

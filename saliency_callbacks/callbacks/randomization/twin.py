@@ -117,7 +117,7 @@ class _Progress(Callback):
             f"data randomization: epoch {self.epochs}, {percent(self.accuracy)} of the {self.whose} labels learned"
         )
         if self.accuracy >= self.recipe.min_accuracy:
-            trainer.should_stop = True
+            LightningHost(trainer, pl_module).stop()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -43,7 +44,7 @@ def checked_namespace(namespace: str) -> str:
     Raises:
         ConfigurationError: If it could not name a directory.
     """
-    if not re.fullmatch(r"[\w-]+", namespace):
+    if not isinstance(namespace, str) or not re.fullmatch(r"[\w-]+", namespace):
         raise ConfigurationError(
             f"namespace={namespace!r}; expected letters, digits, '_' and '-' only, as it names a directory"
         )
@@ -91,7 +92,9 @@ class GroupedArguments:
             for one in fields(kind):
                 places.setdefault(one.name, f"{argument}={kind.__name__}({one.name}=…)")
         places.update(cls.renamed)
-        moved = [name for name in kwargs if name in places and name not in cls.kinds]
+        # A subclass may well have an argument of that name.
+        known = inspect.signature(cls.__init__).parameters
+        moved = [name for name in kwargs if name in places and name not in known]
         if moved:
             raise ConfigurationError(
                 f"{cls.__name__} has no argument {moved[0]!r}; expected it as "

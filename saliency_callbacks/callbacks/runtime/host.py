@@ -126,6 +126,17 @@ class Host(Protocol):
     # The run
 
     @property
+    def run(self) -> object:
+        """What identifies the run: the same object for as long as it lasts."""
+
+    def check(self) -> None:
+        """Check that the model of this run can be explained.
+
+        Raises:
+            ConfigurationError: If it cannot.
+        """
+
+    @property
     def ranks(self) -> Ranks:
         """All processes of the training."""
 

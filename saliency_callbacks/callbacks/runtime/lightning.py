@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from saliency_callbacks.callbacks.runtime.collectives import TrainerCollectives
+from saliency_callbacks.callbacks.runtime.collectives import TrainerCollectives, check_strategy
 from saliency_callbacks.callbacks.runtime.host import Source, Weights
 from saliency_callbacks.callbacks.runtime.packages import (
     LightningModule,
@@ -28,7 +28,7 @@ from saliency_callbacks.callbacks.runtime.packages import (
 )
 from saliency_callbacks.callbacks.runtime.ranks import Ranks
 
-__all__ = ["LightningHost", "is_fitting", "validating", "without_logging"]
+__all__ = ["LightningHost", "is_fitting", "is_replayed", "validating", "without_logging"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class LightningHost:
 
     def weights(self, observer: object, *, at_end: bool) -> Weights | None:
         """As of ``Host``; ``None`` outside of a training, too: the module then has whatever weights it was given."""
-        if not is_fitting(self.trainer) or "run" in vars(self.trainer.fit_loop):
+        if not is_fitting(self.trainer) or is_replayed(self.trainer):
             return None
         # The Trainer calls its callbacks in this order, and those that average do so in the hooks that we observe in.
         own = next((place for place, one in enumerate(self.callbacks) if one is observer), len(self.callbacks))
@@ -185,6 +185,15 @@ class LightningHost:
         for logger in self.loggers if scores else ():
             logger.log_metrics({**scores, "epoch": self.epoch}, step=step)
 
+    @property
+    def run(self) -> object:
+        """As of ``Host``: the Trainer."""
+        return self.trainer
+
+    def check(self) -> None:
+        """As of ``Host``: not every strategy leaves the module as it is."""
+        check_strategy(self.trainer)
+
     @cached_property
     def ranks(self) -> Ranks:
         """As of ``Host``."""
@@ -204,6 +213,11 @@ class LightningHost:
 def is_fitting(trainer: Trainer) -> bool:
     """Return whether the Trainer is in ``fit``, training or validating."""
     return trainer.state.fn == TrainerFn.FITTING
+
+
+def is_replayed(trainer: Trainer) -> bool:
+    """Return whether something else is done where the Trainer would train; see :mod:`saliency_callbacks.replay`."""
+    return "run" in vars(trainer.fit_loop)
 
 
 @contextmanager

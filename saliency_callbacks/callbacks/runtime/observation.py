@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib.metadata import distributions
 from typing import Any, Generic, Literal, TypeVar
 
 from saliency_callbacks.callbacks.runtime.state import RunState
 from saliency_callbacks.types import Picture, Snapshot
 
-__all__ = ["Moment", "Observation", "Stage", "State", "changed_scores"]
+__all__ = ["Moment", "Observation", "Stage", "State", "changed_scores", "versions"]
 
 Stage = Literal["initial", "fit", "validate", "final"]
 State = TypeVar("State", bound=RunState)
+
+_PACKAGES = ("saliency-callbacks", "torch", "lightning", "pytorch-lightning")
 
 
 @dataclass(frozen=True)
@@ -39,8 +44,9 @@ class Observation(Generic[State]):
     pictures: Mapping[str, Picture] = field(default_factory=dict)
 
     def under(self, circumstances: Mapping[str, Any]) -> Observation[State]:
-        """Return the same, with further facts in the metadata of what is written."""
-        return replace(self, snapshot=replace(self.snapshot, metadata={**self.snapshot.metadata, **circumstances}))
+        """Return the same, with further facts in its metadata; one that is ``None`` is left out."""
+        known = {name: fact for name, fact in circumstances.items() if fact is not None}
+        return replace(self, snapshot=replace(self.snapshot, metadata={**self.snapshot.metadata, **known}))
 
     def scored(self, scores: Mapping[str, float]) -> Observation[State]:
         """Return the same with other scores."""
@@ -66,3 +72,11 @@ def changed_scores(now: Mapping[str, float], before: Mapping[str, float]) -> dic
     """Return the scores that are new, or differ from earlier ones."""
     # By their text: NaN differs from itself.
     return {tag: score for tag, score in now.items() if str(score) != str(before.get(tag))}
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that matter to a map, those that are installed."""
+    installed = {distribution.name: distribution.version for distribution in distributions()}
+    known = {package: installed[package] for package in _PACKAGES if package in installed}
+    return {"python": platform.python_version(), **known}

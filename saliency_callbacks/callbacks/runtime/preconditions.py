@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
@@ -11,9 +10,7 @@ from torch import nn
 
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.arguments import is_auto
-from saliency_callbacks.callbacks.runtime.collectives import check_strategy
 from saliency_callbacks.callbacks.runtime.host import Host
-from saliency_callbacks.callbacks.runtime.packages import Trainer
 from saliency_callbacks.callbacks.runtime.state import RunState
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.isolation.context import quiescence
@@ -65,15 +62,14 @@ def check_layers(model: nn.Module, target_layers: Any) -> None:
         find_layers(model, target_layers)
 
 
-def check_run(trainer: Trainer, callback: _Identified) -> None:
-    """Check that the Trainer can be observed, and that none of its other callbacks writes where ``callback`` does.
+def check_run(host: Host, callback: _Identified) -> None:
+    """Check that the run can be observed, and that none of its other callbacks writes where ``callback`` does.
 
     Raises:
         ConfigurationError: If it cannot, or one does.
     """
-    check_strategy(trainer)
-    callbacks: Sequence[Any] = trainer.callbacks  # type: ignore[attr-defined]
-    same = [type(other).__name__ for other in callbacks if getattr(other, "identity", None) == callback.identity]
+    host.check()
+    same = [type(other).__name__ for other in host.callbacks if getattr(other, "identity", None) == callback.identity]
     if len(same) > 1:
         raise ConfigurationError(
             f"{' and '.join(same)} both write to {callback.identity!r}, so they would overwrite each other; give each "

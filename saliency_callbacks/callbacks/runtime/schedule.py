@@ -128,7 +128,7 @@ class ObservationCost:
 
 
 def takes_turn(state: State, epoch: int, every_n_epochs: int) -> tuple[State, bool]:
-    """Return whether a validation in ``epoch`` is observed, and the state that counts it where it is scheduled only.
+    """Return whether a validation in ``epoch`` is observed, and the state, which counts one that is skipped.
 
     Args:
         state: The state before it.

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
@@ -38,6 +39,7 @@ __all__ = [
     "ModelReading",
     "Precision",
     "Storage",
+    "as_names",
     "engine_settings",
     "set_field",
     "settings_of",
@@ -86,8 +88,8 @@ class Compute:
             float32 wherever that is in half precision: without autocast, and with float32 copies in place of such
             weights, which take 4 bytes each while an observation lasts. Float64 stays float64.
         max_seconds_per_observation: Most seconds that the training waits for each scheduled observation, on average;
-            above it every second observation is left out, then every second of these, until that holds. By default
-            there is no limit.
+            above it, every second observation is left out, repeatedly, until the limit holds. By default there is no
+            limit.
         shard_probe: In a distributed training, let each process explain a part of the probe and gather what they find;
             worth it for large probes. By default every process explains all of it.
         seed: Seed of all noise, from 0 up.
@@ -108,9 +110,10 @@ class Compute:
 
     def __post_init__(self) -> None:
         checked_choice("precision", str(self.precision), ("trainer", "32"))
-        if self.max_seconds_per_observation is not None:
-            checked_real("max_seconds_per_observation", self.max_seconds_per_observation, above=0)
         checked_flag("shard_probe", self.shard_probe)
+        limit = self.max_seconds_per_observation
+        if limit is not None:
+            set_field(self, "max_seconds_per_observation", checked_real("max_seconds_per_observation", limit, above=0))
 
     @property
     def is_full_precision(self) -> bool:
@@ -131,7 +134,7 @@ class Storage:
             run, which is derived from the first logger.
 
     Raises:
-        ConfigurationError: If ``keep_maps`` says nothing.
+        ConfigurationError: If ``keep_maps`` says nothing, or the directory is not on this machine.
 
     Example:
         >>> Storage(keep_maps={"last": 2, "every": 10}).save_maps
@@ -140,10 +143,12 @@ class Storage:
 
     save_maps: bool = True
     keep_maps: KeepMaps = "all"
-    directory: str | None = None
+    directory: str | Path | None = None
 
     def __post_init__(self) -> None:
         checked_flag("save_maps", self.save_maps)
+        if self.directory is not None and (not isinstance(self.directory, str | Path) or "://" in str(self.directory)):
+            raise ConfigurationError(f"directory={self.directory!r}; expected the path of a directory on this machine")
         set_field(self, "keep_maps", plain(self.keep_maps))
         checked_retention(self.keep_maps)
 
@@ -188,7 +193,7 @@ class Appearance:
         picture, heat = np.zeros((1, 1, 1, 3), dtype=np.uint8), np.zeros((1, 1, 1), dtype=np.float32)
         overlay(picture, heat, alpha=self.alpha, **self.colors)
         set_field(self, "normalization", _checked_normalization(plain(self.normalization)))
-        set_field(self, "class_names", plain(self.class_names))
+        set_field(self, "class_names", as_names(self.class_names))
 
     @property
     def colors(self) -> dict[str, Any]:
@@ -241,6 +246,12 @@ def settings_of(kind: type[_Kind], argument: str, value: Any) -> _Kind:
 def set_field(settings: object, name: str, value: Any) -> None:
     """Set a field of frozen settings, in their ``__post_init__``, to its plain or checked form."""
     object.__setattr__(settings, name, value)
+
+
+def as_names(names: Any) -> tuple[str, ...] | None:
+    """Return names of classes, in whatever sequence they were given, as a tuple."""
+    names = plain(names)
+    return None if names is None else tuple(str(name) for name in names)
 
 
 def engine_settings(

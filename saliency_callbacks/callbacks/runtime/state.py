@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from functools import cache
 from types import NoneType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, cast, get_args, get_origin, get_type_hints
 
 from torch import Tensor
 from typing_extensions import Self, override
+
+from saliency_callbacks.callbacks.runtime.arguments import is_auto
+from saliency_callbacks.engine.settings import Settings
 
 __all__ = ["PinnedState", "RunState", "Stateful"]
 
@@ -36,10 +40,15 @@ class Stateful:
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Any]) -> Self:
         """Restore what :meth:`state_dict` returned; a field that an older version did not save keeps its default."""
-        kinds = get_type_hints(cls)
+        kinds = _kinds(cast(Hashable, cls))
         return cls(
             **{one.name: _restored(kinds[one.name], state[one.name]) for one in _fields(cls) if one.name in state}
         )
+
+
+@cache
+def _kinds(owner: Hashable) -> dict[str, Any]:
+    return get_type_hints(owner)
 
 
 def _fields(owner: Any) -> tuple[Any, ...]:
@@ -112,6 +121,15 @@ class PinnedState(RunState):
 
     target_layers: tuple[str, ...] = ()
     pinned: Tensor | None = None
+
+    def settled(self, settings: Settings) -> Settings:
+        """Return settings with the target layers that were found, so that maps compare.
+
+        Layers that were named are the user's to change.
+        """
+        if not self.target_layers or not is_auto(settings.target_layers):
+            return settings
+        return replace(settings, target_layers=list(self.target_layers))
 
     @override
     def restarted(self) -> Self:

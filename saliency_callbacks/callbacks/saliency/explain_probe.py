@@ -13,12 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from saliency_callbacks.callbacks.runtime import notices
-from saliency_callbacks.callbacks.runtime.arguments import is_auto
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.names import SampleNames, wrong_predictions
-from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
+from saliency_callbacks.callbacks.runtime.observation import Moment, Observation, versions
 from saliency_callbacks.callbacks.runtime.preconditions import check_runs
-from saliency_callbacks.callbacks.runtime.provenance import versions
 from saliency_callbacks.callbacks.runtime.settings import Appearance
 from saliency_callbacks.callbacks.saliency.appearance import frame_of, scale_of
 from saliency_callbacks.callbacks.saliency.filmstrips import FramePictures
@@ -82,9 +80,14 @@ class ProbeExplainer:
             left = _methods_left(self.settings, needing_layers=isinstance(error, ObservationError))
             if not self.may_simplify or not left:
                 raise
-            self.settings = replace(self.settings, methods=left)
             notices.warn(f"only {', '.join(method.name for method in left)} is computed: {error}")
-            return self._explained(model, moment, state, host)
+            asked, self.settings = self.settings, replace(self.settings, methods=left)
+            try:
+                return self._explained(model, moment, state, host)
+            except BaseException:
+                # A failure that passes takes no method away for good.
+                self.settings = asked
+                raise
         except SaliencyError:
             raise
         except Exception as error:
@@ -127,13 +130,7 @@ class ProbeExplainer:
     def _explained(
         self, model: nn.Module, moment: Moment, state: MonitorState, host: Host
     ) -> Observation[MonitorState]:
-        # A layer that was found once stays, so that maps compare; one that was given is the user's to change.
-        layers = list(state.target_layers) if is_auto(self.settings.target_layers) else []
-        settings = replace(
-            self.settings,
-            target_layers=layers or self.settings.target_layers,
-            forward_context=host.forward_context,
-        )
+        settings = replace(state.settled(self.settings), forward_context=host.forward_context)
         target = resolve_target(self.target, self.probe, state.pinned)
         explanation = host.ranks.explain(model, host.to_device(self.probe.inputs), settings, [target])
         attributions = {name: self._shown(found.cpu()) for name, found in explanation.attributions[0].items()}
@@ -246,7 +243,7 @@ class ProbeExplainer:
 
     @cached_property
     def _view(self) -> ProbeView:
-        names = self.appearance.class_names or self.probe.class_names
+        names = self.probe.class_names if self.appearance.class_names is None else self.appearance.class_names
         return ProbeView(
             fingerprint=self.probe.fingerprint,
             ids=self.probe.ids,

@@ -12,7 +12,6 @@ from saliency_callbacks.callbacks.base import ObservingCallback
 from saliency_callbacks.callbacks.runtime.arguments import OnError, checked_target, is_auto
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
-from saliency_callbacks.callbacks.runtime.packages import LightningModule, Trainer
 from saliency_callbacks.callbacks.runtime.preconditions import check_labels, check_layers
 from saliency_callbacks.callbacks.runtime.settings import (
     Appearance,
@@ -25,6 +24,7 @@ from saliency_callbacks.callbacks.runtime.settings import (
 from saliency_callbacks.callbacks.saliency.explain_probe import ProbeExplainer
 from saliency_callbacks.callbacks.saliency.report import checked_report, write_report
 from saliency_callbacks.callbacks.saliency.state import MonitorState
+from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.types import Method, Sink
@@ -135,6 +135,11 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
             on_error=on_error,
             namespace=namespace,
         )
+        if self.reading.embedding is not None:
+            raise ConfigurationError(
+                f"reading.embedding={self.reading.embedding!r} is for text inputs; expected none, as SaliencyMonitor "
+                "explains images, signals and volumes. Use TokenSaliencyMonitor"
+            )
         self.target = checked_target(target)
         self.appearance = settings_of(Appearance, "appearance", appearance)
         self.report = checked_report(report, save_maps=self.storage.save_maps)
@@ -145,10 +150,9 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
         self._explainer: ProbeExplainer | None = None
 
     @override
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        super().teardown(trainer, pl_module, stage)
-        if self.report and stage == "fit" and self._has_trained and self._writer is not None:
-            write_report(self._host(trainer, pl_module), self._writer.run_directory, self.on_error)
+    def _on_closed(self, host: Host) -> None:
+        if self.report and self._writer is not None:
+            write_report(host, self._writer.run_directory, self.on_error)
 
     @override
     def _check_model(self, model: nn.Module) -> None:

@@ -9,6 +9,7 @@ from saliency_callbacks.callbacks.base import ObservingCallback
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.arguments import OnError
 from saliency_callbacks.callbacks.runtime.host import Host
+from saliency_callbacks.config.checks import checked_flag
 from saliency_callbacks.errors import ConfigurationError
 
 __all__ = ["checked_report", "write_report"]
@@ -18,12 +19,13 @@ def checked_report(report: bool, *, save_maps: bool) -> bool:
     """Return ``report``.
 
     Raises:
-        ConfigurationError: If nothing is kept on disk that a report could be made of.
+        ConfigurationError: If it is neither true nor false, or nothing is kept on disk that a report could be made of.
     """
+    checked_flag("report", report)
     if report and not save_maps:
         raise ConfigurationError(
-            "report=True with save_maps=False; expected storage=Storage(save_maps=True), as the report is made of what "
-            "is kept on disk"
+            "report=True with storage.save_maps=False; expected storage=Storage(save_maps=True), as the report is made "
+            "of what is kept on disk"
         )
     return report
 

@@ -12,15 +12,13 @@ from torch import Tensor
 
 from saliency_callbacks.callbacks.saliency.history import MethodHistory
 from saliency_callbacks.probe.batch import ProbeBatch
-from saliency_callbacks.scores import by_group, concentration, drift, localization, mean_of_finite, ranks
+from saliency_callbacks.scores import MAP_SCORES, REGION_SCORES, by_group, drift, mean_of_finite, ranks
 from saliency_callbacks.types import Attribution
 
 __all__ = ["MAX_CLASSES", "Scored", "score"]
 
 MAX_CLASSES = 20
 """Of a probe with more classes there are no scores by class: a dashboard would drown in them."""
-
-_SCORED_BY_GROUP = ("region_mass", "region_lift", "region_rank_accuracy", "region_pointing_game", "region_auc")
 
 
 @dataclass(frozen=True)
@@ -58,11 +56,14 @@ def score(
         class_names: Names of the classes, for the scores of each; the probe's by default.
     """
     sample_scores: dict[str, Tensor] = {}
-    all_ranks: dict[str, Tensor] = {}
+    region_scores: dict[str, Tensor] = {}
+    all_ranks = {name: ranks(attribution) for name, attribution in attributions.items()}
     for name, attribution in attributions.items():
-        found = _method_scores(attribution, histories.get(name, MethodHistory()), probe.masks)
-        all_ranks[name] = found.pop("ranks")
+        in_regions = _in_regions(attribution, probe.masks)
+        drifts = _drifts(all_ranks[name], histories.get(name, MethodHistory()))
+        found = {**_of_maps(attribution), **in_regions, **drifts}
         sample_scores.update({f"{namespace}/{name}/{tag}": value for tag, value in found.items()})
+        region_scores.update({f"{namespace}/{name}/{tag}": value for tag, value in in_regions.items()})
     predicted, confidence = predictions
     if predicted is not None and probe.labels is not None:
         right = (predicted == probe.labels).float()
@@ -74,32 +75,34 @@ def score(
         sample_scores[f"{namespace}/probe_confidence"] = confidence
     scores = {tag: mean_of_finite(value) for tag, value in sample_scores.items()}
     names = probe.class_names if class_names is None else class_names
-    scores.update(_partial_scores(sample_scores, probe, () if names is None else names))
+    scores.update(_partial_scores(region_scores, probe, () if names is None else names))
     return Scored(scores, sample_scores, all_ranks)
 
 
-def _method_scores(attribution: Attribution, history: MethodHistory, masks: Tensor | None) -> dict[str, Tensor]:
-    current = ranks(attribution)
-    found = {"ranks": current, **concentration(attribution)}
-    if masks is not None:
-        found.update(localization(attribution, masks))
-    if history.previous is not None and history.initial is not None:
-        found["drift_previous"] = drift(current, history.previous)
-        found["drift_initial"] = drift(current, history.initial)
-    return found
+def _of_maps(attribution: Attribution) -> dict[str, Tensor]:
+    return {tag: value for compute in MAP_SCORES for tag, value in compute(attribution).items()}
+
+
+def _in_regions(attribution: Attribution, masks: Tensor | None) -> dict[str, Tensor]:
+    if masks is None:
+        return {}
+    return {tag: value for compute in REGION_SCORES for tag, value in compute(attribution, masks).items()}
+
+
+def _drifts(current: Tensor, history: MethodHistory) -> dict[str, Tensor]:
+    if history.previous is None or history.initial is None:
+        return {}
+    return {"drift_previous": drift(current, history.previous), "drift_initial": drift(current, history.initial)}
 
 
 def _partial_scores(
-    sample_scores: Mapping[str, Tensor], probe: ProbeBatch, class_names: Sequence[str]
+    region_scores: Mapping[str, Tensor], probe: ProbeBatch, class_names: Sequence[str]
 ) -> dict[str, float]:
     """Return the region scores of the samples of each class and of each group."""
-    if probe.masks is None:
-        return {}
     divisions = [_class_tags(probe.labels, class_names), _group_tags(probe.groups)]
     return {
         f"{tag}/{name}": mean_of_finite(part)
-        for tag, values in sample_scores.items()
-        if tag.endswith(tuple(f"/{score}" for score in _SCORED_BY_GROUP))
+        for tag, values in region_scores.items()
         for names in divisions
         if names
         for name, part in by_group(values, names).items()

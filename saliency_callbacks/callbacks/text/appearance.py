@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from saliency_callbacks.callbacks.runtime.settings import ColorScale, set_field
+from saliency_callbacks.callbacks.runtime.settings import ColorScale, as_names, set_field
 from saliency_callbacks.config.checks import checked_choice, checked_integer
-from saliency_callbacks.config.hydra import plain
 from saliency_callbacks.functional.word_merging import WordReduction
 
 __all__ = ["TextAppearance"]
@@ -44,9 +43,9 @@ class TextAppearance:
         checked_choice("merge", self.merge, ("sum", "max"))
         checked_choice("color_scale", self.color_scale, ("shared", "per_map"))
         if self.bars is not None:
-            checked_integer("bars", self.bars, 0)
-        checked_integer("top", self.top, 0)
-        set_field(self, "class_names", plain(self.class_names))
+            set_field(self, "bars", checked_integer("bars", self.bars, 0))
+        set_field(self, "top", checked_integer("top", self.top, 0))
+        set_field(self, "class_names", as_names(self.class_names))
 
     @property
     def is_shared(self) -> bool:

@@ -214,7 +214,7 @@ class TextExplainer(ProbeExplainer):
     @cached_property
     @override
     def _view(self) -> ProbeView:
-        names = self.appearance.class_names or self.probe.class_names
+        names = self.probe.class_names if self.appearance.class_names is None else self.appearance.class_names
         flags = [row[: len(units)] for row, units in zip(self._special.tolist(), self._units, strict=True)]
         return ProbeView(
             fingerprint=self.probe.fingerprint,

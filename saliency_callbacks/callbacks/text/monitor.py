@@ -13,7 +13,6 @@ from saliency_callbacks.callbacks.base import ObservingCallback
 from saliency_callbacks.callbacks.runtime.arguments import OnError, checked_target
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
-from saliency_callbacks.callbacks.runtime.packages import LightningModule, Trainer
 from saliency_callbacks.callbacks.runtime.preconditions import check_labels, check_layers
 from saliency_callbacks.callbacks.runtime.settings import (
     Appearance,
@@ -158,10 +157,9 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
         self._explainer: TextExplainer | None = None
 
     @override
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        super().teardown(trainer, pl_module, stage)
-        if self.report and stage == "fit" and self._has_trained and self._writer is not None:
-            write_report(self._host(trainer, pl_module), self._writer.run_directory, self.on_error)
+    def _on_closed(self, host: Host) -> None:
+        if self.report and self._writer is not None:
+            write_report(host, self._writer.run_directory, self.on_error)
 
     @override
     def _check_model(self, model: nn.Module) -> None:

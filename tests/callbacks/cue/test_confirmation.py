@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from omegaconf import OmegaConf
 
 from saliency_callbacks.callbacks.cue.confirmation import Confirmation
 from saliency_callbacks.errors import ConfigurationError
@@ -32,3 +33,11 @@ def test_no_removal():
 def test_a_switch_is_on_or_off():
     with pytest.raises(ConfigurationError, match="groups_at_fit_end=1; expected True or False"):
         Confirmation(groups_at_fit_end=1)
+
+
+def test_containers_of_hydra_become_plain():
+    given = Confirmation(
+        method=OmegaConf.create({"class_path": "Gradient"}), target_layers=OmegaConf.create(["net.0", "net.1"])
+    )
+    assert (type(given.method), type(given.target_layers)) == (dict, list)
+    assert given == Confirmation(method={"class_path": "Gradient"}, target_layers=["net.0", "net.1"])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from saliency_callbacks import CueAlarm, RandomizationTest, SaliencyMonitor, TokenSaliencyMonitor
+from saliency_callbacks import Compute, CueAlarm, RandomizationTest, SaliencyMonitor, TokenSaliencyMonitor
 from saliency_callbacks.callbacks.runtime.arguments import (
     GroupedArguments,
     checked_namespace,
@@ -150,7 +150,12 @@ def test_an_argument_of_before_is_told_its_new_place(kind, name, place):
     with pytest.raises(ConfigurationError) as caught:
         kind(**{name: None})
     assert str(caught.value).startswith(f"{kind.__name__} has no argument {name!r}; expected ")
-    assert str(caught.value).endswith(f" {place}")
+    assert f" {place}" in str(caught.value)
+
+
+def test_a_cue_without_maps_is_told_both_meanings_of_its_embedding():
+    with pytest.raises(ConfigurationError, match=r"or as confirmation=Confirmation\(method=None\) for no maps$"):
+        CueAlarm(cue=None, suspect_class=0, embedding=None)
 
 
 def test_several_are_told_their_places_at_once():
@@ -186,3 +191,13 @@ def test_a_class_with_groups_is_made_copied_and_pickled_as_any_other():
         with pytest.raises(ConfigurationError) as caught:
             Box(**{name: 3})
         assert str(caught.value).endswith(f" {place}")
+
+
+def test_a_subclass_may_have_an_argument_of_that_name():
+    class Seeded(SaliencyMonitor):
+        def __init__(self, seed, **others):
+            super().__init__(compute=Compute(seed=seed), **others)
+
+    assert Seeded(seed=3, probe=4).settings.seed == 3
+    with pytest.raises(ConfigurationError, match=r"Seeded has no argument 'contour'; expected .*appearance=Appearance"):
+        Seeded(seed=3, contour=0.1)

@@ -13,7 +13,6 @@ from saliency_callbacks.callbacks.cue.image_probe import ImageCueProbe
 from saliency_callbacks.callbacks.runtime.observation import Moment
 from saliency_callbacks.callbacks.runtime.preconditions import check_validation_is_off, explained_module
 from saliency_callbacks.callbacks.runtime.probe_loader import freeze_probe
-from saliency_callbacks.callbacks.runtime.provenance import circumstances
 from saliency_callbacks.callbacks.runtime.settings import Appearance, Compute, ModelReading, Storage, engine_settings
 from saliency_callbacks.callbacks.runtime.sink_writer import open_sinks
 from saliency_callbacks.callbacks.saliency.explain_probe import ProbeExplainer
@@ -131,7 +130,7 @@ def test_a_training_is_followed_to_its_end(tmp_path):
         if stage == "fit":
             _trained(host)
         moment = Moment(host.epoch, host.step, stage)
-        observation = explainer.observe(host.module, moment, state, host).under(circumstances(host, None, at_end=False))
+        observation = explainer.observe(host.module, moment, state, host).under({"precision": host.precision})
         state = observation.counted(state)
         writer.write(observation.snapshot, observation.pictures)
         host.log(observation.snapshot.scores)
