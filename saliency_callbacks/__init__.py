@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from saliency_callbacks.callbacks.randomization.callback import RandomizationTest
     from saliency_callbacks.callbacks.randomization.data import data_randomization_test
     from saliency_callbacks.callbacks.randomization.settings import Cascade, Draws
-    from saliency_callbacks.callbacks.runtime.settings import Appearance, Compute, ModelReading, Storage
+    from saliency_callbacks.callbacks.runtime.appearance import Appearance
+    from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, Storage
     from saliency_callbacks.callbacks.saliency.monitor import SaliencyMonitor
     from saliency_callbacks.callbacks.text.appearance import TextAppearance
     from saliency_callbacks.callbacks.text.monitor import TokenSaliencyMonitor
@@ -52,7 +53,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AlarmRule": "saliency_callbacks.callbacks.cue.rule",
-    "Appearance": "saliency_callbacks.callbacks.runtime.settings",
+    "Appearance": "saliency_callbacks.callbacks.runtime.appearance",
     "Attribution": "saliency_callbacks.types",
     "Cascade": "saliency_callbacks.callbacks.randomization.settings",
     "Compute": "saliency_callbacks.callbacks.runtime.settings",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Generic
 
 from torch import nn
@@ -105,6 +106,11 @@ class ObservingCallback(GroupedArguments, LightningHooks, Generic[State]):
     def identity(self) -> str:
         """Where this callback writes in the run's directory; differs between the callbacks of a run."""
         return self.namespace
+
+    @property
+    def kept_in(self) -> Path | None:
+        """Directory of the run that this callback writes to; ``None`` where it keeps nothing on this disk."""
+        return None if self._writer is None else self._writer.run_directory
 
     @property
     def state_key(self) -> str:
@@ -255,18 +261,7 @@ class ObservingCallback(GroupedArguments, LightningHooks, Generic[State]):
         moment = Moment(max(0, host.epoch - (stage == "final")), step, stage)
         observation = None
         with notices.failures(moment, on_error=self.on_error, is_early=is_early), host.ranks.together():
-            writer = self._prepared(host)
-            if writer is None:
-                notices.warn_of_no_probe(self.probe.source)
-                return None
-            model = preconditions.explained_module(host, self.reading.module)
-            with host.without_logging():
-                make = self._summarize if stage == "final" else self._observe
-                observation = make(model, moment, host)
-            if observation is not None:
-                weights = host.weights(self, at_end=stage == "final")
-                observation = observation.under({"precision": host.precision, "weights": weights})
-                writer.write(observation.snapshot, observation.pictures)
+            observation = self._written(host, moment)
         if observation is None:
             return None
         # Devices may round differently, and what is monitored must not.
@@ -277,3 +272,20 @@ class ObservingCallback(GroupedArguments, LightningHooks, Generic[State]):
             self.state = observation.counted(self.state)
             self._on_observed(host)
         return observation.snapshot
+
+    def _written(self, host: Host, moment: Moment) -> Observation[State] | None:
+        """Observe and write; what is not written whole never was."""
+        writer = self._prepared(host)
+        if writer is None:
+            notices.warn_of_no_probe(self.probe.source)
+            return None
+        model = preconditions.explained_module(host, self.reading.module)
+        with host.without_logging():
+            make = self._summarize if moment.stage == "final" else self._observe
+            observation = make(model, moment, host)
+        if observation is None:
+            return None
+        weights = host.weights(self, at_end=moment.stage == "final")
+        observation = observation.under({"precision": host.precision, "weights": weights})
+        writer.write(observation.snapshot, observation.pictures)
+        return observation

@@ -66,7 +66,7 @@ def region_lift(maps: Tensor, masks: Tensor) -> Tensor:
 def rank_accuracy(maps: Tensor, masks: Tensor) -> Tensor:
     """Return the share of the |M| highest positions that lie in the region, |top-|M|(R) ∩ M| / |M|.
 
-    Places that tie for the last of these ranks count by their expected membership, as if drawn by lot: a flat map has
+    Pixels that tie for the last of these ranks count by their expected membership, as if drawn by lot: a flat map has
     |M| / P, not what the order of its elements happens to give.
 
     Args:

@@ -22,14 +22,14 @@ def concentration(attribution: Attribution) -> dict[str, Tensor]:
     count, both are of these alone.
     """
     if attribution.counted is not None:
-        return _of_places(attribution.magnitude, attribution.counted)
+        return _of_counted(attribution.magnitude, attribution.counted)
     magnitude = attribution.magnitude
     shows_nothing = degenerate(magnitude)
     found = {"entropy": entropy(magnitude), "gini": gini(magnitude)}
     return {name: values.masked_fill(shows_nothing, math.nan) for name, values in found.items()}
 
 
-def _of_places(magnitude: Tensor, counted: Tensor) -> dict[str, Tensor]:
+def _of_counted(magnitude: Tensor, counted: Tensor) -> dict[str, Tensor]:
     # One by one, as each sample has its own number of positions.
     samples = [one[where][None] for one, where in zip(magnitude, counted, strict=True)]
     found = {"entropy": entropy, "gini": gini}

@@ -15,7 +15,7 @@ def ranks(attribution: Attribution) -> Tensor:
     """Return the ranks of each sample's signed map, ``[N, P]``; all that a later drift needs.
 
     The signed map is the sum over the channels at every position: the effect on the score of a change that all channels
-    share. Places that do not count get the mean rank, so that they drop out of the correlation.
+    share. Positions that do not count get the mean rank, so that they drop out of the correlation.
     """
     values = signed_map(attribution.values)
     # A map at a layer of its own resolution has other positions than the sample.

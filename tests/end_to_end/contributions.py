@@ -144,7 +144,7 @@ from typing_extensions import override
 from saliency_callbacks.callbacks.base import ObservingCallback
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
-from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, Storage
+from saliency_callbacks.callbacks.runtime.settings import (Compute, ModelReading, Storage)
 from saliency_callbacks.callbacks.runtime.state import RunState
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.types import Snapshot
@@ -227,7 +227,10 @@ CONTRIBUTIONS: dict[str, dict[str, Sequence[Edit]]] = {
             after('"entropy": entropy, "gini": gini', ', "largest_share": largest_share'),
         ],
         "saliency_callbacks/report/metrics.py": [
-            before('    "region_mass": ', '    "largest_share": Metric("Largest share", "1 a single pixel", 0, 1),\n')
+            before(
+                '    "region_mass": ',
+                '    "largest_share": Metric("Share of the maximum", "1 a single pixel", 0, 1),\n',
+            )
         ],
     },
     "similarity": {

@@ -80,7 +80,7 @@ def trained(directory: Path) -> dict[str, Any]:
         "logged": {tag: value.item() for tag, value in trainer.callback_metrics.items()},
         "pages": logger.pages,
         "written": [[entry["stage"], entry["scores"]["weights/norm"]] for entry in entries],
-        "has_chart": "Largest share" in write_report([directory]).read_text(encoding="utf-8"),
+        "has_chart": "Share of the maximum" in write_report([directory]).read_text(encoding="utf-8"),
     }
 
 

@@ -19,20 +19,13 @@ from saliency_callbacks.callbacks.cue.preparation import chosen_method, for_text
 from saliency_callbacks.callbacks.cue.probe import AnyCue, CueProbe, checked_cue
 from saliency_callbacks.callbacks.cue.rule import AlarmRule
 from saliency_callbacks.callbacks.cue.state import CueState, Evaluation
+from saliency_callbacks.callbacks.runtime.appearance import Appearance, SampleNames
 from saliency_callbacks.callbacks.runtime.arguments import OnError
 from saliency_callbacks.callbacks.runtime.host import Host
-from saliency_callbacks.callbacks.runtime.names import SampleNames
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
 from saliency_callbacks.callbacks.runtime.preconditions import check_layers
 from saliency_callbacks.callbacks.runtime.schedule import is_due
-from saliency_callbacks.callbacks.runtime.settings import (
-    Appearance,
-    Compute,
-    ModelReading,
-    Storage,
-    engine_settings,
-    settings_of,
-)
+from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, Storage, engine_settings, settings_of
 from saliency_callbacks.config.checks import checked_integer
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
@@ -132,7 +125,7 @@ class CueAlarm(ObservingCallback[CueState]):
         probe: Probe | int = 32,
         *,
         rule: AlarmRule = AlarmRule(),
-        on_alarm: str | Callable[..., Any] | Sequence[str | Callable[..., Any]] = ("warn", "log"),
+        on_alarm: Sequence[str | Callable[..., Any]] | str | Callable[..., Any] = ("warn", "log"),
         confirmation: Confirmation = Confirmation(),
         every_n_epochs: int = 1,
         reading: ModelReading = ModelReading(),

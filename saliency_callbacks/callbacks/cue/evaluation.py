@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from saliency_callbacks.callbacks.cue.pictures import Pair
 from saliency_callbacks.callbacks.cue.probe import CueProbe
 from saliency_callbacks.callbacks.runtime import notices
+from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.callbacks.runtime.host import Host
-from saliency_callbacks.callbacks.runtime.settings import Appearance
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.functional.effects import margins
 from saliency_callbacks.scores import localization, mean_of_finite

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from saliency_callbacks.callbacks.cue.pictures import Pair, draw_pairs, interleaved
 from saliency_callbacks.callbacks.cue.probe import usable_samples
-from saliency_callbacks.callbacks.runtime.settings import Appearance
+from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.cues.basic import Cue
 from saliency_callbacks.cues.checks import check_changes

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from saliency_callbacks.callbacks.cue.pictures import Pair
 from saliency_callbacks.callbacks.runtime import notices
-from saliency_callbacks.callbacks.runtime.settings import Appearance
+from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.cues.basic import Cue
 from saliency_callbacks.cues.checks import as_name
 from saliency_callbacks.cues.token import TokenCue

@@ -14,7 +14,7 @@ from torch import Tensor
 from saliency_callbacks.callbacks.cue.pictures import Pair, interleaved, pair_captions
 from saliency_callbacks.callbacks.cue.probe import usable_samples
 from saliency_callbacks.callbacks.runtime import notices
-from saliency_callbacks.callbacks.runtime.settings import Appearance
+from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.cues.token import TokenCue
 from saliency_callbacks.errors import CueError
 from saliency_callbacks.probe.batch import ProbeBatch

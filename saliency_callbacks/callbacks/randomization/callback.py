@@ -17,13 +17,7 @@ from saliency_callbacks.callbacks.runtime.arguments import OnError, checked_targ
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
 from saliency_callbacks.callbacks.runtime.preconditions import check_labels, check_layers
-from saliency_callbacks.callbacks.runtime.settings import (
-    Compute,
-    ModelReading,
-    Storage,
-    engine_settings,
-    settings_of,
-)
+from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, Storage, engine_settings, settings_of
 from saliency_callbacks.callbacks.runtime.state import PinnedState
 from saliency_callbacks.errors import DegenerateMapWarning
 from saliency_callbacks.probe.batch import ProbeBatch

@@ -194,7 +194,7 @@ def _seeds(seed: int) -> list[int]:
 
 
 def _wake_accelerator(trainer_kwargs: Mapping[str, Any]) -> None:
-    # Generators that do not exist before the training can be neither seeded nor put back.
+    # Generators that do not exist before the training can be neither seeded nor restored.
     if trainer_kwargs.get("accelerator", "auto") in ("auto", "cuda", "gpu") and torch.cuda.is_available():
         torch.cuda.init()
 

@@ -9,7 +9,7 @@ from typing import Any, get_args
 from saliency_callbacks.callbacks.runtime.settings import set_field
 from saliency_callbacks.config.checks import checked_choice, checked_flag
 from saliency_callbacks.config.hydra import plain
-from saliency_callbacks.randomization.run import check_draws
+from saliency_callbacks.randomization.run import check_draws, with_primary
 from saliency_callbacks.randomization.steps import Layerwise, Order, check_order
 
 __all__ = ["Cascade", "Draws"]
@@ -30,7 +30,7 @@ class Draws:
         random_logit: Whether to compare the maps of the explained and of another class, too; one more backward.
 
     Raises:
-        ConfigurationError: If there are fewer than two draws, or no such order.
+        ConfigurationError: If there are fewer than two draws, or no such order or similarity.
 
     Example:
         >>> Draws(n_draws=10).order
@@ -48,6 +48,7 @@ class Draws:
         check_order(self.order)
         checked_flag("random_logit", self.random_logit)
         set_field(self, "similarities", plain(self.similarities))
+        with_primary(self.similarities)
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from functools import wraps
 from typing import Any, ClassVar, Literal
-
-from typing_extensions import Self
 
 from saliency_callbacks.config.dotted_paths import resolve_callable
 from saliency_callbacks.config.hydra import plain
@@ -85,19 +84,34 @@ class GroupedArguments:
     renamed: ClassVar[Mapping[str, str]] = {}
     """Names of earlier versions → how that is written now, where it is no field of the same name in a group."""
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Check the names of the arguments."""
-        places: dict[str, str] = {}
-        for argument, kind in cls.kinds.items():
-            for one in fields(kind):
-                places.setdefault(one.name, f"{argument}={kind.__name__}({one.name}=…)")
-        places.update(cls.renamed)
-        # A subclass may well have an argument of that name.
-        known = inspect.signature(cls.__init__).parameters
-        moved = [name for name in kwargs if name in places and name not in known]
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let the constructor that takes the groups name them; a subclass may have arguments of any name."""
+        super().__init_subclass__(**kwargs)
+        if "kinds" in vars(cls):
+            cls.__init__ = _naming_places(cls, cls.__init__)  # type: ignore[method-assign]
+
+
+def _naming_places(owner: type[GroupedArguments], construct: Callable[..., None]) -> Callable[..., None]:
+    known = inspect.signature(construct).parameters
+
+    @wraps(construct)
+    def checked(self: Any, *args: Any, **kwargs: Any) -> None:
+        places = _places(owner)
+        moved = [name for name in kwargs if name not in known and name in places]
         if moved:
             raise ConfigurationError(
-                f"{cls.__name__} has no argument {moved[0]!r}; expected it as "
+                f"{owner.__name__} has no argument {moved[0]!r}; expected it as "
                 f"{', '.join(places[name] for name in moved)}"
             )
-        return super().__new__(cls)
+        construct(self, *args, **kwargs)
+
+    return checked
+
+
+def _places(owner: type[GroupedArguments]) -> dict[str, str]:
+    """Return how each setting of a group is written."""
+    places: dict[str, str] = {}
+    for argument, kind in owner.kinds.items():
+        for one in fields(kind):
+            places.setdefault(one.name, f"{argument}={kind.__name__}({one.name}=…)")
+    return {**places, **owner.renamed}

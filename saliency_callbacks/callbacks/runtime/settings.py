@@ -14,9 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
-
-import numpy as np
+from typing import Any, Literal, TypeVar
 
 from saliency_callbacks.capture.oom import BackOff
 from saliency_callbacks.capture.text.settings import TokenSettings
@@ -26,26 +24,19 @@ from saliency_callbacks.config.hydra import plain
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import ConfigurationError, nearest_names
 from saliency_callbacks.methods.registry import resolve_methods
-from saliency_callbacks.rendering.colormap import DEFAULT_ALPHA, overlay
-from saliency_callbacks.rendering.contour import check_contour
-from saliency_callbacks.rendering.legend import Style, check_style
 from saliency_callbacks.sinks.disk.retention import KeepMaps, checked_retention
 from saliency_callbacks.types import Method
 
 __all__ = [
-    "Appearance",
-    "ColorScale",
     "Compute",
     "ModelReading",
     "Precision",
     "Storage",
-    "as_names",
     "engine_settings",
     "set_field",
     "settings_of",
 ]
 
-ColorScale = Literal["shared", "per_map"]
 # The number is what an unquoted 32 is in YAML.
 Precision = Literal["trainer", "32", 32]
 _Kind = TypeVar("_Kind")
@@ -76,6 +67,13 @@ class ModelReading:
     attribute_to: int | str | None = None
     reshape_transform: str | Callable[..., Any] | None = None
     embedding: Any = None
+
+    def __post_init__(self) -> None:
+        key = self.attribute_to
+        if key is not None and (isinstance(key, bool) or not isinstance(key, int | str)):
+            raise ConfigurationError(
+                f"attribute_to={key!r}; expected the position or the key of a tensor in the inputs"
+            )
 
 
 @dataclass(frozen=True)
@@ -147,68 +145,9 @@ class Storage:
 
     def __post_init__(self) -> None:
         checked_flag("save_maps", self.save_maps)
-        if self.directory is not None and (not isinstance(self.directory, str | Path) or "://" in str(self.directory)):
-            raise ConfigurationError(f"directory={self.directory!r}; expected the path of a directory on this machine")
+        set_field(self, "directory", _checked_directory(self.directory))
         set_field(self, "keep_maps", plain(self.keep_maps))
         checked_retention(self.keep_maps)
-
-
-@dataclass(frozen=True)
-class Appearance:
-    """How maps are drawn.
-
-    Args:
-        style: ``overlay`` of the map on the image, ``heatmap`` alone, ``signed`` or ``signed_color`` for values with
-            their sign, or ``greyscale``.
-        color_scale: ``shared`` over the epochs for each sample, so that fading and growing can be seen, or ``per_map``.
-        colormap: Name of a Matplotlib colour map; by default ``rainbow`` for overlays and ``inferno`` for heatmaps.
-        alpha: Opacity of an overlay at the map maximum, in [0, 1].
-        contour: Share of the pixels, in (0, 1), that is outlined: those where the map is largest, with 0.1 the top
-            tenth. Maps of more than 24 × 24 pixels are smoothed for it. By default there is no outline.
-        normalization: ``(mean, std)`` that the images were normalised with, one number a channel each; by default
-            found in the dataset's transforms.
-        class_names: Names of the classes; by default the dataset's.
-
-    Raises:
-        ConfigurationError: If there is no such style, colour scale or colour map, the opacity is outside [0, 1], the
-            contour is no share, or the normalization is no pair of as many numbers each.
-
-    Example:
-        >>> Appearance(style="heatmap", colormap="viridis").is_signed
-        False
-    """
-
-    style: Style = "overlay"
-    color_scale: ColorScale = "shared"
-    colormap: str | None = None
-    alpha: float = DEFAULT_ALPHA
-    contour: float | None = None
-    normalization: Sequence[Sequence[float]] | None = None
-    class_names: Sequence[str] | None = None
-
-    def __post_init__(self) -> None:
-        check_style(self.style)
-        check_contour(self.contour)
-        checked_choice("color_scale", self.color_scale, get_args(ColorScale))
-        picture, heat = np.zeros((1, 1, 1, 3), dtype=np.uint8), np.zeros((1, 1, 1), dtype=np.float32)
-        overlay(picture, heat, alpha=self.alpha, **self.colors)
-        set_field(self, "normalization", _checked_normalization(plain(self.normalization)))
-        set_field(self, "class_names", as_names(self.class_names))
-
-    @property
-    def colors(self) -> dict[str, Any]:
-        """The colour map as an argument, where one was asked for."""
-        return {} if self.colormap is None else {"colormap": self.colormap}
-
-    @property
-    def is_signed(self) -> bool:
-        """Whether the signed values are drawn, not their magnitude."""
-        return self.style in ("signed", "signed_color")
-
-    def notes(self, shared: str) -> str:
-        """Return what is said beside the colour bar, with ``shared`` as the words for a shared scale."""
-        scale = shared if self.color_scale == "shared" else "scale per map"
-        return scale if self.contour is None else f"{scale} · outline: top {100 * self.contour:.3g} %"
 
 
 def settings_of(kind: type[_Kind], argument: str, value: Any) -> _Kind:
@@ -237,8 +176,9 @@ def settings_of(kind: type[_Kind], argument: str, value: Any) -> _Kind:
         )
     unknown = [name for name in value or {} if name not in names]
     if unknown:
+        name = str(unknown[0])
         raise ConfigurationError(
-            f"{argument} has {unknown[0]!r}; {nearest_names(str(unknown[0]), names)} Expected any of {', '.join(names)}"
+            f"{argument} has {name!r}; {nearest_names(name, names)} Expected any of {', '.join(names)}"
         )
     return kind(**(value or {}))
 
@@ -246,12 +186,6 @@ def settings_of(kind: type[_Kind], argument: str, value: Any) -> _Kind:
 def set_field(settings: object, name: str, value: Any) -> None:
     """Set a field of frozen settings, in their ``__post_init__``, to its plain or checked form."""
     object.__setattr__(settings, name, value)
-
-
-def as_names(names: Any) -> tuple[str, ...] | None:
-    """Return names of classes, in whatever sequence they were given, as a tuple."""
-    names = plain(names)
-    return None if names is None else tuple(str(name) for name in names)
 
 
 def engine_settings(
@@ -281,19 +215,14 @@ def engine_settings(
     )
 
 
-def _checked_normalization(
-    normalization: Sequence[Sequence[float]] | None,
-) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """Return ``(mean, std)`` as tuples of floats."""
-    if normalization is None:
+def _checked_directory(directory: Any) -> str | None:
+    """Return a path on this machine, with ``~`` written out."""
+    if directory is None:
         return None
+    expected = "expected the path of a directory on this machine"
+    if not isinstance(directory, str | Path) or "://" in str(directory):
+        raise ConfigurationError(f"directory={directory!r}; {expected}")
     try:
-        mean, std = (tuple(float(value) for value in values) for values in normalization)
-    except (TypeError, ValueError):
-        mean, std = (), ()
-    if not mean or len(mean) != len(std):
-        raise ConfigurationError(
-            f"normalization={normalization!r}; expected (mean, std) with one number a channel each, e.g. "
-            "([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])"
-        )
-    return mean, std
+        return str(Path(directory).expanduser())
+    except RuntimeError as error:
+        raise ConfigurationError(f"directory={str(directory)!r}; {expected}: {error}") from error

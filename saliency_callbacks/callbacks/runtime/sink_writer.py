@@ -144,7 +144,7 @@ def open_sinks(
         resumed: Whether the run goes on from a checkpoint, and with it the directory.
         on_error: ``"raise"`` to let a sink's failures through.
     """
-    directory = host.run_directory() if storage.directory is None else Path(storage.directory).expanduser()
+    directory = host.run_directory() if storage.directory is None else Path(storage.directory)
     if not host.ranks.is_main:
         return SinkWriter([], on_error)
     sinks, kept_in = list(own), None

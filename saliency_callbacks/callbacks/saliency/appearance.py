@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from saliency_callbacks.callbacks.runtime.settings import Appearance
+from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.callbacks.saliency.history import Frame
 from saliency_callbacks.functional.maps import percentile
 from saliency_callbacks.rendering.attribution import drawn_maps, signed_scale

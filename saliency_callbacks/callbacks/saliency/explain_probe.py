@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from saliency_callbacks.callbacks.runtime import notices
+from saliency_callbacks.callbacks.runtime.appearance import Appearance, SampleNames, wrong_predictions
 from saliency_callbacks.callbacks.runtime.host import Host
-from saliency_callbacks.callbacks.runtime.names import SampleNames, wrong_predictions
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation, versions
 from saliency_callbacks.callbacks.runtime.preconditions import check_runs
-from saliency_callbacks.callbacks.runtime.settings import Appearance
 from saliency_callbacks.callbacks.saliency.appearance import frame_of, scale_of
 from saliency_callbacks.callbacks.saliency.filmstrips import FramePictures
 from saliency_callbacks.callbacks.saliency.history import Frame, MethodHistory

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from saliency_callbacks.callbacks.runtime.settings import Appearance
+from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.callbacks.saliency.history import Frame
 from saliency_callbacks.rendering.attribution import render
 from saliency_callbacks.rendering.contour import top_region

@@ -9,18 +9,12 @@ from torch import nn
 from typing_extensions import override
 
 from saliency_callbacks.callbacks.base import ObservingCallback
+from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.callbacks.runtime.arguments import OnError, checked_target, is_auto
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
 from saliency_callbacks.callbacks.runtime.preconditions import check_labels, check_layers
-from saliency_callbacks.callbacks.runtime.settings import (
-    Appearance,
-    Compute,
-    ModelReading,
-    Storage,
-    engine_settings,
-    settings_of,
-)
+from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, Storage, engine_settings, settings_of
 from saliency_callbacks.callbacks.saliency.explain_probe import ProbeExplainer
 from saliency_callbacks.callbacks.saliency.report import checked_report, write_report
 from saliency_callbacks.callbacks.saliency.state import MonitorState
@@ -151,8 +145,8 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
 
     @override
     def _on_closed(self, host: Host) -> None:
-        if self.report and self._writer is not None:
-            write_report(host, self._writer.run_directory, self.on_error)
+        if self.report:
+            write_report(host, self.kept_in, self.on_error)
 
     @override
     def _check_model(self, model: nn.Module) -> None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 from torch import Tensor
 
-from saliency_callbacks.callbacks.runtime.settings import Appearance
+from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.callbacks.saliency.filmstrips import FramePictures
 from saliency_callbacks.callbacks.saliency.history import Frame, frame_size
 from saliency_callbacks.rendering.attribution import drawn_maps, render

@@ -41,9 +41,9 @@ def write_report(host: Host, directory: Path | None, on_error: OnError) -> None:
     Raises:
         Exception: Whatever the report raises, with ``on_error="raise"``.
     """
-    for callback in host.callbacks:
-        if isinstance(callback, ObservingCallback):
-            callback.drain()
+    observing = [callback for callback in host.callbacks if isinstance(callback, ObservingCallback)]
+    for callback in observing:
+        callback.drain()
     if not host.ranks.is_main or host.is_dry_run:
         return
     if directory is None:
@@ -60,4 +60,6 @@ def write_report(host: Host, directory: Path | None, on_error: OnError) -> None:
             raise
         notices.warn(f"there is no report ({type(error).__name__}: {error})")
         return
-    notices.tell(f"the report of this run is in {path}")
+    elsewhere = [callback.identity for callback in observing if callback.kept_in not in (None, directory)]
+    left_out = f"; what {', '.join(elsewhere)} keeps in another directory is not in it" if elsewhere else ""
+    notices.tell(f"the report of this run is in {path}{left_out}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from saliency_callbacks.callbacks.runtime.settings import ColorScale, as_names, set_field
+from saliency_callbacks.callbacks.runtime.appearance import ColorScale, as_names
+from saliency_callbacks.callbacks.runtime.settings import set_field
 from saliency_callbacks.config.checks import checked_choice, checked_integer
 from saliency_callbacks.functional.word_merging import WordReduction
 

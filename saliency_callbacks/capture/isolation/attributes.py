@@ -23,7 +23,7 @@ _LARGEST_COPY = 1_000_000
 
 @contextmanager
 def unchanged_attributes(model: nn.Module) -> Iterator[None]:
-    """Put back every plain attribute of every module: rebound, added, removed, or changed in its content.
+    """Restore every plain attribute of every module: rebound, added, removed, or changed in its content.
 
     Objects are compared by identity and never copied, but for lists, dicts, sets and deques (their entries, one level
     deep) and for small tensors. Attributes of TorchScript modules are not seen.

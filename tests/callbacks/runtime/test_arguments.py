@@ -199,5 +199,19 @@ def test_a_subclass_may_have_an_argument_of_that_name():
             super().__init__(compute=Compute(seed=seed), **others)
 
     assert Seeded(seed=3, probe=4).settings.seed == 3
-    with pytest.raises(ConfigurationError, match=r"Seeded has no argument 'contour'; expected .*appearance=Appearance"):
+
+    class Further(Seeded):
+        def __init__(self, extra=1, **others):
+            super().__init__(**others)
+
+    class Popping(SaliencyMonitor):
+        def __init__(self, **others):
+            self.order = others.pop("order", None)
+            super().__init__(**others)
+
+    assert Further(seed=3).settings.seed == 3
+    assert Popping(order="mine").order == "mine"
+    with pytest.raises(
+        ConfigurationError, match=r"SaliencyMonitor has no argument 'contour'; expected .*appearance=Appearance"
+    ):
         Seeded(seed=3, contour=0.1)

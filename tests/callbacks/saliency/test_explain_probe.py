@@ -2,8 +2,9 @@ import pytest
 import torch
 from torch import nn
 
+from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.callbacks.runtime.observation import Moment
-from saliency_callbacks.callbacks.runtime.settings import Appearance, Compute, ModelReading, engine_settings
+from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, engine_settings
 from saliency_callbacks.callbacks.saliency.explain_probe import ProbeExplainer
 from saliency_callbacks.callbacks.saliency.state import MonitorState
 from saliency_callbacks.errors import LayerError, SaliencyWarning
@@ -23,6 +24,7 @@ class _Failing(ProbeExplainer):
 
 
 def _explainer(*errors):
+    torch.manual_seed(0)
     settings = engine_settings(("gradient", "grad_cam"), ModelReading(), Compute(), target_layers="0")
     probe = freeze(torch.rand(2, 1, 6, 6), torch.tensor([0, 1]))
     explainer = _Failing(settings, None, probe, Appearance(), "saliency", may_simplify=True)
@@ -34,6 +36,9 @@ def _methods(explainer):
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(32, 2))
     found = explainer.observe(net, Moment(0, 0, "fit"), MonitorState(), PlainHost(net))
     return set(found.snapshot.attributions)
+
+
+pytestmark = pytest.mark.filterwarnings("ignore::saliency_callbacks.errors.DegenerateMapWarning")
 
 
 def test_without_a_layer_the_methods_that_need_one_are_left_out_for_good():

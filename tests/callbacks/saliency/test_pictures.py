@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from saliency_callbacks.callbacks.runtime.settings import Appearance
+from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.callbacks.saliency import filmstrips
 from saliency_callbacks.callbacks.saliency import pictures as module
 from saliency_callbacks.callbacks.saliency.appearance import frame_of, scale_of

@@ -1,0 +1,171 @@
+"""How maps, and the samples that they are of, are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from torch import Tensor
+
+from saliency_callbacks.callbacks.runtime.settings import set_field
+from saliency_callbacks.config.checks import checked_choice, checked_real
+from saliency_callbacks.config.hydra import plain
+from saliency_callbacks.errors import ConfigurationError
+from saliency_callbacks.probe.batch import ProbeBatch
+from saliency_callbacks.rendering.colormap import DEFAULT_ALPHA, overlay
+from saliency_callbacks.rendering.contour import check_contour
+from saliency_callbacks.rendering.legend import Style, check_style
+from saliency_callbacks.rendering.panel import Caption
+from saliency_callbacks.rendering.text import legible
+from saliency_callbacks.types import Snapshot
+
+__all__ = ["Appearance", "ColorScale", "SampleNames", "as_names", "wrong_predictions"]
+
+ColorScale = Literal["shared", "per_map"]
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """How maps are drawn.
+
+    Args:
+        style: ``overlay`` of the map on the image, ``heatmap`` alone, ``signed`` or ``signed_color`` for values with
+            their sign, or ``greyscale``.
+        color_scale: ``shared`` over the epochs for each sample, so that fading and growing can be seen, or ``per_map``.
+        colormap: Name of a Matplotlib colour map; by default ``rainbow`` for overlays and ``inferno`` for heatmaps.
+        alpha: Opacity of an overlay at the map maximum, in [0, 1].
+        contour: Share of the pixels, in (0, 1), that is outlined: those where the map is largest, with 0.1 the top
+            tenth. Maps of more than 24 × 24 pixels are smoothed for it. By default there is no outline.
+        normalization: ``(mean, std)`` that the images were normalised with, one number a channel each; by default
+            found in the dataset's transforms.
+        class_names: Names of the classes; by default the dataset's.
+
+    Raises:
+        ConfigurationError: If there is no such style, colour scale or colour map, the opacity is outside [0, 1], the
+            contour is no share, or the normalization is no pair of as many numbers each.
+
+    Example:
+        >>> Appearance(style="heatmap", colormap="viridis").is_signed
+        False
+    """
+
+    style: Style = "overlay"
+    color_scale: ColorScale = "shared"
+    colormap: str | None = None
+    alpha: float = DEFAULT_ALPHA
+    contour: float | None = None
+    normalization: Sequence[Sequence[float]] | None = None
+    class_names: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        check_style(self.style)
+        check_contour(self.contour)
+        checked_choice("color_scale", self.color_scale, get_args(ColorScale))
+        checked_real("alpha", self.alpha, at_least=0, at_most=1)
+        if self.colormap is not None and not isinstance(self.colormap, str):
+            raise ConfigurationError(f"colormap={self.colormap!r}; expected the name of a Matplotlib colour map")
+        picture, heat = np.zeros((1, 1, 1, 3), dtype=np.uint8), np.zeros((1, 1, 1), dtype=np.float32)
+        overlay(picture, heat, alpha=self.alpha, **self.colors)
+        set_field(self, "normalization", _checked_normalization(plain(self.normalization)))
+        set_field(self, "class_names", as_names(self.class_names))
+
+    @property
+    def colors(self) -> dict[str, Any]:
+        """The colour map as an argument, where one was asked for."""
+        return {} if self.colormap is None else {"colormap": self.colormap}
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether the signed values are drawn, not their magnitude."""
+        return self.style in ("signed", "signed_color")
+
+    def notes(self, shared: str) -> str:
+        """Return what is said beside the colour bar, with ``shared`` as the words for a shared scale."""
+        scale = shared if self.color_scale == "shared" else "scale per map"
+        return scale if self.contour is None else f"{scale} · outline: top {100 * self.contour:.3g} %"
+
+
+@dataclass(frozen=True, eq=False)
+class SampleNames:
+    """Names of the samples of a probe.
+
+    Args:
+        probe: The frozen probe.
+        class_names: Names of the classes; the probe's by default.
+    """
+
+    probe: ProbeBatch
+    class_names: Sequence[str] | None = None
+
+    def exact(self, index: int) -> str:
+        """Return the name of a class as it is."""
+        return self.probe.class_name(index, self.class_names)
+
+    def of_class(self, index: int) -> str:
+        """Return the name of a class, in letters that can be drawn."""
+        return legible(self.exact(index), f"class {index}")
+
+    def of_sample(self, position: int) -> str:
+        """Return the class of a sample where it has one, else its id."""
+        labels = self.probe.labels
+        return f"#{self.probe.ids[position]}" if labels is None else self.of_class(int(labels[position]))
+
+    def samples(self) -> list[str]:
+        """Return the name of each sample."""
+        return [self.of_sample(position) for position in range(self.probe.size)]
+
+    def captions(self, snapshot: Snapshot) -> list[Caption]:
+        """Return each sample's name with its prediction, or the explained score where the model does not classify."""
+        return [self.caption(snapshot, position) for position in range(self.probe.size)]
+
+    def caption(self, snapshot: Snapshot, position: int) -> Caption:
+        """Return one of :meth:`captions`."""
+        title = self.of_sample(position)
+        if snapshot.predictions is None or snapshot.confidences is None:
+            score = float(next(iter(snapshot.attributions.values())).score[position])
+            return Caption(title, f"score {score:.3g}")
+        predicted = int(snapshot.predictions[position])
+        detail = f"pred {self.of_class(predicted)} · {float(snapshot.confidences[position]):.2f}"
+        wrong = wrong_predictions(snapshot)
+        return Caption(title, detail, None if wrong is None else bool(wrong[position]))
+
+
+def wrong_predictions(snapshot: Snapshot) -> Tensor | None:
+    """Return which predictions differ from the label, ``bool [N]``; ``None`` where that is not known."""
+    if snapshot.predictions is None or snapshot.labels is None:
+        return None
+    return snapshot.predictions != snapshot.labels
+
+
+def as_names(names: Any) -> tuple[str, ...] | None:
+    """Return names of classes, in whatever sequence they were given, as a tuple.
+
+    Raises:
+        ConfigurationError: If they are in none.
+    """
+    names = plain(names)
+    if names is None:
+        return None
+    if not isinstance(names, Iterable):
+        raise ConfigurationError(f"class_names={names!r}; expected a list with the name of each class")
+    return tuple(str(name) for name in names)
+
+
+def _checked_normalization(
+    normalization: Sequence[Sequence[float]] | None,
+) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Return ``(mean, std)`` as tuples of floats."""
+    if normalization is None:
+        return None
+    try:
+        mean, std = (tuple(float(value) for value in values) for values in normalization)
+    except (TypeError, ValueError):
+        mean, std = (), ()
+    if not mean or len(mean) != len(std):
+        raise ConfigurationError(
+            f"normalization={normalization!r}; expected (mean, std) with one number a channel each, e.g. "
+            "([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])"
+        )
+    return mean, std
