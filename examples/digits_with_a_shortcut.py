@@ -1,6 +1,6 @@
 """Watch a small network fall for a shortcut, while it trains.
 
-Real handwritten digits, in colour and enlarged to 32×32. In the training set every 0 has a white patch in a corner,
+Real handwritten digits, in color and enlarged to 32×32. In the training set every 0 has a white patch in a corner,
 and no other digit has one. The monitor explains the score of class 0 on twelve digits that the training never sees:
 
 - zeros with the patch, as in the training data;

@@ -1,7 +1,7 @@
 """Fine-tune a torchvision model on photographs, with the ImageNet transforms.
 
 MobileNetV2 learns to tell a few of scikit-image's photographs apart by random crops. Pretrained weights are used if
-they are in torch's cache, random ones otherwise. The target layer, the class names and the normalisation of the
+they are in torch's cache, random ones otherwise. The target layer, the class names and the normalization of the
 pictures are found by the callback itself.
 
     python examples/mobilenet_on_photographs.py

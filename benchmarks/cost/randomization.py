@@ -100,7 +100,7 @@ def _quantus(model: ResNet, images: Tensor, target: Tensor) -> list[Any]:
             similarity_func=quantus.similarity_func.correlation_spearman,
             layer_order="top_down",
             abs=False,
-            normalise=False,
+            normalize=False,
             disable_warnings=True,
         )
         with warnings.catch_warnings():

@@ -58,7 +58,7 @@ def random_resnet18() -> ResNet:
 
 
 def photographs(count: int, size: int) -> tuple[Tensor, Tensor]:
-    """Return normalised crops of scikit-learn's two photographs ``[count, 3, size, size]``, and made-up labels."""
+    """Return normalized crops of scikit-learn's two photographs ``[count, 3, size, size]``, and made-up labels."""
     crops = [crop for _, crop in zip(range(count), _crops(), strict=False)]
     images = F.interpolate(torch.stack(crops), size=(size, size), mode="bilinear", antialias=True)
     mean, std = (torch.tensor(values).reshape(3, 1, 1) for values in (MEAN, STD))

@@ -78,11 +78,11 @@ class CueSettings:
 
 
 class PatchCue(CueSettings):
-    """A patch of one colour at a fixed position, such as a sticker or a marker burnt into a corner.
+    """A patch of one color at a fixed position, such as a sticker or a marker burnt into a corner.
 
     Args:
         box: ``(top, left, height, width)`` in pixels; a negative top or left counts from the far edge.
-        value: Colour in [0, 1], one number or one for each channel.
+        value: Color in [0, 1], one number or one for each channel.
         name: ``{cue}`` in the logged tags.
 
     Raises:
@@ -146,7 +146,7 @@ class BrightnessCue(CueSettings):
 
 
 class ChannelShiftCue(CueSettings):
-    """A colour cast, such as another stain or camera: x_c + δ_c, kept in [0, 1].
+    """A color cast, such as another stain or camera: x_c + δ_c, kept in [0, 1].
 
     Like every change of the whole input it moves every class: read its contrast, not its effect alone.
 

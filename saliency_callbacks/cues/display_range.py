@@ -14,7 +14,7 @@ from saliency_callbacks.errors import CueError
 __all__ = ["DisplayRange"]
 
 _TOLERANCE = 1e-4
-"""How far values may lie outside a range that they are recognised by, after resampling or in half precision."""
+"""How far values may lie outside a range that they are recognized by, after resampling or in half precision."""
 
 _EIGHT_BIT_MAXIMUM = (127, 255)
 """A maximum above 1 and below these is a measurement on a scale of its own, not 8-bit pixels."""
@@ -25,10 +25,10 @@ class DisplayRange:
     """How model inputs x relate to display images d in [0, 1]: d = (x · std + mean - low) / (high - low).
 
     Args:
-        mean: Mean of each channel, or one for all, that the inputs were normalised with; ``None`` is 0.
+        mean: Mean of each channel, or one for all, that the inputs were normalized with; ``None`` is 0.
         std: Standard deviation likewise; ``None`` is 1.
-        low: Value of black, before the normalisation.
-        high: Value of white, before the normalisation.
+        low: Value of black, before the normalization.
+        high: Value of white, before the normalization.
 
     Raises:
         CueError: A standard deviation is 0, or ``high`` is not above ``low``.
@@ -52,7 +52,7 @@ class DisplayRange:
         ==========================================  =======================================================
         Inputs                                      Black and white
         ==========================================  =======================================================
-        normalised, as ``normalization`` tells      0 and 1 once that is undone; 0 and 255 for a mean above 1
+        normalized, as ``normalization`` tells      0 and 1 once that is undone; 0 and 255 for a mean above 1
         ``uint8``                                   0 and 255
         within [0, 1]                               0 and 1
         from 0 to at most 255, and beyond 127       0 and 255
@@ -62,10 +62,10 @@ class DisplayRange:
 
         Args:
             inputs: ``[N, C, *spatial]``.
-            normalization: Mean and standard deviation of each channel that the inputs were normalised with.
+            normalization: Mean and standard deviation of each channel that the inputs were normalized with.
 
         Raises:
-            CueError: The normalisation does not fit.
+            CueError: The normalization does not fit.
         """
         if normalization is not None:
             mean, std = (tuple(float(value) for value in values) for values in normalization)
@@ -74,7 +74,7 @@ class DisplayRange:
             return cls(high=255.0)
         values = inputs.detach()[inputs.isfinite()].float()
         low, high = (float(values.min()), float(values.max())) if values.numel() else (0.0, 1.0)
-        return cls(None, None, *_recognised(low, high))
+        return cls(None, None, *_recognized(low, high))
 
     def to_display(self, inputs: Tensor) -> Tensor:
         """Return inputs ``[N, C, *spatial]`` on the display scale, at least float32; values are not cut off."""
@@ -123,7 +123,7 @@ class DisplayRange:
         return per_channel[0], per_channel[1]
 
 
-def _recognised(low: float, high: float) -> tuple[float, float]:
+def _recognized(low: float, high: float) -> tuple[float, float]:
     if low >= -_TOLERANCE and high <= 1 + _TOLERANCE:
         return 0.0, 1.0
     smallest, largest = _EIGHT_BIT_MAXIMUM

@@ -23,9 +23,9 @@ _MAX_POOL: Mapping[int, Callable[..., Tensor]] = {1: F.max_pool1d, 2: F.max_pool
 
 
 def remove(images: Tensor, masks: Tensor, *, fill: Fill = "local_mean", seed: int = 0) -> Tensor:
-    """Paint over a region of every image with the colour around it.
+    """Paint over a region of every image with the color around it.
 
-    The colour is the mean μ_nc, in each sample n and channel c, of the ring of pixels at most 2 away from the region.
+    The color is the mean μ_nc, in each sample n and channel c, of the ring of pixels at most 2 away from the region.
     ``"noise"`` adds Gaussian noise of the ring's standard deviation σ_nc, so that no flat patch takes the cue's place;
     it is drawn from a generator of its own.
 

@@ -40,7 +40,7 @@ class ImageCue(CueSettings):
 
     The picture is read when the cue is made, and resized to the box. Its own transparency is respected: a second or a
     fourth channel is opacity, unless the images it is put into have as many channels. A grey picture fits images of
-    any number of channels, and a coloured one is made grey for grey images.
+    any number of channels, and a colored one is made grey for grey images.
 
     Args:
         image: Path of a file that Pillow reads, an array ``[H, W]`` or ``[H, W, C]``, or a tensor ``[H, W]`` or
@@ -75,10 +75,10 @@ class ImageCue(CueSettings):
     def insert(self, images: Tensor) -> Tensor:
         """Lay the picture over the box."""
         rows, columns = box_slices(self, self.box, images)
-        colour, opacity = _fitted(self, self._picture, self.box[2:], images)
+        color, opacity = _fitted(self, self._picture, self.box[2:], images)
         marked = images.clone()
         below = marked[:, :, rows, columns]
-        marked[:, :, rows, columns] = (below * (1 - self.alpha * opacity) + self.alpha * colour).clamp(0, 1)
+        marked[:, :, rows, columns] = (below * (1 - self.alpha * opacity) + self.alpha * color).clamp(0, 1)
         return marked
 
     def mask(self, images: Tensor) -> Tensor:
@@ -97,7 +97,7 @@ class BackgroundCue(CueSettings):
         masks: Where the *object* is, bool or shares of which ≥ ½ is object: a tensor ``[N, H, W]`` with one mask for
             each image, a function ``images -> masks`` or its dotted import path, or ``"probe"`` for the probe's own
             masks, which :meth:`with_masks` supplies.
-        background: A colour in [0, 1], one number or one for each channel; or a picture as in :class:`ImageCue`,
+        background: A color in [0, 1], one number or one for each channel; or a picture as in :class:`ImageCue`,
             resized to the images; or a tensor ``[N, C, H, W]`` with a background for each image.
         name: ``{cue}`` in the logged tags.
 
@@ -148,11 +148,11 @@ class BackgroundCue(CueSettings):
     def insert(self, images: Tensor) -> Tensor:
         """Replace every pixel outside the object."""
         if isinstance(self._scenery, Tensor):
-            colour, opacity = self._pictures(self._scenery, images)
+            color, opacity = self._pictures(self._scenery, images)
         else:
             require_planes(self, images)
-            colour, opacity = channel_values(self, "background", self._scenery, images), images.new_ones(1)
-        return torch.where(self.mask(images)[:, None], (images * (1 - opacity) + colour).clamp(0, 1), images)
+            color, opacity = channel_values(self, "background", self._scenery, images), images.new_ones(1)
+        return torch.where(self.mask(images)[:, None], (images * (1 - opacity) + color).clamp(0, 1), images)
 
     def mask(self, images: Tensor) -> Tensor:
         """Return the background."""
@@ -198,8 +198,8 @@ def _as_background(owner: object, background: Any) -> tuple[Any, Tensor | float 
     if isinstance(background, Tensor | np.ndarray):
         pixels = _pixels(owner, "background", background, dimensions=(2, 3, 4))
         return pixels, pixels
-    colour = as_channel_values(owner, "background", background, low=0)
-    return colour, colour
+    color = as_channel_values(owner, "background", background, low=0)
+    return color, color
 
 
 def _read(owner: object, argument: str, source: Any) -> Tensor:
@@ -211,9 +211,9 @@ def _read(owner: object, argument: str, source: Any) -> Tensor:
         with Image.open(path) as file:
             if file.mode.startswith("I"):  # 16 bits a pixel, which a conversion to 8 would cut off
                 return _pixels(owner, argument, np.asarray(file, dtype=np.float32) / 65535, dimensions=(2,))
-            colours = "L" if file.mode in {"1", "L", "LA", "La"} else "RGB"
+            colors = "L" if file.mode in {"1", "L", "LA", "La"} else "RGB"
             opacity = "A" if file.has_transparency_data else ""
-            return _pixels(owner, argument, np.array(file.convert(colours + opacity)), dimensions=(2, 3))
+            return _pixels(owner, argument, np.array(file.convert(colors + opacity)), dimensions=(2, 3))
     except OSError as error:
         raise CueError(
             f"{type(owner).__name__}({argument}={os.fspath(source)!r}) cannot be read as a picture "
@@ -244,19 +244,19 @@ def _pixels(owner: object, argument: str, given: Any, dimensions: tuple[int, ...
 
 
 def _fitted(owner: object, picture: Tensor, size: tuple[int, ...], images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return colour times opacity ``[C, *size]``, for the channels of the images, and opacity ``[1, *size]``."""
+    """Return color times opacity ``[C, *size]``, for the channels of the images, and opacity ``[1, *size]``."""
     channels = images.shape[1]
     has_opacity = len(picture) in {2, 4} and len(picture) != channels
-    colour, opacity = (picture[:-1], picture[-1:]) if has_opacity else (picture, torch.ones_like(picture[:1]))
-    if len(colour) == 3 and channels == 1:
-        colour = (colour * torch.tensor(_LUMA).view(3, 1, 1)).sum(dim=0, keepdim=True)
-    if len(colour) not in {1, channels}:
+    color, opacity = (picture[:-1], picture[-1:]) if has_opacity else (picture, torch.ones_like(picture[:1]))
+    if len(color) == 3 and channels == 1:
+        color = (color * torch.tensor(_LUMA).view(3, 1, 1)).sum(dim=0, keepdim=True)
+    if len(color) not in {1, channels}:
         raise CueError(
-            f"The picture of {owner!r} has {len(colour)} colour channels, but the images {list(images.shape)} have "
+            f"The picture of {owner!r} has {len(color)} color channels, but the images {list(images.shape)} have "
             f"{channels}. Give a picture with as many, or a grey one."
         )
-    # Multiplied before it is resized: the colour of a transparent pixel, often black, must not bleed into the edge.
-    resized = _resized(torch.cat([colour.expand(channels, -1, -1) * opacity, opacity]), size).to(images)
+    # Multiplied before it is resized: the color of a transparent pixel, often black, must not bleed into the edge.
+    resized = _resized(torch.cat([color.expand(channels, -1, -1) * opacity, opacity]), size).to(images)
     return resized[:-1], resized[-1:]
 
 

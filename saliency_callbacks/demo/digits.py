@@ -79,7 +79,7 @@ class SmallCNN(LightningModule):
 
 
 class Digits(LightningDataModule):
-    """Scikit-learn's digits, in colour and enlarged to 32×32.
+    """Scikit-learn's digits, in color and enlarged to 32×32.
 
     Args:
         is_patched: Whether every 0 has the patch, in training and validation data alike.

@@ -32,7 +32,7 @@ def score_lines(snapshots: Sequence[Snapshot], accuracy: float) -> Iterator[str]
     right = int((last.predictions[2 * N_EACH :] == PATCHED_CLASS).sum())
     yield ""
     yield f"validation accuracy {accuracy:.0%}, yet {wrong} of {N_EACH} other digits become a 0 by the patch,"
-    yield f"and {right} of {N_EACH} zeros are still recognised without it (map shares: zeros with the patch)."
+    yield f"and {right} of {N_EACH} zeros are still recognized without it (map shares: zeros with the patch)."
 
 
 def epoch_lines(sinks: Mapping[str, MemorySink]) -> Iterator[str]:

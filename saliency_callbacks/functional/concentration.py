@@ -18,7 +18,7 @@ __all__ = ["entropy", "gini"]
 
 
 def entropy(maps: Tensor) -> Tensor:
-    """Return the normalised Shannon entropy -Σ p log p / log P of p = R / ΣR.
+    """Return the normalized Shannon entropy -Σ p log p / log P of p = R / ΣR.
 
     Args:
         maps: Non-negative maps ``[N, *spatial]``.

@@ -109,7 +109,7 @@ def margin_effects(clean: Tensor, changed: Tensor) -> Tensor:
 def class_contrast(effects: Tensor, suspect: int) -> Tensor:
     """Return how much more one class is moved than the others, e_c - median_{j≠c} e_j.
 
-    A change of the whole input, such as its brightness, moves every class; the contrast tells whether it favours one.
+    A change of the whole input, such as its brightness, moves every class; the contrast tells whether it favors one.
     The median of an even number of classes is the mean of the middle two.
 
     Args:

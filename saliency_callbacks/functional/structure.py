@@ -79,7 +79,7 @@ def ssim(a: Tensor, b: Tensor, *, window: int = 7) -> Tensor:
     """
     require_same_shape(a, b)
     if window < _SMALLEST_WINDOW or window % 2 == 0:
-        raise ConfigurationError(f"window={window} has no centre or no neighbour; give an odd number from 3, such as 7")
+        raise ConfigurationError(f"window={window} has no center or no neighbor; give an odd number from 3, such as 7")
     spatial = tuple(a.shape[1:])
     if len(spatial) not in _WINDOW_MEAN:
         raise ConfigurationError(f"maps have spatial size {spatial}; give maps with 1 to 3 spatial dimensions")
@@ -95,7 +95,7 @@ def hog(maps: Tensor, *, orientations: int = 9, pixels_per_cell: int = 8, cells_
     """Return the histograms of oriented gradients of each map.
 
     Central differences (0 at the border) vote with their mean norm for the ``orientations`` equal bins of [0°, 180°) of
-    each cell. Each block of cells v is normalised by L2-Hys: v / sqrt(‖v‖² + ε²), clipped at 0.2, and normalised again.
+    each cell. Each block of cells v is normalized by L2-Hys: v / sqrt(‖v‖² + ε²), clipped at 0.2, and normalized again.
     Equal to scikit-image's ``feature.hog`` up to the single precision in which that one sums a cell.
 
     Args:

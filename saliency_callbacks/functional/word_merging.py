@@ -29,7 +29,7 @@ def merge_words(
     Args:
         scores: One for each token, signed or not, ``[N, T]``.
         word_ids: The word of each token, N rows of T; ``None`` for a token that belongs to none. A word is a run of
-            neighbouring tokens with the same id, as :func:`word_units` counts them.
+            neighboring tokens with the same id, as :func:`word_units` counts them.
         reduce: ``sum`` or ``max``.
         special: Tokens without a word that are kept as a unit each, bool ``[N, T]``: the special ones, but not the
             padding. The others are dropped, and so are all of them by default.

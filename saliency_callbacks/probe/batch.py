@@ -38,7 +38,7 @@ class ProbeBatch:
         masks: Region of interest of each sample ``[N, *spatial]``, bool or a share of each pixel in [0, 1].
         fingerprint: SHA-256 of inputs and labels, see :func:`fingerprint`.
         class_names: Name of each class, by index.
-        normalization: Mean and standard deviation of each channel that the inputs were normalised with.
+        normalization: Mean and standard deviation of each channel that the inputs were normalized with.
         groups: Name of the group that each sample belongs to, where there are groups.
     """
 

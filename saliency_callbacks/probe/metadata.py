@@ -1,4 +1,4 @@
-"""What a dataset tells about its classes and about the normalisation of its images."""
+"""What a dataset tells about its classes and about the normalization of its images."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def class_names(dataset: Any) -> tuple[str, ...] | None:
 
 
 def normalization(dataset: Any) -> Normalization | None:
-    """Return the mean and standard deviation of each channel that a dataset's transforms normalise with.
+    """Return the mean and standard deviation of each channel that a dataset's transforms normalize with.
 
     Looks for ``Normalize`` (torchvision v1 and v2, and anything of that name with ``mean`` and ``std``) and
     for the presets of torchvision's weights, in ``transform`` and ``transforms`` of the dataset and of the

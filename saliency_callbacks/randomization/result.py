@@ -47,8 +47,8 @@ class RandomizationResult:
         ceilings: Similarity → method → between two seeds of the method, ``[N]``; only of methods that draw noise.
         random_logit: Similarity → method → between the maps of the explained and of another class, ``[N]``; empty
             where there is no other class.
-        unchanged: Parameters that every draw left bit-identical: constants that nothing initialises or that are
-            initialised to the same value, and statistics of frozen normalisation layers.
+        unchanged: Parameters that every draw left bit-identical: constants that nothing initializes or that are
+            initialized to the same value, and statistics of frozen normalization layers.
         n_draws: Number of draws.
         seed: Seed of the draws and of all noise.
         target: Explained class of each sample ``[N]``, -1 where the target is a callable.

@@ -67,8 +67,8 @@ def randomization_test(
             as the forward pass runs them.
         n_draws: Number of random models, at least 2.
         seed: Seed of the draws and of all noise.
-        randomize: ``"reinitialize"`` as the layers initialise themselves (values of parameters that no layer
-            initialises are permuted), ``"permute"`` the values of every parameter, or a callable ``module -> None``
+        randomize: ``"reinitialize"`` as the layers initialize themselves (values of parameters that no layer
+            initializes are permuted), ``"permute"`` the values of every parameter, or a callable ``module -> None``
             that changes a module's own parameters in place; also as a dotted import path. Changes to submodules that
             are layers themselves are undone.
         similarities: Names of :data:`saliency_callbacks.scores.SIMILARITIES`; ``spearman`` is always computed.
@@ -247,5 +247,5 @@ def _check_randomized(model: nn.Module, weights: WeightRandomizer, layers: Seque
     if names <= weights.unchanged:
         raise ConfigurationError(
             f"no parameter of {type(model).__name__} could be randomized: all are constant, and no module "
-            "initialises them to anything else. Give randomize= a callable (module -> None) that draws new values"
+            "initializes them to anything else. Give randomize= a callable (module -> None) that draws new values"
         )

@@ -33,7 +33,7 @@ def render(
 ) -> npt.NDArray[np.uint8]:
     """Render an attribution for pictures of the same samples.
 
-    ``overlay``, ``heatmap`` and ``greyscale`` show ``magnitude / scale`` if a scale is given, so that colours compare
+    ``overlay``, ``heatmap`` and ``greyscale`` show ``magnitude / scale`` if a scale is given, so that colors compare
     between epochs, else each map's own ``heatmap``. ``signed`` (channel sum; red positive, blue negative) and
     ``signed_color`` (channels as RGB, grey zero) show ``values``, relative to ``scale`` or else to `signed_scale`.
 
@@ -41,9 +41,9 @@ def render(
         attribution: What to show.
         images: The samples as pictures, ``uint8 [N, H, W, 3]``, from `display_images`.
         style: One of ``overlay``, ``heatmap``, ``signed``, ``signed_color``, ``greyscale``.
-        scale: The value that gets the full colour, ``[N]`` or one number for all; in units of ``magnitude``, or of
+        scale: The value that gets the full color, ``[N]`` or one number for all; in units of ``magnitude``, or of
             ``values`` for signed styles. Where it is not positive the map is shown as zero.
-        colormap: Name of a Matplotlib colour map, for ``overlay`` and ``heatmap``; ``auto`` is ``rainbow`` for an
+        colormap: Name of a Matplotlib color map, for ``overlay`` and ``heatmap``; ``auto`` is ``rainbow`` for an
             overlay and ``inferno`` for a heatmap.
         alpha: Opacity of an ``overlay`` at the map maximum, in [0, 1].
 
@@ -51,7 +51,7 @@ def render(
         ``uint8 [N, H, W, 3]``.
 
     Raises:
-        ConfigurationError: If there is no such style or colour map, or ``alpha`` is outside [0, 1].
+        ConfigurationError: If there is no such style or color map, or ``alpha`` is outside [0, 1].
         InputError: If the images are not ``uint8 [N, H, W, 3]``, or their number is not that of the maps or scales.
 
     Example:

@@ -1,4 +1,4 @@
-"""Maps → colours, through lookup tables of 256 entries.
+"""Maps → colors, through lookup tables of 256 entries.
 
 Every function takes a batch and returns ``uint8 [N, H, W, 3]``. Values that are not finite count as zero
 (NaN) or as the end of the range (±∞), so they never reach a picture.
@@ -47,17 +47,17 @@ _DIVERGING_HALF = 127
 
 
 def apply(maps: npt.NDArray[np.floating], name: str = DEFAULT_COLORMAP) -> npt.NDArray[np.uint8]:
-    """Colour maps in [0, 1] with a Matplotlib colour map.
+    """Color maps in [0, 1] with a Matplotlib color map.
 
     Args:
         maps: ``[N, H, W]``, clipped to [0, 1].
-        name: Name of a Matplotlib colour map; ``auto`` is ``inferno``.
+        name: Name of a Matplotlib color map; ``auto`` is ``inferno``.
 
     Returns:
         ``uint8 [N, H, W, 3]``.
 
     Raises:
-        ConfigurationError: If no colour map has that name.
+        ConfigurationError: If no color map has that name.
 
     Example:
         >>> apply(np.array([[[0.0, 1.0]]]), "gray").tolist()
@@ -84,21 +84,21 @@ def overlay(
     colormap: str = DEFAULT_COLORMAP,
     alpha: float = DEFAULT_ALPHA,
 ) -> npt.NDArray[np.uint8]:
-    """Lay coloured heat over pictures; the opacity is ``alpha · heat^0.7``.
+    """Lay colored heat over pictures; the opacity is ``alpha · heat^0.7``.
 
     Where the heat is 0 the picture is left exactly as it is.
 
     Args:
         images: ``uint8 [N, H, W, 3]``.
         heat: ``[N, H, W]``, clipped to [0, 1].
-        colormap: Name of a Matplotlib colour map; ``auto`` is ``rainbow``.
+        colormap: Name of a Matplotlib color map; ``auto`` is ``rainbow``.
         alpha: Opacity at the map maximum, in [0, 1].
 
     Returns:
         ``uint8 [N, H, W, 3]``.
 
     Raises:
-        ConfigurationError: If no colour map has that name, or ``alpha`` is outside [0, 1].
+        ConfigurationError: If no color map has that name, or ``alpha`` is outside [0, 1].
 
     Example:
         >>> picture = np.full((1, 1, 2, 3), 200, dtype=np.uint8)
@@ -118,7 +118,7 @@ def signed(values: npt.NDArray[np.floating], scale: npt.NDArray[np.floating]) ->
 
     Args:
         values: ``[N, H, W]``.
-        scale: ``[N]``, the absolute value that gets the full colour; where it is not positive all is white.
+        scale: ``[N]``, the absolute value that gets the full color; where it is not positive all is white.
 
     Returns:
         ``uint8 [N, H, W, 3]``.
@@ -136,12 +136,12 @@ def signed(values: npt.NDArray[np.floating], scale: npt.NDArray[np.floating]) ->
 def signed_color(values: npt.NDArray[np.floating], scale: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
     """Show signed values channel by channel as RGB; grey is zero.
 
-    The colour rendering of class saliency maps. One channel is repeated; with neither 1 nor 3 channels
-    there is no such colour, and the channel sum is shown by `signed`.
+    The color rendering of class saliency maps. One channel is repeated; with neither 1 nor 3 channels
+    there is no such color, and the channel sum is shown by `signed`.
 
     Args:
         values: ``[N, C, H, W]``.
-        scale: ``[N]``, the absolute value that gets the full colour; where it is not positive all is grey.
+        scale: ``[N]``, the absolute value that gets the full color; where it is not positive all is grey.
 
     Returns:
         ``uint8 [N, H, W, 3]``.
@@ -164,10 +164,10 @@ def signed_color(values: npt.NDArray[np.floating], scale: npt.NDArray[np.floatin
 
 
 def overlay_table(colormap: str = DEFAULT_COLORMAP) -> npt.NDArray[np.uint8]:
-    """Return the colours of an `overlay` without its opacity, from low to high, ``uint8 [256, 3]``.
+    """Return the colors of an `overlay` without its opacity, from low to high, ``uint8 [256, 3]``.
 
     Raises:
-        ConfigurationError: If no colour map has that name.
+        ConfigurationError: If no color map has that name.
 
     Example:
         >>> overlay_table()[-1].tolist()
@@ -201,9 +201,9 @@ def _look_up(table: npt.NDArray[Entry], entries: npt.NDArray[np.uint8]) -> npt.N
 @lru_cache(maxsize=64)
 def _table(name: str) -> npt.NDArray[np.uint8]:
     if name not in mpl.colormaps:
-        message = f"Unknown colour map {name!r}; expected the name of a Matplotlib colour map: "
+        message = f"Unknown color map {name!r}; expected the name of a Matplotlib color map: "
         raise ConfigurationError(message + nearest_names(name, list(mpl.colormaps)))
-    # Through [0, 1] rather than by index: a colour map need not have 256 colours of its own.
+    # Through [0, 1] rather than by index: a color map need not have 256 colors of its own.
     colors = mpl.colormaps[name](np.linspace(0, 1, 256), bytes=True)
     return _constant(np.asarray(colors, dtype=np.uint8)[:, :3])
 

@@ -12,7 +12,7 @@ from saliency_callbacks.errors import ConfigurationError, InputError
 
 __all__ = ["check_contour", "draw_contour", "top_region"]
 
-# Light on the inner and dark on the outer side: one of the two stands out on any picture and any colour map.
+# Light on the inner and dark on the outer side: one of the two stands out on any picture and any color map.
 _INNER = 255
 _OUTER = 0
 

@@ -16,7 +16,7 @@ __all__ = ["FIGURE_DPI", "Curve", "draw_curves", "figure_pixels"]
 
 FIGURE_DPI = 110
 _LONGEST_NAME = 34
-# Okabe and Ito's colours, which people with any colour vision tell apart.
+# Okabe and Ito's colors, which people with any color vision tell apart.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 
 
@@ -28,7 +28,7 @@ class Curve:
         name: Its name in the legend.
         values: One a step; NaN for none.
         spreads: Half the height of its error bars, one a step; NaN for none.
-        band: Lower and upper edge of a horizontal band in its colour.
+        band: Lower and upper edge of a horizontal band in its color.
 
     Example:
         >>> Curve("gradient", [0.9, 0.2], spreads=[0.05, 0.1], band=(0.0, 0.1)).name
@@ -47,7 +47,7 @@ def draw_curves(
     """Draw curves over steps, with a legend.
 
     Args:
-        curves: What is drawn, each in a colour of its own.
+        curves: What is drawn, each in a color of its own.
         steps: Names of the steps along the horizontal axis.
         title: Line at the top.
         steps_label: What the horizontal axis shows.
@@ -97,7 +97,7 @@ def figure_pixels(figure: Figure) -> npt.NDArray[np.uint8]:
 
 
 def _draw_curve(axes: Axes, positions: npt.NDArray[np.integer], curve: Curve, index: int) -> None:
-    """Draw one curve with its error bars and its band, in the colour of its index."""
+    """Draw one curve with its error bars and its band, in the color of its index."""
     color = _COLORS[index % len(_COLORS)]
     dashes = "-" if index < len(_COLORS) else "--"
     axes.errorbar(

@@ -54,15 +54,15 @@ def evolution(
         tile: Side of the square below whose area pictures are enlarged by a whole number. Where there is room, tiles
             are up to twice as large.
         style: Style of the maps.
-        colormap: Colour map of the maps, for the colour bar.
-        scale_note: What the colours are relative to, e.g. ``"one scale over all epochs"``.
+        colormap: Color map of the maps, for the color bar.
+        scale_note: What the colors are relative to, e.g. ``"one scale over all epochs"``.
 
     Returns:
         ``uint8 [frames, height, width, 3]``.
 
     Raises:
         InputError: If the pictures are not ``uint8 [N, H, W, 3]``, or their numbers or sizes differ.
-        ConfigurationError: If there is no such style or colour map.
+        ConfigurationError: If there is no such style or color map.
 
     Example:
         >>> pictures = np.zeros((2, 28, 28, 3), dtype=np.uint8)

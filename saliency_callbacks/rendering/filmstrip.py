@@ -62,9 +62,9 @@ def filmstrip(
         tile: Side of the square below whose area pictures are enlarged by a whole number. Where there is room, tiles
             are up to twice as large.
         pixels: How many there is room for, all tiles together.
-        style: Style of the maps, for the colour bar.
-        colormap: Colour map of the maps, for the colour bar.
-        scale_note: What the colours are relative to, e.g. ``"shared scale"``.
+        style: Style of the maps, for the color bar.
+        colormap: Color map of the maps, for the color bar.
+        scale_note: What the colors are relative to, e.g. ``"shared scale"``.
         room_for: A title for which there has to be room, so that pictures with other titles are of the same size.
 
     Returns:
@@ -72,7 +72,7 @@ def filmstrip(
 
     Raises:
         InputError: If the pictures are not ``uint8 [N, H, W, 3]``, or their numbers or sizes differ.
-        ConfigurationError: If ``max_columns`` is below 2, or there is no such style or colour map.
+        ConfigurationError: If ``max_columns`` is below 2, or there is no such style or color map.
 
     Example:
         >>> pictures = np.zeros((2, 28, 28, 3), dtype=np.uint8)

@@ -45,7 +45,7 @@ class Caption:
 
     @property
     def colors(self) -> tuple[Color, Color]:
-        """Colours of the two lines."""
+        """Colors of the two lines."""
         return (WRONG, WRONG) if self.wrong else (INK, MUTED)
 
 

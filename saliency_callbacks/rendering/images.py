@@ -31,7 +31,7 @@ def display_images(
 ) -> npt.NDArray[np.uint8]:
     """Return inputs as pictures.
 
-    With ``mean`` or ``std`` the normalisation is undone, ``x · std + mean``. Otherwise values within [0, 1] are
+    With ``mean`` or ``std`` the normalization is undone, ``x · std + mean``. Otherwise values within [0, 1] are
     taken as they are, non-negative values with a maximum above 127 and up to 255 as 8-bit pixels, and anything else
     is scaled from the minimum and maximum of the whole batch.
 

@@ -1,4 +1,4 @@
-"""The title line above every picture, with the colour bar that says how to read it."""
+"""The title line above every picture, with the color bar that says how to read it."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def check_style(style: str) -> None:
 
 
 def color_bar(style: Style, *, colormap: str = colors.DEFAULT_COLORMAP) -> npt.NDArray[np.uint8]:
-    """Return the colours of a style from low to high, ``uint8 [256, 3]``.
+    """Return the colors of a style from low to high, ``uint8 [256, 3]``.
 
     Raises:
-        ConfigurationError: If there is no such style or colour map.
+        ConfigurationError: If there is no such style or color map.
 
     Example:
         >>> color_bar("greyscale")[[0, -1]].tolist()
@@ -77,13 +77,13 @@ def limited_title(title: str, shown: int, count: int) -> str:
 
 @dataclass(frozen=True)
 class Heading:
-    """A title on the left and a colour bar on the right; below each other where they do not fit side by side.
+    """A title on the left and a color bar on the right; below each other where they do not fit side by side.
 
     Args:
         title: What is shown, e.g. ``"grad_cam · epoch 3 · layer4"``.
         style: Style of the maps below.
-        colormap: Colour map of the maps below.
-        scale_note: What the colours are relative to, e.g. ``"shared scale"``.
+        colormap: Color map of the maps below.
+        scale_note: What the colors are relative to, e.g. ``"shared scale"``.
         room_for: A title for which there has to be room, so that headings with other titles look alike.
 
     Example:
@@ -99,7 +99,7 @@ class Heading:
 
     @property
     def narrowest(self) -> int:
-        """The width below which the colour bar and its words do not fit; bounded."""
+        """The width below which the color bar and its words do not fit; bounded."""
         return max(_NARROWEST, min(self._words_width() + _SHORTEST_BAR, _WIDEST_NEED))
 
     def height(self, width: int) -> int:

@@ -54,9 +54,9 @@ def panel(
         columns: Number of cells in a row; chosen for a pleasant aspect by default.
         regions: Where each map is highest, ``bool [N, H, W]``, which is outlined; from `top_region`.
         min_tile: Side of the square below whose area pictures are enlarged by a whole number.
-        style: Style of the maps, for the colour bar.
-        colormap: Colour map of the maps, for the colour bar.
-        scale_note: What the colours are relative to, e.g. ``"shared scale"``.
+        style: Style of the maps, for the color bar.
+        colormap: Color map of the maps, for the color bar.
+        scale_note: What the colors are relative to, e.g. ``"shared scale"``.
         room_for: A title for which there has to be room, so that pictures with other titles are of the same size.
 
     Returns:
@@ -64,7 +64,7 @@ def panel(
 
     Raises:
         InputError: If the pictures are not ``uint8 [N, H, W, 3]``, or their numbers or sizes differ.
-        ConfigurationError: If there is no such style or colour map, or ``columns`` is not positive.
+        ConfigurationError: If there is no such style or color map, or ``columns`` is not positive.
 
     Example:
         >>> pictures = np.zeros((2, 28, 28, 3), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""Colours and text sizes that all pictures share.
+"""Colors and text sizes that all pictures share.
 
 White paper, because a picture has to stand in light and dark dashboards, notebooks and documents alike: digits on
 black and dark photographs keep their edges on it, and text keeps a contrast of at least 4.5 : 1.

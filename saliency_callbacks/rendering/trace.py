@@ -38,7 +38,7 @@ def draw_traces(signals: Tensor) -> npt.NDArray[np.uint8]:
     that no peak is lost.
 
     Args:
-        signals: Finite values ``[N, C, length]``. Up to 8 channels are drawn in a colour each, more as their mean.
+        signals: Finite values ``[N, C, length]``. Up to 8 channels are drawn in a color each, more as their mean.
 
     Returns:
         ``uint8 [N, 96, width, 3]``; the width is ``length`` times a whole number, and at most 512.

@@ -72,7 +72,7 @@ def _wrong_or_flipped(monitor: Monitor) -> Iterator[tuple[int, Reason]]:
         name, sure = class_name(probe, now), _confidence(last, sample)
         if label is not None and now != label:
             lost = label in history
-            text = f"Predicted {name}{sure} but labelled {class_name(probe, label)}"
+            text = f"Predicted {name}{sure} but labeled {class_name(probe, label)}"
             yield sample, (3.0 if lost else 2.0, text + (", and it was right before." if lost else "."), position, None)
         elif history[0] != now:
             turn = next(index for index, value in enumerate(history) if value == now)

@@ -20,7 +20,7 @@ def documents_of(archives: Sequence[Archive]) -> list[dict[str, Any]]:
     """Return the newest text or table of every tag as ``{"tag", "moment", "blocks"}``.
 
     Alerts are left out, which are headlines already, and so are texts with marked words: the page shows every word of
-    them in colour.
+    them in color.
     """
     newest: dict[str, dict[str, Any]] = {}
     for archive in archives:

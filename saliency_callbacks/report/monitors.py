@@ -31,7 +31,7 @@ class Maps:
         cells: Relative to ``peak``: ``float16 [N, h, w]``, in [0, 1] for pictures; in [-1, 1] and ``[N, 1, W]`` for
             text inputs.
         peak: Largest absolute value of each map ``[N]``.
-        full: The value that gets the full colour if each map has its own scale ``[N]``.
+        full: The value that gets the full color if each map has its own scale ``[N]``.
         degenerate: Which maps show nothing ``[N]``.
     """
 
@@ -119,7 +119,7 @@ def shrink(maps: Maps, longest_side: int) -> Maps:
     factor = longest_side / max(height, width)
     size = max(1, round(height * factor)), max(1, round(width * factor))
     cells = F.adaptive_avg_pool2d(maps.cells.float().unsqueeze(1), size).squeeze(1)
-    # A fine map fades in the mean, so its full colour is taken from the shrunk map.
+    # A fine map fades in the mean, so its full color is taken from the shrunk map.
     return Maps(cells.half(), maps.peak, _full(cells) * maps.peak, maps.degenerate)
 
 

@@ -98,7 +98,7 @@ def _monitor(monitor: Monitor, pair: Sequence[Monitor], quality: Quality | None)
         }
         for name, entry in monitor.methods.items()
     ]
-    # One scale for both runs, so that their colours can be compared.
+    # One scale for both runs, so that their colors can be compared.
     on_scale = [shown for one in pair for shown in _thinned(one.observations, quality)]
     shared = {name: shared_scales(on_scale, name) for name in monitor.methods if _has(observations, name)}
     return {

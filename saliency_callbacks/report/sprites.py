@@ -78,7 +78,7 @@ def _estimate(tried: Sequence[tuple[Monitor, ExplainedObservation]], count: int,
 
 
 def shared_scales(observations: Sequence[ExplainedObservation], method: str) -> Tensor:
-    """Return the value of each sample that gets the full colour on a scale shared by ``observations``, ``[N]``."""
+    """Return the value of each sample that gets the full color on a scale shared by ``observations``, ``[N]``."""
     return torch.stack([one.maps[method].full for one in observations if method in one.maps]).amax(0)
 
 
@@ -86,16 +86,16 @@ def sprite(maps: Maps, shared: Tensor, quality: Quality) -> dict[str, Any]:
     """Return all samples of one method and observation as one picture.
 
     A level g stands for ``clip · (g / 255)²``: the square root spends the 256 levels where most of a map's values are.
-    Values above both scales are drawn in the same colour and need not be kept.
+    Values above both scales are drawn in the same color and need not be kept.
 
     Args:
         maps: The maps ``[N, h, w]``.
-        shared: Full colour on the shared scale ``[N]``.
+        shared: Full color on the shared scale ``[N]``.
         quality: Size and loss.
 
     Returns:
         ``data`` (base64 of a WebP), ``columns``, ``width`` and ``height`` of one map, and for each sample ``clip``
-        and ``full``, its own full colour.
+        and ``full``, its own full color.
     """
     small = shrink(maps, quality.longest_side)
     clip = torch.minimum(small.peak, torch.maximum(small.full, shared))

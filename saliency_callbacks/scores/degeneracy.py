@@ -32,12 +32,12 @@ def describe_degenerate(attribution: Attribution, ids: Sequence[str] | None = No
         cause = "the model's weights, inputs or gradients are not finite (a diverged training, or fp16 overflow)"
     elif attribution.layer is not None:
         cause = (
-            f"no positive evidence for the target at layer {attribution.layer!r}, a head initialised with zeros, or a "
+            f"no positive evidence for the target at layer {attribution.layer!r}, a head initialized with zeros, or a "
             "layer without gradient; try another `target_layers`"
         )
     else:
         cause = (
-            "the score does not depend on the input there (a dead network, a head initialised with zeros, or a part "
+            "the score does not depend on the input there (a dead network, a head initialized with zeros, or a part "
             "of the model that runs under `torch.no_grad()`)"
         )
     kind = "zero or constant" if finite else "not finite"

@@ -36,9 +36,9 @@ def is_animation(picture: Picture) -> bool:
 def encode_gif(picture: Picture, *, milliseconds: int = 500) -> bytes:
     """Return a ``uint8 [frames, height, width, 3]`` animation as a GIF file that plays forever.
 
-    All frames share one palette of 256 colours, and there is no dithering: a pixel that does not change from one frame
-    to the next has the same colour in the file. A palette per frame or dithering would make still regions flicker.
-    The palette minimises the largest error of any pixel, not the mean: coloured frames and captions are few pixels
+    All frames share one palette of 256 colors, and there is no dithering: a pixel that does not change from one frame
+    to the next has the same color in the file. A palette per frame or dithering would make still regions flicker.
+    The palette minimizes the largest error of any pixel, not the mean: colored frames and captions are few pixels
     next to a photograph. On panels that error was 16 to 22 of 255 levels; with other palettes 39 to 182.
 
     Args:
@@ -63,8 +63,8 @@ def encode_gif(picture: Picture, *, milliseconds: int = 500) -> bytes:
 
 
 def _shared_palette(picture: npt.NDArray[np.uint8]) -> Image.Image:
-    """Return an image whose palette fits the colours of all frames."""
+    """Return an image whose palette fits the colors of all frames."""
     pixels = picture.reshape(-1, 3)
-    # Long animations have far more pixels than colours. An odd stride samples other columns in each row.
+    # Long animations have far more pixels than colors. An odd stride samples other columns in each row.
     sample = np.ascontiguousarray(pixels[:: len(pixels) // _SAMPLED_PIXELS | 1])
     return Image.fromarray(sample[np.newaxis]).quantize(256, method=Image.Quantize.MAXCOVERAGE)

@@ -74,7 +74,7 @@ def attention_mask_of(inputs: Any, ids: Tensor) -> Tensor | None:
 def with_insertion(inputs: Any, key: int | str | None, insertion: Insertion, padding: Tensor) -> Any:
     """Return inputs with tokens inserted, and all that goes with each token moved along.
 
-    A new token is attended to, belongs to the segment of its neighbour, and is not special. Positions are counted
+    A new token is attended to, belongs to the segment of its neighbor, and is not special. Positions are counted
     anew from where they began. A tensor that holds the lengths of the text inputs follows.
 
     Args:

@@ -22,7 +22,7 @@ class Insertion:
 
     Args:
         ids: ``[N, T]``.
-        source: Where each token was before, ``int64 [N, T]``; for a new token the position of a neighbour, whose
+        source: Where each token was before, ``int64 [N, T]``; for a new token the position of a neighbor, whose
             segment it belongs to.
         inserted: Which of the tokens are new, bool ``[N, T]``; none in a text that has no room for them.
         dropped: How many tokens were cut off at the end of each text, ``int64 [N]``.
@@ -120,11 +120,11 @@ class _Layout:
 
     def filled(self, content: list[int], at: int, count: int) -> tuple[list[int], list[bool]]:
         """Return the source of each position with ``count`` new tokens before ``content[at]``, and which are new."""
-        neighbour = content[at - 1] if at else (content or self.head or self.tail or self.content)[0]
+        neighbor = content[at - 1] if at else (content or self.head or self.tail or self.content)[0]
         from_right = min(count, len(self.right))
         # What was dropped from the content has made the rest of the room.
         spare = count - from_right - (len(self.content) - len(content))
         before = self.left[spare:] + self.head + content[:at]
         after = content[at:] + self.tail + self.right[from_right:]
         inserted = [False] * len(before) + [True] * count + [False] * len(after)
-        return [*before, *[neighbour] * count, *after], inserted
+        return [*before, *[neighbor] * count, *after], inserted

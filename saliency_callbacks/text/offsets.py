@@ -30,7 +30,7 @@ class ExactWords:
         """Return the word of each of these tokens, counted from 0, and the words as text.
 
         Args:
-            ids: Neighbouring tokens of one text, none of them special.
+            ids: Neighboring tokens of one text, none of them special.
 
         Returns:
             ``None`` where the text does not lead back to the same ids.

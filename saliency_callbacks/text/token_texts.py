@@ -86,7 +86,7 @@ def token_texts(
         input_ids: ``[N, T]`` integers.
         attention_mask: ``[N, T]``, 0 for padding. Without it, the padding token at the ends of a text is padding.
         words: Tells the words instead of the tokenizer: called with the tokens of each text, padding left out, it
-            returns the word of each token. Neighbours with the same number are one word; special tokens belong to none,
+            returns the word of each token. Neighbors with the same number are one word; special tokens belong to none,
             whatever it says, and what it says ``None`` of is left out.
 
     Warns:
@@ -182,7 +182,7 @@ def _told(
 
 
 def _stretches(apart: Sequence[bool]) -> list[tuple[int, int]]:
-    """Return where neighbouring tokens of text begin and end."""
+    """Return where neighboring tokens of text begin and end."""
     return word_units([None if away else 0 for away in apart])
 
 

@@ -75,7 +75,7 @@ class Attribution:
         method: Name of the method.
         values: Raw signed values: ``[N, C, *spatial]`` for input methods, ``[N, 1, h, w]`` at the layer's
             own resolution for class activation maps.
-        magnitude: Non-negative, unnormalised map at the input's resolution, ``[N, *spatial]``. Comparable
+        magnitude: Non-negative, unnormalized map at the input's resolution, ``[N, *spatial]``. Comparable
             between epochs.
         heatmap: ``magnitude`` clipped at its 99th percentile and scaled to [0, 1], each map on its own.
         target: Explained class of each sample ``[N]``, -1 where the target is a callable.

@@ -124,7 +124,7 @@ def test_a_box_counts_from_the_near_or_the_far_edge(box, rows, columns):
     assert mask.sum() == len(rows) * len(columns)
 
 
-def test_a_patch_has_a_colour_for_each_channel():
+def test_a_patch_has_a_color_for_each_channel():
     after = PatchCue((1, 1, 2, 2), [0.0, 0.5, 1.0]).insert(IMAGES)
     assert after[0, :, 1, 1].tolist() == [0.0, 0.5, 1.0]
 
@@ -237,7 +237,7 @@ def test_settings_that_cannot_work(make, message):
         (PatchCue((0, 0, 1, 1)), torch.zeros(1, 1, 8, 8, 8), r"\[N, C, height, width\]"),
         (BackgroundCue(bright_pixels, 0.5), torch.zeros(1, 1, 8), r"\[1, 1, 8\]"),
         (PatchCue((0, 0, 1, 1), [1, 1, 1]), torch.zeros(1, 1, 8, 8), "3 numbers.*have 1 channels"),
-        (ImageCue(torch.ones(3, 1, 1), (0, 0, 1, 1)), torch.zeros(1, 2, 8, 8), "3 colour channels.*have 2"),
+        (ImageCue(torch.ones(3, 1, 1), (0, 0, 1, 1)), torch.zeros(1, 2, 8, 8), "3 color channels.*have 2"),
         (ChannelShiftCue([0.1, 0.1]), IMAGES, "2 numbers.*have 3 channels"),
         (ChannelShiftCue({3: 0.1}), IMAGES, "channel 3.*0 to 2"),
         (BackgroundCue(OBJECTS, 0.5), IMAGES[:2], r"Tensor\[3, 8, 10\].*masks \[2, 8, 10\] were expected"),

@@ -64,12 +64,12 @@ def test_untouched_values_keep_their_bits(values, display):
     ],
     ids=str,
 )
-def test_the_range_is_recognised(inputs, expected):
+def test_the_range_is_recognized(inputs, expected):
     display = DisplayRange.of(inputs.view(1, 1, -1))
     assert (display.mean, display.std, display.low, display.high) == (None, None, *expected)
 
 
-def test_a_normalisation_is_undone():
+def test_a_normalization_is_undone():
     original = images()
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in IMAGENET)
     display = DisplayRange.of((original - mean) / std, IMAGENET)

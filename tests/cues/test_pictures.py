@@ -40,7 +40,7 @@ def test_a_watermark_keeps_its_own_transparency(watermark):
     assert torch.equal(pickle.loads(pickle.dumps(cue)).insert(images), after), "read once"
 
 
-def test_the_colour_of_transparent_pixels_does_not_bleed_into_the_edge(watermark):
+def test_the_color_of_transparent_pixels_does_not_bleed_into_the_edge(watermark):
     after = ImageCue(watermark, (0, 0, 8, 8)).insert(torch.ones(1, 3, 8, 8))
     assert after[:, 0].amin() > 0.999, "red on white nowhere has less red than either"
     torch.testing.assert_close(after[:, 1], after[:, 2])

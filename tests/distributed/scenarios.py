@@ -163,7 +163,7 @@ def found(mode: str, root: Path, size: int, **changes: Any) -> dict[str, Any]:
 
 
 class _Shifted(Module):
-    """Has a parameter that no module initialises, which is sharded with the rest."""
+    """Has a parameter that no module initializes, which is sharded with the rest."""
 
     def __init__(self) -> None:
         super().__init__(learning_rate=0.0, noisy=False)

@@ -70,7 +70,7 @@ def test_all_ranks_find_the_same_and_only_one_writes(ranks: Ranks, engine: str, 
 
 
 def test_sharded_weights_are_drawn_as_those_of_one_process(ranks: Ranks, tmp_path: Path) -> None:
-    """Permuted ones too, and those that no module initialises."""
+    """Permuted ones too, and those that no module initializes."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         alone = scenarios.randomized("one", tmp_path)

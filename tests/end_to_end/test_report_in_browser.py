@@ -297,7 +297,7 @@ def test_two_runs_side_by_side(show, tmp_path):
     assert page.locator("[data-chart='drift_previous'] .line.of-b").count() == 2
 
 
-def test_words_are_coloured_by_sign(show, tmp_path):
+def test_words_are_colored_by_sign(show, tmp_path):
     page = show(write_report([write_text_run(tmp_path / "text")]))
     words = page.locator("#viewer .card .word")
     assert words.all_text_contents() == ["[CLS]", "<b>not</b>", "bad"]

@@ -24,57 +24,57 @@ _IMAGES = tuple(kind for kind in KINDS if kind != "TokenSaliencyMonitor")
 
 def _raising(error: BaseException) -> Any:
     def inject(scene: Scene, patch: Any) -> None:
-        def behaviour(module: Any, inputs: Tensor) -> None:
+        def behavior(module: Any, inputs: Tensor) -> None:
             if module.is_second_observation:
                 torch.rand(3)
                 raise error
 
-        scene.module.behaviour = behaviour
+        scene.module.behavior = behavior
 
     return inject
 
 
 def _raising_where_randomized(scene: Scene, patch: Any) -> None:
-    def behaviour(module: Any, inputs: Tensor) -> None:
+    def behavior(module: Any, inputs: Tensor) -> None:
         if module.is_second_observation and module.is_randomized:
             raise RuntimeError("no luck")
 
-    scene.module.behaviour = behaviour
+    scene.module.behavior = behavior
 
 
 def _signalling(number: int, *, where_randomized: bool = False) -> Any:
     def inject(scene: Scene, patch: Any) -> None:
         sent = []
 
-        def behaviour(module: Any, inputs: Tensor) -> None:
+        def behavior(module: Any, inputs: Tensor) -> None:
             if module.is_second_observation and not sent and (not where_randomized or module.is_randomized):
                 sent.append(number)
                 signal.raise_signal(number)
 
-        scene.module.behaviour = behaviour
+        scene.module.behavior = behavior
         if not scene.with_callback:
-            scene.module.when_validated = behaviour
+            scene.module.when_validated = behavior
 
     return inject
 
 
 def _refusing_rows(error: BaseException, most: int) -> Any:
     def inject(scene: Scene, patch: Any) -> None:
-        def behaviour(module: Any, inputs: Tensor) -> None:
+        def behavior(module: Any, inputs: Tensor) -> None:
             if module.is_second_observation and len(inputs) > most:
                 raise error
 
-        scene.module.behaviour = behaviour
+        scene.module.behavior = behavior
 
     return inject
 
 
 def _training_mode_only(scene: Scene, patch: Any) -> None:
-    def behaviour(module: Any, inputs: Tensor) -> None:
+    def behavior(module: Any, inputs: Tensor) -> None:
         if not module.training:
             raise RuntimeError("this model only trains")
 
-    scene.module.behaviour = behaviour
+    scene.module.behavior = behavior
     scene.changes["limit_val_batches"] = 0
     scene.callback_changes["probe"] = Probe(4, source="train")
 

@@ -43,13 +43,13 @@ def is_observed() -> bool:
 class Faulty:
     """What both modules share: something that happens in the forwards of an observation."""
 
-    behaviour: Callable[[Any, Tensor], None] | None = None
+    behavior: Callable[[Any, Tensor], None] | None = None
     in_training: Callable[[Any], None] | None = None
     when_validated: Callable[[Any, Any], None] | None = None
 
     def forward(self, inputs: Tensor) -> Tensor:
-        if self.behaviour is not None and is_observed():
-            self.behaviour(self, inputs)
+        if self.behavior is not None and is_observed():
+            self.behavior(self, inputs)
         return super().forward(inputs)
 
     def on_validation_start(self) -> None:
@@ -75,7 +75,7 @@ class Faulty:
 
 
 class Images(Faulty, Classifier):
-    """Digits, with dropout and batch normalisation."""
+    """Digits, with dropout and batch normalization."""
 
     def __init__(self) -> None:
         super().__init__(small_net(noisy=True))

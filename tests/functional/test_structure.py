@@ -99,7 +99,7 @@ def test_a_side_below_three_has_no_structure(spatial):
 
 
 @pytest.mark.parametrize("window", [-1, 0, 1, 2, 8])
-def test_a_window_without_a_centre_or_neighbours_is_refused(window):
+def test_a_window_without_a_centre_or_neighbors_is_refused(window):
     with pytest.raises(ConfigurationError, match=f"window={window} .*odd"):
         functional.ssim(noise(1, 9, 9), noise(1, 9, 9), window=window)
 

@@ -128,7 +128,7 @@ def test_groups_become_names(groups):
     assert freeze(images()).groups is None
 
 
-def test_masks_and_groups_are_not_what_a_probe_is_recognised_by():
+def test_masks_and_groups_are_not_what_a_probe_is_recognized_by():
     plain = freeze(images(), [0, 1, 2, 3])
     more = freeze(images(), [0, 1, 2, 3], masks=torch.ones(4, 5, 6), groups=["a"] * 4)
     assert more.fingerprint == plain.fingerprint

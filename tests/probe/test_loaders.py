@@ -22,7 +22,7 @@ from saliency_callbacks.probe.loaders import is_batched
 DATASET = TensorDataset(torch.arange(60.0)[:, None], torch.arange(60) % 5)
 
 
-class Unlabelled(Dataset):
+class Unlabeled(Dataset):
     """The label is known only from an item."""
 
     def __len__(self):
@@ -115,7 +115,7 @@ def test_candidates_are_balanced_over_their_classes():
 
 
 def test_only_candidates_are_scanned_for_labels():
-    (_, labels), indices = Probe(10).read(Unlabelled(), None, range(30, 50))
+    (_, labels), indices = Probe(10).read(Unlabeled(), None, range(30, 50))
     assert labels.bincount().tolist() == [2] * 5
     assert set(indices) <= set(range(30, 50))
 

@@ -1,4 +1,4 @@
-"""Class names and normalisation, wherever a dataset keeps them."""
+"""Class names and normalization, wherever a dataset keeps them."""
 
 from types import SimpleNamespace
 

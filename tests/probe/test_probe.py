@@ -28,10 +28,10 @@ class Counting(Dataset):
 
     classes = tuple("abcdefghij")
 
-    def __init__(self, length=200, *, labelled=True):
+    def __init__(self, length=200, *, labeled=True):
         self.length = length
         self.read = Reads()
-        if labelled:
+        if labeled:
             self.targets = [index % 10 for index in range(length)]
 
     def __len__(self):
@@ -82,7 +82,7 @@ def test_reading_leaves_global_random_state_alone():
         return random.getstate(), torch.get_rng_state().numpy().tobytes(), np.random.get_state()[1].tobytes()  # noqa: NPY002
 
     before = state()
-    for dataset in (Counting(), Counting(labelled=False)):
+    for dataset in (Counting(), Counting(labeled=False)):
         for stratify in (True, False):
             probe = Probe(8, stratify=stratify)
             freeze(*probe.unpack(probe.read(dataset)[0]))
@@ -94,12 +94,12 @@ def test_labels_are_read_through_the_collate_function_and_the_unpack_function():
         return {"picture": torch.stack([item[0] for item in items]), "kind": torch.tensor([i[1] for i in items])}
 
     probe = Probe(20, unpack_batch=lambda batch: (batch["picture"], batch["kind"]))
-    batch, _ = probe.read(Counting(labelled=False), collate)
+    batch, _ = probe.read(Counting(labeled=False), collate)
     assert probe.unpack(batch)[1].tolist() == [*range(10), *range(10)]
 
 
 def test_a_batch_that_only_a_transfer_hook_makes_readable_is_sampled_at_random():
-    batch, indices = Probe(20).read(Counting(labelled=False), lambda items: {"unknown": len(items)})
+    batch, indices = Probe(20).read(Counting(labeled=False), lambda items: {"unknown": len(items)})
     assert batch == {"unknown": 20}
     assert len(set(indices)) == 20
 
@@ -134,8 +134,8 @@ def test_the_positions_of_an_earlier_run_go_before_a_choice():
     assert Probe(indices=[1, 2, 4]).read(Counting(), indices=[7, 3, 5])[1] == (1, 2, 4)
 
 
-@pytest.mark.parametrize("labelled", [True, False])
-def test_the_choice_is_the_same_whatever_the_default_device(labelled):
+@pytest.mark.parametrize("labeled", [True, False])
+def test_the_choice_is_the_same_whatever_the_default_device(labeled):
     def collate(items):
         return torch.stack([item[0] for item in items]), [item[1] for item in items]
 
@@ -145,9 +145,9 @@ def test_the_choice_is_the_same_whatever_the_default_device(labelled):
         def __getitem__(self, index):
             return images[index], index % 10
 
-    expected = [Probe(20, stratify=stratify).read(Images(labelled=labelled), collate)[1] for stratify in (True, False)]
+    expected = [Probe(20, stratify=stratify).read(Images(labeled=labeled), collate)[1] for stratify in (True, False)]
     with torch.device("meta"):
-        found = [Probe(20, stratify=stratify).read(Images(labelled=labelled), collate)[1] for stratify in (True, False)]
+        found = [Probe(20, stratify=stratify).read(Images(labeled=labeled), collate)[1] for stratify in (True, False)]
     assert found == expected
 
 

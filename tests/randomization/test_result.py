@@ -116,7 +116,7 @@ def test_plot(order):
     assert picture.dtype == np.uint8
     assert picture.ndim == 3
     assert picture.shape[2] == 3
-    # Curves in two colours on white.
+    # Curves in two colors on white.
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 50
     assert not np.array_equal(picture, found.plot(methods=[HIGH]))
 

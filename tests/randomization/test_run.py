@@ -388,7 +388,7 @@ def test_constants_are_named(inputs):
             return super().forward(x) / self.temperature
 
     torch.manual_seed(0)
-    # Those of a normalisation that was not trained are reset to what they are.
+    # Those of a normalization that was not trained are reset to what they are.
     assert run(Scaled(), inputs).unchanged == ("norm.bias", "norm.weight", "temperature")
 
 

@@ -53,7 +53,7 @@ def test_each_map_has_its_own_scale_unless_one_is_given():
     assert np.array_equal(shared, render(found, images, style="greyscale", scale=torch.tensor(5.0)))
 
 
-def test_overlay_and_heatmap_use_the_colour_map_and_opacity():
+def test_overlay_and_heatmap_use_the_color_map_and_opacity():
     found, images = example()
     heat = found.heatmap.numpy()
     assert np.array_equal(render(found, images, style="heatmap", colormap="magma"), colormap.apply(heat, "magma"))
@@ -120,7 +120,7 @@ def test_mistakes_are_refused():
 
 
 @pytest.mark.parametrize(("style", "name"), [("overlay", "rainbow"), ("heatmap", "inferno")])
-def test_auto_is_the_colour_map_of_the_style(style, name):
+def test_auto_is_the_color_map_of_the_style(style, name):
     found, images = example()
     assert np.array_equal(render(found, images, style=style), render(found, images, style=style, colormap=name))
     assert np.array_equal(color_bar(style), colormap.apply(np.linspace(0, 1, 256)[None, None], name)[0, 0])

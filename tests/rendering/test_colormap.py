@@ -24,7 +24,7 @@ def test_apply_clips():
     assert np.array_equal(colors.apply(np.full((1, 1, 1), -7.0)), colors.apply(np.zeros((1, 1, 1))))
 
 
-def test_an_unknown_colour_map_names_the_nearest():
+def test_an_unknown_color_map_names_the_nearest():
     with pytest.raises(ConfigurationError, match=r"'tubro'.*'turbo'"):
         colors.apply(HEAT, "tubro")
     with pytest.raises(ConfigurationError, match=r"'tubro'.*'turbo'"):
@@ -42,7 +42,7 @@ def test_overlay_leaves_pixels_at_0_and_paints_the_map_maximum():
 
 
 @pytest.mark.parametrize("background", [0, 255])
-def test_the_default_overlay_has_its_strongest_colour_at_the_map_maximum(background):
+def test_the_default_overlay_has_its_strongest_color_at_the_map_maximum(background):
     heat = np.linspace(0, 1, 256)[None, None]
     drawn = colors.overlay(np.full((1, 1, 256, 3), background, np.uint8), heat)[0, 0].astype(int)
     redness = drawn[:, 0] - drawn[:, 1:].max(axis=1)

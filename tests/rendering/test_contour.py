@@ -17,7 +17,7 @@ def bump(height, width, center):
 def test_the_region_has_the_size_that_was_asked_for_and_lies_on_the_peak(shape, share):
     center = (0.4 * shape[0], 0.6 * shape[1])
     (region,) = top_region(bump(*shape, center)[None], share)
-    ties = 8  # of equal distance from the centre
+    ties = 8  # of equal distance from the center
     assert abs(region.sum() - share * region.size) <= max(ties, 0.01 * region.size)
     if share < 0.5:
         assert ndimage.center_of_mass(region) == pytest.approx(center, abs=0.07 * max(shape))

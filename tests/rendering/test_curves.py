@@ -50,7 +50,7 @@ def test_a_higher_value_is_drawn_higher():
     assert rows[0] > rows[1] > rows[2]
 
 
-def test_the_floor_is_a_band_in_the_colour_of_its_curve():
+def test_the_floor_is_a_band_in_the_color_of_its_curve():
     """Between the edges, all the way, and nowhere without them."""
     with_band, without = (draw([curve([0.9] * 5, band=band)], list("abcde")) for band in ((-0.2, 0.4), (NAN, NAN)))
     tinted = (with_band != without).any(axis=-1)

@@ -7,18 +7,18 @@ from saliency_callbacks.errors import InputError
 from saliency_callbacks.rendering.images import display_images, display_maps
 
 
-def test_the_normalisation_is_undone():
+def test_the_normalization_is_undone():
     pixels = torch.rand(2, 3, 5, 4)
     mean, std = torch.tensor([0.4, 0.5, 0.6]), (0.2, 0.3, 0.1)
-    normalised = (pixels - mean.view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+    normalized = (pixels - mean.view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
     expected = (pixels * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).numpy()
-    assert np.abs(display_images(normalised, mean=mean, std=std).astype(int) - expected).max() <= 1
+    assert np.abs(display_images(normalized, mean=mean, std=std).astype(int) - expected).max() <= 1
     assert np.array_equal(display_images(pixels), expected)
     assert np.array_equal(display_images(pixels - 0.5, mean=0.5), expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64, torch.int64])
-def test_eight_bit_pixels_are_recognised(dtype):
+def test_eight_bit_pixels_are_recognized(dtype):
     pixels = torch.tensor([[[[0, 40], [128, 200]]]]).to(dtype)
     assert display_images(pixels)[0, :, :, 0].tolist() == [[0, 40], [128, 200]]
 

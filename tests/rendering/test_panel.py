@@ -87,8 +87,8 @@ def test_title_captions_and_scale_note_draw_ink():
     bare = panel(noise(1, 32, 32), noise(1, 32, 32), [Caption("")], title="")
     titled = panel(noise(1, 32, 32), noise(1, 32, 32), [Caption("")], title="grad_cam · epoch 3")
     noted = panel(noise(1, 32, 32), noise(1, 32, 32), [Caption("")], title="", scale_note="shared scale")
-    labelled = panel(noise(1, 32, 32), noise(1, 32, 32), [Caption("seven")], title="")
-    for other in (titled, noted, labelled):
+    labeled = panel(noise(1, 32, 32), noise(1, 32, 32), [Caption("seven")], title="")
+    for other in (titled, noted, labeled):
         assert other.shape != bare.shape or count_of(other, PAPER) < count_of(bare, PAPER) - 50
 
 
@@ -114,7 +114,7 @@ def test_only_the_first_64_samples_are_shown():
 
 
 @pytest.mark.parametrize("style", ["overlay", "heatmap", "signed", "signed_color", "greyscale"])
-def test_the_colour_bar_belongs_to_the_style(style):
+def test_the_color_bar_belongs_to_the_style(style):
     picture = draw(4, style=style, colormap="viridis")
     assert np.array_equal(picture, draw(4, style=style, colormap="plasma")) == (style not in ("overlay", "heatmap"))
 

@@ -84,7 +84,7 @@ def test_ascii_and_the_separators_are_drawn_as_they_are():
 
 
 @pytest.mark.parametrize("color", [INK, MUTED, WRONG])
-def test_every_text_colour_has_contrast_on_the_paper(color):
+def test_every_text_color_has_contrast_on_the_paper(color):
     def luminance(rgb):
         parts = [c / 255 / 12.92 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in rgb]
         return np.dot(parts, [0.2126, 0.7152, 0.0722])

@@ -40,7 +40,7 @@ def test_a_spike_survives_and_its_band_lies_on_it(length):
     assert (bands == bands[:, :1]).all()
 
 
-def test_traces_have_a_colour_a_channel_and_a_steep_line_does_not_fall_apart():
+def test_traces_have_a_color_a_channel_and_a_steep_line_does_not_fall_apart():
     step = torch.tensor([0.0, 1.0]).repeat_interleave(512)
     drawn = draw_traces(torch.stack([step, step.flip(0)])[:, None])
     assert (drawn[:, 8:88, 254:258].min(axis=(2, 3)) < 200).all()
@@ -49,7 +49,7 @@ def test_traces_have_a_colour_a_channel_and_a_steep_line_does_not_fall_apart():
     assert draw_traces(torch.randn(1, 40, 64)).shape == (1, 96, 256, 3)
 
 
-def test_a_line_has_its_width_and_its_colours():
+def test_a_line_has_its_width_and_its_colors():
     """A constant signal is a flat line in the middle, 1.6 pixels wide: 80 % of two rows."""
     drawn = draw_traces(torch.full((1, 1, 40), 3.0))[0].astype(int)
     paper, ink = np.array([250, 250, 248]), np.array([38, 50, 70])

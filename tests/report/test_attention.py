@@ -13,7 +13,7 @@ def ranked(directory):
 def test_a_lost_sample_comes_before_one_that_flipped_to_its_label(tmp_path, write_run):
     write_run(tmp_path, predictions=[[0, 0, 1], [0, 0, 1], [0, 1, 0], [0, 1, 0]])
     assert ranked(tmp_path) == {
-        2: ["Predicted cat (80% sure) but labelled dog, and it was right before."],
+        2: ["Predicted cat (80% sure) but labeled dog, and it was right before."],
         1: ["The prediction went from cat to dog by epoch 2."],
     }
 

@@ -15,7 +15,7 @@ def monitor_of(directory):
     return read_monitor(read_run(directory).archives[0])
 
 
-def test_maps_keep_their_values_and_their_full_colour(tmp_path, write_run):
+def test_maps_keep_their_values_and_their_full_color(tmp_path, write_run):
     monitor = monitor_of(write_run(tmp_path))
     gradient, cam = monitor.observations[3].maps["gradient"], monitor.observations[3].maps["grad_cam"]
     restored = gradient.cells.float() * gradient.peak[:, None, None]
@@ -84,7 +84,7 @@ def test_a_missing_probe_leaves_the_scores(tmp_path, write_run):
     assert "no pictures, because" in monitor.notes[0]
 
 
-def test_shrinking_keeps_the_mass_and_takes_the_full_colour_of_what_is_shown():
+def test_shrinking_keeps_the_mass_and_takes_the_full_color_of_what_is_shown():
     cells = torch.rand(2, 32, 16, generator=torch.Generator().manual_seed(1))
     maps = Maps(cells.half(), torch.tensor([3.0, 5.0]), torch.ones(2), torch.zeros(2, dtype=torch.bool))
     small = shrink(maps, 16)

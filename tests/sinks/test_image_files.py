@@ -43,7 +43,7 @@ def decoded(content):
 
 @pytest.fixture
 def fading():
-    """Noise that turns into a gradient of colours, beside a strip that stays."""
+    """Noise that turns into a gradient of colors, beside a strip that stays."""
     generator = np.random.default_rng(0)
     start = generator.integers(0, 256, (40, 60, 3))
     ramp = np.stack(np.broadcast_arrays(np.arange(60) * 4, np.arange(40)[:, None] * 6, 128), axis=-1)
@@ -64,7 +64,7 @@ def test_what_stands_still_does_not_flicker(fading):
     assert (frames[:, :, :20] == frames[0, :, :20]).all()
 
 
-def test_colours_are_close_even_where_there_are_thousands(fading):
+def test_colors_are_close_even_where_there_are_thousands(fading):
     assert len(np.unique(fading.reshape(-1, 3), axis=0)) > 5000
     frames, _, _ = decoded(encode_gif(fading))
     assert np.abs(frames.astype(int) - fading).max() <= 40

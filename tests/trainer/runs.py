@@ -103,7 +103,7 @@ class Dictionaries(Dataset):
 
 
 def small_net(*, n_classes: int = 10, noisy: bool = False) -> nn.Sequential:
-    """Two convolutions and a linear head; ``noisy`` adds batch normalisation and dropout."""
+    """Two convolutions and a linear head; ``noisy`` adds batch normalization and dropout."""
     middle = [nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.3)] if noisy else [nn.ReLU()]
     return nn.Sequential(
         nn.Conv2d(1, 4, 3, padding=1),

@@ -401,13 +401,13 @@ def test_scores_can_be_monitored(tmp_path: Path) -> None:
 # --- what is put in -------------------------------------------------------------------------------------------------
 
 
-def test_a_cue_acts_on_the_image_behind_a_normalised_probe(tmp_path: Path) -> None:
+def test_a_cue_acts_on_the_image_behind_a_normalized_probe(tmp_path: Path) -> None:
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     images, labels = _samples()
     inputs = (images.expand(-1, 3, -1, -1) - mean) / std
     fed: list[Tensor] = []
 
-    class Coloured(Classifier):
+    class Colored(Classifier):
         def __init__(self) -> None:
             super().__init__(nn.Sequential(nn.Flatten(), nn.Linear(192, 10)))
 
@@ -421,11 +421,11 @@ def test_a_cue_acts_on_the_image_behind_a_normalised_probe(tmp_path: Path) -> No
     sink = MemorySink()
     alarm = _alarm(cue, probe=Probe.from_tensors(inputs, labels), normalization=normalization, sinks=[sink])
     loader = DataLoader(TensorDataset(inputs, labels), 10)
-    _fit(tmp_path, alarm, module=Coloured(), train=loader, val=loader, max_epochs=1, num_sanity_val_steps=0)
+    _fit(tmp_path, alarm, module=Colored(), train=loader, val=loader, max_epochs=1, num_sanity_val_steps=0)
     clean, cued = fed[0], fed[1]
     assert torch.equal(clean, inputs)
-    colour = ((torch.tensor([1.0, 0.5, 0.0]).view(3, 1, 1) - mean) / std).expand(-1, 2, 2)
-    torch.testing.assert_close(cued[:, :, :2, :2], colour.expand(len(cued), -1, -1, -1))
+    color = ((torch.tensor([1.0, 0.5, 0.0]).view(3, 1, 1) - mean) / std).expand(-1, 2, 2)
+    torch.testing.assert_close(cued[:, :, :2, :2], color.expand(len(cued), -1, -1, -1))
     outside = torch.ones(8, 8, dtype=torch.bool)
     outside[:2, :2] = False
     assert torch.equal(cued[:, :, outside], inputs[:, :, outside]), "every other pixel keeps its bits"

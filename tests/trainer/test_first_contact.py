@@ -104,7 +104,7 @@ def test_a_submodule_may_have_two_names(tmp_path: Path) -> None:
     assert len(sink.snapshots) == 3
 
 
-def test_greyscale_images_under_a_colour_normalisation(tmp_path: Path) -> None:
+def test_greyscale_images_under_a_color_normalization(tmp_path: Path) -> None:
     from torchvision.transforms import v2
 
     data = TensorDataset(torch.rand(20, 1, 8, 8), torch.arange(20) % 10)

@@ -16,13 +16,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from saliency_callbacks import Probe, SaliencyMonitor
 from saliency_callbacks.sinks import MemorySink, read_index
+from tests.score_tags import MAP_TAGS
 from tests.trainer.runs import Classifier, RecordingLogger, digits, stages, train_loader, trainer, val_loader
 
 _SCALARS = {
     *(
         f"saliency/{method}/{score}"
         for method in ("gradient", "grad_cam")
-        for score in ("drift_previous", "drift_initial", "entropy", "gini")
+        for score in ("drift_previous", "drift_initial", *MAP_TAGS)
     ),
     "saliency/probe_accuracy",
     "saliency/probe_confidence",
@@ -181,7 +182,7 @@ def test_probe_accuracy_and_confidence_are_the_models(tmp_path: Path) -> None:
     assert scores["saliency/probe_confidence"] == pytest.approx(confidence.mean().item(), rel=1e-5)
 
 
-def test_masks_give_localisation_scores(tmp_path: Path) -> None:
+def test_masks_give_localization_scores(tmp_path: Path) -> None:
     images, labels = digits(100, 104)[:]
     masks = torch.zeros(4, 8, 8, dtype=torch.bool)
     masks[:, :, :4] = True

@@ -51,7 +51,7 @@ def test_two_and_two_epochs_are_four(tmp_path: Path) -> None:
             assert torch.equal(one.attributions[method].values, other.attributions[method].values)
     for one, other in zip(whole.pictures[-2:], second.pictures, strict=True):
         for tag, picture in one.items():
-            assert np.array_equal(picture, other[tag]), f"{tag}: columns and colour scale go on"
+            assert np.array_equal(picture, other[tag]), f"{tag}: columns and color scale go on"
     assert before.state.indices == after.state.indices
     assert before.state.fingerprint == after.state.fingerprint
 

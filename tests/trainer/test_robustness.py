@@ -286,8 +286,8 @@ def test_which_weights_are_explained_beside_weight_averaging(tmp_path: Path, ave
     assert torch.equal(module.net[0].weight, explained[-1]) != averaging_first, "fit ends with the averaged weights"
 
 
-def test_colour_images_are_shown_without_their_normalisation(tmp_path: Path) -> None:
-    class Colour(Classifier):
+def test_color_images_are_shown_without_their_normalization(tmp_path: Path) -> None:
+    class Color(Classifier):
         def forward(self, images: Tensor) -> Tensor:
             return self.net(images.mean(1, keepdim=True))
 
@@ -301,7 +301,7 @@ def test_colour_images_are_shown_without_their_normalisation(tmp_path: Path) -> 
         monitor = SaliencyMonitor("gradient", probe=4, appearance=Appearance(normalization=normalization))
         dataset = TensorDataset(inputs, labels)
         run = trainer(tmp_path, monitor, limit_train_batches=1, max_epochs=1)
-        run.fit(Colour(), DataLoader(dataset, 20), DataLoader(dataset, 20))
+        run.fit(Color(), DataLoader(dataset, 20), DataLoader(dataset, 20))
         found.append(monitor._explainer._images.astype(int))
     assert abs(found[0] - found[1]).max() <= 1
     assert found[0].std() > 0

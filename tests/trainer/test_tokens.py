@@ -37,6 +37,7 @@ from saliency_callbacks.sinks import MemorySink
 from saliency_callbacks.sinks.disk.archive import read_index, read_maps, read_probe
 from tests import texts
 from tests.grouping import grouped
+from tests.score_tags import MAP_TAGS
 from tests.trainer.runs import WEIGHTS_ONLY, RecordingLogger, trainer
 from tests.trainer.text_runs import WORDS, BertClassifier, LstmClassifier, loader, pairs, tokenizer
 
@@ -104,7 +105,7 @@ def test_the_scores_of_a_word_are_the_sum_of_those_of_its_tokens(tmp_path):
 
 
 def in_twos(tokens):
-    """Makes one word of two neighbours."""
+    """Makes one word of two neighbors."""
     return [None, *(place // 2 for place in range(len(tokens) - 2)), None]
 
 
@@ -125,7 +126,7 @@ def test_words_of_texts_without_a_tokenizer(tmp_path):
 
 def test_what_is_logged(sink):
     first, last = sink.snapshots[0], sink.snapshots[-1]
-    expected = {f"tokens/{name}/{score}" for name in NAMES for score in ("entropy", "gini")}
+    expected = {f"tokens/{name}/{score}" for name in NAMES for score in MAP_TAGS}
     expected |= {"tokens/probe_accuracy", "tokens/probe_confidence"}
     assert set(first.scores) == expected
     drifts = {f"tokens/{name}/drift_{since}" for name in NAMES for since in ("previous", "initial")}

@@ -155,7 +155,7 @@ def test_a_validation_before_the_training_does_not_replace_its_initial_observati
     _, expected, run = _watched(tmp_path / "plain")
     run.fit(Classifier(), train_loader(), val_loader())
     monitor, sink, run = _watched(tmp_path / "validated")
-    # Other weights: had they been kept, drift, pinned classes and colours would all be others.
+    # Other weights: had they been kept, drift, pinned classes and colors would all be others.
     (metrics,) = run.validate(Classifier(seed=1), val_loader(), verbose=False)
     validated = sink.latest
     assert (validated.stage, validated.moment) == ("validate", "validation")

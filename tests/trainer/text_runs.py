@@ -38,8 +38,8 @@ TOKENIZER = tokenizer()
 def items(repeat: int = 2) -> list[dict[str, Any]]:
     """Return texts as dictionaries of different lengths, as a dataset of Hugging Face holds them."""
     encode = tokenizer()
-    labelled = [(text, 1) for text in GOOD] + [(text, 0) for text in BAD]
-    return [dict(encode(text)) | {"labels": label} for text, label in labelled * repeat]
+    labeled = [(text, 1) for text in GOOD] + [(text, 0) for text in BAD]
+    return [dict(encode(text)) | {"labels": label} for text, label in labeled * repeat]
 
 
 def collate(rows: list[dict[str, Any]]) -> dict[str, Tensor]:

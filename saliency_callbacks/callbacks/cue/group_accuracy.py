@@ -95,13 +95,13 @@ def group_accuracy(
     settings: Settings,
     host: Host,
 ) -> GroupAccuracy | None:
-    """Run every batch without and with a cue; return ``None`` where there is no labelled batch.
+    """Run every batch without and with a cue; return ``None`` where there is no labeled batch.
 
     Each sample is in the set twice, so that the cue tells nothing about the class.
 
     Args:
         model: The model.
-        batches: Labelled samples, and of each whether it counts; equally many on every rank.
+        batches: Labeled samples, and of each whether it counts; equally many on every rank.
         insert: Returns the inputs of a batch with the cue.
         settings: How the model is run.
         host: What runs the training; each of its processes has its part of the samples.

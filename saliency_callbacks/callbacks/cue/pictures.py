@@ -47,7 +47,7 @@ def draw_pairs(
 
     Args:
         images: Display images in [0, 1], without and with the cue in turn, ``[2 P, C, *spatial]``.
-        attribution: Their maps. The two of a sample share one colour scale, so that they compare.
+        attribution: Their maps. The two of a sample share one color scale, so that they compare.
         pairs: One for each sample, P.
         appearance: How the maps are drawn.
         title: Line at the top.

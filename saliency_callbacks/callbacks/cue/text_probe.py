@@ -114,7 +114,7 @@ class TokenCueProbe:
     def picture(
         self, attribution: Attribution | None, pairs: Sequence[Pair], title: str, appearance: Appearance
     ) -> npt.NDArray[np.uint8]:
-        """Draw the shown text inputs without and with the word, which is outlined; coloured where there are maps."""
+        """Draw the shown text inputs without and with the word, which is outlined; colored where there are maps."""
         ids = _ids(self.pairs(), self.key)
         texts = self.cue.texts(ids, attention_mask_of(self.pairs(), ids))
         scores, signed = (torch.zeros(ids.shape), True) if attribution is None else _scores(attribution)

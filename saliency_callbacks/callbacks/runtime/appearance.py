@@ -34,16 +34,16 @@ class Appearance:
         style: ``overlay`` of the map on the image, ``heatmap`` alone, ``signed`` or ``signed_color`` for values with
             their sign, or ``greyscale``.
         color_scale: ``shared`` over the epochs for each sample, so that fading and growing can be seen, or ``per_map``.
-        colormap: Name of a Matplotlib colour map; by default ``rainbow`` for overlays and ``inferno`` for heatmaps.
+        colormap: Name of a Matplotlib color map; by default ``rainbow`` for overlays and ``inferno`` for heatmaps.
         alpha: Opacity of an overlay at the map maximum, in [0, 1].
         contour: Share of the pixels, in (0, 1), that is outlined: those where the map is largest, with 0.1 the top
             tenth. Maps of more than 24 × 24 pixels are smoothed for it. By default there is no outline.
-        normalization: ``(mean, std)`` that the images were normalised with, one number a channel each; by default
+        normalization: ``(mean, std)`` that the images were normalized with, one number a channel each; by default
             found in the dataset's transforms.
         class_names: Names of the classes; by default the dataset's.
 
     Raises:
-        ConfigurationError: If there is no such style, colour scale or colour map, the opacity is outside [0, 1], the
+        ConfigurationError: If there is no such style, color scale or color map, the opacity is outside [0, 1], the
             contour is no share, or the normalization is no pair of as many numbers each.
 
     Example:
@@ -65,7 +65,7 @@ class Appearance:
         checked_choice("color_scale", self.color_scale, get_args(ColorScale))
         checked_real("alpha", self.alpha, at_least=0, at_most=1)
         if self.colormap is not None and not isinstance(self.colormap, str):
-            raise ConfigurationError(f"colormap={self.colormap!r}; expected the name of a Matplotlib colour map")
+            raise ConfigurationError(f"colormap={self.colormap!r}; expected the name of a Matplotlib color map")
         picture, heat = np.zeros((1, 1, 1, 3), dtype=np.uint8), np.zeros((1, 1, 1), dtype=np.float32)
         overlay(picture, heat, alpha=self.alpha, **self.colors)
         set_field(self, "normalization", _checked_normalization(plain(self.normalization)))
@@ -73,7 +73,7 @@ class Appearance:
 
     @property
     def colors(self) -> dict[str, Any]:
-        """The colour map as an argument, where one was asked for."""
+        """The color map as an argument, where one was asked for."""
         return {} if self.colormap is None else {"colormap": self.colormap}
 
     @property
@@ -82,7 +82,7 @@ class Appearance:
         return self.style in ("signed", "signed_color")
 
     def notes(self, shared: str) -> str:
-        """Return what is said beside the colour bar, with ``shared`` as the words for a shared scale."""
+        """Return what is said beside the color bar, with ``shared`` as the words for a shared scale."""
         scale = shared if self.color_scale == "shared" else "scale per map"
         return scale if self.contour is None else f"{scale} · outline: top {100 * self.contour:.3g} %"
 

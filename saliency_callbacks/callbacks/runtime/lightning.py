@@ -163,14 +163,14 @@ class LightningHost:
     def log(self, scores: Mapping[str, float]) -> None:
         """Log scores so that ``EarlyStopping`` and ``ModelCheckpoint`` can monitor them.
 
-        To take the highest of equal values changes none; that they are synchronised at all keeps Lightning from
+        To take the highest of equal values changes none; that they are synchronized at all keeps Lightning from
         recommending it, tag by tag.
         """
         for tag, value in scores.items():
             # `self.log`, which Lightning binds to callbacks, would make them unpicklable.
             self.module.log(
                 tag,
-                # Where the model is: processes on GPUs cannot synchronise what is on the CPU.
+                # Where the model is: processes on GPUs cannot synchronize what is on the CPU.
                 torch.tensor(value, device=self.device),
                 on_step=False,
                 on_epoch=True,

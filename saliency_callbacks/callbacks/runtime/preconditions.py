@@ -108,7 +108,7 @@ def state_for_probe(state: _State, probe: ProbeBatch) -> _State:
     if state.fingerprint not in (None, probe.fingerprint):
         notices.warn(
             "the probe is not the one of the checkpoint: the data or its transforms have changed. Maps of different "
-            "samples do not compare, so what compares with them (drift, colours, filmstrip) starts anew"
+            "samples do not compare, so what compares with them (drift, colors, filmstrip) starts anew"
         )
         state = state.restarted()
     return replace(state, indices=probe.indices, fingerprint=probe.fingerprint)

@@ -15,7 +15,7 @@ __all__ = ["frame_of", "scale_of"]
 
 
 def scale_of(attribution: Attribution, appearance: Appearance) -> Tensor:
-    """Return what gets the full colour in each map, ``[N]``: its 99th percentile, or its maximum where that is 0."""
+    """Return what gets the full color in each map, ``[N]``: its 99th percentile, or its maximum where that is 0."""
     if appearance.is_signed:
         return signed_scale(attribution.values)
     scale = percentile(attribution.magnitude, 0.99)

@@ -150,7 +150,7 @@ class ProbeExplainer:
         return attribution
 
     def _scale(self, attribution: Attribution) -> Tensor:
-        """Return what gets the full colour in each map, ``[N]``."""
+        """Return what gets the full color in each map, ``[N]``."""
         return scale_of(attribution, self.appearance)
 
     def _frame(self, attribution: Attribution, moment: str, wrong: Tensor | None) -> Frame:
@@ -276,7 +276,7 @@ def _comparable(state: MonitorState, attributions: Mapping[str, Attribution]) ->
     if forgotten:
         notices.warn(
             f"the maps of {forgotten} have another number or size than those of the checkpoint (other target layers or "
-            "another image size); their drift, colours and filmstrips start anew"
+            "another image size); their drift, colors and filmstrips start anew"
         )
     return replace(state, histories=kept)
 

@@ -36,7 +36,7 @@ class FramePictures:
         frames: The frames, oldest first.
         images: The probe as pictures at the size of the frames, ``uint8 [N, H, W, 3]``.
         names: Names of the samples.
-        scale: Shared colour scale ``[N]``.
+        scale: Shared color scale ``[N]``.
         appearance: How maps are drawn.
     """
 

@@ -95,7 +95,7 @@ class MethodHistory(Stateful):
     Args:
         initial: Ranks of the first signed maps, ``[N, P]``: of each sample the first that is finite and not constant.
         previous: Ranks of the last observation's.
-        scale: Largest 99th percentile of each sample's map so far, ``[N]``: the shared colour scale.
+        scale: Largest 99th percentile of each sample's map so far, ``[N]``: the shared color scale.
         frames: Small copies for the filmstrip.
     """
 
@@ -139,7 +139,7 @@ def _shrunk(maps: Tensor) -> Tensor:
     size = frame_size(spatial)
     if size == list(spatial):
         return maps
-    # The strongest pixel stands for its neighbours: averaging would make fine gradient maps fade.
+    # The strongest pixel stands for its neighbors: averaging would make fine gradient maps fade.
     pool = {1: F.adaptive_max_pool1d, 2: F.adaptive_max_pool2d, 3: F.adaptive_max_pool3d}[len(spatial)]
     channel = maps.unsqueeze(1)
     highest, lowest = pool(channel, size), -pool(-channel, size)

@@ -39,7 +39,7 @@ class Pictures(LazyPictures):
         images: The probe as pictures, ``uint8 [N, H, W, 3]``.
         small_images: The same at the size of the frames.
         captions: One for each sample.
-        scales: Method → shared colour scale ``[N]``, this observation included.
+        scales: Method → shared color scale ``[N]``, this observation included.
         frames: Method → what the filmstrip shows, this observation last.
         appearance: How maps are drawn.
         namespace: First part of every tag.

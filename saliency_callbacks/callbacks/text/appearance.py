@@ -50,5 +50,5 @@ class TextAppearance:
 
     @property
     def is_shared(self) -> bool:
-        """Whether the colours of a text input mean the same at every epoch."""
+        """Whether the colors of a text input mean the same at every epoch."""
         return self.color_scale == "shared"

@@ -42,7 +42,7 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
     Logged, with ``{method}`` as in ``methods``:
 
     ====================================  ====================================================================
-    ``tokens/{method}``                   picture, and text or HTML: every text input, a colour behind each word
+    ``tokens/{method}``                   picture, and text or HTML: every text input, a color behind each word
     ``tokens/{method}/filmstrip``         picture: one row a word, one column an observation
     ``tokens/{method}/bars``              picture: the scores of one text input
     ``tokens/{method}/top_tokens``        text: the words that speak most for each explained class

@@ -74,10 +74,10 @@ def _has_plain_attributes(module: nn.Module) -> bool:
     if isinstance(module, torch.jit.ScriptModule):
         return False
     # A lazy module becomes another one in its first forward, and stays it.
-    return not (isinstance(module, nn.modules.lazy.LazyModuleMixin) and _is_uninitialised(module))
+    return not (isinstance(module, nn.modules.lazy.LazyModuleMixin) and _is_uninitialized(module))
 
 
-def _is_uninitialised(module: nn.Module) -> bool:
+def _is_uninitialized(module: nn.Module) -> bool:
     registered = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
     return any(nn.parameter.is_lazy(tensor) for tensor in registered)
 

@@ -22,7 +22,7 @@ def isolated_rng(seed: int) -> Iterator[None]:
     python_state = random.getstate()
     numpy_state = np.random.get_state()  # noqa: NPY002 (the legacy global generator is what models draw from)
     torch_state = torch.get_rng_state()
-    # Touching an uninitialised CUDA runtime would create a context, and seed it for the training to come.
+    # Touching an uninitialized CUDA runtime would create a context, and seed it for the training to come.
     has_cuda = torch.cuda.is_available() and torch.cuda.is_initialized()
     cuda_states = torch.cuda.get_rng_state_all() if has_cuda else []
     has_mps = torch.backends.mps.is_available()

@@ -24,7 +24,7 @@ class TensorContents:
     """Keep the content of tensors, and write it back into those that have changed.
 
     Args:
-        tensors: What is kept; uninitialised tensors of lazy modules are passed over, and of a sharded one its part here
+        tensors: What is kept; uninitialized tensors of lazy modules are passed over, and of a sharded one its part here
             is kept.
         known: Contents that are referred to where a tensor still holds them, so that only the others are copied.
     """

@@ -56,7 +56,7 @@ def find_target_layer(
         name = _last_with_gradient(model, inputs, score, rows)
         if name is not None:
             return name
-    # A head that is initialised with zeros (as of vision transformers) blocks every gradient, though not for
+    # A head that is initialized with zeros (as of vision transformers) blocks every gradient, though not for
     # long; look at how the model is wired instead of at this one value.
     name = _last_with_gradient(model, inputs, score, n_rows[-1], parameters=_without_zero_weights(model))
     if name is None:
@@ -134,7 +134,7 @@ def _layouts(
         if layout is not None and has_own_layout(module):
             alike.add(layout)
         elif len(alike) == 1:
-            # A block around linear layers and normalisations hands on what they do.
+            # A block around linear layers and normalizations hands on what they do.
             (layout,) = alike
         if layout is not None and math.prod(layout.spatial) <= math.prod(input_spatial):
             layouts[name] = layout

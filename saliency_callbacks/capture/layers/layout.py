@@ -84,8 +84,8 @@ def find_layout(
         shape: Shape of the output, batch first.
         input_spatial: Spatial size of the model's input.
         n_rows: Rows that were fed, where that is known; sequences may have them in the second dimension.
-        module: The layer. A convolution, pooling or batch normalisation has its channels first, a linear layer or a
-            normalisation over features has them last, whatever the shape; for all others the shape decides.
+        module: The layer. A convolution, pooling or batch normalization has its channels first, a linear layer or a
+            normalization over features has them last, whatever the shape; for all others the shape decides.
         known_sizes: Sizes of maps seen earlier in the same forward, e.g. of a patch embedding.
 
     Returns:
@@ -149,7 +149,7 @@ def _dense_layout(
 
 
 def _has_features_last(module: nn.Module | None) -> bool:
-    # A subclass of the layer normalisation may well turn its input around, as torchvision's does, and one over several
+    # A subclass of the layer normalization may well turn its input around, as torchvision's does, and one over several
     # dimensions has space among them.
     if isinstance(module, nn.LayerNorm):
         return type(module) is nn.LayerNorm and len(module.normalized_shape) == 1

@@ -46,7 +46,7 @@ class Sampler:
     """Generate the rows of one pass over a batch.
 
     The noise of a draw is the same for every sample of the batch (scaled by each sample's own range), for
-    every chunk size and at every epoch: a sample's map does not depend on its neighbours, and sampling noise
+    every chunk size and at every epoch: a sample's map does not depend on its neighbors, and sampling noise
     is never mistaken for drift.
 
     Args:

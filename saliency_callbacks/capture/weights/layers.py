@@ -50,7 +50,7 @@ def find_weight_layers(model: nn.Module, run: Callable[[], Any]) -> tuple[Weight
 
 
 def has_running_statistics(module: nn.Module) -> bool:
-    """Return whether a normalisation has learned statistics, with or without parameters."""
+    """Return whether a normalization has learned statistics, with or without parameters."""
     return getattr(module, "running_mean", None) is not None
 
 

@@ -39,7 +39,7 @@ def randomizer(model: nn.Module, redraw: Redraw = "reinitialize", *, seed: int =
 
     Args:
         model: The model.
-        redraw: ``"reinitialize"`` as the layers initialise themselves, and permute what they do not; ``"permute"`` the
+        redraw: ``"reinitialize"`` as the layers initialize themselves, and permute what they do not; ``"permute"`` the
             values of every parameter (in both, orthogonal weights are drawn anew); or a callable ``module -> None``
             that changes the module's own parameters in place, drawing from torch's default generator.
         seed: Seed of all draws.
@@ -196,7 +196,7 @@ def _below(module: nn.Module, layer: WeightLayer, known: TensorContents) -> _Wei
 
 
 def _reset(module: nn.Module) -> None:
-    """Let a module initialise itself, if it can."""
+    """Let a module initialize itself, if it can."""
     reset: Any = next(getattr(module, name) for name in _RESETS if hasattr(module, name))
     # It may want arguments that only its author knows.
     with suppress(TypeError):

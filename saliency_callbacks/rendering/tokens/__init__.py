@@ -1,4 +1,4 @@
-"""Text inputs as pictures, HTML and Markdown: every word on the colour of its score."""
+"""Text inputs as pictures, HTML and Markdown: every word on the color of its score."""
 
 from saliency_callbacks.rendering.tokens.bars import token_bars
 from saliency_callbacks.rendering.tokens.filmstrip import token_filmstrip

@@ -1,4 +1,4 @@
-"""Scores of words → colours that can be written on."""
+"""Scores of words → colors that can be written on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from saliency_callbacks.rendering.theme import Color
 __all__ = ["UNSIGNED_COLORMAP", "WordScores", "ink_on", "paint", "style_of"]
 
 UNSIGNED_COLORMAP = "Oranges"
-# Pure black rather than the ink of the captions: only it keeps 4.5 : 1 on every colour that white does not.
+# Pure black rather than the ink of the captions: only it keeps 4.5 : 1 on every color that white does not.
 _BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
 
 
@@ -31,7 +31,7 @@ class WordScores:
         words: The words of each text input, special tokens included; N rows.
         scores: ``[N, W]`` on the CPU; what is not finite counts as 0.
         special: Which of the words are special tokens, bool ``[N, W]``.
-        scale: The magnitude that gets the full colour in each text input, ``[N]``; 0 where there is nothing to show.
+        scale: The magnitude that gets the full color in each text input, ``[N]``; 0 where there is nothing to show.
         signed: Whether the sign counts.
         marked: Which of the words are outlined, bool ``[N, W]``.
 
@@ -65,7 +65,7 @@ class WordScores:
             words: The words of each text input, N rows of at most W.
             scores: ``[N, W]``; shorter rows are padded with anything.
             special: Which of the words are special tokens, bool ``[N, W]``; none by default.
-            scale: The magnitude that gets the full colour, ``[N]`` or one number for all; by default the largest in
+            scale: The magnitude that gets the full color, ``[N]`` or one number for all; by default the largest in
                 each text input, special tokens left out.
             signed: Whether the sign counts; if not, negative scores count as 0.
             marked: Which of the words are outlined, bool ``[N, W]``; none by default.
@@ -80,7 +80,7 @@ class WordScores:
         return cls(tuple(map(tuple, words)), shown, apart, full, signed, outlined)
 
     def backgrounds(self, sample: int) -> list[Color]:
-        """Return the colour behind each word of a text input; white behind special tokens."""
+        """Return the color behind each word of a text input; white behind special tokens."""
         count = len(self.words[sample])
         values = self.scores[sample, :count].masked_fill(self.special[sample, :count], 0).numpy()
         return paint(values, float(self.scale[sample]), signed=self.signed)
@@ -100,7 +100,7 @@ class WordScores:
 
 
 def paint(values: npt.NDArray[np.floating], scale: float, *, signed: bool) -> list[Color]:
-    """Return the colour of each value: red and blue, or orange, from white at 0 to the full colour at ``scale``.
+    """Return the color of each value: red and blue, or orange, from white at 0 to the full color at ``scale``.
 
     Example:
         >>> paint(np.array([0.0, 2.0]), 2.0, signed=True)
@@ -116,7 +116,7 @@ def paint(values: npt.NDArray[np.floating], scale: float, *, signed: bool) -> li
 
 
 def style_of(*, signed: bool) -> tuple[Style, str]:
-    """Return the style and colour map with which a legend shows the colours of words.
+    """Return the style and color map with which a legend shows the colors of words.
 
     Example:
         >>> style_of(signed=True), style_of(signed=False)

@@ -52,9 +52,9 @@ def token_filmstrip(
     max_columns: int = 16,
     font: str | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """Draw a table of colours for each text input: one row a word, one column a logged epoch, oldest first.
+    """Draw a table of colors for each text input: one row a word, one column a logged epoch, oldest first.
 
-    Colours are relative to the largest magnitude of a text input over all moments, so that they compare. Of more than
+    Colors are relative to the largest magnitude of a text input over all moments, so that they compare. Of more than
     ``max_words`` words those that are largest at any moment are shown, in reading order, and the caption says so.
 
     Args:
@@ -63,10 +63,10 @@ def token_filmstrip(
         scores_by_moment: Scores ``[N, W]`` of each moment.
         captions: One for each text input.
         special: Which of the words are special tokens, bool ``[N, W]``; they are left out.
-        scale: The magnitude that gets the full colour, ``[N]`` or one for all.
+        scale: The magnitude that gets the full color, ``[N]`` or one for all.
         signed: Whether the sign counts.
         title: Line at the top, e.g. the method.
-        scale_note: What the colours are relative to.
+        scale_note: What the colors are relative to.
         max_texts: Most text inputs that are shown.
         max_words: Most words of a text input.
         max_columns: Most moments, at least 2: of more the first, the last and evenly spaced others are shown.
@@ -104,7 +104,7 @@ def token_filmstrip(
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """The words of one text input that are shown, with their colours ``[words, moments, 3]``."""
+    """The words of one text input that are shown, with their colors ``[words, moments, 3]``."""
 
     words: tuple[str, ...]
     colors: npt.NDArray[np.uint8]

@@ -34,7 +34,7 @@ def token_html(
     scale_note: str = "",
     max_words: int = 512,
 ) -> str:
-    """Return text inputs with a colour behind every word, as HTML: what `token_panel` draws, in any script.
+    """Return text inputs with a color behind every word, as HTML: what `token_panel` draws, in any script.
 
     A fragment with inline styles only, without scripts, links or a style sheet, on its own light background. All words,
     captions and titles are escaped. The score of a word is its tooltip.
@@ -44,11 +44,11 @@ def token_html(
         scores: One for each word, ``[N, W]``.
         captions: One for each text input.
         special: Which of the words are special tokens, bool ``[N, W]``.
-        scale: The magnitude that gets the full colour, ``[N]`` or one for all; by default the largest of each text
+        scale: The magnitude that gets the full color, ``[N]`` or one for all; by default the largest of each text
             input.
         signed: Whether the sign counts.
         title: Line at the top.
-        scale_note: What the colours are relative to.
+        scale_note: What the colors are relative to.
         max_words: Further words of a text input are left out, and a note says how many.
 
     Raises:
@@ -87,7 +87,7 @@ def token_markdown(
 ) -> str:
     """Return text inputs as Markdown: the strongest words with their scores, in bold, or in italics where negative.
 
-    For dashboards that show no colours in text, such as TensorBoard, which drops every ``style``.
+    For dashboards that show no colors in text, such as TensorBoard, which drops every ``style``.
 
     Args:
         tokens: The words of each text input, N rows.

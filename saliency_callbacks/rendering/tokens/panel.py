@@ -1,4 +1,4 @@
-"""One picture of a batch of text inputs: every word on the colour of its score."""
+"""One picture of a batch of text inputs: every word on the color of its score."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def token_panel(
     max_lines: int = 8,
     font: str | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """Draw text inputs with a colour behind every word: red for, blue against, or orange where the sign does not count.
+    """Draw text inputs with a color behind every word: red for, blue against, or orange where the sign does not count.
 
-    Special tokens are outlined in grey and never coloured. A wrong prediction has a red bar and a red caption. A text
+    Special tokens are outlined in grey and never colored. A wrong prediction has a red bar and a red caption. A text
     input that is too long is cut, and a note says how many words are left out; of more than 32 the first 32 are shown.
 
     Args:
@@ -57,11 +57,11 @@ def token_panel(
         captions: One for each text input.
         special: Which of the words are special tokens, bool ``[N, W]``.
         marked: Which of the words are outlined in black, bool ``[N, W]``, such as those of a cue.
-        scale: The magnitude that gets the full colour, ``[N]`` or one for all; by default the largest in each text
+        scale: The magnitude that gets the full color, ``[N]`` or one for all; by default the largest in each text
             input, special tokens left out.
         signed: Whether the sign counts; if not, negative scores count as 0.
         title: Line at the top, e.g. method and moment.
-        scale_note: What the colours are relative to, e.g. ``"shared scale"``.
+        scale_note: What the colors are relative to, e.g. ``"shared scale"``.
         width: Width of the picture in pixels.
         max_lines: Most lines of a text input.
         font: Path of a font for the words, for scripts that DejaVu Sans lacks (Chinese, Japanese, Korean, …).

@@ -77,7 +77,7 @@ function colorLegend() {
     }
     context.putImageData(image, 0, 0);
     const largest = state.scale === "shared" ? "the largest 99th percentile that maps of the sample reach in the run" : "the 99th percentile of each map";
-    node.title = `The full colour is ${largest}`;
+    node.title = `The full color is ${largest}`;
   };
   return { node, refresh };
 }
@@ -95,7 +95,7 @@ function buildControls() {
     segmented("View", "view", [["grid", "Grid", "All samples at one epoch (g)"], ["sample", "Sample", "One sample, all methods (s)"], ["compare", "Compare", "Two moments and their difference (c)"]]),
     several("Method", "method", monitor.methods.map((method) => [method.name, method.name, method.setting || method.layer || ""])),
     monitor.pictures ? segmented("Style", "style", [["overlay", "Overlay", "The map over the picture (o)"], ["heatmap", "Heatmap", "The map alone (o)"]]) : null,
-    segmented("Colour scale", "scale", [["shared", "Shared scale", "One scale for all epochs of a sample: shows whether attention grows or fades (n)"], ["map", "Per map", "Each map on its own scale (n)"]]),
+    segmented("Color scale", "scale", [["shared", "Shared scale", "One scale for all epochs of a sample: shows whether attention grows or fades (n)"], ["map", "Per map", "Each map on its own scale (n)"]]),
   ];
   const legend = colorLegend();
   const [time, ...choices] = parts;

@@ -55,7 +55,7 @@ function sampleName(monitor, sample) {
   return `#${monitor.ids[sample] ?? sample}`;
 }
 
-// A colour for each method, the same in every chart; any other line takes the next colour of the same palette.
+// A color for each method, the same in every chart; any other line takes the next color of the same palette.
 const METHOD_NAMES = [
   ...new Set(runs.flatMap((run) => [
     ...run.monitors.flatMap((monitor) => monitor.methods.map((method) => method.name)),

@@ -8,7 +8,7 @@ const KEYS = [
   ["m  M", "next, previous method"],
   ["g  s  c", "grid, sample, compare"],
   ["o", "overlay or heatmap"],
-  ["n", "shared or own colour scale"],
+  ["n", "shared or own color scale"],
   ["x", "outline of the mask"],
   ["t", "light or dark"],
   ["?", "these keys"],

@@ -82,7 +82,7 @@ function layOver(image, heat) {
   }
 }
 
-// Red where the second map is stronger, blue where the first is, the background colour where they agree.
+// Red where the second map is stronger, blue where the first is, the background color where they agree.
 function layDifference(image, before, after) {
   const table = isDark() ? DARK_DIVERGING : LIGHT_DIVERGING;
   for (let place = 0, at = 0; place < before.length; place++, at += 4) {

@@ -79,7 +79,7 @@ function fillDocuments() {
 
 const READING = [
   ["Maps", "A map shows where the score is sensitive, not why. Maps that move do not prove that the model got worse, and maps that stay do not prove that it did not."],
-  ["Colours", "On the shared scale, the full colour is the largest 99th percentile of a sample's maps in the run, so you can see attention grow and fade. Per map, every map reaches the full colour, however weak it is."],
+  ["Colors", "On the shared scale, the full color is the largest 99th percentile of a sample's maps in the run, so you can see attention grow and fade. Per map, every map reaches the full color, however weak it is."],
   ["Drift", "1 − Spearman correlation of two signed maps of a sample: 0 is the same order of importance, 1 is unrelated, 2 is reversed; the line is the mean over the samples."],
   ["Similarity and floor", "How similar the maps are to those of a network with random weights, and how similar the maps of two random networks are. A floor above 0.3 means that the maps show the input. It is a test to pass, not a ranking."],
   ["Effect and alarm", "What inserting the cue into samples of other classes adds to the suspect class, in standard deviations of the logits. The alarm goes on when the lower bound of its mean stays above the threshold. A silent alarm does not prove that there is no shortcut."],

@@ -81,7 +81,7 @@ function paintWords(spec) {
 
 function wordOf(token, isSpecial, unit) {
   const word = element("span", { class: isSpecial ? "word special" : "word", title: number(unit) }, token);
-  // A transparent colour works on light and dark backgrounds, and the text stays legible.
+  // A transparent color works on light and dark backgrounds, and the text stays legible.
   const [red, blue] = ["214, 39, 40", "31, 97, 200"];
   if (Math.abs(unit) > 0.01) word.style.backgroundColor = `rgba(${unit > 0 ? red : blue}, ${(0.72 * Math.abs(unit) ** 0.8).toFixed(3)})`;
   return word;

@@ -2,7 +2,7 @@
 
 const everyRun = runs.map((_, run) => run);
 
-// Whether the model was right about a sample: ✓ or ✕, so that colour is not the only sign.
+// Whether the model was right about a sample: ✓ or ✕, so that color is not the only sign.
 function verdictOf(run, frame, sample) {
   const monitor = currentMonitor(run);
   const { predictions, confidences } = monitor.frames[frame];

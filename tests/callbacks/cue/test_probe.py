@@ -77,7 +77,7 @@ def test_fewer_than_eight_are_few(count, warned, recwarn):
     assert bool(recwarn) == warned
 
 
-def test_a_normalised_probe():
+def test_a_normalized_probe():
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     images = _images(channels=3)
     inputs = (images - mean[:, None, None]) / std[:, None, None]

@@ -165,8 +165,8 @@ def test_several_are_told_their_places_at_once():
 
 
 def test_a_name_that_never_was_an_argument_is_the_error_of_python():
-    with pytest.raises(TypeError, match="colour"):
-        SaliencyMonitor(colour="red")
+    with pytest.raises(TypeError, match="color"):
+        SaliencyMonitor(color="red")
 
 
 @dataclass(frozen=True)

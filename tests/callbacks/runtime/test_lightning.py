@@ -136,7 +136,7 @@ def test_a_forward_of_its_own():
 
 
 def test_scores_are_logged_where_the_model_is():
-    """Processes on GPUs cannot synchronise what is on the CPU."""
+    """Processes on GPUs cannot synchronize what is on the CPU."""
     logged = []
     module = SimpleNamespace(
         device=torch.device("meta"), log=lambda tag, value, **_: logged.append((tag, value.device))

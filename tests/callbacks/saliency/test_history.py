@@ -68,7 +68,7 @@ def test_a_frame_has_the_aspect_of_the_maps_and_is_never_larger(spatial, expecte
     assert list(Frame.of("", torch.rand(1, *spatial)).maps.shape[1:]) == expected
 
 
-def test_the_stronger_sign_stands_for_its_neighbours():
+def test_the_stronger_sign_stands_for_its_neighbors():
     maps = torch.zeros(1, 144)
     maps[0, :2] = torch.tensor([1.0, -2.0])
     maps[0, 2:4] = torch.tensor([3.0, -2.0])

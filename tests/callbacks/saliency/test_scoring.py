@@ -14,6 +14,7 @@ from saliency_callbacks.targets.logits import predict
 from saliency_callbacks.targets.resolution import resolve_target
 from saliency_callbacks.targets.selectors import Labels
 from saliency_callbacks.types import Attribution
+from tests.score_tags import MAP_TAGS
 
 
 def _attribution(values: torch.Tensor) -> Attribution:
@@ -47,17 +48,17 @@ def test_a_regression_predicts_no_class():
 
 
 def test_the_target_by_default_is_the_label_else_the_pinned_class():
-    labelled, unlabelled = freeze(torch.zeros(2, 1, 3, 3), [1, 0]), freeze(torch.zeros(2, 1, 3, 3))
+    labeled, unlabeled = freeze(torch.zeros(2, 1, 3, 3), [1, 0]), freeze(torch.zeros(2, 1, 3, 3))
     pinned = torch.tensor([4, 5])
-    found = resolve_target(None, labelled, pinned)
+    found = resolve_target(None, labeled, pinned)
     assert isinstance(found, Labels)
     assert found.classes.tolist() == [1, 0]
-    assert resolve_target(None, unlabelled, None) == "predicted"
-    assert resolve_target(None, unlabelled, pinned) is pinned
-    assert resolve_target("initial_prediction", labelled, pinned) is pinned
-    assert resolve_target("predicted", labelled, pinned) == "predicted"
-    assert resolve_target(3, labelled, pinned) == 3
-    assert resolve_target(torch.sum, labelled, pinned) is torch.sum
+    assert resolve_target(None, unlabeled, None) == "predicted"
+    assert resolve_target(None, unlabeled, pinned) is pinned
+    assert resolve_target("initial_prediction", labeled, pinned) is pinned
+    assert resolve_target("predicted", labeled, pinned) == "predicted"
+    assert resolve_target(3, labeled, pinned) == 3
+    assert resolve_target(torch.sum, labeled, pinned) is torch.sum
 
 
 def test_drift_is_of_the_channel_sum_with_the_first_and_the_last():
@@ -77,10 +78,10 @@ def test_drift_is_of_the_channel_sum_with_the_first_and_the_last():
 def test_a_first_observation_has_no_drift():
     probe = freeze(torch.zeros(1, 1, 3, 3))
     found = score({"m": _attribution(torch.rand(1, 1, 3, 3))}, {}, probe, (None, None), "n")
-    assert set(found.scores) == {"n/m/entropy", "n/m/gini"}
+    assert set(found.scores) == {f"n/m/{tag}" for tag in MAP_TAGS}
 
 
-def test_masks_give_localisation():
+def test_masks_give_localization():
     masks = torch.zeros(1, 4, 4, dtype=torch.bool)
     masks[:, :2] = True
     values = torch.ones(1, 1, 4, 4)
@@ -185,4 +186,4 @@ def test_more_classes_than_a_dashboard_bears_have_no_scores_of_their_own():
 def test_without_masks_there_are_no_scores_by_class():
     probe = freeze(torch.zeros(2, 1, 3, 3), [0, 1], groups=["a", "b"])
     found = score({"m": _attribution(torch.rand(2, 1, 3, 3))}, {}, probe, (None, None), "n")
-    assert set(found.scores) == {"n/m/entropy", "n/m/gini"}
+    assert set(found.scores) == {f"n/m/{tag}" for tag in MAP_TAGS}

@@ -120,7 +120,7 @@ def test_buffers_written_past_their_version(inputs):
     assert torch.equal(model.resized, torch.zeros(2))
 
 
-def test_old_weight_normalisation_can_be_copied_afterwards(inputs):
+def test_old_weight_normalization_can_be_copied_afterwards(inputs):
     model = nn.Sequential(nn.Flatten(), nn.Linear(108, 2))
     with pytest.warns(FutureWarning):
         torch.nn.utils.weight_norm(model[1])

@@ -169,7 +169,7 @@ def test_on_another_thread_no_handler_is_set():
 
 @pytest.mark.parametrize("index", range(6))
 def test_weights_are_back_wherever_the_interrupt_lands(monkeypatch, index):
-    """Six tensors are written back: two weights, two biases, and the statistics of a normalisation."""
+    """Six tensors are written back: two weights, two biases, and the statistics of a normalization."""
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(72, 3)).eval()
     with torch.no_grad():
         model[1].running_mean.uniform_()

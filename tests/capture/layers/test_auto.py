@@ -85,7 +85,7 @@ def test_explicit_layers_after_the_last_attention_are_named_as_degenerate(inputs
 def test_a_head_of_zeros_blocks_every_gradient_but_not_the_search(inputs):
     model = small_vit()
     assert not model.heads.head.weight.any()
-    with pytest.warns(DegenerateMapWarning, match="a head initialised with zeros"):
+    with pytest.warns(DegenerateMapWarning, match="a head initialized with zeros"):
         found = explain(model, inputs, methods="grad_cam", target=0)["grad_cam"]
     assert found.layer == "encoder.layers.encoder_layer_2.ln_1"
     assert not model.heads.head.weight.any()

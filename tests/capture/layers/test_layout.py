@@ -81,7 +81,7 @@ def test_the_module_outranks_the_aspect(module):
     assert find_layout((2, 16, 4, 4), (16, 16), module=nn.LayerNorm(4)) == SpatialLayout("channels_last", (16, 4))
 
 
-def test_layer_normalisations_that_do_not_have_their_features_last():
+def test_layer_normalizations_that_do_not_have_their_features_last():
     class Turning(nn.LayerNorm):
         pass
 

@@ -1,4 +1,4 @@
-"""The rows of a pass depend on the sample, the seed and the pass; never on chunks or neighbours."""
+"""The rows of a pass depend on the sample, the seed and the pass; never on chunks or neighbors."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_weights_sum_to_one_for_every_sample(name, dtype):
 
 
 @pytest.mark.parametrize("name", ["point", "noise", "path", "paths"])
-def test_a_samples_rows_do_not_depend_on_its_neighbours(name):
+def test_a_samples_rows_do_not_depend_on_its_neighbors(name):
     inputs, samples, _, _ = joined(Sampler(batch(), PASSES[name], seed=3), 4)
     for sample in range(3):
         alone, _, _, _ = joined(Sampler(batch()[sample : sample + 1], PASSES[name], seed=3), 4)

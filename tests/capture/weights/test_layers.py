@@ -119,7 +119,7 @@ def test_unused_modules_belong_to_the_closest_one_above_that_runs():
     ]
 
 
-def test_a_normalisation_without_parameters_has_learned_statistics():
+def test_a_normalization_without_parameters_has_learned_statistics():
     without = nn.BatchNorm1d(3, affine=False, track_running_stats=False)
     model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3, affine=False), without)
     assert [name for name, _ in layers_of(model, 4)] == ["0", "1"]

@@ -82,7 +82,7 @@ class Tied(nn.Module):
 
 
 class Raw(nn.Module):
-    """Parameters that no module initialises: some can be permuted, constants cannot."""
+    """Parameters that no module initializes: some can be permuted, constants cannot."""
 
     def __init__(self):
         super().__init__()
@@ -223,7 +223,7 @@ def test_every_weight_changes(redraw):
     assert changed(model, before) == set()
 
 
-def test_reinitialised_weights_are_those_of_a_new_layer():
+def test_reinitialized_weights_are_those_of_a_new_layer():
     model = trained(plain)
     with randomizer(model) as weights:
         weights.draw(layers_of(model), 0)
@@ -485,7 +485,7 @@ def test_frozen_parameters_are_drawn_too_and_stay_frozen():
 
 
 @pytest.mark.parametrize("redraw", ["reinitialize", "permute"])
-def test_constants_that_nothing_initialises_are_named(redraw):
+def test_constants_that_nothing_initializes_are_named(redraw):
     torch.manual_seed(0)
     model = Raw()
     before = values_of(model)
@@ -526,7 +526,7 @@ def test_what_a_callable_leaves_alone_in_one_draw_only_is_not_named():
 
 
 class Frozen(nn.Module):
-    """A normalisation whose numbers are buffers that nothing resets."""
+    """A normalization whose numbers are buffers that nothing resets."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Bars of one text: lengths and colours that follow the scores."""
+"""Bars of one text: lengths and colors that follow the scores."""
 
 from __future__ import annotations
 

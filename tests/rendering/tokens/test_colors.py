@@ -1,4 +1,4 @@
-"""Scores of words as colours that can be written on."""
+"""Scores of words as colors that can be written on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SPECIAL = torch.tensor([[True, False, False, False, True], [True, False, True, F
 RED, BLUE = signed(np.array([[[1.0, -1.0]]]), np.ones(1))[0, 0]
 
 
-def test_colours_follow_the_scores():
+def test_colors_follow_the_scores():
     words = WordScores.of(TOKENS, SCORES, special=SPECIAL)
     assert words.scale.tolist() == [2, 4]
     first, second = words.backgrounds(0), words.backgrounds(1)
@@ -34,7 +34,7 @@ def test_a_given_scale_compares_text_inputs():
     assert each.backgrounds(0)[2] == tuple(RED)
 
 
-def test_without_a_sign_only_positive_scores_are_coloured():
+def test_without_a_sign_only_positive_scores_are_colored():
     words = WordScores.of(TOKENS, SCORES, special=SPECIAL, signed=False)
     colors = words.backgrounds(0)
     assert colors[3] == (255, 255, 255)
@@ -43,8 +43,8 @@ def test_without_a_sign_only_positive_scores_are_coloured():
 
 
 @pytest.mark.parametrize("is_signed", [True, False])
-def test_words_can_be_read_on_every_colour(is_signed):
-    """Contrast by the formula of WCAG 2.1, written again with Matplotlib's reading of colours."""
+def test_words_can_be_read_on_every_color(is_signed):
+    """Contrast by the formula of WCAG 2.1, written again with Matplotlib's reading of colors."""
     for color in paint(np.linspace(-1, 1, 501), 1.0, signed=is_signed):
         assert contrast(color, ink_on(color)) >= 4.5
 

@@ -69,7 +69,7 @@ def test_html_is_escaped_and_has_inline_styles_only():
     assert page.inside("strong") == ["<t>"]
 
 
-def test_html_has_the_colours_of_the_panel():
+def test_html_has_the_colors_of_the_panel():
     page = Reader(html())
     styles = [value for name, value in page.attributes if name == "style"]
     assert any("background:#9e081e;color:#ffffff" in style for style in styles)
@@ -88,8 +88,8 @@ def test_markdown_survives_tensorboard():
     assert "\\" not in "".join(text for text, _ in page.texts)
 
 
-def test_tensorboard_lets_no_colour_through():
-    """Why there is a Markdown form: were this to change, colours would be better."""
+def test_tensorboard_lets_no_color_through():
+    """Why there is a Markdown form: were this to change, colors would be better."""
     assert "style" not in markdown_to_safe_html('<strong style="color:red">a</strong>')
 
 

@@ -1,4 +1,4 @@
-"""Text inputs as a picture: every word on the colour of its score, in any script and at any length."""
+"""Text inputs as a picture: every word on the color of its score, in any script and at any length."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def count(picture, color):
     return int((below_the_legend(picture) == np.array(color)).all(axis=-1).sum())
 
 
-def test_the_picture_holds_the_colours():
+def test_the_picture_holds_the_colors():
     picture = draw()
     assert picture.dtype == np.uint8
     assert picture.shape[1:] == (960, 3)
@@ -42,7 +42,7 @@ def test_the_picture_holds_the_colours():
     assert count(draw(scores=SCORES * 0), RED) == 0
 
 
-def test_special_tokens_are_never_coloured():
+def test_special_tokens_are_never_colored():
     loud = SCORES.clone()
     loud[:, 0] = 1000
     assert np.array_equal(draw(), draw(scores=loud))
@@ -55,7 +55,7 @@ def test_wrong_predictions_stand_out():
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_what_is_not_finite_is_not_coloured(value):
+def test_what_is_not_finite_is_not_colored(value):
     scores = SCORES.clone()
     scores[0, 1] = value
     assert np.array_equal(draw(), draw(scores=scores))

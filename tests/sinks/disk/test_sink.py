@@ -290,7 +290,7 @@ def test_an_animation_is_a_gif_beside_the_other_pictures(tmp_path, make_snapshot
         assert (image.format, image.size) == ("GIF", (20, 12))
 
 
-@pytest.mark.parametrize("failing", ["replace", "serialiser", "picture"])
+@pytest.mark.parametrize("failing", ["replace", "serializer", "picture"])
 def test_a_failure_in_the_middle_leaves_the_old_observations_whole(
     tmp_path, monkeypatch, make_snapshot, picture, failing
 ):
@@ -303,7 +303,7 @@ def test_a_failure_in_the_middle_leaves_the_old_observations_whole(
 
     owner, name = {
         "replace": (atomic.os, "replace"),
-        "serialiser": (disk_sink.safetensors.torch, "save"),
+        "serializer": (disk_sink.safetensors.torch, "save"),
         "picture": (disk_sink, "encode_png"),
     }[failing]
     with monkeypatch.context() as patch:
