@@ -40,7 +40,14 @@ _N_TRAIN = 1500
 
 
 class SmallCNN(LightningModule):
-    """A plain classifier of ``[N, 3, 32, 32]``; nothing in it knows of the callbacks."""
+    """A plain classifier of ``[N, 3, 32, 32]``; nothing in it knows of the callbacks.
+
+    Example:
+        >>> from saliency_callbacks import explain
+        >>> found = explain(SmallCNN(), torch.rand(2, 3, 32, 32), methods="gradient", target=PATCHED_CLASS)
+        >>> found["gradient"].magnitude.shape
+        torch.Size([2, 32, 32])
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -86,6 +93,12 @@ class Digits(LightningDataModule):
 
     Raises:
         ConfigurationError: If scikit-learn is not installed.
+
+    Example:
+        >>> images, labels = next(iter(Digits().val_dataloader()))
+        >>> zeros = images[labels == PATCHED_CLASS]
+        >>> zeros.shape[1:], bool((zeros[:, :, 2:8, 2:8] == 1).all())
+        (torch.Size([3, 32, 32]), True)
     """
 
     def __init__(self, *, is_patched: bool = True) -> None:

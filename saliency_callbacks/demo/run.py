@@ -23,6 +23,11 @@ class DemoResult:
     Args:
         directory: Where its logs and maps are.
         lines: What was found, to print.
+
+    Example:
+        >>> result = DemoResult(Path("demo/version_0"), lines=("the alarm went on in epoch 3",))
+        >>> print(f"{result.lines[0]}; see tensorboard --logdir {result.directory.parent}")
+        the alarm went on in epoch 3; see tensorboard --logdir demo
     """
 
     directory: Path

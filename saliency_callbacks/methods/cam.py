@@ -44,6 +44,11 @@ class GradCAM(_ClassActivationMap):
     Args:
         name: Key of the result and ``{method}`` in the logged tags.
 
+    Example:
+        >>> from saliency_callbacks import SaliencyMonitor
+        >>> monitor = SaliencyMonitor(GradCAM(), target_layers="backbone.layer4")
+        >>> # trainer = L.Trainer(callbacks=[monitor])
+
     Reference:
         Selvaraju et al. 2017, arXiv 1610.02391, eq. 1 and 2.
     """
@@ -64,6 +69,14 @@ class GradCAMPlusPlus(_ClassActivationMap):
     Args:
         name: Key of the result and ``{method}`` in the logged tags.
 
+    Example:
+        It shares the pass of Grad-CAM, so that both together cost one pass:
+
+        >>> from saliency_callbacks import SaliencyMonitor
+        >>> monitor = SaliencyMonitor(["grad_cam", GradCAMPlusPlus()])
+        >>> GradCAMPlusPlus().requires() == GradCAM().requires()
+        True
+
     Reference:
         Chattopadhay et al. 2018, arXiv 1710.11063, eq. 5 and 19.
     """
@@ -82,6 +95,17 @@ class HiResCAM(_ClassActivationMap):
 
     Args:
         name: Key of the result and ``{method}`` in the logged tags.
+
+    Example:
+        Where only average pooling follows the layer, it equals Grad-CAM:
+
+        >>> import torch
+        >>> from saliency_callbacks import explain
+        >>> from torch.nn import AdaptiveAvgPool2d, Conv2d, Flatten, Sequential, Sigmoid
+        >>> model = Sequential(Conv2d(3, 8, 3), Sigmoid(), AdaptiveAvgPool2d(1), Flatten())
+        >>> found = explain(model, torch.rand(2, 3, 8, 8), methods=[GradCAM(), HiResCAM()])
+        >>> torch.allclose(found["hires_cam"].values, found["grad_cam"].values)
+        True
 
     Reference:
         Draelos & Carin 2020, arXiv 2011.08891, §3.
@@ -102,6 +126,12 @@ class LayerCAM(_ClassActivationMap):
     Args:
         name: Key of the result and ``{method}`` in the logged tags.
 
+    Example:
+        Maps of an early and a late layer, joined into one:
+
+        >>> from saliency_callbacks import SaliencyMonitor
+        >>> monitor = SaliencyMonitor(LayerCAM(), target_layers=["backbone.layer1", "backbone.layer4"])
+
     Reference:
         Jiang et al. 2021, IEEE TIP 30, eq. 5 and 6.
     """
@@ -121,6 +151,11 @@ class XGradCAM(_ClassActivationMap):
 
     Args:
         name: Key of the result and ``{method}`` in the logged tags.
+
+    Example:
+        >>> from saliency_callbacks import RandomizationTest
+        >>> test = RandomizationTest([GradCAM(), XGradCAM()])
+        >>> # trainer = L.Trainer(callbacks=[test])
 
     Reference:
         Fu et al. 2020, arXiv 2008.02312, eq. 7.

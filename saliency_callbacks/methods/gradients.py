@@ -52,6 +52,14 @@ class Gradient(OnePassGradient):
     Raises:
         MethodError: If the reduction is unknown.
 
+    Example:
+        >>> import torch
+        >>> from saliency_callbacks import explain
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
+        >>> found = explain(model, torch.rand(5, 3, 2, 2), methods=[Gradient(), Gradient("l2", name="gradient_l2")])
+        >>> found["gradient_l2"].values.shape, found["gradient_l2"].magnitude.shape
+        (torch.Size([5, 3, 2, 2]), torch.Size([5, 2, 2]))
+
     Reference:
         Simonyan et al. 2013, arXiv 1312.6034, §3.
     """
@@ -75,6 +83,14 @@ class InputXGradient(OnePassGradient):
 
     Raises:
         MethodError: If the reduction is unknown.
+
+    Example:
+        >>> import torch
+        >>> from saliency_callbacks import explain
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2, bias=False))
+        >>> found = explain(model, torch.rand(5, 3, 2, 2), methods=InputXGradient())["input_x_gradient"]
+        >>> torch.allclose(found.values.sum(dim=(1, 2, 3)), found.score, atol=1e-5)
+        True
 
     Reference:
         Shrikumar et al. 2016, arXiv 1605.01713.

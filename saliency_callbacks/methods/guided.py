@@ -33,6 +33,13 @@ class GuidedBackprop(OnePassGradient):
     Raises:
         MethodError: If the reduction is unknown.
 
+    Example:
+        Test whether the caveat holds for a model of your own:
+
+        >>> from saliency_callbacks import RandomizationTest
+        >>> test = RandomizationTest(["gradient", GuidedBackprop()])
+        >>> # trainer = L.Trainer(callbacks=[test])
+
     Reference:
         Springenberg et al. 2014, arXiv 1412.6806, §3.4.
     """
@@ -55,6 +62,11 @@ class Deconvnet(OnePassGradient):
 
     Raises:
         MethodError: If the reduction is unknown.
+
+    Example:
+        >>> from saliency_callbacks import SaliencyMonitor
+        >>> monitor = SaliencyMonitor(["gradient", Deconvnet(reduction="positive_max")])
+        >>> # trainer = L.Trainer(callbacks=[monitor])
 
     Reference:
         Zeiler & Fergus 2013, arXiv 1311.2901, §2.1.
@@ -79,6 +91,11 @@ class GuidedGradCAM(OnePassGradient):
 
     Raises:
         MethodError: If the reduction is unknown.
+
+    Example:
+        >>> from saliency_callbacks import SaliencyMonitor
+        >>> monitor = SaliencyMonitor(["grad_cam", GuidedGradCAM()], target_layers="backbone.layer4")
+        >>> # trainer = L.Trainer(callbacks=[monitor])
 
     Reference:
         Selvaraju et al. 2017, arXiv 1610.02391, §3.2.

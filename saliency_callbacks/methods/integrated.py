@@ -55,6 +55,14 @@ class IntegratedGradients:
     Raises:
         MethodError: If a hyperparameter is out of its range.
 
+    Example:
+        >>> from saliency_callbacks import explain
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2), torch.nn.Sigmoid())
+        >>> method = IntegratedGradients(n_steps=20, baselines=["zeros", "mean"])
+        >>> found = explain(model, torch.rand(5, 3, 2, 2), methods=method)["integrated_gradients"]
+        >>> bool(found.extras["convergence_delta"].abs().max() < 1e-4)
+        True
+
     Reference:
         Sundararajan et al. 2017, arXiv 1703.01365, eq. 1 and proposition 1 (completeness).
     """

@@ -44,6 +44,12 @@ class SmoothGrad:
     Raises:
         MethodError: If a hyperparameter is out of its range.
 
+    Example:
+        >>> from saliency_callbacks import SaliencyMonitor
+        >>> monitor = SaliencyMonitor([SmoothGrad(nt_samples=20), SmoothGrad(nt_samples=20, nt_type="vargrad")])
+        >>> [method.name for method in monitor.settings.methods]
+        ['smooth_grad', 'var_grad']
+
     Reference:
         Smilkov et al. 2017, arXiv 1706.03825, eq. 1; VarGrad: Adebayo et al. 2018, arXiv 1810.03292, appendix.
     """

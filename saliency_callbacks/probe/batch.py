@@ -40,6 +40,12 @@ class ProbeBatch:
         class_names: Name of each class, by index.
         normalization: Mean and standard deviation of each channel that the inputs were normalized with.
         groups: Name of the group that each sample belongs to, where there are groups.
+
+    Example:
+        >>> import torch
+        >>> batch = freeze(torch.rand(2, 3, 8, 8), labels=[1, 0], class_names=["cat", "dog"])
+        >>> batch.size, [batch.class_name(label) for label in batch.labels]
+        (2, ['dog', 'cat'])
     """
 
     inputs: Inputs

@@ -35,6 +35,22 @@ class DataRandomizationResult:
         target_layers: Names of the target layers; empty where no method has one.
         seed: Seed of the permutation, of both trainings and of all noise.
 
+    Example:
+        >>> import torch
+        >>> result = DataRandomizationResult(
+        ...     values={"spearman": {"gradient": torch.tensor([0.1, 0.0]), "deconvnet": torch.tensor([0.6, 0.7])}},
+        ...     accuracy=0.97,
+        ...     epochs=60,
+        ...     model_accuracy=0.99,
+        ...     model_epochs=8,
+        ...     min_accuracy=0.95,
+        ...     target=torch.tensor([0, 1]),
+        ...     target_layers=(),
+        ...     seed=0,
+        ... )
+        >>> result.verdicts
+        {'gradient': 'depends on the labels', 'deconvnet': 'does not depend on the labels'}
+
     Reference:
         Adebayo et al. 2018, arXiv 1810.03292, section 4.2.
     """

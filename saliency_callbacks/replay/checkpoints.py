@@ -28,6 +28,14 @@ class Checkpoint:
         step: Step under which the Trainer's loggers had the metrics of that moment.
         global_step: Optimizer steps so far.
         is_trusted: Whether the file may run code when it is read.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as directory:
+        ...     torch.save({"state_dict": {}, "epoch": 2, "global_step": 30}, Path(directory, "last.ckpt"))
+        ...     checkpoints, left_out = find_checkpoints([directory])
+        >>> checkpoints[0].path.name, checkpoints[0].epoch, checkpoints[0].step
+        ('last.ckpt', 2, 29)
     """
 
     path: Path

@@ -56,6 +56,15 @@ class Run:
         is_untrained: Whether the model has the weights that the training began with: where the configuration names the
             seed, and no checkpoint to begin with.
         directory: Where the logs go.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as directory:
+        ...     config = Path(directory, "config.yaml")
+        ...     _ = config.write_text("model: {class_path: saliency_callbacks.demo.SmallCNN}")
+        ...     run = load_run([config], output=Path(directory, "replay"))
+        >>> type(run.module).__name__, run.datamodule, run.is_untrained
+        ('SmallCNN', None, False)
     """
 
     trainer: Trainer

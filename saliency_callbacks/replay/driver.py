@@ -25,6 +25,13 @@ class Replayed:
 
     Args:
         observations: Where a callback writes → how many observations it made.
+
+    Example:
+        >>> replayed = Replayed({"saliency": 8, "randomization": 2})
+        >>> for name, count in replayed.observations.items():
+        ...     print(f"{name}: {count} observations")
+        saliency: 8 observations
+        randomization: 2 observations
     """
 
     observations: dict[str, int] = field(default_factory=dict)

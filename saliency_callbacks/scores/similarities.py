@@ -51,6 +51,15 @@ class Similarity:
         prepare: From an attribution to the tensor ``[N, ...]`` that ``compare`` takes.
         compare: From two prepared tensors to one value a sample, ``[N]``: 1 for maps that are the same, NaN where one
             of them is constant or not finite.
+
+    Example:
+        >>> import torch
+        >>> from saliency_callbacks import explain
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
+        >>> before = explain(model, torch.rand(2, 3, 2, 2), methods="gradient", target=0)["gradient"]
+        >>> cosine_of = SIMILARITIES["cosine"]
+        >>> cosine_of.compare(cosine_of.prepare(before), -cosine_of.prepare(before)).round(decimals=4)
+        tensor([-1., -1.])
     """
 
     name: str

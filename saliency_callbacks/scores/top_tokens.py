@@ -21,6 +21,12 @@ class TopToken(NamedTuple):
         word: The word, case-folded.
         mean: Mean of its scores.
         times: Number of occurrences.
+
+    Example:
+        >>> import torch
+        >>> strongest = top_tokens([["bad", "film"]], torch.tensor([[2.0, 0.5]]), [0])[0][0]
+        >>> f"{strongest.word}: {strongest.mean:+.1f}, {strongest.times} time"
+        'bad: +2.0, 1 time'
     """
 
     word: str

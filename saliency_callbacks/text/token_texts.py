@@ -38,6 +38,11 @@ class TokenTexts:
         special: Tokens that stand for no text, such as ``[CLS]``, and are no padding; bool ``[N, T]``.
         padding: bool ``[N, T]``.
         full: Texts that are as long as the tokenizer lets a text be, and so may have been cut; bool ``[N]``.
+
+    Example:
+        >>> texts = token_texts(["[PAD]", "[CLS]", "film", "##s"], torch.tensor([[1, 2, 3, 0]]))
+        >>> texts.words, texts.special
+        ((('films',),), tensor([[ True, False, False, False]]))
     """
 
     tokens: tuple[tuple[str, ...], ...]

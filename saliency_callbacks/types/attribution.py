@@ -15,7 +15,13 @@ Reduction = Literal["abs_max", "positive_max", "l2", "abs_sum", "sum"]
 
 
 class Quantity(Flag):
-    """What a method wants kept of a pass; the union over all methods decides what is computed."""
+    """What a method wants kept of a pass; the union over all methods decides what is computed.
+
+    Example:
+        >>> wanted = Quantity.GRADIENT | Quantity.ACTIVATIONS
+        >>> Quantity.GRADIENT in wanted, Quantity.PATH_INTEGRAL in wanted
+        (True, False)
+    """
 
     GRADIENT = auto()
     GRADIENT_SQUARE = auto()
@@ -37,6 +43,17 @@ class Evidence:
         score_change: Mean over the paths of score(end) - score(start), ``[N]``.
         activations: Output of each target layer as ``[N, K, *layer_spatial]``, in execution order.
         activation_gradients: Gradient of the score with respect to each of ``activations``.
+
+    Example:
+        Try out a method without a model:
+
+        >>> import torch
+        >>> from saliency_callbacks.methods import InputXGradient
+        >>> from saliency_callbacks.types import Pass
+        >>> inputs, gradient = torch.tensor([[[1.0, 2.0]]]), torch.tensor([[[3.0, -1.0]]])
+        >>> evidence = Evidence(inputs, target=torch.tensor([0]), score=torch.tensor([1.0]), gradient=gradient)
+        >>> InputXGradient().attribute({Pass(): evidence}).values
+        tensor([[[ 3., -2.]]])
     """
 
     inputs: Tensor
@@ -59,6 +76,12 @@ class RawMap:
         reduction: How the channels become one non-negative map.
         layer: Where the map was taken; ``None`` for methods at the input.
         extras: Further tensors, one row per sample.
+
+    Example:
+        >>> import torch
+        >>> cam = RawMap(torch.rand(2, 1, 7, 7), layer="backbone.layer4")
+        >>> cam.values.shape, cam.reduction
+        (torch.Size([2, 1, 7, 7]), 'sum')
     """
 
     values: Tensor
@@ -85,6 +108,14 @@ class Attribution:
         reduction: How the channels of ``values`` give ``magnitude``, before it is resized; ``None`` where they do not.
         counted: Which positions are part of the sample, bool ``[N, *spatial]``: padding and special tokens are not.
             Only these are compared and scaled; ``None`` where all are.
+
+    Example:
+        >>> import torch
+        >>> from saliency_callbacks import explain
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
+        >>> attribution = explain(model, torch.rand(5, 3, 2, 2), methods="gradient", target=1)["gradient"]
+        >>> attribution.magnitude.shape, attribution.target
+        (torch.Size([5, 2, 2]), tensor([1, 1, 1, 1, 1]))
     """
 
     method: str

@@ -24,6 +24,11 @@ class TensorBaseline:
 
     Args:
         tensor: A number, ``[C, *spatial]`` (the same for every sample) or ``[N, C, *spatial]``.
+
+    Example:
+        >>> gray = TensorBaseline(torch.full((3, 32, 32), 0.5))
+        >>> gray == TensorBaseline(torch.full((3, 32, 32), 0.5))
+        True
     """
 
     tensor: Tensor = field(compare=False, repr=False)
@@ -47,6 +52,11 @@ class Path:
         n_steps: Number of points on the line.
         rule: Quadrature rule that places and weighs the points.
         baselines: Where the lines start; several are averaged.
+
+    Example:
+        >>> from saliency_callbacks.methods import IntegratedGradients
+        >>> Pass(path=Path(n_steps=20)) in IntegratedGradients(n_steps=20).requires()
+        True
     """
 
     n_steps: int = 50
@@ -61,6 +71,11 @@ class Noise:
     Args:
         nt_samples: Number of noisy copies.
         stdevs: Standard deviation of the Gaussian noise, as a fraction of each sample's (max - min).
+
+    Example:
+        >>> from saliency_callbacks.methods import SmoothGrad
+        >>> Pass(noise=Noise(nt_samples=20)) in SmoothGrad(nt_samples=20).requires()
+        True
     """
 
     nt_samples: int = 50
@@ -73,6 +88,12 @@ class Pass:
 
     Without a ``path`` and without ``noise`` the input itself is fed (a *point* pass). With both, every
     noisy copy of the input is the end of its own path. Equal passes, hyperparameters included, run once.
+
+    Example:
+        >>> Pass(noise=Noise(nt_samples=50)) == Pass(noise=Noise())
+        True
+        >>> Pass(relu_rule="guided") == Pass()
+        False
     """
 
     path: Path | None = None

@@ -14,7 +14,20 @@ __all__ = ["Method", "Sink"]
 
 @runtime_checkable
 class Method(Protocol):
-    """A saliency method: declares the passes it needs, and reduces their evidence to a map."""
+    """A saliency method: declares the passes it needs, and reduces their evidence to a map.
+
+    Example:
+        >>> class SquaredGradient:
+        ...     name = "squared_gradient"
+        ...
+        ...     def requires(self):
+        ...         return {Pass(): Quantity.GRADIENT}
+        ...
+        ...     def attribute(self, evidence):
+        ...         return RawMap(evidence[Pass()].gradient ** 2)
+        >>> isinstance(SquaredGradient(), Method)
+        True
+    """
 
     @property
     def name(self) -> str:
@@ -33,6 +46,13 @@ class Sink(Protocol):
 
     Called from a background thread, one observation after the other; with ``on_error="raise"`` from the thread that
     trains.
+
+    Example:
+        >>> class Printer:
+        ...     def write(self, snapshot, pictures):
+        ...         print(snapshot.moment, *pictures)
+        >>> isinstance(Printer(), Sink)
+        True
     """
 
     def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:

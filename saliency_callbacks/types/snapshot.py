@@ -25,6 +25,12 @@ class ProbeView:
         tokens: The words or tokens of each text, in the order of the positions of its map, without padding.
         special: Which of ``tokens`` are not words of the text, such as separators.
         labels, class_names, masks, groups: As in :class:`~saliency_callbacks.probe.batch.ProbeBatch`.
+
+    Example:
+        >>> import torch
+        >>> view = ProbeView("5f3a", ids=("val/0", "val/7"), labels=torch.tensor([1, 0]), class_names=("cat", "dog"))
+        >>> [view.class_names[label] for label in view.labels]
+        ['dog', 'cat']
     """
 
     fingerprint: str
@@ -60,6 +66,13 @@ class Snapshot:
         html: HTML fragments under their tags, for dashboards that show these; they replace a text of the same tag.
         alerts: Title → what somebody should be told at once, for services that send messages.
         probe: What was explained, for sinks that show it outside the pictures.
+
+    Example:
+        To try out a sink of your own, make what it is given:
+
+        >>> snapshot = Snapshot(3, step=40, stage="fit", attributions={}, scores={"saliency/gradient/entropy": 0.8})
+        >>> snapshot.moment, snapshot.scores["saliency/gradient/entropy"]
+        ('epoch 3', 0.8)
     """
 
     epoch: int

@@ -19,6 +19,12 @@ class Cell(NamedTuple):
         text: What it says.
         style: ``"plain"`` for numbers and the package's own words; ``"name"`` for a name out of the data or the model,
             which nothing may read as markup; ``"emphasis"`` for a row that is not one of the others.
+
+    Example:
+        >>> print(Table(("class", "words"), ((Cell("*cat*", "name"), Cell("2")),)).markdown())
+        | class | words |
+        |---|---|
+        | `*cat*` | 2 |
     """
 
     text: str

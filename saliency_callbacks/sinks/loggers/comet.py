@@ -27,6 +27,13 @@ class CometSink:
 
     Raises:
         ConfigurationError: If the package ``comet_ml`` is not installed.
+
+    Example:
+        A ``CometLogger`` among the Trainer's loggers gets its sink by itself; one that is wrapped does not:
+
+        >>> from saliency_callbacks import SaliencyMonitor
+        >>> def monitor_for(wrapper):
+        ...     return SaliencyMonitor(sinks=[CometSink(wrapper.comet_logger)])
     """
 
     def __init__(self, logger: Any) -> None:

@@ -32,6 +32,13 @@ class MLflowSink:
 
     Raises:
         ConfigurationError: If the package ``mlflow`` is not installed.
+
+    Example:
+        An ``MLFlowLogger`` among the Trainer's loggers gets its sink by itself; one that is wrapped does not:
+
+        >>> from saliency_callbacks import SaliencyMonitor
+        >>> def monitor_for(wrapper):
+        ...     return SaliencyMonitor(sinks=[MLflowSink(wrapper.mlflow_logger)])
     """
 
     def __init__(self, logger: Any) -> None:

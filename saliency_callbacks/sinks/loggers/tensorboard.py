@@ -31,6 +31,13 @@ class TensorBoardSink:
     Args:
         experiment: A ``SummaryWriter`` of ``torch.utils.tensorboard``, or any object with its ``add_image`` and
             ``add_text``. It is neither flushed nor closed here; its owner does both.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from torch.utils.tensorboard import SummaryWriter
+        >>> snapshot = Snapshot(3, step=40, stage="fit", attributions={}, texts={"saliency/notes": "All is well."})
+        >>> with TemporaryDirectory() as directory, SummaryWriter(directory) as writer:
+        ...     TensorBoardSink(writer).write(snapshot, {})
     """
 
     def __init__(self, experiment: Any) -> None:

@@ -34,6 +34,13 @@ class WandbSink:
 
     Raises:
         ConfigurationError: If the package ``wandb`` is not installed.
+
+    Example:
+        A ``WandbLogger`` among the Trainer's loggers gets its sink by itself; one that is wrapped does not:
+
+        >>> from saliency_callbacks import SaliencyMonitor
+        >>> def monitor_for(wrapper):
+        ...     return SaliencyMonitor(sinks=[WandbSink(wrapper.wandb_logger)])
     """
 
     def __init__(self, logger: Any) -> None:
