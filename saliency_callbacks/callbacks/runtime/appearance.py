@@ -103,6 +103,10 @@ class SampleNames:
         """Return the name of a class as it is."""
         return self.probe.class_name(index, self.class_names)
 
+    def classes(self) -> tuple[str, ...] | None:
+        """Return the name of every class; ``None`` where they have none."""
+        return as_names(self.probe.class_names if self.class_names is None else self.class_names)
+
     def of_class(self, index: int) -> str:
         """Return the name of a class, in letters that can be drawn."""
         return legible(self.exact(index), f"class {index}")

@@ -242,13 +242,12 @@ class ProbeExplainer:
 
     @cached_property
     def _view(self) -> ProbeView:
-        names = self.probe.class_names if self.appearance.class_names is None else self.appearance.class_names
         return ProbeView(
             fingerprint=self.probe.fingerprint,
             ids=self.probe.ids,
             images=torch.from_numpy(self._images),
             labels=self.probe.labels,
-            class_names=None if names is None else tuple(str(name) for name in names),
+            class_names=self._names.classes(),
             masks=self.probe.masks,
             groups=self.probe.groups,
         )

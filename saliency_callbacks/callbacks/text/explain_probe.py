@@ -214,7 +214,6 @@ class TextExplainer(ProbeExplainer):
     @cached_property
     @override
     def _view(self) -> ProbeView:
-        names = self.probe.class_names if self.appearance.class_names is None else self.appearance.class_names
         flags = [row[: len(units)] for row, units in zip(self._special.tolist(), self._units, strict=True)]
         return ProbeView(
             fingerprint=self.probe.fingerprint,
@@ -222,6 +221,6 @@ class TextExplainer(ProbeExplainer):
             tokens=tuple(map(tuple, self._units)),
             special=tuple(map(tuple, flags)),
             labels=self.probe.labels,
-            class_names=None if names is None else tuple(str(name) for name in names),
+            class_names=self._names.classes(),
             groups=self.probe.groups,
         )

@@ -23,6 +23,7 @@ from saliency_callbacks.callbacks.text.explain_probe import TextExplainer
 from saliency_callbacks.callbacks.text.probe import texts_of
 from saliency_callbacks.config.dotted_paths import resolve_callable, resolve_object
 from saliency_callbacks.config.hydra import plain
+from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.methods.integrated import IntegratedGradients
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
@@ -136,6 +137,11 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
             on_error=on_error,
             namespace=namespace,
         )
+        if self.reading.reshape_transform is not None:
+            raise ConfigurationError(
+                "reading.reshape_transform is for class activation maps of images; expected none, as text inputs are "
+                "explained at the layer that embeds their tokens. Leave it out, or name that layer with `embedding`"
+            )
         self.target = checked_target(target)
         self.tokenizer = resolve_object("tokenizer", plain(tokenizer))
         self.words = resolve_callable("words", words)

@@ -219,3 +219,29 @@ def test_settings_that_the_engine_cannot_use(changes, error, message):
     given = {"methods": "gradient", "reading": ModelReading(), "compute": Compute(), **changes}
     with pytest.raises(error, match=message):
         engine_settings(**given)
+
+
+@pytest.mark.parametrize("directory", [3, True, "s3://bucket/maps", "~nobody-of-this-name/maps"])
+def test_a_directory_is_on_this_machine(directory):
+    with pytest.raises(ConfigurationError, match="expected the path of a directory on this machine"):
+        Storage(directory=directory)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "message"),
+    [
+        (Appearance, {"class_names": 3}, "class_names=3; expected a list"),
+        (Appearance, {"alpha": "x"}, "alpha='x'"),
+        (Appearance, {"alpha": 1.5}, "alpha=1.5"),
+        (Appearance, {"colormap": 3}, "colormap=3; expected the name"),
+        (ModelReading, {"attribute_to": [1]}, r"attribute_to=\[1\]; expected the position or the key"),
+        (ModelReading, {"attribute_to": True}, "attribute_to=True"),
+    ],
+)
+def test_what_cannot_be_meant_is_an_error_at_once(kind, given, message):
+    with pytest.raises(ConfigurationError, match=message):
+        kind(**given)
+
+
+def test_class_names_of_any_sequence_can_be_hashed():
+    assert hash(Appearance(class_names=np.array(["a", "b"]))) == hash(Appearance(class_names=["a", "b"]))
