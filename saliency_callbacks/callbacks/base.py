@@ -12,8 +12,8 @@ from typing_extensions import override
 
 from saliency_callbacks.callbacks.runtime import notices, preconditions
 from saliency_callbacks.callbacks.runtime.arguments import GroupedArguments, OnError, checked_namespace, checked_sinks
-from saliency_callbacks.callbacks.runtime.hooks import LightningHooks
 from saliency_callbacks.callbacks.runtime.host import Host
+from saliency_callbacks.callbacks.runtime.lightning_hooks import LightningHooks
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation, Stage, State, changed_scores
 from saliency_callbacks.callbacks.runtime.probe_loader import freeze_probe
 from saliency_callbacks.callbacks.runtime.schedule import ObservationCost, takes_turn

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.report.monitors import Monitor
-from saliency_callbacks.report.reading import Contents
+from saliency_callbacks.report.run_contents import Contents
 
 __all__ = ["check_comparable", "pairs"]
 

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.report.comparison import check_comparable
 from saliency_callbacks.report.payload import payload_of
-from saliency_callbacks.report.reading import Contents, read_contents
+from saliency_callbacks.report.run_contents import Contents, read_contents
 from saliency_callbacks.report.runs import read_run, short_names
 from saliency_callbacks.report.sprites import choose_quality
 from saliency_callbacks.sinks.disk.atomic import replace_file

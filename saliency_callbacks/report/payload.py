@@ -22,7 +22,7 @@ from saliency_callbacks.report.documents import documents_of
 from saliency_callbacks.report.facts import facts_of
 from saliency_callbacks.report.headlines import headlines_of
 from saliency_callbacks.report.monitors import ExplainedObservation, Monitor, moment_of
-from saliency_callbacks.report.reading import Contents
+from saliency_callbacks.report.run_contents import Contents
 from saliency_callbacks.report.runs import Archive
 from saliency_callbacks.report.sprites import Quality, encode_picture, encode_text, shared_scales, sheet, sprite
 from saliency_callbacks.report.stored_pictures import stored_pictures

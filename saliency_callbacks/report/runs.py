@@ -13,7 +13,7 @@ from saliency_callbacks.sinks import read_index
 from saliency_callbacks.sinks.disk.archive import INDEX_NAME, read_table
 from saliency_callbacks.sinks.disk.entries import MethodEntry, ObservationEntry, ProbeEntry
 
-__all__ = ["Archive", "Run", "read_run", "short_names", "take_stock"]
+__all__ = ["Archive", "RunDirectory", "read_run", "short_names", "take_stock"]
 
 _DEEPEST = 4
 _TYPES = {
@@ -41,7 +41,7 @@ class Archive:
 
 
 @dataclass(frozen=True)
-class Run:
+class RunDirectory:
     """What one run left.
 
     Args:
@@ -57,7 +57,7 @@ class Run:
     notes: tuple[str, ...] = ()
 
 
-def read_run(directory: str | PathLike[str]) -> Run:
+def read_run(directory: str | PathLike[str]) -> RunDirectory:
     """Collect what a Trainer's run, or a single DiskSink, left in ``directory``.
 
     Raises:
@@ -89,7 +89,7 @@ def read_run(directory: str | PathLike[str]) -> Run:
             f"{str(directory)!r} holds nothing to report on{reason}. Name the directory of a run with SaliencyMonitor, "
             "RandomizationTest or CueAlarm that kept its maps (storage=Storage(save_maps=True))"
         )
-    return Run(path, short_names([path])[0], tuple(archives), tuple(notes))
+    return RunDirectory(path, short_names([path])[0], tuple(archives), tuple(notes))
 
 
 def short_names(directories: Sequence[Path]) -> list[str]:

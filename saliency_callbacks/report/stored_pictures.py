@@ -9,7 +9,7 @@ from PIL import Image
 
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.report.monitors import moment_of
-from saliency_callbacks.report.reading import Contents
+from saliency_callbacks.report.run_contents import Contents
 from saliency_callbacks.report.sprites import encode_picture
 from saliency_callbacks.sinks.disk.archive import inside
 

@@ -17,10 +17,10 @@ from saliency_callbacks.callbacks.runtime.appearance import Appearance, SampleNa
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation, versions
 from saliency_callbacks.callbacks.runtime.preconditions import check_runs
-from saliency_callbacks.callbacks.saliency.appearance import frame_of, scale_of
 from saliency_callbacks.callbacks.saliency.filmstrips import FramePictures
 from saliency_callbacks.callbacks.saliency.history import Frame, MethodHistory
 from saliency_callbacks.callbacks.saliency.pictures import Pictures, reduced
+from saliency_callbacks.callbacks.saliency.scales import frame_of, scale_of
 from saliency_callbacks.callbacks.saliency.scoring import Scored, score
 from saliency_callbacks.callbacks.saliency.state import MonitorState
 from saliency_callbacks.capture.inputs import ModelInputs

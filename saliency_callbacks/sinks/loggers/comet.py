@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from saliency_callbacks.sinks.image_files import encode_gif, encode_png, is_animation
-from saliency_callbacks.sinks.loggers.packages import logger_package
+from saliency_callbacks.sinks.loggers.clients import logger_package
 from saliency_callbacks.sinks.names import file_stem
 from saliency_callbacks.types import Picture, Snapshot
 

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from saliency_callbacks.sinks.image_files import encode_gif, is_animation
-from saliency_callbacks.sinks.loggers.packages import logger_package
+from saliency_callbacks.sinks.loggers.clients import logger_package
 from saliency_callbacks.sinks.names import file_stem, nested_name
 from saliency_callbacks.types import Picture, Snapshot
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from saliency_callbacks.sinks.image_files import encode_gif, is_animation
-from saliency_callbacks.sinks.loggers.packages import logger_package
+from saliency_callbacks.sinks.loggers.clients import logger_package
 from saliency_callbacks.sinks.sample_table import SampleTable, sample_table
 from saliency_callbacks.types import Picture, Snapshot
 

@@ -5,10 +5,10 @@ import torch
 from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.callbacks.saliency import filmstrips
 from saliency_callbacks.callbacks.saliency import pictures as module
-from saliency_callbacks.callbacks.saliency.appearance import frame_of, scale_of
 from saliency_callbacks.callbacks.saliency.filmstrips import FramePictures
 from saliency_callbacks.callbacks.saliency.history import Frame
 from saliency_callbacks.callbacks.saliency.pictures import Pictures, reduced
+from saliency_callbacks.callbacks.saliency.scales import frame_of, scale_of
 from saliency_callbacks.rendering import Caption, render
 from saliency_callbacks.rendering.theme import WRONG
 from saliency_callbacks.types import Attribution, Snapshot

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from saliency_callbacks.report.monitors import Monitor, read_monitor
-from saliency_callbacks.report.runs import Run
+from saliency_callbacks.report.runs import RunDirectory
 from saliency_callbacks.report.sprites import LONGEST_SIDES
 
 __all__ = ["Contents", "read_contents"]
@@ -25,12 +25,12 @@ class Contents:
         notes: What was left out, and why.
     """
 
-    run: Run
+    run: RunDirectory
     monitors: tuple[Monitor, ...]
     notes: tuple[str, ...]
 
 
-def read_contents(run: Run, budget: float) -> Contents:
+def read_contents(run: RunDirectory, budget: float) -> Contents:
     """Read the maps of a run, no larger than can fit into ``budget`` bytes."""
     side = _longest_side(run, budget)
     read = [monitor for archive in run.archives if (monitor := read_monitor(archive, side)) is not None]
@@ -38,7 +38,7 @@ def read_contents(run: Run, budget: float) -> Contents:
     return Contents(run, tuple(monitor for monitor in read if monitor.observations), tuple(notes))
 
 
-def _longest_side(run: Run, budget: float) -> int:
+def _longest_side(run: RunDirectory, budget: float) -> int:
     maps = sum(
         len(entry["methods"]) * len(entry["ids"])
         for archive in run.archives

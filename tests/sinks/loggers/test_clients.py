@@ -4,7 +4,7 @@ import pytest
 
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.sinks import CometSink, MLflowSink, WandbSink
-from saliency_callbacks.sinks.loggers.packages import logger_package
+from saliency_callbacks.sinks.loggers.clients import logger_package
 
 
 class SomeLogger:
