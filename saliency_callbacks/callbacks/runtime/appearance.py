@@ -63,7 +63,7 @@ class Appearance:
         check_style(self.style)
         check_contour(self.contour)
         checked_choice("color_scale", self.color_scale, get_args(ColorScale))
-        checked_real("alpha", self.alpha, at_least=0, at_most=1)
+        checked_real("alpha", self.alpha)
         if self.colormap is not None and not isinstance(self.colormap, str):
             raise ConfigurationError(f"colormap={self.colormap!r}; expected the name of a Matplotlib color map")
         picture, heat = np.zeros((1, 1, 1, 3), dtype=np.uint8), np.zeros((1, 1, 1), dtype=np.float32)

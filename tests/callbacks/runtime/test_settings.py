@@ -232,7 +232,7 @@ def test_a_directory_is_on_this_machine(directory):
     [
         (Appearance, {"class_names": 3}, "class_names=3; expected a list"),
         (Appearance, {"alpha": "x"}, "alpha='x'"),
-        (Appearance, {"alpha": 1.5}, "alpha=1.5"),
+        (Appearance, {"alpha": 1.5}, "alpha is 1.5"),
         (Appearance, {"colormap": 3}, "colormap=3; expected the name"),
         (ModelReading, {"attribute_to": [1]}, r"attribute_to=\[1\]; expected the position or the key"),
         (ModelReading, {"attribute_to": True}, "attribute_to=True"),
