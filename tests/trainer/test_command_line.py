@@ -205,7 +205,7 @@ reading:
   module: model
   output_fn: torch.sigmoid
   attribute_to: input_ids
-  reshape_transform: torch.relu
+  reshape_transform: null
   embedding: model.bert.embeddings.word_embeddings
 compute:
   internal_batch_size: 2
