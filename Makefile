@@ -19,10 +19,10 @@ SHELL := /bin/sh
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-gpu test-lowest lint lint-ruff lint-format lint-types lint-imports format bench docs clean
+.PHONY: help setup demo test test-gpu test-ecosystem test-lowest lint lint-ruff lint-format lint-types lint-imports format bench docs clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: $(VENV)/.dev  ## Create the environment with every development tool
 
@@ -34,6 +34,9 @@ test: $(VENV)/.dev  ## Run every test and every docstring example
 
 test-gpu: $(VENV)/.dev  ## Run the tests that need a CUDA device, and print what an explanation costs there
 	$(ONE_THREAD) CUBLAS_WORKSPACE_CONFIG=:4096:8 $(BIN)/python -m pytest tests/gpu -s $(ARGS)
+
+test-ecosystem: $(VENV)-ecosystem/.dev  ## Run the tests on models and data of other packages, in an environment of its own
+	$(ONE_THREAD) $(VENV)-ecosystem/bin/python -m pytest tests/ecosystem -n $(WORKERS) $(ARGS)
 
 test-lowest: $(VENV)-lowest/.dev  ## Run every test on the lowest supported versions, in an environment of its own
 	$(ONE_THREAD) $(VENV)-lowest/bin/python -m pytest -n $(WORKERS) -o filterwarnings=default $(ARGS)
@@ -63,7 +66,7 @@ docs: $(VENV)/.docs  ## Build the documentation into site/, warnings as errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet $(ARGS)
 
 clean:  ## Remove the environment and everything generated
-	rm -rf $(VENV) $(VENV)-lowest build dist site .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis lightning_logs
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-ecosystem build dist site .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis lightning_logs
 	find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.examples: pyproject.toml | $(BIN)/python
@@ -80,6 +83,11 @@ $(VENV)/.bench: $(VENV)/.dev
 
 $(VENV)/.docs: pyproject.toml | $(BIN)/python
 	$(INSTALL) -e '.[docs]'
+	@touch $@
+
+$(VENV)-ecosystem/.dev: pyproject.toml
+	$(PYTHON) -m venv "$(VENV)-ecosystem"
+	"$(VENV)-ecosystem/bin/python" -m pip install --disable-pip-version-check --no-input -e '.[dev,examples,ecosystem]'
 	@touch $@
 
 # Old releases warn of what was new to them, so that here warnings are no errors. Only uv resolves to the lowest.
