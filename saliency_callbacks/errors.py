@@ -10,6 +10,7 @@
     │   ├── InputError                    inputs that cannot be explained
     │   ├── OutputError                   a model output that is not ``[N, classes]``
     │   ├── ReluError                     a guided method on a model without a ReLU
+    │   ├── GradientError                 a score without a gradient; an ObservationError, too
     │   ├── ProbeError                    data from which no probe can be made
     │   └── CueError                      a cue that cannot be put into the probe's images
     ├── ObservationError (RuntimeError)   one observation failed while the training runs
@@ -33,6 +34,7 @@ __all__ = [
     "CueAlarmWarning",
     "CueError",
     "DegenerateMapWarning",
+    "GradientError",
     "InputError",
     "LayerError",
     "MethodError",
@@ -91,6 +93,10 @@ class CueError(ConfigurationError):
 
 class ObservationError(SaliencyError, RuntimeError):
     """One observation failed; the training is not affected."""
+
+
+class GradientError(ConfigurationError, ObservationError):
+    """A score that has no gradient with respect to what it is to be explained by."""
 
 
 class PictureError(ObservationError):
