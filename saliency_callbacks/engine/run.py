@@ -20,7 +20,7 @@ from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.engine.stopped_gradients import computes_the_same, explained
 from saliency_callbacks.errors import GradientError, LayerError, OutputError, TargetError
 from saliency_callbacks.targets.logits import read_logits
-from saliency_callbacks.targets.selectors import Target, class_selector, selector
+from saliency_callbacks.targets.selectors import Target, class_selector, sample_logits, selector
 from saliency_callbacks.types import Evidence, Method, Pass, Quantity
 
 __all__ = ["run_engine", "run_logits"]
@@ -97,7 +97,7 @@ def run_logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
     """Return the class scores of a batch, ``[N, classes]``, from a forward alone, under the same precautions.
 
     Raises:
-        ConfigurationError: If an input or output cannot be used.
+        ConfigurationError: If an input or output cannot be used, or there are not as many outputs as inputs.
     """
     return settings.within_memory(inputs, lambda fitting: _logits(model, inputs, fitting))
 
@@ -112,7 +112,7 @@ def _logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
         for rows in samples.split(settings.rows_at_once(batch.n_samples)):
             with running.forward_context():
                 output = batch.call(model, batch.explained.index_select(0, rows), rows)
-            found.append(read_logits(output, settings.output_fn).detach().clone())
+            found.append(sample_logits(output, settings.output_fn, rows).detach().clone())
         return torch.cat(found)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -99,7 +99,5 @@ def _tensors(output: Any) -> list[Tensor]:
         return [output.detach()] if output.is_floating_point() else []
     if isinstance(output, (tuple, list)):
         return [tensor for item in output for tensor in _tensors(item)]
-    values = (
-        output.values() if hasattr(output, "values") else vars(output).values() if hasattr(output, "__dict__") else ()
-    )
-    return [tensor for item in list(values) for tensor in _tensors(item)]
+    fields = output if isinstance(output, Mapping) else getattr(output, "__dict__", {})
+    return [tensor for item in fields.values() for tensor in _tensors(item)]

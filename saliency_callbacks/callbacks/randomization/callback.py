@@ -170,7 +170,8 @@ class RandomizationTest(ObservingCallback[PinnedState]):
         result, state = self._test(model, host)
         for method in result.methods:
             if not math.isfinite(result.similarity(method).mean):
-                notices.warn(f"{self.namespace}: {method} {result.verdicts[method]}", DegenerateMapWarning)
+                kind = ("untold verdict", self.namespace, method)
+                notices.warn(kind, f"{self.namespace}: {method} {result.verdicts[method]}", DegenerateMapWarning)
         return Observation(self._snapshot(model, moment, result), state)
 
     @override
@@ -194,7 +195,8 @@ class RandomizationTest(ObservingCallback[PinnedState]):
                 if self.on_error == "raise":
                     raise
                 notices.warn(
-                    f"the cascade is left out ({type(error).__name__}: {error}); the verdicts do not rest on it"
+                    ("no cascade", self.namespace),
+                    f"the cascade is left out ({type(error).__name__}: {error}); the verdicts do not rest on it",
                 )
         return Observation(self._snapshot(model, moment, self.result, tables), self.state, pictures)
 

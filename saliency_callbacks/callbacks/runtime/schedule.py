@@ -100,8 +100,9 @@ class ObservationCost:
             return state
         thinned = replace(state, thinning=2 * state.thinning)
         notices.warn(
+            ("thinning", name, thinned.thinning),
             f"{name}: an observation takes {self.seconds:.2g} s, with max_seconds_per_observation="
-            f"{self.max_seconds:g}; from now on one of {thinned.thinning} scheduled observations is made"
+            f"{self.max_seconds:g}; from now on one of {thinned.thinning} scheduled observations is made",
         )
         return thinned
 

@@ -6,7 +6,7 @@ import itertools
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -49,7 +49,7 @@ class SinkWriter:
         self._failures = [0] * len(self.sinks)
         self._queue = BackgroundQueue()
         # Warnings belong to the thread that trains: filters and their contexts are not made for several.
-        self._messages: deque[str] = deque()
+        self._messages: deque[tuple[Hashable, str]] = deque()
         self._seconds: float | None = None
 
     @property
@@ -98,7 +98,12 @@ class SinkWriter:
                 self._failures[index] = 0 if self._writes(sink, snapshot, pictures) else self._failures[index] + 1
                 if self._failures[index] == _MOST_FAILURES:
                     name = type(sink).__name__
-                    self._messages.append(f"{name} failed {_MOST_FAILURES} times in a row and is left out from now on")
+                    self._messages.append(
+                        (
+                            ("sink left out", name),
+                            f"{name} failed {_MOST_FAILURES} times in a row and is left out from now on",
+                        )
+                    )
         self._seconds = time.perf_counter() - start
 
     def _writes(self, sink: Sink, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> bool:
@@ -109,13 +114,17 @@ class SinkWriter:
                 raise
             # A picture that cannot be drawn says so itself, and is no fault of the sink.
             blamed = "" if isinstance(error, PictureError) else f"{type(sink).__name__} failed: "
-            self._messages.append(f"{blamed}{type(error).__name__}: {_without_passwords(error)}; the training goes on")
+            # Each picture is a thing of its own.
+            what = str(error) if isinstance(error, PictureError) else type(sink).__name__
+            kind = ("sink", type(error).__name__, what)
+            message = f"{blamed}{type(error).__name__}: {_without_passwords(error)}; the training goes on"
+            self._messages.append((kind, message))
             return isinstance(error, PictureError)
         return True
 
     def _report(self) -> None:
         while self._messages:
-            notices.warn(self._messages.popleft())
+            notices.warn(*self._messages.popleft())
 
 
 def _without_passwords(error: Exception) -> str:
@@ -158,8 +167,9 @@ def open_sinks(
             kept_in = directory
         elif storage.save_maps:
             notices.warn(
+                "no directory",
                 "raw maps are not kept: the run's directory is remote. Name a local one with "
-                "storage=Storage(directory=…), or use storage=Storage(save_maps=False) to silence this warning"
+                "storage=Storage(directory=…), or use storage=Storage(save_maps=False) to silence this warning",
             )
     return SinkWriter(sinks, on_error, kept_in)
 

@@ -7,7 +7,6 @@ holds every sample's own gradient. ``.backward()`` is never called: no parameter
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -22,7 +21,7 @@ from saliency_callbacks.capture.loss_scale import LossScale
 from saliency_callbacks.capture.passes.accumulators import Moments
 from saliency_callbacks.capture.passes.relu_rules import ReluRuleMode
 from saliency_callbacks.capture.passes.rows import Rows, Sampler
-from saliency_callbacks.errors import GradientError, LayerError, ReluError, SaliencyWarning
+from saliency_callbacks.errors import GradientError, LayerError, ReluError, warn
 from saliency_callbacks.types import Evidence, Pass, Quantity
 
 __all__ = ["Clean", "Selector", "Subject", "collect", "run_clean"]
@@ -257,9 +256,8 @@ def _relu_rule(pass_: Pass, model: nn.Module) -> Iterator[None]:
             "leave out guided_backprop, deconvnet and guided_grad_cam for this model, or use gradient methods"
         )
     if uncovered:
-        warnings.warn(
+        warn(
+            ("activations without a rule", pass_.relu_rule),
             f"the {pass_.relu_rule} backward rule covers the ReLUs of {type(model).__name__}, but not its "
             f"{', '.join(uncovered)}; those keep their own gradient",
-            SaliencyWarning,
-            stacklevel=2,
         )
