@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.host import Host
@@ -22,6 +23,18 @@ __all__ = ["BackgroundQueue", "SinkWriter", "open_sinks"]
 
 
 _MOST_FAILURES = 3
+
+
+class WritingCost(NamedTuple):
+    """What it takes to draw and write one observation.
+
+    Args:
+        seconds: From its beginning to its end.
+        processor_seconds: Of these, how long a processor was busy with it, which the training may miss.
+    """
+
+    seconds: float
+    processor_seconds: float
 
 
 class SinkWriter:
@@ -50,7 +63,7 @@ class SinkWriter:
         self._queue = BackgroundQueue()
         # Warnings belong to the thread that trains: filters and their contexts are not made for several.
         self._messages: deque[tuple[Hashable, str]] = deque()
-        self._seconds: float | None = None
+        self._cost: WritingCost | None = None
 
     @property
     def in_background(self) -> bool:
@@ -71,15 +84,15 @@ class SinkWriter:
             self._write(snapshot, pictures)
         self._report()
 
-    def when_written(self, tell: Callable[[float | None], None]) -> None:
-        """Call ``tell`` once what was given so far is written, with the seconds of the last one; on its thread.
+    def when_written(self, tell: Callable[[WritingCost | None], None]) -> None:
+        """Call ``tell`` once what was given so far is written, with what the last one took; on its thread.
 
         Where nothing is written it is called with ``None``.
         """
         if self.in_background and self.sinks:
-            self._queue.submit(lambda: tell(self._seconds))
+            self._queue.submit(lambda: tell(self._cost))
         else:
-            tell(self._seconds)
+            tell(self._cost)
 
     def drain(self) -> None:
         """Wait until everything is written, and report what failed."""
@@ -92,7 +105,7 @@ class SinkWriter:
         self._report()
 
     def _write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
-        start = time.perf_counter()
+        start, start_of_thread = time.perf_counter(), time.thread_time()
         for index, sink in enumerate(self.sinks):
             if self._failures[index] < _MOST_FAILURES:
                 self._failures[index] = 0 if self._writes(sink, snapshot, pictures) else self._failures[index] + 1
@@ -104,7 +117,7 @@ class SinkWriter:
                             f"{name} failed {_MOST_FAILURES} times in a row and is left out from now on",
                         )
                     )
-        self._seconds = time.perf_counter() - start
+        self._cost = WritingCost(time.perf_counter() - start, time.thread_time() - start_of_thread)
 
     def _writes(self, sink: Sink, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> bool:
         try:
