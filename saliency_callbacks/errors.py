@@ -10,6 +10,7 @@
     │   ├── InputError                    inputs that cannot be explained
     │   ├── OutputError                   a model output that is not ``[N, classes]``
     │   ├── ReluError                     a guided method on a model without a ReLU
+    │   ├── GradientError                 a score without a gradient; an ObservationError, too
     │   ├── ProbeError                    data from which no probe can be made
     │   └── CueError                      a cue that cannot be put into the probe's images
     ├── ObservationError (RuntimeError)   one observation failed while the training runs
@@ -20,19 +21,23 @@
     ├── CueAlarmWarning                   the model has started to use a suspected shortcut
     └── DegenerateMapWarning              a map that is all zero, constant or not finite
 
-Every message says what was given, what was expected and how to fix it.
+Every message says what was given, what was expected and how to fix it. In a training each kind of warning is said once.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import warnings
+from collections.abc import Hashable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 __all__ = [
     "ConfigurationError",
     "CueAlarmWarning",
     "CueError",
     "DegenerateMapWarning",
+    "GradientError",
     "InputError",
     "LayerError",
     "MethodError",
@@ -45,7 +50,10 @@ __all__ = [
     "SaliencyError",
     "SaliencyWarning",
     "TargetError",
+    "each_kind_once",
+    "is_news",
     "nearest_names",
+    "warn",
 ]
 
 
@@ -93,6 +101,10 @@ class ObservationError(SaliencyError, RuntimeError):
     """One observation failed; the training is not affected."""
 
 
+class GradientError(ConfigurationError, ObservationError):
+    """A score that has no gradient with respect to what it is to be explained by."""
+
+
 class PictureError(ObservationError):
     """A picture could not be drawn; what it shows was found and scored."""
 
@@ -120,3 +132,45 @@ def nearest_names(name: str, known: Iterable[str], *, limit: int = 5) -> str:
     if close:
         return "did you mean " + " or ".join(repr(candidate) for candidate in close) + "?"
     return "known: " + ", ".join(repr(candidate) for candidate in names[-limit:])
+
+
+_SAID: ContextVar[set[Hashable] | None] = ContextVar("said", default=None)
+
+
+@contextmanager
+def each_kind_once(said: set[Hashable]) -> Iterator[None]:
+    """Let each kind of warning be said once inside, and not again for as long as ``said`` lasts.
+
+    Args:
+        said: What was said before; what is said inside is added.
+    """
+    token = _SAID.set(said)
+    try:
+        yield
+    finally:
+        _SAID.reset(token)
+
+
+def is_news(kind: Hashable) -> bool:
+    """Return whether nothing of this kind was said before, and take it as said; outside of a run, all is news."""
+    said = _SAID.get()
+    if said is None:
+        return True
+    is_new = kind not in said
+    said.add(kind)
+    return is_new
+
+
+def warn(
+    kind: Hashable, message: str, category: type[SaliencyWarning] = SaliencyWarning, *, stacklevel: int = 1
+) -> None:
+    """Warn of something, in a run once.
+
+    Args:
+        kind: What it is about, whatever the numbers in the message.
+        message: What is said.
+        category: Type of the warning.
+        stacklevel: Frames above the caller that the warning points at.
+    """
+    if is_news(kind):
+        warnings.warn(message, category, stacklevel=stacklevel + 2)

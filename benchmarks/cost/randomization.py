@@ -100,7 +100,7 @@ def _quantus(model: ResNet, images: Tensor, target: Tensor) -> list[Any]:
             similarity_func=quantus.similarity_func.correlation_spearman,
             layer_order="top_down",
             abs=False,
-            normalize=False,
+            normalise=False,  # as Quantus spells it
             disable_warnings=True,
         )
         with warnings.catch_warnings():

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, ClassVar, Generic
+from dataclasses import replace
+from typing import Any, ClassVar
 
 from torch import nn
 from typing_extensions import override
 
+from saliency_callbacks.callbacks.run_record import RunRecord
 from saliency_callbacks.callbacks.runtime import notices, preconditions
 from saliency_callbacks.callbacks.runtime.arguments import GroupedArguments, OnError, checked_namespace, checked_sinks
 from saliency_callbacks.callbacks.runtime.host import Host
@@ -20,6 +21,7 @@ from saliency_callbacks.callbacks.runtime.schedule import ObservationCost, takes
 from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, Storage, settings_of
 from saliency_callbacks.callbacks.runtime.sink_writer import SinkWriter, open_sinks
 from saliency_callbacks.config.checks import checked_choice, checked_integer
+from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.types import Sink, Snapshot
@@ -27,11 +29,12 @@ from saliency_callbacks.types import Sink, Snapshot
 __all__ = ["ObservingCallback"]
 
 
-class ObservingCallback(GroupedArguments, LightningHooks, Generic[State]):
+class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
     """Observe a fixed probe batch before the training, at validation epochs, and when the training ends.
 
     A subclass says what an observation is. When it is made, on which samples, where it goes, and that a failure of it
-    never reaches the training, is settled here.
+    never reaches the training, is settled here. So is what is checked before the training: where an observation of the
+    untrained model fails, it is found out why, and what would fail every time is an error.
 
     Args:
         probe: What is observed; a number is the number of samples.
@@ -47,8 +50,11 @@ class ObservingCallback(GroupedArguments, LightningHooks, Generic[State]):
         ConfigurationError: If an argument cannot be used.
     """
 
-    state_type: type[State]
-    """Class of the state; without arguments that before the first observation."""
+    settings: Settings
+    """How the model is run and explained, of those callbacks that do."""
+
+    target: Any = None
+    """The explained score, of those callbacks that have one."""
 
     save_pictures: ClassVar[bool] = False
     """Whether the pictures are kept on disk even where a logger shows them: those that no raw map leads back to."""
@@ -76,9 +82,10 @@ class ObservingCallback(GroupedArguments, LightningHooks, Generic[State]):
         self.cost = ObservationCost(self.compute.max_seconds_per_observation)
         self.state: State = self.state_type()
         self._frozen: ProbeBatch | None = None
-        self._writer: SinkWriter | None = None
-        self._current_run: object = None
+        self._writer = None
+        self._current_run = None
         self._is_resumed = self._observes_training = self._has_trained = False
+        self._n_skipped, self._said = 0, set()
 
     @abstractmethod
     def _check_model(self, model: nn.Module) -> None:
@@ -102,47 +109,13 @@ class ObservingCallback(GroupedArguments, LightningHooks, Generic[State]):
     def _on_closed(self, host: Host) -> None:
         """Act on a training that is complete and written."""
 
-    @property
-    def identity(self) -> str:
-        """Where this callback writes in the run's directory; differs between the callbacks of a run."""
-        return self.namespace
-
-    @property
-    def kept_in(self) -> Path | None:
-        """Directory of the run that this callback writes to; ``None`` where it keeps nothing on this disk."""
-        return None if self._writer is None else self._writer.run_directory
-
-    @property
-    def state_key(self) -> str:
-        """Key of this callback's state in a checkpoint; differs between the callbacks of a run."""
-        return f"{type(self).__qualname__}{ {'namespace': self.identity} }"
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return probe, scores and all that the next observation refers to, for a checkpoint."""
-        # What the state tells of is then on disk: a run that dies after the checkpoint has lost nothing.
-        self.drain()
-        return self.state.state_dict()
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
-        self.state = type(self.state).from_state_dict(state_dict)
-        self._is_resumed = True
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out the sinks, which hold files and threads; they are opened anew when there is something to write."""
-        return {**vars(self), "_writer": None, "_current_run": None}
-
-    def drain(self) -> None:
-        """Wait until everything that was observed is written."""
-        if self._writer is not None:
-            self._writer.drain()
-
     @override
     def begin(self, host: Host, *, is_training: bool) -> None:
         """Forget an earlier run, unless this one goes on from it."""
         preconditions.check_run(host, self)
         self.cost.restart()
-        self._has_trained = False
+        self._has_trained, self._n_skipped = False, 0
+        self._share_what_is_said(host.callbacks)
         if is_training and host.global_step == 0:
             self.state, self._frozen, self._is_resumed = self.state_type(), None, False
         if self._current_run is not host.run:
@@ -157,14 +130,22 @@ class ObservingCallback(GroupedArguments, LightningHooks, Generic[State]):
     def start(self, host: Host) -> None:
         """Freeze the probe and make the first observation, of the untrained model."""
         self._observes_training = not host.validates
-        if self._observes_training and self.probe.source == "val" and not self.probe.is_fixed:
-            preconditions.check_validation_is_off(host, type(self).__name__)
-            return
-        stage: Stage = "initial" if host.global_step == 0 else "fit"
-        # Data that cannot be read now may be there at the first validation.
-        with notices.failures(Moment(host.epoch, host.step, stage), on_error=self.on_error, is_early=True):
-            if self._prepared(host) is None:
-                notices.warn_of_late_start()
+        with self._once():
+            if self._observes_training and self.probe.source == "val" and not self.probe.is_fixed:
+                preconditions.check_validation_is_off(host, type(self).__name__)
+                return
+            stage: Stage = "initial" if host.global_step == 0 else "fit"
+            # Data that cannot be read now may be there at the first validation.
+            with notices.failures(Moment(host.epoch, host.step, stage), on_error=self.on_error, is_early=True):
+                if self._prepared(host) is None:
+                    notices.warn_of_late_start(
+                        "the validation dataloader does not exist before training",
+                        "with Trainer(num_sanity_val_steps=1) it does",
+                    )
+                elif self.state.n_observations:
+                    # Of a resumed run, whose settings may be others than before.
+                    with host.ranks.together(), host.without_logging():
+                        self._check_runs(preconditions.explained_module(host, self.reading.module), host)
         if self._frozen is not None and self._writer is not None and self.state.n_observations == 0:
             with self.cost.measured(host.device):
                 snapshot = self.observe(host, stage, host.step, is_early=True)
@@ -204,7 +185,10 @@ class ObservingCallback(GroupedArguments, LightningHooks, Generic[State]):
     def close(self, host: Host, *, is_complete: bool) -> None:
         """Wait until everything is written."""
         if self._writer is not None:
-            self._writer.close()
+            with self._once():
+                self._writer.close()
+        if self._n_skipped > 1:
+            notices.tell(f"{type(self).__name__} ({self.identity}): {self._n_skipped} observations were skipped")
         if is_complete and self._has_trained:
             self._on_closed(host)
         elif is_complete and self._is_resumed:
@@ -218,7 +202,9 @@ class ObservingCallback(GroupedArguments, LightningHooks, Generic[State]):
             with self.cost.measured(host.device):
                 snapshot = self.observe(host, "fit", step, is_early=False)
             scores = scores if snapshot is None else snapshot.scores
-            self.state = self.cost.judged(self.state, host.ranks, self.identity)
+            self._n_skipped += snapshot is None
+            with self._once():
+                self.state = self.cost.judged(self.state, host.ranks, self.identity)
             self.cost.tell_once(f"{type(self).__name__} ({self.identity})", snapshot, self._writer)
         host.log(scores)
 
@@ -260,18 +246,19 @@ class ObservingCallback(GroupedArguments, LightningHooks, Generic[State]):
         # The run counts on when it ends.
         moment = Moment(max(0, host.epoch - (stage == "final")), step, stage)
         observation = None
-        with notices.failures(moment, on_error=self.on_error, is_early=is_early), host.ranks.together():
-            observation = self._written(host, moment)
-        if observation is None:
-            return None
-        # Devices may round differently, and what is monitored must not.
-        observation = observation.scored(host.ranks.from_zero(observation.snapshot.scores))
-        if stage not in ("validate", "final"):
-            # Last: whatever fails before, the next observation is compared with this one's predecessor. A validation
-            # on its own is a look at the model, and no step of its training.
-            self.state = observation.counted(self.state)
-            self._on_observed(host)
-        return observation.snapshot
+        with self._once():
+            with notices.failures(moment, on_error=self.on_error, is_early=is_early), host.ranks.together():
+                observation = self._written(host, moment)
+            if observation is None:
+                return None
+            # Devices may round differently, and what is monitored must not.
+            observation = observation.scored(host.ranks.from_zero(observation.snapshot.scores))
+            if stage not in ("validate", "final"):
+                # Last: whatever fails before, the next observation is compared with this one's predecessor. A
+                # validation on its own is a look at the model, and no step of its training.
+                self.state = observation.counted(self.state)
+                self._on_observed(host)
+            return observation.snapshot
 
     def _written(self, host: Host, moment: Moment) -> Observation[State] | None:
         """Observe and write; what is not written whole never was."""
@@ -280,7 +267,9 @@ class ObservingCallback(GroupedArguments, LightningHooks, Generic[State]):
             notices.warn_of_no_probe(self.probe.source)
             return None
         model = preconditions.explained_module(host, self.reading.module)
-        with host.without_logging():
+        if moment.stage != "validate" and not preconditions.has_weights(model, host):
+            return None
+        with host.without_logging(), preconditions.diagnosed(lambda: self._check_runs(model, host)):
             make = self._summarize if moment.stage == "final" else self._observe
             observation = make(model, moment, host)
         if observation is None:
@@ -289,3 +278,9 @@ class ObservingCallback(GroupedArguments, LightningHooks, Generic[State]):
         observation = observation.under({"precision": host.precision, "weights": weights})
         writer.write(observation.snapshot, observation.pictures)
         return observation
+
+    def _check_runs(self, model: nn.Module, host: Host) -> None:
+        settings: Settings | None = getattr(self, "settings", None)
+        if settings is not None:
+            settings = replace(settings, forward_context=host.forward_context)
+            preconditions.check_runs(model, host.to_device(self._probe.inputs), settings, self.target)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from saliency_callbacks.errors import SaliencyWarning
+from saliency_callbacks.errors import warn
 
 __all__ = ["LossScale"]
 
@@ -70,11 +69,10 @@ class LossScale:
         else:
             return
         self._has_warned = True
-        warnings.warn(
+        warn(
+            ("gradients through float16", what[:3]),
             f"gradients through float16 {what}. Maps that rest on them are lost; precision='32' of the callback (or a "
             "model in float32) computes them in float32",
-            SaliencyWarning,
-            stacklevel=2,
         )
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import gc
-import warnings
 from collections.abc import Callable
 from typing import TypeVar
 
 import torch
 
-from saliency_callbacks.errors import SaliencyWarning
+from saliency_callbacks.errors import warn
 
 __all__ = ["BackOff", "is_out_of_memory"]
 
@@ -75,11 +74,10 @@ class BackOff:
 
     def _remember(self, rows: int) -> None:
         self.most_rows = rows
-        warnings.warn(
+        warn(
+            ("memory", rows),
             f"the memory was not enough: internal_batch_size={rows} is used from now on, which takes longer and finds "
             "the same. Give it to avoid the failed tries; fewer samples in the probe take less memory, too",
-            SaliencyWarning,
-            stacklevel=2,
         )
 
 

@@ -15,6 +15,8 @@ __all__ = ["known_failures"]
 # What torch raises has no types of its own, but for `CheckpointError`.
 _INFERENCE = "inference tensor"
 _REENTRANT = "checkpoint is incompatible with .grad()"
+_WITHOUT_BACKWARD = ("is not implemented", "must implement either the backward", "trying to differentiate twice")
+_OVERWRITTEN = "modified by an inplace operation"
 
 
 @contextmanager
@@ -25,8 +27,8 @@ def known_failures(model: nn.Module) -> Iterator[None]:
         model: The model that is explained inside.
 
     Raises:
-        ObservationError: If the model keeps tensors made under inference mode, or checkpoints its activations in a way
-            that what was asked for cannot be computed with.
+        ObservationError: If the model keeps tensors made under inference mode, checkpoints its activations in a way
+            that what was asked for cannot be computed with, or has an operation that no gradient can be taken of.
     """
     try:
         yield
@@ -53,4 +55,14 @@ def known_failures(model: nn.Module) -> Iterator[None]:
                 "gradients for all parameters or none. Use `checkpoint(…, use_reentrant=False)`, or checkpoint in "
                 "training mode only (`if self.training`)"
             ) from error
+        if _is_without_backward(message):
+            raise ObservationError(
+                f"{type(model).__name__} has an operation that no gradient can be taken of ({error}). Give it a "
+                "backward, or choose class activation maps at target layers above it"
+            ) from error
         raise
+
+
+def _is_without_backward(message: str) -> bool:
+    is_missing = "derivative" in message or "backward" in message or "vjp" in message
+    return _OVERWRITTEN in message or (is_missing and any(part in message for part in _WITHOUT_BACKWARD))

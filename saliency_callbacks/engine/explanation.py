@@ -79,6 +79,7 @@ class Explanation:
         target_layers: Names of the target layers; empty where no method has one.
         n_passes: Passes that were run.
         embedding: Name of the layer that embeds the tokens of text inputs; ``None`` for other inputs.
+        through_no_grad: Whether gradients had to be recorded through the model's own ``no_grad`` blocks.
     """
 
     maps: tuple[dict[str, Unscaled], ...]
@@ -86,6 +87,7 @@ class Explanation:
     target_layers: tuple[str, ...]
     n_passes: int
     embedding: str | None = None
+    through_no_grad: bool = False
 
     @cached_property
     def attributions(self) -> tuple[dict[str, Attribution], ...]:

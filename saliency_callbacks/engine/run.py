@@ -11,14 +11,16 @@ from torch import Tensor, nn
 
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.layers.maps import LayerMaps
+from saliency_callbacks.capture.oom import is_out_of_memory
 from saliency_callbacks.capture.passes.run import Clean, Selector, Subject, collect, run_clean
 from saliency_callbacks.capture.text.inputs import TokenInputs
 from saliency_callbacks.capture.torch_errors import known_failures
 from saliency_callbacks.engine.explanation import Explanation, Unscaled
 from saliency_callbacks.engine.settings import Settings
-from saliency_callbacks.errors import OutputError, TargetError
+from saliency_callbacks.engine.stopped_gradients import computes_the_same, explained
+from saliency_callbacks.errors import GradientError, LayerError, OutputError, TargetError
 from saliency_callbacks.targets.logits import read_logits
-from saliency_callbacks.targets.selectors import Target, class_selector, selector
+from saliency_callbacks.targets.selectors import Target, class_selector, sample_logits, selector
 from saliency_callbacks.types import Evidence, Method, Pass, Quantity
 
 __all__ = ["run_engine", "run_logits"]
@@ -35,11 +37,38 @@ def run_engine(model: nn.Module, inputs: Any, settings: Settings, targets: Seque
 
     Raises:
         ConfigurationError: If a layer, target, input or output cannot be used.
-        ObservationError: If the score has no gradient, or the model keeps tensors made under inference mode.
+        GradientError: If the score has no gradient, also through the model's own ``no_grad`` blocks.
+        ObservationError: If the model keeps tensors made under inference mode.
     """
     if not targets:
         raise TargetError("targets is empty; expected at least one class index, tensor of indices, or callable")
-    return settings.within_memory(inputs, lambda fitting: _explained(model, inputs, fitting, targets))
+    try:
+        return settings.within_memory(inputs, lambda fitting: _explained(model, inputs, fitting, targets))
+    except (GradientError, LayerError) as error:
+        through = None if settings.through_no_grad else _explained_through(model, inputs, settings, targets)
+        if through is not None:
+            return through
+        told = explained(error, model, inputs, settings, targets[0])
+        if told is error:
+            raise
+        raise told from error
+
+
+def _explained_through(
+    model: nn.Module, inputs: Any, settings: Settings, targets: Sequence[Target]
+) -> Explanation | None:
+    """Explain a batch through the model's own ``no_grad`` blocks; ``None`` where these are not what was in the way."""
+    through = replace(settings, through_no_grad=True)
+    try:
+        if not computes_the_same(model, inputs, settings, through):
+            return None
+        found = through.within_memory(inputs, lambda fitting: _explained(model, inputs, fitting, targets))
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        # Whatever it is, it happens to a model that is run as it never is; its own error tells more.
+        return None
+    return replace(found, through_no_grad=True)
 
 
 def _explained(model: nn.Module, inputs: Any, settings: Settings, targets: Sequence[Target]) -> Explanation:
@@ -68,7 +97,7 @@ def run_logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
     """Return the class scores of a batch, ``[N, classes]``, from a forward alone, under the same precautions.
 
     Raises:
-        ConfigurationError: If an input or output cannot be used.
+        ConfigurationError: If an input or output cannot be used, or there are not as many outputs as inputs.
     """
     return settings.within_memory(inputs, lambda fitting: _logits(model, inputs, fitting))
 
@@ -83,7 +112,7 @@ def _logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
         for rows in samples.split(settings.rows_at_once(batch.n_samples)):
             with running.forward_context():
                 output = batch.call(model, batch.explained.index_select(0, rows), rows)
-            found.append(read_logits(output, settings.output_fn).detach().clone())
+            found.append(sample_logits(output, settings.output_fn, rows).detach().clone())
         return torch.cat(found)
 
 
@@ -113,6 +142,7 @@ def _subject(
         batch_size=settings.rows_at_once(batch.n_samples),
         seed=settings.seed,
         forward_context=settings.forward_context,
+        backward_context=settings.backward_context,
         samples=settings.samples,
     )
     if not any(Quantity.ACTIVATIONS in quantities for quantities in plan.values()):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.isolation.context import quiescence
 from saliency_callbacks.capture.isolation.full_precision import full_precision, undone, widened
+from saliency_callbacks.capture.isolation.grad_mode import through_no_grad
 from saliency_callbacks.capture.oom import BackOff
 from saliency_callbacks.capture.text.inputs import TokenInputs
 from saliency_callbacks.capture.text.settings import TokenSettings, read_ids
@@ -42,6 +43,7 @@ class Settings:
             about these alone; targets, and what a callable target is told of the samples, are about the whole batch.
         tokens: How text inputs are explained; ``None`` for images, signals and volumes.
         back_off: Runs fewer rows at once where the memory is not enough; ``None`` to raise what was raised.
+        through_no_grad: Whether gradients are recorded through the model's own ``no_grad`` and inference-mode blocks.
         full_precision: Whether what is float16 or bfloat16 (inputs, weights, autocast) is run in float32.
     """
 
@@ -57,6 +59,7 @@ class Settings:
     tokens: TokenSettings | None = None
     back_off: BackOff | None = field(default=None, compare=False)
     full_precision: bool = False
+    through_no_grad: bool = False
 
     def __post_init__(self) -> None:
         if self.internal_batch_size is not None:
@@ -77,16 +80,22 @@ class Settings:
         """Return how many rows of a batch of ``n_samples`` are run at once."""
         return self.internal_batch_size or len(self.samples_of(n_samples))
 
+    def backward_context(self) -> AbstractContextManager[Any]:
+        """Return what is opened while gradients are taken."""
+        return through_no_grad() if self.through_no_grad else nullcontext()
+
     @contextmanager
     def quiescent(self, model: nn.Module) -> Iterator[Settings]:
         """Make it safe to run ``model``, in the precision that is asked for; yield the settings to run it with."""
+        forward_context = partial(_recording, self.forward_context) if self.through_no_grad else self.forward_context
+        running = replace(self, forward_context=forward_context)
         with quiescence(model, seed=self.seed):
             if not self.full_precision:
-                yield self
+                yield running
                 return
             devices = frozenset(tensor.device.type for tensor in (*model.parameters(), *model.buffers()))
             with full_precision(model):
-                yield replace(self, forward_context=partial(undone, self.forward_context, devices))
+                yield replace(running, forward_context=partial(undone, forward_context, devices))
 
     def read(self, model: nn.Module, inputs: Any) -> ModelInputs:
         """Check a batch and find what is explained of it; ``model`` must be quiescent.
@@ -126,6 +135,12 @@ class Settings:
             lambda rows: work(self if rows is None else replace(self, internal_batch_size=min(rows, asked or rows))),
             lambda: asked or count_samples(inputs, self),
         )
+
+
+@contextmanager
+def _recording(context: Callable[[], AbstractContextManager[Any]]) -> Iterator[None]:
+    with context(), through_no_grad():
+        yield
 
 
 def count_samples(inputs: Any, settings: Settings) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from saliency_callbacks.errors import SaliencyWarning
+from saliency_callbacks.errors import warn
 from saliency_callbacks.probe.selection import fit_size
 
 __all__ = ["first_rows"]
@@ -44,7 +43,7 @@ def first_rows(batches: Iterable[Any], size: int) -> Any:
             joined = part if joined is None else _map_rows(_concatenate, available, joined, part)
         except Exception as error:
             message = f"The probe has {available} samples instead of {size}: its batches do not fit together ({error})."
-            warnings.warn(message, SaliencyWarning, stacklevel=2)
+            warn("batches of the probe", message)
             return joined
         available += kept
         if available == size:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
-from saliency_callbacks.errors import ProbeError, SaliencyWarning
+from saliency_callbacks.errors import ProbeError, warn
 from saliency_callbacks.probe.introspection import length as length_of
 from saliency_callbacks.probe.labels import dataset_labels
 
@@ -114,7 +113,7 @@ def fit_size(size: int, available: int) -> int:
         )
     if available < size:
         message = f"The probe has {available} samples instead of {size}: its dataset has no more than {available}."
-        warnings.warn(message, SaliencyWarning, stacklevel=2)
+        warn("size of the probe", message)
     return min(size, available)
 
 

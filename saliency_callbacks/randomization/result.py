@@ -53,6 +53,8 @@ class RandomizationResult:
         seed: Seed of the draws and of all noise.
         target: Explained class of each sample ``[N]``, -1 where the target is a callable.
         target_layers: Names of the target layers; empty where no method has one.
+        left_out: What would have been randomized in further steps, for which there was no time. The last step is then
+            not the one with everything randomized, and there is no verdict.
 
     Example:
         >>> import torch
@@ -88,6 +90,7 @@ class RandomizationResult:
     seed: int
     target: Tensor
     target_layers: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> RandomizationResult:
         """Return the result with ``function`` applied to everything that has a value for each sample, ``[…, N]``."""
@@ -115,8 +118,8 @@ class RandomizationResult:
     @property
     def n_states(self) -> int:
         """Number of states of the weights that were explained, the trained one among them."""
-        # No state with a single random layer is the fully random model that the floor needs.
-        return 1 + self.n_draws * (len(self.steps) + (self.order == "independent"))
+        # No state with a single random layer, or some of them, is the fully random model that the floor needs.
+        return 1 + self.n_draws * (len(self.steps) + (self.order == "independent" or bool(self.left_out)))
 
     @property
     def similarities(self) -> tuple[str, ...]:
@@ -164,6 +167,8 @@ class RandomizationResult:
     @cached_property
     def verdicts(self) -> dict[str, str]:
         """Method → whether its maps depend on the weights, in words; with reasons where that is undecided."""
+        if self.left_out:
+            return dict.fromkeys(self.methods, f"undecided: {len(self.left_out)} layers were not randomized")
         return {
             method: verdict(self.similarity(method), self.floor(method), self.ceiling(method))
             for method in self.methods
@@ -174,6 +179,7 @@ class RandomizationResult:
         return {
             "order": self.order,
             "steps": list(self.steps),
+            "left_out": list(self.left_out),
             "n_draws": self.n_draws,
             "seed": self.seed,
             "unchanged": list(self.unchanged),
@@ -212,7 +218,9 @@ class RandomizationResult:
             rows.append((Cell(step, "name"), *map(Cell, numbers)))
         floors = [f"{self.floor(method).mean:.2f}" for method in self.methods]
         rows.append((Cell("floor", "emphasis"), *map(Cell, floors)))
-        return Table(("randomized", *self.methods), tuple(rows))
+        n_layers = len(self.steps) + len(self.left_out)
+        note = f"{len(self.steps)} of {n_layers} layers; for the others there was no time" if self.left_out else None
+        return Table(("randomized", *self.methods), tuple(rows), note=note)
 
     def steps_table(self) -> str:
         """Return :attr:`cascade_table` as Markdown."""

@@ -20,7 +20,7 @@ from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.methods.registry import resolve_methods
 from saliency_callbacks.randomization.result import PRIMARY, RandomizationResult
 from saliency_callbacks.randomization.states import Maps, explain_reference, random_maps, weight_layers
-from saliency_callbacks.randomization.steps import Order, check_order, steps_of
+from saliency_callbacks.randomization.steps import Order, Step, check_order, steps_of
 from saliency_callbacks.scores.similarities import Similarity, resolve_similarities
 from saliency_callbacks.targets.selectors import Target
 from saliency_callbacks.types import Method
@@ -136,12 +136,19 @@ def run_test(
     similarities: Sequence[Similarity],
     random_logit: bool = True,
     progress: Callable[[int, int], Any] | None = None,
+    is_over: Callable[[int], bool] | None = None,
 ) -> RandomizationResult:
-    """Run the test with checked arguments; see :func:`randomization_test`."""
+    """Run the test with checked arguments; see :func:`randomization_test`.
+
+    ``is_over`` is asked after each step of the first draw, with the number of states that there would be with one more
+    step: whether that takes too long, so that all draws end with this one.
+    """
     layers = weight_layers(model, inputs, settings)
     reference = explain_reference(model, inputs, settings, target, similarities, random_logit=random_logit)
     steps = steps_of(order, layers)
-    total = n_draws * (len(steps) + (order == "independent"))
+    left_out: tuple[Step, ...] = ()
+    needs_whole = order == "independent"
+    total = n_draws * (len(steps) + needs_whole)
     # Similarity and method → draw → step → [N].
     values: defaultdict[tuple[str, str], list[list[Tensor]]] = defaultdict(list)
     finals: list[Maps] = []
@@ -149,13 +156,18 @@ def run_test(
     with randomizer(model, redraw, seed=settings.seed) as weights:
         for number in range(n_draws):
             found: defaultdict[tuple[str, str], list[Tensor]] = defaultdict(list)
-            for maps in random_maps(model, inputs, reference, weights, steps, number):
+            for n_steps, maps in enumerate(random_maps(model, inputs, reference, weights, steps, number), 1):
                 for key, value in _compared(maps, reference.maps, similarities).items():
                     found[key].append(value)
                 done = _told(progress, done, total)
+                # And one state with all layers, for the floor.
+                if is_over is not None and number == 0 and n_steps < len(steps) and is_over(n_draws * (n_steps + 2)):
+                    steps, left_out, needs_whole = steps[:n_steps], steps[n_steps:], True
+                    total = n_draws * (n_steps + 1)
+                    break
             for key, per_step in found.items():
                 values[key].append(per_step)
-            if order == "independent":
+            if needs_whole:
                 (whole,) = steps_of("full", layers)
                 (maps,) = random_maps(model, inputs, reference, weights, [whole], number)
                 done = _told(progress, done, total)
@@ -174,6 +186,7 @@ def run_test(
         seed=settings.seed,
         target=reference.explained,
         target_layers=reference.target_layers,
+        left_out=tuple(step.name for step in left_out),
     )
 
 

@@ -96,6 +96,7 @@ def explain_reference(
     settings = replace(
         settings,
         target_layers=list(explanation.target_layers) or settings.target_layers,
+        through_no_grad=explanation.through_no_grad,
         tokens=settings.tokens and replace(settings.tokens, embedding=explanation.embedding or "auto"),
     )
     noisy = tuple(method for method in settings.methods if draws_noise(method))

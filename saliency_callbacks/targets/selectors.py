@@ -15,7 +15,7 @@ from saliency_callbacks.config.nested import describe
 from saliency_callbacks.errors import OutputError, TargetError, nearest_names
 from saliency_callbacks.targets.logits import read_logits
 
-__all__ = ["Labels", "Target", "class_selector", "selector"]
+__all__ = ["Labels", "Target", "class_selector", "sample_logits", "selector"]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def class_selector(classes: Tensor, output_fn: OutputFn | None = None) -> Select
     """Return the selector of one fixed class a sample; ``classes`` is ``[N]``."""
 
     def select(output: Any, samples: Tensor) -> tuple[Tensor, Tensor]:
-        logits = _logits(output, output_fn, samples)
+        logits = sample_logits(output, output_fn, samples)
         target = classes.to(logits.device)[samples]
         if int(target.max()) >= logits.shape[1] or int(target.min()) < 0:
             wrong = sorted({int(index) for index in target if not 0 <= index < logits.shape[1]})
@@ -87,7 +87,7 @@ def class_selector(classes: Tensor, output_fn: OutputFn | None = None) -> Select
 
 def _label_selector(classes: Tensor, output_fn: OutputFn | None) -> Selector:
     def select(output: Any, samples: Tensor) -> tuple[Tensor, Tensor]:
-        logits = _logits(output, output_fn, samples)
+        logits = sample_logits(output, output_fn, samples)
         if logits.shape[1] > 1:
             return class_selector(classes)(logits, samples)
         labels = classes.to(logits.device)[samples]
@@ -107,7 +107,7 @@ def _predicted_selector(output_fn: OutputFn | None = None) -> Selector:
     """Return the selector of each row's highest class."""
 
     def select(output: Any, samples: Tensor) -> tuple[Tensor, Tensor]:
-        return _logits(output, output_fn, samples).max(dim=1)
+        return sample_logits(output, output_fn, samples).max(dim=1)
 
     return select
 
@@ -130,7 +130,12 @@ def _score_selector(score: Callable[..., Tensor], output_fn: OutputFn | None = N
     return select
 
 
-def _logits(output: Any, output_fn: OutputFn | None, samples: Tensor) -> Tensor:
+def sample_logits(output: Any, output_fn: OutputFn | None, samples: Tensor) -> Tensor:
+    """Return the class scores of ``samples [M]`` of a model output, ``[M, classes]``.
+
+    Raises:
+        OutputError: If there are none, or of another number of samples.
+    """
     logits = read_logits(output, output_fn)
     if len(logits) != len(samples):
         raise OutputError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from saliency_callbacks.errors import ProbeError, SaliencyWarning
+from saliency_callbacks.errors import ProbeError, warn
 from saliency_callbacks.functional.word_merging import WordReduction, merge_words, word_units
 from saliency_callbacks.text.offsets import ExactWords
 from saliency_callbacks.text.padding import find_padding
@@ -236,9 +235,9 @@ def _warn_of_empty(padding: Tensor) -> None:
     empty = padding.all(dim=1).nonzero()[:, 0].tolist()
     if empty:
         named = ", ".join(map(str, empty[:_NAMED_AT_MOST])) + (", …" if len(empty) > _NAMED_AT_MOST else "")
-        warnings.warn(
+        warn(
+            "empty text inputs",
             f"{len(empty)} of the {len(padding)} text inputs of the probe are nothing but padding (samples {named}); "
             "there is nothing to explain in them. Leave them out with Probe(indices=…)",
-            SaliencyWarning,
-            stacklevel=3,
+            stacklevel=2,
         )

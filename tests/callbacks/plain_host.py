@@ -37,6 +37,7 @@ class PlainHost:
     directory: Path | None = None
     loggers: Sequence[Any] = ()
     is_dry_run: bool = False
+    shows_progress: bool = False
     ranks: Ranks = field(default_factory=Ranks)
     callbacks: Sequence[Any] = ()
     epoch: int = 0

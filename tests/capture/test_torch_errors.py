@@ -42,3 +42,28 @@ def test_the_checkpoints_that_cannot_be_differentiated_are_named(use_reentrant, 
 def test_other_errors_pass_as_they_are():
     with pytest.raises(RuntimeError, match="something else"), known_failures(nn.Linear(1, 1)):
         raise RuntimeError("something else")
+
+
+class _WithoutBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2
+
+
+class Overwriting(nn.Module):
+    def forward(self, x):
+        y = x.exp()
+        out = y.mean((2, 3))
+        y.mul_(2)
+        return out
+
+
+class Custom(nn.Module):
+    def forward(self, x):
+        return _WithoutBackward.apply(x).mean((2, 3))
+
+
+@pytest.mark.parametrize("model", [Overwriting(), Custom()], ids=lambda one: type(one).__name__)
+def test_an_operation_without_a_gradient_is_named(model):
+    with pytest.raises(ObservationError, match=f"{type(model).__name__} has an operation that no gradient"):
+        explain(model, torch.rand(2, 3, 5, 5), methods="gradient", target=1)

@@ -15,6 +15,8 @@ from torch import nn
 from saliency_callbacks.engine.run import run_engine, run_logits
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import (
+    ConfigurationError,
+    GradientError,
     InputError,
     LayerError,
     ObservationError,
@@ -553,14 +555,63 @@ class TestModels:
         alone = run(frozen, inputs, ["grad_cam"], target_layers="auto").attributions[0]
         assert torch.equal(alone["grad_cam"].values, expected["grad_cam"].values)
 
-    @pytest.mark.parametrize("methods", [["gradient"], ["gradient", "grad_cam"], [SmoothGrad(2)]])
-    @pytest.mark.parametrize("switch", [torch.no_grad, lambda: torch.set_grad_enabled(False)])
-    def test_a_backbone_without_gradients_is_an_error_for_input_methods(self, inputs, methods, switch):
-        for target_layers in ("conv", "auto"):
-            with pytest.raises(
-                ObservationError, match=r"no gradient.*`torch.no_grad\(\)`.*class activation maps alone"
-            ):
-                run(Probing(switch), inputs, methods, target_layers=target_layers)
+    @pytest.mark.parametrize("methods", [["gradient"], ["gradient", "grad_cam"], [SmoothGrad(2)], ["guided_backprop"]])
+    @pytest.mark.parametrize("switch", [torch.no_grad, lambda: torch.set_grad_enabled(False), torch.inference_mode])
+    @pytest.mark.parametrize("target_layers", ["conv", "auto"])
+    def test_gradients_are_recorded_through_a_frozen_backbone(self, inputs, methods, switch, target_layers):
+        found, expected = (
+            run(model, inputs, methods, target_layers=target_layers)
+            for model in (Probing(switch), Probing(contextlib.nullcontext))
+        )
+        assert (found.through_no_grad, expected.through_no_grad) == (True, False)
+        assert found.target_layers == expected.target_layers
+        for name, attribution in found.attributions[0].items():
+            assert torch.equal(attribution.values, expected.attributions[0][name].values)
+
+    def test_a_gradient_that_is_there_is_the_models_own(self, inputs):
+        """A `no_grad` beside the way of the gradient is meant: the gradient is what autograd finds."""
+
+        class Gated(Net):
+            def forward(self, x):
+                with torch.no_grad():
+                    gate = torch.sigmoid(x.mean((1, 2, 3)))
+                return super().forward(x) * gate[:, None]
+
+        model = Gated().eval()
+        rows = inputs.clone().requires_grad_()
+        expected = torch.autograd.grad(model(rows)[:, 1].sum(), rows)[0]
+        found = run(model, inputs, ["gradient"], targets=[1])
+        assert not found.through_no_grad
+        torch.testing.assert_close(found.attributions[0]["gradient"].values, expected)
+
+    def test_a_model_that_computes_something_else_is_not_explained_through_its_no_grad(self, inputs):
+        class Looking(Probing):
+            def forward(self, x):
+                with torch.no_grad():
+                    features = self.conv(x)
+                return self.head(features.mean((2, 3)) + features.requires_grad)
+
+        with pytest.raises(GradientError, match="no gradient with respect to the input"):
+            run(Looking(torch.no_grad), inputs, ["gradient"])
+
+    @pytest.mark.parametrize("methods", [["gradient"], ["gradient", "grad_cam"]])
+    def test_what_is_detached_on_purpose_stays_so(self, inputs, methods):
+        class Detaching(Net):
+            def forward(self, x):
+                return self.head(F.relu(self.conv(x.detach() * 2)).mean((2, 3)))
+
+        with pytest.raises(GradientError, match=r"`detach\(\)`, which may be meant.*target_layers='conv'"):
+            run(Detaching(), inputs, methods, target_layers="conv")
+        assert run(Detaching(), inputs, ["grad_cam"], target_layers="auto").target_layers == ("conv",)
+
+    def test_a_detached_backbone_has_no_layer_above_it(self, inputs):
+        class Detaching(Net):
+            def forward(self, x):
+                return self.head(F.relu(self.conv(x)).mean((2, 3)).detach())
+
+        for methods in (["gradient"], ["grad_cam"]):
+            with pytest.raises(ConfigurationError, match="No layer with a spatial map is above that"):
+                run(Detaching(), inputs, methods, target_layers="auto")
 
     @pytest.mark.parametrize("methods", [["grad_cam"], ["grad_cam", "layer_cam"]])
     @pytest.mark.parametrize("switch", [torch.no_grad, lambda: torch.set_grad_enabled(False)])

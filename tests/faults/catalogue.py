@@ -183,19 +183,11 @@ FAULTS: tuple[Fault, ...] = (
         raises="RuntimeError",
     ),
     Fault(
-        "A model that raises in evaluation mode, explained by a monitor",
+        "A model that raises in evaluation mode",
         _training_mode_only,
         r"Images cannot be run on the probe \(RuntimeError: this model only trains\)",
-        kinds=("SaliencyMonitor",),
+        kinds=_IMAGES,
         ends="ProbeError",
-        alters=True,
-    ),
-    Fault(
-        "A model that raises in evaluation mode, tested",
-        _training_mode_only,
-        r"is skipped \(RuntimeError: this model only trains\)",
-        kinds=("RandomizationTest", "CueAlarm"),
-        raises="RuntimeError",
         alters=True,
     ),
     Fault(

@@ -36,10 +36,31 @@ class FrozenBackbone(Classifier):
         return self.net[4:](features)
 
 
-def test_a_frozen_backbone_is_explained_by_its_class_activation_map(tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore:grad_cam")
+def test_a_frozen_backbone_is_explained_as_if_it_was_not(tmp_path: Path) -> None:
+    maps = []
+    for kind in (FrozenBackbone, Classifier):
+        sink = MemorySink()
+        trainer(tmp_path, SaliencyMonitor(probe=8, sinks=[sink])).fit(kind(), train_loader(), val_loader())
+        assert [list(snapshot.attributions) for snapshot in sink.snapshots] == [["gradient", "grad_cam"]] * 3
+        maps.append(sink.snapshots[0].attributions)
+    frozen, plain = maps
+    for name in plain:
+        assert torch.equal(frozen[name].values, plain[name].values)
+        assert frozen[name].layer == plain[name].layer
+
+
+class DetachedStem(Classifier):
+    """Lets nothing through to its first layers."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.net[2:](self.net[:2](images).detach())
+
+
+def test_above_a_detached_part_class_activation_maps_are_left(tmp_path: Path) -> None:
     sink = MemorySink()
-    with pytest.warns(SaliencyWarning, match=r"only grad_cam is computed: .*no_grad"):
-        trainer(tmp_path, SaliencyMonitor(sinks=[sink])).fit(FrozenBackbone(), train_loader(), val_loader())
+    with pytest.warns(SaliencyWarning, match=r"only grad_cam is computed: .*detach"):
+        trainer(tmp_path, SaliencyMonitor(sinks=[sink])).fit(DetachedStem(), train_loader(), val_loader())
     assert [list(snapshot.attributions) for snapshot in sink.snapshots] == [["grad_cam"]] * 3
     assert sink.latest.attributions["grad_cam"].magnitude.any()
 

@@ -24,13 +24,14 @@ from saliency_callbacks import (
     Storage,
     TokenSaliencyMonitor,
 )
-from saliency_callbacks.errors import SaliencyWarning
+from saliency_callbacks.errors import ObservationError, SaliencyWarning
 from saliency_callbacks.methods import BUILT_IN, IntegratedGradients, SmoothGrad
 from saliency_callbacks.probe import PatchCue
 from saliency_callbacks.sinks import MemorySink
 from tests.grouping import grouped
 from tests.trainer import interference, text_runs
 from tests.trainer.interference import Case, assert_equal, n_validations
+from tests.trainer.runs import train_loader, trainer, val_loader
 
 WITH_SUMMARY = True
 
@@ -212,13 +213,6 @@ def test_training_on_texts_is_bit_identical(plain_text: Plain, make: Callable[[M
         (_skipping(SaliencyMonitor), interference.RaisesWhenExplained, "cannot be explained"),
         (_skipping(RandomizationTest), interference.RaisesWhenExplained, "cannot be explained"),
         (partial(_cue_alarm, groups_at_fit_end=False), interference.RaisesWhenExplained, "cannot be explained"),
-        (_skipping(SaliencyMonitor), partial(interference.Checkpointed, use_reentrant=True), "use_reentrant=False"),
-        (_skipping(RandomizationTest), partial(interference.Checkpointed, use_reentrant=True), "use_reentrant=False"),
-        (
-            _skipping(SaliencyMonitor, "guided_backprop"),
-            partial(interference.Checkpointed, use_reentrant=False),
-            "Leave out guided_backprop",
-        ),
     ],
 )
 def test_training_is_bit_identical_where_every_explanation_fails(
@@ -231,6 +225,25 @@ def test_training_is_bit_identical_where_every_explanation_fails(
         observed = case.final_state(tmp_path, lambda: make(sink))
     assert sink.snapshots == []
     assert_equal(plain, observed)
+
+
+@pytest.mark.parametrize(
+    ("make", "is_reentrant", "message"),
+    [
+        (_skipping(SaliencyMonitor), True, "use_reentrant=False"),
+        (_skipping(RandomizationTest), True, "use_reentrant=False"),
+        (partial(_cue_alarm, groups_at_fit_end=False), True, "use_reentrant=False"),
+        (_skipping(SaliencyMonitor, "guided_backprop"), False, "Leave out guided_backprop"),
+    ],
+)
+def test_what_a_model_never_allows_is_an_error_before_the_training(
+    tmp_path: Path, make: Callable[[MemorySink], L.Callback], is_reentrant: bool, message: str
+) -> None:
+    module = interference.Checkpointed(use_reentrant=is_reentrant)
+    run = trainer(tmp_path, make(MemorySink()))
+    with pytest.raises(ObservationError, match=message):
+        run.fit(module, train_loader(), val_loader())
+    assert run.global_step == 0
 
 
 def test_the_comparison_notices_a_single_random_number(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -234,3 +235,47 @@ def test_a_report_needs_maps_on_disk(tmp_path: Path, reports: list[Any], monkeyp
     with pytest.warns(SaliencyWarning, match="there is no report: the run's directory is remote"):
         _fit(tmp_path, _monitor(report=True), max_epochs=1)
     assert reports == []
+
+
+def test_what_the_cascade_will_cost_is_said_once_before_the_training(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    said: list[int] = []
+
+    class Notes(L.Callback):
+        def on_train_epoch_start(self, run: L.Trainer, module: L.LightningModule) -> None:
+            said.append(sum("the cascade takes" in record.message for record in caplog.records))
+
+    with caplog.at_level("INFO"):
+        _fit(tmp_path, _test(cascade_draws=3), Notes(), max_epochs=2)
+    assert said == [1, 1]
+    (told,) = [record.message for record in caplog.records if "the cascade takes" in record.message]
+    assert re.search(r"about \S+ s \(3 layers, 3 draws\); Cascade\(max_seconds=…\) caps it", told)
+
+
+def test_a_training_without_a_cascade_foretells_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        _fit(tmp_path, _test(cascade_at_fit_end=False), max_epochs=1)
+    assert not any("the cascade" in record.message for record in caplog.records)
+
+
+def test_a_cascade_without_time_says_which_layers_it_did(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    sink = MemorySink()
+    test = _test(sinks=[sink], max_seconds=1e-9)
+    with caplog.at_level("INFO"):
+        _fit(tmp_path, test, max_epochs=1)
+    assert test.cascade is not None
+    assert (test.cascade.steps, test.cascade.left_out) == (("net.6",), ("net.2", "net.0"))
+    (told,) = [record.message for record in caplog.records if "it leaves out" in record.message]
+    assert "1 of 3 layers" in told
+    assert "it leaves out 'net.2', 'net.0'" in told
+    assert "1 of 3 layers; for the others there was no time" in sink.latest.markdown["randomization/cascade"]
+    assert "net.6" in sink.latest.markdown["randomization/cascade"]
+
+
+@pytest.mark.parametrize("enable_progress_bar", [True, False])
+def test_the_cascade_shows_a_bar_where_the_trainer_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], enable_progress_bar: bool
+) -> None:
+    _fit(tmp_path, _test(), max_epochs=1, enable_progress_bar=enable_progress_bar)
+    assert ("randomization: cascade" in capsys.readouterr().err) is enable_progress_bar

@@ -58,7 +58,8 @@ def act(actions: Sequence[Action], message: str, host: Host, callback: Any) -> N
     """
     for action in actions:
         if action == "warn":
-            notices.warn(message, CueAlarmWarning)
+            # Every alarm is news.
+            notices.warn(("alarm", message), message, CueAlarmWarning)
         elif action == "stop":
             host.stop()
         elif callable(action):
@@ -76,6 +77,7 @@ def _call(action: Callable[..., Any], callback: Any, message: str) -> None:
             raise
         name = getattr(action, "__qualname__", None) or repr(action)
         notices.warn(
+            ("action", name),
             f"on_alarm={name} failed when the alarm went on ({type(error).__name__}: {error}); the training goes on. "
-            "Use on_error='raise' to see where it comes from"
+            "Use on_error='raise' to see where it comes from",
         )

@@ -120,9 +120,10 @@ def warn_of_broken_logits(effect: CueEffect, cue: str, epoch: int) -> None:
     n_broken = int((effect.usable & ~effect.effect.isfinite()).sum())
     if n_broken:
         notices.warn(
+            ("broken logits", cue),
             f"cue {cue!r}: {n_broken} of {int(effect.usable.sum())} samples tell nothing in epoch {epoch}, as their "
             "logits are not finite or all the same (a diverged training, or fp16 overflow); without any there is no "
-            "alarm, which does not mean that there is no shortcut"
+            "alarm, which does not mean that there is no shortcut",
         )
 
 

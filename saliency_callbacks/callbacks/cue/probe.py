@@ -106,8 +106,9 @@ def usable_samples(changed: Tensor, batch: ProbeBatch, cue: AnyCue, suspect_clas
     """
     if batch.labels is None:
         notices.warn(
+            ("cue without labels", cue.name),
             f"cue {cue.name!r}: the probe has no labels, so samples of class {suspect_class} itself count as well, and "
-            "weaken the effect; give labels with Probe(unpack_batch=…) or Probe.from_tensors(inputs, labels)"
+            "weaken the effect; give labels with Probe(unpack_batch=…) or Probe.from_tensors(inputs, labels)",
         )
         usable = changed
     else:
@@ -121,7 +122,8 @@ def usable_samples(changed: Tensor, batch: ProbeBatch, cue: AnyCue, suspect_clas
         )
     if count < _FEW:
         notices.warn(
+            ("few samples", cue.name),
             f"cue {cue.name!r}: only {count} samples of the probe can tell (outside class {suspect_class}, and changed "
-            f"by the cue); with fewer than {_FEW} the lower bound is weak. Use a larger probe, e.g. probe=32"
+            f"by the cue); with fewer than {_FEW} the lower bound is weak. Use a larger probe, e.g. probe=32",
         )
     return usable

@@ -168,7 +168,8 @@ def _warn_of_cuts(cue: TokenCue, dropped: Tensor) -> None:
     cut = int((dropped > 0).sum())
     if cut:
         notices.warn(
+            ("cut text inputs", cue.name),
             f"cue {cue.name!r}: {cut} of the {len(dropped)} text inputs of the probe have no padding that would make "
             f"room for {cue.word!r}, so up to {int(dropped.max())} of their last tokens were cut off. What the cue "
-            "does there includes what they lose; pad them a little further to avoid it"
+            "does there includes what they lose; pad them a little further to avoid it",
         )

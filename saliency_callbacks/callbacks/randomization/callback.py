@@ -11,6 +11,7 @@ from torch import nn
 from typing_extensions import override
 
 from saliency_callbacks.callbacks.base import ObservingCallback
+from saliency_callbacks.callbacks.randomization.pace import Pace, describe_cascade, describe_left_out, shown
 from saliency_callbacks.callbacks.randomization.settings import Cascade, Draws
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.arguments import OnError, checked_target
@@ -25,7 +26,7 @@ from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.randomization.result import RandomizationResult
 from saliency_callbacks.randomization.run import check_redraw, run_test, with_primary
 from saliency_callbacks.randomization.scores import sample_scores, scores
-from saliency_callbacks.randomization.steps import Order
+from saliency_callbacks.randomization.states import weight_layers
 from saliency_callbacks.targets.resolution import resolve_target
 from saliency_callbacks.types import Method, Picture, Sink, Snapshot, Table
 
@@ -72,7 +73,8 @@ class RandomizationTest(ObservingCallback[PinnedState]):
             tokens are then not compared. What is compared is one number a token.
         draws: The random copies, and how maps are compared: ``Draws(n_draws, order, randomize, similarities,
             random_logit)``. The same copies are drawn at every epoch.
-        cascade: The layer-by-layer randomization at the end of fit: ``Cascade(at_fit_end, order, n_draws)``.
+        cascade: The layer-by-layer randomization at the end of fit: ``Cascade(at_fit_end, order, n_draws,
+            max_seconds)``. What it will cost is said with the first test.
         every_n_epochs: Epochs between two tests.
         reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, reshape_transform, embedding)``;
             for text inputs, the embedding layer.
@@ -155,6 +157,7 @@ class RandomizationTest(ObservingCallback[PinnedState]):
         self.result: RandomizationResult | None = None
         self.cascade: RandomizationResult | None = None
         self._tested_step: int | None = None
+        self._is_announced = False
 
     @override
     def _check_model(self, model: nn.Module) -> None:
@@ -164,13 +167,19 @@ class RandomizationTest(ObservingCallback[PinnedState]):
     def _accept_probe(self, probe: ProbeBatch) -> None:
         check_labels(probe, self.target)
         self.result = self.cascade = None
+        self._is_announced = False
 
     @override
     def _observe(self, model: nn.Module, moment: Moment, host: Host) -> Observation[PinnedState]:
-        result, state = self._test(model, host)
+        pace = Pace()
+        result, state = self._test(model, host, pace)
+        if self.cascade_settings.at_fit_end and moment.stage != "validate" and not self._is_announced:
+            self._is_announced = True
+            self._announce_cascade(model, host, pace)
         for method in result.methods:
             if not math.isfinite(result.similarity(method).mean):
-                notices.warn(f"{self.namespace}: {method} {result.verdicts[method]}", DegenerateMapWarning)
+                kind = ("untold verdict", self.namespace, method)
+                notices.warn(kind, f"{self.namespace}: {method} {result.verdicts[method]}", DegenerateMapWarning)
         return Observation(self._snapshot(model, moment, result), state)
 
     @override
@@ -180,7 +189,7 @@ class RandomizationTest(ObservingCallback[PinnedState]):
             return None
         if self.result is None or host.global_step != self._tested_step:
             notices.tell(f"{self.namespace}: the weights have changed since the last test, so they are tested now")
-            self._test(model, host)
+            self._test(model, host, Pace())
         assert self.result is not None, "tested above"
         for method, words in self.result.verdicts.items():
             notices.tell(f"{self.namespace}: {method} {words}")
@@ -194,24 +203,38 @@ class RandomizationTest(ObservingCallback[PinnedState]):
                 if self.on_error == "raise":
                     raise
                 notices.warn(
-                    f"the cascade is left out ({type(error).__name__}: {error}); the verdicts do not rest on it"
+                    ("no cascade", self.namespace),
+                    f"the cascade is left out ({type(error).__name__}: {error}); the verdicts do not rest on it",
                 )
         return Observation(self._snapshot(model, moment, self.result, tables), self.state, pictures)
 
     def _randomize_layerwise(self, model: nn.Module, host: Host) -> tuple[RandomizationResult, Mapping[str, Picture]]:
         settings = self.cascade_settings
-        cascade, _ = self._run(model, host, settings.order, settings.n_draws, random_logit=False)
+        pace = Pace(settings.max_seconds)
+        with shown(pace, f"{self.namespace}: cascade", host) as note:
+            cascade, _ = self._run(model, host, settings, pace, note)
+        if cascade.left_out:
+            notices.tell(f"{self.namespace}: {describe_left_out(cascade, pace)}")
         pictures = {f"{self.namespace}/{name}/cascade": cascade.plot(methods=[name]) for name in cascade.methods}
         return cascade, {f"{self.namespace}/cascade": cascade.plot(), **pictures}
 
-    def _test(self, model: nn.Module, host: Host) -> tuple[RandomizationResult, PinnedState]:
-        draws = self.draws
-        self.result, state = self._run(model, host, draws.order, draws.n_draws, random_logit=draws.random_logit)
+    def _announce_cascade(self, model: nn.Module, host: Host, pace: Pace) -> None:
+        settings = replace(self.settings, forward_context=host.forward_context)
+        n_layers = len(weight_layers(model, host.to_device(self._probe.inputs), settings))
+        notices.tell(f"{self.namespace}: {describe_cascade(self.cascade_settings, pace, n_layers)}")
+
+    def _test(self, model: nn.Module, host: Host, pace: Pace) -> tuple[RandomizationResult, PinnedState]:
+        self.result, state = self._run(model, host, self.draws, pace, pace.note)
         self._tested_step = host.global_step
         return self.result, state
 
     def _run(
-        self, model: nn.Module, host: Host, order: Order, n_draws: int, *, random_logit: bool
+        self,
+        model: nn.Module,
+        host: Host,
+        asked: Draws | Cascade,
+        pace: Pace,
+        note: Callable[[int, int], None],
     ) -> tuple[RandomizationResult, PinnedState]:
         settings = replace(self.state.settled(self.settings), forward_context=host.forward_context)
         target = resolve_target(self.target, self._probe, self.state.pinned)
@@ -223,11 +246,13 @@ class RandomizationTest(ObservingCallback[PinnedState]):
                 host.to_device(self._probe.inputs),
                 settings,
                 target,
-                order=order,
-                n_draws=n_draws,
+                order=asked.order,
+                n_draws=asked.n_draws,
                 redraw=self.redraw,
                 similarities=self.similarities,
-                random_logit=random_logit,
+                random_logit=isinstance(asked, Draws) and asked.random_logit,
+                progress=note,
+                is_over=lambda n_states: pace.max_seconds is not None and ranks.from_zero(pace.is_over(n_states)),
             )
         result = result.mapped(ranks.all_samples(settings, n_samples))
         pinned = result.target if self.state.pinned is None else self.state.pinned

@@ -211,8 +211,9 @@ def _check_other_start(module: nn.Module, twin: nn.Module, start: list[float]) -
         )
     if _norms(module) == start:
         notices.warn(
+            "same start",
             "data randomization: build() returned two models with the same initial weights, which makes their maps "
-            "more alike. Do not seed inside of build()"
+            "more alike. Do not seed inside of build()",
         )
 
 

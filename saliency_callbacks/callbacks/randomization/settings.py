@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from saliency_callbacks.callbacks.runtime.settings import set_field
-from saliency_callbacks.config.checks import checked_choice, checked_flag
+from saliency_callbacks.config.checks import checked_choice, checked_flag, checked_real
 from saliency_callbacks.config.hydra import plain
 from saliency_callbacks.randomization.run import check_draws, with_primary
 from saliency_callbacks.randomization.steps import Layerwise, Order, check_order
@@ -59,9 +59,11 @@ class Cascade:
         at_fit_end: Whether there is one.
         order: ``top_down`` from the scores down to the input, ``bottom_up``, or ``independent``.
         n_draws: How many times it is drawn; at least 2. It costs as many explanations for each layer.
+        max_seconds: Most seconds that it takes, about; what there is no time for is left out, the last layers in the
+            order, and the table says so. By default there is no limit.
 
     Raises:
-        ConfigurationError: If there are fewer than two draws, or no such order.
+        ConfigurationError: If there are fewer than two draws, no such order, or the limit is no positive number.
 
     Example:
         >>> Cascade(order="independent").n_draws
@@ -71,8 +73,11 @@ class Cascade:
     at_fit_end: bool = True
     order: Layerwise = "top_down"
     n_draws: int = 3
+    max_seconds: float | None = None
 
     def __post_init__(self) -> None:
         checked_flag("at_fit_end", self.at_fit_end)
         checked_choice("cascade.order", self.order, get_args(Layerwise))
         set_field(self, "n_draws", check_draws(self.n_draws, "cascade.n_draws"))
+        if self.max_seconds is not None:
+            set_field(self, "max_seconds", checked_real("cascade.max_seconds", self.max_seconds, above=0))

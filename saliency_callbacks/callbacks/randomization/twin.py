@@ -77,9 +77,10 @@ class Recipe:
         trainer.fit(module, data)
         if progress.accuracy < self.min_accuracy:
             notices.warn(
+                ("labels not learned", whose),
                 f"data randomization: only {percent(progress.accuracy)} of the {whose} labels were learned in "
                 f"{progress.epochs} epochs, expected {percent(self.min_accuracy)}, so there will be no verdict. Raise "
-                "`max_epochs`, train on fewer samples, or build a larger network without augmentation or dropout"
+                "`max_epochs`, train on fewer samples, or build a larger network without augmentation or dropout",
             )
         return Trained(module, trainer, progress.accuracy, progress.epochs)
 

@@ -114,6 +114,10 @@ class Host(Protocol):
     def is_dry_run(self) -> bool:
         """Whether the run only tries its code out, so that nothing is to be written."""
 
+    @property
+    def shows_progress(self) -> bool:
+        """Whether the run shows how far it is, on this process."""
+
     def run_directory(self) -> Path | None:
         """Return the directory of this run; ``None`` where it is not on this machine's disk. All ranks must call it."""
 

@@ -154,6 +154,11 @@ class LightningHost:
         """As of ``Host``: ``fast_dev_run``."""
         return bool(getattr(self.trainer, "fast_dev_run", False))
 
+    @property
+    def shows_progress(self) -> bool:
+        """As of ``Host``: where the Trainer has a progress bar."""
+        return self.trainer.progress_bar_callback is not None and self.trainer.is_global_zero
+
     def run_directory(self) -> Path | None:
         """Return the directory of the first logger, else the Trainer's; ``None`` for a remote one."""
         directory = _logger_directory(self.loggers[0]) if self.loggers else self.trainer.default_root_dir

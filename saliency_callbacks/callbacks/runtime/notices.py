@@ -1,13 +1,19 @@
-"""What is said to the person who trains: once, on rank zero."""
+"""What is said to the person who trains: each kind of thing once in a run, on rank zero."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 
 from saliency_callbacks.callbacks.runtime import packages
 from saliency_callbacks.callbacks.runtime.observation import Moment
-from saliency_callbacks.errors import ConfigurationError, RankError, SaliencyWarning
+from saliency_callbacks.errors import (
+    ConfigurationError,
+    ObservationError,
+    RankError,
+    SaliencyWarning,
+    is_news,
+)
 
 __all__ = ["failures", "tell", "tell_that_training_had_ended", "warn", "warn_of_late_start", "warn_of_no_probe"]
 
@@ -20,25 +26,34 @@ def tell(message: str) -> None:
     packages.rank_zero_info(message)
 
 
-def warn(message: str, category: type[Warning] = SaliencyWarning) -> None:
-    """Warn of something; the training goes on."""
-    packages.rank_zero_warn(message, stacklevel=_FRAMES, category=category)
+def warn(kind: Hashable, message: str, category: type[Warning] = SaliencyWarning) -> None:
+    """Warn of something, unless its kind was warned of before in this run; the training goes on.
+
+    Args:
+        kind: What it is about, whatever the numbers, epochs and names in the message: all callbacks of a run say it
+            once. A tuple where there are several of a kind, such as one for each method.
+        message: What is said.
+        category: Type of the warning.
+    """
+    if is_news(kind):
+        packages.rank_zero_warn(message, stacklevel=_FRAMES, category=category)
 
 
-def warn_of_late_start() -> None:
-    """Say that the untrained model is not observed."""
+def warn_of_late_start(reason: str, more: str) -> None:
+    """Say that the untrained model is not observed, and why."""
     warn(
-        "the validation dataloader does not exist before training, so the untrained model is not observed; with "
-        "Trainer(num_sanity_val_steps=1) it does. What compares with an earlier observation is logged from the second "
-        "one on"
+        "late start",
+        f"{reason}, so the untrained model is not observed ({more}). What compares with an earlier observation is "
+        "logged from the second one on",
     )
 
 
 def warn_of_no_probe(source: str) -> None:
     """Say that there is no data to take a probe from."""
     warn(
+        ("no probe", source),
         f"nothing is observed: there is no {source} dataloader here to take the probe from; fit before, or use "
-        "probe=Probe.from_tensors(inputs, labels)"
+        "probe=Probe.from_tensors(inputs, labels)",
     )
 
 
@@ -54,11 +69,13 @@ def failures(moment: Moment, *, on_error: str, is_early: bool) -> Iterator[None]
     Raises:
         RankError: If the ranks are out of sync, so that the training cannot go on.
         ConfigurationError: Where ``is_early``.
+        ObservationError: Before a training, as what a model does not allow now it never does.
     """
     try:
         yield
     except Exception as error:
-        is_mistake = is_early and isinstance(error, ConfigurationError)
+        lasting = ConfigurationError if moment.stage == "validate" else (ConfigurationError, ObservationError)
+        is_mistake = is_early and isinstance(error, lasting)
         if is_mistake or isinstance(error, RankError) or on_error == "raise":
             raise
         _warn_of_failure(moment, error)
@@ -66,11 +83,24 @@ def failures(moment: Moment, *, on_error: str, is_early: bool) -> Iterator[None]
 
 def _warn_of_failure(moment: Moment, error: Exception) -> None:
     """Say that an observation failed."""
-    what = "the end-of-training summary" if moment.stage == "final" else f"the observation of epoch {moment.epoch}"
+    is_summary = moment.stage == "final"
+    what = "the end-of-training summary" if is_summary else f"the observation of epoch {moment.epoch}"
     warn(
+        ("failure", is_summary, *_origin(error)),
         f"{what} is skipped ({type(error).__name__}: {error}); the training goes on. Use on_error='raise' to see where "
-        "it comes from"
+        "it comes from",
     )
+
+
+def _origin(error: BaseException) -> tuple[str, ...]:
+    """Return what tells one failure from another, whatever the numbers in its message: its type, and where it began."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    place = () if frame is None else (frame.tb_frame.f_code.co_filename, str(frame.tb_lineno))
+    return (type(error).__name__, *place)
 
 
 def tell_that_training_had_ended(name: str) -> None:

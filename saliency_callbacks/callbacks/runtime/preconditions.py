@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
@@ -15,11 +17,13 @@ from saliency_callbacks.callbacks.runtime.state import RunState
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.isolation.context import quiescence
 from saliency_callbacks.capture.layers.find import find_layers
+from saliency_callbacks.capture.oom import is_out_of_memory
 from saliency_callbacks.capture.text.settings import read_ids
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.engine.settings import Settings
-from saliency_callbacks.errors import ConfigurationError, ProbeError, TargetError
+from saliency_callbacks.errors import ConfigurationError, OutputError, ProbeError, SaliencyError, TargetError
 from saliency_callbacks.probe.batch import ProbeBatch
+from saliency_callbacks.targets.selectors import selector
 
 __all__ = [
     "check_labels",
@@ -27,7 +31,9 @@ __all__ = [
     "check_run",
     "check_runs",
     "check_validation_is_off",
+    "diagnosed",
     "explained_module",
+    "has_weights",
     "state_for_probe",
 ]
 
@@ -89,8 +95,9 @@ def check_validation_is_off(host: Host, callback: str) -> None:
             "use probe=Probe(source='train') or probe=Probe.from_tensors(inputs, labels)"
         )
     notices.warn(
+        ("validation is off", callback),
         f"limit_val_batches=0: without validation {callback} observes nothing. Use probe=Probe(source='train') to "
-        "observe training epochs"
+        "observe training epochs",
     )
 
 
@@ -107,28 +114,90 @@ def state_for_probe(state: _State, probe: ProbeBatch) -> _State:
     """Return the state to go on with; warn where the probe is not the one that the state was made with."""
     if state.fingerprint not in (None, probe.fingerprint):
         notices.warn(
+            "other probe",
             "the probe is not the one of the checkpoint: the data or its transforms have changed. Maps of different "
-            "samples do not compare, so what compares with them (drift, colors, filmstrip) starts anew"
+            "samples do not compare, so what compares with them (drift, colors, filmstrip) starts anew",
         )
         state = state.restarted()
     return replace(state, indices=probe.indices, fingerprint=probe.fingerprint)
 
 
-def check_runs(model: nn.Module, inputs: Any, settings: Settings) -> None:
-    """Run the probe forward, as a validation step would.
+def has_weights(model: nn.Module, host: Host) -> bool:
+    """Return whether an observation leaves the training its own initial weights; warn where it does not.
+
+    Layers such as ``LazyLinear`` get their weights with their first batch: that of an observation would initialize them
+    with other random numbers than the training has.
+    """
+    lazy = [
+        name or type(model).__name__
+        for name, module in model.named_modules()
+        if any(map(nn.parameter.is_lazy, (*module.parameters(recurse=False), *module.buffers(recurse=False))))
+    ]
+    # What the training has not initialized by its first step, it does not use.
+    if not lazy or host.global_step:
+        return True
+    notices.warn_of_late_start(
+        f"{', '.join(map(repr, lazy[:3]))} {'have' if len(lazy) > 1 else 'has'} no weights before the first batch",
+        "an observation would initialize them",
+    )
+    return False
+
+
+@contextmanager
+def diagnosed(check: Callable[[], None]) -> Iterator[None]:
+    """Find out what is wrong where something fails inside without saying so itself.
+
+    Args:
+        check: Raises what is wrong, if it finds anything.
+    """
+    try:
+        yield
+    except SaliencyError:
+        raise
+    except Exception as error:
+        if not is_out_of_memory(error):
+            check()
+        raise
+
+
+def check_runs(model: nn.Module, inputs: Any, settings: Settings, target: Any = None) -> None:
+    """Run the probe forward, as a validation step would, and read its output with the functions that were given.
 
     Raises:
         ProbeError: If the model cannot even do that, so that it is not the explanation that fails.
+        OutputError: If ``output_fn`` fails.
+        TargetError: If a callable target does.
     """
+    with quiescence(model, seed=settings.seed), torch.no_grad():
+        try:
+            with settings.forward_context():
+                read = ModelInputs.of if settings.tokens is None else read_ids
+                batch = read(inputs, settings.attribute_to)
+                rows = torch.arange(batch.n_samples, device=batch.explained.device)
+                output = batch.call(model, batch.explained.clone(), rows)
+        except Exception as error:
+            raise ProbeError(
+                f"{type(model).__name__} cannot be run on the probe ({type(error).__name__}: {error}). The probe's "
+                f"inputs are {describe(inputs)}. Say what the model takes of a batch with Probe(unpack_batch=…), which "
+                "tensors to feed with Probe.from_tensors(…), or which submodule to explain with "
+                "reading=ModelReading(module=…)"
+            ) from error
+        if settings.output_fn is not None:
+            _check_function("output_fn", settings.output_fn, output, OutputError)
+        if callable(target):
+            select = selector(target, batch.n_samples, settings.output_fn)
+            _check_function("target", lambda given: select(given, rows), output, TargetError)
+
+
+def _check_function(
+    argument: str, function: Callable[[Any], Any], output: Any, error_type: type[ConfigurationError]
+) -> None:
     try:
-        with quiescence(model), torch.no_grad(), settings.forward_context():
-            read = ModelInputs.of if settings.tokens is None else read_ids
-            batch = read(inputs, settings.attribute_to)
-            rows = torch.arange(batch.n_samples, device=batch.explained.device)
-            batch.call(model, batch.explained.clone(), rows)
+        function(output)
+    except SaliencyError:
+        raise
     except Exception as error:
-        raise ProbeError(
-            f"{type(model).__name__} cannot be run on the probe ({type(error).__name__}: {error}). The probe's inputs "
-            f"are {describe(inputs)}. Say what the model takes of a batch with Probe(unpack_batch=…), which tensors to "
-            "feed with Probe.from_tensors(…), or which submodule to explain with reading=ModelReading(module=…)"
+        raise error_type(
+            f"{argument} fails ({type(error).__name__}: {error}) on what the model returns for the probe, "
+            f"{describe(output)}; give a function that takes that"
         ) from error

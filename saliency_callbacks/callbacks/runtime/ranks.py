@@ -150,8 +150,9 @@ class Ranks:
         if self.size == 1 or self._others.do_all(probe.fingerprint == self.from_zero(probe.fingerprint)):
             return probe
         notices.warn(
+            "different probes",
             "the ranks have read different probes (each has a dataset of its own, or one that is not the same every "
-            "time); that of rank zero is explained on all of them"
+            "time); that of rank zero is explained on all of them",
         )
         return self.from_zero(probe)
 

@@ -15,7 +15,7 @@ import torch
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.observation import State
 from saliency_callbacks.callbacks.runtime.ranks import Ranks
-from saliency_callbacks.callbacks.runtime.sink_writer import SinkWriter
+from saliency_callbacks.callbacks.runtime.sink_writer import SinkWriter, WritingCost
 from saliency_callbacks.types import Snapshot
 
 __all__ = ["ObservationCost", "describe_cost", "is_due", "takes_turn"]
@@ -100,8 +100,9 @@ class ObservationCost:
             return state
         thinned = replace(state, thinning=2 * state.thinning)
         notices.warn(
+            ("thinning", name, thinned.thinning),
             f"{name}: an observation takes {self.seconds:.2g} s, with max_seconds_per_observation="
-            f"{self.max_seconds:g}; from now on one of {thinned.thinning} scheduled observations is made"
+            f"{self.max_seconds:g}; from now on one of {thinned.thinning} scheduled observations is made",
         )
         return thinned
 
@@ -118,7 +119,7 @@ class ObservationCost:
         self._is_told = True
         # Of now: the next observation may be measured before this one is written.
         told = partial(describe_cost, copy(self), snapshot.metadata, in_background=writer.in_background)
-        writer.when_written(lambda seconds: notices.tell(f"{name}: {told(writing=seconds)}"))
+        writer.when_written(lambda writing: notices.tell(f"{name}: {told(writing=writing)}"))
 
     def _now(self, device: torch.device) -> float:
         if device.type == "cuda":
@@ -143,15 +144,15 @@ def takes_turn(state: State, epoch: int, every_n_epochs: int) -> tuple[State, bo
 
 
 def describe_cost(
-    cost: ObservationCost, metadata: Mapping[str, Any], *, writing: float | None, in_background: bool
+    cost: ObservationCost, metadata: Mapping[str, Any], *, writing: WritingCost | None, in_background: bool
 ) -> str:
     """Return a line on the last observation.
 
     Args:
         cost: What was measured.
         metadata: Of its snapshot.
-        writing: Seconds of drawing and writing; ``None`` where nothing is written.
-        in_background: Whether the training went on meanwhile.
+        writing: Of drawing and writing; ``None`` where nothing is written.
+        in_background: Whether the training goes on meanwhile, with what the processor has left.
     """
     seconds, validation = cost.seconds or 0.0, cost.validation_seconds
     parts = [f"an observation takes {seconds:.2g} s"]
@@ -165,5 +166,6 @@ def describe_cost(
     if metadata.get("n_forwards"):
         parts.append(f"{metadata['n_forwards']} forwards without maps")
     if writing is not None:
-        parts.append(f"{writing:.2g} s of drawing and writing {'in the background' if in_background else 'among them'}")
+        how = f"in the background ({writing.processor_seconds:.2g} s of processor time)"
+        parts.append(f"{writing.seconds:.2g} s of drawing and writing {how if in_background else 'among them'}")
     return ", ".join(parts)

@@ -6,10 +6,11 @@ import itertools
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.host import Host
@@ -22,6 +23,18 @@ __all__ = ["BackgroundQueue", "SinkWriter", "open_sinks"]
 
 
 _MOST_FAILURES = 3
+
+
+class WritingCost(NamedTuple):
+    """What it takes to draw and write one observation.
+
+    Args:
+        seconds: From its beginning to its end.
+        processor_seconds: Of these, how long a processor was busy with it, which the training may miss.
+    """
+
+    seconds: float
+    processor_seconds: float
 
 
 class SinkWriter:
@@ -49,8 +62,8 @@ class SinkWriter:
         self._failures = [0] * len(self.sinks)
         self._queue = BackgroundQueue()
         # Warnings belong to the thread that trains: filters and their contexts are not made for several.
-        self._messages: deque[str] = deque()
-        self._seconds: float | None = None
+        self._messages: deque[tuple[Hashable, str]] = deque()
+        self._cost: WritingCost | None = None
 
     @property
     def in_background(self) -> bool:
@@ -71,15 +84,15 @@ class SinkWriter:
             self._write(snapshot, pictures)
         self._report()
 
-    def when_written(self, tell: Callable[[float | None], None]) -> None:
-        """Call ``tell`` once what was given so far is written, with the seconds of the last one; on its thread.
+    def when_written(self, tell: Callable[[WritingCost | None], None]) -> None:
+        """Call ``tell`` once what was given so far is written, with what the last one took; on its thread.
 
         Where nothing is written it is called with ``None``.
         """
         if self.in_background and self.sinks:
-            self._queue.submit(lambda: tell(self._seconds))
+            self._queue.submit(lambda: tell(self._cost))
         else:
-            tell(self._seconds)
+            tell(self._cost)
 
     def drain(self) -> None:
         """Wait until everything is written, and report what failed."""
@@ -92,14 +105,19 @@ class SinkWriter:
         self._report()
 
     def _write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
-        start = time.perf_counter()
+        start, start_of_thread = time.perf_counter(), time.thread_time()
         for index, sink in enumerate(self.sinks):
             if self._failures[index] < _MOST_FAILURES:
                 self._failures[index] = 0 if self._writes(sink, snapshot, pictures) else self._failures[index] + 1
                 if self._failures[index] == _MOST_FAILURES:
                     name = type(sink).__name__
-                    self._messages.append(f"{name} failed {_MOST_FAILURES} times in a row and is left out from now on")
-        self._seconds = time.perf_counter() - start
+                    self._messages.append(
+                        (
+                            ("sink left out", name),
+                            f"{name} failed {_MOST_FAILURES} times in a row and is left out from now on",
+                        )
+                    )
+        self._cost = WritingCost(time.perf_counter() - start, time.thread_time() - start_of_thread)
 
     def _writes(self, sink: Sink, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> bool:
         try:
@@ -109,13 +127,17 @@ class SinkWriter:
                 raise
             # A picture that cannot be drawn says so itself, and is no fault of the sink.
             blamed = "" if isinstance(error, PictureError) else f"{type(sink).__name__} failed: "
-            self._messages.append(f"{blamed}{type(error).__name__}: {_without_passwords(error)}; the training goes on")
+            # Each picture is a thing of its own.
+            what = str(error) if isinstance(error, PictureError) else type(sink).__name__
+            kind = ("sink", type(error).__name__, what)
+            message = f"{blamed}{type(error).__name__}: {_without_passwords(error)}; the training goes on"
+            self._messages.append((kind, message))
             return isinstance(error, PictureError)
         return True
 
     def _report(self) -> None:
         while self._messages:
-            notices.warn(self._messages.popleft())
+            notices.warn(*self._messages.popleft())
 
 
 def _without_passwords(error: Exception) -> str:
@@ -158,8 +180,9 @@ def open_sinks(
             kept_in = directory
         elif storage.save_maps:
             notices.warn(
+                "no directory",
                 "raw maps are not kept: the run's directory is remote. Name a local one with "
-                "storage=Storage(directory=…), or use storage=Storage(save_maps=False) to silence this warning"
+                "storage=Storage(directory=…), or use storage=Storage(save_maps=False) to silence this warning",
             )
     return SinkWriter(sinks, on_error, kept_in)
 

@@ -16,7 +16,6 @@ from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.appearance import Appearance, SampleNames, wrong_predictions
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation, versions
-from saliency_callbacks.callbacks.runtime.preconditions import check_runs
 from saliency_callbacks.callbacks.saliency.filmstrips import FramePictures
 from saliency_callbacks.callbacks.saliency.history import Frame, MethodHistory
 from saliency_callbacks.callbacks.saliency.pictures import Pictures, reduced
@@ -24,10 +23,9 @@ from saliency_callbacks.callbacks.saliency.scales import frame_of, scale_of
 from saliency_callbacks.callbacks.saliency.scoring import Scored, score
 from saliency_callbacks.callbacks.saliency.state import MonitorState
 from saliency_callbacks.capture.inputs import ModelInputs
-from saliency_callbacks.capture.oom import is_out_of_memory
 from saliency_callbacks.engine.explanation import Explanation
 from saliency_callbacks.engine.settings import Settings
-from saliency_callbacks.errors import DegenerateMapWarning, LayerError, ObservationError, SaliencyError
+from saliency_callbacks.errors import DegenerateMapWarning, LayerError, ObservationError
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.rendering.images import display_images
 from saliency_callbacks.rendering.lazy import LazyPictures
@@ -70,8 +68,7 @@ class ProbeExplainer:
             host: What runs the training.
 
         Raises:
-            ProbeError: If the model cannot be run on the probe at all.
-            SaliencyError: If it can, but not be explained.
+            SaliencyError: If it cannot be explained.
         """
         try:
             return self._explained(model, moment, state, host)
@@ -79,21 +76,16 @@ class ProbeExplainer:
             left = _methods_left(self.settings, needing_layers=isinstance(error, ObservationError))
             if not self.may_simplify or not left:
                 raise
-            notices.warn(f"only {', '.join(method.name for method in left)} is computed: {error}")
             asked, self.settings = self.settings, replace(self.settings, methods=left)
             try:
-                return self._explained(model, moment, state, host)
+                found = self._explained(model, moment, state, host)
             except BaseException:
                 # A failure that passes takes no method away for good.
                 self.settings = asked
                 raise
-        except SaliencyError:
-            raise
-        except Exception as error:
-            if not is_out_of_memory(error):
-                settings = replace(self.settings, forward_context=host.forward_context)
-                check_runs(model, host.to_device(self.probe.inputs), settings)
-            raise
+            names = ", ".join(method.name for method in left)
+            notices.warn(("fewer methods", names), f"only {names} is computed: {error}")
+            return found
 
     def summarize(self, model: nn.Module, moment: Moment, state: MonitorState) -> Observation[MonitorState] | None:
         """Return how the maps evolved, from what ``state`` keeps; ``None`` where that is less than two moments.
@@ -133,7 +125,7 @@ class ProbeExplainer:
         target = resolve_target(self.target, self.probe, state.pinned)
         explanation = host.ranks.explain(model, host.to_device(self.probe.inputs), settings, [target])
         attributions = {name: self._shown(found.cpu()) for name, found in explanation.attributions[0].items()}
-        _warn_of_degenerate_maps(attributions, self.probe.ids)
+        _warn_of_degenerate_maps(attributions, self.probe)
         state = _comparable(state, attributions)
         predictions = predict(explanation.logits, self.probe.labels)
         scored = score(
@@ -257,11 +249,13 @@ class ProbeExplainer:
         return reduced(self._images, self._inputs.ndim - 2)
 
 
-def _warn_of_degenerate_maps(attributions: Mapping[str, Attribution], ids: tuple[str, ...]) -> None:
+def _warn_of_degenerate_maps(attributions: Mapping[str, Attribution], probe: ProbeBatch) -> None:
     for attribution in attributions.values():
-        message = describe_degenerate(attribution, ids)
+        message = describe_degenerate(attribution, probe.ids)
         if message:
-            notices.warn(message, DegenerateMapWarning)
+            is_finite = bool(attribution.magnitude.isfinite().all())
+            kind = ("degenerate maps", probe.fingerprint, attribution.method, attribution.layer, is_finite)
+            notices.warn(kind, f"{message}. Later epochs are not told", DegenerateMapWarning)
 
 
 def _comparable(state: MonitorState, attributions: Mapping[str, Attribution]) -> MonitorState:
@@ -274,8 +268,9 @@ def _comparable(state: MonitorState, attributions: Mapping[str, Attribution]) ->
     forgotten = sorted(set(state.histories) & set(attributions) - set(kept))
     if forgotten:
         notices.warn(
+            ("other maps", *forgotten),
             f"the maps of {forgotten} have another number or size than those of the checkpoint (other target layers or "
-            "another image size); their drift, colors and filmstrips start anew"
+            "another image size); their drift, colors and filmstrips start anew",
         )
     return replace(state, histories=kept)
 

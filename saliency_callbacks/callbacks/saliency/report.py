@@ -48,8 +48,9 @@ def write_report(host: Host, directory: Path | None, on_error: OnError) -> None:
         return
     if directory is None:
         notices.warn(
+            "no report",
             "there is no report: the run's directory is remote. Name a local one with storage=Storage(directory=…), or "
-            "use report=False to silence this warning"
+            "use report=False to silence this warning",
         )
         return
     try:
@@ -58,7 +59,7 @@ def write_report(host: Host, directory: Path | None, on_error: OnError) -> None:
     except Exception as error:
         if on_error == "raise":
             raise
-        notices.warn(f"there is no report ({type(error).__name__}: {error})")
+        notices.warn("no report", f"there is no report ({type(error).__name__}: {error})")
         return
     elsewhere = [callback.identity for callback in observing if callback.kept_in not in (None, directory)]
     left_out = f"; what {', '.join(elsewhere)} keeps in another directory is not in it" if elsewhere else ""

@@ -31,9 +31,10 @@ def texts_of(probe: ProbeBatch, settings: Settings, tokenizer: Any, words: WordF
     cut = texts.full.nonzero()[:, 0].tolist()
     if cut:
         notices.warn(
+            "cut text inputs",
             f"{len(cut)} of {probe.size} text inputs of the probe are as long as the tokenizer lets one be, so that "
             "their ends may be missing, for the model as for the maps (samples "
-            f"{', '.join(probe.ids[sample] for sample in cut[:8])})"
+            f"{', '.join(probe.ids[sample] for sample in cut[:8])})",
         )
     return texts
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from saliency_callbacks.capture.isolation.tensor_copies import TensorContents
+from saliency_callbacks.capture.isolation.tensor_copies import TensorContents, cut_off, leaves
 
 __all__ = ["unchanged_attributes"]
 
@@ -47,6 +47,8 @@ class _Attributes:
     def __init__(self, module: nn.Module) -> None:
         self.module = module
         self.values = {name: value for name, value in vars(module).items() if name not in _OWN_CARE}
+        # Also those that are too large for a copy.
+        self.leaves = leaves(value for value in self.values.values() if isinstance(value, Tensor))
         self.entries = {name: value.copy() for name, value in self.values.items() if type(value) in _CONTAINERS}
 
     def small_tensors(self) -> Iterator[Tensor]:
@@ -55,6 +57,7 @@ class _Attributes:
                 yield value
 
     def restore(self) -> None:
+        cut_off(self.leaves)
         self._restore_bindings()
         for name, entries in self.entries.items():
             _restore_entries(self.values[name], entries)

@@ -10,7 +10,19 @@ from torch import Tensor, nn
 
 from saliency_callbacks.capture.isolation.shards import is_sharded, local, with_local
 
-__all__ = ["TensorContents", "same_content"]
+__all__ = ["TensorContents", "cut_off", "leaves", "same_content"]
+
+
+def leaves(tensors: Iterable[Tensor]) -> list[Tensor]:
+    """Return those that no graph has made."""
+    return [tensor for tensor in tensors if tensor.grad_fn is None]
+
+
+def cut_off(tensors: Iterable[Tensor]) -> None:
+    """Cut from the graph what a recorded forward has written into; a view stays part of what it is a view of."""
+    for tensor in tensors:
+        if tensor.grad_fn is not None and not tensor._is_view():  # noqa: SLF001 (public in all but its name)
+            tensor.detach_()
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +49,7 @@ class TensorContents:
         self._contents: dict[int, Tensor] = dict(zip(unique, (saved.content for saved in self._saved), strict=True))
         # What is looked up by its identity has to stay alive.
         self._tensors = list(unique.values())
+        self._leaves = leaves(unique.values())
 
     def of(self, tensor: Tensor) -> Tensor | None:
         """Return the kept content of ``tensor``; ``None`` where it is not one of those that are kept."""
@@ -45,6 +58,7 @@ class TensorContents:
 
     def restore(self) -> None:
         """Write back what has changed; a tensor that has not is left alone, with its version."""
+        cut_off(self._leaves)
         with torch.no_grad():
             changed = _changed(self._saved)
         for saved in changed:

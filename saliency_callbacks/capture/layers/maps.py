@@ -81,7 +81,13 @@ class LayerMaps:
         return self._layouts[name].to_map(output)
 
     def _reshaped(self, name: str, output: Tensor) -> Tensor:
-        reshaped = self.reshape_transform(output) if self.reshape_transform else output
+        try:
+            reshaped = self.reshape_transform(output) if self.reshape_transform else output
+        except Exception as error:
+            raise LayerError(
+                f"reshape_transform fails ({type(error).__name__}: {error}) on the output {list(output.shape)} of "
+                f"layer {name!r}; expected a function output -> [N, K, *spatial]"
+            ) from error
         n_spatial = self.inputs.explained.ndim - 2
         if not isinstance(reshaped, Tensor) or reshaped.ndim != n_spatial + 2:
             shape = list(reshaped.shape) if isinstance(reshaped, Tensor) else type(reshaped).__name__

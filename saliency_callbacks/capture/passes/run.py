@@ -7,7 +7,6 @@ holds every sample's own gradient. ``.backward()`` is never called: no parameter
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -22,7 +21,7 @@ from saliency_callbacks.capture.loss_scale import LossScale
 from saliency_callbacks.capture.passes.accumulators import Moments
 from saliency_callbacks.capture.passes.relu_rules import ReluRuleMode
 from saliency_callbacks.capture.passes.rows import Rows, Sampler
-from saliency_callbacks.errors import LayerError, ObservationError, ReluError, SaliencyWarning
+from saliency_callbacks.errors import GradientError, LayerError, ReluError, warn
 from saliency_callbacks.types import Evidence, Pass, Quantity
 
 __all__ = ["Clean", "Selector", "Subject", "collect", "run_clean"]
@@ -51,6 +50,7 @@ class Subject:
         batch_size: Rows that are run at once.
         seed: Seed of all noise.
         forward_context: Opened around every forward, e.g. for autocast.
+        backward_context: Opened while gradients are taken, as a checkpointed part of the model runs again then.
         samples: Which samples of the batch are run; all by default.
         loss_scale: Keeps gradients from underflowing in float16; one for all passes.
     """
@@ -63,6 +63,7 @@ class Subject:
     batch_size: int
     seed: int = 0
     forward_context: Callable[[], AbstractContextManager[Any]] = nullcontext
+    backward_context: Callable[[], AbstractContextManager[Any]] = nullcontext
     samples: range | None = None
     loss_scale: LossScale = field(default_factory=LossScale)
 
@@ -111,7 +112,7 @@ def collect(subject: Subject, pass_: Pass, quantities: Quantity, clean: Sequence
     Raises:
         ReluError: If a ReLU rule is asked for and no ReLU ran.
         LayerError: If a target layer did not run.
-        ObservationError: If the score does not depend on what it is differentiated by.
+        GradientError: If the score does not depend on what it is differentiated by.
     """
     sampler = subject.sampler(pass_)
     moments = subject.moments(quantities)
@@ -154,7 +155,10 @@ def _run(subject: Subject, rows: Rows, quantities: Quantity) -> Iterator[_Measur
         for index, (score, target) in enumerate(scores):
             wrt = [inputs, *outputs.values()] if wants_gradient else list(outputs.values())
             keep_graph = index < len(scores) - 1
-            gradients = _gradients(subject.loss_scale, score, wrt, keep_graph=keep_graph, needs_first=wants_gradient)
+            with subject.backward_context():
+                gradients = _gradients(
+                    subject.loss_scale, score, wrt, keep_graph=keep_graph, needs_first=wants_gradient
+                )
             layer_gradients = dict(zip(outputs, gradients[1:] if wants_gradient else gradients, strict=True))
             yield _Measured(
                 score.detach(),
@@ -199,7 +203,7 @@ def _gradients(
     loss_scale: LossScale, score: Tensor, wrt: Sequence[Tensor], *, keep_graph: bool, needs_first: bool
 ) -> list[Tensor]:
     if not score.requires_grad:
-        raise ObservationError(
+        raise GradientError(
             "the explained score has no gradient: the model, its `output_fn` or the target detaches it, or computes it "
             "under `torch.no_grad()`. Let the forward record gradients, or choose target layers above that part"
         )
@@ -207,7 +211,7 @@ def _gradients(
     is_cut_off = gradients[0] is None if needs_first else all(gradient is None for gradient in gradients)
     if is_cut_off:
         what = "input" if needs_first else "target layers"
-        raise ObservationError(
+        raise GradientError(
             f"the explained score has no gradient with respect to the {what}: it does not depend on that, or the model "
             "in between detaches, or runs under `torch.no_grad()`. Let the forward record gradients, or use class "
             "activation maps alone, at target layers above that part"
@@ -252,9 +256,8 @@ def _relu_rule(pass_: Pass, model: nn.Module) -> Iterator[None]:
             "leave out guided_backprop, deconvnet and guided_grad_cam for this model, or use gradient methods"
         )
     if uncovered:
-        warnings.warn(
+        warn(
+            ("activations without a rule", pass_.relu_rule),
             f"the {pass_.relu_rule} backward rule covers the ReLUs of {type(model).__name__}, but not its "
             f"{', '.join(uncovered)}; those keep their own gradient",
-            SaliencyWarning,
-            stacklevel=2,
         )

@@ -43,3 +43,11 @@ def test_similarities_of_hydra_are_a_list():
     found = Draws(similarities=OmegaConf.create(["spearman", "ssim"])).similarities
     assert found == ["spearman", "ssim"]
     assert type(found) is list
+
+
+@pytest.mark.parametrize("value", [0, -1, "10 s", True])
+def test_a_limit_of_a_cascade_is_a_positive_number(value):
+    with pytest.raises(ConfigurationError, match=r"cascade.max_seconds="):
+        Cascade(max_seconds=value)
+    assert Cascade().max_seconds is None
+    assert Cascade(max_seconds=5).max_seconds == 5

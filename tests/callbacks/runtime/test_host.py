@@ -168,9 +168,9 @@ def test_the_forwards_are_those_of_the_training():
 
 def test_a_model_that_does_not_take_the_probe():
     host = _host(val=[[(torch.rand(8, 2, 8, 8), torch.zeros(8, dtype=torch.long))]])
-    explainer = ProbeExplainer(_settings(), None, freeze_probe(host, Probe(4)), Appearance(), "saliency")
+    monitor = SaliencyMonitor("gradient", probe=4, storage=Storage(save_maps=False))
     with pytest.raises(ProbeError, match="Sequential cannot be run on the probe"):
-        explainer.observe(host.module, Moment(0, 0, "fit"), MonitorState(), host)
+        monitor.start(host)
 
 
 def test_a_cue_is_evaluated():

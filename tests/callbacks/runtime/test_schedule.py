@@ -6,6 +6,7 @@ import torch
 
 from saliency_callbacks.callbacks.runtime.ranks import ALONE, Ranks
 from saliency_callbacks.callbacks.runtime.schedule import ObservationCost, describe_cost, is_due, takes_turn
+from saliency_callbacks.callbacks.runtime.sink_writer import WritingCost
 from saliency_callbacks.callbacks.runtime.state import RunState
 from saliency_callbacks.errors import SaliencyWarning
 
@@ -129,13 +130,13 @@ def test_the_line_tells_what_there_is_to_tell():
     cost = ObservationCost(clock=clock)
     observe(cost, clock, 1.0, validation=3.0)
     facts = {"n_passes": 2, "methods": {"a": "A()", "b": "B()", "c": "C()"}}
-    assert describe_cost(cost, facts, writing=0.5, in_background=True) == (
+    assert describe_cost(cost, facts, writing=WritingCost(0.5, 0.25), in_background=True) == (
         "an observation takes 1 s, 25% of the validation epoch with it, 2 passes shared by 3 methods, "
-        "0.5 s of drawing and writing in the background"
+        "0.5 s of drawing and writing in the background (0.25 s of processor time)"
     )
     observe(cost, clock, 0.25)
     facts = {"n_passes": 1, "methods": {"a": "A()"}}
-    assert describe_cost(cost, facts, writing=0.125, in_background=False) == (
+    assert describe_cost(cost, facts, writing=WritingCost(0.125, 0.1), in_background=False) == (
         "an observation takes 0.25 s, 1 pass of one method, 0.12 s of drawing and writing among them"
     )
     assert describe_cost(cost, {}, writing=None, in_background=True) == "an observation takes 0.25 s"

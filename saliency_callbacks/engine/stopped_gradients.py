@@ -1,0 +1,103 @@
+"""Models that stop their gradients: with ``no_grad``, which can be lifted, or with ``detach``, which may be meant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from saliency_callbacks.capture.hooks import ActivationRecorder
+from saliency_callbacks.capture.layers.auto import trace_layouts
+from saliency_callbacks.engine.settings import Settings
+from saliency_callbacks.errors import ConfigurationError
+from saliency_callbacks.targets.selectors import Target, selector
+
+__all__ = ["computes_the_same", "explained"]
+
+_NAMED_AT_MOST = 3
+
+
+def computes_the_same(model: nn.Module, inputs: Any, settings: Settings, other: Settings) -> bool:
+    """Return whether a model returns the same for the first sample, whichever of two settings it is run with."""
+    one, another = (_tensors(_first_output(model, inputs, each)) for each in (settings, other))
+    return len(one) == len(another) and all(
+        mine.shape == its.shape and torch.allclose(mine, its, rtol=1e-3, atol=1e-5, equal_nan=True)
+        for mine, its in zip(one, another, strict=True)
+    )
+
+
+def explained(
+    error: ConfigurationError, model: nn.Module, inputs: Any, settings: Settings, target: Target
+) -> ConfigurationError:
+    """Return an error with what its cause is, where the model stops all gradients on their way to the input.
+
+    Args:
+        error: That the score has no gradient, or that no target layer was found.
+        model: The model.
+        inputs: The batch.
+        settings: How it is explained.
+        target: The explained score.
+    """
+    # What stops gradients may stop this, too, and the error is the one that was there before.
+    with suppress(Exception):
+        is_cut_off, names = _reached(model, inputs, settings, target)
+        if is_cut_off:
+            return type(error)(f"{error}. {_described(names)}")
+    return error
+
+
+def _described(names: Sequence[str]) -> str:
+    cause = (
+        "The model stops the gradient before it reaches the input: by a `detach()`, which may be meant, so that it is "
+        "left as it is, or by an operation that has none"
+    )
+    if not names:
+        return (
+            f"{cause}. No layer with a spatial map is above that; explain a part of the model without it, "
+            "module='…' (of ModelReading, or the module itself), or leave this model out"
+        )
+    listed = ", ".join(map(repr, names[-_NAMED_AT_MOST:]))
+    return f"{cause}. Class activation maps work at the layers above that: target_layers={listed}"
+
+
+def _reached(model: nn.Module, inputs: Any, settings: Settings, target: Target) -> tuple[bool, list[str]]:
+    """Return whether the input has no gradient, and which layers with a spatial map have one, in execution order."""
+    through = replace(settings, through_no_grad=True)
+    with through.quiescent(model) as running, running.forward_context():
+        batch = running.read(model, inputs)
+        layouts = trace_layouts(model, batch)
+        layers = {name: module for name, module in model.named_modules() if name in layouts}
+        samples = torch.arange(batch.n_samples, device=batch.explained.device)
+        rows = batch.explained.clone().requires_grad_(True)
+        select = selector(target, batch.n_samples, settings.output_fn)
+        score, _ = select(batch.call(model, batch.copied(rows), samples), samples)
+        if score.requires_grad and torch.autograd.grad(score.sum(), rows, allow_unused=True)[0] is not None:
+            return False, []
+        with ActivationRecorder(layers) as recorder:
+            score, _ = select(batch.call(model, batch.copied(rows), samples), samples)
+        if not score.requires_grad:
+            return True, []
+        gradients = torch.autograd.grad(score.sum(), list(recorder.outputs.values()), allow_unused=True)
+    return True, [name for name, gradient in zip(recorder.outputs, gradients, strict=True) if gradient is not None]
+
+
+def _first_output(model: nn.Module, inputs: Any, settings: Settings) -> Any:
+    with settings.quiescent(model) as running:
+        batch = running.read(model, inputs)
+        first = torch.arange(1, device=batch.explained.device)
+        with running.forward_context():
+            return batch.call(model, batch.explained[:1].clone(), first)
+
+
+def _tensors(output: Any) -> list[Tensor]:
+    """Return the floating-point tensors of a model output, in order."""
+    if isinstance(output, Tensor):
+        return [output.detach()] if output.is_floating_point() else []
+    if isinstance(output, (tuple, list)):
+        return [tensor for item in output for tensor in _tensors(item)]
+    fields = output if isinstance(output, Mapping) else getattr(output, "__dict__", {})
+    return [tensor for item in fields.values() for tensor in _tensors(item)]
