@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Generic
 from torch import nn
 from typing_extensions import override
 
+from saliency_callbacks.callbacks.monitored import Monitored
+from saliency_callbacks.callbacks.outputs import OutputReading, count_classes
 from saliency_callbacks.callbacks.runtime import notices, preconditions
 from saliency_callbacks.callbacks.runtime.arguments import GroupedArguments, OnError, checked_namespace, checked_sinks
 from saliency_callbacks.callbacks.runtime.host import Host
@@ -76,6 +78,8 @@ class ObservingCallback(GroupedArguments, LightningHooks, Generic[State]):
         self.cost = ObservationCost(self.compute.max_seconds_per_observation)
         self.state: State = self.state_type()
         self._frozen: ProbeBatch | None = None
+        self._outputs = OutputReading(self.reading.outputs)
+        self._monitored = Monitored(type(self).__name__)
         self._writer: SinkWriter | None = None
         self._current_run: object = None
         self._is_resumed = self._observes_training = self._has_trained = False
@@ -142,6 +146,7 @@ class ObservingCallback(GroupedArguments, LightningHooks, Generic[State]):
         """Forget an earlier run, unless this one goes on from it."""
         preconditions.check_run(host, self)
         self.cost.restart()
+        self._monitored.restart()
         self._has_trained = False
         if is_training and host.global_step == 0:
             self.state, self._frozen, self._is_resumed = self.state_type(), None, False
@@ -183,7 +188,7 @@ class ObservingCallback(GroupedArguments, LightningHooks, Generic[State]):
             self._observe_if_due(host, host.step)
             return
         snapshot = self.observe(host, "validate", host.step, is_early=True)
-        host.log({} if snapshot is None else snapshot.scores)
+        self._monitored.log(host, {} if snapshot is None else snapshot.scores, self.state.finite, host.step)
 
     @override
     def epoch_ends(self, host: Host) -> None:
@@ -220,7 +225,7 @@ class ObservingCallback(GroupedArguments, LightningHooks, Generic[State]):
             scores = scores if snapshot is None else snapshot.scores
             self.state = self.cost.judged(self.state, host.ranks, self.identity)
             self.cost.tell_once(f"{type(self).__name__} ({self.identity})", snapshot, self._writer)
-        host.log(scores)
+        self._monitored.log(host, scores, self.state.finite, step)
 
     @property
     def _probe(self) -> ProbeBatch:
@@ -237,6 +242,7 @@ class ObservingCallback(GroupedArguments, LightningHooks, Generic[State]):
             frozen = host.ranks.agreed(frozen)
             self.state = preconditions.state_for_probe(self.state, frozen)
             with host.ranks.together():
+                self._outputs = OutputReading(self.reading.outputs, count_classes(host, self.probe, frozen))
                 self._accept_probe(frozen)
             self._frozen = frozen
         if self._writer is None:

@@ -11,6 +11,7 @@ from torch import nn
 from typing_extensions import override
 
 from saliency_callbacks.callbacks.base import ObservingCallback
+from saliency_callbacks.callbacks.outputs import link_of
 from saliency_callbacks.callbacks.randomization.settings import Cascade, Draws
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.arguments import OnError, checked_target
@@ -26,7 +27,8 @@ from saliency_callbacks.randomization.result import RandomizationResult
 from saliency_callbacks.randomization.run import check_redraw, run_test, with_primary
 from saliency_callbacks.randomization.scores import sample_scores, scores
 from saliency_callbacks.randomization.steps import Order
-from saliency_callbacks.targets.resolution import resolve_target
+from saliency_callbacks.targets.resolution import class_target, resolve_target, settled_reference
+from saliency_callbacks.targets.similarity import SimilarityTarget
 from saliency_callbacks.types import Method, Picture, Sink, Snapshot, Table
 
 __all__ = ["RandomizationTest"]
@@ -213,9 +215,15 @@ class RandomizationTest(ObservingCallback[PinnedState]):
     def _run(
         self, model: nn.Module, host: Host, order: Order, n_draws: int, *, random_logit: bool
     ) -> tuple[RandomizationResult, PinnedState]:
-        settings = replace(self.state.settled(self.settings), forward_context=host.forward_context)
-        target = resolve_target(self.target, self._probe, self.state.pinned)
         ranks, n_samples = host.ranks, self._probe.size
+        settings = replace(self.state.settled(self.settings), forward_context=host.forward_context)
+        of_classes = class_target(self.target)
+        state = self._outputs.settled(self.state, model, self._probe, settings, host, of_classes=of_classes)
+        link = link_of(state, self._probe)
+        target = resolve_target(self.target, self._probe, state.pinned, link, state.reference)
+        if isinstance(target, SimilarityTarget) and target.is_open and target.view is None:
+            now = ranks.logits(model, host.to_device(self._probe.inputs), settings)
+            state = replace(state, reference=settled_reference(target, None, now))
         settings = ranks.settings(settings, n_samples)
         with ranks.together():
             result = run_test(
@@ -230,8 +238,8 @@ class RandomizationTest(ObservingCallback[PinnedState]):
                 random_logit=random_logit,
             )
         result = result.mapped(ranks.all_samples(settings, n_samples))
-        pinned = result.target if self.state.pinned is None else self.state.pinned
-        return result, replace(self.state, target_layers=result.target_layers, pinned=pinned)
+        pinned = result.target if state.pinned is None else state.pinned
+        return result, replace(state, target_layers=result.target_layers, pinned=pinned)
 
     def _snapshot(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -62,6 +63,7 @@ class Observation(Generic[State]):
         return replace(
             self.next_state,
             scores=dict(snapshot.scores),
+            finite=before.finite | {tag: score for tag, score in snapshot.scores.items() if math.isfinite(score)},
             last_observed=before.last_observed if snapshot.stage == "initial" else snapshot.epoch,
             n_observations=before.n_observations + 1,
             skipped=0,

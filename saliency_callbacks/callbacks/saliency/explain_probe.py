@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from saliency_callbacks.callbacks.outputs import OutputReading, link_of
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.appearance import Appearance, SampleNames, wrong_predictions
 from saliency_callbacks.callbacks.runtime.host import Host
@@ -32,8 +33,8 @@ from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.rendering.images import display_images
 from saliency_callbacks.rendering.lazy import LazyPictures
 from saliency_callbacks.scores import describe_degenerate
-from saliency_callbacks.targets.logits import predict
-from saliency_callbacks.targets.resolution import resolve_target, target_name
+from saliency_callbacks.targets.link import Link, Predictions
+from saliency_callbacks.targets.resolution import class_target, resolve_target, settled_reference, target_name
 from saliency_callbacks.types import Attribution, Method, Picture, ProbeView, Quantity, Snapshot
 
 __all__ = ["ProbeExplainer"]
@@ -51,6 +52,7 @@ class ProbeExplainer:
         namespace: First part of every tag.
         may_simplify: Whether methods that the model does not allow may be left out: those that need a target layer if
             there is none, those that need an input gradient if there is none. Only where nobody asked for them.
+        outputs: How the model's outputs are read.
     """
 
     settings: Settings
@@ -59,6 +61,7 @@ class ProbeExplainer:
     appearance: Appearance
     namespace: str
     may_simplify: bool = False
+    outputs: OutputReading = field(default_factory=OutputReading)
 
     def observe(self, model: nn.Module, moment: Moment, state: MonitorState, host: Host) -> Observation[MonitorState]:
         """Explain ``model`` now. Nothing is written, and ``state`` is not changed.
@@ -130,19 +133,23 @@ class ProbeExplainer:
         self, model: nn.Module, moment: Moment, state: MonitorState, host: Host
     ) -> Observation[MonitorState]:
         settings = replace(state.settled(self.settings), forward_context=host.forward_context)
-        target = resolve_target(self.target, self.probe, state.pinned)
+        of_classes = class_target(self.target)
+        state = self.outputs.settled(state, model, self.probe, settings, host, of_classes=of_classes)
+        link = link_of(state, self.probe)
+        target = resolve_target(self.target, self.probe, state.pinned, link, state.reference)
         explanation = host.ranks.explain(model, host.to_device(self.probe.inputs), settings, [target])
         attributions = {name: self._shown(found.cpu()) for name, found in explanation.attributions[0].items()}
         _warn_of_degenerate_maps(attributions, self.probe.ids)
         state = _comparable(state, attributions)
-        predictions = predict(explanation.logits, self.probe.labels)
+        predictions = link.predictions(explanation.logits, self.probe.labels, self.probe.multi_labels)
         scored = score(
             attributions, state.histories, self.probe, predictions, self.namespace, self.appearance.class_names
         )
-        snapshot = self._snapshot(model, moment, attributions, predictions, scored, explanation)
+        snapshot = self._snapshot(model, moment, attributions, predictions, scored, explanation, link=link)
         wrong = wrong_predictions(snapshot)
         frames = {name: self._frame(attribution, snapshot.moment, wrong) for name, attribution in attributions.items()}
         next_state = self._next_state(snapshot, state, scored, explanation, frames)
+        next_state = replace(next_state, reference=settled_reference(target, state.reference, explanation.logits))
         return Observation(snapshot, next_state, self._pictures(snapshot, state, next_state, frames))
 
     def _shown(self, attribution: Attribution) -> Attribution:
@@ -162,24 +169,27 @@ class ProbeExplainer:
         model: nn.Module,
         moment: Moment,
         attributions: dict[str, Attribution],
-        predictions: tuple[Tensor | None, Tensor | None],
+        predictions: Predictions,
         scored: Scored,
         explanation: Explanation,
+        *,
+        link: Link,
     ) -> Snapshot:
         return Snapshot(
             epoch=moment.epoch,
             step=moment.step,
             stage=moment.stage,
             attributions=attributions,
-            predictions=predictions[0],
-            confidences=predictions[1],
+            predictions=predictions.classes,
+            confidences=predictions.confidences,
             labels=self.probe.labels,
             ids=self.probe.ids,
             scores=scored.scores,
             sample_scores=scored.sample_scores,
             metadata={
                 "model": type(model).__name__,
-                "target": target_name(self.target, self.probe),
+                "target": target_name(self.target, self.probe, link),
+                "outputs": link.kind,
                 "methods": {method.name: repr(method) for method in self.settings.methods},
                 "target_layers": list(explanation.target_layers),
                 "n_passes": explanation.n_passes,

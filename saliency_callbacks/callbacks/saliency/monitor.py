@@ -156,7 +156,13 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
     def _accept_probe(self, probe: ProbeBatch) -> None:
         check_labels(probe, self.target)
         self._explainer = ProbeExplainer(
-            self.settings, self.target, probe, self.appearance, self.namespace, may_simplify=self._is_automatic
+            self.settings,
+            self.target,
+            probe,
+            self.appearance,
+            self.namespace,
+            may_simplify=self._is_automatic,
+            outputs=self._outputs,
         )
 
     @override

@@ -176,6 +176,7 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
             probe,
             Appearance(class_names=self.appearance.class_names),
             self.namespace,
+            outputs=self._outputs,
             look=self.appearance,
             texts=texts,
             words=self.words,
