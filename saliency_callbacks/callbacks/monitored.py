@@ -39,26 +39,25 @@ class Monitored:
         Args:
             host: The run.
             scores: Tag → number, also NaN.
-            finite: The last finite value of each.
+            finite: The last finite value of each, also of those that are not among ``scores`` this time.
             step: The step under which the run's own metrics of this moment are logged.
         """
         gaps = {tag: score for tag, score in scores.items() if not math.isfinite(score)}
         host.log({tag: score for tag, score in scores.items() if tag not in gaps})
-        if not gaps:
-            return
-        host.log_directly(gaps, step)
+        if gaps:
+            host.log_directly(gaps, step)
         held = {tag: finite.get(tag, when_undefined(tag)) for tag in gaps}
-        host.hold(held)
-        if not self._is_told:
+        host.hold({tag: value for tag, value in finite.items() if tag not in scores} | held)
+        if gaps and not self._is_told:
             self._is_told = True
-            notices.tell(f"{self.name}: {_described(held, finite)}")
+            notices.tell(f"{self.name}: {_described(held)}")
 
 
-def _described(held: Mapping[str, float], finite: Mapping[str, float]) -> str:
-    shown = [f"{tag} ({value:g}{'' if tag in finite else ', none yet'})" for tag, value in held.items()]
+def _described(held: Mapping[str, float]) -> str:
+    shown = [f"{tag} ({value:g})" for tag, value in held.items()]
     more = ", …" if len(shown) > _SHOWN else ""
     return (
         f"{len(shown)} of its scores have no value now, as maps are constant or outputs not finite: a head that "
         "starts at zero, or what an earlier warning says. Loggers are given NaN; EarlyStopping, ModelCheckpoint and "
-        f"schedulers see the last value: {', '.join(shown[:_SHOWN])}{more}"
+        f"schedulers see the last value, or what stands for it until there is one: {', '.join(shown[:_SHOWN])}{more}"
     )

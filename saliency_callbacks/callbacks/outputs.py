@@ -11,7 +11,7 @@ from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.state import RunState
 from saliency_callbacks.engine.settings import Settings
-from saliency_callbacks.errors import TargetError
+from saliency_callbacks.errors import RankError, TargetError
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.dataset_state import preserved
 from saliency_callbacks.probe.labels import dataset_labels
@@ -23,6 +23,7 @@ __all__ = ["OutputReading", "count_classes", "link_of"]
 
 _State = TypeVar("_State", bound=RunState)
 
+_DOUBTED = 2
 _BETTER = (
     "Accuracy, confidence and effects are computed with that. Logits explain better, as the gradient of a probability "
     "vanishes where the model is sure: let `forward` return them, name the part that does with "
@@ -71,7 +72,13 @@ class OutputReading:
         if state.outputs is not None:
             _check_classes(state.outputs, of_classes)
             return state
-        found = host.ranks.outputs(model, host.to_device(probe.inputs), settings)
+        try:
+            found = host.ranks.outputs(model, host.to_device(probe.inputs), settings)
+        except RankError:
+            raise
+        except Exception:
+            # What comes next fails as well, and says more of it.
+            return state
         if found.values is None:
             # A callable target reads what class scores cannot be found in.
             return replace(state, outputs="logits")
@@ -89,6 +96,28 @@ class OutputReading:
         if not any(_outputs_of(other) == kind for other in host.callbacks):
             _tell(kind, recognized.reason, type(model).__name__)
         return replace(state, outputs=kind)
+
+    def doubt(self, state: RunState, link: Link, outputs: Tensor | None, probe: ProbeBatch) -> None:
+        """Say once, when the model has trained a little, that what is read as logits may be probabilities after all.
+
+        Those that a function of the model's own makes are not recognized.
+
+        Args:
+            state: The state before an observation.
+            link: How outputs are read.
+            outputs: Those of this observation, ``[N, K]``.
+            probe: The frozen probe.
+        """
+        is_time = state.n_observations == _DOUBTED and self.declared == "auto"
+        if not is_time or outputs is None or link.kind not in ("logits", "label_logits"):
+            return
+        has_labels = probe.labels is not None or probe.multi_labels is not None
+        varies = bool((outputs.amax(dim=0) > outputs.amin(dim=0)).any())
+        if has_labels and varies and bool(((outputs >= 0) & (outputs <= 1)).all()):
+            notices.tell(
+                "all outputs of the model lie in [0, 1], and are read as logits; if they are probabilities, declare "
+                "that with reading=ModelReading(outputs='probabilities')"
+            )
 
 
 def link_of(state: RunState, probe: ProbeBatch) -> Link:
@@ -126,8 +155,8 @@ def _check_classes(kind: Kind, of_classes: str | None, reason: str | None = None
         raise TargetError(
             f"{of_classes} is about classes, but the model's outputs are embeddings ({because}); expected class "
             "scores. If they are, declare that with reading=ModelReading(outputs='logits'), or name the part of the "
-            "model that returns them with ModelReading(module=…). Embeddings are explained with target=SimilarityTarget() of "
-            "saliency_callbacks.targets"
+            "model that returns them with ModelReading(module=…). Embeddings are explained with "
+            "target=SimilarityTarget() of saliency_callbacks.targets"
         )
 
 

@@ -28,7 +28,8 @@ class SimilarityTarget:
 
     An embedding is most similar to itself, so that the gradient of s vanishes where r is the embedding of now. There,
     as at the first observation of ``"initial"``, the length of :math:`e_n` is held fixed, too: the score is the same,
-    and its gradient says what makes up the embedding.
+    and its gradient says what makes up the embedding. A model that itself scales its embeddings to length 1 has no such
+    gradient, and a map of zeros; explain the part before that, with ``ModelReading(module=…)``, to have one.
 
     Args:
         reference: ``"initial"`` for each sample's own embedding at the first observation, which a checkpoint keeps; an
@@ -116,9 +117,13 @@ def _cosine(embeddings: Tensor, references: Tensor) -> Tensor:
     tiny = torch.finfo(embeddings.dtype).tiny
     product = (embeddings * references).sum(dim=1) / reference_lengths.clamp(min=tiny)
     cosine = product / lengths.clamp(min=tiny)
-    # What is left of the gradient there is rounding.
-    is_same = cosine.detach() >= 1 - 8 * torch.finfo(embeddings.dtype).eps
-    return torch.where(is_same, product / lengths.detach().clamp(min=tiny), cosine)
+    # What is left of the gradient there is rounding, and must not be drawn.
+    rounding = 8 * torch.finfo(embeddings.dtype).eps
+    is_same = cosine.detach() >= 1 - rounding
+    fixed = product / lengths.detach().clamp(min=tiny)
+    if bool((lengths.detach() - 1).abs().max() <= rounding):
+        fixed = fixed.detach() + 0 * product
+    return torch.where(is_same, fixed, cosine)
 
 
 def _checked(given: Any) -> Tensor:

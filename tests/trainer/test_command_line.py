@@ -49,6 +49,7 @@ reading:
   module: net
   output_fn: torch.sigmoid
   attribute_to: x
+  outputs: logits
   reshape_transform: torch.relu
   embedding: null
 compute:
@@ -106,6 +107,7 @@ reading:
   module: net
   output_fn: torch.sigmoid
   attribute_to: 0
+  outputs: logits
   reshape_transform: torch.relu
   embedding: auto
 compute:
@@ -160,6 +162,7 @@ reading:
   module: net
   output_fn: torch.sigmoid
   attribute_to: x
+  outputs: logits
   reshape_transform: torch.relu
   embedding: null
 compute:
@@ -205,6 +208,7 @@ reading:
   module: model
   output_fn: torch.sigmoid
   attribute_to: input_ids
+  outputs: logits
   reshape_transform: null
   embedding: model.bert.embeddings.word_embeddings
 compute:

@@ -60,10 +60,12 @@ class Observation(Generic[State]):
             before: The state that it began with.
         """
         snapshot = self.snapshot
+        finite = {tag: score for tag, score in snapshot.scores.items() if math.isfinite(score)}
         return replace(
             self.next_state,
             scores=dict(snapshot.scores),
-            finite=before.finite | {tag: score for tag, score in snapshot.scores.items() if math.isfinite(score)},
+            finite=self.next_state.finite
+            | {tag: score for tag, score in snapshot.scores.items() if math.isfinite(score)},
             last_observed=before.last_observed if snapshot.stage == "initial" else snapshot.epoch,
             n_observations=before.n_observations + 1,
             skipped=0,

@@ -22,7 +22,7 @@ from saliency_callbacks.callbacks.saliency.filmstrips import FramePictures
 from saliency_callbacks.callbacks.saliency.history import Frame, MethodHistory
 from saliency_callbacks.callbacks.saliency.pictures import Pictures, reduced
 from saliency_callbacks.callbacks.saliency.scales import frame_of, scale_of
-from saliency_callbacks.callbacks.saliency.scoring import Scored, score
+from saliency_callbacks.callbacks.saliency.scoring import DRIFTS, Scored, score
 from saliency_callbacks.callbacks.saliency.state import MonitorState
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.oom import is_out_of_memory
@@ -140,7 +140,8 @@ class ProbeExplainer:
         explanation = host.ranks.explain(model, host.to_device(self.probe.inputs), settings, [target])
         attributions = {name: self._shown(found.cpu()) for name, found in explanation.attributions[0].items()}
         _warn_of_degenerate_maps(attributions, self.probe.ids)
-        state = _comparable(state, attributions)
+        state = state.comparable_with(attributions)
+        self.outputs.doubt(state, link, explanation.logits, self.probe)
         predictions = link.predictions(explanation.logits, self.probe.labels, self.probe.multi_labels)
         scored = score(
             attributions, state.histories, self.probe, predictions, self.namespace, self.appearance.class_names
@@ -150,6 +151,8 @@ class ProbeExplainer:
         frames = {name: self._frame(attribution, snapshot.moment, wrong) for name, attribution in attributions.items()}
         next_state = self._next_state(snapshot, state, scored, explanation, frames)
         next_state = replace(next_state, reference=settled_reference(target, state.reference, explanation.logits))
+        # Whoever monitors a drift looks for it after the first validation, which may be the first observation.
+        next_state = next_state.promising(f"{self.namespace}/{name}/{one}" for name in attributions for one in DRIFTS)
         return Observation(snapshot, next_state, self._pictures(snapshot, state, next_state, frames))
 
     def _shown(self, attribution: Attribution) -> Attribution:
@@ -272,22 +275,6 @@ def _warn_of_degenerate_maps(attributions: Mapping[str, Attribution], ids: tuple
         message = describe_degenerate(attribution, ids)
         if message:
             notices.warn(message, DegenerateMapWarning)
-
-
-def _comparable(state: MonitorState, attributions: Mapping[str, Attribution]) -> MonitorState:
-    """Return ``state`` without the histories that the new maps cannot be compared with."""
-    kept = {
-        name: history
-        for name, history in state.histories.items()
-        if name in attributions and history.compares_with(attributions[name].values)
-    }
-    forgotten = sorted(set(state.histories) & set(attributions) - set(kept))
-    if forgotten:
-        notices.warn(
-            f"the maps of {forgotten} have another number or size than those of the checkpoint (other target layers or "
-            "another image size); their drift, colors and filmstrips start anew"
-        )
-    return replace(state, histories=kept)
 
 
 def _methods_left(settings: Settings, *, needing_layers: bool) -> tuple[Method, ...]:

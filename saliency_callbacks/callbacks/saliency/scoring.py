@@ -15,7 +15,10 @@ from saliency_callbacks.scores import MAP_SCORES, REGION_SCORES, by_group, drift
 from saliency_callbacks.targets.link import Predictions
 from saliency_callbacks.types import Attribution
 
-__all__ = ["MAX_CLASSES", "Scored", "score"]
+__all__ = ["DRIFTS", "MAX_CLASSES", "Scored", "score"]
+
+DRIFTS = ("drift_previous", "drift_initial")
+"""Scores that need an earlier observation."""
 
 MAX_CLASSES = 20
 """Of a probe with more classes there are no scores by class: a dashboard would drown in them."""
