@@ -64,8 +64,7 @@ class Observation(Generic[State]):
         return replace(
             self.next_state,
             scores=dict(snapshot.scores),
-            finite=self.next_state.finite
-            | {tag: score for tag, score in snapshot.scores.items() if math.isfinite(score)},
+            finite=self.next_state.finite | finite,
             last_observed=before.last_observed if snapshot.stage == "initial" else snapshot.epoch,
             n_observations=before.n_observations + 1,
             skipped=0,
