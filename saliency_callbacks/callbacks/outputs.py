@@ -18,6 +18,7 @@ from saliency_callbacks.probe.labels import dataset_labels
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.targets.link import Kind, Link
 from saliency_callbacks.targets.recognition import ClassCount, Declared, recognize
+from saliency_callbacks.targets.resolution import class_target, explains_labels
 
 __all__ = ["OutputReading", "count_classes", "link_of"]
 
@@ -51,6 +52,7 @@ class OutputReading:
         settings: Settings,
         host: Host,
         *,
+        target: Any = None,
         of_classes: str | None = None,
     ) -> _State:
         """Return the state in which it is known what the outputs are; say so once where they are no logits.
@@ -63,12 +65,14 @@ class OutputReading:
             probe: The frozen probe.
             settings: How it is run.
             host: The run.
-            of_classes: What is about classes, so that nothing can be done without; ``None`` for nothing.
+            target: The callback's ``target``.
+            of_classes: What else is about classes, so that nothing can be done without.
 
         Raises:
             OutputError: If the outputs are not what they are declared to be.
             TargetError: If there are no classes, but something is about them.
         """
+        of_classes = class_target(target) if of_classes is None else of_classes
         if state.outputs is not None:
             _check_classes(state.outputs, of_classes)
             return state
@@ -86,7 +90,8 @@ class OutputReading:
             found.values,
             are_probabilities=found.are_probabilities,
             declared=self.declared,
-            labels=probe.labels,
+            # To explain a label that has no output is an error of its own.
+            labels=None if explains_labels(target) else probe.labels,
             is_multi_label=probe.multi_labels is not None,
             count=self.count,
         )

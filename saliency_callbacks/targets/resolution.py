@@ -13,7 +13,7 @@ from saliency_callbacks.targets.multi_label import MultiLabels
 from saliency_callbacks.targets.selectors import Labels, Target
 from saliency_callbacks.targets.similarity import SimilarityTarget
 
-__all__ = ["class_target", "resolve_target", "settled_reference", "target_name"]
+__all__ = ["class_target", "explains_labels", "resolve_target", "settled_reference", "target_name"]
 
 _OF_CLASSES = ("label", "initial_prediction", "predicted")
 
@@ -49,6 +49,11 @@ def resolve_target(
 def class_target(given: Any) -> str | None:
     """Return in words that a ``target`` is about classes; ``None`` where it is not, or is a position in the output."""
     return f"target={given!r}" if isinstance(given, str) and given in _OF_CLASSES else None
+
+
+def explains_labels(given: Any) -> bool:
+    """Return whether a ``target`` is the labels, where there are any."""
+    return given is None or (isinstance(given, str) and given == "label")
 
 
 def settled_reference(target: Target, reference: Tensor | None, outputs: Tensor | None) -> Tensor | None:

@@ -21,6 +21,7 @@ from saliency_callbacks import CueAlarm, Probe, RandomizationTest, SaliencyMonit
 from saliency_callbacks.callbacks.base import ObservingCallback
 from saliency_callbacks.methods import Gradient, IntegratedGradients
 from saliency_callbacks.sinks import DiskSink, read_index
+from saliency_callbacks.targets import SimilarityTarget
 from tests.trainer import text_runs
 from tests.trainer.runs import Classifier, as_pair, image_mean, train_loader, val_loader
 
@@ -426,6 +427,15 @@ def test_other_forms(
     found = {**_settings(monitor), **vars(monitor.settings)}[name]
     assert found == expected
     assert type(found) is type(expected)
+
+
+@pytest.mark.parametrize("reference", ["initial", [0.5, -1.0]])
+def test_a_target_for_embeddings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reference: Any) -> None:
+    target = {"class_path": "saliency_callbacks.targets.SimilarityTarget", "init_args": {"reference": reference}}
+    monitor = _monitor(_cli(monkeypatch, "--config", _config(tmp_path, {"target": target})))
+    assert isinstance(monitor.target, SimilarityTarget)
+    found = monitor.target.reference
+    assert (found if monitor.target.is_open else found.tolist()) == reference
 
 
 def test_a_printed_configuration_gives_the_same_monitor(

@@ -266,10 +266,9 @@ def _classes(n_classes: int) -> DataLoader:
     ("module", "data", "reason"),
     [
         (Encoder(16), _classes(4), "16 values a sample, and there are 4 classes"),
-        (Encoder(3), _classes(5), "3 values a sample, and there are labels up to 4"),
         (Encoder(4, normalizes=True), _classes(4), "a vector of length 1"),
     ],
-    ids=["more values than classes", "labels beyond them", "length 1"],
+    ids=["more values than classes", "length 1"],
 )
 def test_embeddings_are_no_classes(tmp_path: Path, module: Encoder, data: DataLoader, reason: str) -> None:
     sink = MemorySink()
@@ -295,9 +294,8 @@ def test_embeddings_are_no_classes(tmp_path: Path, module: Encoder, data: DataLo
 @pytest.mark.parametrize(
     ("callback", "what"),
     [
-        (lambda: SaliencyMonitor("gradient", target="label"), "target='label' is about classes"),
         (lambda: SaliencyMonitor("gradient", target="predicted"), "target='predicted' is about classes"),
-        (lambda: RandomizationTest("gradient", target="label"), "target='label' is about classes"),
+        (lambda: RandomizationTest("gradient", target="initial_prediction"), "'initial_prediction' is about classes"),
         (lambda: CueAlarm(_CUE, 1), "CueAlarm is about classes"),
     ],
 )
@@ -307,6 +305,28 @@ def test_a_class_of_embeddings_is_an_error_before_the_training(
 ) -> None:
     with pytest.raises(TargetError, match=what):
         trainer(tmp_path, callback()).fit(Encoder(width), _classes(5), _classes(5))
+
+
+@pytest.mark.parametrize(
+    ("width", "match"),
+    [(3, r"out of range; the model has 3 classes.*SimilarityTarget"), (16, "target='label' is about classes")],
+)
+@pytest.mark.parametrize("kind", [SaliencyMonitor, RandomizationTest])
+def test_labels_of_embeddings_are_an_error_before_the_training(
+    tmp_path: Path, width: int, match: str, kind: Any
+) -> None:
+    with pytest.raises(TargetError, match=match):
+        trainer(tmp_path, kind("gradient", target="label")).fit(Encoder(width), _classes(5), _classes(5))
+
+
+def test_labels_beyond_the_outputs_are_no_classes(tmp_path: Path) -> None:
+    monitor = SaliencyMonitor("gradient", target=SimilarityTarget())
+    run = trainer(tmp_path, monitor)
+    with pytest.warns(SaliencyWarning, match="3 values a sample, and there are labels up to 4"):
+        run.fit(Encoder(3), _classes(5), _classes(5))
+    assert "saliency/probe_accuracy" not in run.callback_metrics
+    with pytest.raises(TargetError, match="out of range; the model has 3 classes"):
+        trainer(tmp_path, SaliencyMonitor("gradient")).fit(Encoder(3), _classes(5), _classes(5))
 
 
 def test_class_scores_that_are_declared_as_such(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ class CueAlarm(ObservingCallback[CueState]):
         confirmation: What is measured and shown beside the test: ``Confirmation(method, target_layers, panel_size,
             removal, groups_at_fit_end, groups_every_n_epochs)``.
         every_n_epochs: Epochs between two evaluations.
-        reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, reshape_transform, embedding)``.
+        reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, reshape_transform, embedding, outputs)``.
         compute: What an evaluation may cost: ``Compute(internal_batch_size, precision, max_seconds_per_observation,
             shard_probe, seed)``. The seed is that of the bootstrap, too.
         appearance: How maps are drawn: ``Appearance(style, colormap, alpha, contour, normalization, class_names)``.
@@ -197,7 +197,9 @@ class CueAlarm(ObservingCallback[CueState]):
     @override
     def _observe(self, model: nn.Module, moment: Moment, host: Host) -> Observation[CueState]:
         settings = replace(self.settings, forward_context=host.forward_context)
-        before = self._outputs.settled(self.state, model, self._probe, settings, host, of_classes="CueAlarm")
+        before = self._outputs.settled(
+            self.state, model, self._probe, settings, host, target=self.suspect_class, of_classes="CueAlarm"
+        )
         link = link_of(before, self._probe)
         finding = evaluate_cue(model, self._prepared_cue, self.suspect_class, settings, host, link)
         warn_of_broken_logits(finding.effect, self.cue.name, moment.epoch)

@@ -27,7 +27,7 @@ from saliency_callbacks.randomization.result import RandomizationResult
 from saliency_callbacks.randomization.run import check_redraw, run_test, with_primary
 from saliency_callbacks.randomization.scores import sample_scores, scores
 from saliency_callbacks.randomization.steps import Order
-from saliency_callbacks.targets.resolution import class_target, resolve_target, settled_reference
+from saliency_callbacks.targets.resolution import resolve_target, settled_reference
 from saliency_callbacks.targets.similarity import SimilarityTarget
 from saliency_callbacks.types import Method, Picture, Sink, Snapshot, Table
 
@@ -76,7 +76,7 @@ class RandomizationTest(ObservingCallback[PinnedState]):
             random_logit)``. The same copies are drawn at every epoch.
         cascade: The layer-by-layer randomization at the end of fit: ``Cascade(at_fit_end, order, n_draws)``.
         every_n_epochs: Epochs between two tests.
-        reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, reshape_transform, embedding)``;
+        reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, reshape_transform, embedding, outputs)``;
             for text inputs, the embedding layer.
         compute: What a test may cost: ``Compute(internal_batch_size, precision, max_seconds_per_observation,
             shard_probe, seed)``. Weights are drawn in their own precision, by the seed.
@@ -217,8 +217,7 @@ class RandomizationTest(ObservingCallback[PinnedState]):
     ) -> tuple[RandomizationResult, PinnedState]:
         ranks, n_samples = host.ranks, self._probe.size
         settings = replace(self.state.settled(self.settings), forward_context=host.forward_context)
-        of_classes = class_target(self.target)
-        state = self._outputs.settled(self.state, model, self._probe, settings, host, of_classes=of_classes)
+        state = self._outputs.settled(self.state, model, self._probe, settings, host, target=self.target)
         link = link_of(state, self._probe)
         target = resolve_target(self.target, self._probe, state.pinned, link, state.reference)
         if isinstance(target, SimilarityTarget) and target.is_open and target.view is None:

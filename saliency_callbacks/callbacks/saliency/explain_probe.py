@@ -34,7 +34,7 @@ from saliency_callbacks.rendering.images import display_images
 from saliency_callbacks.rendering.lazy import LazyPictures
 from saliency_callbacks.scores import describe_degenerate
 from saliency_callbacks.targets.link import Link, Predictions
-from saliency_callbacks.targets.resolution import class_target, resolve_target, settled_reference, target_name
+from saliency_callbacks.targets.resolution import resolve_target, settled_reference, target_name
 from saliency_callbacks.types import Attribution, Method, Picture, ProbeView, Quantity, Snapshot
 
 __all__ = ["ProbeExplainer"]
@@ -133,8 +133,7 @@ class ProbeExplainer:
         self, model: nn.Module, moment: Moment, state: MonitorState, host: Host
     ) -> Observation[MonitorState]:
         settings = replace(state.settled(self.settings), forward_context=host.forward_context)
-        of_classes = class_target(self.target)
-        state = self.outputs.settled(state, model, self.probe, settings, host, of_classes=of_classes)
+        state = self.outputs.settled(state, model, self.probe, settings, host, target=self.target)
         link = link_of(state, self.probe)
         target = resolve_target(self.target, self.probe, state.pinned, link, state.reference)
         explanation = host.ranks.explain(model, host.to_device(self.probe.inputs), settings, [target])
