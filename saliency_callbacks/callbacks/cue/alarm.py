@@ -78,7 +78,8 @@ class CueAlarm(ObservingCallback[CueState]):
         confirmation: What is measured and shown beside the test: ``Confirmation(method, target_layers, panel_size,
             removal, groups_at_fit_end, groups_every_n_epochs)``.
         every_n_epochs: Epochs between two evaluations.
-        reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, reshape_transform, embedding, outputs)``.
+        reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, reshape_transform, embedding,
+            outputs)``.
         compute: What an evaluation may cost: ``Compute(internal_batch_size, precision, max_seconds_per_observation,
             shard_probe, seed)``. The seed is that of the bootstrap, too.
         appearance: How maps are drawn: ``Appearance(style, colormap, alpha, contour, normalization, class_names)``.
