@@ -14,7 +14,18 @@ import saliency_callbacks
 
 _ROOT = Path(saliency_callbacks.__file__).parent
 _FILES = sorted(_ROOT.rglob("*.py"))
-_NAMESPACES = ["", ".methods", ".probe", ".scores", ".sinks", ".types", ".randomization", ".replay", ".demo"]
+_NAMESPACES = [
+    "",
+    ".methods",
+    ".probe",
+    ".scores",
+    ".sinks",
+    ".targets",
+    ".types",
+    ".randomization",
+    ".replay",
+    ".demo",
+]
 
 
 def _public_classes() -> list[type]:

@@ -40,7 +40,7 @@ def test_an_unknown_name():
         _ = saliency_callbacks.Saliency
 
 
-@pytest.mark.parametrize("name", ["functional", "methods", "probe", "report", "scores", "sinks"])
+@pytest.mark.parametrize("name", ["functional", "methods", "probe", "report", "scores", "sinks", "targets"])
 def test_public_namespaces(name):
     module = importlib.import_module(f"saliency_callbacks.{name}")
     assert module.__doc__

@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 from torch import nn
 from typing_extensions import override
 
+from saliency_callbacks.callbacks.monitored import Monitored
+from saliency_callbacks.callbacks.outputs import OutputReading, count_classes
 from saliency_callbacks.callbacks.run_record import RunRecord
 from saliency_callbacks.callbacks.runtime import notices, preconditions
 from saliency_callbacks.callbacks.runtime.arguments import GroupedArguments, OnError, checked_namespace, checked_sinks
@@ -82,8 +84,10 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
         self.cost = ObservationCost(self.compute.max_seconds_per_observation)
         self.state: State = self.state_type()
         self._frozen: ProbeBatch | None = None
-        self._writer = None
-        self._current_run = None
+        self._outputs = OutputReading(self.reading.outputs)
+        self._monitored = Monitored(type(self).__name__)
+        self._writer: SinkWriter | None = None
+        self._current_run: object = None
         self._is_resumed = self._observes_training = self._has_trained = False
         self._n_skipped, self._said = 0, set()
 
@@ -116,6 +120,7 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
         self.cost.restart()
         self._has_trained, self._n_skipped = False, 0
         self._share_what_is_said(host.callbacks)
+        self._monitored.restart()
         if is_training and host.global_step == 0:
             self.state, self._frozen, self._is_resumed = self.state_type(), None, False
         if self._current_run is not host.run:
@@ -164,7 +169,7 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
             self._observe_if_due(host, host.step)
             return
         snapshot = self.observe(host, "validate", host.step, is_early=True)
-        host.log({} if snapshot is None else snapshot.scores)
+        self._monitored.log(host, {} if snapshot is None else snapshot.scores, self.state.finite, host.step)
 
     @override
     def epoch_ends(self, host: Host) -> None:
@@ -206,7 +211,7 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
             with self._once():
                 self.state = self.cost.judged(self.state, host.ranks, self.identity)
             self.cost.tell_once(f"{type(self).__name__} ({self.identity})", snapshot, self._writer)
-        host.log(scores)
+        self._monitored.log(host, scores, self.state.finite, step)
 
     @property
     def _probe(self) -> ProbeBatch:
@@ -223,6 +228,7 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
             frozen = host.ranks.agreed(frozen)
             self.state = preconditions.state_for_probe(self.state, frozen)
             with host.ranks.together():
+                self._outputs = OutputReading(self.reading.outputs, count_classes(host, self.probe, frozen))
                 self._accept_probe(frozen)
             self._frozen = frozen
         if self._writer is None:

@@ -21,6 +21,7 @@ from saliency_callbacks.engine.stopped_gradients import computes_the_same, expla
 from saliency_callbacks.errors import GradientError, LayerError, OutputError, TargetError
 from saliency_callbacks.targets.logits import read_logits
 from saliency_callbacks.targets.selectors import Target, class_selector, sample_logits, selector
+from saliency_callbacks.targets.similarity import SimilarityTarget
 from saliency_callbacks.types import Evidence, Method, Pass, Quantity
 
 __all__ = ["run_engine", "run_logits"]
@@ -42,6 +43,7 @@ def run_engine(model: nn.Module, inputs: Any, settings: Settings, targets: Seque
     """
     if not targets:
         raise TargetError("targets is empty; expected at least one class index, tensor of indices, or callable")
+    targets = [_with_view(model, inputs, settings, target) for target in targets]
     try:
         return settings.within_memory(inputs, lambda fitting: _explained(model, inputs, fitting, targets))
     except (GradientError, LayerError) as error:
@@ -91,6 +93,23 @@ def _explained(model: nn.Module, inputs: Any, settings: Settings, targets: Seque
         n_passes=len(plan),
         embedding=batch.name if isinstance(batch, TokenInputs) else None,
     )
+
+
+def _with_view(model: nn.Module, inputs: Any, settings: Settings, target: Target) -> Target:
+    """Return a target that compares with another view, with the embeddings that the model has of it now."""
+    if not isinstance(target, SimilarityTarget) or target.view is None:
+        return target
+    view = _like(settings.read_alone(inputs).explained, target.view)
+    return target.settled(run_logits(model, view, replace(settings, samples=None)))
+
+
+def _like(explained: Tensor, view: Any) -> Any:
+    """Return another view where the inputs are, in their precision."""
+    if isinstance(view, Tensor):
+        return view.to(explained) if view.is_floating_point() else view.to(explained.device)
+    if isinstance(view, Mapping):
+        return {key: _like(explained, value) for key, value in view.items()}
+    return tuple(_like(explained, value) for value in view) if isinstance(view, tuple | list) else view
 
 
 def run_logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:

@@ -13,6 +13,7 @@ from saliency_callbacks.functional.effects import (
     rule_of_three,
 )
 from saliency_callbacks.functional.gradients import convergence_delta, noise_scale, quadrature, variance
+from saliency_callbacks.functional.label_effects import label_effects, label_flips
 from saliency_callbacks.functional.localization import (
     pointing_game,
     rank_accuracy,
@@ -59,6 +60,8 @@ __all__ = [
     "hires_cam",
     "hog",
     "hog_similarity",
+    "label_effects",
+    "label_flips",
     "layer_cam",
     "margin",
     "margin_effects",

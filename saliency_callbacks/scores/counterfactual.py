@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from saliency_callbacks.functional.effects import (
@@ -14,9 +13,12 @@ from saliency_callbacks.functional.effects import (
     class_contrast,
     flips,
     margin_effects,
+    margins,
 )
+from saliency_callbacks.functional.label_effects import label_effects, label_flips
+from saliency_callbacks.targets.link import LOGITS, Link
 
-__all__ = ["CueEffect", "Statistic", "cue_effect", "two_columns"]
+__all__ = ["CueEffect", "Statistic", "class_margins", "cue_effect"]
 
 Statistic = Literal["effect", "contrast"]
 
@@ -52,33 +54,40 @@ class CueEffect:
         return float(bound)
 
 
-def cue_effect(clean: Tensor, cued: Tensor, suspect: int, usable: Tensor) -> CueEffect:
+def cue_effect(clean: Tensor, cued: Tensor, suspect: int, usable: Tensor, link: Link = LOGITS) -> CueEffect:
     """Compare a model's answers without and with a cue.
 
     Args:
-        clean: Logits ``[N, K]`` of the samples as they are; a single column is read as the second of two classes.
-        cued: Logits of the same samples with the cue.
+        clean: Outputs ``[N, K]`` of the samples as they are; a single column is read as the second of two classes.
+        cued: Outputs of the same samples with the cue.
         suspect: The class that the cue might give away.
         usable: Which samples can tell, bool ``[N]``.
+        link: How outputs are read. Where a sample can have several labels, the margin of each is its own logit.
 
     Raises:
         TargetError: If the class does not exist.
         OutputError: If there are not two classes.
     """
-    clean, cued = two_columns(clean), two_columns(cued)
-    flipped = flips(clean, cued, suspect).to(clean.dtype)
+    clean, cued = link.columns(clean), link.columns(cued)
     # The scale is that of all samples: it describes the model, not the class.
-    effects = margin_effects(clean, cued)
+    several = link.is_multi_label
+    effects = label_effects(clean, cued) if several else margin_effects(clean, cued)
+    flipped = label_flips(clean, cued, suspect) if several else flips(clean, cued, suspect)
     silent = ~usable | ~(clean.isfinite().all(dim=1) & cued.isfinite().all(dim=1))
     return CueEffect(
         effect=effects[:, suspect].masked_fill(silent, math.nan),
         contrast=class_contrast(effects, suspect).masked_fill(silent, math.nan),
-        flips=flipped.masked_fill(silent, math.nan),
+        flips=flipped.to(clean.dtype).masked_fill(silent, math.nan),
         usable=usable,
     )
 
 
-def two_columns(logits: Tensor) -> Tensor:
-    """Return logits ``[N, K]`` in at least float32, a single column z as [0, z]."""
-    scores = logits.detach().to(torch.promote_types(logits.dtype, torch.float32))
-    return torch.cat([torch.zeros_like(scores), scores], dim=1) if scores.shape[1] == 1 else scores
+def class_margins(outputs: Tensor, link: Link = LOGITS) -> Tensor:
+    """Return how far each class is ahead of the best other one, ``[N, K]`` in logits.
+
+    Args:
+        outputs: ``[N, K]``.
+        link: How they are read. Where a sample can have several labels, each is compared with its own absence.
+    """
+    columns = link.columns(outputs)
+    return columns if link.is_multi_label else margins(columns)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.errors import OutputError
 
-__all__ = ["predict", "read_logits"]
+__all__ = ["read_logits"]
 
 
 def read_logits(output: Any, output_fn: Callable[[Any], Any] | None = None) -> Tensor:
@@ -48,19 +47,3 @@ def _find(output: Any) -> Tensor | None:
     items = output.values() if isinstance(output, Mapping) else output if isinstance(output, (tuple, list)) else ()
     matrices = [item for item in items if isinstance(item, Tensor) and item.ndim == 2]
     return matrices[0] if len(matrices) == 1 else None
-
-
-def predict(logits: Tensor | None, labels: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-    """Return predicted class and its probability, ``[N]`` each; ``None`` for models that do not classify.
-
-    A single logit is read as two classes where there are labels, and as a regression where there are none.
-    """
-    if logits is None:
-        return None, None
-    logits = logits.detach().float()
-    if logits.shape[1] == 1:
-        if labels is None:
-            return None, None
-        logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
-    confidence, prediction = logits.softmax(dim=1).max(dim=1)
-    return prediction.cpu(), confidence.cpu()

@@ -78,7 +78,8 @@ def class_selector(classes: Tensor, output_fn: OutputFn | None = None) -> Select
             wrong = sorted({int(index) for index in target if not 0 <= index < logits.shape[1]})
             raise TargetError(
                 f"target {wrong} is out of range; the model has {logits.shape[1]} classes, expected 0 to "
-                f"{logits.shape[1] - 1}. Check the labels, or the size of the model's head"
+                f"{logits.shape[1] - 1}. Check the labels, or the size of the model's head; embeddings are explained "
+                "with target=SimilarityTarget() of saliency_callbacks.targets"
             )
         return logits.gather(1, target[:, None])[:, 0], target
 

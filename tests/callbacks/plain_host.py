@@ -28,6 +28,7 @@ class PlainHost:
 
     Attributes:
         logged: Every call of ``log`` and ``log_directly``: the step, ``None`` for the former, and the scores.
+        held: What was shown to monitors alone.
         is_stopped: Whether the training was told to end.
     """
 
@@ -47,6 +48,7 @@ class PlainHost:
     precision: str = "32-true"
     has_forward: bool = True
     logged: list[tuple[int | None, dict[str, float]]] = field(default_factory=list)
+    held: dict[str, float] = field(default_factory=dict)
     is_stopped: bool = False
 
     @property
@@ -98,6 +100,9 @@ class PlainHost:
 
     def log(self, scores: Mapping[str, float]) -> None:
         self.logged.append((None, dict(scores)))
+
+    def hold(self, scores: Mapping[str, float]) -> None:
+        self.held |= scores
 
     def log_directly(self, scores: Mapping[str, float], step: int) -> None:
         self.logged.append((step, dict(scores)))

@@ -13,7 +13,8 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import bootstrap
 
 from saliency_callbacks.errors import ConfigurationError, OutputError, TargetError
-from saliency_callbacks.scores.counterfactual import cue_effect, two_columns
+from saliency_callbacks.scores.counterfactual import cue_effect
+from saliency_callbacks.targets.link import LOGITS
 
 pairs = arrays(np.float64, st.tuples(st.just(2), st.integers(1, 5), st.integers(2, 5)), elements=st.floats(-9, 9))
 
@@ -55,7 +56,7 @@ def test_a_single_logit_is_the_second_of_two_classes():
     clean, cued = torch.tensor([[-1.0], [-3.0]]), torch.tensor([[1.0], [-3.0]])
     everyone = torch.tensor([True, True])
     one = cue_effect(clean, cued, 1, everyone)
-    two = cue_effect(two_columns(clean), two_columns(cued), 1, everyone)
+    two = cue_effect(LOGITS.columns(clean), LOGITS.columns(cued), 1, everyone)
     assert torch.equal(one.effect, two.effect)
     assert one.effect.tolist() == [2.0, 0.0], "in units of the mean of ½ and 1½"
     assert one.flips.tolist() == [1.0, 0.0]
@@ -66,12 +67,12 @@ def test_a_single_logit_is_the_second_of_two_classes():
 
 
 def test_two_columns():
-    assert two_columns(torch.tensor([[3.0], [-1.0]])).tolist() == [[0.0, 3.0], [0.0, -1.0]]
+    assert LOGITS.columns(torch.tensor([[3.0], [-1.0]])).tolist() == [[0.0, 3.0], [0.0, -1.0]]
     several = torch.randn(3, 4)
-    assert torch.equal(two_columns(several), several)
-    assert two_columns(torch.zeros(2, 3, dtype=torch.bfloat16)).dtype == torch.float32
-    assert two_columns(torch.zeros(2, 1, dtype=torch.float64)).dtype == torch.float64
-    assert not two_columns(torch.zeros(2, 3, requires_grad=True)).requires_grad
+    assert torch.equal(LOGITS.columns(several), several)
+    assert LOGITS.columns(torch.zeros(2, 3, dtype=torch.bfloat16)).dtype == torch.float32
+    assert LOGITS.columns(torch.zeros(2, 1, dtype=torch.float64)).dtype == torch.float64
+    assert not LOGITS.columns(torch.zeros(2, 3, requires_grad=True)).requires_grad
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

@@ -21,6 +21,7 @@ from saliency_callbacks import CueAlarm, Probe, RandomizationTest, SaliencyMonit
 from saliency_callbacks.callbacks.base import ObservingCallback
 from saliency_callbacks.methods import Gradient, IntegratedGradients
 from saliency_callbacks.sinks import DiskSink, read_index
+from saliency_callbacks.targets import SimilarityTarget
 from tests.trainer import text_runs
 from tests.trainer.runs import Classifier, as_pair, image_mean, train_loader, val_loader
 
@@ -49,6 +50,7 @@ reading:
   module: net
   output_fn: torch.sigmoid
   attribute_to: x
+  outputs: logits
   reshape_transform: torch.relu
   embedding: null
 compute:
@@ -106,6 +108,7 @@ reading:
   module: net
   output_fn: torch.sigmoid
   attribute_to: 0
+  outputs: logits
   reshape_transform: torch.relu
   embedding: auto
 compute:
@@ -160,6 +163,7 @@ reading:
   module: net
   output_fn: torch.sigmoid
   attribute_to: x
+  outputs: logits
   reshape_transform: torch.relu
   embedding: null
 compute:
@@ -205,6 +209,7 @@ reading:
   module: model
   output_fn: torch.sigmoid
   attribute_to: input_ids
+  outputs: logits
   reshape_transform: null
   embedding: model.bert.embeddings.word_embeddings
 compute:
@@ -422,6 +427,15 @@ def test_other_forms(
     found = {**_settings(monitor), **vars(monitor.settings)}[name]
     assert found == expected
     assert type(found) is type(expected)
+
+
+@pytest.mark.parametrize("reference", ["initial", [0.5, -1.0]])
+def test_a_target_for_embeddings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reference: Any) -> None:
+    target = {"class_path": "saliency_callbacks.targets.SimilarityTarget", "init_args": {"reference": reference}}
+    monitor = _monitor(_cli(monkeypatch, "--config", _config(tmp_path, {"target": target})))
+    assert isinstance(monitor.target, SimilarityTarget)
+    found = monitor.target.reference
+    assert (found if monitor.target.is_open else found.tolist()) == reference
 
 
 def test_a_printed_configuration_gives_the_same_monitor(

@@ -422,7 +422,8 @@ def test_a_cue_acts_on_the_image_behind_a_normalized_probe(tmp_path: Path) -> No
     alarm = _alarm(cue, probe=Probe.from_tensors(inputs, labels), normalization=normalization, sinks=[sink])
     loader = DataLoader(TensorDataset(inputs, labels), 10)
     _fit(tmp_path, alarm, module=Colored(), train=loader, val=loader, max_epochs=1, num_sanity_val_steps=0)
-    clean, cued = fed[0], fed[1]
+    # The first forward tells what the outputs are.
+    clean, cued = fed[1], fed[2]
     assert torch.equal(clean, inputs)
     color = ((torch.tensor([1.0, 0.5, 0.0]).view(3, 1, 1) - mean) / std).expand(-1, 2, 2)
     torch.testing.assert_close(cued[:, :, :2, :2], color.expand(len(cued), -1, -1, -1))
@@ -854,6 +855,7 @@ reading:
   module: net
   output_fn: torch.sigmoid
   attribute_to: x
+  outputs: logits
   reshape_transform: torch.relu
   embedding: net.words
 compute:

@@ -26,6 +26,7 @@ from saliency_callbacks import (
 from saliency_callbacks.methods import GradCAM, Gradient, IntegratedGradients
 from saliency_callbacks.probe import ChannelShiftCue, PatchCue
 from saliency_callbacks.sinks import DiskSink, MemorySink, read_index
+from saliency_callbacks.targets import SimilarityTarget
 from tests.trainer import text_runs
 from tests.trainer.runs import Classifier, image_mean, train_loader, trainer, val_loader
 
@@ -140,6 +141,17 @@ def test_hydras_own_lists_and_mappings(tmp_path: Path) -> None:
     assert "randomization/gradient/cosine" in test.state.scores
     for callback in callbacks:
         assert_plain(vars(callback))
+
+
+def test_a_target_for_embeddings() -> None:
+    target = {"_target_": "saliency_callbacks.targets.SimilarityTarget", "reference": [0.5, -1.0]}
+    reading = {"_target_": "saliency_callbacks.ModelReading", "outputs": "embeddings"}
+    config = {"_target_": "saliency_callbacks.SaliencyMonitor", "target": target, "reading": reading}
+    monitor = instantiate(OmegaConf.create(config))
+    assert isinstance(monitor.target, SimilarityTarget)
+    assert monitor.target.reference.tolist() == [0.5, -1.0]
+    assert monitor.reading.outputs == "embeddings"
+    assert_plain(vars(monitor))
 
 
 def assert_plain(value: Any) -> None:

@@ -19,6 +19,7 @@ from saliency_callbacks.callbacks.cue.preparation import chosen_method, for_text
 from saliency_callbacks.callbacks.cue.probe import AnyCue, CueProbe, checked_cue
 from saliency_callbacks.callbacks.cue.rule import AlarmRule
 from saliency_callbacks.callbacks.cue.state import CueState, Evaluation
+from saliency_callbacks.callbacks.outputs import link_of
 from saliency_callbacks.callbacks.runtime.appearance import Appearance, SampleNames
 from saliency_callbacks.callbacks.runtime.arguments import OnError
 from saliency_callbacks.callbacks.runtime.host import Host
@@ -31,6 +32,7 @@ from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.rendering.lazy import LazyPictures
 from saliency_callbacks.scores.counterfactual import Statistic
+from saliency_callbacks.targets.link import Link
 from saliency_callbacks.types import Sink, Snapshot, Table
 from saliency_callbacks.types.tables import as_cell
 
@@ -76,7 +78,8 @@ class CueAlarm(ObservingCallback[CueState]):
         confirmation: What is measured and shown beside the test: ``Confirmation(method, target_layers, panel_size,
             removal, groups_at_fit_end, groups_every_n_epochs)``.
         every_n_epochs: Epochs between two evaluations.
-        reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, reshape_transform, embedding)``.
+        reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, reshape_transform, embedding,
+            outputs)``.
         compute: What an evaluation may cost: ``Compute(internal_batch_size, precision, max_seconds_per_observation,
             shard_probe, seed)``. The seed is that of the bootstrap, too.
         appearance: How maps are drawn: ``Appearance(style, colormap, alpha, contour, normalization, class_names)``.
@@ -195,10 +198,14 @@ class CueAlarm(ObservingCallback[CueState]):
     @override
     def _observe(self, model: nn.Module, moment: Moment, host: Host) -> Observation[CueState]:
         settings = replace(self.settings, forward_context=host.forward_context)
-        finding = evaluate_cue(model, self._prepared_cue, self.suspect_class, settings, host)
+        before = self._outputs.settled(
+            self.state, model, self._probe, settings, host, target=self.suspect_class, of_classes="CueAlarm"
+        )
+        link = link_of(before, self._probe)
+        finding = evaluate_cue(model, self._prepared_cue, self.suspect_class, settings, host, link)
         warn_of_broken_logits(finding.effect, self.cue.name, moment.epoch)
         bound = self.rule.lower_bound(finding.effect, self._watched, self.settings.seed)
-        state = self.state.judged(moment, finding.effect, self._watched, bound, self.rule)
+        state = before.judged(moment, finding.effect, self._watched, bound, self.rule)
         evaluation = state.history[-1]
         scores = {**finding.scores(), "lower_bound": bound, "alarm": float(evaluation.alarm)}
         texts, alerts, tables = dict[str, str](), dict[str, str](), dict[str, Table]()
@@ -208,7 +215,7 @@ class CueAlarm(ObservingCallback[CueState]):
             alerts[f"{self.identity}/alarm"] = self._message(evaluation)
         every = self.confirmation.groups_every_n_epochs
         if every is not None and moment.stage == "fit" and is_due(moment.epoch, self._groups_epoch, every):
-            of_groups, tables = self._measure_groups(model, host)
+            of_groups, tables = self._measure_groups(model, host, link)
             self._groups_epoch = moment.epoch
             scores.update(of_groups)
         snapshot = self._snapshot(moment, model, scores, texts, tables)
@@ -223,7 +230,7 @@ class CueAlarm(ObservingCallback[CueState]):
         """Measure the accuracy of each group; without labels there is none."""
         if not self.confirmation.groups_at_fit_end:
             return None
-        scores, tables = self._measure_groups(model, host)
+        scores, tables = self._measure_groups(model, host, link_of(self.state, self._probe))
         return Observation(self._snapshot(moment, model, scores, {}, tables), self.state) if scores else None
 
     @override
@@ -240,10 +247,10 @@ class CueAlarm(ObservingCallback[CueState]):
     def _watched(self) -> Statistic:
         return self.rule.watched(is_global=self._prepared_cue.is_global)
 
-    def _measure_groups(self, model: nn.Module, host: Host) -> tuple[dict[str, float], dict[str, Table]]:
+    def _measure_groups(self, model: nn.Module, host: Host, link: Link) -> tuple[dict[str, float], dict[str, Table]]:
         settings = replace(self.settings, forward_context=host.forward_context)
         batches = validation_batches(host, self.probe, self._probe, self.cue)
-        groups = group_accuracy(model, batches, self._prepared_cue.insert, settings, host)
+        groups = group_accuracy(model, batches, self._prepared_cue.insert, settings, host, link)
         if groups is None:
             return {}, {}
         self.groups = groups

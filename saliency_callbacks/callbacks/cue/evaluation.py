@@ -16,9 +16,9 @@ from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.engine.settings import Settings
-from saliency_callbacks.functional.effects import margins
 from saliency_callbacks.scores import localization, mean_of_finite
-from saliency_callbacks.scores.counterfactual import CueEffect, cue_effect, two_columns
+from saliency_callbacks.scores.counterfactual import CueEffect, class_margins, cue_effect
+from saliency_callbacks.targets.link import LOGITS, Link
 from saliency_callbacks.targets.selectors import Labels
 from saliency_callbacks.types import Attribution
 
@@ -82,6 +82,7 @@ def evaluate_cue(
     suspect_class: int,
     settings: Settings,
     host: Host,
+    link: Link = LOGITS,
 ) -> CueFinding:
     """Evaluate a cue now.
 
@@ -91,6 +92,7 @@ def evaluate_cue(
         suspect_class: The class c that the cue might give away.
         settings: How the model is run and explained.
         host: What runs the training.
+        link: How the model's outputs are read.
 
     Raises:
         TargetError: If the class does not exist.
@@ -99,12 +101,12 @@ def evaluate_cue(
         host.ranks.logits(model, host.to_device(inputs), settings).cpu()
         for inputs in (probe.clean_inputs, probe.cued_inputs)
     )
-    effect = cue_effect(clean, cued, suspect_class, probe.usable)
+    effect = cue_effect(clean, cued, suspect_class, probe.usable, link)
     removal, removed = None, probe.removed_inputs
     if removed is not None:
         without = host.ranks.logits(model, host.to_device(removed), settings).cpu()
-        removal = -cue_effect(clean, without, suspect_class, probe.bearing).effect
-    both = [margins(two_columns(logits))[probe.shown, suspect_class] for logits in (clean, cued)]
+        removal = -cue_effect(clean, without, suspect_class, probe.bearing, link).effect
+    both = [class_margins(outputs, link)[probe.shown, suspect_class] for outputs in (clean, cued)]
     return CueFinding(
         probe=probe,
         suspect_class=suspect_class,

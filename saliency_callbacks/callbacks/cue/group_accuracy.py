@@ -22,7 +22,7 @@ from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.loaders import candidate_indices, is_batched
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.probe.stream import is_map_style
-from saliency_callbacks.scores.counterfactual import two_columns
+from saliency_callbacks.targets.link import LOGITS, Link
 from saliency_callbacks.types import Cell, Table
 
 __all__ = ["GroupAccuracy", "group_accuracy", "validation_batches"]
@@ -94,6 +94,7 @@ def group_accuracy(
     insert: Callable[[ProbeBatch], Any],
     settings: Settings,
     host: Host,
+    link: Link = LOGITS,
 ) -> GroupAccuracy | None:
     """Run every batch without and with a cue; return ``None`` where there is no labeled batch.
 
@@ -105,19 +106,20 @@ def group_accuracy(
         insert: Returns the inputs of a batch with the cue.
         settings: How the model is run.
         host: What runs the training; each of its processes has its part of the samples.
+        link: How the model's outputs are read.
     """
     ranks = host.ranks
     total: GroupAccuracy | None = None
     for batch, counts in _read(batches, ranks):
-        if batch.labels is None:
+        if batch.labels is None and batch.multi_labels is None:
             continue
         with ranks.together():
-            predictions = []
-            for inputs in (batch.inputs, insert(batch)):
-                logits = two_columns(run_logits(model, host.to_device(inputs), settings)).cpu()
-                # Logits that are not finite predict nothing, and not the first class by chance.
-                predictions.append(logits.argmax(dim=1).masked_fill(~logits.isfinite().all(dim=1), -1))
-            found = _count(torch.stack(predictions, dim=1)[counts], batch.labels[counts], logits.shape[1])
+            decisions = [
+                link.decisions(run_logits(model, host.to_device(inputs), settings)).cpu()
+                for inputs in (batch.inputs, insert(batch))
+            ]
+            decided = torch.stack(decisions, dim=2)[counts]
+            found = _count_labels(decided, batch, counts) if link.is_multi_label else _count(decided, batch, counts)
         total = found if total is None else total.plus(found)
     parts = [part for part in ranks.from_all(total) if part is not None]
     return reduce(GroupAccuracy.plus, parts) if parts else None
@@ -133,12 +135,28 @@ def _read(batches: Iterable[Piece], ranks: Ranks) -> Iterator[Piece]:
         yield piece
 
 
-def _count(predictions: Tensor, labels: Tensor, n_classes: int) -> GroupAccuracy:
-    correct = (predictions == labels[:, None]).double()
+def _count(decisions: Tensor, batch: ProbeBatch, counts: Tensor) -> GroupAccuracy:
+    """Count by class, from decisions ``[N, K, 2]``."""
+    assert batch.labels is not None, "the probe has none of several"
+    labels, n_classes = batch.labels[counts], decisions.shape[1]
+    # A label beyond the classes is never decided for.
+    known = labels.clamp(max=n_classes - 1)
+    correct = decisions[torch.arange(len(labels)), known] & (labels < n_classes)[:, None]
+    correct = correct.double()
     empty = torch.zeros(max([n_classes, *(labels + 1).tolist()]), 2, dtype=torch.float64)
     return GroupAccuracy(
         correct=empty.index_add(0, labels, correct), count=empty.index_add(0, labels, torch.ones_like(correct))
     )
+
+
+def _count_labels(decisions: Tensor, batch: ProbeBatch, counts: Tensor) -> GroupAccuracy:
+    """Count by label, where a sample can have several; a piece in which none has is read as one of classes."""
+    labels = batch.multi_labels
+    if labels is None:
+        assert batch.labels is not None, "one of both is there"
+        labels = nn.functional.one_hot(batch.labels, decisions.shape[1]).bool()
+    right = (decisions == labels[counts, :, None]).double()
+    return GroupAccuracy(correct=right.sum(dim=0), count=torch.ones_like(right).sum(dim=0))
 
 
 def validation_batches(host: Host, probe: Probe, frozen: ProbeBatch, cue: AnyCue) -> Iterator[Piece]:

@@ -15,7 +15,7 @@ from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.cues.basic import Cue
 from saliency_callbacks.cues.checks import as_name
 from saliency_callbacks.cues.token import TokenCue
-from saliency_callbacks.errors import CueError
+from saliency_callbacks.errors import CueError, TargetError
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.types import Attribution
 
@@ -104,7 +104,10 @@ def usable_samples(changed: Tensor, batch: ProbeBatch, cue: AnyCue, suspect_clas
     Raises:
         CueError: If there is none.
     """
-    if batch.labels is None:
+    if batch.multi_labels is not None:
+        _check_label(batch.multi_labels, suspect_class)
+        usable = changed & ~batch.multi_labels[:, suspect_class]
+    elif batch.labels is None:
         notices.warn(
             ("cue without labels", cue.name),
             f"cue {cue.name!r}: the probe has no labels, so samples of class {suspect_class} itself count as well, and "
@@ -127,3 +130,11 @@ def usable_samples(changed: Tensor, batch: ProbeBatch, cue: AnyCue, suspect_clas
             f"by the cue); with fewer than {_FEW} the lower bound is weak. Use a larger probe, e.g. probe=32",
         )
     return usable
+
+
+def _check_label(labels: Tensor, suspect_class: int) -> None:
+    if suspect_class >= labels.shape[1]:
+        raise TargetError(
+            f"suspect_class={suspect_class}, but a sample can have {labels.shape[1]} labels; expected one of 0 to "
+            f"{labels.shape[1] - 1}"
+        )

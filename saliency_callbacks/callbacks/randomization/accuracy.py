@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Subset
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.isolation.context import quiescence
+from saliency_callbacks.capture.probabilities import ProbabilityMode
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.errors import ConfigurationError, ProbeError
 from saliency_callbacks.probe.dataset_state import preserved
@@ -23,7 +24,8 @@ from saliency_callbacks.probe.labels import class_indices
 from saliency_callbacks.probe.loaders import candidate_indices
 from saliency_callbacks.probe.unpack import unpack_batch as unpack_by_form
 from saliency_callbacks.probe.unpack import unpack_with
-from saliency_callbacks.targets.logits import predict, read_logits
+from saliency_callbacks.targets.link import Link
+from saliency_callbacks.targets.logits import read_logits
 
 __all__ = ["LabelReading", "training_accuracy"]
 
@@ -79,11 +81,13 @@ def _hits(module: nn.Module, reading: LabelReading, batch: Any, context: Abstrac
     """Return for each sample whether the module predicts its label, ``bool [N]``."""
     inputs, labels = _unpacked(reading, batch)
     rows = ModelInputs.of(inputs, reading.attribute_to)
-    with context:
+    with context, ProbabilityMode() as mode:
         output = rows.call(module, rows.explained, torch.arange(rows.n_samples, device=rows.explained.device))
-    prediction, _ = predict(read_logits(output, reading.output_fn), labels)
-    assert prediction is not None, "there are labels"
-    return prediction == labels.cpu()
+        outputs = read_logits(output, reading.output_fn)
+        link = Link("sigmoid" if mode.made(outputs) else "logits")
+    correct = link.predictions(outputs, labels).correct
+    assert correct is not None, "there are labels"
+    return correct == 1
 
 
 def _unpacked(reading: LabelReading, batch: Any) -> tuple[Any, Tensor]:

@@ -11,6 +11,7 @@ from torch import nn
 from typing_extensions import override
 
 from saliency_callbacks.callbacks.base import ObservingCallback
+from saliency_callbacks.callbacks.outputs import link_of
 from saliency_callbacks.callbacks.randomization.pace import Pace, describe_cascade, describe_left_out, shown
 from saliency_callbacks.callbacks.randomization.settings import Cascade, Draws
 from saliency_callbacks.callbacks.runtime import notices
@@ -27,7 +28,8 @@ from saliency_callbacks.randomization.result import RandomizationResult
 from saliency_callbacks.randomization.run import check_redraw, run_test, with_primary
 from saliency_callbacks.randomization.scores import sample_scores, scores
 from saliency_callbacks.randomization.states import weight_layers
-from saliency_callbacks.targets.resolution import resolve_target
+from saliency_callbacks.targets.resolution import resolve_target, settled_reference
+from saliency_callbacks.targets.similarity import SimilarityTarget
 from saliency_callbacks.types import Method, Picture, Sink, Snapshot, Table
 
 __all__ = ["RandomizationTest"]
@@ -76,8 +78,8 @@ class RandomizationTest(ObservingCallback[PinnedState]):
         cascade: The layer-by-layer randomization at the end of fit: ``Cascade(at_fit_end, order, n_draws,
             max_seconds)``. What it will cost is said with the first test.
         every_n_epochs: Epochs between two tests.
-        reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, reshape_transform, embedding)``;
-            for text inputs, the embedding layer.
+        reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, reshape_transform, embedding,
+            outputs)``; for text inputs, the embedding layer.
         compute: What a test may cost: ``Compute(internal_batch_size, precision, max_seconds_per_observation,
             shard_probe, seed)``. Weights are drawn in their own precision, by the seed.
         storage: What is kept on disk: ``Storage(save_maps, keep_maps, directory)``.
@@ -236,9 +238,14 @@ class RandomizationTest(ObservingCallback[PinnedState]):
         pace: Pace,
         note: Callable[[int, int], None],
     ) -> tuple[RandomizationResult, PinnedState]:
-        settings = replace(self.state.settled(self.settings), forward_context=host.forward_context)
-        target = resolve_target(self.target, self._probe, self.state.pinned)
         ranks, n_samples = host.ranks, self._probe.size
+        settings = replace(self.state.settled(self.settings), forward_context=host.forward_context)
+        state = self._outputs.settled(self.state, model, self._probe, settings, host, target=self.target)
+        link = link_of(state, self._probe)
+        target = resolve_target(self.target, self._probe, state.pinned, link, state.reference)
+        if isinstance(target, SimilarityTarget) and target.is_open and target.view is None:
+            now = ranks.logits(model, host.to_device(self._probe.inputs), settings)
+            state = replace(state, reference=settled_reference(target, None, now))
         settings = ranks.settings(settings, n_samples)
         with ranks.together():
             result = run_test(
@@ -255,8 +262,8 @@ class RandomizationTest(ObservingCallback[PinnedState]):
                 is_over=lambda n_states: pace.max_seconds is not None and ranks.from_zero(pace.is_over(n_states)),
             )
         result = result.mapped(ranks.all_samples(settings, n_samples))
-        pinned = result.target if self.state.pinned is None else self.state.pinned
-        return result, replace(self.state, target_layers=result.target_layers, pinned=pinned)
+        pinned = result.target if state.pinned is None else state.pinned
+        return result, replace(state, target_layers=result.target_layers, pinned=pinned)
 
     def _snapshot(
         self,

@@ -24,6 +24,7 @@ from saliency_callbacks.types import Snapshot
 __all__ = ["Appearance", "ColorScale", "SampleNames", "as_names", "wrong_predictions"]
 
 ColorScale = Literal["shared", "per_map"]
+_MOST_NAMES = 3
 
 
 @dataclass(frozen=True)
@@ -112,9 +113,16 @@ class SampleNames:
         return legible(self.exact(index), f"class {index}")
 
     def of_sample(self, position: int) -> str:
-        """Return the class of a sample where it has one, else its id."""
-        labels = self.probe.labels
+        """Return the class of a sample where it has one, or those that it has, else its id."""
+        labels, several = self.probe.labels, self.probe.multi_labels
+        if several is not None:
+            return self._of_several(several[position].nonzero()[:, 0].tolist())
         return f"#{self.probe.ids[position]}" if labels is None else self.of_class(int(labels[position]))
+
+    def _of_several(self, on: Sequence[int]) -> str:
+        shown = [self.of_class(index) for index in on[:_MOST_NAMES]]
+        more = [f"+{len(on) - len(shown)}"] if len(on) > len(shown) else []
+        return ", ".join(shown + more) or "no label"
 
     def samples(self) -> list[str]:
         """Return the name of each sample."""

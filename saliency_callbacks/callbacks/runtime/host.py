@@ -124,6 +124,9 @@ class Host(Protocol):
     def log(self, scores: Mapping[str, float]) -> None:
         """Log scores so that other parts of the training can monitor them. All ranks must call it, with the same."""
 
+    def hold(self, scores: Mapping[str, float]) -> None:
+        """Let what monitors the training see these values, without logging them. All ranks must call it."""
+
     def log_directly(self, scores: Mapping[str, float], step: int) -> None:
         """Log scores where :meth:`log` is not allowed: before the training starts and when it ends."""
 

@@ -185,6 +185,14 @@ class LightningHost:
                 reduce_fx="max",
             )
 
+    def hold(self, scores: Mapping[str, float]) -> None:
+        """As of ``Host``.
+
+        Lightning logs what it lets others monitor, so that a value that is not to be logged goes to these directly.
+        """
+        for tag, value in scores.items():
+            self.trainer.callback_metrics[tag] = torch.tensor(value, device=self.device)
+
     def log_directly(self, scores: Mapping[str, float], step: int) -> None:
         """As of ``Host``."""
         for logger in self.loggers if scores else ():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -59,9 +60,11 @@ class Observation(Generic[State]):
             before: The state that it began with.
         """
         snapshot = self.snapshot
+        finite = {tag: score for tag, score in snapshot.scores.items() if math.isfinite(score)}
         return replace(
             self.next_state,
             scores=dict(snapshot.scores),
+            finite=self.next_state.finite | finite,
             last_observed=before.last_observed if snapshot.stage == "initial" else snapshot.epoch,
             n_observations=before.n_observations + 1,
             skipped=0,

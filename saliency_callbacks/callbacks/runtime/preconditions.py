@@ -103,7 +103,8 @@ def check_validation_is_off(host: Host, callback: str) -> None:
 
 def check_labels(probe: ProbeBatch, target: Any) -> None:
     """Raise a TargetError if labels are to be explained that the probe does not have."""
-    if isinstance(target, str) and target == "label" and probe.labels is None:
+    has_labels = probe.labels is not None or probe.multi_labels is not None
+    if isinstance(target, str) and target == "label" and not has_labels:
         raise TargetError(
             "target='label', but the probe has no class labels; use target='initial_prediction', a class index or a "
             "callable, or give labels with Probe(unpack_batch=…)"

@@ -15,6 +15,7 @@ from saliency_callbacks import errors
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.collectives import Collectives
 from saliency_callbacks.engine.explanation import Explanation, Unscaled
+from saliency_callbacks.engine.outputs import Outputs, run_outputs
 from saliency_callbacks.engine.run import run_engine, run_logits
 from saliency_callbacks.engine.settings import Settings, count_samples
 from saliency_callbacks.errors import RankError, SaliencyError
@@ -184,6 +185,11 @@ class Ranks:
             n_samples = count_samples(inputs, settings) if self.shards_probe else 0
             found = run_logits(model, inputs, self.settings(settings, n_samples)).cpu()
         return self.gathered(found, n_samples) if self.shards_probe else self.from_zero(found)
+
+    def outputs(self, model: nn.Module, inputs: Any, settings: Settings) -> Outputs:
+        """Return what the model returns of all samples, as :func:`~saliency_callbacks.engine.run_outputs` does."""
+        with self.together():
+            return run_outputs(model, inputs, settings if self.size == 1 else replace(settings, back_off=None))
 
     def all_samples(self, settings: Settings, n_samples: int) -> Callable[[Tensor], Tensor]:
         """Return what makes of values ``[…, M]`` of this rank's samples those of all, ``[…, N]``."""

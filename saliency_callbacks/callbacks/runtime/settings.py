@@ -25,6 +25,7 @@ from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import ConfigurationError, nearest_names
 from saliency_callbacks.methods.registry import resolve_methods
 from saliency_callbacks.sinks.disk.retention import KeepMaps, checked_retention
+from saliency_callbacks.targets.recognition import DECLARED, Declared
 from saliency_callbacks.types import Method
 
 __all__ = [
@@ -56,6 +57,13 @@ class ModelReading:
             target layer's output cannot be inferred.
         embedding: For text inputs: dotted name of the layer that embeds the token ids, or the module itself; ``"auto"``
             to find it.
+        outputs: What the outputs ``[N, K]`` are: ``"logits"`` of classes, ``"probabilities"`` of them,
+            ``"embeddings"``, which are no classes, or ``"auto"`` to find out. Probabilities are recognized where a
+            sigmoid or softmax of PyTorch makes them, or their rows sum to 1; embeddings where the number of outputs and
+            of classes do not fit, or they have length 1. Of probabilities everything is computed by the logits behind.
+
+    Raises:
+        ConfigurationError: If ``outputs`` is none of these, or ``attribute_to`` neither a position nor a key.
 
     Example:
         >>> ModelReading(module="net", attribute_to="pixels").module
@@ -67,8 +75,10 @@ class ModelReading:
     attribute_to: int | str | None = None
     reshape_transform: str | Callable[..., Any] | None = None
     embedding: Any = None
+    outputs: Declared = "auto"
 
     def __post_init__(self) -> None:
+        checked_choice("outputs", self.outputs, DECLARED)
         key = self.attribute_to
         if key is not None and (isinstance(key, bool) or not isinstance(key, int | str)):
             raise ConfigurationError(

@@ -13,6 +13,7 @@ from typing_extensions import Self, override
 
 from saliency_callbacks.callbacks.runtime.arguments import is_auto
 from saliency_callbacks.engine.settings import Settings
+from saliency_callbacks.targets.link import Kind
 
 __all__ = ["PinnedState", "RunState", "Stateful"]
 
@@ -95,6 +96,9 @@ class RunState(Stateful):
         thinning: One of how many scheduled observations is made, see
             :class:`~saliency_callbacks.callbacks.runtime.schedule.ObservationCost`.
         skipped: How many were not made since the last one.
+        finite: The last finite value of each score.
+        outputs: What the outputs of the model are, a kind of :class:`~saliency_callbacks.targets.link.Link`; ``None``
+            before the first observation.
     """
 
     indices: tuple[int, ...] | None = None
@@ -104,6 +108,8 @@ class RunState(Stateful):
     n_observations: int = 0
     thinning: int = 1
     skipped: int = 0
+    finite: dict[str, float] = field(default_factory=dict)
+    outputs: Kind | None = None
 
     def restarted(self) -> Self:
         """Return the state without what compares with the maps of another probe."""
@@ -117,10 +123,12 @@ class PinnedState(RunState):
     Args:
         target_layers: Names of the target layers, found at the first observation.
         pinned: The explained classes, ``[N]``.
+        reference: Embeddings that later ones are compared with, ``[N, D]``; ``None`` where none are.
     """
 
     target_layers: tuple[str, ...] = ()
     pinned: Tensor | None = None
+    reference: Tensor | None = None
 
     def settled(self, settings: Settings) -> Settings:
         """Return settings with the target layers that were found, so that maps compare.
@@ -133,4 +141,4 @@ class PinnedState(RunState):
 
     @override
     def restarted(self) -> Self:
-        return replace(self, pinned=None)
+        return replace(self, pinned=None, reference=None)

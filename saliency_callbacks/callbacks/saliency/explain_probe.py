@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from saliency_callbacks.callbacks.outputs import OutputReading, link_of
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.appearance import Appearance, SampleNames, wrong_predictions
 from saliency_callbacks.callbacks.runtime.host import Host
@@ -20,7 +21,7 @@ from saliency_callbacks.callbacks.saliency.filmstrips import FramePictures
 from saliency_callbacks.callbacks.saliency.history import Frame, MethodHistory
 from saliency_callbacks.callbacks.saliency.pictures import Pictures, reduced
 from saliency_callbacks.callbacks.saliency.scales import frame_of, scale_of
-from saliency_callbacks.callbacks.saliency.scoring import Scored, score
+from saliency_callbacks.callbacks.saliency.scoring import DRIFTS, Scored, score
 from saliency_callbacks.callbacks.saliency.state import MonitorState
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.engine.explanation import Explanation
@@ -30,8 +31,8 @@ from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.rendering.images import display_images
 from saliency_callbacks.rendering.lazy import LazyPictures
 from saliency_callbacks.scores import describe_degenerate
-from saliency_callbacks.targets.logits import predict
-from saliency_callbacks.targets.resolution import resolve_target, target_name
+from saliency_callbacks.targets.link import Link, Predictions
+from saliency_callbacks.targets.resolution import resolve_target, settled_reference, target_name
 from saliency_callbacks.types import Attribution, Method, Picture, ProbeView, Quantity, Snapshot
 
 __all__ = ["ProbeExplainer"]
@@ -49,6 +50,7 @@ class ProbeExplainer:
         namespace: First part of every tag.
         may_simplify: Whether methods that the model does not allow may be left out: those that need a target layer if
             there is none, those that need an input gradient if there is none. Only where nobody asked for them.
+        outputs: How the model's outputs are read.
     """
 
     settings: Settings
@@ -57,6 +59,7 @@ class ProbeExplainer:
     appearance: Appearance
     namespace: str
     may_simplify: bool = False
+    outputs: OutputReading = field(default_factory=OutputReading)
 
     def observe(self, model: nn.Module, moment: Moment, state: MonitorState, host: Host) -> Observation[MonitorState]:
         """Explain ``model`` now. Nothing is written, and ``state`` is not changed.
@@ -122,19 +125,25 @@ class ProbeExplainer:
         self, model: nn.Module, moment: Moment, state: MonitorState, host: Host
     ) -> Observation[MonitorState]:
         settings = replace(state.settled(self.settings), forward_context=host.forward_context)
-        target = resolve_target(self.target, self.probe, state.pinned)
+        state = self.outputs.settled(state, model, self.probe, settings, host, target=self.target)
+        link = link_of(state, self.probe)
+        target = resolve_target(self.target, self.probe, state.pinned, link, state.reference)
         explanation = host.ranks.explain(model, host.to_device(self.probe.inputs), settings, [target])
         attributions = {name: self._shown(found.cpu()) for name, found in explanation.attributions[0].items()}
         _warn_of_degenerate_maps(attributions, self.probe)
-        state = _comparable(state, attributions)
-        predictions = predict(explanation.logits, self.probe.labels)
+        state = state.comparable_with(attributions)
+        self.outputs.doubt(state, link, explanation.logits, self.probe)
+        predictions = link.predictions(explanation.logits, self.probe.labels, self.probe.multi_labels)
         scored = score(
             attributions, state.histories, self.probe, predictions, self.namespace, self.appearance.class_names
         )
-        snapshot = self._snapshot(model, moment, attributions, predictions, scored, explanation)
+        snapshot = self._snapshot(model, moment, attributions, predictions, scored, explanation, link=link)
         wrong = wrong_predictions(snapshot)
         frames = {name: self._frame(attribution, snapshot.moment, wrong) for name, attribution in attributions.items()}
         next_state = self._next_state(snapshot, state, scored, explanation, frames)
+        next_state = replace(next_state, reference=settled_reference(target, state.reference, explanation.logits))
+        # Whoever monitors a drift looks for it after the first validation, which may be the first observation.
+        next_state = next_state.promising(f"{self.namespace}/{name}/{one}" for name in attributions for one in DRIFTS)
         return Observation(snapshot, next_state, self._pictures(snapshot, state, next_state, frames))
 
     def _shown(self, attribution: Attribution) -> Attribution:
@@ -154,24 +163,27 @@ class ProbeExplainer:
         model: nn.Module,
         moment: Moment,
         attributions: dict[str, Attribution],
-        predictions: tuple[Tensor | None, Tensor | None],
+        predictions: Predictions,
         scored: Scored,
         explanation: Explanation,
+        *,
+        link: Link,
     ) -> Snapshot:
         return Snapshot(
             epoch=moment.epoch,
             step=moment.step,
             stage=moment.stage,
             attributions=attributions,
-            predictions=predictions[0],
-            confidences=predictions[1],
+            predictions=predictions.classes,
+            confidences=predictions.confidences,
             labels=self.probe.labels,
             ids=self.probe.ids,
             scores=scored.scores,
             sample_scores=scored.sample_scores,
             metadata={
                 "model": type(model).__name__,
-                "target": target_name(self.target, self.probe),
+                "target": target_name(self.target, self.probe, link),
+                "outputs": link.kind,
                 "methods": {method.name: repr(method) for method in self.settings.methods},
                 "target_layers": list(explanation.target_layers),
                 "n_passes": explanation.n_passes,
@@ -256,23 +268,6 @@ def _warn_of_degenerate_maps(attributions: Mapping[str, Attribution], probe: Pro
             is_finite = bool(attribution.magnitude.isfinite().all())
             kind = ("degenerate maps", probe.fingerprint, attribution.method, attribution.layer, is_finite)
             notices.warn(kind, f"{message}. Later epochs are not told", DegenerateMapWarning)
-
-
-def _comparable(state: MonitorState, attributions: Mapping[str, Attribution]) -> MonitorState:
-    """Return ``state`` without the histories that the new maps cannot be compared with."""
-    kept = {
-        name: history
-        for name, history in state.histories.items()
-        if name in attributions and history.compares_with(attributions[name].values)
-    }
-    forgotten = sorted(set(state.histories) & set(attributions) - set(kept))
-    if forgotten:
-        notices.warn(
-            ("other maps", *forgotten),
-            f"the maps of {forgotten} have another number or size than those of the checkpoint (other target layers or "
-            "another image size); their drift, colors and filmstrips start anew",
-        )
-    return replace(state, histories=kept)
 
 
 def _methods_left(settings: Settings, *, needing_layers: bool) -> tuple[Method, ...]:

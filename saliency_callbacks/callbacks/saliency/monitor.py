@@ -51,7 +51,7 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
     ``saliency/{method}/region_auc``             chance that a pixel inside is larger than one outside; 0.5 is chance
     ``…/region_mass/class_{name}``               mean over the samples of one class; so all ``region_…``
     ``…/region_mass/group_{name}``               mean over the samples of one group; also ``…/region_lift/group_{name}``
-    ``saliency/probe_accuracy``                  accuracy on the probe, in [0, 1]
+    ``saliency/probe_accuracy``                  accuracy on the probe, in [0, 1]; by label where there can be several
     ``saliency/probe_confidence``                mean probability of the predicted class, in [0, 1]
     ===========================================  =========================================================
 
@@ -68,11 +68,13 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
         probe: What is explained: a :class:`~saliency_callbacks.probe.probe.Probe`, or the number of samples to take
             from the validation data.
         target: The explained score: ``"label"``, ``"initial_prediction"`` (both stay the same over time),
-            ``"predicted"``, a class index, or a callable ``output -> [N]``. By default the label where the probe has
-            labels, else the initial prediction.
+            ``"predicted"``, a class index, or a callable ``output -> [N]``, such as a
+            :class:`~saliency_callbacks.targets.SimilarityTarget`. By default the label where the probe has labels (the
+            mean of those that are on, where there can be several), else the initial prediction; of embeddings the
+            similarity to the first ones.
         target_layers: Layers for class activation maps: ``"auto"``, a dotted name, a module, or a list of these.
         every_n_epochs: Epochs between two observations.
-        reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, reshape_transform)``.
+        reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, reshape_transform, outputs)``.
         compute: What an observation may cost: ``Compute(internal_batch_size, precision, max_seconds_per_observation,
             shard_probe, seed)``.
         appearance: How maps are drawn: ``Appearance(style, color_scale, colormap, alpha, contour, normalization,
@@ -156,7 +158,13 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
     def _accept_probe(self, probe: ProbeBatch) -> None:
         check_labels(probe, self.target)
         self._explainer = ProbeExplainer(
-            self.settings, self.target, probe, self.appearance, self.namespace, may_simplify=self._is_automatic
+            self.settings,
+            self.target,
+            probe,
+            self.appearance,
+            self.namespace,
+            may_simplify=self._is_automatic,
+            outputs=self._outputs,
         )
 
     @override

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,9 +12,13 @@ from torch import Tensor
 from saliency_callbacks.callbacks.saliency.history import MethodHistory
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.scores import MAP_SCORES, REGION_SCORES, by_group, drift, mean_of_finite, ranks
+from saliency_callbacks.targets.link import Predictions
 from saliency_callbacks.types import Attribution
 
-__all__ = ["MAX_CLASSES", "Scored", "score"]
+__all__ = ["DRIFTS", "MAX_CLASSES", "Scored", "score"]
+
+DRIFTS = ("drift_previous", "drift_initial")
+"""Scores that need an earlier observation."""
 
 MAX_CLASSES = 20
 """Of a probe with more classes there are no scores by class: a dashboard would drown in them."""
@@ -41,7 +44,7 @@ def score(
     attributions: Mapping[str, Attribution],
     histories: Mapping[str, MethodHistory],
     probe: ProbeBatch,
-    predictions: tuple[Tensor | None, Tensor | None],
+    predictions: Predictions,
     namespace: str,
     class_names: Sequence[str] | None = None,
 ) -> Scored:
@@ -51,7 +54,7 @@ def score(
         attributions: Method → its maps.
         histories: Method → what its maps are compared with.
         probe: What is explained.
-        predictions: Predicted class and its probability ``[N]``.
+        predictions: What the model answers.
         namespace: First part of every tag.
         class_names: Names of the classes, for the scores of each; the probe's by default.
     """
@@ -64,15 +67,10 @@ def score(
         found = {**_of_maps(attribution), **in_regions, **drifts}
         sample_scores.update({f"{namespace}/{name}/{tag}": value for tag, value in found.items()})
         region_scores.update({f"{namespace}/{name}/{tag}": value for tag, value in in_regions.items()})
-    predicted, confidence = predictions
-    if predicted is not None and probe.labels is not None:
-        right = (predicted == probe.labels).float()
-        # Where the logits are not finite, the predicted class is none; it is not the first one by chance.
-        sample_scores[f"{namespace}/probe_accuracy"] = (
-            right if confidence is None else right.masked_fill(~confidence.isfinite(), math.nan)
-        )
-    if confidence is not None:
-        sample_scores[f"{namespace}/probe_confidence"] = confidence
+    if predictions.correct is not None:
+        sample_scores[f"{namespace}/probe_accuracy"] = predictions.correct
+    if predictions.confidences is not None:
+        sample_scores[f"{namespace}/probe_confidence"] = predictions.confidences
     scores = {tag: mean_of_finite(value) for tag, value in sample_scores.items()}
     names = probe.class_names if class_names is None else class_names
     scores.update(_partial_scores(region_scores, probe, () if names is None else names))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from typing_extensions import Self, override
 
+from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.state import PinnedState
 from saliency_callbacks.callbacks.saliency.history import MethodHistory
+from saliency_callbacks.scores.undefined import when_undefined
+from saliency_callbacks.types import Attribution
 
 __all__ = ["MonitorState"]
 
@@ -25,3 +29,23 @@ class MonitorState(PinnedState):
     @override
     def restarted(self) -> Self:
         return replace(super().restarted(), histories={})
+
+    def promising(self, tags: Iterable[str]) -> Self:
+        """Return the state in which scores have a value that can be monitored, though they may have had none yet."""
+        return replace(self, finite={tag: when_undefined(tag) for tag in tags} | self.finite)
+
+    def comparable_with(self, attributions: Mapping[str, Attribution]) -> Self:
+        """Return the state without the histories that new maps cannot be compared with."""
+        kept = {
+            name: history
+            for name, history in self.histories.items()
+            if name in attributions and history.compares_with(attributions[name].values)
+        }
+        forgotten = sorted(set(self.histories) & set(attributions) - set(kept))
+        if forgotten:
+            notices.warn(
+                ("other maps", *forgotten),
+                f"the maps of {forgotten} have another number or size than those of the checkpoint (other target "
+                "layers or another image size); their drift, colors and filmstrips start anew",
+            )
+        return replace(self, histories=kept)

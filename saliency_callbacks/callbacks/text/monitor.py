@@ -77,8 +77,8 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
             text input to the number of each one's word, ``None`` for none; see
             :func:`~saliency_callbacks.text.token_texts.token_texts`.
         every_n_epochs: Epochs between two observations.
-        reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, embedding)``; the embedding
-            layer is found by default.
+        reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, embedding, outputs)``; the
+            embedding layer is found by default.
         compute: What an observation may cost: ``Compute(internal_batch_size, precision, max_seconds_per_observation,
             shard_probe, seed)``.
         appearance: How text inputs are shown: ``TextAppearance(merge, color_scale, bars, top, font, class_names)``.
@@ -176,6 +176,7 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
             probe,
             Appearance(class_names=self.appearance.class_names),
             self.namespace,
+            outputs=self._outputs,
             look=self.appearance,
             texts=texts,
             words=self.words,

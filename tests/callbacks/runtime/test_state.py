@@ -63,8 +63,18 @@ def _states():
 
 
 _KEYS = {
-    RunState: ["indices", "fingerprint", "scores", "last_observed", "n_observations", "thinning", "skipped"],
-    PinnedState: ["target_layers", "pinned"],
+    RunState: [
+        "indices",
+        "fingerprint",
+        "scores",
+        "last_observed",
+        "n_observations",
+        "thinning",
+        "skipped",
+        "finite",
+        "outputs",
+    ],
+    PinnedState: ["target_layers", "pinned", "reference"],
     MonitorState: ["histories"],
     CueState: ["streak", "history"],
     Evaluation: [

@@ -10,7 +10,7 @@ from saliency_callbacks.callbacks.saliency.history import Frame, MethodHistory
 from saliency_callbacks.callbacks.saliency.scoring import MAX_CLASSES, score
 from saliency_callbacks.probe import freeze
 from saliency_callbacks.scores import ranks
-from saliency_callbacks.targets.logits import predict
+from saliency_callbacks.targets.link import LOGITS, Predictions
 from saliency_callbacks.targets.resolution import resolve_target
 from saliency_callbacks.targets.selectors import Labels
 from saliency_callbacks.types import Attribution
@@ -37,14 +37,14 @@ def _after(history: MethodHistory, values: torch.Tensor) -> MethodHistory:
     ],
 )
 def test_predictions(logits, labels, prediction, confidence):
-    found = predict(torch.tensor(logits), None if labels is None else torch.tensor(labels))
+    found = LOGITS.predictions(torch.tensor(logits), None if labels is None else torch.tensor(labels))
     assert found[0].tolist() == prediction
     assert found[1].tolist() == pytest.approx(confidence, abs=1e-4)
 
 
 def test_a_regression_predicts_no_class():
-    assert predict(torch.tensor([[2.0]]), None) == (None, None)
-    assert predict(None, torch.tensor([1])) == (None, None)
+    assert LOGITS.predictions(torch.tensor([[2.0]]), None) == Predictions()
+    assert LOGITS.predictions(None, torch.tensor([1])) == Predictions()
 
 
 def test_the_target_by_default_is_the_label_else_the_pinned_class():
@@ -65,7 +65,13 @@ def test_drift_is_of_the_channel_sum_with_the_first_and_the_last():
     first, second, third = torch.randn(3, 4, 2, 5, 5, generator=torch.Generator().manual_seed(0))
     history = _after(_after(MethodHistory(), first), second)
     probe = freeze(torch.zeros(4, 2, 5, 5), [0, 1, 1, 0])
-    found = score({"m": _attribution(third)}, {"m": history}, probe, (torch.tensor([0, 1, 0, 0]), None), "n")
+    found = score(
+        {"m": _attribution(third)},
+        {"m": history},
+        probe,
+        Predictions(torch.tensor([0, 1, 0, 0]), correct=torch.tensor([1.0, 1, 1, 0])),
+        "n",
+    )
     for tag, reference in (("drift_initial", first), ("drift_previous", second)):
         signed = [(one.sum(0).flatten(), other.sum(0).flatten()) for one, other in zip(third, reference, strict=True)]
         expected = [1 - spearmanr(*pair).statistic for pair in signed]
@@ -77,7 +83,7 @@ def test_drift_is_of_the_channel_sum_with_the_first_and_the_last():
 
 def test_a_first_observation_has_no_drift():
     probe = freeze(torch.zeros(1, 1, 3, 3))
-    found = score({"m": _attribution(torch.rand(1, 1, 3, 3))}, {}, probe, (None, None), "n")
+    found = score({"m": _attribution(torch.rand(1, 1, 3, 3))}, {}, probe, Predictions(), "n")
     assert set(found.scores) == {f"n/m/{tag}" for tag in MAP_TAGS}
 
 
@@ -87,7 +93,7 @@ def test_masks_give_localization():
     values = torch.ones(1, 1, 4, 4)
     values[:, :, :2] = 3
     probe = freeze(torch.zeros(1, 1, 4, 4), masks=masks)
-    found = score({"m": _attribution(values)}, {}, probe, (None, None), "n")
+    found = score({"m": _attribution(values)}, {}, probe, Predictions(), "n")
     assert found.scores["n/m/region_mass"] == pytest.approx(0.75)
     assert found.scores["n/m/region_lift"] == pytest.approx(1.5)
 
@@ -104,7 +110,7 @@ def _found(lit: list[float], labels: list[int] | None = None, **probe: Any) -> d
     )
     names = probe.pop("class_names", None)
     frozen = freeze(torch.zeros(len(lit), 1, 2, 4), labels, masks=masks, **probe)
-    found = score({"m": _attribution(values)}, {}, frozen, (None, None), "n", names)
+    found = score({"m": _attribution(values)}, {}, frozen, Predictions(), "n", names)
     assert all(len(each) == len(lit) for each in found.sample_scores.values())
     assert not [tag for tag in found.sample_scores if "class_" in tag or "group_" in tag]
     partial = {tag: value for tag, value in found.scores.items() if "class_" in tag or "group_" in tag}
@@ -160,7 +166,7 @@ def test_the_name_of_a_class_in_a_tag_is_its_own(names, expected, source):
         probe, given = replace(probe, class_names=tuple(names)), None
     else:
         probe, given = replace(probe, class_names=("other",) * 9), names
-    found = score({"m": _attribution(torch.rand(3, 1, 2, 2))}, {}, probe, (None, None), "n", given)
+    found = score({"m": _attribution(torch.rand(3, 1, 2, 2))}, {}, probe, Predictions(), "n", given)
     tags = {tag.rpartition("/")[2] for tag in found.scores if "/region_mass/" in tag}
     assert tags == expected
 
@@ -185,5 +191,5 @@ def test_more_classes_than_a_dashboard_bears_have_no_scores_of_their_own():
 
 def test_without_masks_there_are_no_scores_by_class():
     probe = freeze(torch.zeros(2, 1, 3, 3), [0, 1], groups=["a", "b"])
-    found = score({"m": _attribution(torch.rand(2, 1, 3, 3))}, {}, probe, (None, None), "n")
+    found = score({"m": _attribution(torch.rand(2, 1, 3, 3))}, {}, probe, Predictions(), "n")
     assert set(found.scores) == {f"n/m/{tag}" for tag in MAP_TAGS}

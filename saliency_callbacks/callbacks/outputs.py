@@ -1,0 +1,195 @@
+"""What the outputs of a model are: settled at the first observation, and the same for as long as the training runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from torch import Tensor, nn
+
+from saliency_callbacks.callbacks.runtime import notices
+from saliency_callbacks.callbacks.runtime.host import Host
+from saliency_callbacks.callbacks.runtime.state import RunState
+from saliency_callbacks.engine.settings import Settings
+from saliency_callbacks.errors import RankError, TargetError
+from saliency_callbacks.probe.batch import ProbeBatch
+from saliency_callbacks.probe.dataset_state import preserved
+from saliency_callbacks.probe.labels import dataset_labels
+from saliency_callbacks.probe.probe import Probe
+from saliency_callbacks.targets.link import Kind, Link
+from saliency_callbacks.targets.recognition import ClassCount, Declared, recognize
+from saliency_callbacks.targets.resolution import class_target, explains_labels
+
+__all__ = ["OutputReading", "count_classes", "link_of"]
+
+_State = TypeVar("_State", bound=RunState)
+
+_DOUBTED = 2
+_BETTER = (
+    "Accuracy, confidence and effects are computed with that. Logits explain better, as the gradient of a probability "
+    "vanishes where the model is sure: let `forward` return them, name the part that does with "
+    "reading=ModelReading(module=…), or pick them out of the output with reading=ModelReading(output_fn=…)"
+)
+
+
+@dataclass(frozen=True)
+class OutputReading:
+    """How the outputs of a run's model are read.
+
+    Args:
+        declared: What a person says that they are.
+        count: How many classes the data has; ``None`` where it does not tell.
+    """
+
+    declared: Declared = "auto"
+    count: ClassCount | None = None
+
+    def settled(
+        self,
+        state: _State,
+        model: nn.Module,
+        probe: ProbeBatch,
+        settings: Settings,
+        host: Host,
+        *,
+        target: Any = None,
+        of_classes: str | None = None,
+    ) -> _State:
+        """Return the state in which it is known what the outputs are; say so once where they are no logits.
+
+        All ranks must call it.
+
+        Args:
+            state: The state before an observation.
+            model: The explained module.
+            probe: The frozen probe.
+            settings: How it is run.
+            host: The run.
+            target: The callback's ``target``.
+            of_classes: What else is about classes, so that nothing can be done without.
+
+        Raises:
+            OutputError: If the outputs are not what they are declared to be.
+            TargetError: If there are no classes, but something is about them.
+        """
+        of_classes = class_target(target) if of_classes is None else of_classes
+        if state.outputs is not None:
+            _check_classes(state.outputs, of_classes)
+            return state
+        try:
+            found = host.ranks.outputs(model, host.to_device(probe.inputs), settings)
+        except RankError:
+            raise
+        except Exception:
+            # What comes next fails as well, and says more of it.
+            return state
+        if found.values is None:
+            # A callable target reads what class scores cannot be found in.
+            return replace(state, outputs="logits")
+        recognized = recognize(
+            found.values,
+            are_probabilities=found.are_probabilities,
+            declared=self.declared,
+            # To explain a label that has no output is an error of its own.
+            labels=None if explains_labels(target) else probe.labels,
+            is_multi_label=probe.multi_labels is not None,
+            count=self.count,
+        )
+        kind = host.ranks.from_zero(recognized.kind)
+        _check_classes(kind, of_classes, recognized.reason)
+        # What one callback of a run has said, the others need not repeat.
+        if not any(_outputs_of(other) == kind for other in host.callbacks):
+            _tell(kind, recognized.reason, type(model).__name__)
+        return replace(state, outputs=kind)
+
+    def doubt(self, state: RunState, link: Link, outputs: Tensor | None, probe: ProbeBatch) -> None:
+        """Say once, when the model has trained a little, that what is read as logits may be probabilities after all.
+
+        Those that a function of the model's own makes are not recognized.
+
+        Args:
+            state: The state before an observation.
+            link: How outputs are read.
+            outputs: Those of this observation, ``[N, K]``.
+            probe: The frozen probe.
+        """
+        is_time = state.n_observations == _DOUBTED and self.declared == "auto"
+        if not is_time or outputs is None or link.kind not in ("logits", "label_logits"):
+            return
+        has_labels = probe.labels is not None or probe.multi_labels is not None
+        varies = bool((outputs.amax(dim=0) > outputs.amin(dim=0)).any())
+        if has_labels and varies and bool(((outputs >= 0) & (outputs <= 1)).all()):
+            notices.tell(
+                "all outputs of the model lie in [0, 1], and are read as logits; if they are probabilities, declare "
+                "that with reading=ModelReading(outputs='probabilities')"
+            )
+
+
+def link_of(state: RunState, probe: ProbeBatch) -> Link:
+    """Return how the outputs are read, once that is settled."""
+    kind: Kind = "logits" if state.outputs is None else state.outputs
+    return Link(kind, is_multi_label=probe.multi_labels is not None)
+
+
+def count_classes(host: Host, probe: Probe, frozen: ProbeBatch) -> ClassCount | None:
+    """Return how many classes the data has; ``None`` where it does not tell.
+
+    Args:
+        host: The run.
+        probe: Where the samples come from.
+        frozen: The samples.
+    """
+    if frozen.multi_labels is not None:
+        return ClassCount(frozen.multi_labels.shape[1], is_exact=True)
+    if frozen.class_names:
+        return ClassCount(len(frozen.class_names), is_exact=True)
+    if probe.is_fixed or frozen.labels is None:
+        return None
+    labels = _all_labels(host, probe)
+    if labels is None:
+        if not _shows_all_classes(probe, frozen.labels):
+            return None
+        labels = frozen.labels
+    n_classes = int(labels.max()) + 1 if len(labels) else 0
+    return ClassCount(n_classes, is_exact=False) if n_classes > 1 else None
+
+
+def _check_classes(kind: Kind, of_classes: str | None, reason: str | None = None) -> None:
+    if kind == "embeddings" and of_classes is not None:
+        because = "they are declared as that" if reason is None else reason
+        raise TargetError(
+            f"{of_classes} is about classes, but the model's outputs are embeddings ({because}); expected class "
+            "scores. If they are, declare that with reading=ModelReading(outputs='logits'), or name the part of the "
+            "model that returns them with ModelReading(module=…). Embeddings are explained with "
+            "target=SimilarityTarget() of saliency_callbacks.targets"
+        )
+
+
+def _all_labels(host: Host, probe: Probe) -> Tensor | None:
+    loader = host.dataloader(probe.source, probe.dataloader_idx)
+    dataset: Any = getattr(loader, "dataset", None)
+    with preserved(dataset):
+        return dataset_labels(dataset)
+
+
+def _shows_all_classes(probe: Probe, labels: Tensor) -> bool:
+    """Whether a probe that was drawn class by class has all of them: it then has most of them twice."""
+    return probe.stratify and probe.indices is None and 2 * len(labels.unique()) <= len(labels)
+
+
+def _outputs_of(callback: Any) -> Kind | None:
+    state = getattr(callback, "state", None)
+    return state.outputs if isinstance(state, RunState) else None
+
+
+def _tell(kind: Kind, reason: str | None, model: str) -> None:
+    if kind in ("softmax", "sigmoid"):
+        notices.warn("probabilities", f"{model} returns probabilities ({kind}). {_BETTER}")
+    elif reason is not None:
+        notices.warn(
+            "embeddings",
+            f"{reason}: they are taken for embeddings, not for class scores, so that nothing is explained or scored as "
+            "a class. By default the similarity to each sample's first embedding is explained, "
+            "target=SimilarityTarget() of saliency_callbacks.targets. If they are class scores, declare that with "
+            "reading=ModelReading(outputs='logits')",
+        )

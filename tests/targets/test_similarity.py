@@ -1,0 +1,134 @@
+"""Similarity to a reference, against autograd by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from saliency_callbacks import explain
+from saliency_callbacks.errors import TargetError
+from saliency_callbacks.probe import freeze
+from saliency_callbacks.targets import SimilarityTarget
+from saliency_callbacks.targets.link import Link
+from saliency_callbacks.targets.resolution import class_target, resolve_target, settled_reference, target_name
+
+
+@pytest.fixture
+def encoder():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 5)
+    )
+
+
+@pytest.fixture
+def images():
+    return torch.rand(4, 1, 6, 6, generator=torch.Generator().manual_seed(1))
+
+
+def _by_hand(encoder, images, reference):
+    images = images.clone().requires_grad_()
+    score = F.cosine_similarity(encoder(images), reference.expand(len(images), -1), dim=1)
+    return score.detach(), torch.autograd.grad(score.sum(), images)[0]
+
+
+@pytest.mark.parametrize("shape", [(5,), (4, 5)], ids=["for all", "for each"])
+@pytest.mark.parametrize("rows", [None, 1, 3])
+def test_a_given_embedding(encoder, images, shape, rows):
+    reference = torch.randn(shape, generator=torch.Generator().manual_seed(2))
+    found = explain(encoder, images, methods="gradient", target=SimilarityTarget(reference), internal_batch_size=rows)[
+        "gradient"
+    ]
+    score, gradient = _by_hand(encoder, images, reference)
+    torch.testing.assert_close(found.score, score)
+    torch.testing.assert_close(found.values, gradient)
+    assert found.target.tolist() == [-1] * 4
+
+
+def test_another_view(encoder, images):
+    view = images.flip(3)
+    target = SimilarityTarget(view=view)
+    found = explain(encoder, images, methods="gradient", target=target, internal_batch_size=3)["gradient"]
+    score, gradient = _by_hand(encoder, images, encoder(view).detach())
+    torch.testing.assert_close(found.score, score)
+    torch.testing.assert_close(found.values, gradient)
+
+
+def test_its_own_embedding_of_now(encoder, images):
+    """Its similarity has no gradient; what remains of one would be rounding."""
+    own = encoder(images).detach()
+    lengthened = images.clone().requires_grad_()
+    embedding = encoder(lengthened)
+    projection = (embedding * own).sum(dim=1) / own.square().sum(dim=1)
+    expected = torch.autograd.grad(projection.sum(), lengthened)[0]
+    for target in (SimilarityTarget(), SimilarityTarget(own), SimilarityTarget(view=images)):
+        found = explain(encoder, images, methods="gradient", target=target)["gradient"]
+        torch.testing.assert_close(found.score, torch.ones(4))
+        torch.testing.assert_close(found.values, expected)
+
+
+def test_an_output_among_others(encoder, images):
+    class Pair(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder = encoder
+
+        def forward(self, inputs):
+            embedding = self.encoder(inputs)
+            return embedding, embedding * 2
+
+    reference = torch.ones(5)
+    found = explain(
+        Pair(), images, methods="gradient", target=SimilarityTarget(reference), output_fn=lambda pair: pair[1]
+    )["gradient"]
+    torch.testing.assert_close(found.values, _by_hand(encoder, images, reference)[1])
+
+
+@pytest.mark.parametrize(
+    ("reference", "match"),
+    [
+        ("first", "reference='first'; expected 'initial'"),
+        (torch.ones(2, 3, 4), r"expected 'initial', an embedding \[D\]"),
+        (torch.ones(3, dtype=torch.long), "in floating point"),
+        ({"a": 1}, "expected 'initial'"),
+    ],
+    ids=str,
+)
+def test_what_is_no_reference(reference, match):
+    with pytest.raises(TargetError, match=match):
+        SimilarityTarget(reference)
+
+
+def test_a_reference_and_a_view():
+    with pytest.raises(TargetError, match="both given"):
+        SimilarityTarget(torch.ones(3), view=torch.ones(2, 1, 3, 3))
+
+
+def test_a_reference_of_another_size(encoder, images):
+    with pytest.raises(TargetError, match="the reference has 3 values, but the model's embeddings have 5"):
+        explain(encoder, images, methods="gradient", target=SimilarityTarget([1.0, 2.0, 3.0]))
+    with pytest.raises(TargetError, match=r"expected an embedding for each of at least 4 samples"):
+        explain(encoder, images, methods="gradient", target=SimilarityTarget(torch.ones(2, 5)))
+
+
+def test_the_first_embeddings_are_the_reference():
+    probe = freeze(torch.zeros(3, 1, 2, 2))
+    link = Link("embeddings")
+    first = resolve_target(None, probe, None, link)
+    assert isinstance(first, SimilarityTarget)
+    assert first.is_open
+    start = torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.0, 2.0]])
+    reference = settled_reference(first, None, start)
+    assert torch.equal(reference, start)
+    second = resolve_target(None, probe, None, link, reference)
+    now = torch.ones(3, 2)
+    kept = settled_reference(second, reference, now)
+    assert kept.tolist() == [[1, 0], [1, 1], [0, 2]], "an embedding of zeros has no direction"
+    given = SimilarityTarget(torch.ones(2))
+    assert resolve_target(given, probe, None, link, reference) is given
+    assert settled_reference(given, None, now) is None
+    assert settled_reference("predicted", None, now) is None
+    assert target_name(None, probe, link) == "SimilarityTarget('initial')"
+    assert (class_target("label"), class_target(3), class_target(given)) == ("target='label'", None, None)
