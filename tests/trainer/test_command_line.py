@@ -103,6 +103,7 @@ cascade:
   at_fit_end: false
   order: bottom_up
   n_draws: 4
+  max_seconds: 20
 every_n_epochs: 2
 reading:
   module: net

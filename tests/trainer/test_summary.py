@@ -269,8 +269,8 @@ def test_a_cascade_without_time_says_which_layers_it_did(tmp_path: Path, caplog:
     (told,) = [record.message for record in caplog.records if "it leaves out" in record.message]
     assert "1 of 3 layers" in told
     assert "it leaves out 'net.2', 'net.0'" in told
-    assert "1 of 3 layers; for the others there was no time" in sink.latest.markdown["randomization/cascade"]
-    assert "net.6" in sink.latest.markdown["randomization/cascade"]
+    assert "1 of 3 layers; for the others there was no time" in sink.snapshots[-1].markdown["randomization/cascade"]
+    assert "net.6" in sink.snapshots[-1].markdown["randomization/cascade"]
 
 
 @pytest.mark.parametrize("enable_progress_bar", [True, False])
