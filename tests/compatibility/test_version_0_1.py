@@ -162,7 +162,9 @@ def test_a_resumed_training_finds_the_same(case, resumed):
     assert_observed(Path(resumed.default_root_dir), case.expected["resumed"])
     logged = {tag: value.item() for tag, value in resumed.callback_metrics.items()}
     assert logged.keys() == case.expected["logged"].keys()
-    assert logged == close(case.expected["logged"])
+    # Where that version logged NaN, which ends a training by early stopping, there is a number.
+    assert all(map(math.isfinite, logged.values()))
+    assert logged == close({tag: 0.0 if value is None else value for tag, value in case.expected["logged"].items()})
 
 
 def test_a_resumed_training_writes_the_same_tables(case, resumed):

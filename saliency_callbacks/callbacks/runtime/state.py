@@ -18,6 +18,9 @@ from saliency_callbacks.targets.link import Kind
 __all__ = ["PinnedState", "RunState", "Stateful"]
 
 
+_ADDED = "added"
+
+
 class Stateful:
     """A dataclass whose fields are what a checkpoint holds of it: tensors, lists, dicts, numbers and strings only.
 
@@ -35,8 +38,9 @@ class Stateful:
     """
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the value of each field, for a checkpoint."""
-        return {one.name: _plain(getattr(self, one.name)) for one in _fields(self)}
+        """Return the value of each field, for a checkpoint; of those that earlier versions lack, where there is one."""
+        kept = [one for one in _fields(self) if _ADDED not in one.metadata or not _is_empty(getattr(self, one.name))]
+        return {one.name: _plain(getattr(self, one.name)) for one in kept}
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Any]) -> Self:
@@ -45,6 +49,10 @@ class Stateful:
         return cls(
             **{one.name: _restored(kinds[one.name], state[one.name]) for one in _fields(cls) if one.name in state}
         )
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, dict) and not value)
 
 
 @cache
@@ -108,8 +116,8 @@ class RunState(Stateful):
     n_observations: int = 0
     thinning: int = 1
     skipped: int = 0
-    finite: dict[str, float] = field(default_factory=dict)
-    outputs: Kind | None = None
+    finite: dict[str, float] = field(default_factory=dict, metadata={_ADDED: True})
+    outputs: Kind | None = field(default=None, metadata={_ADDED: True})
 
     def restarted(self) -> Self:
         """Return the state without what compares with the maps of another probe."""
@@ -128,7 +136,7 @@ class PinnedState(RunState):
 
     target_layers: tuple[str, ...] = ()
     pinned: Tensor | None = None
-    reference: Tensor | None = None
+    reference: Tensor | None = field(default=None, metadata={_ADDED: True})
 
     def settled(self, settings: Settings) -> Settings:
         """Return settings with the target layers that were found, so that maps compare.
