@@ -36,10 +36,12 @@ class ProbeBatch:
         ids: A stable name for each sample.
         indices: Positions in the dataset; ``None`` where the samples were given as tensors.
         masks: Region of interest of each sample ``[N, *spatial]``, bool or a share of each pixel in [0, 1].
-        fingerprint: SHA-256 of inputs and labels, see :func:`fingerprint`.
+        fingerprint: SHA-256 of inputs and labels (of either kind), see :func:`fingerprint`.
         class_names: Name of each class, by index.
         normalization: Mean and standard deviation of each channel that the inputs were normalized with.
         groups: Name of the group that each sample belongs to, where there are groups.
+        multi_labels: Classes of each sample, ``bool [N, K]``, where a sample can have several; ``labels`` is then
+            ``None``.
 
     Example:
         >>> import torch
@@ -57,6 +59,7 @@ class ProbeBatch:
     class_names: tuple[str, ...] | None = None
     normalization: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     groups: tuple[str, ...] | None = None
+    multi_labels: Tensor | None = None
 
     @property
     def size(self) -> int:
@@ -85,7 +88,7 @@ def freeze(
     Args:
         inputs: A tensor or array ``[N, ...]``, or a tuple, list or dictionary of such. Every tensor has N
             rows, except scalars.
-        labels: ``[N]`` or ``[N, 1]`` integers, one-hot rows ``[N, K]``, or ``None``.
+        labels: ``[N]`` or ``[N, 1]`` integers (or floats 0 and 1), one-hot or multi-hot rows ``[N, K]``, or ``None``.
         ids: A name for each sample; ``indices``, else 0 to N - 1, by default.
         indices: Positions in the dataset.
         masks: ``[N, *spatial]``, with the spatial shape of ``inputs`` where that is a tensor. Integers count
@@ -101,17 +104,19 @@ def freeze(
     """
     frozen = copy_inputs(inputs)
     size = checked_size([(path, leaf) for path, leaf in leaves(frozen) if isinstance(leaf, Tensor)], inputs)
-    class_labels = checked_labels(labels, size)
+    found = checked_labels(labels, size)
+    has_several = found is not None and found.ndim == 2
     positions = checked_indices(indices, size)
     default_ids = range(size) if positions is None else positions
     return ProbeBatch(
         inputs=frozen,
-        labels=class_labels,
+        labels=None if has_several else found,
         ids=checked_ids(default_ids if ids is None else ids, size),
         indices=positions,
         masks=checked_masks(masks, frozen, size),
-        fingerprint=fingerprint(frozen, class_labels),
+        fingerprint=fingerprint(frozen, found),
         class_names=None if class_names is None else tuple(str(name) for name in class_names),
         normalization=checked_normalization(normalization, frozen),
         groups=checked_groups(groups, size),
+        multi_labels=found if has_several else None,
     )

@@ -13,7 +13,7 @@ from torch import Tensor
 from saliency_callbacks.config.checks import checked_choice, checked_integer
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.errors import ProbeError
-from saliency_callbacks.probe.labels import class_indices
+from saliency_callbacks.probe.labels import class_indices, label_sets
 
 __all__ = [
     "as_function",
@@ -102,14 +102,19 @@ def checked_size(leaves: Sequence[tuple[str, Tensor]], given: Any) -> int:
 
 
 def checked_labels(labels: Any, size: int) -> Tensor | None:
-    """Return labels as ``int64 [N]`` on the CPU; raise ``ProbeError`` where they are no class labels of N samples."""
+    """Return labels as ``int64 [N]``, or ``bool [N, K]`` where a sample has several, on the CPU.
+
+    Raises:
+        ProbeError: They are no class labels of N samples.
+    """
     if labels is None:
         return None
     classes = class_indices(labels)
+    classes = label_sets(labels) if classes is None else classes
     if classes is None:
         raise ProbeError(
-            f"The probe's labels are {describe(labels)}; integers [{size}] or one-hot rows [{size}, classes] were "
-            "expected. Give labels=None where the samples have no class."
+            f"The probe's labels are {describe(labels)}; integers [{size}], floats that are 0 or 1, or one-hot or "
+            f"multi-hot rows [{size}, classes] were expected. Give labels=None where the samples have no class."
         )
     _require_size("labels", describe(labels), len(classes), size)
     with torch.inference_mode(False):

@@ -11,7 +11,7 @@ from torch.utils.data import ConcatDataset, Subset, TensorDataset
 
 from saliency_callbacks.probe.introspection import attribute, length
 
-__all__ = ["class_indices", "dataset_labels"]
+__all__ = ["class_indices", "dataset_labels", "label_sets"]
 
 _ATTRIBUTES = ("targets", "labels", "y")
 _WRAPPED = ("dataset", "subset")
@@ -22,23 +22,37 @@ def class_indices(value: Any) -> Tensor | None:
     """Return ``value`` as class indices, or ``None`` where it holds no class labels.
 
     Args:
-        value: A tensor, array, list or tuple of integers ``[N]`` or ``[N, 1]``, or one-hot rows ``[N, K]``
-            of any dtype.
+        value: A tensor, array, list or tuple ``[N]`` or ``[N, 1]`` of integers, or of floats that are all 0 or 1, as
+            binary cross-entropy takes them; or one-hot rows ``[N, K]`` of any dtype.
 
     Returns:
-        ``int64 [N]``; ``None`` for everything else, such as regression targets, several labels a sample,
-        mixed labels (mixup), segmentation maps or boxes.
+        ``int64 [N]``; ``None`` for everything else, such as regression targets, several labels a sample
+        (:func:`label_sets`), mixed labels (mixup), segmentation maps or boxes.
     """
     labels = _as_tensor(value)
-    if labels is None or labels.ndim not in (1, 2):
+    if labels is None or labels.ndim not in (1, 2) or labels.is_complex():
         return None
     if labels.shape[1:] == (1,):
         labels = labels[:, 0]
     if labels.ndim == 1:
-        is_integer = not labels.is_floating_point() and not labels.is_complex()
-        return labels.long() if is_integer else None
-    is_binary = ((labels == 0) | (labels == 1)).all()
-    return labels.float().argmax(dim=1) if is_binary and (labels != 0).sum(dim=1).eq(1).all() else None
+        return labels.long() if not labels.is_floating_point() or _is_binary(labels) else None
+    is_one_hot = _is_binary(labels) and bool((labels != 0).sum(dim=1).eq(1).all())
+    return labels.float().argmax(dim=1) if is_one_hot else None
+
+
+def label_sets(value: Any) -> Tensor | None:
+    """Return ``value`` as the classes that each sample has, or ``None`` where it does not hold several a sample.
+
+    Args:
+        value: A tensor, array, list or tuple of multi-hot rows ``[N, K]``, of any dtype.
+
+    Returns:
+        ``bool [N, K]``; ``None`` for everything else, one-hot rows (:func:`class_indices`) included.
+    """
+    labels = _as_tensor(value)
+    if labels is None or labels.ndim != 2 or labels.shape[1] < 2 or labels.is_complex():
+        return None
+    return labels != 0 if _is_binary(labels) and class_indices(labels) is None else None
 
 
 def dataset_labels(dataset: Any) -> Tensor | None:
@@ -91,6 +105,10 @@ def _last_integer_column(dataset: TensorDataset) -> Tensor | None:
     columns = [class_indices(column) for column in dataset.tensors if column.ndim == 1]
     found = [column for column in columns if column is not None]
     return found[-1].cpu() if found else None
+
+
+def _is_binary(values: Tensor) -> bool:
+    return bool(((values == 0) | (values == 1)).all())
 
 
 def _as_tensor(value: Any) -> Tensor | None:

@@ -92,7 +92,7 @@ class Probe:
 
         Args:
             inputs: ``[N, C, *spatial]`` as the model takes it, or a tuple or dictionary of tensors.
-            labels: Class of each sample ``[N]``.
+            labels: Class of each sample ``[N]``, or multi-hot rows ``[N, K]``.
             ids: A name for each sample; 0 to N - 1 by default.
             masks: Region of interest of each sample, ``[N, *spatial]``, bool or shares in [0, 1].
             groups: Name of the group of each sample, such as ``["bird on water", "bird on land"]``.
@@ -169,7 +169,8 @@ class Probe:
             SaliencyWarning: The dataset has fewer than ``size`` items; all are taken.
         """
         if self._fixed is not None:
-            parts = (self._fixed.inputs, self._fixed.labels)
+            labels = self._fixed.multi_labels if self._fixed.labels is None else self._fixed.labels
+            parts = (self._fixed.inputs, labels)
             return tuple(copy_inputs(part) for part in parts if part is not None), None
         with preserved(dataset, collate_fn):
             if not batched:
@@ -195,8 +196,7 @@ class Probe:
             ProbeError: The batch cannot be read.
             ConfigurationError: The path given as ``unpack_batch`` cannot be imported.
         """
-        parts = self._split(batch)
-        return parts.inputs, parts.labels
+        return self._split(batch).pair
 
     def freeze(
         self,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.errors import ProbeError
-from saliency_callbacks.probe.labels import class_indices
+from saliency_callbacks.probe.labels import class_indices, label_sets
 
 __all__ = [
     "IMAGE_KEYS",
@@ -51,13 +51,18 @@ class Unpacked:
 
     Args:
         inputs: What the model is given: a tensor, or a tuple or dictionary of tensors.
-        labels: Class of each sample, ``int64 [N]``, where there are classes.
+        labels: Class of each sample, ``int64 [N]``, or classes of each, ``bool [N, K]``, where there are any.
         masks: Region of interest of each sample, ``[N, *spatial]``, where there are any.
     """
 
     inputs: Any
     labels: Tensor | None = None
     masks: Any = None
+
+    @property
+    def pair(self) -> tuple[Any, Tensor | None]:
+        """The inputs, and the labels where each sample has one."""
+        return self.inputs, None if self.labels is None or self.labels.ndim > 1 else self.labels
 
 
 def unpack_batch(batch: Any) -> tuple[Any, Tensor | None]:
@@ -84,8 +89,7 @@ def unpack_batch(batch: Any) -> tuple[Any, Tensor | None]:
     Raises:
         ProbeError: The batch has another form.
     """
-    parts = split_batch(batch)
-    return parts.inputs, parts.labels
+    return split_batch(batch).pair
 
 
 def unpack_with(function: Callable[..., Any], batch: Any) -> tuple[Any, Tensor | None]:
@@ -94,8 +98,7 @@ def unpack_with(function: Callable[..., Any], batch: Any) -> tuple[Any, Tensor |
     Raises:
         ProbeError: The function returned something else than :func:`split_with` reads.
     """
-    parts = split_with(function, batch)
-    return parts.inputs, parts.labels
+    return split_with(function, batch).pair
 
 
 def split_batch(batch: Any) -> Unpacked:
@@ -117,7 +120,7 @@ def split_batch(batch: Any) -> Unpacked:
     if isinstance(batch, Mapping):
         return _split_mapping(batch)
     if isinstance(batch, list | tuple) and batch and _holds_tensor(batch[0]):
-        return Unpacked(_plain(batch[0]), class_indices(batch[1]) if len(batch) > 1 else None)
+        return Unpacked(_plain(batch[0]), _labels_of(batch[1]) if len(batch) > 1 else None)
     raise ProbeError(
         f"The batch {describe(batch)} cannot be read: a tensor, (x, y), or a dictionary with an input under one of "
         f"{', '.join(map(repr, INPUT_KEYS))} was expected. {_FIX}"
@@ -140,7 +143,7 @@ def split_with(function: Callable[..., Any], batch: Any) -> Unpacked:
             f"{describe(batch)}. Let it return a pair (inputs, labels), or (inputs, labels, masks); labels and masks "
             "may be None."
         )
-    return Unpacked(_plain(result[0]), class_indices(result[1]), *result[2:])
+    return Unpacked(_plain(result[0]), _labels_of(result[1]), *result[2:])
 
 
 def _split_mapping(batch: Mapping[Any, Any]) -> Unpacked:
@@ -164,8 +167,14 @@ def _split_mapping(batch: Mapping[Any, Any]) -> Unpacked:
 
 
 def _labels_in(batch: Mapping[Any, Any], by_name: Mapping[str, Any]) -> Tensor | None:
-    candidates = (class_indices(batch[by_name[name]]) for name in LABEL_KEYS if name in by_name)
+    candidates = (_labels_of(batch[by_name[name]]) for name in LABEL_KEYS if name in by_name)
     return next((labels for labels in candidates if labels is not None), None)
+
+
+def _labels_of(value: Any) -> Tensor | None:
+    """Return ``int64 [N]``, ``bool [N, K]`` where a sample has several labels, or ``None``."""
+    classes = class_indices(value)
+    return label_sets(value) if classes is None else classes
 
 
 def _masks_of_images(entry: Any, images: Any) -> Tensor | None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from saliency_callbacks.errors import ProbeError
-from saliency_callbacks.probe import freeze
+from saliency_callbacks.probe import Probe, freeze
 
 
 def images(n=4):
@@ -147,3 +147,17 @@ def test_masks_and_groups_are_not_what_a_probe_is_recognized_by():
 def test_inputs_that_are_no_batch_are_described(inputs, message):
     with pytest.raises(ProbeError, match=message):
         freeze(inputs)
+
+
+def test_several_labels_of_a_sample_are_carried_apart():
+    rows = torch.tensor([[1.0, 0, 1], [0, 0, 0], [0, 1, 1], [0, 0, 1]])
+    batch = freeze(images(), rows)
+    assert batch.labels is None
+    assert batch.multi_labels.dtype == torch.bool
+    assert torch.equal(batch.multi_labels.float(), rows)
+    assert freeze(images(), torch.eye(4)).multi_labels is None
+    assert batch.fingerprint not in {freeze(images()).fingerprint, freeze(images(), 1 - rows).fingerprint}
+    fixed = Probe.from_tensors(images(), rows)
+    assert fixed.unpack(fixed.read()[0])[1] is None
+    assert torch.equal(fixed.freeze(fixed.read()[0]).multi_labels, batch.multi_labels)
+    assert torch.equal(Probe().freeze((images(), rows)).multi_labels, batch.multi_labels)

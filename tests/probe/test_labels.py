@@ -6,6 +6,7 @@ import torch
 from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset, random_split
 
 from saliency_callbacks.probe import class_indices, dataset_labels
+from saliency_callbacks.probe.labels import label_sets
 
 
 class Unreadable(Dataset):
@@ -60,8 +61,10 @@ def test_class_labels_are_read_as_int64(labels):
         ["cat", "dog"],
         [{"boxes": 1}],
         [[1, 2], [3]],
-        torch.tensor([0.0, 1.0]),
-        torch.tensor([[1.0], [1.0]]),
+        torch.tensor([0.0, 0.5]),
+        torch.tensor([0.0, 1.0, 2.0]),
+        torch.tensor([[1.0], [float("nan")]]),
+        torch.tensor([1.0 + 0.0j, 0.0]),
         torch.tensor([[1.0, 1.0], [0.0, 1.0]]),
         torch.tensor([[0.3, 0.7], [1.0, 0.0]]),
         torch.tensor([[2.0, -1.0], [1.0, 0.0]]),
@@ -72,6 +75,32 @@ def test_class_labels_are_read_as_int64(labels):
 )
 def test_what_is_no_class_label_is_none(labels):
     assert class_indices(labels) is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(4,), (4, 1)])
+def test_floats_of_binary_cross_entropy_are_two_classes(dtype, shape):
+    classes = class_indices(torch.tensor([0, 1, 1, 0], dtype=dtype).reshape(shape))
+    assert classes.dtype == torch.int64
+    assert classes.tolist() == [0, 1, 1, 0]
+
+
+ROWS = [[1, 0, 1], [0, 0, 0], [0, 1, 0]]
+
+
+@pytest.mark.parametrize("rows", [ROWS, np.array(ROWS), torch.tensor(ROWS), torch.tensor(ROWS).float()])
+def test_multi_hot_rows_are_several_labels_a_sample(rows):
+    found = label_sets(rows)
+    assert found.dtype == torch.bool
+    assert found.int().tolist() == ROWS
+    assert class_indices(rows) is None
+
+
+@pytest.mark.parametrize(
+    "value", [None, torch.eye(3), [[1], [0]], [0, 1, 1], [[2, 0], [1, 1]], [[0.5, 1.0], [1.0, 0.0]]]
+)
+def test_other_rows_are_not_several_labels(value):
+    assert label_sets(value) is None
 
 
 @pytest.mark.parametrize("attribute", ["targets", "labels", "y"])
