@@ -222,9 +222,11 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
         """Freeze the probe and open the sinks, once; return ``None`` where there is no data for a probe."""
         if self._frozen is None:
             with host.ranks.together():
-                frozen = freeze_probe(host, self.probe, self.state.indices)
+                frozen = freeze_probe(host, self.probe, self.state.indices, module=self.reading.module)
             if frozen is None:
                 return None
+            for note in frozen.notes:
+                notices.warn(("how the probe is read", note), note)
             frozen = host.ranks.agreed(frozen)
             self.state = preconditions.state_for_probe(self.state, frozen)
             with host.ranks.together():

@@ -10,9 +10,11 @@ from typing import Any
 
 from torch import Tensor
 
+from saliency_callbacks.config.batch_names import MASK_KEYS, names_labels
+from saliency_callbacks.config.fields import FieldDict, fields_of
 from saliency_callbacks.errors import InputError, MethodError, nearest_names
 
-__all__ = ["ModelInputs", "named_key", "read_structure"]
+__all__ = ["ModelInputs", "feed", "named_key", "read_structure"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,14 +98,7 @@ class ModelInputs:
             explained: What is fed in place of the explained tensor, ``[M, C, *spatial]``.
             samples: The sample each row belongs to, ``[M]``; the other tensors' rows are selected by it.
         """
-        if isinstance(self.structure, Tensor):
-            return model(explained)
-        rows = _apply(self.structure, lambda tensor: self._rows(tensor, samples))
-        if isinstance(rows, tuple):
-            return model(*(explained if position == self.attribute_to else row for position, row in enumerate(rows)))
-        arguments = {**rows, self.attribute_to: explained}
-        accepted = _accepted(model, arguments, self.attribute_to)
-        return model(arguments) if accepted is None else model(**accepted)
+        return feed(model, self.with_explained(explained, samples), self.attribute_to)
 
     def with_explained(self, explained: Tensor, samples: Tensor) -> Any:
         """Return the batch as it was given, for some samples and with another explained tensor.
@@ -125,6 +120,24 @@ class ModelInputs:
         return tensor.index_select(0, samples.to(tensor.device)) if is_batched else tensor.clone()
 
 
+def feed(model: Callable[..., Any], inputs: Any, explained: int | str | None = None) -> Any:
+    """Run a model on a tensor, a tuple (as positional arguments) or a dictionary (by name, or whole).
+
+    A dictionary that is fed whole has its entries as attributes, too: a model may read the batch as an object.
+
+    Args:
+        model: The model, or a function with the signature of its ``forward``.
+        inputs: What to feed.
+        explained: Key of the entry without which the forward cannot be meant to take them by name.
+    """
+    if isinstance(inputs, tuple):
+        return model(*inputs)
+    if not isinstance(inputs, Mapping):
+        return model(inputs)
+    accepted = _accepted(model, dict(inputs), explained)
+    return model(FieldDict(inputs)) if accepted is None else model(**accepted)
+
+
 def read_structure(inputs: Any, shape: str) -> Any:
     """Return inputs as a tensor, tuple or dict of tensors that gradients can be taken of.
 
@@ -137,6 +150,9 @@ def read_structure(inputs: Any, shape: str) -> Any:
     """
     if isinstance(inputs, Sequence) and not isinstance(inputs, (str, bytes)):
         inputs = tuple(inputs)
+    elif not isinstance(inputs, Tensor):
+        fields = fields_of(inputs)
+        inputs = inputs if fields is None else dict(fields)
     if not isinstance(inputs, (Tensor, tuple, Mapping)):
         raise InputError(
             f"inputs are of type {type(inputs).__name__}; expected a tensor {shape}, or a tuple or dict of tensors "
@@ -184,13 +200,36 @@ def _explained_key(structure: tuple[Any, ...] | Mapping[str, Any], attribute_to:
         for key, value in entries.items()
         if isinstance(value, Tensor) and value.is_floating_point() and 3 <= value.ndim <= 5
     ]
-    if len(candidates) != 1:
-        raise InputError(
-            f"{len(candidates)} of the inputs {sorted(map(str, entries))} could be explained; expected exactly one "
-            "floating-point tensor [N, C, *spatial]. Name it with `attribute_to=`"
-        )
-    key: int | str = candidates[0]
+    # A mask may look like an image; its name tells.
+    likely = [key for key in candidates if str(key).lower() not in MASK_KEYS and not names_labels(key)]
+    if len(likely) != 1:
+        raise InputError(_ambiguity(entries, likely or candidates))
+    key: int | str = likely[0]
     return key
+
+
+def _ambiguity(entries: Mapping[Any, Any], candidates: Sequence[Any]) -> str:
+    """Return what to do where not exactly one of the inputs could be explained."""
+    if candidates:
+        return (
+            f"{len(candidates)} of the inputs {sorted(map(str, entries))} could be explained: {candidates}; expected "
+            "exactly one floating-point tensor [N, C, *spatial]. If the model takes them all, name the one to explain "
+            f"with `attribute_to={candidates[0]!r}` (ModelReading(attribute_to=…) of a callback); if it takes one, "
+            "choose it with Probe(unpack_batch=…), a function batch -> (inputs, labels)"
+        )
+    if any(
+        isinstance(value, Tensor) and value.ndim == 2 and not value.is_floating_point() for value in entries.values()
+    ):
+        return (
+            f"the inputs {sorted(map(str, entries))} are ids, as of the tokens of a text; expected a floating-point "
+            "tensor [N, C, *spatial]. Use TokenSaliencyMonitor(tokenizer), or `embedding='auto'` of explain"
+        )
+    shapes = {key: list(value.shape) for key, value in entries.items() if isinstance(value, Tensor)}
+    return (
+        f"none of the inputs {shapes} could be explained; expected a floating-point tensor [N, C, *spatial]. Tabular "
+        "data [N, features] is out of scope, as maps need positions; a signal [N, T] can have a channel: "
+        "`x.unsqueeze(1)`, in the model's input"
+    )
 
 
 def _check_explained(tensor: Any, name: str) -> None:
@@ -201,6 +240,12 @@ def _check_explained(tensor: Any, name: str) -> None:
             f"{name} has dtype {tensor.dtype}; expected floating point, as gradients are taken with respect to it. "
             "Convert it as the training does, e.g. `.float() / 255`; text inputs are explained with "
             "TokenSaliencyMonitor, or with `embedding='auto'`"
+        )
+    if tensor.ndim == 2 and tensor.numel():
+        raise InputError(
+            f"{name} has shape {list(tensor.shape)}; expected [N, C, *spatial] with 1, 2 or 3 spatial dimensions. "
+            "Tabular data [N, features] is out of scope, as a map needs positions. Signals [N, T] need a channel, "
+            "[N, 1, T], and a single image [H, W] or [C, H, W] needs a batch dimension: `x.unsqueeze(…)`"
         )
     if not 3 <= tensor.ndim <= 5 or tensor.numel() == 0:
         raise InputError(
@@ -221,7 +266,7 @@ def _accepted(
         return None
     # A batch may hold more than the model is interested in.
     known = {name: value for name, value in arguments.items() if name in signature.parameters}
-    for chosen in (arguments, known if explained in known else {}):
+    for chosen in (arguments, known if explained is None or explained in known else {}):
         try:
             signature.bind(**chosen)
         except TypeError:

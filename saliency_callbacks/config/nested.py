@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from saliency_callbacks.config.fields import fields_of
 from saliency_callbacks.errors import ProbeError
 
 __all__ = ["copy_inputs", "describe", "fingerprint", "leaves"]
@@ -31,8 +32,11 @@ def _describe(value: Any, depth: int) -> str:
         return f"{type(value).__name__}{list(value.shape)} {dtype}"
     if isinstance(value, Mapping):
         return f"{type(value).__name__} {{{_entries([f'{key!r}: ' for key in value], list(value.values()), depth)}}}"
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
         return f"{type(value).__name__} of {len(value)} ({_entries([''] * len(value), value, depth)})"
+    fields = fields_of(value)
+    if fields is not None:
+        return f"{type(value).__name__} ({_entries([f'.{name}: ' for name in fields], list(fields.values()), depth)})"
     return type(value).__name__
 
 

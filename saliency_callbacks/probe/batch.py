@@ -42,6 +42,7 @@ class ProbeBatch:
         groups: Name of the group that each sample belongs to, where there are groups.
         multi_labels: Classes of each sample, ``bool [N, K]``, where a sample can have several; ``labels`` is then
             ``None``.
+        notes: What a person should know of how the batch was read, one sentence each.
 
     Example:
         >>> import torch
@@ -60,6 +61,7 @@ class ProbeBatch:
     normalization: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     groups: tuple[str, ...] | None = None
     multi_labels: Tensor | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -82,6 +84,7 @@ def freeze(
     class_names: Sequence[str] | None = None,
     normalization: tuple[Sequence[float], Sequence[float]] | None = None,
     groups: Sequence[object] | None = None,
+    notes: Sequence[str] = (),
 ) -> ProbeBatch:
     """Copy a batch to the CPU and detach it, so that nothing the training does can change it.
 
@@ -97,6 +100,7 @@ def freeze(
         normalization: Mean and standard deviation of each channel, as a dataset tells it; left out where the inputs
             are one tensor with another number of channels.
         groups: Name of the group of each sample, such as ``"bird on water"``.
+        notes: What a person should know of how the batch was read, one sentence each.
 
     Raises:
         ProbeError: The inputs hold no tensor, or one of the arguments has another number of samples or
@@ -119,4 +123,5 @@ def freeze(
         normalization=checked_normalization(normalization, frozen),
         groups=checked_groups(groups, size),
         multi_labels=found if has_several else None,
+        notes=tuple(notes),
     )

@@ -16,9 +16,11 @@ from saliency_callbacks.errors import ProbeError
 from saliency_callbacks.probe.labels import class_indices, label_sets
 
 __all__ = [
+    "AUTO",
     "as_function",
     "as_indices",
     "as_integer",
+    "as_path",
     "as_source",
     "checked_groups",
     "checked_ids",
@@ -28,6 +30,25 @@ __all__ = [
     "checked_normalization",
     "checked_size",
 ]
+
+
+AUTO = "auto"
+
+
+def as_path(name: str, value: Any) -> int | str | None:
+    """Return a path into a batch: a position, a name, several with dots between, or ``None``.
+
+    Raises:
+        ProbeError: It is none of these.
+    """
+    if value is None or (isinstance(value, str) and value.strip(".")):
+        return cast("str | None", value)
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        return int(value)
+    raise ProbeError(
+        f"Probe({name}={value!r}): a position such as 1, a name such as 'label', several with dots between, such as "
+        "'target.label', or None for a batch without any, was expected."
+    )
 
 
 def as_integer(name: str, value: Any, at_least: int) -> int:

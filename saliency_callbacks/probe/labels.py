@@ -58,7 +58,7 @@ def label_sets(value: Any) -> Tensor | None:
 def dataset_labels(dataset: Any) -> Tensor | None:
     """Return the label of every item of a map-style dataset without reading an item.
 
-    Looks at the attributes ``targets``, ``labels`` and ``y``, at the last integer column of a
+    Looks at the attributes ``targets``, ``labels`` and ``y``, at the only column of labels of a
     ``TensorDataset``, and through ``Subset``, ``ConcatDataset`` and wrappers of the same length.
 
     Args:
@@ -79,17 +79,23 @@ def _find(dataset: Any, depth: int) -> Tensor | None:
         if labels is not None and len(labels) == size:
             return labels.cpu()
     if isinstance(dataset, TensorDataset):
-        return _last_integer_column(dataset)
-    if isinstance(dataset, Subset):
-        labels = _find(dataset.dataset, depth - 1)
-        return (
-            None if labels is None else labels[torch.as_tensor(list(dataset.indices), dtype=torch.long, device="cpu")]
-        )
+        return _only_integer_column(dataset)
+    inner, indices = attribute(dataset, "dataset"), attribute(dataset, "indices")
+    if inner is not None and (isinstance(dataset, Subset) or length(indices) == size):
+        labels = _find(inner, depth - 1)
+        return None if labels is None else _rows_of(labels, indices)
     if isinstance(dataset, ConcatDataset):
         parts = [_find(part, depth - 1) for part in dataset.datasets]
         found = [part for part in parts if part is not None]
         return torch.cat(found) if found and len(found) == len(parts) else None
     return _find_wrapped(dataset, size, depth)
+
+
+def _rows_of(labels: Tensor, indices: Any) -> Tensor | None:
+    try:
+        return labels[torch.as_tensor(list(indices), dtype=torch.long, device="cpu")]
+    except (IndexError, TypeError, ValueError):
+        return None
 
 
 def _find_wrapped(dataset: Any, size: int, depth: int) -> Tensor | None:
@@ -101,10 +107,11 @@ def _find_wrapped(dataset: Any, size: int, depth: int) -> Tensor | None:
     return None
 
 
-def _last_integer_column(dataset: TensorDataset) -> Tensor | None:
+def _only_integer_column(dataset: TensorDataset) -> Tensor | None:
     columns = [class_indices(column) for column in dataset.tensors if column.ndim == 1]
     found = [column for column in columns if column is not None]
-    return found[-1].cpu() if found else None
+    # Of several, which are the labels is for the batch to tell.
+    return found[0].cpu() if len(found) == 1 else None
 
 
 def _is_binary(values: Tensor) -> bool:

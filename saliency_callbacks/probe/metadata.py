@@ -10,29 +10,32 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from saliency_callbacks.probe.introspection import attribute, inner_datasets, levels
+from saliency_callbacks.config.batch_names import LABEL_KEYS, names_labels
+from saliency_callbacks.probe.introspection import attribute, inner_datasets, length, levels
 
-__all__ = ["class_names", "normalization"]
+__all__ = ["class_names", "class_names_of", "normalization"]
 
 _NORMALIZERS = {"Normalize", "ImageClassification", "VideoClassification", "SemanticSegmentation"}
 
 Normalization = tuple[tuple[float, ...], tuple[float, ...]]
 
 
-def class_names(dataset: Any) -> tuple[str, ...] | None:
+def class_names(dataset: Any, column: int | str | None = None) -> tuple[str, ...] | None:
     """Return the name of each class, by index.
 
-    Looks at ``classes``, ``class_names`` and ``class_to_idx`` of the dataset, then of the datasets it wraps
-    (``Subset``, ``ConcatDataset``, wrappers with ``.dataset``). Where a class has several names, the first.
+    Looks at ``classes``, ``class_names``, ``class_to_idx`` and the class labels among the ``features`` (Hugging Face)
+    of the dataset, then of the datasets it wraps (``Subset``, ``ConcatDataset``, wrappers with ``.dataset``). Where a
+    class has several names, the first.
 
     Args:
         dataset: Any dataset, or ``None``.
+        column: Name of the labels, where features have several.
 
     Returns:
         ``None`` where there are no names, or the datasets of one level disagree.
     """
     for level in levels(dataset, inner_datasets):
-        found = {names for names in map(_own_names, level) if names}
+        found = {names for names in (_own_names(each, column) for each in level) if names}
         if found:
             return found.pop() if len(found) == 1 else None
     return None
@@ -55,14 +58,94 @@ def normalization(dataset: Any) -> Normalization | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _own_names(dataset: Any) -> tuple[str, ...] | None:
+def class_names_of(
+    labels: Tensor | None, dataset: Any, known: Tensor | None, column: int | str | None = None
+) -> tuple[tuple[str, ...] | None, str | None]:
+    """Return the names of a dataset's classes, if they are those of the labels that it delivers, and what to say.
+
+    A ``target_transform``, or a wrapper that leaves items out, may number the classes anew.
+
+    Args:
+        labels: Delivered labels, ``int64 [N]`` or ``bool [N, K]``; ``None`` where there are none.
+        dataset: The dataset.
+        known: The labels that the dataset tells of the same samples ``[N]``, where it does.
+        column: Name of the labels, where features have several.
+
+    Returns:
+        The names, or ``None`` without any that fit; and a sentence where there are names that do not.
+    """
+    names = class_names(dataset, column)
+    if names is None or labels is None:
+        return names, None
+    if labels.ndim > 1:
+        reason = "" if labels.shape[1] == len(names) else f"there are {labels.shape[1]} labels"
+    elif known is not None and not torch.equal(known, labels):
+        reason = "its labels are others than those that it delivers"
+    elif labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < len(names):
+        reason = f"there are labels from {int(labels.min())} to {int(labels.max())}"
+    else:
+        reason = _renumbering(dataset, len(names), known)
+    if not reason:
+        return names, None
+    return None, (
+        f"the dataset has the names of {len(names)} classes, but {reason}, so they are not shown. Give those of the "
+        "delivered labels as appearance=Appearance(class_names=[…])"
+    )
+
+
+def _renumbering(dataset: Any, n_classes: int, known: Tensor | None) -> str:
+    """Return why delivered labels may have other numbers than the dataset's classes; empty where they have the same."""
+    for each in chain.from_iterable(levels(dataset, inner_datasets)):
+        transform = attribute(each, "target_transform")
+        if callable(transform) and not _keeps_classes(transform, n_classes):
+            return "its `target_transform` makes others of its labels"
+        if known is None and _chooses_items(each):
+            return f"{type(each).__name__} leaves out or repeats items, and may number the classes anew"
+    return ""
+
+
+def _chooses_items(dataset: Any) -> bool:
+    """Whether a dataset wraps another one of another length without telling which items it takes."""
+    inner = attribute(dataset, "dataset")
+    return inner is not None and attribute(dataset, "indices") is None and length(dataset) != length(inner)
+
+
+def _keeps_classes(transform: Any, n_classes: int) -> bool:
+    """Whether a transform leaves each class as it is, as one to a tensor does; it does where it cannot be tried."""
+    try:
+        found = [torch.as_tensor(transform(index)) for index in range(n_classes)]
+    except Exception:
+        return True
+    return all(
+        (each.numel() == 1 and float(each) == index)
+        or (each.ndim == 1 and each.numel() > 1 and int(each.float().argmax()) == index)
+        for index, each in enumerate(found)
+    )
+
+
+def _own_names(dataset: Any, column: int | str | None = None) -> tuple[str, ...] | None:
     for name in ("classes", "class_names"):
         names = attribute(dataset, name)
         if isinstance(names, list | tuple | np.ndarray) and len(names):
             first = [_first_name(name) for name in names]
             return tuple(str(name) for name in first) if all(isinstance(name, str | int) for name in first) else None
     indices = attribute(dataset, "class_to_idx")
-    return _names_by_index(indices) if isinstance(indices, Mapping) else None
+    if isinstance(indices, Mapping):
+        return _names_by_index(indices)
+    features = attribute(dataset, "features")
+    return _feature_names(features, column) if isinstance(features, Mapping) else None
+
+
+def _feature_names(features: Mapping[Any, Any], column: int | str | None) -> tuple[str, ...] | None:
+    """Return the names of a class label among the features of a dataset, of one label or of several a sample."""
+    named = [key for key in features if names_labels(key)]
+    usual = [key for name in LABEL_KEYS for key in named if str(key).lower() == name]
+    for key in [column] if column in features else [*usual, *named]:
+        for feature in (features[key], attribute(features[key], "feature")):
+            names = attribute(feature, "names")
+            if isinstance(names, list | tuple) and names:
+                return tuple(map(str, names))
+    return None
 
 
 def _first_name(name: Any) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from saliency_callbacks.config.fields import fields_of, with_fields
 from saliency_callbacks.errors import warn
 from saliency_callbacks.probe.selection import fit_size
 
@@ -59,8 +60,8 @@ def _number_of_rows(batch: Any) -> int | None:
 def _tensors(value: Any) -> Iterator[Any]:
     if isinstance(value, Tensor | np.ndarray):
         yield value
-    elif isinstance(value, Mapping):
-        yield from chain.from_iterable(map(_tensors, value.values()))
+    elif (fields := fields_of(value)) is not None:
+        yield from chain.from_iterable(map(_tensors, fields.values()))
     elif isinstance(value, list | tuple):
         yield from chain.from_iterable(map(_tensors, value))
 
@@ -69,14 +70,16 @@ def _map_rows(function: Callable[..., Any], rows: int, first: Any, *others: Any)
     """Apply ``function`` to everything that has an entry for each of the ``rows`` rows of ``first``."""
     if isinstance(first, Tensor | np.ndarray):
         return function(first, *others) if first.shape[:1] == (rows,) else first
-    if isinstance(first, Mapping):
-        return {key: _map_rows(function, rows, first[key], *(each[key] for each in others)) for key in first}
+    fields = fields_of(first)
+    if fields is not None:
+        more = [fields_of(each) or {} for each in others]
+        mapped = {key: _map_rows(function, rows, fields[key], *(each[key] for each in more)) for key in fields}
+        return with_fields(first, mapped)
     if not isinstance(first, list | tuple):
         return first
     if len(first) == rows and _has_one_entry_per_row(first):
         return function(first, *others)
-    mapped = [_map_rows(function, rows, *each) for each in zip(first, *others, strict=True)]
-    return type(first)(*mapped) if hasattr(first, "_fields") else type(first)(mapped)
+    return type(first)(_map_rows(function, rows, *each) for each in zip(first, *others, strict=True))
 
 
 def _has_one_entry_per_row(entries: list[Any] | tuple[Any, ...]) -> bool:

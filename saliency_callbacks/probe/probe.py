@@ -16,8 +16,10 @@ from saliency_callbacks.config.nested import copy_inputs, describe, fingerprint
 from saliency_callbacks.errors import ProbeError
 from saliency_callbacks.probe.annotations import groups_of, masks_of
 from saliency_callbacks.probe.batch import ProbeBatch, freeze
-from saliency_callbacks.probe.checks import as_function, as_indices, as_integer, as_source
+from saliency_callbacks.probe.checks import AUTO, as_function, as_indices, as_integer, as_path, as_source
 from saliency_callbacks.probe.dataset_state import preserved
+from saliency_callbacks.probe.delivered import DeliveredLabels
+from saliency_callbacks.probe.label_columns import LabelColumn, chosen_column, named_labels
 from saliency_callbacks.probe.reading import Collate, collate_items, read_items, read_rows
 from saliency_callbacks.probe.unpack import Unpacked, split_batch, split_with
 
@@ -41,6 +43,10 @@ class Probe:
             that ``unpack_batch`` returns, or ``"mask"`` next to ``"image"`` in a dictionary
             (:func:`~saliency_callbacks.probe.unpack.split_batch`).
         groups: A function ``inputs, labels -> names``, or its dotted import path, that names the group of each sample.
+        labels: Where in a batch the labels are: a position, a name, or several with dots between, such as ``2``,
+            ``"label"`` or ``"target.label"``; ``None`` where there are none. ``"auto"`` goes by the form of the batch
+            (:func:`~saliency_callbacks.probe.unpack.unpack_batch`), and by the dataset's own labels where several parts
+            could be meant.
 
     Raises:
         ProbeError: An argument of another type or out of its range.
@@ -62,6 +68,7 @@ class Probe:
         unpack_batch: Callable[..., Any] | str | None = None,
         masks: Callable[..., Any] | str | None = None,
         groups: Callable[..., Any] | str | None = None,
+        labels: int | str | None = "auto",
     ) -> None:
         chosen = as_indices(indices)
         self.size = as_integer("size", size, 1) if chosen is None else len(chosen)
@@ -77,6 +84,12 @@ class Probe:
         self.groups: Callable[..., Any] | str | tuple[str, ...] | None = as_function(
             "groups", groups, "inputs, labels -> names"
         )
+        self.labels = as_path("labels", labels)
+        if self.unpack_batch is not None and self.labels != AUTO:
+            raise ProbeError(
+                f"Probe(labels={labels!r}) and Probe(unpack_batch=...) both say where the labels are; one of them was "
+                "expected. Let unpack_batch return the labels, or None, as the second of its pair."
+            )
         self._fixed: ProbeBatch | None = None
 
     @classmethod
@@ -177,13 +190,15 @@ class Probe:
                 return self._read_rows(dataset, collate_fn, candidates), None
             # A loader without batching converts single items, and would leave a list of several uncollated.
             collate = default_collate if collate_fn is None or collate_fn is default_convert else collate_fn
+            delivered = DeliveredLabels(collate, lambda batch: self._split(batch).columns)
             items, chosen = read_items(
                 dataset,
                 self.size,
                 indices=self.indices,
                 stratify=self.stratify,
                 seed=self.seed,
-                read_label=lambda item: self._label(item, collate),
+                read_label=delivered.of,
+                delivers=delivered.are,
                 candidates=candidates,
                 saved=indices,
             )
@@ -205,6 +220,8 @@ class Probe:
         *,
         class_names: Sequence[str] | None = None,
         normalization: tuple[Sequence[float], Sequence[float]] | None = None,
+        known_labels: Tensor | None = None,
+        feed: Callable[[Unpacked], Any] | None = None,
     ) -> ProbeBatch:
         """Split a batch that was :meth:`read`, add the masks, groups and ids, and freeze it all.
 
@@ -213,6 +230,10 @@ class Probe:
             indices: Positions of its samples in the dataset.
             class_names: Name of each class.
             normalization: Mean and standard deviation of each channel, as the dataset tells it.
+            known_labels: The labels that the dataset itself tells of these samples, ``int64 [N]``: they say which of
+                several parts of the batch holds the labels.
+            feed: Returns the inputs as the model takes them, from the parts of the batch; by default they are as
+                :meth:`unpack` returns them.
 
         Raises:
             ProbeError: The batch cannot be read, or its parts do not fit together.
@@ -221,16 +242,19 @@ class Probe:
         parts = self._split(batch)
         if self.masks is not None:
             parts = replace(parts, masks=masks_of(self.masks, parts.inputs))
-        groups = None if self.groups is None else groups_of(self.groups, parts.inputs, parts.labels)
+        column, note = chosen_column(parts.columns, known_labels, indices)
+        labels = None if column is None else column.labels
+        groups = None if self.groups is None else groups_of(self.groups, parts.inputs, labels)
         return freeze(
-            parts.inputs,
-            parts.labels,
+            parts.inputs if feed is None else feed(parts),
+            labels,
             ids=self.ids,
             indices=indices,
             masks=parts.masks,
             class_names=class_names,
             normalization=normalization,
             groups=groups,
+            notes=[said for said in (note, parts.unread) if said is not None],
         )
 
     def __repr__(self) -> str:
@@ -258,7 +282,11 @@ class Probe:
 
     def _split(self, batch: Any) -> Unpacked:
         function = resolve_callable("Probe(unpack_batch=...)", self.unpack_batch)
-        return split_batch(batch) if function is None else split_with(function, batch)
+        parts = split_batch(batch) if function is None else split_with(function, batch)
+        if self.labels == AUTO or self.is_fixed:
+            return parts
+        columns = () if self.labels is None else (LabelColumn(self.labels, named_labels(batch, self.labels)),)
+        return replace(parts, columns=columns, unread=None)
 
     def _read_rows(self, dataset: Any, collate_fn: Collate | None, candidates: Sequence[int] | None) -> Any:
         if self.indices is not None:
@@ -268,11 +296,3 @@ class Probe:
                 "samples themselves with Probe.from_tensors(...)."
             )
         return read_rows(dataset, self.size, collate_fn or default_convert, candidates)
-
-    def _label(self, item: Any, collate: Collate) -> int | None:
-        try:
-            _, labels = self.unpack(collate_items([item], collate))
-        except ProbeError:
-            # The module's transfer hooks may yet bring the batch into a form that can be read.
-            return None
-        return None if labels is None or not len(labels) else int(labels[0])

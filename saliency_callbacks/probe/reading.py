@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from saliency_callbacks.config.nested import describe
@@ -32,6 +33,7 @@ def read_items(
     stratify: bool,
     seed: int,
     read_label: Callable[[Any], int | None],
+    delivers: Callable[[list[Any], Tensor], bool] | None = None,
     candidates: Sequence[int] | None = None,
     saved: Sequence[int] | None = None,
 ) -> tuple[list[Any], tuple[int, ...]]:
@@ -64,7 +66,13 @@ def read_items(
     # What follows is read as at positions of a checkpoint, where nothing was scanned for labels before.
     with _as_if_not_read(dataset):
         chosen = select_indices(
-            dataset, size, stratify=stratify, seed=seed, read_label=read_label, candidates=candidates
+            dataset,
+            size,
+            stratify=stratify,
+            seed=seed,
+            read_label=read_label,
+            delivers=delivers,
+            candidates=candidates,
         )
     return [dataset[index] for index in chosen], chosen
 

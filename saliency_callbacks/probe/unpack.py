@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from saliency_callbacks.config.batch_names import IMAGE_KEYS, INPUT_KEYS, LABEL_KEYS, MASK_KEYS, TOKEN_KEYS
+from saliency_callbacks.config.fields import fields_of
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.errors import ProbeError
-from saliency_callbacks.probe.labels import class_indices, label_sets
+from saliency_callbacks.probe.label_columns import LabelColumn, columns_of, labels_in, unread
 
 __all__ = [
     "IMAGE_KEYS",
@@ -27,21 +29,6 @@ __all__ = [
     "unpack_with",
 ]
 
-INPUT_KEYS = ("image", "images", "pixel_values", "input", "inputs", "x", "img", "data", "input_values")
-"""Keys, in any case, under which a batch dictionary holds what the model is given."""
-
-LABEL_KEYS = ("label", "labels", "target", "targets", "y")
-"""Keys, in any case, under which a batch dictionary holds the labels; the first that holds class labels counts."""
-
-IMAGE_KEYS = ("image", "images", "pixel_values", "img")
-"""Those of :data:`INPUT_KEYS` that say that it is an image, which masks can be of."""
-
-MASK_KEYS = ("mask", "masks")
-"""Keys, in any case, under which a batch dictionary holds the region of interest of each image."""
-
-TOKEN_KEYS = ("input_ids", "inputs_embeds", "attention_mask", "token_type_ids", "position_ids")
-"""Keys under which a batch dictionary holds what a text model is given, as of Hugging Face's tokenizers."""
-
 _FIX = 'Say how to read it with Probe(unpack_batch="package.function"), a function batch -> (inputs, labels).'
 
 
@@ -51,13 +38,26 @@ class Unpacked:
 
     Args:
         inputs: What the model is given: a tensor, or a tuple or dictionary of tensors.
-        labels: Class of each sample, ``int64 [N]``, or classes of each, ``bool [N, K]``, where there are any.
+        columns: What could be the labels, the likeliest first.
         masks: Region of interest of each sample, ``[N, *spatial]``, where there are any.
+        named: All that the batch holds by name, for a model that takes more of it; ``None`` without names.
+        key: Name of the inputs there, where they are one entry.
+        ordered: The batch from its inputs on, where it is a tuple or list.
+        unread: What is to be said where there are no such columns.
     """
 
     inputs: Any
-    labels: Tensor | None = None
+    columns: tuple[LabelColumn, ...] = ()
     masks: Any = None
+    named: Mapping[Any, Any] | None = None
+    key: str | None = None
+    ordered: tuple[Any, ...] = ()
+    unread: str | None = None
+
+    @property
+    def labels(self) -> Tensor | None:
+        """Class of each sample, ``int64 [N]``, or classes of each, ``bool [N, K]``, where there are any."""
+        return self.columns[0].labels if self.columns else None
 
     @property
     def pair(self) -> tuple[Any, Tensor | None]:
@@ -78,13 +78,19 @@ def unpack_batch(batch: Any) -> tuple[Any, Tensor | None]:
     dictionary with ``"input_ids"``         a dictionary of those of :data:`TOKEN_KEYS`
     ======================================  ===================================================
 
+    A named tuple, a dataclass, or any other object with tensors as attributes is read as the dictionary of these. In a
+    tuple, what comes before the first tensor of two or more dimensions (a path, an index) is no input.
+
+    Labels are what is called so (:data:`LABEL_KEYS`, ``"gt_label"``), also further in (``{"target": {"label": y}}``),
+    or, in a tuple, the first other part that can be read as labels: ``(x, path, y)``, ``(x, (y, meta))``.
+
     Args:
         batch: A collated batch, on any device.
 
     Returns:
-        The inputs (tensor, tuple or dict), and the labels as ``int64 [N]``: integers ``[N]`` or ``[N, 1]``,
-        or one-hot rows ``[N, K]``. Anything else in the position of the labels, such as regression
-        targets, masks or boxes, gives ``None``.
+        The inputs (tensor, tuple or dict), and the labels as ``int64 [N]``: integers ``[N]`` or ``[N, 1]``, floats that
+        are all 0 or 1, or one-hot rows ``[N, K]``. Where nothing of the kind is found, as beside regression targets,
+        masks or boxes, ``None``.
 
     Raises:
         ProbeError: The batch has another form.
@@ -117,13 +123,19 @@ def split_batch(batch: Any) -> Unpacked:
     """
     if isinstance(batch, Tensor | np.ndarray):
         return Unpacked(batch)
-    if isinstance(batch, Mapping):
-        return _split_mapping(batch)
-    if isinstance(batch, list | tuple) and batch and _holds_tensor(batch[0]):
-        return Unpacked(_plain(batch[0]), _labels_of(batch[1]) if len(batch) > 1 else None)
+    fields = fields_of(batch)
+    has_names = fields is not None and (not isinstance(batch, tuple) or bool(_inputs_in(fields)))
+    if fields is not None and has_names:
+        return _split_fields(batch, fields)
+    at = _inputs_at(batch) if isinstance(batch, list | tuple) else None
+    if at is not None:
+        inputs = _plain(batch[at])
+        columns = columns_of(batch, at, _n_rows(inputs))
+        ordered = tuple(_plain(each) for each in batch[at:])
+        return Unpacked(inputs, tuple(columns), ordered=ordered, unread=None if columns else unread(batch, at))
     raise ProbeError(
         f"The batch {describe(batch)} cannot be read: a tensor, (x, y), or a dictionary with an input under one of "
-        f"{', '.join(map(repr, INPUT_KEYS))} was expected. {_FIX}"
+        f"{', '.join(map(repr, INPUT_KEYS))} was expected. {_FIX}{_about_text(batch)}"
     )
 
 
@@ -143,38 +155,65 @@ def split_with(function: Callable[..., Any], batch: Any) -> Unpacked:
             f"{describe(batch)}. Let it return a pair (inputs, labels), or (inputs, labels, masks); labels and masks "
             "may be None."
         )
-    return Unpacked(_plain(result[0]), _labels_of(result[1]), *result[2:])
+    labels = labels_in(result[1])
+    return Unpacked(_plain(result[0]), () if labels is None else (LabelColumn("labels", labels),), *result[2:])
 
 
-def _split_mapping(batch: Mapping[Any, Any]) -> Unpacked:
-    by_name = {key.lower(): key for key in batch if isinstance(key, str)}
-    inputs = {by_name[name]: batch[by_name[name]] for name in INPUT_KEYS if name in by_name}
-    inputs = {key: _plain(value) for key, value in inputs.items() if _holds_tensor(value)}
-    if not inputs and any(_holds_tensor(batch.get(name)) for name in TOKEN_KEYS[:2]):
-        texts = {key: _plain(batch[key]) for key in TOKEN_KEYS if _holds_tensor(batch.get(key))}
-        return Unpacked(texts, _labels_in(batch, by_name))
+def _split_fields(batch: Any, fields: Mapping[Any, Any]) -> Unpacked:
+    inputs = _inputs_in(fields)
     if not inputs:
         raise ProbeError(
-            f"The batch {describe(batch)} has no tensor under any of {', '.join(map(repr, INPUT_KEYS))}. {_FIX}"
+            f"The batch {describe(batch)} has no tensor under any of {', '.join(map(repr, INPUT_KEYS))}. "
+            f"{_FIX}{_about_text(fields)}"
         )
-    labels = _labels_in(batch, by_name)
-    if len(inputs) > 1:
-        return Unpacked(inputs, labels)
-    ((key, only),) = inputs.items()
-    entries = (batch[by_name[name]] for name in MASK_KEYS if name in by_name and key.lower() in IMAGE_KEYS)
+    ((key, only), *others) = inputs.items()
+    columns = columns_of(batch, None, _n_rows(only))
+    parts = Unpacked(
+        inputs,
+        tuple(columns),
+        named={str(name): _plain(value) for name, value in fields.items()},
+        unread=None if columns else unread(batch, None),
+    )
+    if others or key in TOKEN_KEYS:
+        return parts
+    by_name = {name.lower(): value for name, value in fields.items() if isinstance(name, str)}
+    entries = (by_name[name] for name in MASK_KEYS if name in by_name and key.lower() in IMAGE_KEYS)
     masks = (_masks_of_images(entry, only) for entry in entries)
-    return Unpacked(only, labels, next((found for found in masks if found is not None), None))
+    return replace(parts, inputs=only, key=key, masks=next((found for found in masks if found is not None), None))
 
 
-def _labels_in(batch: Mapping[Any, Any], by_name: Mapping[str, Any]) -> Tensor | None:
-    candidates = (_labels_of(batch[by_name[name]]) for name in LABEL_KEYS if name in by_name)
-    return next((labels for labels in candidates if labels is not None), None)
+def _inputs_in(fields: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return what the model is given, as far as the names tell; empty where they do not."""
+    by_name = {key.lower(): key for key in fields if isinstance(key, str)}
+    inputs = {by_name[name]: fields[by_name[name]] for name in INPUT_KEYS if name in by_name}
+    inputs = {key: _plain(value) for key, value in inputs.items() if _holds_tensor(value)}
+    if not inputs and any(_holds_tensor(fields.get(name)) for name in TOKEN_KEYS[:2]):
+        return {key: _plain(fields[key]) for key in TOKEN_KEYS if _holds_tensor(fields.get(key))}
+    return inputs
 
 
-def _labels_of(value: Any) -> Tensor | None:
-    """Return ``int64 [N]``, ``bool [N, K]`` where a sample has several labels, or ``None``."""
-    classes = class_indices(value)
-    return label_sets(value) if classes is None else classes
+def _inputs_at(batch: list[Any] | tuple[Any, ...]) -> int | None:
+    """Return the position of the inputs: of the first tensor of two or more dimensions, else the first."""
+    for place, part in enumerate(batch):
+        if any(each.ndim > 1 for each in _tensors_in(part)):
+            return place
+    return 0 if batch and _holds_tensor(batch[0]) else None
+
+
+def _n_rows(inputs: Any) -> int | None:
+    return next((each.shape[0] for each in _tensors_in(inputs) if each.ndim), None)
+
+
+def _about_text(batch: Any) -> str:
+    """Return what to do with a batch of texts that are not tokenized, where it is one."""
+    parts = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, list | tuple) else ()
+    texts = [part for part in (batch, *parts) if isinstance(part, list | tuple) and part]
+    if not any(isinstance(text, str) for part in texts for text in part):
+        return ""
+    return (
+        " Texts are explained as ids of tokens: tokenize them in the collate function, so that the batch has "
+        "'input_ids', and attach TokenSaliencyMonitor(tokenizer)."
+    )
 
 
 def _masks_of_images(entry: Any, images: Any) -> Tensor | None:
@@ -192,14 +231,22 @@ def _masks_of_images(entry: Any, images: Any) -> Tensor | None:
 
 
 def _holds_tensor(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return any(_holds_tensor(each) for each in value.values())
-    if isinstance(value, list | tuple):
-        return any(_holds_tensor(each) for each in value)
-    return isinstance(value, Tensor | np.ndarray)
+    return next(_tensors_in(value), None) is not None
+
+
+def _tensors_in(value: Any) -> Iterator[Any]:
+    if isinstance(value, Tensor | np.ndarray):
+        yield value
+        return
+    fields = fields_of(value)
+    parts = fields.values() if fields is not None else value if isinstance(value, list | tuple) else ()
+    for part in parts:
+        yield from _tensors_in(part)
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
+    """Return ``value`` with dictionaries and tuples in place of other containers."""
+    fields = None if isinstance(value, tuple) else fields_of(value)
+    if fields is not None:
+        return {key: _plain(each) for key, each in fields.items()}
     return tuple(_plain(each) for each in value) if isinstance(value, list | tuple) else value

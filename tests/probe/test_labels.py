@@ -122,9 +122,11 @@ def test_one_part_without_labels_leaves_the_concatenation_without():
     assert dataset_labels(ConcatDataset([Unreadable(targets=[0] * 6), Unreadable()])) is None
 
 
-def test_a_tensor_dataset_gives_its_last_integer_column():
-    columns = torch.rand(3, 2), torch.tensor([7, 7, 7]), torch.tensor([0, 1, 2]), torch.rand(3)
+def test_a_tensor_dataset_gives_its_only_column_of_labels():
+    columns = torch.rand(3, 2), torch.tensor([0, 1, 2]), torch.rand(3)
     assert dataset_labels(TensorDataset(*columns)).tolist() == [0, 1, 2]
+    assert dataset_labels(TensorDataset(*columns, torch.tensor([7, 7, 7]))) is None
+    assert dataset_labels(TensorDataset(torch.rand(3, 2), torch.tensor([0.0, 1.0, 1.0]))).tolist() == [0, 1, 1]
     assert dataset_labels(TensorDataset(torch.rand(3, 2))) is None
 
 

@@ -249,7 +249,7 @@ class CueAlarm(ObservingCallback[CueState]):
 
     def _measure_groups(self, model: nn.Module, host: Host, link: Link) -> tuple[dict[str, float], dict[str, Table]]:
         settings = replace(self.settings, forward_context=host.forward_context)
-        batches = validation_batches(host, self.probe, self._probe, self.cue)
+        batches = validation_batches(host, self.probe, self._probe, self.cue, self.reading.module)
         groups = group_accuracy(model, batches, self._prepared_cue.insert, settings, host, link)
         if groups is None:
             return {}, {}

@@ -159,7 +159,9 @@ def _count_labels(decisions: Tensor, batch: ProbeBatch, counts: Tensor) -> Group
     return GroupAccuracy(correct=right.sum(dim=0), count=torch.ones_like(right).sum(dim=0))
 
 
-def validation_batches(host: Host, probe: Probe, frozen: ProbeBatch, cue: AnyCue) -> Iterator[Piece]:
+def validation_batches(
+    host: Host, probe: Probe, frozen: ProbeBatch, cue: AnyCue, module: str | None = None
+) -> Iterator[Piece]:
     """Read the whole validation set in order, piece by piece, as the probe is read; leave no trace in it.
 
     Each rank reads its part, or the whole of its own where the ranks have different datasets.
@@ -181,8 +183,14 @@ def validation_batches(host: Host, probe: Probe, frozen: ProbeBatch, cue: AnyCue
     positions = list(range(len(dataset))) if given is None else list(given)
     masks = None if isinstance(probe.masks, Tensor) else probe.masks
     for piece, n_own in _pieces(positions, host.ranks, partial(_first_item, host, probe)):
-        rows = Probe(indices=piece, dataloader_idx=probe.dataloader_idx, unpack_batch=probe.unpack_batch, masks=masks)
-        batch = freeze_probe(host, rows)
+        rows = Probe(
+            indices=piece,
+            dataloader_idx=probe.dataloader_idx,
+            unpack_batch=probe.unpack_batch,
+            masks=masks,
+            labels=probe.labels,
+        )
+        batch = freeze_probe(host, rows, module=module)
         if batch is not None:
             yield batch, torch.arange(batch.size) < n_own
 

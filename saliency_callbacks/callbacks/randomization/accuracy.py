@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from saliency_callbacks.callbacks.runtime.host import Host
+from saliency_callbacks.callbacks.runtime.probe_loader import fed_inputs
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.isolation.context import quiescence
 from saliency_callbacks.capture.probabilities import ProbabilityMode
@@ -22,8 +23,7 @@ from saliency_callbacks.probe.dataset_state import preserved
 from saliency_callbacks.probe.introspection import attribute
 from saliency_callbacks.probe.labels import class_indices
 from saliency_callbacks.probe.loaders import candidate_indices
-from saliency_callbacks.probe.unpack import unpack_batch as unpack_by_form
-from saliency_callbacks.probe.unpack import unpack_with
+from saliency_callbacks.probe.unpack import Unpacked, split_batch, split_with
 from saliency_callbacks.targets.link import Link
 from saliency_callbacks.targets.logits import read_logits
 
@@ -56,10 +56,7 @@ def training_accuracy(host: Host, reading: LabelReading, n_batches: int | None =
         stack.enter_context(host.without_logging())
         stack.enter_context(preserved(loader.dataset, loader.collate_fn))
         stack.enter_context(torch.no_grad())
-        hits = [
-            _hits(host.module, reading, host.received(batch, 0), host.forward_context())
-            for batch in islice(_in_order(loader), n_batches)
-        ]
+        hits = [_hits(host, reading, host.received(batch, 0)) for batch in islice(_in_order(loader), n_batches)]
         return float(torch.cat(hits).double().mean())
 
 
@@ -77,12 +74,12 @@ def _in_order(loader: Any) -> DataLoader[Any]:
     )
 
 
-def _hits(module: nn.Module, reading: LabelReading, batch: Any, context: AbstractContextManager[Any]) -> Tensor:
+def _hits(host: Host, reading: LabelReading, batch: Any) -> Tensor:
     """Return for each sample whether the module predicts its label, ``bool [N]``."""
-    inputs, labels = _unpacked(reading, batch)
-    rows = ModelInputs.of(inputs, reading.attribute_to)
-    with context, ProbabilityMode() as mode:
-        output = rows.call(module, rows.explained, torch.arange(rows.n_samples, device=rows.explained.device))
+    parts, labels = _unpacked(reading, batch)
+    rows = ModelInputs.of(fed_inputs(host, parts), reading.attribute_to)
+    with host.forward_context(), ProbabilityMode() as mode:
+        output = rows.call(host.module, rows.explained, torch.arange(rows.n_samples, device=rows.explained.device))
         outputs = read_logits(output, reading.output_fn)
         link = Link("sigmoid" if mode.made(outputs) else "logits")
     correct = link.predictions(outputs, labels).correct
@@ -90,14 +87,15 @@ def _hits(module: nn.Module, reading: LabelReading, batch: Any, context: Abstrac
     return correct == 1
 
 
-def _unpacked(reading: LabelReading, batch: Any) -> tuple[Any, Tensor]:
+def _unpacked(reading: LabelReading, batch: Any) -> tuple[Unpacked, Tensor]:
     try:
-        inputs, labels = unpack_by_form(batch) if reading.unpack is None else unpack_with(reading.unpack, batch)
+        parts = split_batch(batch) if reading.unpack is None else split_with(reading.unpack, batch)
     except ProbeError as error:
         raise ConfigurationError(
             f"the batch {describe(batch)} cannot be read; expected (inputs, labels), or a dictionary with usual keys. "
             "Say how with `unpack_batch=`, a function batch -> (inputs, labels)"
         ) from error
+    labels = parts.pair[1]
     if reading.unpack is None and reading.label_key is not None:
         labels = class_indices(_entry(batch, reading.label_key))
     if labels is None:
@@ -106,7 +104,7 @@ def _unpacked(reading: LabelReading, batch: Any) -> tuple[Any, Tensor]:
             "them with `label_key=`, or say how to read a batch with `unpack_batch=`, a function batch -> (inputs, "
             "labels)"
         )
-    return inputs, labels
+    return parts, labels
 
 
 def _entry(batch: Any, key: int | str) -> Any:

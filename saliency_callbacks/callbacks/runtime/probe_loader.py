@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from saliency_callbacks.callbacks.runtime.host import Host
+from saliency_callbacks.capture.feeding import fitting_inputs
+from saliency_callbacks.capture.inputs import feed
 from saliency_callbacks.capture.isolation.context import quiescence
+from saliency_callbacks.capture.layers.find import find_layers
+from saliency_callbacks.config.nested import copy_inputs
 from saliency_callbacks.errors import ProbeError
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.dataset_state import preserved
+from saliency_callbacks.probe.labels import dataset_labels
 from saliency_callbacks.probe.loaders import candidate_indices, is_batched
-from saliency_callbacks.probe.metadata import class_names, normalization
+from saliency_callbacks.probe.metadata import class_names_of, normalization
 from saliency_callbacks.probe.probe import Probe
+from saliency_callbacks.probe.stream import is_map_style
+from saliency_callbacks.probe.unpack import Unpacked
+from saliency_callbacks.targets.class_names import model_class_names
 
-__all__ = ["freeze_probe"]
+__all__ = ["fed_inputs", "freeze_probe"]
 
 
-def freeze_probe(host: Host, probe: Probe, saved_indices: Sequence[int] | None = None) -> ProbeBatch | None:
+def freeze_probe(
+    host: Host, probe: Probe, saved_indices: Sequence[int] | None = None, *, module: str | None = None
+) -> ProbeBatch | None:
     """Read the probe as a validation step would receive it, and freeze it on the CPU.
 
     The dataset is indexed directly: iterating the user's dataloader would draw from the training's random numbers.
@@ -28,6 +44,7 @@ def freeze_probe(host: Host, probe: Probe, saved_indices: Sequence[int] | None =
         probe: What to read.
         saved_indices: Positions of the probe in a checkpoint. They are read again; others where the probe asks for
             others, or the dataset no longer has them all, which the fingerprint of the result tells.
+        module: Name of the explained submodule; the whole module by default. Its forward says what of a batch it takes.
 
     Returns:
         The frozen probe; ``None`` where the dataloader does not exist yet.
@@ -61,5 +78,61 @@ def freeze_probe(host: Host, probe: Probe, saved_indices: Sequence[int] | None =
         batch = host.converted(batch) if probe.is_fixed else host.received(batch, probe.dataloader_idx)
         # A property may read what it tells from a file that it opens.
         with preserved(dataset):
-            names, statistics = class_names(dataset), normalization(dataset)
-        return probe.freeze(batch, indices, class_names=names, normalization=statistics)
+            statistics, known = normalization(dataset), _labels_at(dataset, indices)
+        frozen = probe.freeze(
+            batch,
+            indices,
+            normalization=statistics,
+            known_labels=known,
+            feed=lambda parts: fed_inputs(host, parts, module),
+        )
+        with preserved(dataset):
+            return _with_class_names(frozen, host, dataset, known, probe.labels)
+
+
+def _labels_at(dataset: Any, indices: Sequence[int] | None) -> Tensor | None:
+    """Return the labels that a dataset tells of some of its items, where it does."""
+    labels = dataset_labels(dataset) if indices is not None and is_map_style(dataset) else None
+    return None if labels is None else labels[list(indices or ())]
+
+
+def _with_class_names(
+    frozen: ProbeBatch, host: Host, dataset: Any, known: Tensor | None, column: int | str | None
+) -> ProbeBatch:
+    """Return the probe with the names of the dataset's classes where they fit its labels, else with the model's."""
+    labels = frozen.labels if frozen.multi_labels is None else frozen.multi_labels
+    names, note = class_names_of(labels, dataset, known, column)
+    if names is None:
+        names = model_class_names(host.module)
+        if names is not None and frozen.labels is not None and int(frozen.labels.max()) >= len(names):
+            names = None
+    notes = frozen.notes if note is None or names is not None else (*frozen.notes, note)
+    return replace(frozen, class_names=names, notes=notes)
+
+
+def fed_inputs(host: Host, parts: Unpacked, name: str | None = None) -> Any:
+    """Return what a module takes of a batch: the trained one, or its submodule ``name``."""
+    model = host.module if name is None else next(iter(find_layers(host.module, name).values()))
+    if parts.named is None and not parts.ordered:
+        return parts.inputs
+    return fitting_inputs(
+        model,
+        parts.inputs,
+        key=parts.key,
+        named=parts.named,
+        ordered=parts.ordered,
+        runs=lambda inputs: _runs(host, model, inputs),
+    )
+
+
+def _runs(host: Host, model: nn.Module, inputs: Any) -> bool:
+    """Return whether a forward does not fail; it leaves the model as it is."""
+    if any(is_lazy(parameter) for parameter in model.parameters()):
+        # Its first forward would initialize it.
+        return False
+    try:
+        with torch.no_grad(), host.forward_context(), host.without_logging():
+            feed(model, host.to_device(copy_inputs(inputs)))
+    except Exception:
+        return False
+    return True
