@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from saliency_callbacks.capture.hooks import ActivationRecorder, LayerCall
 from saliency_callbacks.capture.inputs import ModelInputs
+from saliency_callbacks.capture.layers.calls import ends_of_chains
 from saliency_callbacks.capture.layers.dataflow import node_of
 from saliency_callbacks.capture.layers.grids import call_layouts
 from saliency_callbacks.capture.layers.head import read_as_they_are
@@ -75,7 +76,9 @@ def find_target_layer(model: nn.Module, inputs: ModelInputs, score: Score, *, n_
 def _last_with_gradient(trace: Trace | None) -> str | None:
     if trace is None:
         return None
-    return _last_non_zero(trace.score, _candidates(trace))
+    candidates = _candidates(trace)
+    # A layer that runs at several scales, as the heads of a detector do, has no one map, if anything else has.
+    return _last_non_zero(trace, candidates, _has_one_map) or _last_non_zero(trace, candidates, _is_last)
 
 
 def _candidates(trace: Trace) -> Candidates:
@@ -92,17 +95,31 @@ def _candidates(trace: Trace) -> Candidates:
     return [(call, layout) for call, layout in maps if call not in predictions]
 
 
-def _last_non_zero(total: Tensor, candidates: Candidates) -> str | None:
+def _last_non_zero(trace: Trace, candidates: Candidates, accepts: Callable[[Trace, LayerCall], bool]) -> str | None:
     size, loss_scale = _FIRST_BLOCK, LossScale()
     # From the end, so that the backward stops close to the output; in growing blocks, as each one starts over.
     while candidates:
         candidates, block = candidates[:-size], candidates[-size:]
         size *= 4
-        gradients = loss_scale.gradients(total, [call.output for call, _ in block], keep_graph=True)
+        gradients = loss_scale.gradients(trace.score, [call.output for call, _ in block], keep_graph=True)
         for (call, layout), gradient in reversed(list(zip(block, gradients, strict=True))):
-            if gradient is not None and layout.to_map(gradient).any():
+            if gradient is not None and layout.to_map(gradient).any() and accepts(trace, call):
                 return call.name
     return None
+
+
+def _is_last(trace: Trace, call: LayerCall) -> bool:
+    return any(call is end for end in _ends(trace, call))
+
+
+def _has_one_map(trace: Trace, call: LayerCall) -> bool:
+    ends = _ends(trace, call)
+    return any(call is end for end in ends) and len({end.output.shape for end in ends}) == 1
+
+
+def _ends(trace: Trace, call: LayerCall) -> list[LayerCall]:
+    calls = [other for other in trace.calls if other.name == call.name]
+    return [calls[number] for number in ends_of_chains(trace, calls)] if len(calls) > 1 else calls
 
 
 def _possible_causes(model: nn.Module, inputs: ModelInputs, n_rows: int, trace: Trace | None) -> str:

@@ -73,12 +73,12 @@ def choose_calls(trace: Trace, calls: Sequence[LayerCall], maps: Sequence[Tensor
     """
     name = calls[0].name
     ends = ends_of_chains(trace, calls) or [len(calls) - 1]
+    ends = [end for end in ends if maps[end] is not None] or ends
     last = CallMaps(len(calls), ((ends[-1], View()),))
     if len(ends) == 1:
         return last
-    found = [maps[end] for end in ends]
-    known = [map_ for map_ in found if map_ is not None]
-    if len(known) < len(found) or len({map_.shape for map_ in known}) > 1:
+    known = [map_ for map_ in (maps[end] for end in ends) if map_ is not None]
+    if len({map_.shape for map_ in known}) != 1:
         _say_which(name, len(calls), ends, ends[-1], "their outputs differ in size")
         return last
     places = [measure_places(trace.rows, map_) for map_ in known]

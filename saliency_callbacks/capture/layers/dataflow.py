@@ -12,7 +12,7 @@ from functools import cache, cached_property
 from torch import Tensor
 from torch.autograd.graph import Node, get_gradient_edge
 
-__all__ = ["Dataflow", "is_kind", "keeps_places", "keeps_positions", "mixes_channels", "node_of", "picks"]
+__all__ = ["Dataflow", "is_kind", "keeps_positions", "mixes_channels", "node_of", "picks"]
 
 Passes = Callable[[Node, int], bool]
 """``(node, which of its inputs)`` → whether a path may go through there."""
@@ -90,6 +90,19 @@ class Dataflow:
                     inside |= region.nodes
         return inside
 
+    def leads_in_place(self, node: Node, known: set[Node]) -> bool:
+        """Whether layers of space alone lead from a node of ``known`` to ``node``."""
+        waiting, seen = [node], {node}
+        while waiting:
+            current = waiting.pop()
+            if current in known:
+                return True
+            if _keeps_places(current):
+                inputs = {function for function, _ in current.next_functions if function is not None} - seen
+                seen |= inputs
+                waiting += inputs
+        return False
+
     @cached_property
     def users(self) -> dict[Node, list[tuple[Node, int]]]:
         """Node → the nodes that use its result, and as which of their inputs."""
@@ -114,13 +127,16 @@ class _Region:
         self.n_projections = 0
         self.has_product = False
         self.further: list[Node] = []
+        is_weighted = False
         waiting = [start]
         while waiting:
             node = waiting.pop()
             if node in self.nodes:
                 continue
             self.nodes.add(node)
-            if _is_product_of_activations(node, dependent):
+            is_weighted |= is_kind(node, ("Softmax",))
+            # Learned queries meet the keys before a softmax, too.
+            if _is_product_of_activations(node, dependent) or (is_weighted and is_kind(node, _BATCHED)):
                 self.has_product = True
                 self.further += _factors(node, dependent)
             elif mixes_channels(node):
@@ -144,7 +160,7 @@ def mixes_channels(node: Node) -> bool:
     return not (isinstance(weight, Tensor) and weight.shape[1] == 1 and node._saved_groups == weight.shape[0])  # type: ignore[attr-defined] # noqa: SLF001
 
 
-def keeps_places(node: Node, position: int) -> bool:
+def _keeps_places(node: Node) -> bool:
     """Whether a step has its result at the places of its input, if both are maps: it neither reshapes nor multiplies."""
     return not is_kind(node, _REARRANGING) and not is_kind(node, _PICKING) and not _is_product(node)
 
@@ -160,7 +176,7 @@ def keeps_positions(node: Node, position: int) -> bool:
     return left is None or position <= left
 
 
-def picks(node: Node, position: int) -> bool:
+def picks(node: Node) -> bool:
     """Whether a step picks or reorders positions by index."""
     return is_kind(node, _PICKING)
 

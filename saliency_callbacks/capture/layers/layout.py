@@ -56,12 +56,14 @@ class SpatialLayout:
         spatial: Size of the map.
         n_prefix: Tokens in front of the patch tokens (class and register tokens).
         batch_dim: Where the samples are: 0, or 1 for a sequence ``[T, N, K]``.
+        n_suffix: Tokens behind the patch tokens, where registers or memory are appended.
     """
 
     order: Literal["channels_first", "channels_last", "tokens"]
     spatial: tuple[int, ...]
     n_prefix: int = 0
     batch_dim: int = 0
+    n_suffix: int = 0
 
     def to_map(self, output: Tensor) -> Tensor:
         """Return ``output`` as ``[N, K, *spatial]``; works alike on activations and on their gradients."""
@@ -69,7 +71,7 @@ class SpatialLayout:
         if self.order == "channels_first":
             return output
         if self.order == "tokens":
-            output = output[:, self.n_prefix :].unflatten(1, self.spatial)
+            output = output[:, self.n_prefix : output.shape[1] - self.n_suffix].unflatten(1, self.spatial)
         return output.movedim(-1, 1)
 
 
@@ -103,7 +105,7 @@ def find_layout(
     layout: SpatialLayout | None = None
     if len(shape) == n_spatial + 2:
         layout = _dense_layout(tuple(shape), tuple(input_spatial), module, known_sizes)
-    elif len(shape) == 3 and n_spatial > 1:
+    elif len(shape) == 3 and n_spatial > 1 and not isinstance(module, nn.Unfold):
         layout = _token_layout(shape[1], shape[2], tuple(input_spatial), known_sizes)
     return layout if layout is not None and math.prod(layout.spatial) > 1 else None
 
@@ -161,9 +163,11 @@ def _dense_layout(
     if known_sizes:
         exact = [layout for layout in possible if layout.spatial in known_sizes]
         possible = exact or [layout for layout in possible if _is_pooled_from(layout.spatial, known_sizes)]
+    elif len(input_spatial) == 1:
+        possible = [layout for layout in possible if is_strided(layout.spatial, input_spatial)]
     elif not has_own_layout(module):
         possible = [layout for layout in possible if _is_scaled(layout.spatial, input_spatial)]
-    # A map keeps the input's aspect ratio; channels that are mistaken for space do not.
+    # A map keeps the input's aspect ratio, or has a part of a signal's length; channels taken for space do not.
     return min(possible, key=lambda layout: _aspect_error(layout.spatial, input_spatial), default=None)
 
 

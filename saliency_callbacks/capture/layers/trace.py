@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -14,7 +16,7 @@ from torch.autograd.graph import Node
 
 from saliency_callbacks.capture.hooks import ActivationRecorder, LayerCall
 from saliency_callbacks.capture.inputs import ModelInputs
-from saliency_callbacks.capture.layers.dataflow import Dataflow, keeps_places, keeps_positions, node_of, picks
+from saliency_callbacks.capture.layers.dataflow import Dataflow, keeps_positions, node_of, picks
 
 __all__ = ["Score", "Trace", "traced_modules"]
 
@@ -33,7 +35,7 @@ class Trace:
         modules: Name → layer.
         outputs: The tensors of the model's output.
         without_graph: Calls that begin a graph of their own, as they ran under ``torch.no_grad()`` or behind a
-            ``detach``, and that the explained input changes.
+            ``detach``, and that depend on the explained input.
     """
 
     rows: Tensor
@@ -73,7 +75,7 @@ class Trace:
             return None
         starting = [call.output for call in recorder.calls if call.output.is_leaf]
         if starting:
-            starting = _changed(running, inputs, samples, modules, recorder.calls)
+            starting = _tainted(running, inputs, samples, modules, recorder.calls)
         return cls(rows, total, recorder.calls, modules, list(_tensors(output)), starting)
 
     @cached_property
@@ -92,11 +94,6 @@ class Trace:
         return self.flow.reaching(self.sources) & set(self.flow.nodes)
 
     @cached_property
-    def in_place(self) -> set[Node]:
-        """Nodes that are reached from the explained input through layers of space alone."""
-        return self.flow.reaching(self.sources, keeps_places)
-
-    @cached_property
     def positioned(self) -> set[Node]:
         """Nodes whose positions come from those of the explained input; those of queries and latents do not."""
         return self.flow.reaching(self.sources, keeps_positions)
@@ -105,7 +102,7 @@ class Trace:
     def unpicked(self) -> set[Node]:
         """Nodes of :attr:`positioned` whose positions were neither picked nor reordered by index."""
         return self.flow.reaching(
-            self.sources, lambda node, position: keeps_positions(node, position) and not picks(node, position)
+            self.sources, lambda node, position: keeps_positions(node, position) and not picks(node)
         )
 
     def depends(self, call: LayerCall) -> bool:
@@ -122,24 +119,30 @@ def traced_modules(model: nn.Module) -> dict[str, nn.Module]:
     }
 
 
-def _changed(
+def _tainted(
     model: Callable[..., Any],
     inputs: ModelInputs,
     samples: Tensor,
     modules: Mapping[str, nn.Module],
     calls: Sequence[LayerCall],
 ) -> list[Tensor]:
-    """Return outputs without a graph that differ where something else is fed."""
-    generator = torch.Generator("cpu").manual_seed(0)
+    """Return outputs without a graph that depend on the explained input: not-a-numbers that are fed arrive there.
+
+    They pass weights that are zero, as those of fresh normalizations are. Where a model refuses them, no output is
+    ruled out.
+    """
     rows = inputs.explained.index_select(0, samples)
-    noise = torch.rand(rows.shape, generator=generator, dtype=torch.float32, device="cpu").to(rows)
-    with torch.no_grad(), ActivationRecorder(modules) as recorder:
-        inputs.call(model, rows + noise, samples)
-    pairs = zip(calls, recorder.calls, strict=False)
+    try:
+        with torch.no_grad(), ActivationRecorder(modules) as recorder:
+            inputs.call(model, torch.full_like(rows, math.nan), samples)
+    except (ArithmeticError, LookupError, RuntimeError, ValueError, AssertionError):
+        return [call.output for call in calls if call.output.is_leaf]
     return [
         call.output
-        for call, other in pairs
-        if call.output.is_leaf and not (call.name == other.name and torch.equal(call.output, other.output))
+        for call, other in zip_longest(calls, recorder.calls)
+        if call is not None
+        and call.output.is_leaf
+        and (other is None or call.name != other.name or bool(other.output.isnan().any()))
     ]
 
 
