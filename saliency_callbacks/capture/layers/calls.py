@@ -94,8 +94,8 @@ def choose_calls(trace: Trace, calls: Sequence[LayerCall], maps: Sequence[Tensor
 def _say_which(name: str, n_calls: int, ends: Sequence[int], chosen: int, why: str) -> None:
     warnings.warn(
         f"layer {name!r} runs {n_calls} times in a forward, {len(ends)} of them side by side on the explained input, "
-        f"and {why}; the map is that of call {chosen + 1} alone. To see all of them, name a layer that runs once, after "
-        "they are joined",
+        f"and {why}; the map is that of call {chosen + 1} alone. To see all of them, name a layer that runs once, "
+        "after they are joined",
         SaliencyWarning,
         stacklevel=2,
     )

@@ -1,7 +1,7 @@
 """The autograd graph of one forward, read as the way of the data from the explained input to the score.
 
-Module names say nothing certain about a model, and shapes little: a picture of 8×8 patches and 64 queries look alike. How
-they came about tells them apart, and the autograd graph has it all.
+Module names say nothing certain about a model, and shapes little: a picture of 8×8 patches and 64 queries look alike.
+How they came about tells them apart, and the autograd graph has it all.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def mixes_channels(node: Node) -> bool:
 
 
 def _keeps_places(node: Node) -> bool:
-    """Whether a step has its result at the places of its input, if both are maps: it neither reshapes nor multiplies."""
+    """Whether a step leaves the places of a map where they are: it neither reshapes nor multiplies."""
     return not is_kind(node, _REARRANGING) and not is_kind(node, _PICKING) and not _is_product(node)
 
 

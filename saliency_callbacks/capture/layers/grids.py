@@ -1,4 +1,4 @@
-"""Which outputs of a forward are maps, and how each is read: only what lies on a grid that the model is known to have."""
+"""Which outputs of a forward are maps, and how each is read: those that lie on a grid of the model."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 
 from saliency_callbacks.capture.hooks import LayerCall
 from saliency_callbacks.capture.layers.dataflow import node_of
+from saliency_callbacks.capture.layers.extra_tokens import leading_tokens
 from saliency_callbacks.capture.layers.layout import (
     SpatialLayout,
     find_layout,
@@ -17,7 +18,6 @@ from saliency_callbacks.capture.layers.layout import (
     has_own_layout,
     is_strided,
 )
-from saliency_callbacks.capture.layers.extra_tokens import leading_tokens
 from saliency_callbacks.capture.layers.trace import Trace
 
 __all__ = ["call_layouts", "known_grids"]

@@ -43,9 +43,7 @@ class _Way(Flag):
     """Through weights that mix channels, or not through a dense output."""
 
 
-def read_as_they_are(
-    trace: Trace, maps: Sequence[tuple[LayerCall, SpatialLayout]]
-) -> Collection[LayerCall]:
+def read_as_they_are(trace: Trace, maps: Sequence[tuple[LayerCall, SpatialLayout]]) -> Collection[LayerCall]:
     """Return the calls whose output is what a dense model predicts, but for resizing and elementwise functions.
 
     Their Grad-CAM is the prediction once more. Only outputs with space count: a classifier that averages a map of its
@@ -121,5 +119,7 @@ def _n_channels(output: Tensor, trace: Trace, maps: Sequence[tuple[LayerCall, Sp
     if output.ndim == n_spatial + 1:
         return 1
     sizes = {tuple(trace.rows.shape[2:]), *(layout.spatial for _, layout in maps)}
-    is_last = output.ndim == n_spatial + 2 and tuple(output.shape[1:-1]) in sizes and tuple(output.shape[2:]) not in sizes
+    is_last = (
+        output.ndim == n_spatial + 2 and tuple(output.shape[1:-1]) in sizes and tuple(output.shape[2:]) not in sizes
+    )
     return int(output.shape[-1 if is_last else 1])

@@ -29,8 +29,8 @@ class LayerMaps:
     """The target layers and the layout of their outputs.
 
     A layout is found when the first output of its layer is read, and kept. Where neither the type of the layer nor the
-    shape of the output settles it, or a layer runs several times, that runs the model on one sample; so read activations
-    before their gradients.
+    shape of the output settles it, or a layer runs several times, that runs the model on one sample; so read
+    activations before their gradients.
 
     Args:
         model: The model, quiescent while maps are read.
@@ -54,6 +54,7 @@ class LayerMaps:
         self.reshape_transform = reshape_transform
         self.forward_context = forward_context
         self._layouts: dict[str, SpatialLayout] = {}
+
     @classmethod
     def resolve(
         cls,
@@ -143,8 +144,8 @@ class LayerMaps:
         ends = [name for name in dependent or () if not any(True for _ in modules[name].children())]
         named = ", ".join(map(repr, ends[-_N_NAMED:])) or "none"
         raise LayerError(
-            f"target layer {wrong[0]!r} does not depend on the explained input {self.inputs.attribute_to!r}, so its map "
-            f"would be of another input; expected a layer that does, among the last of them {named}. Name one, give "
+            f"target layer {wrong[0]!r} does not depend on the explained input {self.inputs.attribute_to!r}, so its "
+            f"map would be of another input; expected a layer that does, among the last of them {named}. Name one, give "
             "target_layers='auto', or name the input that it depends on as `attribute_to`"
         )
 

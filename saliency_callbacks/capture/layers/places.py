@@ -57,7 +57,8 @@ class Places:
         n_sides = len(self.center)
         # For each side of the input, the side of the map that runs along it.
         order = max(
-            permutations(range(n_sides)), key=lambda axes: sum(float(self.shift[a, s].abs()) for s, a in enumerate(axes))
+            permutations(range(n_sides)),
+            key=lambda axes: sum(float(self.shift[a, s].abs()) for s, a in enumerate(axes)),
         )
         along = torch.stack([self.shift[axis, side] for side, axis in enumerate(order)])
         across = self.shift.abs().sum() - along.abs().sum()
