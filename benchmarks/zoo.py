@@ -5,7 +5,7 @@ Usage::
     python -m benchmarks.zoo [--package NAME] [--only FAMILY ...] [--table PATH]
 
 For each model, with random weights: the gradient is compared with autograd by hand, the layer may not be inside an
-attention, and its map lies on a grid that the model's convolutions have, or one that is pooled from it. The exit status
+attention, and its map lies on a grid that the model's layers of space have, or one that is pooled from it. The exit status
 is 1 if any of it fails. A run over everything writes ``docs/zoo.md``.
 """
 
@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -155,14 +156,11 @@ def _inside_attention(model: nn.Module, layer: str) -> list[str]:
 def _unknown_grid(model: nn.Module, image: Tensor, grid: tuple[int, ...]) -> list[str]:
     sizes: set[tuple[int, ...]] = set()
 
-    def note(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-        sizes.add(tuple(output.shape[2:]))
+    def note(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        if isinstance(output, Tensor) and output.ndim == 4:
+            sizes.add(tuple(output.shape[2:]))
 
-    handles = [
-        module.register_forward_hook(note)
-        for module in model.modules()
-        if isinstance(module, (nn.Conv2d, nn.MaxPool2d))
-    ]
+    handles = [module.register_forward_hook(note) for module in model.modules() if type(module).__name__.endswith("2d")]
     with torch.no_grad():
         model(image)
     for handle in handles:

@@ -202,11 +202,14 @@ def _of_timm(name: str) -> tuple[nn.Module, int]:
     own_size = timm.get_pretrained_cfg(name).input_size[-1]
     if own_size <= _SIZE:
         return timm.create_model(name, num_classes=_CLASSES), own_size
-    try:
-        return timm.create_model(name, num_classes=_CLASSES, img_size=_SIZE), _SIZE
-    except TypeError:
-        model = timm.create_model(name, num_classes=_CLASSES)
-    return model, _SIZE if _runs(model, _SIZE) else own_size
+    for settings in ({"img_size": _SIZE}, {}):
+        try:
+            model = timm.create_model(name, num_classes=_CLASSES, **settings)
+        except TypeError:
+            continue
+        if _runs(model, _SIZE):
+            return model, _SIZE
+    return timm.create_model(name, num_classes=_CLASSES), own_size
 
 
 def _of_torchvision(name: str) -> tuple[nn.Module, int]:

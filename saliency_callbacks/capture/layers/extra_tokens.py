@@ -3,54 +3,79 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from torch.autograd.graph import Node
 
 from saliency_callbacks.capture.layers.dataflow import is_kind
 from saliency_callbacks.capture.layers.trace import Trace
 
-__all__ = ["leading_tokens"]
+__all__ = ["ExtraTokens"]
 
 
-def leading_tokens(trace: Trace, node: Node, n_extra: int) -> int | None:
-    """Return how many of ``n_extra`` tokens that are no patches come in front of them.
+class _Joined(NamedTuple):
+    """Lengths of what is joined before and behind something of the explained input; ``None`` where not known."""
 
-    Tokens of the model's own are no function of the explained input where they are joined to its patches.
+    before: list[int | None]
+    behind: list[int | None]
+
+
+class ExtraTokens:
+    """Tokens that are no patches: no function of the explained input, where they are joined to its patches.
 
     Args:
         trace: The forward.
-        node: A sequence with ``n_extra`` more tokens than patches.
-        n_extra: How many.
-
-    Returns:
-        The number; ``None`` where tokens were put on both sides and their numbers are not known.
     """
-    before: list[int | None] = []
-    behind: list[int | None] = []
-    waiting, seen = deque([node]), {node}
-    while waiting and _total(before, behind) < n_extra:
-        current = waiting.popleft()
-        inputs = current.next_functions
-        positioned = [position for position, (function, _) in enumerate(inputs) if function in trace.positioned]
-        if is_kind(current, ("Cat",)) and 0 < len(positioned) < len(inputs):
-            sizes = [_size(current, *source) for source in inputs]
-            before += sizes[: positioned[0]]
-            behind += sizes[positioned[-1] + 1 :]
-        for position in positioned:
-            function = inputs[position][0]
-            if function is not None and function not in seen:
-                seen.add(function)
-                waiting.append(function)
-    if not behind:
-        return n_extra
-    if not before:
-        return 0
-    known = [size for size in before if size is not None]
-    return sum(known) if len(known) == len(before) else None
 
+    def __init__(self, trace: Trace) -> None:
+        self._positioned = trace.positioned
+        joined = {node: self._joined(node) for node in trace.flow.nodes if is_kind(node, ("Cat",))}
+        self._joins = {node: join for node, join in joined.items() if join.before or join.behind}
 
-def _total(before: list[int | None], behind: list[int | None]) -> int:
-    return sum(size or 0 for size in (*before, *behind))
+    def leading(self, node: Node, n_extra: int) -> int | None:
+        """Return how many of ``n_extra`` tokens that are no patches come in front of them.
+
+        Args:
+            node: A sequence with ``n_extra`` more tokens than patches.
+            n_extra: How many.
+
+        Returns:
+            The number; ``None`` where tokens were put on both sides and their numbers are not known.
+        """
+        if not any(join.behind for join in self._joins.values()):
+            return n_extra
+        joins = self._nearest(node, n_extra)
+        before = [size for join in joins for size in join.before]
+        if not any(join.behind for join in joins):
+            return n_extra
+        known = [size for size in before if size is not None]
+        return sum(known) if len(known) == len(before) else None
+
+    def _nearest(self, node: Node, n_extra: int) -> Sequence[_Joined]:
+        """Return the joins on the way to ``node``, the last one first, until they account for all extra tokens."""
+        found: list[_Joined] = []
+        n_left = n_extra
+        waiting, seen = deque([node]), {node}
+        while waiting and n_left > 0:
+            current = waiting.popleft()
+            if current in self._joins:
+                found.append(self._joins[current])
+                n_left -= sum(size or 0 for side in found[-1] for size in side)
+            for function, _ in current.next_functions:
+                if function is not None and function in self._positioned and function not in seen:
+                    seen.add(function)
+                    waiting.append(function)
+        return found
+
+    def _joined(self, cat: Node) -> _Joined:
+        positioned = [
+            position for position, (function, _) in enumerate(cat.next_functions) if function in self._positioned
+        ]
+        if not positioned:
+            return _Joined([], [])
+        sizes = [_size(cat, function, number) for function, number in cat.next_functions]
+        return _Joined(sizes[: positioned[0]], sizes[positioned[-1] + 1 :])
 
 
 def _size(cat: Node, source: Node | None, number: int) -> int | None:

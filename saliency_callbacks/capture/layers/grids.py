@@ -10,7 +10,7 @@ import torch
 
 from saliency_callbacks.capture.hooks import LayerCall
 from saliency_callbacks.capture.layers.dataflow import node_of
-from saliency_callbacks.capture.layers.extra_tokens import leading_tokens
+from saliency_callbacks.capture.layers.extra_tokens import ExtraTokens
 from saliency_callbacks.capture.layers.layout import (
     SpatialLayout,
     find_layout,
@@ -51,12 +51,12 @@ def known_grids(trace: Trace) -> list[Spatial]:
 
 def call_layouts(trace: Trace) -> list[SpatialLayout | None]:
     """Return how the output of every call is read, in the order of ``trace.calls``; ``None`` for what is no map."""
-    known = known_grids(trace)
+    known, extra = known_grids(trace), ExtraTokens(trace)
     certain: dict[torch.Size, set[SpatialLayout | None]] = {}
     layouts: list[SpatialLayout | None] = []
     for call in trace.calls:
         module, shape = trace.modules[call.name], call.output.shape
-        layout = _find(trace, call, known)
+        layout = _find(trace, call, known, extra)
         alike = certain.setdefault(shape, set())
         if has_own_layout(module) and _has_positions(trace, call):
             alike.add(layout)
@@ -70,7 +70,7 @@ def call_layouts(trace: Trace) -> list[SpatialLayout | None]:
     return layouts
 
 
-def _find(trace: Trace, call: LayerCall, known: Sequence[Spatial]) -> SpatialLayout | None:
+def _find(trace: Trace, call: LayerCall, known: Sequence[Spatial], extra: ExtraTokens) -> SpatialLayout | None:
     whole = tuple(trace.rows.shape[2:])
     module = trace.modules[call.name]
     if not _has_positions(trace, call):
@@ -83,7 +83,7 @@ def _find(trace: Trace, call: LayerCall, known: Sequence[Spatial]) -> SpatialLay
         return None
     if not layout.n_prefix:
         return layout
-    n_prefix = leading_tokens(trace, node, layout.n_prefix)
+    n_prefix = extra.leading(node, layout.n_prefix)
     return None if n_prefix is None else replace(layout, n_prefix=n_prefix, n_suffix=layout.n_prefix - n_prefix)
 
 

@@ -145,8 +145,8 @@ class LayerMaps:
         named = ", ".join(map(repr, ends[-_N_NAMED:])) or "none"
         raise LayerError(
             f"target layer {wrong[0]!r} does not depend on the explained input {self.inputs.attribute_to!r}, so its "
-            f"map would be of another input; expected a layer that does, among the last of them {named}. Name one, give "
-            "target_layers='auto', or name the input that it depends on as `attribute_to`"
+            f"map would be of another input; expected a layer that does, among the last of them {named}. Name one, "
+            "give target_layers='auto', or name the input that it depends on as `attribute_to`"
         )
 
     def _find_layout(self, name: str, output: Tensor) -> SpatialLayout:
