@@ -5,21 +5,28 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-__all__ = ["ActivationRecorder", "first_tensor"]
+__all__ = ["ActivationRecorder", "LayerCall", "first_tensor"]
+
+
+class LayerCall(NamedTuple):
+    """One call of a layer: its name and what it put out."""
+
+    name: str
+    output: Tensor
 
 
 class ActivationRecorder:
     """Keep the output of layers while the context is open; the hooks are gone when it closes.
 
     A hook keeps a copy of the output and hands another one on, so that a later in-place operation
-    (a residual ``out += identity``, an in-place ReLU) cannot overwrite what was kept. A module that runs
-    several times keeps its last call. Of a tuple output, the first tensor is kept.
+    (a residual ``out += identity``, an in-place ReLU) cannot overwrite what was kept. Every call of a
+    module that runs several times is kept. Of a tuple output, the first tensor is kept.
 
     Where gradients are recorded when the context opens, or ``start_graph`` is set, what is handed on is part of the
     graph even if the layer runs under a ``torch.no_grad()`` of the model: a frozen backbone ends the graph, not the
@@ -31,7 +38,7 @@ class ActivationRecorder:
             under ``no_grad``, and nothing below the layers is recorded.
 
     Attributes:
-        outputs: Name → captured output, in execution order.
+        calls: Captured outputs, in execution order.
         under_no_grad: Layers that ran without gradients although the caller records them.
         complex_valued: Layers whose output is complex, which is not kept.
     """
@@ -39,7 +46,7 @@ class ActivationRecorder:
     def __init__(self, layers: Mapping[str, nn.Module], *, start_graph: bool = False) -> None:
         self.layers = layers
         self.start_graph = start_graph
-        self.outputs: dict[str, Tensor] = {}
+        self.calls: list[LayerCall] = []
         self.under_no_grad: set[str] = set()
         self.complex_valued: set[str] = set()
         self._records_graph = False
@@ -58,6 +65,23 @@ class ActivationRecorder:
             handle.remove()
         self._handles.clear()
 
+    @property
+    def outputs(self) -> dict[str, Tensor]:
+        """Name → output of the last call, in execution order."""
+        last: dict[str, Tensor] = {}
+        for name, output in self.calls:
+            last.pop(name, None)
+            last[name] = output
+        return last
+
+    @property
+    def by_layer(self) -> dict[str, list[Tensor]]:
+        """Name → outputs of all calls."""
+        found: dict[str, list[Tensor]] = {}
+        for name, output in self.calls:
+            found.setdefault(name, []).append(output)
+        return found
+
     def _hook(self, name: str) -> Any:
         def keep(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
             found = first_tensor(output)
@@ -73,8 +97,7 @@ class ActivationRecorder:
                 if not captured.requires_grad:
                     captured.requires_grad_(True)
                 handed_on = captured.clone()
-            self.outputs.pop(name, None)
-            self.outputs[name] = captured
+            self.calls.append(LayerCall(name, captured))
             return _replace_first(output, found, handed_on)
 
         return keep

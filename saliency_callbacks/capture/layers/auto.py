@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import functools
-import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from saliency_callbacks.capture.hooks import ActivationRecorder
+from saliency_callbacks.capture.hooks import ActivationRecorder, LayerCall
 from saliency_callbacks.capture.inputs import ModelInputs
-from saliency_callbacks.capture.layers.layout import SpatialLayout, find_layout, has_own_layout
+from saliency_callbacks.capture.layers.calls import ends_of_chains
+from saliency_callbacks.capture.layers.dataflow import node_of
+from saliency_callbacks.capture.layers.grids import call_layouts
+from saliency_callbacks.capture.layers.head import read_as_they_are
+from saliency_callbacks.capture.layers.layout import SpatialLayout
+from saliency_callbacks.capture.layers.trace import Score, Trace, traced_modules
 from saliency_callbacks.capture.loss_scale import LossScale
 from saliency_callbacks.errors import LayerError
 
-__all__ = ["find_target_layer", "trace_layouts"]
+__all__ = ["find_target_layer"]
 
 # Their output has the shape of a map, but they add nothing to the layer before, or stretch a single value.
 _PASS_THROUGH = (
@@ -34,14 +36,16 @@ _PASS_THROUGH = (
 )
 _FIRST_BLOCK = 16
 
+Candidates = list[tuple[LayerCall, SpatialLayout]]
 
-def find_target_layer(
-    model: nn.Module, inputs: ModelInputs, score: Callable[[Any, Tensor], Tensor], *, n_rows: Sequence[int] = (1,)
-) -> str:
-    """Return the name of the last layer with a spatial map and a non-zero gradient, in execution order.
 
-    The gradient is looked at on the map alone: in the last block of a vision transformer only the class
-    token has one, and the layer before it is found. Of nested modules with one output, the outermost wins.
+def find_target_layer(model: nn.Module, inputs: ModelInputs, score: Score, *, n_rows: Sequence[int] = (1,)) -> str:
+    """Return the name of the last layer with a map of the explained input and a gradient, in execution order.
+
+    A map lies on a grid that the model is known to have, at positions that come from those of the explained input;
+    what an attention multiplies is none, and neither is the prediction of a dense model itself. The gradient is looked
+    at on the map alone: in the last block of a vision transformer only the class token has one, and what its last
+    attention reads is found. Of nested modules with one output, the outermost wins.
 
     Args:
         model: The model, quiescent.
@@ -53,43 +57,74 @@ def find_target_layer(
         LayerError: If no layer qualifies.
     """
     for rows in sorted(set(n_rows)):
-        name = _last_with_gradient(model, inputs, score, rows)
+        name = _last_with_gradient(Trace.of(model, inputs, score, rows))
         if name is not None:
             return name
     # A head that is initialized with zeros (as of vision transformers) blocks every gradient, though not for
     # long; look at how the model is wired instead of at this one value.
-    name = _last_with_gradient(model, inputs, score, n_rows[-1], parameters=_without_zero_weights(model))
+    trace = Trace.of(model, inputs, score, n_rows[-1], _without_zero_weights(model))
+    name = _last_with_gradient(trace)
     if name is None:
         raise LayerError(
             f"no layer of {type(model).__name__} has a spatial map that the explained score depends on; give "
             "`target_layers=` (and `reshape_transform=` for an unusual layout), or use input methods only"
-            + _possible_causes(model, inputs, n_rows[-1])
+            + _possible_causes(model, inputs, n_rows[-1], trace)
         )
     return name
 
 
-def trace_layouts(model: nn.Module, inputs: ModelInputs) -> Mapping[str, SpatialLayout]:
-    """Run the first sample and return the layout of every module's output that has one, in execution order."""
-    candidates = _candidates(model)
-    rows = torch.arange(1, device=inputs.explained.device)
-    with torch.no_grad(), ActivationRecorder(candidates) as recorder:
-        # A clone: the model may work in place on what it is fed.
-        inputs.call(model, inputs.explained[:1].clone(), rows)
-    return _layouts(recorder.outputs, candidates, inputs, len(rows))
+def _last_with_gradient(trace: Trace | None) -> str | None:
+    if trace is None:
+        return None
+    candidates = _candidates(trace)
+    # A layer that runs at several scales, as the heads of a detector do, has no one map, if anything else has.
+    return _last_non_zero(trace, candidates, _has_one_map) or _last_non_zero(trace, candidates, _is_last)
 
 
-def _candidates(model: nn.Module) -> dict[str, nn.Module]:
-    # TorchScript runs no hooks.
-    return {
-        name: module
-        for name, module in model.named_modules()
-        if name and not isinstance(module, torch.jit.ScriptModule)
-    }
+def _candidates(trace: Trace) -> Candidates:
+    layouts = call_layouts(trace)
+    inside = trace.flow.inside_attention(trace.dependent)
+    maps = [
+        (call, layout)
+        for call, layout in zip(trace.calls, layouts, strict=True)
+        if layout is not None
+        and not isinstance(trace.modules[call.name], _PASS_THROUGH)
+        and node_of(call.output) not in inside
+    ]
+    predictions = read_as_they_are(trace, maps)
+    return [(call, layout) for call, layout in maps if call not in predictions]
 
 
-def _possible_causes(model: nn.Module, inputs: ModelInputs, n_rows: int) -> str:
+def _last_non_zero(trace: Trace, candidates: Candidates, accepts: Callable[[Trace, LayerCall], bool]) -> str | None:
+    size, loss_scale = _FIRST_BLOCK, LossScale()
+    # From the end, so that the backward stops close to the output; in growing blocks, as each one starts over.
+    while candidates:
+        candidates, block = candidates[:-size], candidates[-size:]
+        size *= 4
+        gradients = loss_scale.gradients(trace.score, [call.output for call, _ in block], keep_graph=True)
+        for (call, layout), gradient in reversed(list(zip(block, gradients, strict=True))):
+            if gradient is not None and layout.to_map(gradient).any() and accepts(trace, call):
+                return call.name
+    return None
+
+
+def _is_last(trace: Trace, call: LayerCall) -> bool:
+    return any(call is end for end in _ends(trace, call))
+
+
+def _has_one_map(trace: Trace, call: LayerCall) -> bool:
+    ends = _ends(trace, call)
+    return any(call is end for end in ends) and len({end.output.shape for end in ends}) == 1
+
+
+def _ends(trace: Trace, call: LayerCall) -> list[LayerCall]:
+    calls = [other for other in trace.calls if other.name == call.name]
+    return [calls[number] for number in ends_of_chains(trace, calls)] if len(calls) > 1 else calls
+
+
+def _possible_causes(model: nn.Module, inputs: ModelInputs, n_rows: int, trace: Trace | None) -> str:
     samples = torch.arange(min(n_rows, inputs.n_samples), device=inputs.explained.device)
-    with ActivationRecorder(_candidates(model)) as recorder:
+    with ActivationRecorder(traced_modules(model)) as recorder:
         inputs.call(model, inputs.explained.index_select(0, samples), samples)
     causes = []
     if recorder.under_no_grad:
@@ -98,71 +133,9 @@ def _possible_causes(model: nn.Module, inputs: ModelInputs, n_rows: int) -> str:
         causes.append("the outputs of some layers are complex, which have no map")
     if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
         causes.append("parts of the model are TorchScript, whose layers cannot be seen")
+    if trace is not None and any(layout is not None for layout in call_layouts(trace)):
+        causes.append("the only layers with a map are the prediction that is explained, or inside an attention")
     return f". Possible causes: {'; '.join(causes)}" if causes else ""
-
-
-def _last_with_gradient(
-    model: nn.Module,
-    inputs: ModelInputs,
-    score: Callable[[Any, Tensor], Tensor],
-    n_rows: int,
-    parameters: Mapping[str, Tensor] | None = None,
-) -> str | None:
-    candidates = _candidates(model)
-    samples = torch.arange(min(n_rows, inputs.n_samples), device=inputs.explained.device)
-    rows = inputs.explained.index_select(0, samples).requires_grad_(True)
-    with ActivationRecorder(candidates) as recorder:
-        total = score(inputs.call(_with_parameters(model, parameters), rows.clone(), samples), samples).sum()
-        if not total.requires_grad:
-            return None
-        layouts = _layouts(recorder.outputs, candidates, inputs, len(samples))
-        names = [name for name in layouts if not isinstance(candidates[name], _PASS_THROUGH)]
-        return _last_non_zero(total, {name: recorder.outputs[name] for name in names}, layouts)
-
-
-def _layouts(
-    outputs: Mapping[str, Tensor], modules: Mapping[str, nn.Module], inputs: ModelInputs, n_rows: int
-) -> dict[str, SpatialLayout]:
-    input_spatial = tuple(inputs.explained.shape[2:])
-    layouts: dict[str, SpatialLayout] = {}
-    certain: dict[torch.Size, set[SpatialLayout]] = {}
-    for name, output in outputs.items():
-        module = modules[name]
-        known = [layout.spatial for layout in layouts.values() if layout.order != "tokens"]
-        layout = find_layout(output.shape, input_spatial, n_rows=n_rows, module=module, known_sizes=known)
-        alike = certain.setdefault(output.shape, set())
-        if layout is not None and has_own_layout(module):
-            alike.add(layout)
-        elif len(alike) == 1:
-            # A block around linear layers and normalizations hands on what they do.
-            (layout,) = alike
-        if layout is not None and math.prod(layout.spatial) <= math.prod(input_spatial):
-            layouts[name] = layout
-    return layouts
-
-
-def _last_non_zero(total: Tensor, outputs: Mapping[str, Tensor], layouts: Mapping[str, SpatialLayout]) -> str | None:
-    names, size, loss_scale = list(outputs), _FIRST_BLOCK, LossScale()
-    # From the end, so that the backward stops close to the output; in growing blocks, as each one starts over.
-    while names:
-        names, block = names[:-size], names[-size:]
-        size *= 4
-        gradients = loss_scale.gradients(total, [outputs[name] for name in block], keep_graph=True)
-        for name, gradient in reversed(list(zip(block, gradients, strict=True))):
-            if gradient is not None and layouts[name].to_map(gradient).any():
-                return name
-    return None
-
-
-def _with_parameters(model: nn.Module, parameters: Mapping[str, Tensor] | None) -> Callable[..., Any]:
-    if not parameters:
-        return model
-
-    @functools.wraps(model.forward)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        return torch.func.functional_call(model, dict(parameters), args, kwargs)
-
-    return run
 
 
 def _without_zero_weights(model: nn.Module) -> dict[str, Tensor]:

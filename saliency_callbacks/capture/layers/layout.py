@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn.modules import batchnorm, conv, instancenorm, pooling
 
-__all__ = ["SpatialLayout", "find_layout", "has_own_layout", "keeps_aspect"]
+__all__ = ["SpatialLayout", "find_layout", "has_channels_first", "has_own_layout", "is_strided", "keeps_aspect"]
 
 # Class, distillation and register tokens come before the patch tokens; published models have at most 1 + 8.
 _MAX_PREFIX_TOKENS = 16
+# Models that merge patches have a class and a distillation token at most.
+_MAX_PREFIX_TOKENS_WHEN_MERGED = 2
 # Whatever the shapes say: these see channels in the second dimension.
 _CHANNELS_FIRST = (
     conv._ConvNd,  # noqa: SLF001 (the only name that covers the transposed ones too)
@@ -53,12 +56,14 @@ class SpatialLayout:
         spatial: Size of the map.
         n_prefix: Tokens in front of the patch tokens (class and register tokens).
         batch_dim: Where the samples are: 0, or 1 for a sequence ``[T, N, K]``.
+        n_suffix: Tokens behind the patch tokens, where registers or memory are appended.
     """
 
     order: Literal["channels_first", "channels_last", "tokens"]
     spatial: tuple[int, ...]
     n_prefix: int = 0
     batch_dim: int = 0
+    n_suffix: int = 0
 
     def to_map(self, output: Tensor) -> Tensor:
         """Return ``output`` as ``[N, K, *spatial]``; works alike on activations and on their gradients."""
@@ -66,7 +71,7 @@ class SpatialLayout:
         if self.order == "channels_first":
             return output
         if self.order == "tokens":
-            output = output[:, self.n_prefix :].unflatten(1, self.spatial)
+            output = output[:, self.n_prefix : output.shape[1] - self.n_suffix].unflatten(1, self.spatial)
         return output.movedim(-1, 1)
 
 
@@ -86,43 +91,59 @@ def find_layout(
         n_rows: Rows that were fed, where that is known; sequences may have them in the second dimension.
         module: The layer. A convolution, pooling or batch normalization has its channels first, a linear layer or a
             normalization over features has them last, whatever the shape; for all others the shape decides.
-        known_sizes: Sizes of maps seen earlier in the same forward, e.g. of a patch embedding.
+        known_sizes: Sizes of the grids that the model is known to have, e.g. of a patch embedding. Where there are
+            any, an output is a map only at one of them, or at one that is pooled from them. Where there are none, it
+            has to keep the input's aspect ratio.
 
     Returns:
-        The layout, or ``None`` for an output without space: a vector, or a map of a single position; or without one
-        entry a row, like the windows of an attention.
+        The layout, or ``None`` for an output without space: a vector, or a map of a single position; without one
+        entry a row, like the windows of an attention; or at no grid of the model, like attention weights.
     """
-    if n_rows is not None and shape[0] != n_rows:
+    if not shape or (n_rows is not None and shape[0] != n_rows):
         return _sequence_first_layout(tuple(shape), input_spatial, n_rows, known_sizes)
     n_spatial = len(input_spatial)
     layout: SpatialLayout | None = None
     if len(shape) == n_spatial + 2:
         layout = _dense_layout(tuple(shape), tuple(input_spatial), module, known_sizes)
-    elif len(shape) == 3 and n_spatial > 1:
-        layout = _token_layout(shape[1], tuple(input_spatial), known_sizes)
+    elif len(shape) == 3 and n_spatial > 1 and not isinstance(module, nn.Unfold):
+        layout = _token_layout(shape[1], shape[2], tuple(input_spatial), known_sizes)
     return layout if layout is not None and math.prod(layout.spatial) > 1 else None
+
+
+def has_channels_first(module: nn.Module | None) -> bool:
+    """Whether a layer's type alone says that space follows the channels."""
+    return isinstance(module, _CHANNELS_FIRST)
 
 
 def has_own_layout(module: nn.Module | None) -> bool:
     """Whether a layer's type alone says where the channels of a dense output are."""
-    return isinstance(module, _CHANNELS_FIRST) or _has_features_last(module)
+    return has_channels_first(module) or _has_features_last(module)
+
+
+def is_strided(spatial: Sequence[int], grid: Sequence[int]) -> bool:
+    """Whether a grid is reached from another by pooling or striding, by a whole factor of its own for each side."""
+    return all(
+        any(size in (whole // factor, -(-whole // factor)) for factor in range(1, whole + 1))
+        for size, whole in zip(spatial, grid, strict=True)
+    )
 
 
 def keeps_aspect(shape: Sequence[int], input_spatial: Sequence[int]) -> bool:
     """Whether a dense output has the input's aspect ratio to the last digit if read channels first, and only then."""
-    first, last = _aspect_errors(tuple(shape), tuple(input_spatial))
+    first, last = (_aspect_error(spatial, tuple(input_spatial)) for spatial in (tuple(shape[2:]), tuple(shape[1:-1])))
     return first == 0 < last
 
 
 def _sequence_first_layout(
-    shape: tuple[int, ...], input_spatial: Sequence[int], n_rows: int, known_sizes: Sequence[tuple[int, ...]]
+    shape: tuple[int, ...], input_spatial: Sequence[int], n_rows: int | None, known_sizes: Sequence[tuple[int, ...]]
 ) -> SpatialLayout | None:
     if len(shape) != 3 or shape[1] != n_rows:
         return None
-    batch_first = (n_rows, shape[0], shape[2])
+    batch_first = (shape[1], shape[0], shape[2])
     if len(input_spatial) == 1:
-        return replace(_signal_tokens(shape[0], known_sizes), batch_dim=1) if shape[0] > 1 else None
-    layout = find_layout(batch_first, input_spatial, known_sizes=known_sizes)
+        layout = _signal_tokens(shape[0], known_sizes) if shape[0] > 1 else None
+    else:
+        layout = find_layout(batch_first, input_spatial, known_sizes=known_sizes)
     return None if layout is None else replace(layout, batch_dim=1)
 
 
@@ -131,21 +152,23 @@ def _dense_layout(
     input_spatial: tuple[int, ...],
     module: nn.Module | None,
     known_sizes: Sequence[tuple[int, ...]],
-) -> SpatialLayout:
+) -> SpatialLayout | None:
     channels_first = SpatialLayout("channels_first", shape[2:])
     channels_last = SpatialLayout("channels_last", shape[1:-1])
     if len(input_spatial) == 1:
         channels_last = _signal_tokens(shape[1], known_sizes)
-    if isinstance(module, _CHANNELS_FIRST):
-        return channels_first
-    if _has_features_last(module):
-        return channels_last
-    is_known = [layout.spatial in known_sizes for layout in (channels_first, channels_last)]
-    if is_known[0] != is_known[1]:
-        return channels_first if is_known[0] else channels_last
-    # A map keeps the input's aspect ratio; channels that are mistaken for space do not.
-    first_error, last_error = _aspect_errors(shape, input_spatial)
-    return channels_last if last_error < first_error else channels_first
+    possible = [channels_first, channels_last]
+    if has_own_layout(module):
+        possible = [channels_first if has_channels_first(module) else channels_last]
+    if known_sizes:
+        exact = [layout for layout in possible if layout.spatial in known_sizes]
+        possible = exact or [layout for layout in possible if _is_pooled_from(layout.spatial, known_sizes)]
+    elif len(input_spatial) == 1:
+        possible = [layout for layout in possible if is_strided(layout.spatial, input_spatial)]
+    elif not has_own_layout(module):
+        possible = [layout for layout in possible if _is_scaled(layout.spatial, input_spatial)]
+    # A map keeps the input's aspect ratio, or has a part of a signal's length; channels taken for space do not.
+    return min(possible, key=lambda layout: _aspect_error(layout.spatial, input_spatial), default=None)
 
 
 def _has_features_last(module: nn.Module | None) -> bool:
@@ -165,24 +188,36 @@ def _signal_tokens(n_tokens: int, known_sizes: Sequence[tuple[int, ...]]) -> Spa
     return SpatialLayout("channels_last", (n_tokens,))
 
 
-def _aspect_errors(shape: tuple[int, ...], input_spatial: tuple[int, ...]) -> tuple[float, float]:
-    return _aspect_error(shape[2:], input_spatial), _aspect_error(shape[1:-1], input_spatial)
-
-
 def _aspect_error(spatial: tuple[int, ...], input_spatial: tuple[int, ...]) -> float:
     scales = [math.log(size / whole) if size else math.inf for size, whole in zip(spatial, input_spatial, strict=True)]
     return max(scales) - min(scales)
 
 
 def _token_layout(
-    n_tokens: int, input_spatial: tuple[int, ...], known_sizes: Sequence[tuple[int, ...]]
+    n_tokens: int, n_features: int, input_spatial: tuple[int, ...], known_sizes: Sequence[tuple[int, ...]]
 ) -> SpatialLayout | None:
     for spatial in reversed(known_sizes):
         n_prefix = n_tokens - math.prod(spatial)
         if len(spatial) == len(input_spatial) and 0 <= n_prefix <= _MAX_PREFIX_TOKENS:
             return SpatialLayout("tokens", tuple(spatial), n_prefix)
-    if len(input_spatial) != 2:
-        return None
+    if known_sizes:
+        is_flat_map = any(n_features == math.prod(spatial) for spatial in known_sizes)
+        return None if is_flat_map else _merged_tokens(n_tokens, known_sizes)
+    if n_tokens == math.prod(input_spatial):
+        return SpatialLayout("tokens", input_spatial)
+    return _square_tokens(n_tokens, input_spatial) if len(input_spatial) == 2 else None
+
+
+def _merged_tokens(n_tokens: int, known_sizes: Sequence[tuple[int, ...]]) -> SpatialLayout | None:
+    for n_prefix in range(_MAX_PREFIX_TOKENS_WHEN_MERGED + 1):
+        for grid in reversed(known_sizes):
+            for spatial in _pooled(grid):
+                if math.prod(spatial) > 1 and math.prod(spatial) + n_prefix == n_tokens:
+                    return SpatialLayout("tokens", spatial, n_prefix)
+    return None
+
+
+def _square_tokens(n_tokens: int, input_spatial: tuple[int, ...]) -> SpatialLayout | None:
     aspect = input_spatial[0] / input_spatial[1]
     for n_prefix in range(min(_MAX_PREFIX_TOKENS, n_tokens - 1) + 1):
         n_patches = n_tokens - n_prefix
@@ -191,3 +226,30 @@ def _token_layout(
         if height * width == n_patches and abs(math.log(height / width / aspect)) < 0.05:
             return SpatialLayout("tokens", (height, width), n_prefix)
     return None
+
+
+def _is_pooled_from(spatial: tuple[int, ...], known_sizes: Sequence[tuple[int, ...]]) -> bool:
+    return any(len(grid) == len(spatial) and spatial in _pooled(grid) for grid in known_sizes)
+
+
+@cache
+def _pooled(grid: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """Return what is reached from a grid where patches are merged, or queries strided: one factor for all sides.
+
+    The frames of a video may stay as they are. Odd sizes are cut or padded, all of them alike.
+    """
+    reached = []
+    for factor in range(2, max(grid) + 1):
+        for depth in (1, factor) if len(grid) == 3 else (factor,):
+            factors = (depth, factor, factor)[-len(grid) :]
+            reached.append(tuple(-(-size // by) for size, by in zip(grid, factors, strict=True)))
+            reached.append(tuple(size // by for size, by in zip(grid, factors, strict=True)))
+    return tuple(dict.fromkeys(reached))
+
+
+def _is_scaled(spatial: tuple[int, ...], whole: tuple[int, ...]) -> bool:
+    """Whether one factor, and rounding, leads from the input's size to that of a map; frames have one of their own."""
+    pairs = list(zip(spatial, whole, strict=True))[-2:]
+    smallest = max(size / (found + 1) for found, size in pairs)
+    largest = min(size / (found - 1) if found > 1 else math.inf for found, size in pairs)
+    return smallest < largest and all(found <= size for found, size in zip(spatial, whole, strict=True))

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor, nn
 
+from saliency_callbacks.capture.hooks import LayerCall
 from saliency_callbacks.capture.inputs import ModelInputs
-from saliency_callbacks.capture.layers.auto import find_target_layer, trace_layouts
+from saliency_callbacks.capture.layers.auto import find_target_layer
+from saliency_callbacks.capture.layers.calls import CallMaps, choose_calls
 from saliency_callbacks.capture.layers.find import find_layers
-from saliency_callbacks.capture.layers.layout import SpatialLayout, find_layout, has_own_layout, keeps_aspect
+from saliency_callbacks.capture.layers.grids import call_layouts
+from saliency_callbacks.capture.layers.layout import SpatialLayout, find_layout, has_channels_first, keeps_aspect
+from saliency_callbacks.capture.layers.trace import Score, Trace
 from saliency_callbacks.errors import LayerError
 
 __all__ = ["LayerMaps"]
+
+_N_NAMED = 5
 
 
 class LayerMaps:
     """The target layers and the layout of their outputs.
 
     A layout is found when the first output of its layer is read, and kept. Where neither the type of the layer nor the
-    shape of the output settles it, that runs the model on one sample; so read activations before their gradients.
+    shape of the output settles it, or a layer runs several times, that runs the model on one sample; so read
+    activations before their gradients.
 
     Args:
         model: The model, quiescent while maps are read.
@@ -52,7 +61,7 @@ class LayerMaps:
         model: nn.Module,
         inputs: ModelInputs,
         target_layers: Any,
-        score: Callable[[Any, Tensor], Tensor],
+        score: Score,
         reshape_transform: Callable[[Tensor], Tensor] | None = None,
         *,
         n_rows: Sequence[int] = (1,),
@@ -61,12 +70,23 @@ class LayerMaps:
         """Resolve ``target_layers``; ``"auto"`` runs the model on ``n_rows`` samples.
 
         Raises:
-            LayerError: If a layer is unknown, or ``"auto"`` finds none.
+            LayerError: If a layer is unknown or does not depend on the explained input, or ``"auto"`` finds none.
         """
         if isinstance(target_layers, str) and target_layers == "auto":
             with forward_context():
                 target_layers = find_target_layer(model, inputs, score, n_rows=n_rows)
-        return cls(model, inputs, find_layers(model, target_layers), reshape_transform, forward_context)
+            return cls(model, inputs, find_layers(model, target_layers), reshape_transform, forward_context)
+        maps = cls(model, inputs, find_layers(model, target_layers), reshape_transform, forward_context)
+        if not isinstance(inputs.structure, Tensor):
+            maps._check_dependent()
+        return maps
+
+    def calls(self, name: str, n_calls: int) -> CallMaps:
+        """Return which calls of a layer make its map, of ``n_calls`` in one forward."""
+        if n_calls == 1:
+            return CallMaps.last_of(1)
+        found = self._findings.calls.get(name)
+        return found if found is not None and found.n_calls == n_calls else CallMaps.last_of(n_calls)
 
     def to_map(self, name: str, output: Tensor) -> Tensor:
         """Return a layer's output, or the gradient with respect to it, as ``[N, K, *spatial]``.
@@ -97,14 +117,49 @@ class LayerMaps:
             )
         return reshaped
 
+    @cached_property
+    def _findings(self) -> _Findings:
+        # Earlier maps of the same forward tell channels from space and the patches of a token sequence apart for
+        # certain, and a single row tells samples from tokens.
+        with self.forward_context():
+            trace = Trace.of(self.model, self.inputs)
+        if trace is None:
+            return _Findings({}, {}, None)
+        calls = list(zip(trace.calls, call_layouts(trace), strict=True))
+        layouts, chosen = {}, {}
+        for name in self.layers:
+            own = [(call, layout) for call, layout in calls if call.name == name]
+            if own:
+                maps = [self._map_of(call, layout) for call, layout in own]
+                chosen[name] = choose_calls(trace, [call for call, _ in own], maps)
+                layouts[name] = own[chosen[name].views[-1][0]][1]
+        dependent = dict.fromkeys(call.name for call in trace.calls if trace.depends(call))
+        return _Findings(layouts, chosen, list(dependent))
+
+    def _map_of(self, call: LayerCall, layout: SpatialLayout | None) -> Tensor | None:
+        if self.reshape_transform is not None:
+            return self._reshaped(call.name, call.output)
+        return None if layout is None else layout.to_map(call.output)
+
+    def _check_dependent(self) -> None:
+        dependent = self._findings.dependent
+        wrong = [name for name in self.layers if dependent is not None and name not in dependent]
+        if not wrong:
+            return
+        modules = dict(self.model.named_modules())
+        ends = [name for name in dependent or () if not any(True for _ in modules[name].children())]
+        named = ", ".join(map(repr, ends[-_N_NAMED:])) or "none"
+        raise LayerError(
+            f"target layer {wrong[0]!r} does not depend on the explained input {self.inputs.attribute_to!r}, so its "
+            f"map would be of another input; expected a layer that does, among the last of them {named}. Name one, "
+            "give target_layers='auto', or name the input that it depends on as `attribute_to`"
+        )
+
     def _find_layout(self, name: str, output: Tensor) -> SpatialLayout:
         spatial = self.inputs.explained.shape[2:]
         layout = find_layout(output.shape, spatial, module=self.layers[name])
         if layout is None or not self._is_settled(name, output):
-            # Earlier maps of the same forward tell channels from space and the patches of a token sequence apart for
-            # certain, and a single row tells samples from tokens.
-            with self.forward_context():
-                layout = trace_layouts(self.model, self.inputs).get(name)
+            layout = self._findings.layouts.get(name)
         if layout is None:
             raise LayerError(
                 f"layer {name!r} has output {list(output.shape)}, which is no spatial map of an input with spatial "
@@ -113,6 +168,29 @@ class LayerMaps:
         return layout
 
     def _is_settled(self, name: str, output: Tensor) -> bool:
+        """Whether the type of a layer, or of the last one in it, says that its output has channels first."""
         if output.ndim == 3:
             return False
-        return has_own_layout(self.layers[name]) or keeps_aspect(output.shape, self.inputs.explained.shape[2:])
+        inside = [module for module in self.layers[name].modules() if has_channels_first(module)]
+        if not inside or output.shape[1] not in _n_channels(inside[-1]):
+            return False
+        return inside[-1] is self.layers[name] or keeps_aspect(output.shape, self.inputs.explained.shape[2:])
+
+
+@dataclass(frozen=True)
+class _Findings:
+    """What a trace tells of the target layers.
+
+    Args:
+        layouts: Layer → how its output is read; ``None`` for what is no map.
+        calls: Layer → calls that make its map.
+        dependent: Layers that depend on the explained input; ``None`` where that is not known.
+    """
+
+    layouts: Mapping[str, SpatialLayout | None]
+    calls: Mapping[str, CallMaps]
+    dependent: list[str] | None
+
+
+def _n_channels(module: nn.Module) -> tuple[Any, ...]:
+    return tuple(getattr(module, name, None) for name in ("out_channels", "num_features", "num_channels"))

@@ -7,7 +7,7 @@ holds every sample's own gradient. ``.backward()`` is never called: no parameter
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from saliency_callbacks.capture.hooks import ActivationRecorder
 from saliency_callbacks.capture.inputs import ModelInputs
+from saliency_callbacks.capture.layers.calls import CallMaps
 from saliency_callbacks.capture.loss_scale import LossScale
 from saliency_callbacks.capture.passes.accumulators import Moments
 from saliency_callbacks.capture.passes.relu_rules import ReluRuleMode
@@ -53,6 +54,7 @@ class Subject:
         backward_context: Opened while gradients are taken, as a checkpointed part of the model runs again then.
         samples: Which samples of the batch are run; all by default.
         loss_scale: Keeps gradients from underflowing in float16; one for all passes.
+        calls: ``(layer name, calls in one forward)`` → those that make its map.
     """
 
     model: nn.Module
@@ -66,6 +68,7 @@ class Subject:
     backward_context: Callable[[], AbstractContextManager[Any]] = nullcontext
     samples: range | None = None
     loss_scale: LossScale = field(default_factory=LossScale)
+    calls: Callable[[str, int], CallMaps] = field(default=lambda name, n_calls: CallMaps.last_of(n_calls))
 
     def scores(self, rows: Tensor, samples: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Run the model on ``rows`` and return score and class of each row for each target."""
@@ -140,6 +143,23 @@ class _Measured(NamedTuple):
     activation_gradients: dict[str, Tensor]
 
 
+class _Calls(NamedTuple):
+    """The outputs of a layer, or gradients with respect to them, by call."""
+
+    choice: CallMaps
+    outputs: list[Tensor]
+
+    @classmethod
+    def of(cls, choice: CallMaps, outputs: Sequence[Tensor]) -> _Calls:
+        return cls(choice, choice.chosen(outputs))
+
+    def detached(self) -> _Calls:
+        return self._replace(outputs=[output.detach() for output in self.outputs])
+
+    def like(self, others: Iterator[Tensor]) -> _Calls:
+        return self._replace(outputs=[next(others) for _ in self.outputs])
+
+
 def _run(subject: Subject, rows: Rows, quantities: Quantity) -> Iterator[_Measured]:
     wants_gradient = bool(quantities & ~Quantity.ACTIVATIONS)
     layers = subject.layers if Quantity.ACTIVATIONS in quantities else {}
@@ -149,36 +169,44 @@ def _run(subject: Subject, rows: Rows, quantities: Quantity) -> Iterator[_Measur
         # Where a layer runs under a `no_grad` of the model, the graph that starts there ends with that block.
         scores, outputs = _forward(subject, rows, layers, whole_graph=True)
     # Before the gradients: to find the layout of an output may take a forward of its own.
-    maps = {name: _as_map(subject, name, output.detach(), rows) for name, output in outputs.items()}
+    maps = {name: _as_map(subject, name, calls.detached(), rows) for name, calls in outputs.items()}
+    captured = [output for calls in outputs.values() for output in calls.outputs]
     # A checkpointed part of the model runs again in the backward.
     with subject.inputs.fed(inputs, rows.samples):
         for index, (score, target) in enumerate(scores):
-            wrt = [inputs, *outputs.values()] if wants_gradient else list(outputs.values())
+            wrt = [inputs, *captured] if wants_gradient else captured
             keep_graph = index < len(scores) - 1
             with subject.backward_context():
                 gradients = _gradients(
                     subject.loss_scale, score, wrt, keep_graph=keep_graph, needs_first=wants_gradient
                 )
-            layer_gradients = dict(zip(outputs, gradients[1:] if wants_gradient else gradients, strict=True))
+            of_layers = iter(gradients[1:] if wants_gradient else gradients)
             yield _Measured(
                 score.detach(),
                 target,
                 gradients[0] if wants_gradient else None,
                 maps,
-                {name: _as_map(subject, name, gradient, rows) for name, gradient in layer_gradients.items()},
+                {name: _as_map(subject, name, calls.like(of_layers), rows) for name, calls in outputs.items()},
             )
 
 
 def _forward(
     subject: Subject, rows: Rows, layers: Mapping[str, nn.Module], *, whole_graph: bool
-) -> tuple[list[tuple[Tensor, Tensor]], dict[str, Tensor]]:
+) -> tuple[list[tuple[Tensor, Tensor]], dict[str, _Calls]]:
     with torch.set_grad_enabled(whole_graph), ActivationRecorder(layers, start_graph=not whole_graph) as recorder:
         scores = subject.scores(subject.inputs.copied(rows.inputs), rows.samples)
-    _check_ran(layers, recorder.outputs)
-    return scores, recorder.outputs
+    calls = recorder.by_layer
+    _check_ran(layers, calls)
+    return scores, {name: _Calls.of(subject.calls(name, len(outputs)), outputs) for name, outputs in calls.items()}
 
 
-def _as_map(subject: Subject, name: str, output: Tensor, rows: Rows) -> Tensor:
+def _as_map(subject: Subject, name: str, calls: _Calls, rows: Rows) -> Tensor:
+    found = calls.choice.joined([_map_of(subject, name, output, rows) for output in calls.outputs])
+    # What is computed of half-precision maps is not rounded, or lost, once more.
+    return found.to(torch.promote_types(found.dtype, torch.float32))
+
+
+def _map_of(subject: Subject, name: str, output: Tensor, rows: Rows) -> Tensor:
     found = subject.to_map(name, output)
     if len(found) != len(rows.samples):
         raise LayerError(
@@ -186,11 +214,10 @@ def _as_map(subject: Subject, name: str, output: Tensor, rows: Rows) -> Tensor:
             f"{len(rows.samples)} samples; expected one map a sample, [{len(rows.samples)}, K, *spatial]. Choose "
             "another layer, 'auto', or give `reshape_transform=`"
         )
-    # What is computed of half-precision maps is not rounded, or lost, once more.
-    return found.to(torch.promote_types(found.dtype, torch.float32))
+    return found
 
 
-def _check_ran(layers: Mapping[str, nn.Module], outputs: Mapping[str, Tensor]) -> None:
+def _check_ran(layers: Mapping[str, nn.Module], outputs: Collection[str]) -> None:
     for name, module in layers.items():
         if name not in outputs:
             raise LayerError(
