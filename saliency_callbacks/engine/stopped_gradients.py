@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from saliency_callbacks.capture.hooks import ActivationRecorder
-from saliency_callbacks.capture.layers.auto import trace_layouts
+from saliency_callbacks.capture.layers.grids import call_layouts
+from saliency_callbacks.capture.layers.trace import Trace
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.targets.selectors import Target, selector
@@ -69,20 +69,16 @@ def _reached(model: nn.Module, inputs: Any, settings: Settings, target: Target) 
     through = replace(settings, through_no_grad=True)
     with through.quiescent(model) as running, running.forward_context():
         batch = running.read(model, inputs)
-        layouts = trace_layouts(model, batch)
-        layers = {name: module for name, module in model.named_modules() if name in layouts}
-        samples = torch.arange(batch.n_samples, device=batch.explained.device)
-        rows = batch.explained.clone().requires_grad_(True)
         select = selector(target, batch.n_samples, settings.output_fn)
-        score, _ = select(batch.call(model, batch.copied(rows), samples), samples)
-        if score.requires_grad and torch.autograd.grad(score.sum(), rows, allow_unused=True)[0] is not None:
-            return False, []
-        with ActivationRecorder(layers) as recorder:
-            score, _ = select(batch.call(model, batch.copied(rows), samples), samples)
-        if not score.requires_grad:
+        trace = Trace.of(model, batch, lambda output, samples: select(output, samples)[0], n_rows=batch.n_samples)
+        if trace is None:
             return True, []
-        gradients = torch.autograd.grad(score.sum(), list(recorder.outputs.values()), allow_unused=True)
-    return True, [name for name, gradient in zip(recorder.outputs, gradients, strict=True) if gradient is not None]
+        if torch.autograd.grad(trace.score, trace.rows, retain_graph=True, allow_unused=True)[0] is not None:
+            return False, []
+        maps = [call for call, layout in zip(trace.calls, call_layouts(trace), strict=True) if layout is not None]
+        gradients = torch.autograd.grad(trace.score, [call.output for call in maps], allow_unused=True) if maps else ()
+    reached = [call.name for call, gradient in zip(maps, gradients, strict=True) if gradient is not None]
+    return True, list(dict.fromkeys(reached))
 
 
 def _first_output(model: nn.Module, inputs: Any, settings: Settings) -> Any:

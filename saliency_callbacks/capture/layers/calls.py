@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ from saliency_callbacks.capture.hooks import LayerCall
 from saliency_callbacks.capture.layers.dataflow import node_of
 from saliency_callbacks.capture.layers.places import View, measure_places, seen_alike
 from saliency_callbacks.capture.layers.trace import Trace
-from saliency_callbacks.errors import SaliencyWarning
+from saliency_callbacks.errors import warn
 
 __all__ = ["CallMaps", "choose_calls", "ends_of_chains"]
 
@@ -92,10 +91,9 @@ def choose_calls(trace: Trace, calls: Sequence[LayerCall], maps: Sequence[Tensor
 
 
 def _say_which(name: str, n_calls: int, ends: Sequence[int], chosen: int, why: str) -> None:
-    warnings.warn(
+    warn(
+        ("calls side by side", name),
         f"layer {name!r} runs {n_calls} times in a forward, {len(ends)} of them side by side on the explained input, "
         f"and {why}; the map is that of call {chosen + 1} alone. To see all of them, name a layer that runs once, "
         "after they are joined",
-        SaliencyWarning,
-        stacklevel=2,
     )
