@@ -92,7 +92,8 @@ class ActivationRecorder:
                 # Stays enabled for the rest of the forward, or of the model's own `no_grad`; the caller's context
                 # restores it.
                 torch.set_grad_enabled(True)
-            with torch.set_grad_enabled(self._records_graph):
+            # What is made under inference mode has no graph, then or later.
+            with torch.inference_mode(False), torch.set_grad_enabled(self._records_graph):
                 captured = found.clone()
                 if not captured.requires_grad:
                     captured.requires_grad_(True)

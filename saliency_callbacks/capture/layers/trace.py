@@ -73,10 +73,12 @@ class Trace:
             total = _everything(output, recorder.calls) if score is None else score(output, samples).sum()
         if not total.requires_grad:
             return None
-        starting = [call.output for call in recorder.calls if call.output.is_leaf]
-        if starting:
-            starting = _tainted(running, inputs, samples, modules, recorder.calls)
-        return cls(rows, total, recorder.calls, modules, list(_tensors(output)), starting)
+        calls = recorder.calls
+        starting = [call.output for call in calls if call.output.is_leaf]
+        is_cut_off = not _any_reaches(total, rows, calls)
+        if starting or is_cut_off:
+            starting = _tainted(running, inputs, samples, modules, calls, with_graph=is_cut_off)
+        return cls(rows, total, calls, modules, list(_tensors(output)), starting)
 
     @cached_property
     def flow(self) -> Dataflow:
@@ -119,17 +121,28 @@ def traced_modules(model: nn.Module) -> dict[str, nn.Module]:
     }
 
 
+def _any_reaches(total: Tensor, rows: Tensor, calls: Sequence[LayerCall]) -> bool:
+    reaching = Dataflow(total).reaching([node_of(rows)])
+    return any(node_of(call.output) in reaching for call in calls if call.output.requires_grad)
+
+
 def _tainted(
     model: Callable[..., Any],
     inputs: ModelInputs,
     samples: Tensor,
     modules: Mapping[str, nn.Module],
     calls: Sequence[LayerCall],
+    *,
+    with_graph: bool,
 ) -> list[Tensor]:
     """Return outputs without a graph that depend on the explained input: not-a-numbers that are fed arrive there.
 
     They pass weights that are zero, as those of fresh normalizations are. Where a model refuses them, no output is
     ruled out.
+
+    Args:
+        with_graph: Whether outputs that have a graph, of the model's weights alone, may be meant: where the explained
+            input itself is detached. Of those that follow from each other, the first is returned.
     """
     rows = inputs.explained.index_select(0, samples)
     try:
@@ -137,13 +150,23 @@ def _tainted(
             inputs.call(model, torch.full_like(rows, math.nan), samples)
     except (ArithmeticError, LookupError, RuntimeError, ValueError, AssertionError):
         return [call.output for call in calls if call.output.is_leaf]
-    return [
+    found = [
         call.output
         for call, other in zip_longest(calls, recorder.calls)
         if call is not None
-        and call.output.is_leaf
+        and (with_graph or call.output.is_leaf)
         and (other is None or call.name != other.name or bool(other.output.isnan().any()))
     ]
+    return _beginnings(found) if with_graph else found
+
+
+def _beginnings(outputs: Sequence[Tensor]) -> list[Tensor]:
+    """Return those outputs that follow from no other one."""
+    first: list[Tensor] = []
+    for output in outputs:
+        if not first or node_of(output) not in Dataflow(output).reaching(map(node_of, first)):
+            first.append(output)
+    return first
 
 
 def _everything(output: Any, calls: Sequence[LayerCall]) -> Tensor:
