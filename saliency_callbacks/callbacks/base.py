@@ -20,6 +20,7 @@ from saliency_callbacks.callbacks.runtime.schedule import ObservationCost, takes
 from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, Storage, settings_of
 from saliency_callbacks.callbacks.runtime.sink_writer import SinkWriter, open_sinks
 from saliency_callbacks.config.checks import checked_choice, checked_integer
+from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.types import Sink, Snapshot
@@ -50,6 +51,9 @@ class ObservingCallback(GroupedArguments, LightningHooks, Generic[State]):
     state_type: type[State]
     """Class of the state; without arguments that before the first observation."""
 
+    settings: Settings
+    """How the model is explained."""
+
     save_pictures: ClassVar[bool] = False
     """Whether the pictures are kept on disk even where a logger shows them: those that no raw map leads back to."""
 
@@ -76,6 +80,7 @@ class ObservingCallback(GroupedArguments, LightningHooks, Generic[State]):
         self.cost = ObservationCost(self.compute.max_seconds_per_observation)
         self.state: State = self.state_type()
         self._frozen: ProbeBatch | None = None
+        self._asked: Settings | None = None
         self._writer: SinkWriter | None = None
         self._current_run: object = None
         self._is_resumed = self._observes_training = self._has_trained = False
@@ -231,12 +236,15 @@ class ObservingCallback(GroupedArguments, LightningHooks, Generic[State]):
         """Freeze the probe and open the sinks, once; return ``None`` where there is no data for a probe."""
         if self._frozen is None:
             with host.ranks.together():
-                frozen = freeze_probe(host, self.probe, self.state.indices)
+                frozen = freeze_probe(host, self.probe, self.state.indices, shared=self.reading.shared)
             if frozen is None:
                 return None
             frozen = host.ranks.agreed(frozen)
             self.state = preconditions.state_for_probe(self.state, frozen)
             with host.ranks.together():
+                # Another run may have other data.
+                self._asked = self._asked or self.settings
+                self.settings = preconditions.settled_on(frozen, host, self._asked, self.reading.module)
                 self._accept_probe(frozen)
             self._frozen = frozen
         if self._writer is None:

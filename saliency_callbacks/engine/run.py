@@ -16,6 +16,7 @@ from saliency_callbacks.capture.text.inputs import TokenInputs
 from saliency_callbacks.capture.torch_errors import known_failures
 from saliency_callbacks.engine.explanation import Explanation, Unscaled
 from saliency_callbacks.engine.settings import Settings
+from saliency_callbacks.engine.settled import settled
 from saliency_callbacks.errors import OutputError, TargetError
 from saliency_callbacks.targets.logits import read_logits
 from saliency_callbacks.targets.selectors import Target, class_selector, selector
@@ -39,6 +40,7 @@ def run_engine(model: nn.Module, inputs: Any, settings: Settings, targets: Seque
     """
     if not targets:
         raise TargetError("targets is empty; expected at least one class index, tensor of indices, or callable")
+    settings = settled(model, inputs, settings, targets[0])
     return settings.within_memory(inputs, lambda fitting: _explained(model, inputs, fitting, targets))
 
 
@@ -70,6 +72,7 @@ def run_logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
     Raises:
         ConfigurationError: If an input or output cannot be used.
     """
+    settings = settled(model, inputs, settings)
     return settings.within_memory(inputs, lambda fitting: _logits(model, inputs, fitting))
 
 
@@ -119,7 +122,8 @@ def _subject(
         return subject
     # A callable target may have been written for exactly as many rows as all passes run at once.
     whole = min(subject.batch_size, batch.n_samples)
-    n_rows = (whole,) if callable(targets[0]) else (1, whole)
+    is_whole = callable(targets[0]) or (settings.shared is None and bool(batch.undeclared))
+    n_rows = (whole,) if is_whole else (1, whole)
     maps = LayerMaps.resolve(
         model,
         batch,

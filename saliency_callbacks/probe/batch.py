@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from saliency_callbacks.config.nested import copy_inputs, fingerprint, leaves
+from saliency_callbacks.config.nested import copy_inputs, fingerprint
 from saliency_callbacks.probe.checks import (
     checked_groups,
     checked_ids,
@@ -40,6 +40,7 @@ class ProbeBatch:
         class_names: Name of each class, by index.
         normalization: Mean and standard deviation of each channel that the inputs were normalized with.
         groups: Name of the group that each sample belongs to, where there are groups.
+        shared: Keys or positions of the inputs that all samples share, where they were named.
 
     Example:
         >>> import torch
@@ -57,6 +58,7 @@ class ProbeBatch:
     class_names: tuple[str, ...] | None = None
     normalization: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     groups: tuple[str, ...] | None = None
+    shared: tuple[int | str, ...] | None = None
 
     @property
     def size(self) -> int:
@@ -79,12 +81,13 @@ def freeze(
     class_names: Sequence[str] | None = None,
     normalization: tuple[Sequence[float], Sequence[float]] | None = None,
     groups: Sequence[object] | None = None,
+    shared: Sequence[int | str] | None = None,
 ) -> ProbeBatch:
     """Copy a batch to the CPU and detach it, so that nothing the training does can change it.
 
     Args:
         inputs: A tensor or array ``[N, ...]``, or a tuple, list or dictionary of such. Every tensor has N
-            rows, except scalars.
+            rows, except scalars and what is shared.
         labels: ``[N]`` or ``[N, 1]`` integers, one-hot rows ``[N, K]``, or ``None``.
         ids: A name for each sample; ``indices``, else 0 to N - 1, by default.
         indices: Positions in the dataset.
@@ -94,13 +97,14 @@ def freeze(
         normalization: Mean and standard deviation of each channel, as a dataset tells it; left out where the inputs
             are one tensor with another number of channels.
         groups: Name of the group of each sample, such as ``"bird on water"``.
+        shared: Keys or positions of the inputs that all samples share, with any number of rows.
 
     Raises:
         ProbeError: The inputs hold no tensor, or one of the arguments has another number of samples or
             another shape.
     """
     frozen = copy_inputs(inputs)
-    size = checked_size([(path, leaf) for path, leaf in leaves(frozen) if isinstance(leaf, Tensor)], inputs)
+    size = checked_size(frozen, inputs, shared)
     class_labels = checked_labels(labels, size)
     positions = checked_indices(indices, size)
     default_ids = range(size) if positions is None else positions
@@ -114,4 +118,5 @@ def freeze(
         class_names=None if class_names is None else tuple(str(name) for name in class_names),
         normalization=checked_normalization(normalization, frozen),
         groups=checked_groups(groups, size),
+        shared=None if shared is None else tuple(shared),
     )

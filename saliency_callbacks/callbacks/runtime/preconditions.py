@@ -18,7 +18,8 @@ from saliency_callbacks.capture.layers.find import find_layers
 from saliency_callbacks.capture.text.settings import read_ids
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.engine.settings import Settings
-from saliency_callbacks.errors import ConfigurationError, ProbeError, TargetError
+from saliency_callbacks.engine.settled import settled
+from saliency_callbacks.errors import ConfigurationError, ProbeError, SaliencyError, TargetError
 from saliency_callbacks.probe.batch import ProbeBatch
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "check_runs",
     "check_validation_is_off",
     "explained_module",
+    "settled_on",
     "state_for_probe",
 ]
 
@@ -54,6 +56,29 @@ def explained_module(host: Host, name: str | None) -> nn.Module:
             "submodule that takes the inputs with reading=ModelReading(module='net')"
         )
     return host.module
+
+
+def settled_on(probe: ProbeBatch, host: Host, settings: Settings, module: str | None) -> Settings:
+    """Return settings with what the model tells of the probe's inputs: which axis is what, and what is shared.
+
+    Raises:
+        ConfigurationError: If it cannot be told, or the model cannot be run on the probe at all.
+    """
+    asked = replace(settings, shared=probe.shared)
+    model = explained_module(host, module)
+    if any(nn.parameter.is_lazy(one) for one in model.parameters()):
+        # The training is to initialize them.
+        return asked
+    inputs, running = host.to_device(probe.inputs), replace(asked, forward_context=host.forward_context)
+    try:
+        with host.without_logging():
+            found = settled(model, inputs, running)
+    except SaliencyError:
+        raise
+    except Exception:
+        check_runs(model, inputs, running)
+        raise
+    return replace(asked, shared=found.shared, layout=found.layout)
 
 
 def check_layers(model: nn.Module, target_layers: Any) -> None:

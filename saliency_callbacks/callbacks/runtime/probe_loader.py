@@ -16,7 +16,13 @@ from saliency_callbacks.probe.probe import Probe
 __all__ = ["freeze_probe"]
 
 
-def freeze_probe(host: Host, probe: Probe, saved_indices: Sequence[int] | None = None) -> ProbeBatch | None:
+def freeze_probe(
+    host: Host,
+    probe: Probe,
+    saved_indices: Sequence[int] | None = None,
+    *,
+    shared: Sequence[int | str] | None = None,
+) -> ProbeBatch | None:
     """Read the probe as a validation step would receive it, and freeze it on the CPU.
 
     The dataset is indexed directly: iterating the user's dataloader would draw from the training's random numbers.
@@ -28,6 +34,7 @@ def freeze_probe(host: Host, probe: Probe, saved_indices: Sequence[int] | None =
         probe: What to read.
         saved_indices: Positions of the probe in a checkpoint. They are read again; others where the probe asks for
             others, or the dataset no longer has them all, which the fingerprint of the result tells.
+        shared: Keys or positions of the inputs that all samples share; those of a probe of tensors by default.
 
     Returns:
         The frozen probe; ``None`` where the dataloader does not exist yet.
@@ -62,4 +69,4 @@ def freeze_probe(host: Host, probe: Probe, saved_indices: Sequence[int] | None =
         # A property may read what it tells from a file that it opens.
         with preserved(dataset):
             names, statistics = class_names(dataset), normalization(dataset)
-        return probe.freeze(batch, indices, class_names=names, normalization=statistics)
+        return probe.freeze(batch, indices, class_names=names, normalization=statistics, shared=shared)

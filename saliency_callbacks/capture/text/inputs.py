@@ -88,6 +88,7 @@ class TokenInputs(ModelInputs):
             special=special_of(batch, padding, settings.special_ids),
             settings=settings,
             pad_id=pad_id,
+            shared=batch.shared,
         )
 
     @property
