@@ -129,7 +129,7 @@ class ModelInputs:
         explained = self._as_given(explained)
         if isinstance(self.structure, Tensor):
             return model(explained)
-        rows = self._rows(samples)
+        rows = self.rows(samples)
         if isinstance(rows, tuple):
             return model(*(explained if position == self.attribute_to else row for position, row in enumerate(rows)))
         arguments = {**rows, self.attribute_to: explained}
@@ -146,7 +146,7 @@ class ModelInputs:
         explained = self._as_given(explained)
         if isinstance(self.structure, Tensor):
             return explained
-        rows = self._rows(samples)
+        rows = self.rows(samples)
         if isinstance(rows, tuple):
             return tuple(explained if position == self.attribute_to else row for position, row in enumerate(rows))
         return {**rows, self.attribute_to: explained}
@@ -156,7 +156,9 @@ class ModelInputs:
         dim = channel_dim(self.axes, explained)
         return explained if dim == 1 else explained.movedim(1, dim).contiguous()
 
-    def _rows(self, samples: Tensor) -> Any:
+    def rows(self, samples: Tensor) -> Any:
+        """Return copies of all inputs for some samples ``[M]``."""
+
         def rows_of(name: str, tensor: Tensor) -> Tensor:
             # Always a copy: the model may work in place on what it is fed.
             is_batched = self._is_batched(name, tensor)
