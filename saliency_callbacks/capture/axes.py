@@ -19,6 +19,7 @@ _FRAMES_SECOND = "NTCHW"
 # What a color camera or a scanner has; more of them are frames or slices.
 _USUAL_CHANNELS = (1, 3)
 _LONGEST_LAYOUT = 5
+_VOLUME_DIMENSIONS = 3
 
 
 def checked_layout(layout: Any) -> str | None:
@@ -61,15 +62,17 @@ def channel_dim(layout: str | None, explained: Tensor) -> int:
 
 
 def describe_axes(layout: str, explained: Tensor) -> str:
-    """Return in words how an input ``[N, C, *spatial]`` of five dimensions was read.
+    """Return in words how an input was read, from its explained form ``[N, C, *spatial]``.
 
     Example:
         >>> describe_axes("NTCHW", torch.rand(2, 3, 8, 32, 32))
         'NTCHW: 8 frames of 3 × 32 × 32'
     """
-    channels, depth, *space = explained.shape[1:]
+    channels, *space = explained.shape[1:]
+    if len(space) < _VOLUME_DIMENSIONS:
+        return f"{layout}: {channels} channels of {' × '.join(map(str, space))}"
     what = "frames" if "T" in layout else "frames or slices"
-    return f"{layout}: {depth} {what} of {' × '.join(map(str, (channels, *space)))}"
+    return f"{layout}: {space[0]} {what} of {' × '.join(map(str, (channels, *space[1:])))}"
 
 
 def recognize_layout(
@@ -98,9 +101,10 @@ def recognize_layout(
     if dim is None and (second in _USUAL_CHANNELS) != (third in _USUAL_CHANNELS):
         dim = 1 if second in _USUAL_CHANNELS else 2
     if dim is None:
+        shape = f"[N, {', '.join(map(str, explained.shape[1:]))}]"
         fed = "no convolution sees it" if seen is None else f"the first convolution is given {list(seen.shape)}"
         raise InputError(
-            f"the explained input has shape {list(explained.shape)}, and it cannot be told whether its {second} or its "
+            f"the explained input has shape {shape}, and it cannot be told whether its {second} or its "
             f"{third} are the channels ({fed}). Say which axis is what with layout='NTCHW' (frames before channels), "
             "'NCTHW' or 'NCDHW' (channels first)"
         )

@@ -133,7 +133,7 @@ def _subject(
         n_rows=n_rows,
         forward_context=settings.forward_context,
     )
-    return replace(subject, layers=maps.layers, to_map=maps.to_map)
+    return replace(subject, layers=maps.layers, to_map=maps.to_map, framewise=maps.framewise)
 
 
 def _run(

@@ -12,10 +12,9 @@ from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.arguments import is_auto
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.state import RunState
-from saliency_callbacks.capture.inputs import ModelInputs
+from saliency_callbacks.capture.axes import describe_axes
 from saliency_callbacks.capture.isolation.context import quiescence
 from saliency_callbacks.capture.layers.find import find_layers
-from saliency_callbacks.capture.text.settings import read_ids
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.engine.settled import settled
@@ -78,6 +77,9 @@ def settled_on(probe: ProbeBatch, host: Host, settings: Settings, module: str | 
     except Exception:
         check_runs(model, inputs, running)
         raise
+    if found.layout is not None and asked.layout is None:
+        explained = found.read_alone(probe.inputs).explained
+        notices.tell(f"the inputs are read as {describe_axes(found.layout, explained)}; say otherwise with `layout`")
     return replace(asked, shared=found.shared, layout=found.layout)
 
 
@@ -147,8 +149,7 @@ def check_runs(model: nn.Module, inputs: Any, settings: Settings) -> None:
     """
     try:
         with quiescence(model), torch.no_grad(), settings.forward_context():
-            read = ModelInputs.of if settings.tokens is None else read_ids
-            batch = read(inputs, settings.attribute_to)
+            batch = settings.read_alone(inputs)
             rows = torch.arange(batch.n_samples, device=batch.explained.device)
             batch.call(model, batch.explained.clone(), rows)
     except Exception as error:

@@ -23,7 +23,7 @@ from saliency_callbacks.callbacks.saliency.pictures import Pictures, reduced
 from saliency_callbacks.callbacks.saliency.scales import frame_of, scale_of
 from saliency_callbacks.callbacks.saliency.scoring import Scored, score
 from saliency_callbacks.callbacks.saliency.state import MonitorState
-from saliency_callbacks.capture.inputs import ModelInputs
+from saliency_callbacks.capture.axes import describe_axes
 from saliency_callbacks.capture.oom import is_out_of_memory
 from saliency_callbacks.engine.explanation import Explanation
 from saliency_callbacks.engine.settings import Settings
@@ -185,6 +185,7 @@ class ProbeExplainer:
                 "n_passes": explanation.n_passes,
                 "probe": self.probe.fingerprint,
                 "versions": versions(),
+                **self._reading_facts,
             },
             probe=self._view,
         )
@@ -232,8 +233,18 @@ class ProbeExplainer:
         return SampleNames(self.probe, self.appearance.class_names)
 
     @property
+    def _reading_facts(self) -> dict[str, Any]:
+        """What was found out about the inputs, where there was something to find out."""
+        facts: dict[str, Any] = {}
+        if self.settings.layout is not None:
+            facts["layout"] = describe_axes(self.settings.layout, self._inputs)
+        if self.settings.shared:
+            facts["shared"] = list(self.settings.shared)
+        return facts
+
+    @property
     def _inputs(self) -> Tensor:
-        return ModelInputs.of(self.probe.inputs, self.settings.attribute_to).explained
+        return self.settings.read_alone(self.probe.inputs).explained
 
     @cached_property
     def _images(self) -> npt.NDArray[np.uint8]:
