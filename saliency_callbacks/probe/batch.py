@@ -41,6 +41,8 @@ class ProbeBatch:
         normalization: Mean and standard deviation of each channel that the inputs were normalized with.
         groups: Name of the group that each sample belongs to, where there are groups.
         shared: Keys or positions of the inputs that all samples share, where they were named.
+        bands: Channels that are red, green and blue, as the dataset tells it.
+        normalized_by: Where the inputs were normalized, in words.
 
     Example:
         >>> import torch
@@ -59,6 +61,8 @@ class ProbeBatch:
     normalization: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     groups: tuple[str, ...] | None = None
     shared: tuple[int | str, ...] | None = None
+    bands: tuple[int, ...] | None = None
+    normalized_by: str | None = None
 
     @property
     def size(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from saliency_callbacks.callbacks.cue.pictures import Pair, draw_pairs, interleaved
 from saliency_callbacks.callbacks.cue.probe import usable_samples
-from saliency_callbacks.callbacks.runtime.appearance import Appearance
+from saliency_callbacks.callbacks.runtime.appearance import Appearance, shown_bands
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.cues.basic import Cue
 from saliency_callbacks.cues.checks import check_changes
@@ -146,7 +146,8 @@ class ImageCueProbe:
     ) -> npt.NDArray[np.uint8]:
         """Draw the shown samples without and with the cue, each with its map."""
         assert attribution is not None, "images always have maps"
-        return draw_pairs(self.pair_images(), attribution, pairs, appearance, title=title)
+        bands = shown_bands(appearance, self.batch, self.inputs.explained)
+        return draw_pairs(self.pair_images(), attribution, pairs, replace(appearance, bands=bands), title=title)
 
 
 def _fitted(cue: Cue, batch: ProbeBatch) -> Cue:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
 
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.capture.isolation.context import quiescence
@@ -10,7 +14,8 @@ from saliency_callbacks.errors import ProbeError
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.dataset_state import preserved
 from saliency_callbacks.probe.loaders import candidate_indices, is_batched
-from saliency_callbacks.probe.metadata import class_names, normalization
+from saliency_callbacks.probe.metadata import class_names, rgb_bands
+from saliency_callbacks.probe.normalization import images_in, normalized_by
 from saliency_callbacks.probe.probe import Probe
 
 __all__ = ["freeze_probe"]
@@ -64,9 +69,25 @@ def freeze_probe(
             indices=saved_indices,
             batched=is_batched(loader),
         )
+        before = None if probe.is_fixed else _images(probe, batch)
         # The module's transfer hooks expect what its dataloaders deliver, not tensors that are given by hand.
         batch = host.converted(batch) if probe.is_fixed else host.received(batch, probe.dataloader_idx)
         # A property may read what it tells from a file that it opens.
         with preserved(dataset):
-            names, statistics = class_names(dataset), normalization(dataset)
-        return probe.freeze(batch, indices, class_names=names, normalization=statistics, shared=shared)
+            names, bands = class_names(dataset), rgb_bands(dataset)
+            owners = (dataset, getattr(loader, "collate_fn", None), *host.data_owners)
+            found = normalized_by(dataset, before, _images(probe, batch), owners)
+        statistics = None if found is None else found.statistics
+        frozen = probe.freeze(batch, indices, class_names=names, normalization=statistics, shared=shared)
+        is_used = found is not None and frozen.normalization is not None
+        return replace(frozen, bands=bands, normalized_by=found.source if found is not None and is_used else None)
+
+
+def _images(probe: Probe, batch: Any) -> Tensor | None:
+    """Return a copy of the images of a batch; ``None`` where it cannot be read, or has none."""
+    try:
+        images = images_in(probe.unpack(batch)[0])
+    except ProbeError:
+        # The module's transfer hooks may yet bring it into a form that can be read.
+        return None
+    return None if images is None else images.detach().cpu().clone()

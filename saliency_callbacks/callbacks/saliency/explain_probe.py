@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from saliency_callbacks.callbacks.runtime import notices
-from saliency_callbacks.callbacks.runtime.appearance import Appearance, SampleNames, wrong_predictions
+from saliency_callbacks.callbacks.runtime.appearance import Appearance, SampleNames, shown_bands, wrong_predictions
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation, versions
 from saliency_callbacks.callbacks.runtime.preconditions import check_runs
@@ -37,6 +37,9 @@ from saliency_callbacks.targets.resolution import resolve_target, target_name
 from saliency_callbacks.types import Attribution, Method, Picture, ProbeView, Quantity, Snapshot
 
 __all__ = ["ProbeExplainer"]
+
+# What has more is of another sensor than a camera.
+_MOST_PICTURE_CHANNELS = 4
 
 
 @dataclass(eq=False)
@@ -240,6 +243,13 @@ class ProbeExplainer:
             facts["layout"] = describe_axes(self.settings.layout, self._inputs)
         if self.settings.shared:
             facts["shared"] = list(self.settings.shared)
+        given = self.appearance.normalization
+        statistics, source = (given, "appearance") if given else (self.probe.normalization, self.probe.normalized_by)
+        if statistics is not None:
+            facts["normalization"] = {"mean": list(statistics[0]), "std": list(statistics[1]), "source": source}
+        bands = shown_bands(self.appearance, self.probe, self._inputs)
+        if bands is not None:
+            facts["bands"] = list(bands)
         return facts
 
     @property
@@ -249,7 +259,13 @@ class ProbeExplainer:
     @cached_property
     def _images(self) -> npt.NDArray[np.uint8]:
         mean, std = self.appearance.normalization or self.probe.normalization or (None, None)
-        return display_images(self._inputs, mean=mean, std=std)
+        bands = shown_bands(self.appearance, self.probe, self._inputs)
+        if bands is None and self._inputs.shape[1] > _MOST_PICTURE_CHANNELS:
+            notices.tell(
+                f"{self.namespace}: pictures show the mean of all {self._inputs.shape[1]} bands, each on its own scale;"
+                " choose one or three with Appearance(bands=…)"
+            )
+        return display_images(self._inputs, mean=mean, std=std, bands=bands)
 
     @cached_property
     def _view(self) -> ProbeView:
