@@ -32,6 +32,8 @@ def explain(
     reshape_transform: Callable[[Tensor], Tensor] | None = ...,
     output_fn: Callable[[Any], Any] | None = ...,
     attribute_to: int | str | None = ...,
+    shared: Sequence[int | str] | None = ...,
+    layout: str | None = ...,
     embedding: Any = ...,
     tokenizer: Any = ...,
     internal_batch_size: int | None = ...,
@@ -51,6 +53,8 @@ def explain(
     reshape_transform: Callable[[Tensor], Tensor] | None = ...,
     output_fn: Callable[[Any], Any] | None = ...,
     attribute_to: int | str | None = ...,
+    shared: Sequence[int | str] | None = ...,
+    layout: str | None = ...,
     embedding: Any = ...,
     tokenizer: Any = ...,
     internal_batch_size: int | None = ...,
@@ -69,6 +73,8 @@ def explain(
     reshape_transform: Callable[[Tensor], Tensor] | None = None,
     output_fn: Callable[[Any], Any] | None = None,
     attribute_to: int | str | None = None,
+    shared: Sequence[int | str] | None = None,
+    layout: str | None = None,
     embedding: Any = None,
     tokenizer: Any = None,
     internal_batch_size: int | None = None,
@@ -83,7 +89,8 @@ def explain(
     Args:
         model: Any module. It is run in evaluation mode.
         inputs: A tensor ``[N, C, *spatial]`` with 1 to 3 spatial dimensions, or a tuple or dict of tensors. Of the
-            tensors that are not explained, one whose first size is N is taken as one row a sample. With ``embedding``
+            tensors that are not explained, one whose first size is N is taken as one row a sample, unless the model
+            gives a sample other scores then than in the whole batch, see ``shared``. With ``embedding``
             text inputs: ids of their tokens ``[N, T]``, alone or in a tuple or dict with masks and all else that the
             model takes.
         methods: Names (see :data:`saliency_callbacks.methods.BUILT_IN`) or method objects.
@@ -95,6 +102,12 @@ def explain(
         reshape_transform: ``layer output -> [N, K, *spatial]``, for layers whose layout cannot be inferred.
         output_fn: ``model output -> [N, classes]``, for outputs from which class scores cannot be read directly.
         attribute_to: Position or key of the explained tensor, for tuple and dict inputs.
+        shared: Keys or positions of the inputs that all samples share, such as one prompt a class; nested ones are
+            joined by dots, ``"text.input_ids"``. They are fed whole, however many rows are run at once. By default
+            found by running two samples and the whole batch once, where there are other tensors with N rows.
+        layout: Axes of the explained tensor, one letter each: ``"NTCHW"`` for videos with their frames before the
+            channels, ``"NCTHW"`` or ``"NCDHW"`` for channels first. By default the channels come second; of five
+            dimensions the model's first convolution tells. ``values`` always have the channels second.
         embedding: For text inputs: the layer that takes the ids, as a dotted name or a module, or ``"auto"`` to find
             it. Gradients are taken at its output, so that ``values`` are ``[N, D, T]`` and maps ``[N, T]``. ``None``
             for all that is no text.
@@ -125,6 +138,8 @@ def explain(
         reshape_transform=reshape_transform,
         output_fn=output_fn,
         attribute_to=attribute_to,
+        shared=shared,
+        layout=layout,
         internal_batch_size=internal_batch_size,
         seed=seed,
         tokens=TokenSettings.where_given(embedding, tokenizer),

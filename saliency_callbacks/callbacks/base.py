@@ -86,6 +86,7 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
         self._frozen: ProbeBatch | None = None
         self._outputs = OutputReading(self.reading.outputs)
         self._monitored = Monitored(type(self).__name__)
+        self._asked: Settings | None = None
         self._writer: SinkWriter | None = None
         self._current_run: object = None
         self._is_resumed = self._observes_training = self._has_trained = False
@@ -222,7 +223,9 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
         """Freeze the probe and open the sinks, once; return ``None`` where there is no data for a probe."""
         if self._frozen is None:
             with host.ranks.together():
-                frozen = freeze_probe(host, self.probe, self.state.indices, module=self.reading.module)
+                frozen = freeze_probe(
+                    host, self.probe, self.state.indices, module=self.reading.module, shared=self.reading.shared
+                )
             if frozen is None:
                 return None
             for note in frozen.notes:
@@ -231,6 +234,9 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
             self.state = preconditions.state_for_probe(self.state, frozen)
             with host.ranks.together():
                 self._outputs = OutputReading(self.reading.outputs, count_classes(host, self.probe, frozen))
+                # Another run may have other data.
+                self._asked = self._asked or self.settings
+                self.settings = preconditions.settled_on(frozen, host, self._asked, self.reading.module)
                 self._accept_probe(frozen)
             self._frozen = frozen
         if self._writer is None:

@@ -5,56 +5,91 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
+from saliency_callbacks.capture.axes import channel_dim
+from saliency_callbacks.capture.structure import mapped, named_key, read_structure, shared_names, tensors_of
 from saliency_callbacks.config.batch_names import MASK_KEYS, names_labels
-from saliency_callbacks.config.fields import FieldDict, fields_of
-from saliency_callbacks.errors import InputError, MethodError, nearest_names
+from saliency_callbacks.config.fields import FieldDict
+from saliency_callbacks.errors import InputError, MethodError
 
-__all__ = ["ModelInputs", "feed", "named_key", "read_structure"]
+__all__ = ["ModelInputs", "feed"]
+
+_IDS = (
+    "as the ids of a text's tokens are; expected a floating-point tensor [N, C, *spatial]. Use "
+    "TokenSaliencyMonitor(tokenizer=…), or explain(…, embedding='auto')"
+)
 
 
 @dataclass(frozen=True, eq=False)
 class ModelInputs:
     """A batch for a model, and which of its tensors is explained.
 
-    Of the other tensors, one whose first size is N is taken as one row a sample: it is fed row by row, along with what
-    is explained. All others are fed whole.
+    Of the other tensors, one whose first size is N is taken as one row a sample, unless it is named in ``shared``: it
+    is fed row by row, along with what is explained. All others are fed whole.
 
     Args:
         structure: A tensor, a tuple (fed as positional arguments) or a dict (fed as keyword arguments).
         attribute_to: Position or key of the explained tensor; ``None`` for a single tensor.
         explained: The explained tensor ``[N, C, *spatial]``.
+        shared: Names of entries that all samples share: keys and positions, joined by dots where they are nested.
+        axes: Axes of the explained tensor as the model takes it, e.g. ``"NTCHW"``; ``None`` for channels second.
     """
 
     structure: Tensor | tuple[Any, ...] | Mapping[str, Any]
     attribute_to: int | str | None
     explained: Tensor
+    shared: frozenset[str] = field(default=frozenset(), kw_only=True)
+    axes: str | None = field(default=None, kw_only=True)
 
     @classmethod
-    def of(cls, inputs: Any, attribute_to: int | str | None = None) -> ModelInputs:
+    def of(
+        cls,
+        inputs: Any,
+        attribute_to: int | str | None = None,
+        *,
+        shared: Sequence[int | str] | None = None,
+        layout: str | None = None,
+    ) -> ModelInputs:
         """Check a batch and find its explained tensor.
 
+        Args:
+            inputs: A tensor, or a tuple, list or mapping of tensors and constants.
+            attribute_to: Position or key of the explained tensor.
+            shared: Keys or positions of what all samples share.
+            layout: Axes of the explained tensor, e.g. ``"NTCHW"``; by default the channels come second.
+
         Raises:
-            InputError: If the batch is of another type, no tensor or several could be meant, or the
-                explained tensor is not a floating-point ``[N, C, *spatial]`` with 1 to 3 spatial dimensions.
+            InputError: If the batch is of another type, no tensor or several could be meant, the explained tensor is
+                not a floating-point ``[N, C, *spatial]`` with 1 to 3 spatial dimensions, its layout has another number
+                of axes, or what is shared is not among the inputs.
         """
         structure = read_structure(inputs, "[N, C, *spatial]")
-        if isinstance(structure, Tensor):
-            _check_explained(structure, "inputs")
-            return cls(structure, None, structure)
-        key = _explained_key(structure, attribute_to)
-        explained = structure[key]
-        _check_explained(explained, f"inputs[{key!r}]")
-        return cls(structure, key, explained)
+        key = None if isinstance(structure, Tensor) else _explained_key(structure, attribute_to)
+        explained = structure if key is None else structure[key]
+        _check_explained(explained, "inputs" if key is None else f"inputs[{key!r}]")
+        names = shared_names(structure, shared)
+        return cls(structure, key, explained.movedim(channel_dim(layout, explained), 1), shared=names, axes=layout)
+
+    def read_alike(self, inputs: Any) -> ModelInputs:
+        """Return another batch of the same form."""
+        return ModelInputs.of(inputs, self.attribute_to, shared=sorted(self.shared), layout=self.axes)
 
     @property
     def n_samples(self) -> int:
         """Number of samples N."""
         return self.explained.shape[0]
+
+    @property
+    def undeclared(self) -> tuple[str, ...]:
+        """Names of the other tensors that have N rows, be it by chance, and are not known to be shared."""
+        named = tensors_of(self.structure) if not isinstance(self.structure, Tensor) else {}
+        return tuple(
+            name for name, tensor in named.items() if name != str(self.attribute_to) and self._is_batched(name, tensor)
+        )
 
     @property
     def counted(self) -> Tensor | None:
@@ -107,17 +142,33 @@ class ModelInputs:
             explained: What takes the place of the explained tensor, ``[M, C, *spatial]``.
             samples: The sample each row belongs to, ``[M]``.
         """
+        explained = self._as_given(explained)
         if isinstance(self.structure, Tensor):
             return explained
-        rows = _apply(self.structure, lambda tensor: self._rows(tensor, samples))
+        rows = self.rows(samples)
         if isinstance(rows, tuple):
             return tuple(explained if position == self.attribute_to else row for position, row in enumerate(rows))
         return {**rows, self.attribute_to: explained}
 
-    def _rows(self, tensor: Tensor, samples: Tensor) -> Tensor:
-        is_batched = tensor.ndim > 0 and tensor.shape[0] == self.n_samples
-        # Always a copy: the model may work in place on what it is fed.
-        return tensor.index_select(0, samples.to(tensor.device)) if is_batched else tensor.clone()
+    def _as_given(self, explained: Tensor) -> Tensor:
+        """Return ``explained`` with its axes where the model takes them."""
+        dim = channel_dim(self.axes, explained)
+        return explained if dim == 1 else explained.movedim(1, dim).contiguous()
+
+    def rows(self, samples: Tensor) -> Any:
+        """Return copies of all inputs for some samples ``[M]``."""
+
+        def rows_of(name: str, tensor: Tensor) -> Tensor:
+            # Always a copy: the model may work in place on what it is fed.
+            is_batched = self._is_batched(name, tensor)
+            return tensor.index_select(0, samples.to(tensor.device)) if is_batched else tensor.clone()
+
+        return mapped(self.structure, rows_of)
+
+    def _is_batched(self, name: str, tensor: Tensor) -> bool:
+        if tensor.ndim == 0 or tensor.shape[0] != self.n_samples:
+            return False
+        return not any(name == whole or name.startswith(f"{whole}.") for whole in self.shared)
 
 
 def feed(model: Callable[..., Any], inputs: Any, explained: int | str | None = None) -> Any:
@@ -136,58 +187,6 @@ def feed(model: Callable[..., Any], inputs: Any, explained: int | str | None = N
         return model(inputs)
     accepted = _accepted(model, dict(inputs), explained)
     return model(FieldDict(inputs)) if accepted is None else model(**accepted)
-
-
-def read_structure(inputs: Any, shape: str) -> Any:
-    """Return inputs as a tensor, tuple or dict of tensors that gradients can be taken of.
-
-    Args:
-        inputs: A tensor, or a tuple, list or mapping of tensors and constants.
-        shape: What the explained tensor should look like, for the message.
-
-    Raises:
-        InputError: If they are of another type.
-    """
-    if isinstance(inputs, Sequence) and not isinstance(inputs, (str, bytes)):
-        inputs = tuple(inputs)
-    elif not isinstance(inputs, Tensor):
-        fields = fields_of(inputs)
-        inputs = inputs if fields is None else dict(fields)
-    if not isinstance(inputs, (Tensor, tuple, Mapping)):
-        raise InputError(
-            f"inputs are of type {type(inputs).__name__}; expected a tensor {shape}, or a tuple or dict of tensors "
-            "with `attribute_to` naming the one to explain"
-        )
-    return _apply(inputs, _outside_inference_mode)
-
-
-def named_key(structure: tuple[Any, ...] | Mapping[Any, Any], attribute_to: int | str | None) -> int | str | None:
-    """Return ``attribute_to``.
-
-    Raises:
-        InputError: If the inputs have no such entry.
-    """
-    entries = dict(structure) if isinstance(structure, Mapping) else dict(enumerate(structure))
-    if attribute_to is not None and attribute_to not in entries:
-        raise InputError(
-            f"attribute_to={attribute_to!r} is not among the inputs; "
-            + nearest_names(str(attribute_to), [str(key) for key in entries])
-        )
-    return attribute_to
-
-
-def _apply(structure: Any, function: Callable[[Tensor], Tensor]) -> Any:
-    if isinstance(structure, Tensor):
-        return function(structure)
-    if isinstance(structure, tuple):
-        return tuple(_apply(item, function) for item in structure)
-    if isinstance(structure, Mapping):
-        return {key: _apply(item, function) for key, item in structure.items()}
-    return structure
-
-
-def _outside_inference_mode(tensor: Tensor) -> Tensor:
-    return tensor.detach().clone() if tensor.is_inference() else tensor.detach()
 
 
 def _explained_key(structure: tuple[Any, ...] | Mapping[str, Any], attribute_to: int | str | None) -> int | str:
@@ -220,10 +219,7 @@ def _ambiguity(entries: Mapping[Any, Any], candidates: Sequence[Any]) -> str:
     if any(
         isinstance(value, Tensor) and value.ndim == 2 and not value.is_floating_point() for value in entries.values()
     ):
-        return (
-            f"the inputs {sorted(map(str, entries))} are ids, as of the tokens of a text; expected a floating-point "
-            "tensor [N, C, *spatial]. Use TokenSaliencyMonitor(tokenizer), or `embedding='auto'` of explain"
-        )
+        return f"the inputs {sorted(map(str, entries))} are integers, {_IDS}"
     shapes = {key: list(value.shape) for key, value in entries.items() if isinstance(value, Tensor)}
     return (
         f"none of the inputs {shapes} could be explained; expected a floating-point tensor [N, C, *spatial]. Tabular "
@@ -235,6 +231,8 @@ def _ambiguity(entries: Mapping[Any, Any], candidates: Sequence[Any]) -> str:
 def _check_explained(tensor: Any, name: str) -> None:
     if not isinstance(tensor, Tensor):
         raise InputError(f"{name} is of type {type(tensor).__name__}; expected a tensor [N, C, *spatial]")
+    if not tensor.is_floating_point() and tensor.ndim <= 2:
+        raise InputError(f"{name} has shape {list(tensor.shape)} and dtype {tensor.dtype}, {_IDS}")
     if not tensor.is_floating_point():
         raise InputError(
             f"{name} has dtype {tensor.dtype}; expected floating point, as gradients are taken with respect to it. "

@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from numbers import Real
 from typing import Any
 
 from saliency_callbacks.errors import ConfigurationError, nearest_names
 
-__all__ = ["checked_choice", "checked_flag", "checked_integer", "checked_real", "is_integer", "is_real"]
+__all__ = [
+    "checked_choice",
+    "checked_flag",
+    "checked_integer",
+    "checked_real",
+    "checked_shared",
+    "is_integer",
+    "is_real",
+]
 
 
 def checked_integer(
@@ -130,6 +138,26 @@ def checked_flag(argument: str, value: Any, *, error: type[ConfigurationError] =
     if not isinstance(value, bool):
         raise error(f"{argument}={value!r}; expected True or False")
     return value
+
+
+def checked_shared(shared: Any) -> tuple[int | str, ...] | None:
+    """Return what a user names as shared by all samples: one key or position, or several.
+
+    Raises:
+        ConfigurationError: If it is something else.
+    """
+    if shared is None:
+        return None
+    keys = (shared,) if isinstance(shared, (int, str)) else shared
+    is_named = isinstance(keys, Sequence) and all(
+        isinstance(key, (int, str)) and not isinstance(key, bool) for key in keys
+    )
+    if not is_named:
+        raise ConfigurationError(
+            f"shared={shared!r}; expected the keys or positions of the inputs that all samples share, such as "
+            "('input_ids', 'attention_mask'), or () where each has one row a sample"
+        )
+    return tuple(keys)
 
 
 def is_integer(value: Any, at_least: int, at_most: int | None = None) -> bool:

@@ -16,6 +16,7 @@ __all__ = ["DisplayRange"]
 _TOLERANCE = 1e-4
 """How far values may lie outside a range that they are recognized by, after resampling or in half precision."""
 
+_OVERSHOOT = 0.05
 _EIGHT_BIT_MAXIMUM = (127, 255)
 """A maximum above 1 and below these is a measurement on a scale of its own, not 8-bit pixels."""
 
@@ -52,7 +53,8 @@ class DisplayRange:
         ==========================================  =======================================================
         Inputs                                      Black and white
         ==========================================  =======================================================
-        normalized, as ``normalization`` tells      0 and 1 once that is undone; 0 and 255 for a mean above 1
+        normalized, as ``normalization`` tells      0 and 1 once that is undone; 0 and 255, or what there
+                                                    is beyond these, for a mean above 1
         ``uint8``                                   0 and 255
         within [0, 1]                               0 and 1
         from 0 to at most 255, and beyond 127       0 and 255
@@ -69,7 +71,10 @@ class DisplayRange:
         """
         if normalization is not None:
             mean, std = (tuple(float(value) for value in values) for values in normalization)
-            return cls(mean, std, high=255.0 if max(mean) > 1 else 1.0)
+            plain = cls(mean, std)
+            if max(mean) <= 1 and max(std) <= 1:
+                return plain
+            return cls(mean, std, *_restored_range(plain.to_display(inputs)))
         if inputs.dtype == torch.uint8:
             return cls(high=255.0)
         values = inputs.detach()[inputs.isfinite()].float()
@@ -133,6 +138,15 @@ def _recognized(low: float, high: float) -> tuple[float, float]:
         return -1.0, 1.0
     # A probe of one value has no range of its own; any will do, as long as it can be undone.
     return low, (high if high > low else low + 1)
+
+
+def _restored_range(values: Tensor) -> tuple[float, float]:
+    """Return black and white of values that were normalized on a scale beyond [0, 1]: of 8-bit pixels, or their own."""
+    known = values[values.isfinite()]
+    low, high = (float(known.min()), float(known.max())) if known.numel() else (0.0, 255.0)
+    # Resampling overshoots a little.
+    margin = _OVERSHOOT * 255
+    return (0.0, 255.0) if low >= -margin and high <= 255 + margin else _recognized(low, high)
 
 
 def _floating(values: Tensor) -> Tensor:

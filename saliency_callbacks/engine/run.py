@@ -17,6 +17,7 @@ from saliency_callbacks.capture.text.inputs import TokenInputs
 from saliency_callbacks.capture.torch_errors import known_failures
 from saliency_callbacks.engine.explanation import Explanation, Unscaled
 from saliency_callbacks.engine.settings import Settings
+from saliency_callbacks.engine.settled import settled
 from saliency_callbacks.engine.stopped_gradients import computes_the_same, explained
 from saliency_callbacks.errors import GradientError, LayerError, OutputError, TargetError
 from saliency_callbacks.targets.logits import read_logits
@@ -44,6 +45,7 @@ def run_engine(model: nn.Module, inputs: Any, settings: Settings, targets: Seque
     if not targets:
         raise TargetError("targets is empty; expected at least one class index, tensor of indices, or callable")
     targets = [_with_view(model, inputs, settings, target) for target in targets]
+    settings = settled(model, inputs, settings, targets[0])
     try:
         return settings.within_memory(inputs, lambda fitting: _explained(model, inputs, fitting, targets))
     except (GradientError, LayerError) as error:
@@ -118,6 +120,7 @@ def run_logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
     Raises:
         ConfigurationError: If an input or output cannot be used, or there are not as many outputs as inputs.
     """
+    settings = settled(model, inputs, settings)
     return settings.within_memory(inputs, lambda fitting: _logits(model, inputs, fitting))
 
 
@@ -168,7 +171,8 @@ def _subject(
         return subject
     # A callable target may have been written for exactly as many rows as all passes run at once.
     whole = min(subject.batch_size, batch.n_samples)
-    n_rows = (whole,) if callable(targets[0]) else (1, whole)
+    is_whole = callable(targets[0]) or (settings.shared is None and bool(batch.undeclared))
+    n_rows = (whole,) if is_whole else (1, whole)
     maps = LayerMaps.resolve(
         model,
         batch,
@@ -178,7 +182,7 @@ def _subject(
         n_rows=n_rows,
         forward_context=settings.forward_context,
     )
-    return replace(subject, layers=maps.layers, to_map=maps.to_map, calls=maps.calls)
+    return replace(subject, layers=maps.layers, to_map=maps.to_map, calls=maps.calls, framewise=maps.framewise)
 
 
 def _run(

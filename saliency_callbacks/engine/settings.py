@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
+from saliency_callbacks.capture.axes import checked_layout
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.isolation.context import quiescence
 from saliency_callbacks.capture.isolation.full_precision import full_precision, undone, widened
@@ -17,7 +18,7 @@ from saliency_callbacks.capture.isolation.grad_mode import through_no_grad
 from saliency_callbacks.capture.oom import BackOff
 from saliency_callbacks.capture.text.inputs import TokenInputs
 from saliency_callbacks.capture.text.settings import TokenSettings, read_ids
-from saliency_callbacks.config.checks import checked_integer
+from saliency_callbacks.config.checks import checked_integer, checked_shared
 from saliency_callbacks.errors import InputError
 from saliency_callbacks.types import Method
 
@@ -36,6 +37,8 @@ class Settings:
         reshape_transform: ``layer output -> [N, K, *spatial]``; ``None`` infers channels and tokens.
         output_fn: ``model output -> [N, classes]``.
         attribute_to: Position or key of the explained tensor, for tuple and dict inputs.
+        shared: Keys or positions of what all samples share; ``None`` where that is not known.
+        layout: Axes of the explained tensor, e.g. ``"NTCHW"``; ``None`` where that is not known.
         internal_batch_size: Rows that are run at once; ``None`` for all samples at once.
         seed: Seed of all noise, from 0 up to 2**63 - 1.
         forward_context: Opened around every forward, e.g. for autocast.
@@ -52,6 +55,8 @@ class Settings:
     reshape_transform: Callable[[Tensor], Tensor] | None = None
     output_fn: Callable[[Any], Any] | None = None
     attribute_to: int | str | None = None
+    shared: Sequence[int | str] | None = None
+    layout: str | None = None
     internal_batch_size: int | None = None
     seed: int = 0
     forward_context: Callable[[], AbstractContextManager[Any]] = nullcontext
@@ -71,6 +76,8 @@ class Settings:
         expected = "an integer from 0 up to 2**63 - 1"
         seed = checked_integer("seed", self.seed, 0, 2**63 - 1, expected=expected, error=InputError)
         object.__setattr__(self, "seed", seed)
+        object.__setattr__(self, "shared", checked_shared(self.shared))
+        object.__setattr__(self, "layout", checked_layout(self.layout))
 
     def samples_of(self, n_samples: int) -> range:
         """Return which of ``n_samples`` are run."""
@@ -104,9 +111,8 @@ class Settings:
             ConfigurationError: If the batch cannot be explained.
         """
         fed = self.fed(inputs)
-        if self.tokens is None:
-            return ModelInputs.of(fed, self.attribute_to)
-        return TokenInputs.of_texts(model, read_ids(fed, self.attribute_to), self.tokens, self.forward_context)
+        batch = self.read_alone(fed)
+        return batch if self.tokens is None else TokenInputs.of_texts(model, batch, self.tokens, self.forward_context)
 
     def read_alone(self, inputs: Any) -> ModelInputs:
         """Check a batch and find what is explained of it, without the model: of text inputs the ids.
@@ -114,8 +120,9 @@ class Settings:
         Raises:
             ConfigurationError: If the batch cannot be explained.
         """
-        reading = ModelInputs.of if self.tokens is None else read_ids
-        return reading(inputs, self.attribute_to)
+        if self.tokens is not None:
+            return read_ids(inputs, self.attribute_to, shared=self.shared)
+        return ModelInputs.of(inputs, self.attribute_to, shared=self.shared, layout=self.layout)
 
     def fed(self, inputs: Any) -> Any:
         """Return inputs in the precision that is asked for."""

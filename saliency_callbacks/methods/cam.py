@@ -169,10 +169,13 @@ def fused_map(evidence: Evidence, formula: CamFormula) -> RawMap:
     """Apply ``formula`` to the target layers and join their maps.
 
     One layer's map is kept as it is. Of several, each map is scaled by its maximum and brought to the finest layer's
-    resolution before they are averaged, and every layer's own map ``[N, 1, h, w]`` is in ``extras``.
+    resolution before they are averaged, and every layer's own map ``[N, 1, h, w]`` is in ``extras``. A layer that is
+    given each frame of a video on its own has a map a frame, each by itself.
     """
     maps = {
-        layer: formula(activation, evidence.activation_gradients[layer])
+        layer: (_by_frame(formula) if layer in evidence.framewise else formula)(
+            activation, evidence.activation_gradients[layer]
+        )
         for layer, activation in evidence.activations.items()
     }
     if len(maps) == 1:
@@ -181,3 +184,14 @@ def fused_map(evidence: Evidence, formula: CamFormula) -> RawMap:
     fused = cam.fuse(list(maps.values()))
     extras = {layer: layer_map.unsqueeze(1) for layer, layer_map in maps.items()}
     return RawMap(fused.unsqueeze(1), layer="+".join(maps), extras=extras)
+
+
+def _by_frame(formula: CamFormula) -> CamFormula:
+    """Return the formula for ``[N, K, T, h, w]`` with each of the T frames as a sample of its own."""
+
+    def apply(activations: Tensor, gradients: Tensor) -> Tensor:
+        frames, slopes = (values.movedim(2, 1).flatten(0, 1) for values in (activations, gradients))
+        maps = formula(frames, slopes)
+        return maps.reshape(len(activations), -1, *maps.shape[1:])
+
+    return apply

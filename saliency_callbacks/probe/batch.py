@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from saliency_callbacks.config.nested import copy_inputs, fingerprint, leaves
+from saliency_callbacks.config.nested import copy_inputs, fingerprint
 from saliency_callbacks.probe.checks import (
     checked_groups,
     checked_ids,
@@ -43,6 +43,9 @@ class ProbeBatch:
         multi_labels: Classes of each sample, ``bool [N, K]``, where a sample can have several; ``labels`` is then
             ``None``.
         notes: What a person should know of how the batch was read, one sentence each.
+        shared: Keys or positions of the inputs that all samples share, where they were named.
+        bands: Channels that are red, green and blue, as the dataset tells it.
+        normalized_by: Where the inputs were normalized, in words.
 
     Example:
         >>> import torch
@@ -62,6 +65,9 @@ class ProbeBatch:
     groups: tuple[str, ...] | None = None
     multi_labels: Tensor | None = None
     notes: tuple[str, ...] = ()
+    shared: tuple[int | str, ...] | None = None
+    bands: tuple[int, ...] | None = None
+    normalized_by: str | None = None
 
     @property
     def size(self) -> int:
@@ -85,12 +91,13 @@ def freeze(
     normalization: tuple[Sequence[float], Sequence[float]] | None = None,
     groups: Sequence[object] | None = None,
     notes: Sequence[str] = (),
+    shared: Sequence[int | str] | None = None,
 ) -> ProbeBatch:
     """Copy a batch to the CPU and detach it, so that nothing the training does can change it.
 
     Args:
         inputs: A tensor or array ``[N, ...]``, or a tuple, list or dictionary of such. Every tensor has N
-            rows, except scalars.
+            rows, except scalars and what is shared.
         labels: ``[N]`` or ``[N, 1]`` integers (or floats 0 and 1), one-hot or multi-hot rows ``[N, K]``, or ``None``.
         ids: A name for each sample; ``indices``, else 0 to N - 1, by default.
         indices: Positions in the dataset.
@@ -101,13 +108,14 @@ def freeze(
             are one tensor with another number of channels.
         groups: Name of the group of each sample, such as ``"bird on water"``.
         notes: What a person should know of how the batch was read, one sentence each.
+        shared: Keys or positions of the inputs that all samples share, with any number of rows.
 
     Raises:
         ProbeError: The inputs hold no tensor, or one of the arguments has another number of samples or
             another shape.
     """
     frozen = copy_inputs(inputs)
-    size = checked_size([(path, leaf) for path, leaf in leaves(frozen) if isinstance(leaf, Tensor)], inputs)
+    size = checked_size(frozen, inputs, shared)
     found = checked_labels(labels, size)
     has_several = found is not None and found.ndim == 2
     positions = checked_indices(indices, size)
@@ -124,4 +132,5 @@ def freeze(
         groups=checked_groups(groups, size),
         multi_labels=found if has_several else None,
         notes=tuple(notes),
+        shared=None if shared is None else tuple(shared),
     )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from saliency_callbacks.config.checks import checked_choice, checked_integer
-from saliency_callbacks.config.nested import describe
+from saliency_callbacks.config.nested import describe, leaves
 from saliency_callbacks.errors import ProbeError
 from saliency_callbacks.probe.labels import class_indices, label_sets
 
@@ -30,6 +30,8 @@ __all__ = [
     "checked_normalization",
     "checked_size",
 ]
+
+_VIDEO_DIMENSIONS = 5
 
 
 AUTO = "auto"
@@ -99,13 +101,22 @@ def as_function(name: str, value: Any, form: str) -> Callable[..., Any] | str | 
     )
 
 
-def checked_size(leaves: Sequence[tuple[str, Tensor]], given: Any) -> int:
+def checked_size(inputs: Any, given: Any, shared: Sequence[int | str] | None = None) -> int:
     """Return the number of rows that all tensors of the inputs share; scalars have none.
+
+    Args:
+        inputs: A tensor, or a tuple or dictionary of tensors.
+        given: The same as it was given, for messages.
+        shared: Keys or positions of tensors that have no row for each sample.
 
     Raises:
         ProbeError: There is no such tensor, they disagree, or they have no rows.
     """
-    sizes = {path: leaf.shape[0] for path, leaf in leaves if leaf.ndim}
+    sizes = {
+        path: leaf.shape[0]
+        for path, leaf in leaves(_without(inputs, frozenset(map(str, shared or ()))))
+        if isinstance(leaf, Tensor) and leaf.ndim
+    }
     if not sizes:
         raise ProbeError(
             f"The probe's inputs are {describe(given)}; a tensor [N, ...], or a tuple or dictionary of such, was "
@@ -114,12 +125,22 @@ def checked_size(leaves: Sequence[tuple[str, Tensor]], given: Any) -> int:
     if len(set(sizes.values())) > 1:
         raise ProbeError(
             f"The tensors of the probe's inputs have different numbers of rows: {describe(given)}. Each was expected "
-            "to have one row for each sample; stack them along the first dimension, and leave out what is shared."
+            "to have one row for each sample; stack them along the first dimension, and name what all samples share "
+            "with reading=ModelReading(shared=…), or for samples of your own Probe.from_tensors(inputs, shared=…)."
         )
     size = next(iter(sizes.values()))
     if size == 0:
         raise ProbeError(f"The probe's inputs are empty: {describe(given)}. Give at least one sample.")
     return size
+
+
+def _without(inputs: Any, names: frozenset[str], name: str = "") -> Any:
+    """Return inputs without what is named; nested keys are joined by dots."""
+    if not isinstance(inputs, Mapping | tuple) or not names:
+        return inputs
+    items = inputs.items() if isinstance(inputs, Mapping) else enumerate(inputs)
+    prefix = f"{name}." if name else ""
+    return {key: _without(value, names, f"{prefix}{key}") for key, value in items if f"{prefix}{key}" not in names}
 
 
 def checked_labels(labels: Any, size: int) -> Tensor | None:
@@ -189,7 +210,7 @@ def checked_masks(masks: Any, inputs: Any, size: int) -> Tensor | None:
     if not isinstance(masks, Tensor | np.ndarray) or not masks.shape:
         raise ProbeError(f"The probe's masks are {describe(masks)}; a tensor [{size}, *spatial] was expected.")
     regions = torch.as_tensor(masks)
-    if isinstance(inputs, Tensor) and regions.shape != (size, *inputs.shape[2:]):
+    if isinstance(inputs, Tensor) and tuple(regions.shape) not in _regions_of(inputs.shape):
         raise ProbeError(
             f"The probe's masks have shape {list(regions.shape)}, but its inputs have shape {list(inputs.shape)}; "
             f"{[size, *inputs.shape[2:]]} was expected: one for each sample, no channel dimension (masks.squeeze(1)), "
@@ -208,6 +229,13 @@ def checked_masks(masks: Any, inputs: Any, size: int) -> Tensor | None:
     return regions
 
 
+def _regions_of(shape: Sequence[int]) -> list[tuple[int, ...]]:
+    """Return the shapes that masks may have: videos may have their frames before the channels."""
+    n_samples, *rest = shape
+    first, last = (n_samples, *rest[1:]), (n_samples, *rest[:1], *rest[2:])
+    return [first, last] if len(shape) == _VIDEO_DIMENSIONS else [first]
+
+
 def checked_normalization(normalization: Any, inputs: Any) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     """Return mean and standard deviation as two tuples of floats, ``None`` where they are for other channels."""
     if normalization is None:
@@ -218,8 +246,9 @@ def checked_normalization(normalization: Any, inputs: Any) -> tuple[tuple[float,
             f"The probe's normalization has {len(mean)} means and {len(std)} standard deviations; one of each for "
             "every channel was expected."
         )
-    # What a dataset's transform says need not be about the tensor that is explained, e.g. after added channels.
-    is_for_others = isinstance(inputs, Tensor) and len(mean) not in {1, *inputs.shape[1:2]}
+    # What a dataset's transform says need not be about the tensor that is explained, e.g. after added channels. Videos
+    # may have their frames before the channels.
+    is_for_others = isinstance(inputs, Tensor) and len(mean) not in {1, *inputs.shape[1 : max(2, inputs.ndim - 2)]}
     return None if is_for_others else (mean, std)
 
 

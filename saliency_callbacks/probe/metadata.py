@@ -13,9 +13,12 @@ from torch import Tensor, nn
 from saliency_callbacks.config.batch_names import LABEL_KEYS, names_labels
 from saliency_callbacks.probe.introspection import attribute, inner_datasets, length, levels
 
-__all__ = ["class_names", "class_names_of", "normalization"]
+__all__ = ["Normalization", "class_names", "class_names_of", "normalization", "own_normalization", "rgb_bands"]
 
 _NORMALIZERS = {"Normalize", "ImageClassification", "VideoClassification", "SemanticSegmentation"}
+
+# Grey, or red, green and blue.
+_SHOWN = (1, 3)
 
 Normalization = tuple[tuple[float, ...], tuple[float, ...]]
 
@@ -44,9 +47,9 @@ def class_names(dataset: Any, column: int | str | None = None) -> tuple[str, ...
 def normalization(dataset: Any) -> Normalization | None:
     """Return the mean and standard deviation of each channel that a dataset's transforms normalize with.
 
-    Looks for ``Normalize`` (torchvision v1 and v2, and anything of that name with ``mean`` and ``std``) and
-    for the presets of torchvision's weights, in ``transform`` and ``transforms`` of the dataset and of the
-    datasets it wraps, through nested ``Compose`` and ``Sequential``.
+    Looks for ``Normalize`` (torchvision v1 and v2, Kornia, and anything of that name with ``mean`` and ``std``), for
+    the presets of torchvision's weights and for image processors of Hugging Face, in ``transform``, ``transforms`` and
+    ``processor`` of the dataset and of the datasets it wraps, through nested ``Compose`` and ``Sequential``.
 
     Args:
         dataset: Any dataset, or ``None``.
@@ -54,7 +57,7 @@ def normalization(dataset: Any) -> Normalization | None:
     Returns:
         ``(mean, std)``, one number a channel; ``None`` where there is none, or several disagree.
     """
-    found = {_own_normalization(each) for each in chain.from_iterable(levels(dataset, _parts))} - {None}
+    found = {own_normalization(each) for each in chain.from_iterable(levels(dataset, _parts))} - {None}
     return found.pop() if len(found) == 1 else None
 
 
@@ -123,6 +126,38 @@ def _keeps_classes(transform: Any, n_classes: int) -> bool:
     )
 
 
+def rgb_bands(dataset: Any) -> tuple[int, ...] | None:
+    """Return which channels of a dataset's images are red, green and blue.
+
+    Looks at ``rgb_bands`` of the dataset, then of the datasets it wraps: positions, or names among its ``bands`` or
+    ``all_bands``, as TorchGeo has them.
+
+    Args:
+        dataset: Any dataset, or ``None``.
+
+    Returns:
+        ``None`` where there are none, or the datasets of one level disagree.
+    """
+    for level in levels(dataset, inner_datasets):
+        found = {bands for bands in map(_own_rgb_bands, level) if bands}
+        if found:
+            return found.pop() if len(found) == 1 else None
+    return None
+
+
+def _own_rgb_bands(dataset: Any) -> tuple[int, ...] | None:
+    rgb = attribute(dataset, "rgb_bands")
+    if not isinstance(rgb, list | tuple) or len(rgb) not in _SHOWN:
+        return None
+    if all(isinstance(band, int) for band in rgb):
+        return tuple(rgb)
+    for name in ("bands", "all_bands", "all_band_names"):
+        known = attribute(dataset, name)
+        if isinstance(known, list | tuple) and known:
+            return tuple(known.index(band) for band in rgb) if set(rgb) <= set(known) else None
+    return None
+
+
 def _own_names(dataset: Any, column: int | str | None = None) -> tuple[str, ...] | None:
     for name in ("classes", "class_names"):
         names = attribute(dataset, name)
@@ -165,7 +200,7 @@ def _names_by_index(indices: Mapping[Any, Any]) -> tuple[str, ...] | None:
 def _parts(owner: Any) -> list[Any]:
     """Return the datasets and transforms directly inside a dataset or a transform; no target transforms."""
     parts = inner_datasets(owner)
-    for name in ("transform", "transforms"):
+    for name in ("transform", "transforms", "processor", "image_processor", "feature_extractor"):
         part = attribute(owner, name)
         parts.extend(part if isinstance(part, list | tuple | nn.ModuleList) else [part])
     if isinstance(owner, nn.Sequential):
@@ -173,10 +208,17 @@ def _parts(owner: Any) -> list[Any]:
     return [part for part in parts if part is not None]
 
 
-def _own_normalization(transform: Any) -> Normalization | None:
-    if type(transform).__name__ not in _NORMALIZERS:
+def own_normalization(transform: Any) -> Normalization | None:
+    """Return the mean and standard deviation of a single transform, or of an image processor of Hugging Face."""
+    names = ("image_mean", "image_std")
+    if type(transform).__name__ in _NORMALIZERS:
+        names = ("mean", "std")
+    elif attribute(transform, "do_normalize") is not True:
         return None
-    mean, std = (_numbers(attribute(transform, name)) for name in ("mean", "std"))
+    # Kornia keeps them in a dictionary.
+    flags = attribute(transform, "flags")
+    held = flags if isinstance(flags, Mapping) else {}
+    mean, std = (_numbers(held.get(name, attribute(transform, name))) for name in names)
     return (mean, std) if mean and std and len(mean) == len(std) else None
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from torch import Tensor
 from torch.utils.data import default_collate, default_convert
 
-from saliency_callbacks.config.checks import checked_flag
+from saliency_callbacks.config.checks import checked_flag, checked_shared
 from saliency_callbacks.config.dotted_paths import resolve_callable
 from saliency_callbacks.config.nested import copy_inputs, describe, fingerprint
 from saliency_callbacks.errors import ProbeError
@@ -100,6 +100,7 @@ class Probe:
         ids: Sequence[object] | None = None,
         masks: Tensor | None = None,
         groups: Sequence[object] | None = None,
+        shared: Sequence[int | str] | None = None,
     ) -> Probe:
         """Explain these samples instead of a dataloader's.
 
@@ -109,11 +110,13 @@ class Probe:
             ids: A name for each sample; 0 to N - 1 by default.
             masks: Region of interest of each sample, ``[N, *spatial]``, bool or shares in [0, 1].
             groups: Name of the group of each sample, such as ``["bird on water", "bird on land"]``.
+            shared: Keys or positions of the inputs that all samples share, such as one prompt a class; they may have
+                any number of rows.
 
         Raises:
             ProbeError: The arguments disagree about N or the spatial shape.
         """
-        fixed = freeze(inputs, labels, ids=ids, masks=masks, groups=groups)
+        fixed = freeze(inputs, labels, ids=ids, masks=masks, groups=groups, shared=checked_shared(shared))
         probe = cls(size=fixed.size)
         probe._fixed, probe.masks, probe.groups = fixed, fixed.masks, fixed.groups
         return probe
@@ -222,6 +225,7 @@ class Probe:
         normalization: tuple[Sequence[float], Sequence[float]] | None = None,
         known_labels: Tensor | None = None,
         feed: Callable[[Unpacked], Any] | None = None,
+        shared: Sequence[int | str] | None = None,
     ) -> ProbeBatch:
         """Split a batch that was :meth:`read`, add the masks, groups and ids, and freeze it all.
 
@@ -234,6 +238,7 @@ class Probe:
                 several parts of the batch holds the labels.
             feed: Returns the inputs as the model takes them, from the parts of the batch; by default they are as
                 :meth:`unpack` returns them.
+            shared: Keys or positions of the inputs that all samples share; those given with the samples by default.
 
         Raises:
             ProbeError: The batch cannot be read, or its parts do not fit together.
@@ -255,6 +260,7 @@ class Probe:
             normalization=normalization,
             groups=groups,
             notes=[said for said in (note, parts.unread) if said is not None],
+            shared=self._fixed.shared if shared is None and self._fixed is not None else shared,
         )
 
     def __repr__(self) -> str:
@@ -278,7 +284,7 @@ class Probe:
         if self._fixed is None:
             return tuple(self._settings().values())
         masks = None if self._fixed.masks is None else fingerprint(self._fixed.masks)
-        return self._fixed.fingerprint, self._fixed.ids, masks, self._fixed.groups
+        return self._fixed.fingerprint, self._fixed.ids, masks, self._fixed.groups, self._fixed.shared
 
     def _split(self, batch: Any) -> Unpacked:
         function = resolve_callable("Probe(unpack_batch=...)", self.unpack_batch)

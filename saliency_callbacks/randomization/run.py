@@ -16,6 +16,7 @@ from saliency_callbacks.capture.weights.randomizer import Redraw, WeightRandomiz
 from saliency_callbacks.config.checks import checked_integer
 from saliency_callbacks.config.dotted_paths import resolve_callable
 from saliency_callbacks.engine.settings import Settings
+from saliency_callbacks.engine.settled import settled
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.methods.registry import resolve_methods
 from saliency_callbacks.randomization.result import PRIMARY, RandomizationResult
@@ -46,6 +47,8 @@ def randomization_test(
     reshape_transform: Callable[[Tensor], Tensor] | None = None,
     output_fn: Callable[[Any], Any] | None = None,
     attribute_to: int | str | None = None,
+    shared: Sequence[int | str] | None = None,
+    layout: str | None = None,
     embedding: Any = None,
     tokenizer: Any = None,
     internal_batch_size: int | None = None,
@@ -78,6 +81,8 @@ def randomization_test(
         reshape_transform: As for :func:`~saliency_callbacks.explain`.
         output_fn: As for :func:`~saliency_callbacks.explain`.
         attribute_to: As for :func:`~saliency_callbacks.explain`.
+        shared: As for :func:`~saliency_callbacks.explain`.
+        layout: As for :func:`~saliency_callbacks.explain`.
         embedding: As for :func:`~saliency_callbacks.explain`; one number per token is then compared.
         tokenizer: As for :func:`~saliency_callbacks.explain`.
         internal_batch_size: As for :func:`~saliency_callbacks.explain`.
@@ -106,6 +111,8 @@ def randomization_test(
         reshape_transform=reshape_transform,
         output_fn=output_fn,
         attribute_to=attribute_to,
+        shared=shared,
+        layout=layout,
         internal_batch_size=internal_batch_size,
         seed=seed,
         tokens=TokenSettings.where_given(embedding, tokenizer),
@@ -143,6 +150,7 @@ def run_test(
     ``is_over`` is asked after each step of the first draw, with the number of states that there would be with one more
     step: whether that takes too long, so that all draws end with this one.
     """
+    settings = settled(model, inputs, settings, target)
     layers = weight_layers(model, inputs, settings)
     reference = explain_reference(model, inputs, settings, target, similarities, random_logit=random_logit)
     steps = steps_of(order, layers)

@@ -21,6 +21,10 @@ __all__ = ["display_images", "display_maps", "finite"]
 
 # A float batch whose maximum lies between the two is a measurement on a scale of its own, not 8-bit pixels.
 _EIGHT_BIT_MAXIMUM = (127, 255)
+_OVERSHOOT = 0.05
+# Grey, grey with something, RGB, and RGB with something; what has more is of another sensor than a camera.
+_MOST_PICTURE_CHANNELS = 4
+_PERCENTILES = (2, 98)
 
 
 def display_images(
@@ -28,26 +32,32 @@ def display_images(
     *,
     mean: float | Sequence[float] | Tensor | None = None,
     std: float | Sequence[float] | Tensor | None = None,
+    bands: Sequence[int] | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Return inputs as pictures.
 
-    With ``mean`` or ``std`` the normalization is undone, ``x · std + mean``. Otherwise values within [0, 1] are
-    taken as they are, non-negative values with a maximum above 127 and up to 255 as 8-bit pixels, and anything else
-    is scaled from the minimum and maximum of the whole batch.
+    With ``mean`` or ``std`` the normalization is undone, ``x · std + mean``, and black and white are 0 and 1, or 0 and
+    255 where the inputs were 8-bit pixels. Otherwise values within [0, 1] are taken as they are, non-negative values
+    with a maximum above 127 and up to 255 as 8-bit pixels, and anything else is scaled from the minimum and maximum of
+    the whole batch.
 
-    One channel is grey, 3 are RGB, of 4 the first three are taken, any other number is averaged to grey.
-    Values that are not finite are shown as zero.
+    One channel is grey, 2 are averaged to grey, 3 are RGB, and of 4 the first three are taken. More than 4 are bands of
+    a sensor: each is scaled from its own 2nd to its own 98th percentile over the batch, and without ``bands`` their
+    mean is shown. Values that are not finite are shown as zero.
 
     Args:
         inputs: ``[N, C, *spatial]`` with 1, 2 or 3 spatial dimensions.
         mean: Mean that was subtracted, one value or one a channel; ``None`` is 0 if ``std`` is given.
         std: Standard deviation that was divided by, one value or one a channel; ``None`` is 1 if ``mean`` is given.
+        bands: Channels that are shown, counted from 0: one as grey, or three as red, green and blue; of a 1-D signal
+            any number.
 
     Returns:
         ``uint8 [N, height, width, 3]``.
 
     Raises:
-        InputError: If the inputs have no or more than 3 spatial dimensions, or ``mean`` or ``std`` do not fit.
+        InputError: If the inputs have no or more than 3 spatial dimensions, or ``mean``, ``std`` or ``bands`` do not
+            fit.
 
     Example:
         >>> display_images(torch.tensor([-1.0, 0.0, 1.0]).view(1, 1, 1, 3), mean=0.5, std=0.5)[0, 0].tolist()
@@ -57,11 +67,18 @@ def display_images(
     values = finite(inputs)
     if mean is not None or std is not None:
         values = values * _per_channel(std, 1.0, values, "std") + _per_channel(mean, 0.0, values, "mean")
+    is_multispectral = values.shape[1] > _MOST_PICTURE_CHANNELS
+    if bands is not None:
+        values = _chosen(values, bands)
     if values.ndim == 3:
         return draw_traces(values)
     planes = _middle_slice(values, values.ndim - 2)
-    if mean is None and std is None:
+    if is_multispectral:
+        planes = _to_own_range(planes)
+    elif mean is None and std is None:
         planes = _to_unit_range(planes, low=values.amin(), high=values.amax())
+    else:
+        planes = _restored_to_unit_range(planes, low=values.amin(), high=values.amax(), is_unit=_is_unit(mean, std))
     pixels = planes.clamp(0, 1).mul(255).add(0.5).to(torch.uint8)
     return np.ascontiguousarray(_as_rgb(pixels).permute(0, 2, 3, 1).numpy())
 
@@ -136,6 +153,38 @@ def _to_unit_range(planes: Tensor, low: Tensor, high: Tensor) -> Tensor:
     if low >= 0 and smallest < high <= largest:
         return planes / 255
     return (planes - low) / (high - low).clamp_min(torch.finfo(torch.float32).tiny)
+
+
+def _is_unit(mean: float | Sequence[float] | Tensor | None, std: float | Sequence[float] | Tensor | None) -> bool:
+    """Return whether a normalization is that of values from 0 to 1."""
+    given = [torch.as_tensor(value, dtype=torch.float32).flatten() for value in (mean, std) if value is not None]
+    return all(bool((value.abs() <= 1).all()) for value in given)
+
+
+def _restored_to_unit_range(planes: Tensor, low: Tensor, high: Tensor, *, is_unit: bool) -> Tensor:
+    if is_unit or high <= 1:
+        return planes
+    smallest, largest = _EIGHT_BIT_MAXIMUM
+    # Resampling overshoots a little.
+    margin = _OVERSHOOT * largest
+    return planes / 255 if low >= -margin and smallest < high <= largest + margin else _to_own_range(planes)
+
+
+def _to_own_range(planes: Tensor) -> Tensor:
+    """Scale each channel of ``[N, C, H, W]`` from its own low to its own high percentile over the batch."""
+    by_channel = planes.transpose(0, 1).flatten(1).double().numpy()
+    low, high = (torch.from_numpy(found) for found in np.percentile(by_channel, _PERCENTILES, axis=1))
+    low, high = (found.float().view(1, -1, 1, 1) for found in (low, high))
+    return (planes - low) / (high - low).clamp_min(torch.finfo(torch.float32).tiny)
+
+
+def _chosen(values: Tensor, bands: Sequence[int]) -> Tensor:
+    n_channels = values.shape[1]
+    if (values.ndim > 3 and len(bands) not in (1, 3)) or any(not 0 <= band < n_channels for band in bands):
+        raise InputError(
+            f"bands={tuple(bands)} of inputs with {n_channels} channels; expected one or three of 0 to {n_channels - 1}"
+        )
+    return values[:, list(bands)]
 
 
 def _as_rgb(pixels: Tensor) -> Tensor:

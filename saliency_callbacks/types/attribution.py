@@ -43,6 +43,8 @@ class Evidence:
         score_change: Mean over the paths of score(end) - score(start), ``[N]``.
         activations: Output of each target layer as ``[N, K, *layer_spatial]``, in execution order.
         activation_gradients: Gradient of the score with respect to each of ``activations``.
+        framewise: Those of ``activations`` whose layer is given each frame of a video on its own; the frames are the
+            first of their spatial dimensions.
 
     Example:
         Try out a method without a model:
@@ -65,6 +67,7 @@ class Evidence:
     score_change: Tensor | None = None
     activations: Mapping[str, Tensor] = field(default_factory=dict)
     activation_gradients: Mapping[str, Tensor] = field(default_factory=dict)
+    framewise: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)

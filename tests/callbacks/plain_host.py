@@ -78,6 +78,10 @@ class PlainHost:
         loader = loaders[index]
         return DataLoader(loader, batch_size=None) if isinstance(loader, list) else loader
 
+    @property
+    def data_owners(self) -> list[Any]:
+        return [self.module]
+
     def received(self, batch: Any, dataloader_idx: int) -> Any:
         return batch
 

@@ -32,7 +32,7 @@ def test_other_ranges_are_scaled_over_the_whole_batch():
     assert display_images(torch.full((1, 3, 4, 4), 7.0)).shape == (1, 4, 4, 3)
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_channels(channels):
     batch = torch.rand(2, channels, 4, 5)
     drawn = display_images(batch)

@@ -188,11 +188,10 @@ class CueAlarm(ObservingCallback[CueState]):
             probe,
             self.cue,
             self.suspect_class,
-            attribute_to=self.settings.attribute_to,
+            settings=self.settings,
             normalization=self.appearance.normalization,
             removal=self.confirmation.removal,
             n_shown=self.confirmation.panel_size,
-            seed=self.settings.seed,
         )
 
     @override

@@ -182,7 +182,7 @@ def validation_batches(
     given = candidate_indices(loader)
     positions = list(range(len(dataset))) if given is None else list(given)
     masks = None if isinstance(probe.masks, Tensor) else probe.masks
-    for piece, n_own in _pieces(positions, host.ranks, partial(_first_item, host, probe)):
+    for piece, n_own in _pieces(positions, host.ranks, partial(_first_item, host, probe, frozen)):
         rows = Probe(
             indices=piece,
             dataloader_idx=probe.dataloader_idx,
@@ -190,7 +190,7 @@ def validation_batches(
             masks=masks,
             labels=probe.labels,
         )
-        batch = freeze_probe(host, rows, module=module)
+        batch = freeze_probe(host, rows, module=module, shared=frozen.shared)
         if batch is not None:
             yield batch, torch.arange(batch.size) < n_own
 
@@ -222,10 +222,10 @@ def _split(positions: list[int], n_own: int) -> list[tuple[list[int], int]]:
     return [(positions[start : start + _READ_AT_ONCE], n_own - start) for start in starts]
 
 
-def _first_item(host: Host, probe: Probe, position: int) -> str:
+def _first_item(host: Host, probe: Probe, frozen: ProbeBatch, position: int) -> str:
     """Return the fingerprint of one item: the ranks may have datasets of their own."""
     one = Probe(indices=[position], dataloader_idx=probe.dataloader_idx, unpack_batch=probe.unpack_batch)
-    item = freeze_probe(host, one)
+    item = freeze_probe(host, one, shared=frozen.shared)
     return "" if item is None else item.fingerprint
 
 

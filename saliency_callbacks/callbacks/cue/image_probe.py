@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,14 @@ from torch import Tensor
 
 from saliency_callbacks.callbacks.cue.pictures import Pair, draw_pairs, interleaved
 from saliency_callbacks.callbacks.cue.probe import usable_samples
-from saliency_callbacks.callbacks.runtime.appearance import Appearance
+from saliency_callbacks.callbacks.runtime.appearance import Appearance, shown_bands
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.cues.basic import Cue
 from saliency_callbacks.cues.checks import check_changes
 from saliency_callbacks.cues.display_range import DisplayRange
 from saliency_callbacks.cues.inpainting import Fill, remove
 from saliency_callbacks.cues.pictures import BackgroundCue
+from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import CueError, ProbeError
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.types import Attribution
@@ -64,18 +65,17 @@ class ImageCueProbe:
         cue: Cue,
         suspect_class: int,
         *,
-        attribute_to: int | str | None,
+        settings: Settings,
         normalization: Sequence[Sequence[float]] | None,
         removal: Fill | None,
         n_shown: int,
-        seed: int,
     ) -> ImageCueProbe:
         """Put the cue into the probe.
 
         Raises:
             CueError: If the cue does not fit the probe, changes nothing, or no sample can tell anything.
         """
-        inputs = ModelInputs.of(batch.inputs, attribute_to)
+        inputs = settings.read_alone(batch.inputs)
         explained = inputs.explained
         mean_std = normalization or batch.normalization
         values = DisplayRange.of(explained, None if mean_std is None else (mean_std[0], mean_std[1]))
@@ -83,7 +83,7 @@ class ImageCueProbe:
         cued = values.apply(fitted, explained)
         usable = usable_samples(check_changes(explained, cued, cue), batch, cue, suspect_class)
         display = values.to_display(explained).clamp(0, 1)
-        removed, bearing = _removed(explained, display, values, batch.masks, removal, seed)
+        removed, bearing = _removed(explained, display, values, batch.masks, removal, settings.seed)
         return cls(
             batch=batch,
             cue=cue,
@@ -123,7 +123,7 @@ class ImageCueProbe:
 
     def insert(self, batch: ProbeBatch) -> Any:
         """Return the inputs of another batch of the same range with the cue."""
-        inputs = ModelInputs.of(batch.inputs, self.inputs.attribute_to)
+        inputs = self.inputs.read_alike(batch.inputs)
         cued = self.range.apply(_fitted(self.cue, batch), inputs.explained)
         return inputs.with_explained(cued, torch.arange(len(cued)))
 
@@ -146,7 +146,8 @@ class ImageCueProbe:
     ) -> npt.NDArray[np.uint8]:
         """Draw the shown samples without and with the cue, each with its map."""
         assert attribution is not None, "images always have maps"
-        return draw_pairs(self.pair_images(), attribution, pairs, appearance, title=title)
+        bands = shown_bands(appearance, self.batch, self.inputs.explained)
+        return draw_pairs(self.pair_images(), attribution, pairs, replace(appearance, bands=bands), title=title)
 
 
 def _fitted(cue: Cue, batch: ProbeBatch) -> Cue:

@@ -56,7 +56,7 @@ def draw_pairs(
         ``uint8 [height, width, 3]``.
     """
     look = Appearance() if appearance is None else appearance
-    pictures = display_images(images)
+    pictures = display_images(images, bands=look.bands)
     scale = signed_scale(attribution.values) if look.is_signed else percentile(attribution.magnitude, 0.99)
     shared = scale.reshape(-1, 2).amax(dim=1).repeat_interleave(2)
     rendered = render(attribution, pictures, style=look.style, scale=shared, alpha=look.alpha, **look.colors)

@@ -65,11 +65,10 @@ def prepare_cue_probe(
     cue: AnyCue,
     suspect_class: int,
     *,
-    attribute_to: int | str | None,
+    settings: Settings,
     normalization: Sequence[Sequence[float]] | None,
     removal: Fill | None,
     n_shown: int,
-    seed: int,
 ) -> CueProbe:
     """Put a cue into a probe of images or of text inputs.
 
@@ -81,14 +80,13 @@ def prepare_cue_probe(
             batch,
             cue,
             suspect_class,
-            attribute_to=attribute_to,
+            settings=settings,
             normalization=normalization,
             removal=removal,
             n_shown=n_shown,
-            seed=seed,
         )
     if removal is not None:
         raise CueError(
             f"removal={removal!r} paints a region of images over, and {cue!r} is for text inputs; leave it out"
         )
-    return TokenCueProbe.prepare(batch, cue, suspect_class, attribute_to=attribute_to, n_shown=n_shown)
+    return TokenCueProbe.prepare(batch, cue, suspect_class, attribute_to=settings.attribute_to, n_shown=n_shown)

@@ -48,6 +48,8 @@ def data_randomization_test(
     reshape_transform: Callable[[Tensor], Tensor] | None = None,
     output_fn: Callable[[Any], Any] | None = None,
     attribute_to: int | str | None = None,
+    shared: Sequence[int | str] | None = None,
+    layout: str | None = None,
     internal_batch_size: int | None = None,
     label_key: int | str | None = None,
     unpack_batch: str | Callable[[Any], tuple[Any, Any]] | None = None,
@@ -78,6 +80,8 @@ def data_randomization_test(
         reshape_transform: As for :func:`~saliency_callbacks.explain`.
         output_fn: As for :func:`~saliency_callbacks.explain`.
         attribute_to: As for :func:`~saliency_callbacks.explain`.
+        shared: As for :func:`~saliency_callbacks.explain`.
+        layout: As for :func:`~saliency_callbacks.explain`.
         internal_batch_size: As for :func:`~saliency_callbacks.explain`.
         label_key: Position or key of the label in an item and in a batch, where it is in no usual place.
         unpack_batch: A function ``batch -> (inputs, labels)``, or its dotted path, for batches of no usual form.
@@ -105,6 +109,8 @@ def data_randomization_test(
         reshape_transform=reshape_transform,
         output_fn=output_fn,
         attribute_to=attribute_to,
+        shared=shared,
+        layout=layout,
         internal_batch_size=internal_batch_size,
         seed=seed,
     )

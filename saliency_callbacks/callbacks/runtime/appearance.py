@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from saliency_callbacks.callbacks.runtime.settings import set_field
-from saliency_callbacks.config.checks import checked_choice, checked_real
+from saliency_callbacks.config.checks import checked_choice, checked_real, is_integer
 from saliency_callbacks.config.hydra import plain
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.probe.batch import ProbeBatch
@@ -21,7 +21,7 @@ from saliency_callbacks.rendering.panel import Caption
 from saliency_callbacks.rendering.text import legible
 from saliency_callbacks.types import Snapshot
 
-__all__ = ["Appearance", "ColorScale", "SampleNames", "as_names", "wrong_predictions"]
+__all__ = ["Appearance", "ColorScale", "SampleNames", "as_names", "shown_bands", "wrong_predictions"]
 
 ColorScale = Literal["shared", "per_map"]
 _MOST_NAMES = 3
@@ -40,12 +40,15 @@ class Appearance:
         contour: Share of the pixels, in (0, 1), that is outlined: those where the map is largest, with 0.1 the top
             tenth. Maps of more than 24 × 24 pixels are smoothed for it. By default there is no outline.
         normalization: ``(mean, std)`` that the images were normalized with, one number a channel each; by default
-            found in the dataset's transforms.
+            found in the dataset's transforms, an image processor, or what a batch-transfer hook does.
         class_names: Names of the classes; by default the dataset's.
+        bands: Channels that pictures show, counted from 0: one as grey, or three as red, green and blue. By default the
+            dataset's ``rgb_bands``, or else the first three of up to 4 channels, and the mean of more.
 
     Raises:
         ConfigurationError: If there is no such style, color scale or color map, the opacity is outside [0, 1], the
-            contour is no share, or the normalization is no pair of as many numbers each.
+            contour is no share, the normalization is no pair of as many numbers each, or the bands are neither one nor
+            three.
 
     Example:
         >>> Appearance(style="heatmap", colormap="viridis").is_signed
@@ -59,6 +62,7 @@ class Appearance:
     contour: float | None = None
     normalization: Sequence[Sequence[float]] | None = None
     class_names: Sequence[str] | None = None
+    bands: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         check_style(self.style)
@@ -71,6 +75,7 @@ class Appearance:
         overlay(picture, heat, alpha=self.alpha, **self.colors)
         set_field(self, "normalization", _checked_normalization(plain(self.normalization)))
         set_field(self, "class_names", as_names(self.class_names))
+        set_field(self, "bands", _checked_bands(plain(self.bands)))
 
     @property
     def colors(self) -> dict[str, Any]:
@@ -144,6 +149,14 @@ class SampleNames:
         return Caption(title, detail, None if wrong is None else bool(wrong[position]))
 
 
+def shown_bands(appearance: Appearance, probe: ProbeBatch, inputs: Tensor) -> tuple[int, ...] | None:
+    """Return the channels of ``inputs [N, C, *spatial]`` that pictures show; ``None`` where nobody says so."""
+    if appearance.bands is not None:
+        return tuple(appearance.bands)
+    found = probe.bands
+    return found if found is not None and max(found) < inputs.shape[1] else None
+
+
 def wrong_predictions(snapshot: Snapshot) -> Tensor | None:
     """Return which predictions differ from the label, ``bool [N]``; ``None`` where that is not known."""
     if snapshot.predictions is None or snapshot.labels is None:
@@ -181,3 +194,15 @@ def _checked_normalization(
             "([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])"
         )
     return mean, std
+
+
+def _checked_bands(bands: Any) -> tuple[int, ...] | None:
+    """Return the channels that pictures show as integers."""
+    if bands is None:
+        return None
+    given = list(bands) if isinstance(bands, Sequence) and not isinstance(bands, str) else [bands]
+    if len(given) not in (1, 3) or not all(is_integer(band, 0) for band in given):
+        raise ConfigurationError(
+            f"bands={bands!r}; expected one channel, or three for red, green and blue, counted from 0, e.g. (3, 2, 1)"
+        )
+    return tuple(int(band) for band in given)

@@ -77,6 +77,10 @@ class Host(Protocol):
             IndexError: If there are dataloaders, but not that many.
         """
 
+    @property
+    def data_owners(self) -> Sequence[Any]:
+        """What may hold the transforms of the data, beside the dataset: a datamodule, and the module."""
+
     def received(self, batch: Any, dataloader_idx: int) -> Any:
         """Return a batch of a dataloader as a validation step receives it: converted, transformed and moved."""
 

@@ -103,6 +103,12 @@ class LightningHost:
             raise IndexError(f"dataloader_idx={index}, but there are {len(flat)} {source} dataloaders")
         return flat[index]
 
+    @property
+    def data_owners(self) -> Sequence[Any]:
+        """As of ``Host``."""
+        datamodule = getattr(self.trainer, "datamodule", None)
+        return [self.module] if datamodule is None else [datamodule, self.module]
+
     def received(self, batch: Any, dataloader_idx: int) -> Any:
         """Return ``batch`` as a validation step receives it.
 

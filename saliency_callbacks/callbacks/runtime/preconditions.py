@@ -14,13 +14,13 @@ from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.arguments import is_auto
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.state import RunState
-from saliency_callbacks.capture.inputs import ModelInputs
+from saliency_callbacks.capture.axes import describe_axes
 from saliency_callbacks.capture.isolation.context import quiescence
 from saliency_callbacks.capture.layers.find import find_layers
 from saliency_callbacks.capture.oom import is_out_of_memory
-from saliency_callbacks.capture.text.settings import read_ids
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.engine.settings import Settings
+from saliency_callbacks.engine.settled import settled
 from saliency_callbacks.errors import ConfigurationError, OutputError, ProbeError, SaliencyError, TargetError
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.targets.selectors import selector
@@ -34,6 +34,7 @@ __all__ = [
     "diagnosed",
     "explained_module",
     "has_weights",
+    "settled_on",
     "state_for_probe",
 ]
 
@@ -60,6 +61,32 @@ def explained_module(host: Host, name: str | None) -> nn.Module:
             "submodule that takes the inputs with reading=ModelReading(module='net')"
         )
     return host.module
+
+
+def settled_on(probe: ProbeBatch, host: Host, settings: Settings, module: str | None) -> Settings:
+    """Return settings with what the model tells of the probe's inputs: which axis is what, and what is shared.
+
+    Raises:
+        ConfigurationError: If it cannot be told, or the model cannot be run on the probe at all.
+    """
+    asked = replace(settings, shared=probe.shared)
+    model = explained_module(host, module)
+    if any(nn.parameter.is_lazy(one) for one in model.parameters()):
+        # The training is to initialize them.
+        return asked
+    inputs, running = host.to_device(probe.inputs), replace(asked, forward_context=host.forward_context)
+    try:
+        with host.without_logging():
+            found = settled(model, inputs, running)
+    except SaliencyError:
+        raise
+    except Exception:
+        check_runs(model, inputs, running)
+        raise
+    if found.layout is not None and asked.layout is None:
+        explained = found.read_alone(probe.inputs).explained
+        notices.tell(f"the inputs are read as {describe_axes(found.layout, explained)}; say otherwise with `layout`")
+    return replace(asked, shared=found.shared, layout=found.layout)
 
 
 def check_layers(model: nn.Module, target_layers: Any) -> None:
@@ -172,8 +199,7 @@ def check_runs(model: nn.Module, inputs: Any, settings: Settings, target: Any = 
     with quiescence(model, seed=settings.seed), torch.no_grad():
         try:
             with settings.forward_context():
-                read = ModelInputs.of if settings.tokens is None else read_ids
-                batch = read(inputs, settings.attribute_to)
+                batch = settings.read_alone(inputs)
                 rows = torch.arange(batch.n_samples, device=batch.explained.device)
                 output = batch.call(model, batch.explained.clone(), rows)
         except Exception as error:

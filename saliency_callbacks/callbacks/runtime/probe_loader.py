@@ -21,7 +21,8 @@ from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.dataset_state import preserved
 from saliency_callbacks.probe.labels import dataset_labels
 from saliency_callbacks.probe.loaders import candidate_indices, is_batched
-from saliency_callbacks.probe.metadata import class_names_of, normalization
+from saliency_callbacks.probe.metadata import class_names_of, rgb_bands
+from saliency_callbacks.probe.normalization import images_in, normalized_by
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.probe.stream import is_map_style
 from saliency_callbacks.probe.unpack import Unpacked
@@ -31,7 +32,12 @@ __all__ = ["fed_inputs", "freeze_probe"]
 
 
 def freeze_probe(
-    host: Host, probe: Probe, saved_indices: Sequence[int] | None = None, *, module: str | None = None
+    host: Host,
+    probe: Probe,
+    saved_indices: Sequence[int] | None = None,
+    *,
+    module: str | None = None,
+    shared: Sequence[int | str] | None = None,
 ) -> ProbeBatch | None:
     """Read the probe as a validation step would receive it, and freeze it on the CPU.
 
@@ -45,6 +51,7 @@ def freeze_probe(
         saved_indices: Positions of the probe in a checkpoint. They are read again; others where the probe asks for
             others, or the dataset no longer has them all, which the fingerprint of the result tells.
         module: Name of the explained submodule; the whole module by default. Its forward says what of a batch it takes.
+        shared: Keys or positions of the inputs that all samples share; those of a probe of tensors by default.
 
     Returns:
         The frozen probe; ``None`` where the dataloader does not exist yet.
@@ -74,20 +81,36 @@ def freeze_probe(
             indices=saved_indices,
             batched=is_batched(loader),
         )
+        before = None if probe.is_fixed else _images(probe, batch)
         # The module's transfer hooks expect what its dataloaders deliver, not tensors that are given by hand.
         batch = host.converted(batch) if probe.is_fixed else host.received(batch, probe.dataloader_idx)
         # A property may read what it tells from a file that it opens.
         with preserved(dataset):
-            statistics, known = normalization(dataset), _labels_at(dataset, indices)
+            bands, known = rgb_bands(dataset), _labels_at(dataset, indices)
+            owners = (dataset, getattr(loader, "collate_fn", None), *host.data_owners)
+            found = normalized_by(dataset, before, _images(probe, batch), owners)
         frozen = probe.freeze(
             batch,
             indices,
-            normalization=statistics,
+            normalization=None if found is None else found.statistics,
             known_labels=known,
+            shared=shared,
             feed=lambda parts: fed_inputs(host, parts, module),
         )
+        is_used = found is not None and frozen.normalization is not None
+        frozen = replace(frozen, bands=bands, normalized_by=found.source if found is not None and is_used else None)
         with preserved(dataset):
             return _with_class_names(frozen, host, dataset, known, probe.labels)
+
+
+def _images(probe: Probe, batch: Any) -> Tensor | None:
+    """Return a copy of the images of a batch; ``None`` where it cannot be read, or has none."""
+    try:
+        images = images_in(probe.unpack(batch)[0])
+    except ProbeError:
+        # The module's transfer hooks may yet bring it into a form that can be read.
+        return None
+    return None if images is None else images.detach().cpu().clone()
 
 
 def _labels_at(dataset: Any, indices: Sequence[int] | None) -> Tensor | None:

@@ -16,9 +16,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from saliency_callbacks.capture.axes import checked_layout
 from saliency_callbacks.capture.oom import BackOff
 from saliency_callbacks.capture.text.settings import TokenSettings
-from saliency_callbacks.config.checks import checked_choice, checked_flag, checked_real
+from saliency_callbacks.config.checks import checked_choice, checked_flag, checked_real, checked_shared
 from saliency_callbacks.config.dotted_paths import resolve_callable
 from saliency_callbacks.config.hydra import plain
 from saliency_callbacks.engine.settings import Settings
@@ -64,6 +65,10 @@ class ModelReading:
 
     Raises:
         ConfigurationError: If ``outputs`` is none of these, or ``attribute_to`` neither a position nor a key.
+        shared: Keys or positions of the inputs that all samples share, such as one prompt a class, nested ones joined
+            by dots. By default found with the model, where they have as many rows as there are samples.
+        layout: Axes of the explained tensor, one letter each, such as ``"NTCHW"`` for videos with their frames before
+            the channels. By default the channels come second; of five dimensions the model's first convolution tells.
 
     Example:
         >>> ModelReading(module="net", attribute_to="pixels").module
@@ -76,6 +81,8 @@ class ModelReading:
     reshape_transform: str | Callable[..., Any] | None = None
     embedding: Any = None
     outputs: Declared = "auto"
+    shared: Sequence[int | str] | None = None
+    layout: str | None = None
 
     def __post_init__(self) -> None:
         checked_choice("outputs", self.outputs, DECLARED)
@@ -84,6 +91,8 @@ class ModelReading:
             raise ConfigurationError(
                 f"attribute_to={key!r}; expected the position or the key of a tensor in the inputs"
             )
+        set_field(self, "shared", checked_shared(plain(self.shared)))
+        set_field(self, "layout", checked_layout(self.layout))
 
 
 @dataclass(frozen=True)
@@ -217,6 +226,8 @@ def engine_settings(
         reshape_transform=resolve_callable("reshape_transform", reading.reshape_transform),
         output_fn=resolve_callable("output_fn", reading.output_fn),
         attribute_to=reading.attribute_to,
+        shared=None if reading.shared is None else tuple(reading.shared),
+        layout=reading.layout,
         internal_batch_size=compute.internal_batch_size,
         seed=compute.seed,
         full_precision=compute.is_full_precision,

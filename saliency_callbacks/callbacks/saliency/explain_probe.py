@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from saliency_callbacks.callbacks.outputs import OutputReading, link_of
 from saliency_callbacks.callbacks.runtime import notices
-from saliency_callbacks.callbacks.runtime.appearance import Appearance, SampleNames, wrong_predictions
+from saliency_callbacks.callbacks.runtime.appearance import Appearance, SampleNames, shown_bands, wrong_predictions
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation, versions
 from saliency_callbacks.callbacks.saliency.filmstrips import FramePictures
@@ -23,7 +23,7 @@ from saliency_callbacks.callbacks.saliency.pictures import Pictures, reduced
 from saliency_callbacks.callbacks.saliency.scales import frame_of, scale_of
 from saliency_callbacks.callbacks.saliency.scoring import DRIFTS, Scored, score
 from saliency_callbacks.callbacks.saliency.state import MonitorState
-from saliency_callbacks.capture.inputs import ModelInputs
+from saliency_callbacks.capture.axes import describe_axes
 from saliency_callbacks.engine.explanation import Explanation
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import DegenerateMapWarning, LayerError, ObservationError
@@ -36,6 +36,9 @@ from saliency_callbacks.targets.resolution import resolve_target, settled_refere
 from saliency_callbacks.types import Attribution, Method, Picture, ProbeView, Quantity, Snapshot
 
 __all__ = ["ProbeExplainer"]
+
+# What has more is of another sensor than a camera.
+_MOST_PICTURE_CHANNELS = 4
 
 
 @dataclass(eq=False)
@@ -189,6 +192,7 @@ class ProbeExplainer:
                 "n_passes": explanation.n_passes,
                 "probe": self.probe.fingerprint,
                 "versions": versions(),
+                **self._reading_facts,
             },
             probe=self._view,
         )
@@ -236,13 +240,36 @@ class ProbeExplainer:
         return SampleNames(self.probe, self.appearance.class_names)
 
     @property
+    def _reading_facts(self) -> dict[str, Any]:
+        """What was found out about the inputs, where there was something to find out."""
+        facts: dict[str, Any] = {}
+        if self.settings.layout is not None:
+            facts["layout"] = describe_axes(self.settings.layout, self._inputs)
+        if self.settings.shared:
+            facts["shared"] = list(self.settings.shared)
+        given = self.appearance.normalization
+        statistics, source = (given, "appearance") if given else (self.probe.normalization, self.probe.normalized_by)
+        if statistics is not None:
+            facts["normalization"] = {"mean": list(statistics[0]), "std": list(statistics[1]), "source": source}
+        bands = shown_bands(self.appearance, self.probe, self._inputs)
+        if bands is not None:
+            facts["bands"] = list(bands)
+        return facts
+
+    @property
     def _inputs(self) -> Tensor:
-        return ModelInputs.of(self.probe.inputs, self.settings.attribute_to).explained
+        return self.settings.read_alone(self.probe.inputs).explained
 
     @cached_property
     def _images(self) -> npt.NDArray[np.uint8]:
         mean, std = self.appearance.normalization or self.probe.normalization or (None, None)
-        return display_images(self._inputs, mean=mean, std=std)
+        bands = shown_bands(self.appearance, self.probe, self._inputs)
+        if bands is None and self._inputs.shape[1] > _MOST_PICTURE_CHANNELS:
+            notices.tell(
+                f"{self.namespace}: pictures show the mean of all {self._inputs.shape[1]} bands, each on its own scale;"
+                " choose one or three with Appearance(bands=…)"
+            )
+        return display_images(self._inputs, mean=mean, std=std, bands=bands)
 
     @cached_property
     def _view(self) -> ProbeView:

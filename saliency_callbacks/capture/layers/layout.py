@@ -17,6 +17,8 @@ __all__ = ["SpatialLayout", "find_layout", "has_channels_first", "has_own_layout
 _MAX_PREFIX_TOKENS = 16
 # Models that merge patches have a class and a distillation token at most.
 _MAX_PREFIX_TOKENS_WHEN_MERGED = 2
+# Frames, or slices, and two dimensions in each.
+_VIDEO_DIMENSIONS = 3
 # Whatever the shapes say: these see channels in the second dimension.
 _CHANNELS_FIRST = (
     conv._ConvNd,  # noqa: SLF001 (the only name that covers the transposed ones too)
@@ -57,6 +59,9 @@ class SpatialLayout:
         n_prefix: Tokens in front of the patch tokens (class and register tokens).
         batch_dim: Where the samples are: 0, or 1 for a sequence ``[T, N, K]``.
         n_suffix: Tokens behind the patch tokens, where registers or memory are appended.
+        n_frames: Frames of each sample, where these are rows of their own, ``[N · T, …]``; they come first in
+            ``spatial``. 0 where they are not.
+        frames_last: Whether the tokens of all frames at one place come in turn, not those of one frame.
     """
 
     order: Literal["channels_first", "channels_last", "tokens"]
@@ -64,14 +69,23 @@ class SpatialLayout:
     n_prefix: int = 0
     batch_dim: int = 0
     n_suffix: int = 0
+    n_frames: int = 0
+    frames_last: bool = False
 
     def to_map(self, output: Tensor) -> Tensor:
         """Return ``output`` as ``[N, K, *spatial]``; works alike on activations and on their gradients."""
+        if self.n_frames:
+            frame = replace(self, spatial=self.spatial[1:], n_frames=0)
+            maps = frame.to_map(output)
+            return maps.reshape(-1, self.n_frames, *maps.shape[1:]).movedim(1, 2)
         output = output.movedim(self.batch_dim, 0)
         if self.order == "channels_first":
             return output
         if self.order == "tokens":
-            output = output[:, self.n_prefix : output.shape[1] - self.n_suffix].unflatten(1, self.spatial)
+            frames, *space = self.spatial
+            order = (*space, frames) if self.frames_last else self.spatial
+            output = output[:, self.n_prefix : output.shape[1] - self.n_suffix].unflatten(1, order)
+            output = output.movedim(len(order), 1) if self.frames_last else output
         return output.movedim(-1, 1)
 
 
@@ -99,6 +113,8 @@ def find_layout(
         The layout, or ``None`` for an output without space: a vector, or a map of a single position; without one
         entry a row, like the windows of an attention; or at no grid of the model, like attention weights.
     """
+    if shape and n_rows is not None and _has_frame_rows(shape, input_spatial, n_rows):
+        return _frame_layout(tuple(shape), input_spatial, module, known_sizes)
     if not shape or (n_rows is not None and shape[0] != n_rows):
         return _sequence_first_layout(tuple(shape), input_spatial, n_rows, known_sizes)
     n_spatial = len(input_spatial)
@@ -132,6 +148,23 @@ def keeps_aspect(shape: Sequence[int], input_spatial: Sequence[int]) -> bool:
     """Whether a dense output has the input's aspect ratio to the last digit if read channels first, and only then."""
     first, last = (_aspect_error(spatial, tuple(input_spatial)) for spatial in (tuple(shape[2:]), tuple(shape[1:-1])))
     return first == 0 < last
+
+
+def _has_frame_rows(shape: Sequence[int], input_spatial: Sequence[int], n_rows: int) -> bool:
+    return len(input_spatial) == _VIDEO_DIMENSIONS and shape[0] == n_rows * input_spatial[0] > n_rows
+
+
+def _frame_layout(
+    shape: tuple[int, ...],
+    input_spatial: Sequence[int],
+    module: nn.Module | None,
+    known_sizes: Sequence[tuple[int, ...]],
+) -> SpatialLayout | None:
+    """Return the layout of a layer that is given each frame of a video as a row, ``[N · T, …]``."""
+    n_frames = input_spatial[0]
+    known = [spatial[1:] for spatial in known_sizes if spatial[0] == n_frames]
+    layout = find_layout(shape, input_spatial[1:], module=module, known_sizes=known)
+    return None if layout is None else replace(layout, spatial=(n_frames, *layout.spatial), n_frames=n_frames)
 
 
 def _sequence_first_layout(

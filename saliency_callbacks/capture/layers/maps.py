@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from saliency_callbacks.capture.hooks import LayerCall
+from saliency_callbacks.capture.hooks import ActivationRecorder, LayerCall
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.layers.auto import find_target_layer
 from saliency_callbacks.capture.layers.calls import CallMaps, choose_calls
@@ -23,6 +24,7 @@ from saliency_callbacks.errors import LayerError
 __all__ = ["LayerMaps"]
 
 _N_NAMED = 5
+_VIDEO_DIMENSIONS = 3
 
 
 class LayerMaps:
@@ -100,6 +102,10 @@ class LayerMaps:
             self._layouts[name] = self._find_layout(name, output)
         return self._layouts[name].to_map(output)
 
+    def framewise(self) -> frozenset[str]:
+        """Return the names of layers whose output was read and has the frames of a video as rows."""
+        return frozenset(name for name, layout in self._layouts.items() if layout.n_frames)
+
     def _reshaped(self, name: str, output: Tensor) -> Tensor:
         try:
             reshaped = self.reshape_transform(output) if self.reshape_transform else output
@@ -165,7 +171,23 @@ class LayerMaps:
                 f"layer {name!r} has output {list(output.shape)}, which is no spatial map of an input with spatial "
                 f"size {list(spatial)}; choose an earlier layer, 'auto', or give `reshape_transform=`"
             )
+        if layout.order == "tokens" and len(layout.spatial) == _VIDEO_DIMENSIONS and not layout.n_frames:
+            layout = replace(layout, frames_last=self._frames_last(name, layout))
         return layout
+
+    def _frames_last(self, name: str, layout: SpatialLayout) -> bool:
+        """Return whether the tokens of all frames at one place come in turn, by where a change of one frame shows."""
+        first = self.inputs.explained[:1]
+        changed = first.clone()
+        changed[:, :, 0] = changed[:, :, 0].flip(-1, -2) + 1
+        outputs = []
+        for rows in (first.clone(), changed):
+            with torch.no_grad(), self.forward_context(), ActivationRecorder({name: self.layers[name]}) as recorder:
+                self.inputs.call(self.model, rows, torch.arange(1, device=rows.device))
+            outputs.append(recorder.outputs[name].detach().float())
+        change = (outputs[1] - outputs[0]).abs()
+        shares = [one.to_map(change)[:, :, 0].sum() for one in (layout, replace(layout, frames_last=True))]
+        return bool(shares[1] > shares[0])
 
     def _is_settled(self, name: str, output: Tensor) -> bool:
         """Whether the type of a layer, or of the last one in it, says that its output has channels first."""

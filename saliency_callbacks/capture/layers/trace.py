@@ -140,9 +140,8 @@ def _tainted(
     They pass weights that are zero, as those of fresh normalizations are. Where a model refuses them, no output is
     ruled out.
 
-    Args:
-        with_graph: Whether outputs that have a graph, of the model's weights alone, may be meant: where the explained
-            input itself is detached. Of those that follow from each other, the first is returned.
+    Where the explained input itself is detached, outputs that have a graph, of the model's weights alone, may be meant
+    as well (``with_graph``); of those that follow from each other, the first is returned.
     """
     rows = inputs.explained.index_select(0, samples)
     try:

@@ -55,6 +55,7 @@ class Subject:
         samples: Which samples of the batch are run; all by default.
         loss_scale: Keeps gradients from underflowing in float16; one for all passes.
         calls: ``(layer name, calls in one forward)`` → those that make its map.
+        framewise: Returns the names of layers that are given each frame of a video on its own, once they have run.
     """
 
     model: nn.Module
@@ -69,6 +70,7 @@ class Subject:
     samples: range | None = None
     loss_scale: LossScale = field(default_factory=LossScale)
     calls: Callable[[str, int], CallMaps] = field(default=lambda name, n_calls: CallMaps.last_of(n_calls))
+    framewise: Callable[[], frozenset[str]] = frozenset
 
     def scores(self, rows: Tensor, samples: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Run the model on ``rows`` and return score and class of each row for each target."""
@@ -125,7 +127,7 @@ def collect(subject: Subject, pass_: Pass, quantities: Quantity, clean: Sequence
                 moment.add(rows, *measured)
             # What a chunk leaves behind would add to the peak of the next one.
             del rows, measured
-    evidence = [moment.evidence() for moment in moments]
+    evidence = [replace(moment.evidence(), framewise=subject.framewise()) for moment in moments]
     for one in evidence:
         sums = (one.gradient, one.gradient_square, one.path_integral, *one.activation_gradients.values())
         subject.loss_scale.warn_of_lost([found for found in sums if found is not None])

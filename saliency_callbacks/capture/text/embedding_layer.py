@@ -17,7 +17,7 @@ from saliency_callbacks.capture.layers.find import find_layers
 from saliency_callbacks.capture.text.max_length import check_places, known_lengths
 from saliency_callbacks.errors import InputError, LayerError
 
-__all__ = ["EmbeddingLayer", "Layout", "embed", "find_embedding", "receives"]
+__all__ = ["EmbeddingLayer", "Layout", "embed", "find_embedding", "is_given", "receives"]
 
 Layout = Literal["batch_first", "sequence_first"]
 
@@ -97,6 +97,12 @@ def receives(args: tuple[Any, ...], kwargs: dict[str, Any], ids: Tensor, layout:
     if layout == "sequence_first":
         ways.reverse()
     return next((way for way, form in ways if given.shape == form.shape and torch.equal(given.to(form), form)), None)
+
+
+def is_given(args: tuple[Any, ...], kwargs: dict[str, Any], ids: Tensor) -> bool:
+    """Return whether a layer that is called so was given ``ids`` themselves or a view of them, not a copy."""
+    given = _first_tensor(args, kwargs)
+    return given is not None and given.untyped_storage().data_ptr() == ids.untyped_storage().data_ptr()
 
 
 def embed(name: str, layer: nn.Module, ids: Tensor) -> Tensor:
@@ -212,8 +218,7 @@ def _note(
     shape = trace.ids.shape if layout == "batch_first" else trace.ids.T.shape
     if isinstance(output, Tensor) and output.is_floating_point() and output.shape[:-1] == shape:
         trace.embedding.append(name)
-        given = _first_tensor(args, kwargs)
-        if given is not None and given.untyped_storage().data_ptr() == trace.ids.untyped_storage().data_ptr():
+        if is_given(args, kwargs, trace.ids):
             trace.exact.append(name)
     else:
         made = list(output.shape) if isinstance(output, Tensor) else type(output).__name__

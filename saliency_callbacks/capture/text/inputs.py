@@ -6,9 +6,9 @@ layer's output, while the model is run on the ids, masks and all else that it wa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from saliency_callbacks.capture.inputs import ModelInputs
-from saliency_callbacks.capture.text.embedding_layer import Layout, embed, find_embedding, receives
+from saliency_callbacks.capture.structure import tensors_of
+from saliency_callbacks.capture.text.embedding_layer import Layout, embed, find_embedding, is_given, receives
 from saliency_callbacks.capture.text.max_length import known_lengths
 from saliency_callbacks.capture.text.settings import TokenSettings, padding_of, special_of
 from saliency_callbacks.errors import InputError, LayerError, MethodError
@@ -29,7 +30,8 @@ class TokenInputs(ModelInputs):
     """A batch of text inputs; the explained tensor is what their tokens are embedded as, ``[N, D, T]``.
 
     Every call of the layer with the ids of the batch gives the explained embeddings; its calls with other ids (those of
-    a decoder that shares it) are left alone.
+    a decoder that shares it) are left alone. Where another text of the batch happens to equal the explained one, as in
+    a pair of two equal texts, only calls with the very tensor that was fed count.
 
     Args:
         ids: Ids of the tokens ``[N, T]``, or embeddings ``[N, T, D]`` where the model takes these.
@@ -50,6 +52,8 @@ class TokenInputs(ModelInputs):
     special: Tensor
     settings: TokenSettings
     pad_id: int | None
+    # The ids that were fed last: what runs again in a backward is given the same tensor.
+    _fed: list[Tensor] = field(default_factory=list, kw_only=True, repr=False)
 
     @classmethod
     def of_texts(
@@ -88,6 +92,7 @@ class TokenInputs(ModelInputs):
             special=special_of(batch, padding, settings.special_ids),
             settings=settings,
             pad_id=pad_id,
+            shared=batch.shared,
         )
 
     @property
@@ -113,7 +118,9 @@ class TokenInputs(ModelInputs):
     def fed(self, explained: Tensor, samples: Tensor) -> AbstractContextManager[Any]:
         if self.layer is None:
             return super().fed(explained, samples)
-        return _replaced_output(self.layer, self._ids_of(samples), explained, self.layout)
+        ids = self._ids_of(samples)
+        ids = next((fed for fed in self._fed if torch.equal(fed, ids)), ids)
+        return _replaced_output(self.layer, ids, explained, self.layout, is_exact=self._has_twin(ids, samples))
 
     @override
     def copied(self, explained: Tensor) -> Tensor:
@@ -126,8 +133,16 @@ class TokenInputs(ModelInputs):
             with known_lengths(model, self.ids):
                 return super().call(model, explained.movedim(1, 2).contiguous(), samples)
         ids = self._ids_of(samples)
-        with known_lengths(model, ids), _replaced_output(self.layer, ids, explained, self.layout) as calls:
+        self._fed[:] = [ids]
+        is_exact = self._has_twin(ids, samples)
+        with known_lengths(model, ids), _replaced_output(self.layer, ids, explained, self.layout, is_exact) as calls:
             output = super().call(model, ids, samples)
+        if not calls and is_exact:
+            raise LayerError(
+                f"other text inputs of samples {samples.tolist()} equal the explained ones, and embedding layer "
+                f"{self.name!r} is given copies of both, so that they cannot be told apart; expected a model that "
+                "embeds the ids as they are. Leave these samples out, or run them with others: internal_batch_size="
+            )
         if not calls:
             raise LayerError(
                 f"embedding layer {self.name!r} ({type(self.layer).__name__}) was not given the ids "
@@ -136,19 +151,33 @@ class TokenInputs(ModelInputs):
             )
         return output
 
+    def _has_twin(self, ids: Tensor, samples: Tensor) -> bool:
+        """Return whether other inputs of these samples equal their explained ids."""
+        others = tensors_of(self.rows(samples)) if isinstance(self.structure, (tuple, Mapping)) else {}
+        return any(
+            name != str(self.attribute_to) and not other.is_floating_point() and torch.equal(other.to(ids), ids)
+            for name, other in others.items()
+            if other.shape == ids.shape
+        )
+
     def _ids_of(self, samples: Tensor) -> Tensor:
         return self.ids.index_select(0, samples.to(self.ids.device))
 
 
 @contextmanager
-def _replaced_output(layer: nn.Module, ids: Tensor, embedded: Tensor, settled: Layout | None) -> Iterator[list[str]]:
-    """Let ``layer`` return ``embedded [M, D, T]`` for ``ids [M, T]``; yield one entry for each time that it has."""
+def _replaced_output(
+    layer: nn.Module, ids: Tensor, embedded: Tensor, settled: Layout | None, is_exact: bool
+) -> Iterator[list[str]]:
+    """Let ``layer`` return ``embedded [M, D, T]`` for ``ids [M, T]``; yield one entry for each time that it has.
+
+    Where ``is_exact``, equal ids do not count, but only the tensor itself or a view of it.
+    """
     calls: list[str] = []
     records_graph = torch.is_grad_enabled()
 
     def replace(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Tensor | None:
         layout = receives(args, kwargs, ids, settled)
-        if layout is None:
+        if layout is None or (is_exact and not is_given(args, kwargs, ids)):
             return None
         calls.append(layout)
         # A graph begins here even where the model embeds under `no_grad`. A copy for each call, as the model may work

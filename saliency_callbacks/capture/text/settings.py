@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from saliency_callbacks.capture.inputs import ModelInputs, named_key, read_structure
+from saliency_callbacks.capture.inputs import ModelInputs
+from saliency_callbacks.capture.structure import named_key, read_structure, shared_names
 from saliency_callbacks.capture.text.embedding_layer import Layout
 from saliency_callbacks.errors import InputError, MethodError
 from saliency_callbacks.text.ids import ID_KEYS, are_ids, entries_of, keys_of_ids
@@ -113,19 +114,25 @@ class TokenSettings:
         return found
 
 
-def read_ids(inputs: Any, attribute_to: int | str | None = None) -> ModelInputs:
+def read_ids(
+    inputs: Any, attribute_to: int | str | None = None, *, shared: Sequence[int | str] | None = None
+) -> ModelInputs:
     """Check a batch of text inputs and find the ids of its tokens, or its embeddings ``[N, T, D]``.
 
+    Args:
+        inputs: A tensor, or a tuple, list or mapping of tensors and constants.
+        attribute_to: Position or key of the ids.
+        shared: Keys or positions of what all samples share.
+
     Raises:
-        InputError: If there are no ids ``[N, T]``, or several tensors could be meant.
+        InputError: If there are no ids ``[N, T]``, several tensors could be meant, or what is shared is not among the
+            inputs.
     """
     structure = read_structure(inputs, "of token ids [N, T]")
-    if isinstance(structure, Tensor):
-        _check_ids(structure, "inputs")
-        return ModelInputs(structure, None, structure)
-    key = _key(structure, attribute_to)
-    _check_ids(structure[key], f"inputs[{key!r}]")
-    return ModelInputs(structure, key, structure[key])
+    key = None if isinstance(structure, Tensor) else _key(structure, attribute_to)
+    ids = structure if key is None else structure[key]
+    _check_ids(ids, "inputs" if key is None else f"inputs[{key!r}]")
+    return ModelInputs(structure, key, ids, shared=shared_names(structure, shared))
 
 
 def padding_of(batch: ModelInputs, pad_id: int | None) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 
 from saliency_callbacks.callbacks.cue.image_probe import ImageCueProbe
 from saliency_callbacks.callbacks.cue.probe import checked_cue
+from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import CueError, ProbeError, SaliencyWarning
 from saliency_callbacks.probe import BackgroundCue, BrightnessCue, PatchCue, freeze
 
@@ -20,8 +21,9 @@ def _images(count=10, channels=1):
 
 
 def _prepared(batch, cue=_PATCH, suspect=0, **changes):
-    settings = {"attribute_to": None, "normalization": None, "removal": None, "n_shown": 3, "seed": 0}
-    return ImageCueProbe.prepare(batch, cue, suspect, **{**settings, **changes})
+    reading = {name: changes.pop(name) for name in ("attribute_to", "shared", "layout", "seed") if name in changes}
+    arguments = {"normalization": None, "removal": None, "n_shown": 3, **changes}
+    return ImageCueProbe.prepare(batch, cue, suspect, settings=Settings((), **reading), **arguments)
 
 
 def _labels(count=10):

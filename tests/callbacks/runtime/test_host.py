@@ -187,11 +187,10 @@ def test_a_cue_is_evaluated():
         freeze(images, torch.tensor([0, 2] * 5)),
         PatchCue((0, 0, 2, 2)),
         1,
-        attribute_to=None,
+        settings=_settings(),
         normalization=None,
         removal=None,
         n_shown=2,
-        seed=0,
     )
     finding = evaluate_cue(host.module, probe, 1, _settings(("gradient",)), host)
     logits = [host.module(inputs).double() for inputs in (probe.clean_inputs, probe.cued_inputs)]
