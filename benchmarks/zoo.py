@@ -5,7 +5,7 @@ Usage::
     python -m benchmarks.zoo [--package NAME] [--only FAMILY ...] [--table PATH]
 
 For each model, with random weights: the gradient is compared with autograd by hand, the layer may not be inside an
-attention, and its map lies on a grid that the model's layers of space have, or one that is pooled from it. The exit status
+attention, and its map lies on a grid that the model's layers have, or one pooled from it. The exit status
 is 1 if any of it fails. A run over everything writes ``docs/zoo.md``.
 """
 

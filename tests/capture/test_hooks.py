@@ -62,12 +62,23 @@ def test_what_is_kept_is_the_layers_own_output(inputs):
     assert torch.equal(recorder.outputs["norm"], expected)
 
 
-def test_a_module_that_runs_twice_keeps_its_last_call(inputs):
+def test_of_a_module_that_runs_twice_the_output_is_that_of_its_last_call(inputs):
     conv = nn.Conv2d(3, 3, 3, padding=1)
     with ActivationRecorder({"conv": conv}) as recorder:
         last = conv(conv(inputs) + 1)
     assert torch.equal(recorder.outputs["conv"], last)
     assert len(recorder.outputs) == 1
+
+
+def test_every_call_of_a_module_is_kept(inputs):
+    conv = nn.Conv2d(3, 3, 3, padding=1)
+    with ActivationRecorder({"conv": conv}) as recorder:
+        first = conv(inputs)
+        second = conv(first + 1)
+    kept = recorder.by_layer["conv"]
+    assert len(kept) == 2
+    assert torch.equal(kept[0], first)
+    assert torch.equal(kept[1], second)
 
 
 def test_execution_order_not_registration_order(inputs):

@@ -16,6 +16,7 @@ __all__ = ["Places", "View", "measure_places", "seen_alike"]
 # narrow; with wide ones, less is left of that.
 _SMALLEST_SHIFT = 0.01
 _SAME = 0.05
+_NEAR = 0.2
 _N_DRAWS = 4
 
 
@@ -72,6 +73,13 @@ class Places:
         """Whether the map lies as the input does."""
         return self.view == View()
 
+    def seen_from(self, view: View) -> Tensor:
+        """Return the center along the sides of the map, ``[sides]``."""
+        center = self.center.clone()
+        center[list(view.flipped)] = 1 - center[list(view.flipped)]
+        order = view.axes or tuple(range(len(center)))
+        return torch.stack([center[order.index(axis)] for axis in range(len(center))])
+
     @cached_property
     def extent(self) -> Tensor:
         """How far the halves lie apart along each side of the input, once turned back."""
@@ -97,15 +105,21 @@ def measure_places(rows: Tensor, map_: Tensor) -> Places:
 def seen_alike(places: Sequence[Places]) -> list[View] | None:
     """Return how each map is turned back, if all lie at the same places then; ``None`` if not, or unknown."""
     views = [place.view for place in places]
-    first = places[0]
-    for place, view in zip(places, views, strict=True):
-        if view is None:
-            return None
-        if bool(((place.center - first.center).abs() > _SAME).any()):
-            return None
-        if bool(((place.extent - first.extent).abs() > _SAME + 0.2 * first.extent).any()):
-            return None
-    return [view for view in views if view is not None]
+    known = [view for view in views if view is not None]
+    if len(known) < len(views):
+        return None
+    pairs = list(zip(places, known, strict=True))
+    return known if all(_lie_alike(pairs[0], pair) for pair in pairs[1:]) else None
+
+
+def _lie_alike(one: tuple[Places, View], other: tuple[Places, View]) -> bool:
+    (first, first_view), (second, second_view) = one, other
+    apart = (second.center - first.center).abs()
+    # Striding moves all places of a map a little to one side, which is the other side where the view is flipped.
+    along = (second.seen_from(second_view) - first.seen_from(first_view)).abs()
+    if bool((apart > _SAME).any()) and bool(((along > _SAME) | (apart.amax() > _NEAR)).any()):
+        return False
+    return not bool(((second.extent - first.extent).abs() > _SAME + 0.2 * first.extent).any())
 
 
 def _center(rows: Tensor, map_: Tensor, side: int, part: int) -> Tensor:

@@ -86,6 +86,17 @@ def test_views_are_turned_back_and_their_terms_summed_before_the_relu(name, meth
     torch.testing.assert_close(found.values[:, 0], FORMULAS[method](*joined))
 
 
+@pytest.mark.parametrize("cut", [0, 4], ids=["by its stride", "as a part is cut off"])
+def test_a_network_that_sees_places_aside_is_turned_back_too(cut):
+    """Without padding, the places of a map lie to one side; where it is flipped, to the other, or not."""
+    model, x = Views(lambda x: x[..., cut:], lambda x: x[..., cut:].flip(-1)), torch.rand(1, 1, 17, 17)
+    model.encoder = nn.Conv2d(1, 6, 3, padding=1) if cut else nn.Conv2d(1, 6, 4, stride=5)
+    found = explain(model, x, methods="layer_cam", target=1, target_layers="encoder")["layer_cam"]
+    activations, gradients = by_hand(model, model.encoder, (x,))
+    joined = [torch.cat([first, second.flip(-1)], dim=1) for first, second in (activations, gradients)]
+    torch.testing.assert_close(found.values[:, 0], FORMULAS["layer_cam"](*joined))
+
+
 @pytest.mark.parametrize(
     ("view", "why"),
     [

@@ -127,6 +127,31 @@ def test_where_the_samples_are(shape, input_spatial, expected):
     assert find_layout(shape, input_spatial, n_rows=3) == expected
 
 
+def test_once_a_grid_is_known_nothing_else_is_a_map():
+    known = [(8, 8)]
+    for shape in ((2, 4, 65, 65), (2, 4, 64, 64), (2, 8, 65, 16), (2, 100, 16), (2, 64 + 17, 16), (2, 9, 9, 16)):
+        assert find_layout(shape, (64, 64), known_sizes=known) is None
+    for size in (8, 4, 2):
+        assert find_layout((2, size, size, 16), (64, 64), known_sizes=known).spatial == (size, size)
+        assert find_layout((2, size**2 + 1, 16), (64, 64), known_sizes=known).spatial == (size, size)
+    # Frames may stay where patches are merged.
+    assert find_layout((2, 4, 4, 4, 16), (8, 64, 64), known_sizes=[(4, 8, 8)]).spatial == (4, 4, 4)
+
+
+def test_a_map_that_is_laid_out_flat_is_no_sequence():
+    # [N, channels, places]: as many channels as a smaller grid has places.
+    assert find_layout((2, 16, 64), (64, 64), known_sizes=[(8, 8)]) is None
+
+
+@pytest.mark.parametrize(("n_prefix", "n_suffix"), [(1, 0), (0, 3), (2, 3)])
+def test_tokens_on_either_side_are_left_out(n_prefix, n_suffix):
+    patches = torch.arange(12.0).reshape(1, 6, 2)
+    own = torch.full((1, 5, 2), -1.0)
+    output = torch.cat([own[:, :n_prefix], patches, own[:, :n_suffix]], dim=1)
+    found = SpatialLayout("tokens", (2, 3), n_prefix, n_suffix=n_suffix).to_map(output)
+    assert torch.equal(found, patches.transpose(1, 2).unflatten(2, (2, 3)))
+
+
 @st.composite
 def layouts(draw):
     spatial = tuple(draw(st.lists(st.integers(2, 5), min_size=1, max_size=3)))
