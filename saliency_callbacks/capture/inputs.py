@@ -17,6 +17,12 @@ from saliency_callbacks.errors import InputError, MethodError, nearest_names
 __all__ = ["ModelInputs", "feed", "named_key", "read_structure"]
 
 
+_IDS = (
+    "as the ids of a text's tokens are; expected a floating-point tensor [N, C, *spatial]. Use "
+    "TokenSaliencyMonitor(tokenizer=…), or explain(…, embedding='auto')"
+)
+
+
 @dataclass(frozen=True, eq=False)
 class ModelInputs:
     """A batch for a model, and which of its tensors is explained.
@@ -220,10 +226,7 @@ def _ambiguity(entries: Mapping[Any, Any], candidates: Sequence[Any]) -> str:
     if any(
         isinstance(value, Tensor) and value.ndim == 2 and not value.is_floating_point() for value in entries.values()
     ):
-        return (
-            f"the inputs {sorted(map(str, entries))} are ids, as of the tokens of a text; expected a floating-point "
-            "tensor [N, C, *spatial]. Use TokenSaliencyMonitor(tokenizer), or `embedding='auto'` of explain"
-        )
+        return f"the inputs {sorted(map(str, entries))} are integers, {_IDS}"
     shapes = {key: list(value.shape) for key, value in entries.items() if isinstance(value, Tensor)}
     return (
         f"none of the inputs {shapes} could be explained; expected a floating-point tensor [N, C, *spatial]. Tabular "
@@ -235,6 +238,8 @@ def _ambiguity(entries: Mapping[Any, Any], candidates: Sequence[Any]) -> str:
 def _check_explained(tensor: Any, name: str) -> None:
     if not isinstance(tensor, Tensor):
         raise InputError(f"{name} is of type {type(tensor).__name__}; expected a tensor [N, C, *spatial]")
+    if not tensor.is_floating_point() and tensor.ndim <= 2:
+        raise InputError(f"{name} has shape {list(tensor.shape)} and dtype {tensor.dtype}, {_IDS}")
     if not tensor.is_floating_point():
         raise InputError(
             f"{name} has dtype {tensor.dtype}; expected floating point, as gradients are taken with respect to it. "
