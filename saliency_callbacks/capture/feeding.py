@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from saliency_callbacks.config.batch_names import LABEL_KEYS, MASK_KEYS
+from saliency_callbacks.config.batch_names import LABEL_KEYS, MASK_KEYS, names_labels
 from saliency_callbacks.errors import ProbeError
 
 __all__ = ["feedings", "fitting_inputs"]
@@ -61,9 +61,9 @@ def feedings(
         known = _feedable(named, inputs)
         return list(_by_name(forward, inputs, key, known)) if known else [inputs]
     required = [name for name in forward.positional if name in forward.required]
-    if isinstance(inputs, Tensor) and 1 < len(required) <= len(ordered):
-        return [ordered[: len(required)]]
-    return [inputs]
+    pairs = list(zip(required, ordered, strict=False))
+    fits = 1 < len(required) == len(pairs) and all(_may_be_fed(name, part) for name, part in pairs)
+    return [ordered[: len(required)]] if fits and isinstance(inputs, Tensor) else [inputs]
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,11 @@ def _by_name(forward: _Forward, inputs: Any, key: str | None, known: Mapping[str
         yield {first: inputs, **others} if others else inputs
     if forward.required <= {first} and not forward.takes_tensor:
         yield {**known, **own}
+
+
+def _may_be_fed(name: str, part: Any) -> bool:
+    """Whether a part of a tuple can be meant by an argument: labels only by one that is called so."""
+    return isinstance(part, Tensor) and (part.ndim > 1 or names_labels(name))
 
 
 def _feedable(named: Mapping[str, Any], inputs: Any) -> dict[str, Any]:

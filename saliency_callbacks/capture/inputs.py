@@ -24,6 +24,12 @@ _IDS = (
 )
 
 
+_IDS = (
+    "as the ids of a text's tokens are; expected a floating-point tensor [N, C, *spatial]. Use "
+    "TokenSaliencyMonitor(tokenizer=…), or explain(…, embedding='auto')"
+)
+
+
 @dataclass(frozen=True, eq=False)
 class ModelInputs:
     """A batch for a model, and which of its tensors is explained.

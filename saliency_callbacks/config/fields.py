@@ -68,7 +68,7 @@ def with_fields(value: Any, fields: Mapping[Any, Any]) -> Any:
 def _named(value: Any) -> dict[Any, Any]:
     kind = type(value)
     if hasattr(kind, "_fields") and isinstance(value, tuple):
-        names: Any = value._fields
+        names: Any = getattr(kind, "_fields")  # noqa: B009 (no attribute of every tuple)
     elif dataclasses.is_dataclass(value):
         names = [field.name for field in dataclasses.fields(value)]
     elif hasattr(kind, "__attrs_attrs__"):

@@ -44,7 +44,7 @@ def as_path(name: str, value: Any) -> int | str | None:
         ProbeError: It is none of these.
     """
     if value is None or (isinstance(value, str) and value.strip(".")):
-        return cast("str | None", value)
+        return value
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         return int(value)
     raise ProbeError(

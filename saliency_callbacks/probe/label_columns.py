@@ -189,11 +189,11 @@ def _read(part: Any, size: int | None, tokens: torch.Size | None) -> Tensor | No
 def _tokens_shape(fields: Mapping[Any, Any]) -> torch.Size | None:
     """Return the shape of a text batch's tokens: labels of that shape are one a token."""
     found = (fields.get(name) for name in TOKEN_KEYS)
-    return next((each.shape for each in found if _are_tokens(each)), None)
+    return next((each.shape for each in found if isinstance(each, Tensor) and _are_tokens(each)), None)
 
 
-def _are_tokens(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.ndim == 2 and not value.is_floating_point()
+def _are_tokens(value: Tensor) -> bool:
+    return value.ndim == 2 and not value.is_floating_point()
 
 
 def _may_hold_labels(part: Any, tokens: torch.Size | None) -> bool:

@@ -135,7 +135,7 @@ def split_batch(batch: Any) -> Unpacked:
         return Unpacked(inputs, tuple(columns), ordered=ordered, unread=None if columns else unread(batch, at))
     raise ProbeError(
         f"The batch {describe(batch)} cannot be read: a tensor, (x, y), or a dictionary with an input under one of "
-        f"{', '.join(map(repr, INPUT_KEYS))} was expected. {_FIX}{_about_text(batch)}"
+        f"{', '.join(map(repr, INPUT_KEYS))} was expected. {_about_text(batch) or _FIX}"
     )
 
 
@@ -164,7 +164,7 @@ def _split_fields(batch: Any, fields: Mapping[Any, Any]) -> Unpacked:
     if not inputs:
         raise ProbeError(
             f"The batch {describe(batch)} has no tensor under any of {', '.join(map(repr, INPUT_KEYS))}. "
-            f"{_FIX}{_about_text(fields)}"
+            f"{_about_text(fields) or _FIX}"
         )
     ((key, only), *others) = inputs.items()
     columns = columns_of(batch, None, _n_rows(only))
@@ -211,8 +211,8 @@ def _about_text(batch: Any) -> str:
     if not any(isinstance(text, str) for part in texts for text in part):
         return ""
     return (
-        " Texts are explained as ids of tokens: tokenize them in the collate function, so that the batch has "
-        "'input_ids', and attach TokenSaliencyMonitor(tokenizer)."
+        "Text inputs are explained as ids of tokens: tokenize them in the dataset or the collate function, so that the "
+        "batch has 'input_ids', and attach TokenSaliencyMonitor(tokenizer=...). Otherwise: " + _FIX
     )
 
 

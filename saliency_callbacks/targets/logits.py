@@ -33,9 +33,26 @@ def read_logits(output: Any, output_fn: Callable[[Any], Any] | None = None) -> T
         source = "output_fn returned" if output_fn is not None else "the model returned"
         raise OutputError(
             f"{source} {describe(output)}; expected class scores [N, classes]. Give `output_fn=` (output -> "
-            "[N, classes]), or a callable `target` (output -> score [N])"
+            f"[N, classes]){_example(output)}, or a callable `target` (output -> score [N])"
         )
     return logits
+
+
+def _example(output: Any) -> str:
+    """Return an ``output_fn`` for scores of every pixel ``[N, classes, *spatial]``, where the output has them."""
+    entries: Any = output.items() if isinstance(output, Mapping) else ()
+    parts = [("", output), *((f"[{key!r}]", value) for key, value in entries)]
+    if isinstance(output, tuple | list):
+        parts.extend((f"[{place}]", value) for place, value in enumerate(output))
+    dense = [(path, part) for path, part in parts if isinstance(part, Tensor) and part.ndim > 2]
+    if not dense:
+        return ""
+    path, part = dense[0]
+    dims = ", ".join(map(str, range(2, part.ndim))) + ("," if part.ndim == 3 else "")
+    return (
+        f", for the mean score of each class over all places `lambda output: output{path}.mean(dim=({dims}))`, in a "
+        "callback ModelReading(output_fn=…)"
+    )
 
 
 def _find(output: Any) -> Tensor | None:

@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils.data import ConcatDataset, Subset
 
 from saliency_callbacks.probe import class_names, normalization
+from saliency_callbacks.probe.metadata import class_names_of
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -150,3 +151,67 @@ def test_cycles_and_endless_properties_end():
     assert normalization(cycle) == ((0.5,), (0.5,))
     assert class_names(cycle) is None
     assert normalization(Endless()) is class_names(Endless()) is None
+
+
+class Names(Data):
+    classes = ("cat", "dog", "cow")
+
+    def __len__(self):
+        return 6
+
+
+LABELS = torch.tensor([0, 1, 2])
+
+
+def other_length(**attributes):
+    return type("Chosen", (Data,), {"__len__": lambda self: 3})(**attributes)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "known"),
+    [
+        (Names(), None),
+        (Names(), LABELS),
+        (Names(target_transform=torch.tensor), None),
+        (Names(target_transform=lambda label: torch.eye(3)[label]), LABELS),
+        (Names(target_transform=str.upper), LABELS),
+        (Subset(Names(), [0, 1, 2]), None),
+        (other_length(dataset=Names(), indices=[0, 1, 2]), None),
+        (other_length(dataset=Names()), LABELS),
+    ],
+)
+def test_names_of_delivered_labels_are_kept(dataset, known):
+    assert class_names_of(LABELS, dataset, known) == (Names.classes, None)
+    assert class_names_of(None, dataset, None) == (Names.classes, None)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "labels", "known", "why"),
+    [
+        (Names(), LABELS, 2 - LABELS, "others than those that it delivers"),
+        (Names(), LABELS + 1, None, "labels from 1 to 3"),
+        (Names(), LABELS - 1, None, "labels from -1 to 1"),
+        (Names(target_transform=lambda label: label % 2), LABELS % 2, None, "target_transform"),
+        (Subset(Names(target_transform=lambda label: 2 - label), [1]), LABELS[1:2], LABELS[1:2], "target_transform"),
+        (other_length(dataset=Names()), LABELS % 2, None, "Chosen leaves out or repeats items"),
+        (Names(), torch.ones(3, 5, dtype=torch.bool), None, "there are 5 labels"),
+    ],
+)
+def test_names_of_other_labels_are_dropped_with_a_word(dataset, labels, known, why):
+    names, note = class_names_of(labels, dataset, known)
+    assert names is None
+    assert why in note
+    assert "Appearance(class_names=" in note
+
+
+def test_names_of_the_features_of_hugging_face_datasets():
+    fine, coarse = (type("ClassLabel", (), {"names": names})() for names in (["a", "b"], ["u", "v"]))
+    several = type("Sequence", (), {"feature": fine})()
+    assert class_names(Data(features={"image": object(), "label": fine})) == ("a", "b")
+    assert class_names(Data(features={"image": object(), "labels": several})) == ("a", "b")
+    assert class_names(Subset(Data(features={"Label": fine}), [0])) == ("a", "b")
+    both = Data(features={"fine_label": fine, "coarse_label": coarse})
+    assert class_names(both) == ("a", "b")
+    assert class_names(both, "coarse_label") == ("u", "v")
+    assert class_names(Data(features={"label": object()})) is None
+    assert class_names(Data(features=torch.rand(3))) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -154,7 +155,9 @@ def _runs(host: Host, model: nn.Module, inputs: Any) -> bool:
         # Its first forward would initialize it.
         return False
     try:
-        with torch.no_grad(), host.forward_context(), host.without_logging():
+        with torch.no_grad(), host.forward_context(), host.without_logging(), warnings.catch_warnings():
+            # What it warns of is about a feeding that nobody has asked for.
+            warnings.simplefilter("ignore")
             feed(model, host.to_device(copy_inputs(inputs)))
     except Exception:
         return False
