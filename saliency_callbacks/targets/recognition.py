@@ -116,7 +116,7 @@ def _is_far(width: int, count: ClassCount) -> bool:
         # One more than there are names is a background class.
         return width > count.n_classes + 1
     # Some classes may have no label among few.
-    is_beyond_doubt = count.n_labels >= 4 * count.n_classes and width >= 4 * count.n_classes
+    is_beyond_doubt = count.n_labels >= 2 * count.n_classes and width >= 4 * count.n_classes
     is_among_many = count.n_labels >= 2 * width and width >= 2 * count.n_classes
     return is_beyond_doubt or (is_among_many and width > count.n_classes + 1)
 
