@@ -140,18 +140,19 @@ def count_classes(host: Host, probe: Probe, frozen: ProbeBatch) -> ClassCount | 
         frozen: The samples.
     """
     if frozen.multi_labels is not None:
-        return ClassCount(frozen.multi_labels.shape[1], is_exact=True)
-    if frozen.class_names:
-        return ClassCount(len(frozen.class_names), is_exact=True)
-    if probe.is_fixed or frozen.labels is None:
+        return ClassCount(frozen.multi_labels.shape[1])
+    labels, names = frozen.labels, frozen.class_names or ()
+    # Names of fewer classes than there are labels leave some out.
+    if names and (labels is None or int(labels.max()) < len(names)):
+        return ClassCount(len(names))
+    if probe.is_fixed or labels is None:
         return None
-    labels = _all_labels(host, probe)
-    if labels is None:
-        if not _shows_all_classes(probe, frozen.labels):
-            return None
-        labels = frozen.labels
+    found = _all_labels(host, probe)
+    if found is None and not _shows_all_classes(probe, labels):
+        return None
+    labels = labels if found is None else found
     n_classes = int(labels.max()) + 1 if len(labels) else 0
-    return ClassCount(n_classes, is_exact=False) if n_classes > 1 else None
+    return ClassCount(n_classes, len(labels)) if n_classes > 1 else None
 
 
 def _check_classes(kind: Kind, of_classes: str | None, reason: str | None = None) -> None:

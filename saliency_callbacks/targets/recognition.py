@@ -21,11 +21,11 @@ class ClassCount(NamedTuple):
 
     Args:
         n_classes: Their number.
-        is_exact: Whether all have been seen; else there may be some more.
+        n_labels: How many labels were looked through for them; ``None`` where their names tell.
     """
 
     n_classes: int
-    is_exact: bool
+    n_labels: int | None = None
 
 
 class Recognized(NamedTuple):
@@ -112,9 +112,13 @@ def _no_classes(values: Tensor, dtype: torch.dtype, labels: Tensor | None, count
 
 
 def _is_far(width: int, count: ClassCount) -> bool:
-    # One more than there are names is a background class. Of labels that were looked through, some may be missing.
-    most = count.n_classes + 1 if count.is_exact else max(2 * count.n_classes - 1, count.n_classes + 1)
-    return width > most
+    if count.n_labels is None:
+        # One more than there are names is a background class.
+        return width > count.n_classes + 1
+    # Some classes may have no label among few.
+    is_beyond_doubt = count.n_labels >= 2 * count.n_classes and width >= 4 * count.n_classes
+    is_among_many = count.n_labels >= 2 * width and width >= 2 * count.n_classes
+    return is_beyond_doubt or (is_among_many and width > count.n_classes + 1)
 
 
 def _rounding(dtype: torch.dtype) -> float:

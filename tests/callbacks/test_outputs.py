@@ -61,7 +61,7 @@ def test_several_labels():
 
 
 def test_classes_of_embeddings():
-    reading = OutputReading(count=ClassCount(2, is_exact=True))
+    reading = OutputReading(count=ClassCount(2))
     for about in ({"of_classes": "CueAlarm"}, {"target": "predicted"}, {"target": "label"}):
         with pytest.raises(TargetError, match=r"is about classes, .* \(the model returns 9 values a sample"):
             _settled(_net(9), reading, **about)
@@ -88,11 +88,13 @@ def test_how_many_classes_there_are():
     images = torch.rand(20, 1, 4, 4)
     host = PlainHost(val=[DataLoader(TensorDataset(images, labels), 4)])
     few = freeze(images[:2], labels[:2], indices=[0, 1])
-    assert count_classes(host, Probe(2), few) == ClassCount(4, is_exact=False), "all labels of the dataset"
+    assert count_classes(host, Probe(2), few) == ClassCount(4, 20), "all labels of the dataset"
     named = freeze(images[:2], labels[:2], class_names=["a", "b", "c"])
-    assert count_classes(host, Probe(2), named) == ClassCount(3, is_exact=True)
+    assert count_classes(host, Probe(2), named) == ClassCount(3)
+    some = freeze(images[:8], labels[:8], class_names=["a", "b", "c"])
+    assert count_classes(host, Probe(8), some) == ClassCount(4, 20), "one has no name"
     several = freeze(images[:2], torch.ones(2, 5))
-    assert count_classes(host, Probe(2), several) == ClassCount(5, is_exact=True)
+    assert count_classes(host, Probe(2), several) == ClassCount(5)
     assert count_classes(host, Probe.from_tensors(images, labels), freeze(images, labels)) is None
     assert count_classes(host, Probe(2), freeze(images[:2])) is None
 
@@ -107,6 +109,6 @@ def test_labels_that_only_the_probe_has():
 
     host = PlainHost(val=[DataLoader(Items(), 4)])
     images = torch.rand(8, 1, 4, 4)
-    assert count_classes(host, Probe(8), freeze(images, torch.arange(8) % 4)) == ClassCount(4, is_exact=False)
+    assert count_classes(host, Probe(8), freeze(images, torch.arange(8) % 4)) == ClassCount(4, 8)
     assert count_classes(host, Probe(8), freeze(images, torch.arange(8))) is None, "there may be more"
     assert count_classes(host, Probe(8, stratify=False), freeze(images, torch.arange(8) % 4)) is None

@@ -57,18 +57,22 @@ def test_what_is_declared_is_believed():
 @pytest.mark.parametrize(
     ("width", "count", "kind"),
     [
-        (6, ClassCount(6, is_exact=True), "logits"),
-        (6, ClassCount(5, is_exact=True), "logits"),  # a background class
-        (6, ClassCount(4, is_exact=True), "embeddings"),
-        (6, ClassCount(4, is_exact=False), "logits"),  # two classes that nobody looked at
-        (6, ClassCount(3, is_exact=False), "embeddings"),
-        (4, ClassCount(6, is_exact=True), "logits"),
-        (1, ClassCount(2, is_exact=True), "logits"),
+        (6, ClassCount(6), "logits"),
+        (6, ClassCount(5), "logits"),  # a background class
+        (6, ClassCount(4), "embeddings"),
+        (4, ClassCount(6), "logits"),
+        (1, ClassCount(2), "logits"),
+        (6, ClassCount(3, n_labels=100), "embeddings"),
+        (6, ClassCount(4, n_labels=100), "logits"),
+        (6, ClassCount(3, n_labels=11), "logits"),  # three more that nobody looked at
+        (16, ClassCount(4, n_labels=8), "embeddings"),
+        (16, ClassCount(4, n_labels=7), "logits"),
+        (15, ClassCount(4, n_labels=16), "logits"),
         (6, None, "logits"),
     ],
 )
 def test_how_many_classes_there_are(width, count, kind):
-    assert _kind(_LOGITS[:, :width], count=count) == kind
+    assert _kind(_LOGITS.repeat(1, 3)[:, :width], count=count) == kind
 
 
 def test_labels_beyond_the_width():
