@@ -120,11 +120,11 @@ def _by_name(forward: _Forward, inputs: Any, key: str | None, known: Mapping[str
         yield inputs if taken.keys() == own.keys() and key is not None else {**own, **taken}
         return
     if not forward.positional:
+        if forward.takes_any_number or not forward.takes_any_name:
+            yield inputs
         if forward.takes_any_name:
             yield own
             yield {**known, **own}
-        else:
-            yield inputs
         return
     first, *_ = forward.positional
     others = {name: value for name, value in taken.items() if name not in own and name != first}

@@ -33,6 +33,23 @@ class AnyLabeled(nn.Module):
         return batch["label"].sum() * batch["scale"], scores(batch["image"])
 
 
+class Passes(nn.Module):
+    """Hands over whatever it is given."""
+
+    def forward(self, *args, **kwargs):
+        return self.inner(*args, **kwargs)
+
+
+class PassesTensors(Passes):
+    def inner(self, x):
+        return scores(x)
+
+
+class PassesNames(Passes):
+    def inner(self, *, image, label=None):
+        return scores(image)
+
+
 class Whole(nn.Module):
     def forward(self, batch):
         return scores(batch["image"])
@@ -91,7 +108,20 @@ def fitted(model: nn.Module, **changes: Any) -> Any:
     return fitting_inputs(model, X, runs=runs_on(model), **(given | changes))
 
 
-MODELS = [AnyName, AnyLabeled, Whole, WholeObject, Tensors, Annotated, Required, Renamed, Optional, Scaled]
+MODELS = [
+    AnyName,
+    AnyLabeled,
+    PassesTensors,
+    PassesNames,
+    Whole,
+    WholeObject,
+    Tensors,
+    Annotated,
+    Required,
+    Renamed,
+    Optional,
+    Scaled,
+]
 
 
 @pytest.mark.parametrize("kind", MODELS)

@@ -231,7 +231,13 @@ def test_text_inputs(tmp_path: Path) -> None:
     monitor = TokenSaliencyMonitor(methods="gradient", probe=4, sinks=[sink])
     trainer(tmp_path, monitor, max_epochs=1).fit(Texts(), loader, loader)
     assert sink.snapshots
-    assert "TokenSaliencyMonitor" in first_message(tmp_path, Texts(), [("a text", 1)] * 24)
+
+    class Raw(Texts):
+        def loss(self, batch: Any) -> Tensor:
+            return self.net[2].weight.sum()
+
+    for data in ([("a text", 1)] * 24, [{"text": "a text", "label": 1}] * 24):
+        assert "'input_ids', and attach TokenSaliencyMonitor(tokenizer=...)" in first_message(tmp_path, Raw(), data)
 
 
 def test_tabular_data(tmp_path: Path) -> None:
