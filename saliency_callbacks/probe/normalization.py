@@ -51,9 +51,9 @@ def normalized_by(
         dataset: The dataset, whose transforms are asked first.
         before: Images as the dataset delivered them, ``[N, C, *spatial]``.
         after: The same as the model is fed them, after the module's batch-transfer hooks.
-        owners: The dataset, the collate function, the datamodule and the module. Image processors of theirs are asked where the
-            images cannot be anything but normalized, with values below 0; and their normalizing transforms where a hook
-            has changed more than the scale.
+        owners: The dataset, the collate function, the datamodule and the module. Image processors of theirs are asked
+            where the images cannot be anything but normalized, with values below 0; and their normalizing transforms
+            where a hook has changed more than the scale.
     """
     known = normalization(dataset)
     found = None if known is None else Normalized(known, "the dataset's transforms")
@@ -96,8 +96,13 @@ def _members(owner: Any) -> list[Any]:
     if isinstance(owner, FunctionType):
         named = [owner.__globals__.get(name) for name in owner.__code__.co_names]
         cells = [cell.cell_contents for cell in owner.__closure__ or () if _is_filled(cell)]
-        # No further functions by their global name: that would be whole packages.
-        return [one for one in (*cells, *named) if _may_normalize(one) and not isinstance(one, FunctionType)]
+        # No functions of other modules: that would be whole packages.
+        own = owner.__module__
+        return [
+            one
+            for one in (*cells, *named)
+            if _may_normalize(one) and (not isinstance(one, FunctionType) or one.__module__ == own)
+        ]
     values = [*vars(owner).values()] if hasattr(owner, "__dict__") else []
     # Hugging Face's datasets keep their transform in a dictionary.
     inside = chain.from_iterable(value.values() for value in values if isinstance(value, dict))

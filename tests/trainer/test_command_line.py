@@ -49,6 +49,8 @@ reading:
   module: net
   output_fn: torch.sigmoid
   attribute_to: x
+  shared: [mask, 2]
+  layout: NCHW
   reshape_transform: torch.relu
   embedding: null
 compute:
@@ -64,6 +66,7 @@ appearance:
   alpha: 0.3
   contour: 0.2
   normalization: [[0.5], [0.2]]
+  bands: [2, 1, 0]
   class_names: [a, b]
 storage:
   save_maps: true
@@ -106,6 +109,8 @@ reading:
   module: net
   output_fn: torch.sigmoid
   attribute_to: 0
+  shared: [mask, 2]
+  layout: NCHW
   reshape_transform: torch.relu
   embedding: auto
 compute:
@@ -160,6 +165,8 @@ reading:
   module: net
   output_fn: torch.sigmoid
   attribute_to: x
+  shared: [mask, 2]
+  layout: NCHW
   reshape_transform: torch.relu
   embedding: null
 compute:
@@ -175,6 +182,7 @@ appearance:
   alpha: 0.3
   contour: 0.2
   normalization: [[0.5], [0.2]]
+  bands: [2, 1, 0]
   class_names: [a, b]
 storage:
   save_maps: false
@@ -205,6 +213,8 @@ reading:
   module: model
   output_fn: torch.sigmoid
   attribute_to: input_ids
+  shared: [mask, 2]
+  layout: null
   reshape_transform: null
   embedding: model.bert.embeddings.word_embeddings
 compute:
