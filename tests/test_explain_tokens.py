@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from saliency_callbacks import explain, randomization_test
-from saliency_callbacks.errors import DegenerateMapWarning
+from saliency_callbacks.errors import DegenerateMapWarning, LayerError
 from saliency_callbacks.methods import IntegratedGradients, SmoothGrad
 from saliency_callbacks.scores.tokens import per_token
 from tests import texts
@@ -291,3 +291,59 @@ def test_an_embedding_layer_that_runs_again_in_the_backward():
     for name, expected in found[0].items():
         assert torch.equal(found[1][name].values, expected.values)
     assert not model.embedding._forward_hooks
+
+
+class _TextPair(nn.Module):
+    """One encoder for two text inputs."""
+
+    def __init__(self, *, copies=False, is_checkpointed=False):
+        super().__init__()
+        self.embedding, self.head = nn.Embedding(20, 6), nn.Linear(12, 2)
+        self.copies, self.is_checkpointed = copies, is_checkpointed
+
+    def encode(self, ids):
+        return self.embedding(ids.clone() if self.copies else ids.view(-1, ids.shape[-1])).tanh().mean(1)
+
+    def forward(self, first, second):
+        if self.is_checkpointed and torch.is_grad_enabled():
+            encoded = [checkpoint(self.encode, ids, use_reentrant=False) for ids in (first, second)]
+        else:
+            encoded = [self.encode(first), self.encode(second)]
+        return self.head(torch.cat(encoded, 1))
+
+
+@pytest.mark.parametrize("rows", [None, 1, 2])
+@pytest.mark.parametrize("is_checkpointed", [False, True])
+def test_two_equal_texts_in_a_pair(rows, is_checkpointed):
+    torch.manual_seed(0)
+    model = _TextPair(is_checkpointed=is_checkpointed)
+    first, second = torch.randint(20, (2, 3, 5))
+    second[:2] = first[:2]
+    embedded = model.embedding(first).detach().requires_grad_()
+    score = model.head(torch.cat([embedded.tanh().mean(1), model.encode(second)], 1))[:, 1].sum()
+    (gradient,) = torch.autograd.grad(score, embedded)
+    found = explain(
+        model,
+        (first, second),
+        methods=["gradient", "integrated_gradients"],
+        target=1,
+        attribute_to=0,
+        embedding="embedding",
+        internal_batch_size=rows,
+    )
+    assert torch.allclose(found["gradient"].values, gradient.mT, atol=1e-6)
+    assert found["integrated_gradients"].extras["convergence_delta"].abs().max() < 1e-5
+
+
+def test_equal_texts_that_cannot_be_told_apart():
+    ids = torch.arange(10).view(2, 5)
+    with pytest.raises(LayerError, match=r"samples \[0\] equal the explained ones"):
+        explain(
+            _TextPair(copies=True),
+            (ids, ids.clone()),
+            methods="gradient",
+            target=1,
+            attribute_to=0,
+            embedding="embedding",
+            internal_batch_size=1,
+        )

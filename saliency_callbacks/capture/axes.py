@@ -145,8 +145,10 @@ def _channels_seen(seen: Tensor, fed: Tensor) -> int | None:
     found = seen.reshape(-1, *seen.shape[-3:]) if seen.ndim == 4 else seen.movedim(2, 1).flatten(0, 1)
     if found.shape[-2:] != fed.shape[-2:]:
         return None
-    frames_second, channels_second = fed[0, : len(found)], fed[0].transpose(0, 1)[: len(found)]
-    likeness = [_correlation(found, one) for one in (channels_second, frames_second)]
+    # The model may leave frames out, or pad them.
+    n_frames = min(len(found), second)
+    frames_second, channels_second = fed[0, :n_frames], fed[0].transpose(0, 1)[:n_frames]
+    likeness = [_correlation(found[:n_frames], one) for one in (channels_second, frames_second)]
     return None if likeness[0] == likeness[1] else 1 if likeness[0] > likeness[1] else 2
 
 

@@ -96,8 +96,13 @@ def _members(owner: Any) -> list[Any]:
     if isinstance(owner, FunctionType):
         named = [owner.__globals__.get(name) for name in owner.__code__.co_names]
         cells = [cell.cell_contents for cell in owner.__closure__ or () if _is_filled(cell)]
-        # No further functions by their global name: that would be whole packages.
-        return [one for one in (*cells, *named) if _may_normalize(one) and not isinstance(one, FunctionType)]
+        # No functions of other modules: that would be whole packages.
+        own = owner.__module__
+        return [
+            one
+            for one in (*cells, *named)
+            if _may_normalize(one) and (not isinstance(one, FunctionType) or one.__module__ == own)
+        ]
     values = [*vars(owner).values()] if hasattr(owner, "__dict__") else []
     # Hugging Face's datasets keep their transform in a dictionary.
     inside = chain.from_iterable(value.values() for value in values if isinstance(value, dict))

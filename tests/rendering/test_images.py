@@ -81,3 +81,41 @@ def test_shrunken_bands_keep_peaks_of_either_sign():
     values[0, 1000], values[0, 3000] = 2.0, -3.0
     bands = display_maps(values, (96, 512))
     assert (bands.max(), bands.min()) == (2.0, -3.0)
+
+
+def test_bands_have_scales_of_their_own():
+    bands = torch.stack([torch.linspace(low, high, 400).reshape(20, 20) for low, high in ((0, 1), (5, 9), (-3, 3))])
+    batch = torch.cat([bands, torch.rand(2, 20, 20), 1e6 * torch.ones(1, 20, 20)])[None]
+    batch[0, 0, 0, 0] = -1e9  # a broken pixel
+    expected = np.percentile(batch[0, :3].double().numpy(), (2, 98), axis=(1, 2))
+    low, high = (torch.from_numpy(found).view(3, 1, 1) for found in expected)
+    scaled = ((batch[0, :3].double() - low) / (high - low)).clamp(0, 1)
+    drawn = display_images(batch, bands=(2, 0, 1))[0]
+    assert np.abs(drawn - scaled[[2, 0, 1]].permute(1, 2, 0).numpy() * 255).max() <= 1
+    assert drawn.std() > 50, "one outlying value and one outlying band darken nothing"
+    grey = display_images(batch, bands=(1,))[0]
+    assert np.array_equal(grey[..., 0], grey[..., 2])
+    assert np.abs(grey[..., 0] - scaled[1].numpy() * 255).max() <= 1
+    mean = display_images(batch)[0, ..., 0]
+    assert mean.std() > 10
+    normalized = (batch - 3) / 7
+    assert np.abs(display_images(normalized, mean=3, std=7, bands=(2, 0, 1))[0].astype(int) - drawn).max() <= 1
+
+
+def test_bands_of_a_picture_keep_its_range():
+    batch = torch.rand(2, 3, 4, 4) * 0.3
+    assert np.array_equal(display_images(batch, bands=(2, 1, 0)), display_images(batch)[..., ::-1])
+
+
+@pytest.mark.parametrize("bands", [(0, 1), (0, 1, 6), (-1,)])
+def test_bands_that_are_not_there(bands):
+    with pytest.raises(InputError, match="one or three of 0 to 5"):
+        display_images(torch.rand(1, 6, 4, 4), bands=bands)
+
+
+def test_the_normalization_of_eight_bit_pixels_is_undone():
+    pixels = torch.rand(2, 3, 6, 6) * 255
+    mean, std = (123.0, 117.0, 104.0), (58.0, 57.0, 57.0)
+    normalized = (pixels - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+    assert np.abs(display_images(normalized, mean=mean, std=std).astype(int) - display_images(pixels)).max() <= 1
+    assert np.abs(display_images(pixels / 255, mean=0, std=255).astype(int) - display_images(pixels)).max() <= 1

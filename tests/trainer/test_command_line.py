@@ -51,6 +51,8 @@ reading:
   output_fn: torch.sigmoid
   attribute_to: x
   outputs: logits
+  shared: [mask, 2]
+  layout: NCHW
   reshape_transform: torch.relu
   embedding: null
 compute:
@@ -66,6 +68,7 @@ appearance:
   alpha: 0.3
   contour: 0.2
   normalization: [[0.5], [0.2]]
+  bands: [2, 1, 0]
   class_names: [a, b]
 storage:
   save_maps: true
@@ -110,6 +113,8 @@ reading:
   output_fn: torch.sigmoid
   attribute_to: 0
   outputs: logits
+  shared: [mask, 2]
+  layout: NCHW
   reshape_transform: torch.relu
   embedding: auto
 compute:
@@ -165,6 +170,8 @@ reading:
   output_fn: torch.sigmoid
   attribute_to: x
   outputs: logits
+  shared: [mask, 2]
+  layout: NCHW
   reshape_transform: torch.relu
   embedding: null
 compute:
@@ -180,6 +187,7 @@ appearance:
   alpha: 0.3
   contour: 0.2
   normalization: [[0.5], [0.2]]
+  bands: [2, 1, 0]
   class_names: [a, b]
 storage:
   save_maps: false
@@ -211,6 +219,8 @@ reading:
   output_fn: torch.sigmoid
   attribute_to: input_ids
   outputs: logits
+  shared: [mask, 2]
+  layout: null
   reshape_transform: null
   embedding: model.bert.embeddings.word_embeddings
 compute:

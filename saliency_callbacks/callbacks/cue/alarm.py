@@ -78,13 +78,13 @@ class CueAlarm(ObservingCallback[CueState]):
         confirmation: What is measured and shown beside the test: ``Confirmation(method, target_layers, panel_size,
             removal, groups_at_fit_end, groups_every_n_epochs)``.
         every_n_epochs: Epochs between two evaluations.
-        reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, reshape_transform, embedding,
-            outputs)``.
+        reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, shared, layout,
+            outputs, reshape_transform, embedding)``.
         compute: What an evaluation may cost: ``Compute(internal_batch_size, precision, max_seconds_per_observation,
             shard_probe, seed)``. The seed is that of the bootstrap, too.
-        appearance: How maps are drawn: ``Appearance(style, colormap, alpha, contour, normalization, class_names)``.
-            Cues work on the images that the normalization leads back to. The maps of a sample without and with the cue
-            always share their scale.
+        appearance: How maps are drawn: ``Appearance(style, colormap, alpha, contour, normalization, class_names,
+            bands)``. Cues work on the images that the normalization leads back to. The maps of a sample without and
+            with the cue always share their scale.
         storage: What is kept on disk: ``Storage(save_maps, keep_maps, directory)``.
         sinks: Further places to write to, beside the run's loggers: objects with ``write(snapshot, pictures)``.
         on_error: ``"warn"`` skips a failed evaluation, ``"raise"`` stops the training. A wrong configuration always

@@ -78,8 +78,8 @@ class RandomizationTest(ObservingCallback[PinnedState]):
         cascade: The layer-by-layer randomization at the end of fit: ``Cascade(at_fit_end, order, n_draws,
             max_seconds)``. What it will cost is said with the first test.
         every_n_epochs: Epochs between two tests.
-        reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, reshape_transform, embedding,
-            outputs)``; for text inputs, the embedding layer.
+        reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, shared, layout,
+            outputs, reshape_transform, embedding)``; for text inputs, the embedding layer.
         compute: What a test may cost: ``Compute(internal_batch_size, precision, max_seconds_per_observation,
             shard_probe, seed)``. Weights are drawn in their own precision, by the seed.
         storage: What is kept on disk: ``Storage(save_maps, keep_maps, directory)``.

@@ -74,11 +74,12 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
             similarity to the first ones.
         target_layers: Layers for class activation maps: ``"auto"``, a dotted name, a module, or a list of these.
         every_n_epochs: Epochs between two observations.
-        reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, reshape_transform, outputs)``.
+        reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, shared, layout,
+            outputs, reshape_transform)``.
         compute: What an observation may cost: ``Compute(internal_batch_size, precision, max_seconds_per_observation,
             shard_probe, seed)``.
         appearance: How maps are drawn: ``Appearance(style, color_scale, colormap, alpha, contour, normalization,
-            class_names)``.
+            class_names, bands)``.
         storage: What is kept on disk: ``Storage(save_maps, keep_maps, directory)``.
         report: Whether to make one HTML file, ``report.html`` in the run's directory, of all that the run's callbacks
             kept on disk, when fit ends without an exception. Needs ``storage.save_maps``.

@@ -77,8 +77,8 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
             text input to the number of each one's word, ``None`` for none; see
             :func:`~saliency_callbacks.text.token_texts.token_texts`.
         every_n_epochs: Epochs between two observations.
-        reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, embedding, outputs)``; the
-            embedding layer is found by default.
+        reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, shared, outputs,
+            embedding)``; the embedding layer is found by default.
         compute: What an observation may cost: ``Compute(internal_batch_size, precision, max_seconds_per_observation,
             shard_probe, seed)``.
         appearance: How text inputs are shown: ``TextAppearance(merge, color_scale, bars, top, font, class_names)``.
@@ -141,6 +141,11 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
             raise ConfigurationError(
                 "reading.reshape_transform is for class activation maps of images; expected none, as text inputs are "
                 "explained at the layer that embeds their tokens. Leave it out, or name that layer with `embedding`"
+            )
+        if self.reading.layout is not None:
+            raise ConfigurationError(
+                f"reading.layout={self.reading.layout!r} is for images, signals and volumes; expected none, as text "
+                "inputs are ids [N, T]. Leave it out"
             )
         self.target = checked_target(target)
         self.tokenizer = resolve_object("tokenizer", plain(tokenizer))
