@@ -419,6 +419,15 @@ def test_what_build_may_not_return(build, message):
         quick(build)
 
 
+def test_build_has_to_make_weights():
+    def build():
+        module = Classifier(nn.Sequential(nn.Flatten(), nn.LazyLinear(10)))
+        return module, DataLoader(digits(), 12)
+
+    with pytest.raises(ConfigurationError, match=r"layers \['net.1'\] have no weights before the first batch"):
+        data_randomization_test(build, digits(0, 4).tensors[0], methods="gradient", target=0)
+
+
 def test_build_has_to_make_new_modules():
     module = Recorded()
     with pytest.raises(ConfigurationError, match="the same Recorded twice"):

@@ -22,6 +22,7 @@ from saliency_callbacks.callbacks.runtime.packages import (
     is_module,
     trainer_class,
 )
+from saliency_callbacks.callbacks.runtime.preconditions import uninitialized_layers
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.randomization.permuted_labels import permute_loader
@@ -55,6 +56,12 @@ class Recipe:
             raise ConfigurationError(
                 f"build() returned {describe(made)}; expected a pair: a LightningModule, and a LightningDataModule or "
                 "DataLoader to train it on"
+            )
+        lazy = uninitialized_layers(made[0])
+        if lazy:
+            raise ConfigurationError(
+                f"build() returned a {type(made[0]).__name__} whose layers {lazy[:3]} have no weights before the first "
+                "batch; expected a module with weights. Run one batch through it in build()"
             )
         return made[0], made[1]
 

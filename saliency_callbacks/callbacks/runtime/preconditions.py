@@ -36,6 +36,7 @@ __all__ = [
     "has_weights",
     "settled_on",
     "state_for_probe",
+    "uninitialized_layers",
 ]
 
 
@@ -150,17 +151,22 @@ def state_for_probe(state: _State, probe: ProbeBatch) -> _State:
     return replace(state, indices=probe.indices, fingerprint=probe.fingerprint)
 
 
+def uninitialized_layers(model: nn.Module) -> list[str]:
+    """Return the names of the layers that get their weights with their first batch, and have none yet."""
+    return [
+        name or type(model).__name__
+        for name, module in model.named_modules()
+        if any(map(nn.parameter.is_lazy, (*module.parameters(recurse=False), *module.buffers(recurse=False))))
+    ]
+
+
 def has_weights(model: nn.Module, host: Host) -> bool:
     """Return whether an observation leaves the training its own initial weights; warn where it does not.
 
     Layers such as ``LazyLinear`` get their weights with their first batch: that of an observation would initialize them
     with other random numbers than the training has.
     """
-    lazy = [
-        name or type(model).__name__
-        for name, module in model.named_modules()
-        if any(map(nn.parameter.is_lazy, (*module.parameters(recurse=False), *module.buffers(recurse=False))))
-    ]
+    lazy = uninitialized_layers(model)
     # What the training has not initialized by its first step, it does not use.
     if not lazy or host.global_step:
         return True

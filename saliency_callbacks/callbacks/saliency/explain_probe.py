@@ -190,6 +190,8 @@ class ProbeExplainer:
                 "methods": {method.name: repr(method) for method in self.settings.methods},
                 "target_layers": list(explanation.target_layers),
                 "n_passes": explanation.n_passes,
+                # Only where there would have been no gradient otherwise.
+                **({"through_no_grad": True} if explanation.through_no_grad else {}),
                 "probe": self.probe.fingerprint,
                 "versions": versions(),
                 **self._reading_facts,

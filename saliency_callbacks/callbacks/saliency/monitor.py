@@ -31,7 +31,8 @@ _DEFAULT_METHODS = ("gradient", "grad_cam")
 class SaliencyMonitor(ObservingCallback[MonitorState]):
     """Explain a fixed probe batch at every validation epoch, and log heatmaps and how they evolve.
 
-    The probe is chosen once, from the Trainer's validation data. The first observation precedes the training.
+    The probe is chosen once, from the Trainer's validation data. The first observation precedes the training; of models
+    with layers that get their weights with the first batch (``LazyLinear``) it is that of the first validation.
 
     Logged, with ``{method}`` as in ``methods``:
 
@@ -41,7 +42,7 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
     ``saliency/{method}/evolution``              animation, at the end of fit: one frame an observation
     ``saliency/methods``                         picture: the first 8 samples, a column for each of several methods
     ``saliency/{method}/drift_previous``         1 - Spearman with the previous maps; 0 same, 1 unrelated
-    ``saliency/{method}/drift_initial``          the same with the maps before training; in [0, 2]
+    ``saliency/{method}/drift_initial``          the same with the first maps, those before training; in [0, 2]
     ``saliency/{method}/entropy``                0 a single pixel, 1 spread evenly
     ``saliency/{method}/gini``                   0 spread evenly, towards 1 concentrated
     ``saliency/{method}/region_mass``            share of the map in the probe's masks, in [0, 1]
