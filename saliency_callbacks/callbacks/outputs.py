@@ -14,7 +14,7 @@ from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import RankError, TargetError
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.dataset_state import preserved
-from saliency_callbacks.probe.labels import dataset_labels
+from saliency_callbacks.probe.labels.classes import dataset_labels
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.targets.link import Kind, Link
 from saliency_callbacks.targets.recognition import ClassCount, Declared, recognize
@@ -85,6 +85,10 @@ class OutputReading:
             return state
         if found.values is None:
             # A callable target reads what class scores cannot be found in.
+            return replace(state, outputs="logits")
+        has_labels = probe.labels is not None or probe.multi_labels is not None
+        if found.values.shape[1] == 1 and not has_labels and self.declared == "auto":
+            # One number of samples without classes is a regression, whatever its range.
             return replace(state, outputs="logits")
         recognized = recognize(
             found.values,

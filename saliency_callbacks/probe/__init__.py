@@ -5,7 +5,7 @@ from saliency_callbacks.cues.basic import BrightnessCue, ChannelShiftCue, Functi
 from saliency_callbacks.cues.pictures import BackgroundCue, ImageCue
 from saliency_callbacks.cues.token import TokenCue
 from saliency_callbacks.probe.batch import ProbeBatch, freeze
-from saliency_callbacks.probe.labels import class_indices, dataset_labels
+from saliency_callbacks.probe.labels.classes import class_indices, dataset_labels
 from saliency_callbacks.probe.loaders import candidate_indices
 from saliency_callbacks.probe.metadata import class_names, normalization
 from saliency_callbacks.probe.probe import Probe

@@ -13,7 +13,7 @@ from torch import Tensor
 from saliency_callbacks.config.checks import checked_choice, checked_integer
 from saliency_callbacks.config.nested import describe, leaves
 from saliency_callbacks.errors import ProbeError
-from saliency_callbacks.probe.labels import class_indices, label_sets
+from saliency_callbacks.probe.labels.classes import class_indices, label_sets
 
 __all__ = [
     "AUTO",

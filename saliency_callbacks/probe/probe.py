@@ -18,8 +18,8 @@ from saliency_callbacks.probe.annotations import groups_of, masks_of
 from saliency_callbacks.probe.batch import ProbeBatch, freeze
 from saliency_callbacks.probe.checks import AUTO, as_function, as_indices, as_integer, as_path, as_source
 from saliency_callbacks.probe.dataset_state import preserved
-from saliency_callbacks.probe.delivered import DeliveredLabels
-from saliency_callbacks.probe.label_columns import LabelColumn, chosen_column, named_labels
+from saliency_callbacks.probe.labels.columns import LabelColumn, chosen_column, named_labels
+from saliency_callbacks.probe.labels.delivered import DeliveredLabels
 from saliency_callbacks.probe.reading import Collate, collate_items, read_items, read_rows
 from saliency_callbacks.probe.unpack import Unpacked, split_batch, split_with
 
@@ -190,7 +190,7 @@ class Probe:
             return tuple(copy_inputs(part) for part in parts if part is not None), None
         with preserved(dataset, collate_fn):
             if not batched:
-                return self._read_rows(dataset, collate_fn, candidates), None
+                return read_rows(dataset, self.size, collate_fn or default_convert, candidates, self.indices), None
             # A loader without batching converts single items, and would leave a list of several uncollated.
             collate = default_collate if collate_fn is None or collate_fn is default_convert else collate_fn
             delivered = DeliveredLabels(collate, lambda batch: self._split(batch).columns)
@@ -293,12 +293,3 @@ class Probe:
             return parts
         columns = () if self.labels is None else (LabelColumn(self.labels, named_labels(batch, self.labels)),)
         return replace(parts, columns=columns, unread=None)
-
-    def _read_rows(self, dataset: Any, collate_fn: Collate | None, candidates: Sequence[int] | None) -> Any:
-        if self.indices is not None:
-            raise ProbeError(
-                f"Probe(indices={describe(list(self.indices))}) chooses single samples, but the dataloader has no "
-                "batching (batch_size=None), so its dataset delivers whole batches. Write Probe(size=...), or give the "
-                "samples themselves with Probe.from_tensors(...)."
-            )
-        return read_rows(dataset, self.size, collate_fn or default_convert, candidates)

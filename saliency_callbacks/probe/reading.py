@@ -77,15 +77,27 @@ def read_items(
     return [dataset[index] for index in chosen], chosen
 
 
-def read_rows(dataset: Any, size: int, convert: Collate, candidates: Sequence[int] | None = None) -> Any:
+def read_rows(
+    dataset: Any,
+    size: int,
+    convert: Collate,
+    candidates: Sequence[int] | None = None,
+    indices: Sequence[int] | None = None,
+) -> Any:
     """Read ``size`` rows of a dataset whose items are whole batches, the first of the first items.
 
     Raises:
-        ProbeError: The dataset has no rows, or cannot be read.
+        ProbeError: The dataset has no rows, or cannot be read; or ``indices`` choose samples, which it does not have.
 
     Warns:
         SaliencyWarning: There are fewer rows.
     """
+    if indices is not None:
+        raise ProbeError(
+            f"Probe(indices={describe(list(indices))}) chooses single samples, but the dataloader has no batching "
+            "(batch_size=None), so its dataset delivers whole batches. Write Probe(size=...), or give the samples "
+            "themselves with Probe.from_tensors(...)."
+        )
     _require_dataset(dataset)
     batches: Iterable[Any] = (
         (dataset[position] for position in positions_of(dataset, candidates))

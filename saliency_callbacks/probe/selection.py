@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from saliency_callbacks.errors import ProbeError, warn
 from saliency_callbacks.probe.introspection import length as length_of
-from saliency_callbacks.probe.labels import dataset_labels
+from saliency_callbacks.probe.labels.classes import dataset_labels
 
 __all__ = [
     "SCAN_FACTOR",

@@ -14,7 +14,7 @@ from saliency_callbacks.config.batch_names import IMAGE_KEYS, INPUT_KEYS, LABEL_
 from saliency_callbacks.config.fields import fields_of
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.errors import ProbeError
-from saliency_callbacks.probe.label_columns import LabelColumn, columns_of, labels_in, unread
+from saliency_callbacks.probe.labels.columns import LabelColumn, columns_of, labels_in, unread
 
 __all__ = [
     "IMAGE_KEYS",

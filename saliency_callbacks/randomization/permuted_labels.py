@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.errors import ConfigurationError
-from saliency_callbacks.probe.labels import dataset_labels
+from saliency_callbacks.probe.labels.classes import dataset_labels
 from saliency_callbacks.probe.loaders import candidate_indices
 from saliency_callbacks.probe.stream import is_map_style
 from saliency_callbacks.probe.unpack import LABEL_KEYS

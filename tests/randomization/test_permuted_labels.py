@@ -21,7 +21,7 @@ from torch.utils.data import (
 )
 
 from saliency_callbacks.errors import ConfigurationError
-from saliency_callbacks.probe.labels import dataset_labels
+from saliency_callbacks.probe.labels.classes import dataset_labels
 from saliency_callbacks.randomization.permuted_labels import permute_labels, permute_loader
 
 N = 30

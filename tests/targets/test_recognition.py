@@ -24,7 +24,8 @@ def test_logits():
 
 
 @pytest.mark.parametrize(
-    "outputs", [torch.zeros(4, 1), torch.full((4, 3), 0.3), torch.rand(4, 2), torch.ones(4, 1)], ids=str
+    "outputs",
+    [torch.zeros(4, 1), torch.full((4, 3), 0.3), torch.tensor([[0.1, 0.7], [0.9, 0.4], [0.2, 0.6]]), torch.ones(4, 1)],
 )
 def test_logits_that_lie_between_0_and_1_by_chance(outputs):
     assert _kind(outputs) == "logits"

@@ -21,7 +21,7 @@ from saliency_callbacks.config.nested import describe
 from saliency_callbacks.errors import ConfigurationError, ProbeError
 from saliency_callbacks.probe.dataset_state import preserved
 from saliency_callbacks.probe.introspection import attribute
-from saliency_callbacks.probe.labels import class_indices
+from saliency_callbacks.probe.labels.classes import class_indices
 from saliency_callbacks.probe.loaders import candidate_indices
 from saliency_callbacks.probe.unpack import Unpacked, split_batch, split_with
 from saliency_callbacks.targets.link import Link

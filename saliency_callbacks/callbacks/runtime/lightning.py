@@ -106,8 +106,7 @@ class LightningHost:
     @property
     def data_owners(self) -> Sequence[Any]:
         """As of ``Host``."""
-        datamodule = getattr(self.trainer, "datamodule", None)
-        return [self.module] if datamodule is None else [datamodule, self.module]
+        return [owner for owner in (getattr(self.trainer, "datamodule", None), self.module) if owner is not None]
 
     def received(self, batch: Any, dataloader_idx: int) -> Any:
         """Return ``batch`` as a validation step receives it.
@@ -196,8 +195,9 @@ class LightningHost:
 
         Lightning logs what it lets others monitor, so that a value that is not to be logged goes to these directly.
         """
-        for tag, value in scores.items():
-            self.trainer.callback_metrics[tag] = torch.tensor(value, device=self.device)
+        self.trainer.callback_metrics.update(
+            {tag: torch.tensor(value, device=self.device) for tag, value in scores.items()}
+        )
 
     def log_directly(self, scores: Mapping[str, float], step: int) -> None:
         """As of ``Host``."""

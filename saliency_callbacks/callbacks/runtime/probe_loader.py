@@ -20,7 +20,7 @@ from saliency_callbacks.config.nested import copy_inputs
 from saliency_callbacks.errors import ProbeError
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.dataset_state import preserved
-from saliency_callbacks.probe.labels import dataset_labels
+from saliency_callbacks.probe.labels.classes import dataset_labels
 from saliency_callbacks.probe.loaders import candidate_indices, is_batched
 from saliency_callbacks.probe.metadata import class_names_of, rgb_bands
 from saliency_callbacks.probe.normalization import images_in, normalized_by

@@ -21,16 +21,15 @@ from saliency_callbacks.callbacks.saliency.filmstrips import FramePictures
 from saliency_callbacks.callbacks.saliency.history import Frame, MethodHistory
 from saliency_callbacks.callbacks.saliency.pictures import Pictures, reduced
 from saliency_callbacks.callbacks.saliency.scales import frame_of, scale_of
-from saliency_callbacks.callbacks.saliency.scoring import DRIFTS, Scored, score
+from saliency_callbacks.callbacks.saliency.scoring import DRIFTS, Scored, score, warn_of_degenerate_maps
 from saliency_callbacks.callbacks.saliency.state import MonitorState
 from saliency_callbacks.capture.axes import describe_axes
 from saliency_callbacks.engine.explanation import Explanation
 from saliency_callbacks.engine.settings import Settings
-from saliency_callbacks.errors import DegenerateMapWarning, LayerError, ObservationError
+from saliency_callbacks.errors import LayerError, ObservationError
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.rendering.images import display_images
 from saliency_callbacks.rendering.lazy import LazyPictures
-from saliency_callbacks.scores import describe_degenerate
 from saliency_callbacks.targets.link import Link, Predictions
 from saliency_callbacks.targets.resolution import resolve_target, settled_reference, target_name
 from saliency_callbacks.types import Attribution, Method, Picture, ProbeView, Quantity, Snapshot
@@ -133,7 +132,7 @@ class ProbeExplainer:
         target = resolve_target(self.target, self.probe, state.pinned, link, state.reference)
         explanation = host.ranks.explain(model, host.to_device(self.probe.inputs), settings, [target])
         attributions = {name: self._shown(found.cpu()) for name, found in explanation.attributions[0].items()}
-        _warn_of_degenerate_maps(attributions, self.probe)
+        warn_of_degenerate_maps(attributions, self.probe)
         state = state.comparable_with(attributions)
         self.outputs.doubt(state, link, explanation.logits, self.probe)
         predictions = link.predictions(explanation.logits, self.probe.labels, self.probe.multi_labels)
@@ -288,15 +287,6 @@ class ProbeExplainer:
     @cached_property
     def _small_images(self) -> npt.NDArray[np.uint8]:
         return reduced(self._images, self._inputs.ndim - 2)
-
-
-def _warn_of_degenerate_maps(attributions: Mapping[str, Attribution], probe: ProbeBatch) -> None:
-    for attribution in attributions.values():
-        message = describe_degenerate(attribution, probe.ids)
-        if message:
-            is_finite = bool(attribution.magnitude.isfinite().all())
-            kind = ("degenerate maps", probe.fingerprint, attribution.method, attribution.layer, is_finite)
-            notices.warn(kind, f"{message}. Later epochs are not told", DegenerateMapWarning)
 
 
 def _methods_left(settings: Settings, *, needing_layers: bool) -> tuple[Method, ...]:

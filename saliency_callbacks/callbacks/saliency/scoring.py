@@ -9,13 +9,23 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.saliency.history import MethodHistory
+from saliency_callbacks.errors import DegenerateMapWarning
 from saliency_callbacks.probe.batch import ProbeBatch
-from saliency_callbacks.scores import MAP_SCORES, REGION_SCORES, by_group, drift, mean_of_finite, ranks
+from saliency_callbacks.scores import (
+    MAP_SCORES,
+    REGION_SCORES,
+    by_group,
+    describe_degenerate,
+    drift,
+    mean_of_finite,
+    ranks,
+)
 from saliency_callbacks.targets.link import Predictions
 from saliency_callbacks.types import Attribution
 
-__all__ = ["DRIFTS", "MAX_CLASSES", "Scored", "score"]
+__all__ = ["DRIFTS", "MAX_CLASSES", "Scored", "score", "warn_of_degenerate_maps"]
 
 DRIFTS = ("drift_previous", "drift_initial")
 """Scores that need an earlier observation."""
@@ -143,3 +153,13 @@ def _distinct(names: Mapping[int, str]) -> dict[int, str]:
 def _fit_for_a_tag(name: str) -> str:
     fit = re.sub(r"[^A-Za-z0-9_.-]+", "_", name)
     return fit if fit.strip("_") else ""
+
+
+def warn_of_degenerate_maps(attributions: Mapping[str, Attribution], probe: ProbeBatch) -> None:
+    """Warn of maps that are zero, constant or not finite, once for each method and layer."""
+    for attribution in attributions.values():
+        message = describe_degenerate(attribution, probe.ids)
+        if message:
+            is_finite = bool(attribution.magnitude.isfinite().all())
+            kind = ("degenerate maps", probe.fingerprint, attribution.method, attribution.layer, is_finite)
+            notices.warn(kind, f"{message}. Later epochs are not told", DegenerateMapWarning)

@@ -13,7 +13,7 @@ from saliency_callbacks.config.batch_names import LABEL_KEYS, TOKEN_KEYS, names_
 from saliency_callbacks.config.fields import fields_of
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.errors import ProbeError
-from saliency_callbacks.probe.labels import class_indices, label_sets
+from saliency_callbacks.probe.labels.classes import class_indices, label_sets
 
 __all__ = ["LabelColumn", "chosen_column", "columns_of", "labels_in", "named_labels", "unread"]
 
@@ -37,7 +37,7 @@ def labels_in(value: Any, size: int | None = None) -> Tensor | None:
     """Return ``value`` as ``int64 [N]``, as ``bool [N, K]`` where a sample can have several, or ``None``.
 
     Args:
-        value: As for :func:`~saliency_callbacks.probe.labels.class_indices`.
+        value: As for :func:`~saliency_callbacks.probe.labels.classes.class_indices`.
         size: Number of samples N; labels of another number are none.
     """
     if isinstance(value, list | tuple) and any(isinstance(each, Tensor) and each.ndim for each in value):

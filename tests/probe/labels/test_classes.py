@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset, random_split
 
 from saliency_callbacks.probe import class_indices, dataset_labels
-from saliency_callbacks.probe.labels import label_sets
+from saliency_callbacks.probe.labels.classes import label_sets
 
 
 class Unreadable(Dataset):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from saliency_callbacks.errors import ProbeError
-from saliency_callbacks.probe.label_columns import LabelColumn, chosen_column
+from saliency_callbacks.probe.labels.columns import LabelColumn, chosen_column
 from saliency_callbacks.probe.reading import Collate, collate_items
 
 __all__ = ["DeliveredLabels"]

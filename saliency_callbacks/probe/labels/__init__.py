@@ -1,0 +1,1 @@
+"""Class labels: what counts as one, which part of a batch holds them, and what a dataset tells of them."""
