@@ -195,9 +195,8 @@ class LightningHost:
 
         Lightning logs what it lets others monitor, so that a value that is not to be logged goes to these directly.
         """
-        self.trainer.callback_metrics.update(
-            {tag: torch.tensor(value, device=self.device) for tag, value in scores.items()}
-        )
+        for tag, value in scores.items():
+            self.trainer.callback_metrics[tag] = torch.tensor(value, device=self.device)
 
     def log_directly(self, scores: Mapping[str, float], step: int) -> None:
         """As of ``Host``."""
@@ -221,8 +220,7 @@ class LightningHost:
     @property
     def callbacks(self) -> Sequence[Any]:
         """As of ``Host``."""
-        callbacks: Sequence[Any] = self.trainer.callbacks  # type: ignore[attr-defined]
-        return callbacks
+        return list(self.trainer.callbacks)  # type: ignore[attr-defined]
 
     def stop(self) -> None:
         """As of ``Host``."""
