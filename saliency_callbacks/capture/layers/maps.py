@@ -193,10 +193,11 @@ class LayerMaps:
         """Whether the type of a layer, or of the last one in it, says that its output has channels first."""
         if output.ndim == 3:
             return False
-        inside = [module for module in self.layers[name].modules() if has_channels_first(module)]
-        if not inside or output.shape[1] not in _n_channels(inside[-1]):
-            return False
-        return inside[-1] is self.layers[name] or keeps_aspect(output.shape, self.inputs.explained.shape[2:])
+        if has_channels_first(self.layers[name]):
+            return True
+        inside = [_n_channels(module) for module in self.layers[name].modules() if has_channels_first(module)]
+        last = next(filter(None, reversed(inside)), None)
+        return last == output.shape[1] and keeps_aspect(output.shape, self.inputs.explained.shape[2:])
 
 
 @dataclass(frozen=True)
@@ -214,5 +215,6 @@ class _Findings:
     dependent: list[str] | None
 
 
-def _n_channels(module: nn.Module) -> tuple[Any, ...]:
-    return tuple(getattr(module, name, None) for name in ("out_channels", "num_features", "num_channels"))
+def _n_channels(module: nn.Module) -> int | None:
+    names = ("out_channels", "num_features", "num_channels")
+    return next((getattr(module, name) for name in names if hasattr(module, name)), None)
