@@ -234,8 +234,7 @@ class ObservingCallback(GroupedArguments, LightningHooks, Generic[State]):
                 frozen = freeze_probe(host, self.probe, self.state.indices, module=self.reading.module)
             if frozen is None:
                 return None
-            for note in frozen.notes:
-                notices.warn(note)
+            preconditions.tell_of_reading(frozen, getattr(self, "target", None))
             frozen = host.ranks.agreed(frozen)
             self.state = preconditions.state_for_probe(self.state, frozen)
             with host.ranks.together():

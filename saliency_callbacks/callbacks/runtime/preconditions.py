@@ -29,6 +29,7 @@ __all__ = [
     "check_validation_is_off",
     "explained_module",
     "state_for_probe",
+    "tell_of_reading",
 ]
 
 
@@ -101,6 +102,15 @@ def check_labels(probe: ProbeBatch, target: Any) -> None:
             "target='label', but the probe has no class labels; use target='initial_prediction', a class index or a "
             "callable, or give labels with Probe(unpack_batch=…)"
         )
+
+
+def tell_of_reading(probe: ProbeBatch, target: Any) -> None:
+    """Warn of what in the probe's batch was not read, or could be read in another way."""
+    has_labels = probe.labels is not None or probe.multi_labels is not None
+    if has_labels or not callable(target):
+        # Whoever explains a score of their own, of a regression say, needs no classes.
+        for note in probe.notes:
+            notices.warn(note)
 
 
 def state_for_probe(state: _State, probe: ProbeBatch) -> _State:
