@@ -228,8 +228,7 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
                 )
             if frozen is None:
                 return None
-            for note in frozen.notes:
-                notices.warn(("how the probe is read", note), note)
+            preconditions.tell_of_reading(frozen, self.target)
             frozen = host.ranks.agreed(frozen)
             self.state = preconditions.state_for_probe(self.state, frozen)
             with host.ranks.together():

@@ -84,8 +84,6 @@ def class_names_of(
         reason = "" if labels.shape[1] == len(names) else f"there are {labels.shape[1]} labels"
     elif known is not None and not torch.equal(known, labels):
         reason = "its labels are others than those that it delivers"
-    elif labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < len(names):
-        reason = f"there are labels from {int(labels.min())} to {int(labels.max())}"
     else:
         reason = _renumbering(dataset, len(names), known)
     if not reason:

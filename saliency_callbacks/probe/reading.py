@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch.utils.data import DataLoader
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.errors import ProbeError
 from saliency_callbacks.probe.dataset_state import preserved
+from saliency_callbacks.probe.labels import dataset_labels
 from saliency_callbacks.probe.prebatched import first_rows
 from saliency_callbacks.probe.selection import SCAN_FACTOR, check_range, positions_of, select_indices
 from saliency_callbacks.probe.stream import is_map_style, iterate_copy, read_stream, select_from_stream
@@ -42,6 +44,8 @@ def read_items(
     Items are read one by one with ``dataset[index]``; iterating the user's dataloader would draw from global
     random state and could take samples away from the training. The positions ``saved`` go before a choice, where
     there are ``size`` and the dataset still has them all; ``candidates`` limits the choice from a map-style dataset.
+    Where ``delivers`` denies that some items come with the labels that the dataset tells of them, as after a
+    ``target_transform``, the choice is made anew by the labels that ``read_label`` reads.
 
     Returns:
         The items, and their positions in the dataset.
@@ -63,17 +67,23 @@ def read_items(
             pass
     if not is_map_style(dataset):
         return select_from_stream(dataset, size, stratify=stratify, seed=seed, read_label=read_label)
+    choose = partial(
+        select_indices, dataset, size, stratify=stratify, seed=seed, read_label=read_label, candidates=candidates
+    )
     # What follows is read as at positions of a checkpoint, where nothing was scanned for labels before.
     with _as_if_not_read(dataset):
-        chosen = select_indices(
-            dataset,
-            size,
-            stratify=stratify,
-            seed=seed,
-            read_label=read_label,
-            delivers=delivers,
-            candidates=candidates,
-        )
+        chosen = choose()
+    known = dataset_labels(dataset) if stratify and delivers is not None else None
+    if known is None or delivers is None:
+        return [dataset[index] for index in chosen], chosen
+    states = _random_states()
+    with preserved(dataset):
+        items = [dataset[index] for index in chosen]
+    if delivers(items, known[list(chosen)]):
+        return items, chosen
+    _restore(states)
+    with _as_if_not_read(dataset):
+        chosen = choose(by_attributes=False)
     return [dataset[index] for index in chosen], chosen
 
 
@@ -127,9 +137,17 @@ def collate_items(items: list[Any], collate: Collate) -> Any:
 @contextmanager
 def _as_if_not_read(dataset: Any) -> Iterator[None]:
     """Take back what is drawn inside from the global random numbers, and what changes in the dataset."""
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002 (what transforms draw from)
+    states = _random_states()
     with preserved(dataset):
         yield
+    _restore(states)
+
+
+def _random_states() -> tuple[Any, Any, Tensor]:
+    return random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002 (what transforms draw from)
+
+
+def _restore(states: tuple[Any, Any, Tensor]) -> None:
     random.setstate(states[0])
     np.random.set_state(states[1])  # noqa: NPY002
     torch.set_rng_state(states[2])

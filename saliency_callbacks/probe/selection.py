@@ -23,8 +23,6 @@ __all__ = [
     "stratified",
 ]
 
-_CHECKED_ITEMS = 16
-
 SCAN_FACTOR = 16
 """At most this many items are read for each probe sample where labels can be found only by reading."""
 
@@ -36,22 +34,21 @@ def select_indices(
     stratify: bool,
     seed: int,
     read_label: Callable[[Any], int | None],
-    delivers: Callable[[list[Any], Tensor], bool] | None = None,
     candidates: Sequence[int] | None = None,
+    by_attributes: bool = True,
 ) -> tuple[int, ...]:
     """Choose ``size`` items of a map-style dataset.
 
     Args:
-        dataset: Has ``__len__`` and ``__getitem__``. It is read only where ``stratify`` is asked for: at the first of
-            the chosen positions, or, where no attribute holds the labels, at ``16 * size`` seeded random ones at most.
-            Reading may draw random numbers (augmentation): the caller isolates and seeds global RNG.
+        dataset: Has ``__len__`` and ``__getitem__``. It is read only where ``stratify`` is asked for and no
+            attribute holds the labels; then at ``16 * size`` seeded random positions at most. Reading may
+            draw random numbers (augmentation): the caller isolates and seeds global RNG.
         size: Number of items. All items, in their own order, where the dataset has no more than that.
         stratify: Choose equally many items of each class; a random sample where there are no classes.
         seed: Decides the choice, together with the labels.
         read_label: Label of an item, ``None`` where it has none.
-        delivers: Whether some items come with these labels, ``[M]``: those that an attribute holds may be others than
-            those that are delivered, e.g. after a ``target_transform``, and count only where they are not.
         candidates: Positions to choose from; all by default.
+        by_attributes: Whether labels that an attribute holds count; otherwise they are read.
 
     Returns:
         Indices in an order of which every prefix is balanced (``stratify``) or random as well.
@@ -69,14 +66,11 @@ def select_indices(
         return tuple(positions)
     if not stratify:
         return tuple(positions[rank] for rank in random_sample(length, size, seed))
-    labels = dataset_labels(dataset)
+    labels = dataset_labels(dataset) if by_attributes else None
     if labels is not None:
         if candidates is not None:
             labels = labels[torch.as_tensor(positions, device="cpu")]
-        ranks = stratified(labels, size, seed)
-        looked_at = ranks[:_CHECKED_ITEMS]
-        if delivers is None or delivers([dataset[positions[rank]] for rank in looked_at], labels[list(looked_at)]):
-            return tuple(positions[rank] for rank in ranks)
+        return tuple(positions[rank] for rank in stratified(labels, size, seed))
     drawn = [positions[rank] for rank in random_sample(length, min(length, SCAN_FACTOR * size), seed)]
     scanned = scan_labels((dataset[index] for index in drawn), read_label)
     if scanned is None:

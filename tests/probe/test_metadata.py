@@ -189,8 +189,6 @@ def test_names_of_delivered_labels_are_kept(dataset, known):
     ("dataset", "labels", "known", "why"),
     [
         (Names(), LABELS, 2 - LABELS, "others than those that it delivers"),
-        (Names(), LABELS + 1, None, "labels from 1 to 3"),
-        (Names(), LABELS - 1, None, "labels from -1 to 1"),
         (Names(target_transform=lambda label: label % 2), LABELS % 2, None, "target_transform"),
         (Subset(Names(target_transform=lambda label: 2 - label), [1]), LABELS[1:2], LABELS[1:2], "target_transform"),
         (other_length(dataset=Names()), LABELS % 2, None, "Chosen leaves out or repeats items"),

@@ -64,7 +64,7 @@ def test_from_dataset_to_frozen_batch():
     probe = Probe(20)
     batch, indices = probe.read(loader.dataset, loader.collate_fn)
     frozen = probe.freeze(batch, indices, class_names=class_names(dataset), normalization=normalization(dataset))
-    assert set(dataset.read) == set(indices)
+    assert sorted(dataset.read) == sorted(indices)
     assert frozen.size == 20
     assert frozen.indices == indices
     assert frozen.ids == tuple(map(str, indices))

@@ -36,6 +36,7 @@ __all__ = [
     "has_weights",
     "settled_on",
     "state_for_probe",
+    "tell_of_reading",
     "uninitialized_layers",
 ]
 
@@ -137,6 +138,15 @@ def check_labels(probe: ProbeBatch, target: Any) -> None:
             "target='label', but the probe has no class labels; use target='initial_prediction', a class index or a "
             "callable, or give labels with Probe(unpack_batch=…)"
         )
+
+
+def tell_of_reading(probe: ProbeBatch, target: Any) -> None:
+    """Warn of what in the probe's batch was not read, or could be read in another way."""
+    has_labels = probe.labels is not None or probe.multi_labels is not None
+    if has_labels or not callable(target):
+        # Whoever explains a score of their own, of a regression say, needs no classes.
+        for note in probe.notes:
+            notices.warn(("how the probe is read", note), note)
 
 
 def state_for_probe(state: _State, probe: ProbeBatch) -> _State:
