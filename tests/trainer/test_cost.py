@@ -102,7 +102,7 @@ def test_the_cost_is_told_once(tmp_path: Path, said: list[str], on_error: Any) -
         "SaliencyMonitor (saliency): an observation takes 0.5 s, 50% of the validation epoch with it, "
         "1 pass shared by 3 methods, "
     )
-    assert line.endswith("writing in the background" if on_error == "warn" else "writing among them")
+    assert line.endswith("s of processor time)" if on_error == "warn" else "writing among them")
 
 
 def test_every_callback_tells(tmp_path: Path, said: list[str]) -> None:

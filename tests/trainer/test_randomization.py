@@ -233,7 +233,7 @@ draws:
   randomize: torch.nn.init.calculate_gain
   similarities: [ssim, spearman]
   random_logit: false
-cascade: {at_fit_end: false, order: bottom_up, n_draws: 4}
+cascade: {at_fit_end: false, order: bottom_up, n_draws: 4, max_seconds: 20}
 every_n_epochs: 2
 reading:
   module: net
@@ -278,7 +278,7 @@ def test_every_argument_can_be_written_as_yaml(
         assert test.settings.methods == (Gradient(), SmoothGrad(nt_samples=2))
         assert test.probe == Probe(5)
         assert (test.target, test.draws.order, test.draws.n_draws, test.every_n_epochs) == (3, "bottom_up", 3, 2)
-        assert test.cascade_settings == Cascade(at_fit_end=False, order="bottom_up", n_draws=4)
+        assert test.cascade_settings == Cascade(at_fit_end=False, order="bottom_up", n_draws=4, max_seconds=20)
         assert not test.draws.random_logit
         assert test.redraw is torch.nn.init.calculate_gain
         assert [similarity.name for similarity in test.similarities] == ["spearman", "ssim"]
