@@ -31,8 +31,7 @@ __all__ = ["ObservingCallback"]
 class ObservingCallback(GroupedArguments, LightningHooks, Generic[State]):
     """Observe a fixed probe batch before the training, at validation epochs, and when the training ends.
 
-    A subclass says what an observation is. When it is made, on which samples, where it goes, and that a failure of it
-    never reaches the training, is settled here.
+    A subclass says what an observation is. When, on which samples, where it goes and what a failure does is said here.
 
     Args:
         probe: What is observed; a number is the number of samples.
@@ -50,9 +49,6 @@ class ObservingCallback(GroupedArguments, LightningHooks, Generic[State]):
 
     state_type: type[State]
     """Class of the state; without arguments that before the first observation."""
-
-    settings: Settings
-    """How the model is explained."""
 
     save_pictures: ClassVar[bool] = False
     """Whether the pictures are kept on disk even where a logger shows them: those that no raw map leads back to."""
@@ -80,10 +76,19 @@ class ObservingCallback(GroupedArguments, LightningHooks, Generic[State]):
         self.cost = ObservationCost(self.compute.max_seconds_per_observation)
         self.state: State = self.state_type()
         self._frozen: ProbeBatch | None = None
-        self._asked: Settings | None = None
+        self.settings = Settings(methods=())
         self._writer: SinkWriter | None = None
         self._current_run: object = None
         self._is_resumed = self._observes_training = self._has_trained = False
+
+    @property
+    def settings(self) -> Settings:
+        """How the model is explained, with what was found out about the inputs of the probe."""
+        return self._settled
+
+    @settings.setter
+    def settings(self, asked: Settings) -> None:
+        self._asked = self._settled = asked
 
     @abstractmethod
     def _check_model(self, model: nn.Module) -> None:
@@ -242,9 +247,7 @@ class ObservingCallback(GroupedArguments, LightningHooks, Generic[State]):
             frozen = host.ranks.agreed(frozen)
             self.state = preconditions.state_for_probe(self.state, frozen)
             with host.ranks.together():
-                # Another run may have other data.
-                self._asked = self._asked or self.settings
-                self.settings = preconditions.settled_on(frozen, host, self._asked, self.reading.module)
+                self._settled = preconditions.settled_on(frozen, host, self._asked, self.reading.module)
                 self._accept_probe(frozen)
             self._frozen = frozen
         if self._writer is None:
@@ -265,8 +268,7 @@ class ObservingCallback(GroupedArguments, LightningHooks, Generic[State]):
 
         Where ``is_early``, no training is lost by an error, so that a wrong configuration is one.
         """
-        # The run counts on when it ends.
-        moment = Moment(max(0, host.epoch - (stage == "final")), step, stage)
+        moment = Moment(max(0, host.epoch - (stage == "final")), step, stage)  # the run counts on when it ends
         observation = None
         with notices.failures(moment, on_error=self.on_error, is_early=is_early), host.ranks.together():
             observation = self._written(host, moment)
@@ -275,8 +277,7 @@ class ObservingCallback(GroupedArguments, LightningHooks, Generic[State]):
         # Devices may round differently, and what is monitored must not.
         observation = observation.scored(host.ranks.from_zero(observation.snapshot.scores))
         if stage not in ("validate", "final"):
-            # Last: whatever fails before, the next observation is compared with this one's predecessor. A validation
-            # on its own is a look at the model, and no step of its training.
+            # Last: what fails before changes no later comparison. A validation on its own is no step of a training.
             self.state = observation.counted(self.state)
             self._on_observed(host)
         return observation.snapshot

@@ -15,7 +15,7 @@ from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.dataset_state import preserved
 from saliency_callbacks.probe.loaders import candidate_indices, is_batched
 from saliency_callbacks.probe.metadata import class_names, rgb_bands
-from saliency_callbacks.probe.normalization import images_in, normalized_by
+from saliency_callbacks.probe.normalized import images_in, normalized_by
 from saliency_callbacks.probe.probe import Probe
 
 __all__ = ["freeze_probe"]

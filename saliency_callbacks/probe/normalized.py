@@ -97,11 +97,11 @@ def _members(owner: Any) -> list[Any]:
         named = [owner.__globals__.get(name) for name in owner.__code__.co_names]
         cells = [cell.cell_contents for cell in owner.__closure__ or () if _is_filled(cell)]
         # No functions of other modules: that would be whole packages.
-        own = owner.__module__
+        module = owner.__module__
         return [
             one
             for one in (*cells, *named)
-            if _may_normalize(one) and (not isinstance(one, FunctionType) or one.__module__ == own)
+            if _may_normalize(one) and (not isinstance(one, FunctionType) or one.__module__ == module)
         ]
     values = [*vars(owner).values()] if hasattr(owner, "__dict__") else []
     # Hugging Face's datasets keep their transform in a dictionary.
