@@ -40,11 +40,11 @@ def run_engine(model: nn.Module, inputs: Any, settings: Settings, targets: Seque
     """
     if not targets:
         raise TargetError("targets is empty; expected at least one class index, tensor of indices, or callable")
-    settings = settled(model, inputs, settings, targets[0])
     return settings.within_memory(inputs, lambda fitting: _explained(model, inputs, fitting, targets))
 
 
 def _explained(model: nn.Module, inputs: Any, settings: Settings, targets: Sequence[Target]) -> Explanation:
+    settings = settled(model, inputs, settings, targets[0])
     plan = _union(settings.methods)
     # The inputs may have been made under inference mode, and must be copied outside of it.
     with settings.quiescent(model) as running, known_failures(model):
@@ -72,11 +72,11 @@ def run_logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
     Raises:
         ConfigurationError: If an input or output cannot be used.
     """
-    settings = settled(model, inputs, settings)
     return settings.within_memory(inputs, lambda fitting: _logits(model, inputs, fitting))
 
 
 def _logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
+    settings = settled(model, inputs, settings)
     with settings.quiescent(model) as running, torch.no_grad():
         # Scores of text inputs need no embedding layer, so that a model in which none is found still has them.
         batch = settings.read_alone(settings.fed(inputs))
