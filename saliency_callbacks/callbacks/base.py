@@ -34,9 +34,7 @@ __all__ = ["ObservingCallback"]
 class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
     """Observe a fixed probe batch before the training, at validation epochs, and when the training ends.
 
-    A subclass says what an observation is. When it is made, on which samples, where it goes, and that a failure of it
-    never reaches the training, is settled here. So is what is checked before the training: where an observation of the
-    untrained model fails, it is found out why, and what would fail every time is an error.
+    A subclass says what an observation is. When, on which samples, where it goes and what a failure does is said here.
 
     Args:
         probe: What is observed; a number is the number of samples.
@@ -51,9 +49,6 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
     Raises:
         ConfigurationError: If an argument cannot be used.
     """
-
-    settings: Settings
-    """How the model is run and explained, of those callbacks that do."""
 
     target: Any = None
     """The explained score, of those callbacks that have one."""
@@ -86,11 +81,20 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
         self._frozen: ProbeBatch | None = None
         self._outputs = OutputReading(self.reading.outputs)
         self._monitored = Monitored(type(self).__name__)
-        self._asked: Settings | None = None
+        self.settings = Settings(methods=())
         self._writer: SinkWriter | None = None
         self._current_run: object = None
         self._is_resumed = self._observes_training = self._has_trained = False
         self._n_skipped, self._said = 0, set()
+
+    @property
+    def settings(self) -> Settings:
+        """How the model is explained, with what was found out about the inputs of the probe."""
+        return self._settled
+
+    @settings.setter
+    def settings(self, asked: Settings) -> None:
+        self._asked = self._settled = asked
 
     @abstractmethod
     def _check_model(self, model: nn.Module) -> None:
@@ -233,9 +237,7 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
             self.state = preconditions.state_for_probe(self.state, frozen)
             with host.ranks.together():
                 self._outputs = OutputReading(self.reading.outputs, count_classes(host, self.probe, frozen))
-                # Another run may have other data.
-                self._asked = self._asked or self.settings
-                self.settings = preconditions.settled_on(frozen, host, self._asked, self.reading.module)
+                self._settled = preconditions.settled_on(frozen, host, self._asked, self.reading.module)
                 self._accept_probe(frozen)
             self._frozen = frozen
         if self._writer is None:
@@ -256,8 +258,7 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
 
         Where ``is_early``, no training is lost by an error, so that a wrong configuration is one.
         """
-        # The run counts on when it ends.
-        moment = Moment(max(0, host.epoch - (stage == "final")), step, stage)
+        moment = Moment(max(0, host.epoch - (stage == "final")), step, stage)  # the run counts on when it ends
         observation = None
         with self._once():
             with notices.failures(moment, on_error=self.on_error, is_early=is_early), host.ranks.together():

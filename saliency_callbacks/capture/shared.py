@@ -55,13 +55,17 @@ def recognize_shared(
     expected = None if whole is None else whole[rows]
     fitting: list[frozenset[str]] = []
     for chosen in _choices(names):
-        found = _read(model, replace(batch, shared=batch.shared | chosen), rows, read, forward_context)
+        fed = replace(batch, shared=batch.shared | chosen)
+        found = _read(model, fed, rows, read, forward_context)
         if found is None or (expected is not None and found.shape != expected.shape):
             continue
         if expected is not None and _same(found, expected):
-            return batch.shared | chosen
-        fitting.append(batch.shared | chosen)
-    # Scores that differ from run to run, or with the other samples: then the form of the output decides.
+            return fed.shared
+        more = _read(model, fed, rows[[0, 1, 1]], read, forward_context)
+        if more is not None and more.shape[1:] == found.shape[1:]:
+            fitting.append(fed.shared)
+    # Too large a batch, or scores that differ from run to run or with the other samples: then the form of the output
+    # decides, whose width must not change with the number of rows.
     return fitting[0] if len(fitting) == 1 else None
 
 

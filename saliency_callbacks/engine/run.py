@@ -45,7 +45,6 @@ def run_engine(model: nn.Module, inputs: Any, settings: Settings, targets: Seque
     if not targets:
         raise TargetError("targets is empty; expected at least one class index, tensor of indices, or callable")
     targets = [_with_view(model, inputs, settings, target) for target in targets]
-    settings = settled(model, inputs, settings, targets[0])
     try:
         return settings.within_memory(inputs, lambda fitting: _explained(model, inputs, fitting, targets))
     except (GradientError, LayerError) as error:
@@ -76,6 +75,7 @@ def _explained_through(
 
 
 def _explained(model: nn.Module, inputs: Any, settings: Settings, targets: Sequence[Target]) -> Explanation:
+    settings = settled(model, inputs, settings, targets[0])
     plan = _union(settings.methods)
     # The inputs may have been made under inference mode, and must be copied outside of it.
     with settings.quiescent(model) as running, known_failures(model):
@@ -120,11 +120,11 @@ def run_logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
     Raises:
         ConfigurationError: If an input or output cannot be used, or there are not as many outputs as inputs.
     """
-    settings = settled(model, inputs, settings)
     return settings.within_memory(inputs, lambda fitting: _logits(model, inputs, fitting))
 
 
 def _logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
+    settings = settled(model, inputs, settings)
     with settings.quiescent(model) as running, torch.no_grad():
         # Scores of text inputs need no embedding layer, so that a model in which none is found still has them.
         batch = settings.read_alone(settings.fed(inputs))

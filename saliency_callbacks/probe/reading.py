@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.errors import ProbeError
 from saliency_callbacks.probe.dataset_state import preserved
-from saliency_callbacks.probe.labels import dataset_labels
+from saliency_callbacks.probe.labels.classes import dataset_labels
 from saliency_callbacks.probe.prebatched import first_rows
 from saliency_callbacks.probe.selection import SCAN_FACTOR, check_range, positions_of, select_indices
 from saliency_callbacks.probe.stream import is_map_style, iterate_copy, read_stream, select_from_stream

@@ -17,13 +17,13 @@ from torch.nn import functional as F
 from saliency_callbacks.errors import InputError
 from saliency_callbacks.rendering.trace import draw_traces
 
-__all__ = ["display_images", "display_maps", "finite"]
+__all__ = ["MOST_PICTURE_CHANNELS", "display_images", "display_maps", "finite"]
 
 # A float batch whose maximum lies between the two is a measurement on a scale of its own, not 8-bit pixels.
 _EIGHT_BIT_MAXIMUM = (127, 255)
 _OVERSHOOT = 0.05
 # Grey, grey with something, RGB, and RGB with something; what has more is of another sensor than a camera.
-_MOST_PICTURE_CHANNELS = 4
+MOST_PICTURE_CHANNELS = 4
 _PERCENTILES = (2, 98)
 
 
@@ -67,7 +67,7 @@ def display_images(
     values = finite(inputs)
     if mean is not None or std is not None:
         values = values * _per_channel(std, 1.0, values, "std") + _per_channel(mean, 0.0, values, "mean")
-    is_multispectral = values.shape[1] > _MOST_PICTURE_CHANNELS
+    is_multispectral = values.shape[1] > MOST_PICTURE_CHANNELS
     if bands is not None:
         values = _chosen(values, bands)
     if values.ndim == 3:

@@ -8,8 +8,12 @@ from torch import nn
 
 from saliency_callbacks import explain
 from saliency_callbacks.capture.inputs import ModelInputs
+from saliency_callbacks.capture.oom import BackOff
 from saliency_callbacks.capture.shared import recognize_shared
-from saliency_callbacks.errors import ConfigurationError, InputError
+from saliency_callbacks.engine.run import run_engine
+from saliency_callbacks.engine.settings import Settings
+from saliency_callbacks.errors import ConfigurationError, InputError, SaliencyWarning
+from saliency_callbacks.methods.registry import resolve_methods
 
 _N = 4
 
@@ -139,6 +143,25 @@ def test_what_is_declared_is_not_tried():
     single.register_forward_hook(lambda *_: calls.append(1))
     explain(single, _images(), methods="gradient", target=1)
     assert len(calls) == 1, "nothing to find out"
+
+
+class _Narrow(_Prompted):
+    """For at most three images at once."""
+
+    def forward(self, image, prompt):
+        if len(image) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().forward(image, prompt)
+
+
+def test_less_at_once_where_the_memory_is_not_enough():
+    torch.manual_seed(0)
+    model, inputs = _Narrow(), _cases()[0][1]
+    settings = Settings(resolve_methods("gradient"), attribute_to="image", back_off=BackOff())
+    with pytest.warns(SaliencyWarning, match="internal_batch_size=2"):
+        found = run_engine(model, inputs, settings, [3]).maps[0]["gradient"]
+    expected = torch.cat([_gradient(model, {**inputs, "image": half}, 3) for half in inputs["image"].split(2)])
+    assert torch.allclose(found.values, expected, atol=1e-6)
 
 
 class _Mixed(nn.Module):

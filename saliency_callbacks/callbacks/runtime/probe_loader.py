@@ -23,7 +23,7 @@ from saliency_callbacks.probe.dataset_state import preserved
 from saliency_callbacks.probe.labels.classes import dataset_labels
 from saliency_callbacks.probe.loaders import candidate_indices, is_batched
 from saliency_callbacks.probe.metadata import class_names_of, rgb_bands
-from saliency_callbacks.probe.normalization import images_in, normalized_by
+from saliency_callbacks.probe.normalized import images_in, normalized_by
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.probe.stream import is_map_style
 from saliency_callbacks.probe.unpack import Unpacked

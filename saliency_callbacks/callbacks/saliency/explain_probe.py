@@ -14,30 +14,26 @@ from torch import Tensor, nn
 
 from saliency_callbacks.callbacks.outputs import OutputReading, link_of
 from saliency_callbacks.callbacks.runtime import notices
-from saliency_callbacks.callbacks.runtime.appearance import Appearance, SampleNames, shown_bands, wrong_predictions
+from saliency_callbacks.callbacks.runtime.appearance import Appearance, SampleNames, wrong_predictions
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation, versions
 from saliency_callbacks.callbacks.saliency.filmstrips import FramePictures
 from saliency_callbacks.callbacks.saliency.history import Frame, MethodHistory
+from saliency_callbacks.callbacks.saliency.inputs import input_facts, probe_images
 from saliency_callbacks.callbacks.saliency.pictures import Pictures, reduced
 from saliency_callbacks.callbacks.saliency.scales import frame_of, scale_of
 from saliency_callbacks.callbacks.saliency.scoring import DRIFTS, Scored, score, warn_of_degenerate_maps
 from saliency_callbacks.callbacks.saliency.state import MonitorState
-from saliency_callbacks.capture.axes import describe_axes
 from saliency_callbacks.engine.explanation import Explanation
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import LayerError, ObservationError
 from saliency_callbacks.probe.batch import ProbeBatch
-from saliency_callbacks.rendering.images import display_images
 from saliency_callbacks.rendering.lazy import LazyPictures
 from saliency_callbacks.targets.link import Link, Predictions
 from saliency_callbacks.targets.resolution import resolve_target, settled_reference, target_name
 from saliency_callbacks.types import Attribution, Method, Picture, ProbeView, Quantity, Snapshot
 
 __all__ = ["ProbeExplainer"]
-
-# What has more is of another sensor than a camera.
-_MOST_PICTURE_CHANNELS = 4
 
 
 @dataclass(eq=False)
@@ -193,7 +189,7 @@ class ProbeExplainer:
                 **({"through_no_grad": True} if explanation.through_no_grad else {}),
                 "probe": self.probe.fingerprint,
                 "versions": versions(),
-                **self._reading_facts,
+                **input_facts(self._inputs, self.probe, self.settings, self.appearance),
             },
             probe=self._view,
         )
@@ -241,36 +237,12 @@ class ProbeExplainer:
         return SampleNames(self.probe, self.appearance.class_names)
 
     @property
-    def _reading_facts(self) -> dict[str, Any]:
-        """What was found out about the inputs, where there was something to find out."""
-        facts: dict[str, Any] = {}
-        if self.settings.layout is not None:
-            facts["layout"] = describe_axes(self.settings.layout, self._inputs)
-        if self.settings.shared:
-            facts["shared"] = list(self.settings.shared)
-        given = self.appearance.normalization
-        statistics, source = (given, "appearance") if given else (self.probe.normalization, self.probe.normalized_by)
-        if statistics is not None:
-            facts["normalization"] = {"mean": list(statistics[0]), "std": list(statistics[1]), "source": source}
-        bands = shown_bands(self.appearance, self.probe, self._inputs)
-        if bands is not None:
-            facts["bands"] = list(bands)
-        return facts
-
-    @property
     def _inputs(self) -> Tensor:
         return self.settings.read_alone(self.probe.inputs).explained
 
     @cached_property
     def _images(self) -> npt.NDArray[np.uint8]:
-        mean, std = self.appearance.normalization or self.probe.normalization or (None, None)
-        bands = shown_bands(self.appearance, self.probe, self._inputs)
-        if bands is None and self._inputs.shape[1] > _MOST_PICTURE_CHANNELS:
-            notices.tell(
-                f"{self.namespace}: pictures show the mean of all {self._inputs.shape[1]} bands, each on its own scale;"
-                " choose one or three with Appearance(bands=…)"
-            )
-        return display_images(self._inputs, mean=mean, std=std, bands=bands)
+        return probe_images(self._inputs, self.probe, self.appearance, self.namespace)
 
     @cached_property
     def _view(self) -> ProbeView:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from saliency_callbacks.probe.metadata import rgb_bands
-from saliency_callbacks.probe.normalization import images_in, normalized_by
+from saliency_callbacks.probe.normalized import images_in, normalized_by
 
 _MEAN, _STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.5)
 _RAW = torch.rand(4, 3, 5, 5, generator=torch.Generator().manual_seed(0))
