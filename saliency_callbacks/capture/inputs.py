@@ -19,7 +19,7 @@ __all__ = ["ModelInputs", "feed", "named_key", "read_structure"]
 
 _IDS = (
     "as the ids of a text's tokens are; expected a floating-point tensor [N, C, *spatial]. Use "
-    "TokenSaliencyMonitor(tokenizer=…), or explain(…, embedding='auto')"
+    "TokenSaliencyMonitor(tokenizer=…), or explain with `embedding='auto'`"
 )
 
 
