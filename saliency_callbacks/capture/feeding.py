@@ -44,10 +44,11 @@ def fitting_inputs(
         ProbeError: The batch has several inputs, and the forward takes one.
     """
     candidates = feedings(model, inputs, key=key, named=named, ordered=ordered)
+    chosen = candidates[0]
     if len(candidates) > 1:
-        return next((each for each in candidates if runs(each)), candidates[0])
-    _check_views(model, candidates[0])
-    return candidates[0]
+        chosen = next((each for each in candidates if runs(each)), chosen)
+    _check_views(model, chosen)
+    return chosen
 
 
 def feedings(

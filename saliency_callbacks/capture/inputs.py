@@ -26,7 +26,7 @@ _IDS = (
 
 _IDS = (
     "as the ids of a text's tokens are; expected a floating-point tensor [N, C, *spatial]. Use "
-    "TokenSaliencyMonitor(tokenizer=…), or explain(…, embedding='auto')"
+    "TokenSaliencyMonitor(tokenizer=…), or explain with `embedding='auto'`"
 )
 
 

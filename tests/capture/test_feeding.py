@@ -167,6 +167,10 @@ def test_labels_are_never_fed_as_something_else() -> None:
 def test_several_views_for_a_model_of_one_name_the_way_that_works() -> None:
     with pytest.raises(ProbeError, match=r"2 inputs.*Annotated.forward\(batch\) takes 1.*unpack_batch.*\[0\]\[0\]"):
         fitting_inputs(Annotated(), (X, X), key=None, named=None, ordered=((X, X), Y), runs=lambda inputs: True)
+    with pytest.raises(ProbeError, match="unpack_batch"):
+        fitting_inputs(
+            Tensors(), (X, X), key="image", named={"image": (X, X), "label": Y}, ordered=(), runs=runs_on(Tensors())
+        )
     pair = fitting_inputs(Two(), (X, X), key=None, named=None, ordered=((X, X), Y), runs=lambda inputs: True)
     assert feed(Two(), pair).shape == (4, 4)
 

@@ -99,6 +99,18 @@ def test_each_forward_is_fed_what_it_takes(tmp_path: Path, kind: Any, collate: A
     )
 
 
+@pytest.mark.parametrize("kind", [AnyName, Whole])
+def test_a_forward_that_is_tried_leaves_the_training_as_it_is(tmp_path: Path, kind: Any) -> None:
+    ends = []
+    for callbacks in ([], [SaliencyMonitor("gradient", probe=8)]):
+        torch.manual_seed(3)
+        module = kind(small_net(noisy=True))
+        loader = DataLoader(Dictionaries(DIGITS), 12, shuffle=True)
+        trainer(tmp_path, *callbacks, max_epochs=2).fit(module, loader, loader)
+        ends.append((*module.state_dict().values(), torch.get_rng_state()))
+    assert all(torch.equal(plain, observed) for plain, observed in zip(*ends, strict=True))
+
+
 @pytest.mark.parametrize("kind", [AnyName, Required])
 def test_the_other_callbacks_feed_as_the_monitor_does(tmp_path: Path, kind: Any) -> None:
     loader = DataLoader(Dictionaries(DIGITS), 12)
