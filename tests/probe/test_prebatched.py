@@ -1,5 +1,6 @@
 """Datasets that deliver whole batches give the first rows of their first items."""
 
+import dataclasses
 from collections import namedtuple
 
 import numpy as np
@@ -114,3 +115,18 @@ def test_batches_of_other_shapes_end_the_reading_with_a_warning():
 def test_a_batch_without_tensors_is_left_to_the_transfer_hooks():
     batch = {"picture": object()}
     assert first_rows([batch, batch], 3) is batch
+
+
+@dataclasses.dataclass
+class Fields:
+    image: torch.Tensor
+    label: torch.Tensor
+
+
+def test_batches_with_attributes_are_cut_and_joined():
+    batches = [Fields(torch.full((4, 1, 2, 2), float(start)), torch.arange(start, start + 4)) for start in (0, 4)]
+    rows = first_rows(batches, 6)
+    assert isinstance(rows, Fields)
+    assert rows.label.tolist() == [0, 1, 2, 3, 4, 5]
+    assert rows.image.shape == (6, 1, 2, 2)
+    assert len(batches[0].label) == 4

@@ -105,8 +105,8 @@ def test_a_forward_that_is_tried_leaves_the_training_as_it_is(tmp_path: Path, ki
     for callbacks in ([], [SaliencyMonitor("gradient", probe=8)]):
         torch.manual_seed(3)
         module = kind(small_net(noisy=True))
-        loader = DataLoader(Dictionaries(DIGITS), 12, shuffle=True)
-        trainer(tmp_path, *callbacks, max_epochs=2).fit(module, loader, loader)
+        loaders = [DataLoader(Dictionaries(DIGITS), 12, shuffle=shuffle) for shuffle in (True, False)]
+        trainer(tmp_path, *callbacks, max_epochs=2).fit(module, *loaders)
         ends.append((*module.state_dict().values(), torch.get_rng_state()))
     assert all(torch.equal(plain, observed) for plain, observed in zip(*ends, strict=True))
 
