@@ -856,6 +856,8 @@ reading:
   output_fn: torch.sigmoid
   attribute_to: x
   outputs: logits
+  shared: [mask, 2]
+  layout: NCHW
   reshape_transform: torch.relu
   embedding: net.words
 compute:
@@ -867,6 +869,7 @@ compute:
 appearance:
   style: heatmap
   color_scale: per_map
+  bands: [2, 1, 0]
   colormap: viridis
   alpha: 0.5
   contour: 0.1
@@ -917,7 +920,14 @@ def test_every_argument_can_be_written_as_yaml(
         assert (alarm.settings.attribute_to, alarm.settings.internal_batch_size) == ("x", 2)
         assert (alarm.reading.module, alarm.every_n_epochs) == ("net", 2)
         assert alarm.appearance == Appearance(
-            "heatmap", "per_map", "viridis", 0.5, 0.1, normalization=[[0.5], [0.2]], class_names=["a", "b"]
+            "heatmap",
+            "per_map",
+            "viridis",
+            0.5,
+            0.1,
+            normalization=[[0.5], [0.2]],
+            class_names=["a", "b"],
+            bands=[2, 1, 0],
         )
         assert alarm.storage == Storage(save_maps=False, keep_maps=5, directory="kept")
         assert (alarm.sinks, alarm.on_error) == ((), "raise")

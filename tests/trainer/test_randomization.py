@@ -240,6 +240,8 @@ reading:
   output_fn: torch.sigmoid
   attribute_to: x
   outputs: logits
+  shared: [mask, 2]
+  layout: NCHW
   reshape_transform: torch.relu
   embedding: net.words
 compute:

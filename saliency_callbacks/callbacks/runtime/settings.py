@@ -62,13 +62,13 @@ class ModelReading:
             ``"embeddings"``, which are no classes, or ``"auto"`` to find out. Probabilities are recognized where a
             sigmoid or softmax of PyTorch makes them, or their rows sum to 1; embeddings where the number of outputs and
             of classes do not fit, or they have length 1. Of probabilities everything is computed by the logits behind.
-
-    Raises:
-        ConfigurationError: If ``outputs`` is none of these, or ``attribute_to`` neither a position nor a key.
         shared: Keys or positions of the inputs that all samples share, such as one prompt a class, nested ones joined
             by dots. By default found with the model, where they have as many rows as there are samples.
         layout: Axes of the explained tensor, one letter each, such as ``"NTCHW"`` for videos with their frames before
             the channels. By default the channels come second; of five dimensions the model's first convolution tells.
+
+    Raises:
+        ConfigurationError: If ``outputs`` is none of these, or ``attribute_to`` neither a position nor a key.
 
     Example:
         >>> ModelReading(module="net", attribute_to="pixels").module

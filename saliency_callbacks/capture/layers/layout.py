@@ -123,7 +123,13 @@ def find_layout(
         layout = _dense_layout(tuple(shape), tuple(input_spatial), module, known_sizes)
     elif len(shape) == 3 and n_spatial > 1 and not isinstance(module, nn.Unfold):
         layout = _token_layout(shape[1], shape[2], tuple(input_spatial), known_sizes)
-    return layout if layout is not None and math.prod(layout.spatial) > 1 else None
+    return layout if layout is not None and _has_space(layout) else None
+
+
+def _has_space(layout: SpatialLayout) -> bool:
+    """Whether a map has several positions; those of a sequence of frames are none within the frames."""
+    is_sequence = layout.order == "tokens" and len(layout.spatial) == _VIDEO_DIMENSIONS
+    return math.prod(layout.spatial[1:] if is_sequence else layout.spatial) > 1
 
 
 def has_channels_first(module: nn.Module | None) -> bool:

@@ -75,7 +75,7 @@ class Trace:
             return None
         calls = recorder.calls
         starting = [call.output for call in calls if call.output.is_leaf]
-        is_cut_off = not _any_reaches(total, rows, calls)
+        is_cut_off = _is_cut_off(total if score is not None else _everything(output, ()), rows)
         if starting or is_cut_off:
             starting = _tainted(running, inputs, samples, modules, calls, with_graph=is_cut_off)
         return cls(rows, total, calls, modules, list(_tensors(output)), starting)
@@ -121,9 +121,9 @@ def traced_modules(model: nn.Module) -> dict[str, nn.Module]:
     }
 
 
-def _any_reaches(total: Tensor, rows: Tensor, calls: Sequence[LayerCall]) -> bool:
-    reaching = Dataflow(total).reaching([node_of(rows)])
-    return any(node_of(call.output) in reaching for call in calls if call.output.requires_grad)
+def _is_cut_off(end: Tensor, rows: Tensor) -> bool:
+    """Whether what comes out has a gradient, but none with respect to what was fed."""
+    return end.requires_grad and node_of(end) not in Dataflow(end).reaching([node_of(rows)])
 
 
 def _tainted(

@@ -119,7 +119,7 @@ def test_reshape_transform(inputs):
     torch.testing.assert_close(found["grad_cam"].values, expected["grad_cam"].values)
 
 
-def test_rows_that_are_merged_with_frames_are_no_maps(inputs):
+def test_frames_as_rows_are_maps_of_their_sample(inputs):
     class Frames(nn.Module):
         """Runs an image network over the frames of a video, as one large batch."""
 
@@ -131,6 +131,26 @@ def test_rows_that_are_merged_with_frames_are_no_maps(inputs):
         def forward(self, x):
             return self.net(x.flatten(0, 1)).unflatten(0, (x.shape[0], 2)).mean(1)
 
-    frames = torch.stack([inputs, inputs], dim=1)
+    frames = torch.stack([inputs, inputs.flip(-1)], dim=1)
+    settings = {"methods": "grad_cam", "target": 0}
+    found = explain(Frames(), frames, target_layers="net.features", **settings)["grad_cam"].values
+    for number, frame in enumerate((inputs, inputs.flip(-1))):
+        alone = explain(Net(), frame, target_layers="features", **settings)["grad_cam"].values
+        # The score is the mean over both.
+        torch.testing.assert_close(found[:, :, number], alone / 2)
+
+
+def test_other_rows_than_frames_are_no_maps(inputs):
+    class Crops(nn.Module):
+        """Runs an image network over an image and its mirror image, as one large batch."""
+
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.net = Net()
+
+        def forward(self, x):
+            return self.net(torch.cat([x, x.flip(-1)])).unflatten(0, (2, len(x))).mean(0)
+
     with pytest.raises(LayerError, match="spatial"):
-        explain(Frames(), frames, methods="grad_cam", target=0, target_layers="net.features")
+        explain(Crops(), inputs, methods="grad_cam", target=0, target_layers="net.features")
