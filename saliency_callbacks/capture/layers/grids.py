@@ -15,6 +15,7 @@ from saliency_callbacks.capture.layers.layout import (
     SpatialLayout,
     find_layout,
     has_channels_first,
+    has_frame_rows,
     has_own_layout,
     is_strided,
 )
@@ -38,15 +39,27 @@ def known_grids(trace: Trace) -> list[Spatial]:
     for call in trace.calls:
         if not has_channels_first(trace.modules[call.name]) or not trace.depends(call):
             continue
-        shape = call.output.shape
-        if len(shape) != len(whole) + 2 or shape[0] != len(trace.rows):
+        spatial, node = _size_of(call.output.shape, whole, len(trace.rows)), node_of(call.output)
+        if spatial is None:
             continue
-        spatial, node = tuple(shape[2:]), node_of(call.output)
-        is_certain = spatial in known or any(is_strided(spatial, grid) for grid in known or [whole])
+        # The first layer that is given the frames of a video one by one is given those of the input.
+        is_first_of_frames = not known and call.output.ndim == len(whole) + 1
+        is_certain = (
+            is_first_of_frames or spatial in known or any(is_strided(spatial, grid) for grid in known or [whole])
+        )
         if is_certain or trace.flow.leads_in_place(node, certain):
             known.append(spatial)
             certain.add(node)
     return list(dict.fromkeys(known))
+
+
+def _size_of(shape: Sequence[int], whole: Spatial, n_rows: int) -> Spatial | None:
+    """Return the size of an output with channels first; ``None`` where its rows are no samples, nor frames of them."""
+    if len(shape) == len(whole) + 2 and shape[0] == n_rows:
+        return tuple(shape[2:])
+    if len(shape) == len(whole) + 1 and has_frame_rows(shape, whole, n_rows):
+        return (whole[0], *shape[2:])
+    return None
 
 
 def call_layouts(trace: Trace) -> list[SpatialLayout | None]:

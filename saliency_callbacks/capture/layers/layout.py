@@ -11,7 +11,15 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn.modules import batchnorm, conv, instancenorm, pooling
 
-__all__ = ["SpatialLayout", "find_layout", "has_channels_first", "has_own_layout", "is_strided", "keeps_aspect"]
+__all__ = [
+    "SpatialLayout",
+    "find_layout",
+    "has_channels_first",
+    "has_frame_rows",
+    "has_own_layout",
+    "is_strided",
+    "keeps_aspect",
+]
 
 # Class, distillation and register tokens come before the patch tokens; published models have at most 1 + 8.
 _MAX_PREFIX_TOKENS = 16
@@ -113,7 +121,7 @@ def find_layout(
         The layout, or ``None`` for an output without space: a vector, or a map of a single position; without one
         entry a row, like the windows of an attention; or at no grid of the model, like attention weights.
     """
-    if shape and n_rows is not None and _has_frame_rows(shape, input_spatial, n_rows):
+    if shape and n_rows is not None and has_frame_rows(shape, input_spatial, n_rows):
         return _frame_layout(tuple(shape), input_spatial, module, known_sizes)
     if not shape or (n_rows is not None and shape[0] != n_rows):
         return _sequence_first_layout(tuple(shape), input_spatial, n_rows, known_sizes)
@@ -156,7 +164,8 @@ def keeps_aspect(shape: Sequence[int], input_spatial: Sequence[int]) -> bool:
     return first == 0 < last
 
 
-def _has_frame_rows(shape: Sequence[int], input_spatial: Sequence[int], n_rows: int) -> bool:
+def has_frame_rows(shape: Sequence[int], input_spatial: Sequence[int], n_rows: int) -> bool:
+    """Whether an output has each frame of a video as a row, ``[N · T, …]``."""
     return len(input_spatial) == _VIDEO_DIMENSIONS and shape[0] == n_rows * input_spatial[0] > n_rows
 
 
