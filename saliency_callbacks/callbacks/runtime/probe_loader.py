@@ -60,20 +60,10 @@ def freeze_probe(
     Raises:
         ProbeError: If the data cannot be read, or its parts (labels, masks, groups) do not fit together.
     """
-    try:
-        loader = host.dataloader(probe.source, probe.dataloader_idx)
-    except IndexError as error:
-        if not probe.is_fixed:
-            raise ProbeError(f"{error}; choose another with Probe(dataloader_idx=…)") from error
-        loader = None
+    loader = _loader_of(host, probe)
     if loader is None and not probe.is_fixed:
         return None
     dataset = getattr(loader, "dataset", None)
-    if dataset is None and not probe.is_fixed:
-        raise ProbeError(
-            f"the {probe.source} dataloader is a {type(loader).__name__} without a `dataset` to choose samples from; "
-            "give them with probe=Probe.from_tensors(inputs, labels)"
-        )
     with quiescence(host.module, seed=probe.seed):
         batch, indices = probe.read(
             dataset,
@@ -102,6 +92,26 @@ def freeze_probe(
         frozen = replace(frozen, bands=bands, normalized_by=found.source if found is not None and is_used else None)
         with preserved(dataset):
             return _with_class_names(frozen, host, dataset, known, probe.labels)
+
+
+def _loader_of(host: Host, probe: Probe) -> Any | None:
+    """Return the dataloader that a probe is read from; ``None`` where there is none, or none yet.
+
+    Raises:
+        ProbeError: If samples cannot be chosen from it.
+    """
+    try:
+        loader = host.dataloader(probe.source, probe.dataloader_idx)
+    except IndexError as error:
+        if not probe.is_fixed:
+            raise ProbeError(f"{error}; choose another with Probe(dataloader_idx=…)") from error
+        return None
+    if loader is not None and not probe.is_fixed and getattr(loader, "dataset", None) is None:
+        raise ProbeError(
+            f"the {probe.source} dataloader is a {type(loader).__name__} without a `dataset` to choose samples from; "
+            "give them with probe=Probe.from_tensors(inputs, labels)"
+        )
+    return loader
 
 
 def _images(probe: Probe, batch: Any) -> Tensor | None:

@@ -17,8 +17,8 @@ from saliency_callbacks.capture.layers.layout import (
     has_channels_first,
     has_frame_rows,
     has_own_layout,
-    is_strided,
 )
+from saliency_callbacks.capture.layers.sizes import is_strided
 from saliency_callbacks.capture.layers.trace import Trace
 
 __all__ = ["call_layouts", "known_grids"]

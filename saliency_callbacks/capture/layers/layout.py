@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn.modules import batchnorm, conv, instancenorm, pooling
+
+from saliency_callbacks.capture.layers.sizes import is_pooled_from, is_scaled, is_strided, pooled
 
 __all__ = [
     "SpatialLayout",
@@ -17,7 +18,6 @@ __all__ = [
     "has_channels_first",
     "has_frame_rows",
     "has_own_layout",
-    "is_strided",
     "keeps_aspect",
 ]
 
@@ -150,14 +150,6 @@ def has_own_layout(module: nn.Module | None) -> bool:
     return has_channels_first(module) or _has_features_last(module)
 
 
-def is_strided(spatial: Sequence[int], grid: Sequence[int]) -> bool:
-    """Whether a grid is reached from another by pooling or striding, by a whole factor of its own for each side."""
-    return all(
-        any(size in (whole // factor, -(-whole // factor)) for factor in range(1, whole + 1))
-        for size, whole in zip(spatial, grid, strict=True)
-    )
-
-
 def keeps_aspect(shape: Sequence[int], input_spatial: Sequence[int]) -> bool:
     """Whether a dense output has the input's aspect ratio to the last digit if read channels first, and only then."""
     first, last = (_aspect_error(spatial, tuple(input_spatial)) for spatial in (tuple(shape[2:]), tuple(shape[1:-1])))
@@ -210,11 +202,11 @@ def _dense_layout(
         possible = [channels_first if has_channels_first(module) else channels_last]
     if known_sizes:
         exact = [layout for layout in possible if layout.spatial in known_sizes]
-        possible = exact or [layout for layout in possible if _is_pooled_from(layout.spatial, known_sizes)]
+        possible = exact or [layout for layout in possible if is_pooled_from(layout.spatial, known_sizes)]
     elif len(input_spatial) == 1:
         possible = [layout for layout in possible if is_strided(layout.spatial, input_spatial)]
     elif not has_own_layout(module):
-        possible = [layout for layout in possible if _is_scaled(layout.spatial, input_spatial)]
+        possible = [layout for layout in possible if is_scaled(layout.spatial, input_spatial)]
     # A map keeps the input's aspect ratio, or has a part of a signal's length; channels taken for space do not.
     return min(possible, key=lambda layout: _aspect_error(layout.spatial, input_spatial), default=None)
 
@@ -259,7 +251,7 @@ def _token_layout(
 def _merged_tokens(n_tokens: int, known_sizes: Sequence[tuple[int, ...]]) -> SpatialLayout | None:
     for n_prefix in range(_MAX_PREFIX_TOKENS_WHEN_MERGED + 1):
         for grid in reversed(known_sizes):
-            for spatial in _pooled(grid):
+            for spatial in pooled(grid):
                 if math.prod(spatial) > 1 and math.prod(spatial) + n_prefix == n_tokens:
                     return SpatialLayout("tokens", spatial, n_prefix)
     return None
@@ -274,30 +266,3 @@ def _square_tokens(n_tokens: int, input_spatial: tuple[int, ...]) -> SpatialLayo
         if height * width == n_patches and abs(math.log(height / width / aspect)) < 0.05:
             return SpatialLayout("tokens", (height, width), n_prefix)
     return None
-
-
-def _is_pooled_from(spatial: tuple[int, ...], known_sizes: Sequence[tuple[int, ...]]) -> bool:
-    return any(len(grid) == len(spatial) and spatial in _pooled(grid) for grid in known_sizes)
-
-
-@cache
-def _pooled(grid: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
-    """Return what is reached from a grid where patches are merged, or queries strided: one factor for all sides.
-
-    The frames of a video may stay as they are. Odd sizes are cut or padded, all of them alike.
-    """
-    reached = []
-    for factor in range(2, max(grid) + 1):
-        for depth in (1, factor) if len(grid) == 3 else (factor,):
-            factors = (depth, factor, factor)[-len(grid) :]
-            reached.append(tuple(-(-size // by) for size, by in zip(grid, factors, strict=True)))
-            reached.append(tuple(size // by for size, by in zip(grid, factors, strict=True)))
-    return tuple(dict.fromkeys(reached))
-
-
-def _is_scaled(spatial: tuple[int, ...], whole: tuple[int, ...]) -> bool:
-    """Whether one factor, and rounding, leads from the input's size to that of a map; frames have one of their own."""
-    pairs = list(zip(spatial, whole, strict=True))[-2:]
-    smallest = max(size / (found + 1) for found, size in pairs)
-    largest = min(size / (found - 1) if found > 1 else math.inf for found, size in pairs)
-    return smallest < largest and all(found <= size for found, size in zip(spatial, whole, strict=True))
