@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.dataset_state import preserved
 from saliency_callbacks.probe.labels.classes import dataset_labels
 from saliency_callbacks.probe.probe import Probe
+from saliency_callbacks.probe.stream import is_map_style
 from saliency_callbacks.targets.link import Kind, Link
 from saliency_callbacks.targets.recognition import ClassCount, Declared, recognize
 from saliency_callbacks.targets.resolution import class_target, explains_labels
@@ -25,6 +27,11 @@ __all__ = ["OutputReading", "count_classes", "link_of"]
 _State = TypeVar("_State", bound=RunState)
 
 _DOUBTED = 2
+_DECLARED_KINDS: Mapping[str, tuple[Kind, ...]] = {
+    "logits": ("logits", "label_logits"),
+    "probabilities": ("softmax", "sigmoid"),
+    "embeddings": ("embeddings",),
+}
 _BETTER = (
     "Accuracy, confidence and effects are computed with that. Logits explain better, as the gradient of a probability "
     "vanishes where the model is sure: let `forward` return them, name the part that does with "
@@ -73,9 +80,12 @@ class OutputReading:
             TargetError: If there are no classes, but something is about them.
         """
         of_classes = class_target(target) if of_classes is None else of_classes
-        if state.outputs is not None:
+        if state.outputs is not None and state.outputs in _DECLARED_KINDS.get(self.declared, (state.outputs,)):
             _check_classes(state.outputs, of_classes)
             return state
+        if state.outputs is not None:
+            # A person has said otherwise since; maps of other scores do not compare.
+            state = replace(state.restarted(), outputs=None)
         try:
             found = host.ranks.outputs(model, host.to_device(probe.inputs), settings)
         except RankError:
@@ -152,11 +162,13 @@ def count_classes(host: Host, probe: Probe, frozen: ProbeBatch) -> ClassCount | 
     if probe.is_fixed or labels is None:
         return None
     found = _all_labels(host, probe)
-    if found is None and not _shows_all_classes(probe, labels):
+    if found is None and not _shows_all_classes(host, probe, labels):
         return None
     labels = labels if found is None else found
     n_classes = int(labels.max()) + 1 if len(labels) else 0
-    return ClassCount(n_classes, len(labels)) if n_classes > 1 else None
+    # A few samples tell no more than that each of their classes is there twice: rare ones may be missing.
+    n_labels = len(labels) if found is not None else min(len(labels), 2 * n_classes)
+    return ClassCount(n_classes, n_labels) if n_classes > 1 else None
 
 
 def _check_classes(kind: Kind, of_classes: str | None, reason: str | None = None) -> None:
@@ -177,9 +189,11 @@ def _all_labels(host: Host, probe: Probe) -> Tensor | None:
         return dataset_labels(dataset)
 
 
-def _shows_all_classes(probe: Probe, labels: Tensor) -> bool:
-    """Whether a probe that was drawn class by class has all of them: it then has most of them twice."""
-    return probe.stratify and probe.indices is None and 2 * len(labels.unique()) <= len(labels)
+def _shows_all_classes(host: Host, probe: Probe, labels: Tensor) -> bool:
+    """Whether a probe that was drawn class by class, not of the first items of a stream, has most classes twice."""
+    loader = host.dataloader(probe.source, probe.dataloader_idx)
+    is_drawn = probe.stratify and probe.indices is None and is_map_style(getattr(loader, "dataset", None))
+    return is_drawn and 2 * len(labels.unique()) <= len(labels)
 
 
 def _outputs_of(callback: Any) -> Kind | None:

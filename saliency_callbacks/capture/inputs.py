@@ -20,12 +20,6 @@ __all__ = ["ModelInputs", "feed"]
 
 _IDS = (
     "as the ids of a text's tokens are; expected a floating-point tensor [N, C, *spatial]. Use "
-    "TokenSaliencyMonitor(tokenizer=…), or explain(…, embedding='auto')"
-)
-
-
-_IDS = (
-    "as the ids of a text's tokens are; expected a floating-point tensor [N, C, *spatial]. Use "
     "TokenSaliencyMonitor(tokenizer=…), or explain with `embedding='auto'`"
 )
 

@@ -9,11 +9,15 @@ __all__ = ["when_undefined"]
 _ONE = frozenset(
     {
         "calibrated",
+        "contrast",
         "drift_initial",
         "drift_previous",
+        "effect",
         "entropy",
         "floor",
+        "lower_bound",
         "random_logit",
+        "removal_effect",
         "similarity",
         *SIMILARITIES,
         *(f"{name}_floor" for name in SIMILARITIES),
@@ -25,7 +29,8 @@ def when_undefined(tag: str) -> float:
     """Return what is monitored of a score before it has its first value: nothing that could pass for a good one.
 
     Maps that show nothing are unrelated to earlier ones (a drift of 1), evenly spread (an entropy of 1), and as similar
-    to those of a random model as can be (1). Everything else is 0: no effect, no share of a region, no accuracy.
+    to those of a random model as can be (1); a cue whose effect is unknown is not ruled out (1). Everything else is 0:
+    no share of a region, no accuracy.
 
     Args:
         tag: Its full tag.

@@ -48,7 +48,7 @@ def test_numbers_are_logged_alone():
         ("randomization/gradient/similarity_std", 0),
         ("saliency/gradient/region_mass/class_entropy", 0),
         ("saliency/probe_accuracy", 0),
-        ("cue/patch/effect", 0),
+        ("cue/patch/effect", 1),
     ],
 )
 def test_nothing_undefined_passes_for_a_good_score(tag, value):

@@ -112,3 +112,10 @@ def test_labels_that_only_the_probe_has():
     assert count_classes(host, Probe(8), freeze(images, torch.arange(8) % 4)) == ClassCount(4, 8)
     assert count_classes(host, Probe(8), freeze(images, torch.arange(8))) is None, "there may be more"
     assert count_classes(host, Probe(8, stratify=False), freeze(images, torch.arange(8) % 4)) is None
+
+
+def test_what_is_declared_later_goes_before_what_was_found():
+    """As the warning of embeddings advises: a run goes on from its checkpoint with another reading."""
+    state = RunState(outputs="embeddings", n_observations=2)
+    assert _settled(_net(4), OutputReading(declared="logits"), state).outputs == "logits"
+    assert _settled(_net(4), OutputReading(), state).outputs == "embeddings"

@@ -70,7 +70,7 @@ def test_no_callback_lets_others_monitor_what_is_no_number(tmp_path: Path) -> No
     run = _fit(tmp_path, _zero_head(forever=True), *callbacks, stopping, seen, logger=logger, max_epochs=2)
     assert run.current_epoch == 2, stopping.stopping_reason_message
     expected = {_DRIFT: 1, "saliency/gradient/entropy": 1, "randomization/gradient/similarity": 1}
-    expected |= {"cue/patch/effect": 0, "cue/patch/lower_bound": 0, "randomization/gradient/drift": 0}
+    expected |= {"cue/patch/effect": 1, "cue/patch/lower_bound": 1, "randomization/gradient/drift": 0}
     for values in seen.values:
         assert [tag for tag, value in values.items() if not math.isfinite(value)] == []
         assert {tag: values[tag] for tag in expected} == expected

@@ -73,7 +73,7 @@ def settled_on(probe: ProbeBatch, host: Host, settings: Settings, module: str | 
     """
     asked = replace(settings, shared=probe.shared)
     model = explained_module(host, module)
-    if any(nn.parameter.is_lazy(one) for one in model.parameters()):
+    if uninitialized_layers(model):
         # The training is to initialize them.
         return asked
     inputs, running = host.to_device(probe.inputs), replace(asked, forward_context=host.forward_context)

@@ -161,7 +161,7 @@ def fed_inputs(host: Host, parts: Unpacked, name: str | None = None) -> Any:
 
 def _runs(host: Host, model: nn.Module, inputs: Any) -> bool:
     """Return whether a forward does not fail; it leaves the model as it is."""
-    if any(is_lazy(parameter) for parameter in model.parameters()):
+    if any(map(is_lazy, (*model.parameters(), *model.buffers()))):
         # Its first forward would initialize it.
         return False
     try:

@@ -237,18 +237,15 @@ def _gradients(
             "under `torch.no_grad()`. Let the forward record gradients, or choose target layers above that part"
         )
     gradients = loss_scale.gradients(score, wrt, keep_graph=keep_graph)
-    is_cut_off = gradients[0] is None if needs_first else all(gradient is None for gradient in gradients)
-    if is_cut_off:
-        what = "input" if needs_first else "target layers"
+    if any(gradient is None for gradient in gradients):
+        # Not even one of several: the mean over the layers would silently be of the others.
+        what = "input" if needs_first and gradients[0] is None else "target layers"
         raise GradientError(
             f"the explained score has no gradient with respect to the {what}: it does not depend on that, or the model "
             "in between detaches, or runs under `torch.no_grad()`. Let the forward record gradients, or use class "
             "activation maps alone, at target layers above that part"
         )
-    return [
-        torch.zeros_like(tensor) if gradient is None else gradient
-        for tensor, gradient in zip(wrt, gradients, strict=True)
-    ]
+    return [gradient for gradient in gradients if gradient is not None]
 
 
 def _score_changes(subject: Subject, sampler: Sampler, pass_: Pass, clean: Sequence[Clean] | None) -> list[Tensor]:
