@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 from torch import nn
 from typing_extensions import override
 
-from saliency_callbacks.callbacks.monitored import Monitored
 from saliency_callbacks.callbacks.outputs import OutputReading, count_classes
 from saliency_callbacks.callbacks.run_record import RunRecord
 from saliency_callbacks.callbacks.runtime import notices, preconditions
@@ -80,7 +79,6 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
         self.state: State = self.state_type()
         self._frozen: ProbeBatch | None = None
         self._outputs = OutputReading(self.reading.outputs)
-        self._monitored = Monitored(type(self).__name__)
         self.settings = Settings(methods=())
         self._writer: SinkWriter | None = None
         self._current_run: object = None
@@ -125,7 +123,6 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
         self.cost.restart()
         self._has_trained, self._n_skipped = False, 0
         self._share_what_is_said(host.callbacks)
-        self._monitored.restart()
         if is_training and host.global_step == 0:
             self.state, self._frozen, self._is_resumed = self.state_type(), None, False
         if self._current_run is not host.run:
@@ -174,7 +171,7 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
             self._observe_if_due(host, host.step)
             return
         snapshot = self.observe(host, "validate", host.step, is_early=True)
-        self._monitored.log(host, {} if snapshot is None else snapshot.scores, self.state.finite, host.step)
+        self._log(host, {} if snapshot is None else snapshot.scores, host.step)
 
     @override
     def epoch_ends(self, host: Host) -> None:
@@ -216,7 +213,7 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
             with self._once():
                 self.state = self.cost.judged(self.state, host.ranks, self.identity)
             self.cost.tell_once(f"{type(self).__name__} ({self.identity})", snapshot, self._writer)
-        self._monitored.log(host, scores, self.state.finite, step)
+        self._log(host, scores, step)
 
     @property
     def _probe(self) -> ProbeBatch:

@@ -4,60 +4,42 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.scores.undefined import when_undefined
 
-__all__ = ["Monitored"]
+__all__ = ["log_monitored"]
 
 _SHOWN = 4
 
 
-@dataclass
-class Monitored:
-    """Logs the scores of one callback.
+def log_monitored(host: Host, scores: Mapping[str, float], finite: Mapping[str, float], step: int) -> None:
+    """Log scores so that they can be monitored. All ranks must call it, with the same.
 
     Early stopping ends a training at the first NaN. A score that has no value (of maps that are constant, or outputs
     that are not finite) leaves a gap in the dashboards; what monitors it goes on seeing its last value.
 
     Args:
-        name: Of the callback, for the message.
+        host: The run.
+        scores: Tag → number, also NaN.
+        finite: The last finite value of each, also of those that are not among ``scores`` this time.
+        step: The step under which the run's own metrics of this moment are logged.
     """
-
-    name: str
-    _is_told: bool = field(default=False, init=False)
-
-    def restart(self) -> None:
-        """Tell of the gaps of the next run, too."""
-        self._is_told = False
-
-    def log(self, host: Host, scores: Mapping[str, float], finite: Mapping[str, float], step: int) -> None:
-        """Log scores so that they can be monitored. All ranks must call it, with the same.
-
-        Args:
-            host: The run.
-            scores: Tag → number, also NaN.
-            finite: The last finite value of each, also of those that are not among ``scores`` this time.
-            step: The step under which the run's own metrics of this moment are logged.
-        """
-        gaps = {tag: score for tag, score in scores.items() if not math.isfinite(score)}
-        host.log({tag: score for tag, score in scores.items() if tag not in gaps})
-        if gaps:
-            host.log_directly(gaps, step)
-        held = {tag: finite.get(tag, when_undefined(tag)) for tag in gaps}
-        host.hold({tag: value for tag, value in finite.items() if tag not in scores} | held)
-        if gaps and not self._is_told:
-            self._is_told = True
-            notices.tell(f"{self.name}: {_described(held)}")
+    gaps = {tag: score for tag, score in scores.items() if not math.isfinite(score)}
+    host.log({tag: score for tag, score in scores.items() if tag not in gaps})
+    held = {tag: finite.get(tag, when_undefined(tag)) for tag in gaps}
+    host.hold({tag: value for tag, value in finite.items() if tag not in scores} | held)
+    if gaps:
+        host.log_directly(gaps, step)
+        notices.tell_once("scores without a value", _described(held))
 
 
 def _described(held: Mapping[str, float]) -> str:
     shown = [f"{tag} ({value:g})" for tag, value in held.items()]
     more = ", …" if len(shown) > _SHOWN else ""
     return (
-        f"{len(shown)} of its scores have no value now: maps are constant (a head that starts at zero), outputs are "
+        f"{len(shown)} scores have no value now: maps are constant (a head that starts at zero), outputs are "
         "not finite, or there is too little to compare. Loggers are given NaN; EarlyStopping, ModelCheckpoint and "
         f"schedulers see the last value, or what stands for it until there is one: {', '.join(shown[:_SHOWN])}{more}"
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Generic
 
+from saliency_callbacks.callbacks.monitored import log_monitored
+from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import State
 from saliency_callbacks.callbacks.runtime.sink_writer import SinkWriter
 from saliency_callbacks.errors import each_kind_once
@@ -76,3 +78,7 @@ class RunRecord(Generic[State]):
         """Begin a run in which nothing was said yet; the callbacks of a run share what was."""
         first = next((one for one in callbacks if isinstance(one, RunRecord)), self)
         self._said = set() if first is self else first._said  # noqa: SLF001 (of its own class)
+
+    def _log(self, host: Host, scores: Mapping[str, float], step: int) -> None:
+        with self._once():
+            log_monitored(host, scores, self.state.finite, step)

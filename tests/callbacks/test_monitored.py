@@ -6,7 +6,9 @@ import math
 
 import pytest
 
-from saliency_callbacks.callbacks.monitored import Monitored
+from saliency_callbacks.callbacks.monitored import log_monitored
+from saliency_callbacks.callbacks.runtime import notices
+from saliency_callbacks.errors import each_kind_once
 from saliency_callbacks.scores.undefined import when_undefined
 from tests.callbacks.plain_host import PlainHost
 
@@ -16,7 +18,7 @@ _DRIFT, _GINI = "saliency/gradient/drift_previous", "saliency/gradient/gini"
 @pytest.mark.parametrize("undefined", [math.nan, math.inf, -math.inf])
 def test_a_gap_is_logged_and_what_was_last_is_monitored(undefined):
     host = PlainHost()
-    Monitored("SaliencyMonitor").log(host, {_DRIFT: undefined, _GINI: 0.25}, {_DRIFT: 0.5, _GINI: 0.25}, 7)
+    log_monitored(host, {_DRIFT: undefined, _GINI: 0.25}, {_DRIFT: 0.5, _GINI: 0.25}, 7)
     assert host.logged[0] == (None, {_GINI: 0.25})
     (step, gaps), *others = host.logged[1:]
     assert (step, others, list(gaps)) == (7, [], [_DRIFT])
@@ -26,13 +28,13 @@ def test_a_gap_is_logged_and_what_was_last_is_monitored(undefined):
 
 def test_before_there_is_a_value_and_after_it_is_no_longer_measured():
     host = PlainHost()
-    Monitored("SaliencyMonitor").log(host, {_DRIFT: math.nan}, {"cue/patch/worst_group_accuracy": 0.75}, 7)
+    log_monitored(host, {_DRIFT: math.nan}, {"cue/patch/worst_group_accuracy": 0.75}, 7)
     assert host.held == {_DRIFT: 1.0, "cue/patch/worst_group_accuracy": 0.75}
 
 
 def test_numbers_are_logged_alone():
     host = PlainHost()
-    Monitored("SaliencyMonitor").log(host, {_GINI: 0.25}, {_GINI: 0.25}, 7)
+    log_monitored(host, {_GINI: 0.25}, {_GINI: 0.25}, 7)
     assert host.logged == [(None, {_GINI: 0.25})]
     assert host.held == {}
 
@@ -53,3 +55,13 @@ def test_numbers_are_logged_alone():
 )
 def test_nothing_undefined_passes_for_a_good_score(tag, value):
     assert when_undefined(tag) == value
+
+
+def test_callbacks_of_a_run_say_it_once(monkeypatch):
+    told: list[str] = []
+    monkeypatch.setattr(notices, "tell", told.append)
+    with each_kind_once(set()):
+        log_monitored(PlainHost(), {_DRIFT: math.nan}, {}, 7)
+        log_monitored(PlainHost(), {_GINI: math.nan, _DRIFT: math.nan}, {}, 8)
+    assert len(told) == 1
+    assert told[0].startswith("1 scores have no value now")

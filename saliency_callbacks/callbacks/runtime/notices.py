@@ -15,7 +15,15 @@ from saliency_callbacks.errors import (
     is_news,
 )
 
-__all__ = ["failures", "tell", "tell_that_training_had_ended", "warn", "warn_of_late_start", "warn_of_no_probe"]
+__all__ = [
+    "failures",
+    "tell",
+    "tell_once",
+    "tell_that_training_had_ended",
+    "warn",
+    "warn_of_late_start",
+    "warn_of_no_probe",
+]
 
 # The frames of this file and of Lightning's own function, so that a warning names the line it is about.
 _FRAMES = 5
@@ -24,6 +32,17 @@ _FRAMES = 5
 def tell(message: str) -> None:
     """Say something that is no reason to worry."""
     packages.rank_zero_info(message)
+
+
+def tell_once(kind: Hashable, message: str) -> None:
+    """Say something that is no reason to worry, unless its kind was said before in this run.
+
+    Args:
+        kind: As for :func:`warn`.
+        message: What is said.
+    """
+    if is_news(kind):
+        tell(message)
 
 
 def warn(kind: Hashable, message: str, category: type[Warning] = SaliencyWarning) -> None:
