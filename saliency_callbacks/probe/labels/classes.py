@@ -93,7 +93,10 @@ def dataset_label_sets(dataset: Any) -> Tensor | None:
         ``bool [len(dataset), K]``, or ``None`` where nothing holds multi-hot rows.
     """
     rows = _find(dataset, _MAX_DEPTH, _label_rows)
-    return None if rows is None or bool(rows.sum(dim=1).eq(1).all()) else rows
+    if rows is None or bool(rows.sum(dim=1).ne(1).any()):
+        return rows
+    # A subset may have drawn none but items with one.
+    return _find(dataset, _MAX_DEPTH, label_sets)
 
 
 def _label_rows(value: Any) -> Tensor | None:

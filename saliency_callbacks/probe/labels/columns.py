@@ -16,7 +16,7 @@ from saliency_callbacks.errors import ProbeError
 from saliency_callbacks.probe.labels.classes import class_indices, label_sets, one_hot_rows
 from saliency_callbacks.probe.labels.paths import entry_at, first_missing, keys_to
 
-__all__ = ["LabelColumn", "chosen_column", "columns_of", "labels_in", "named_labels", "unread"]
+__all__ = ["LabelColumn", "chosen_column", "columns_of", "labels_in", "named_column", "unread"]
 
 _N_SUGGESTED = 4
 
@@ -101,7 +101,7 @@ def chosen_column(
     )
 
 
-def named_labels(batch: Any, path: int | str, setting: str = "Probe(labels") -> Tensor:
+def named_column(batch: Any, path: int | str, setting: str = "Probe(labels") -> LabelColumn:
     """Return the labels that a user has named.
 
     Args:
@@ -129,7 +129,7 @@ def named_labels(batch: Any, path: int | str, setting: str = "Probe(labels") -> 
             "one-hot or multi-hot rows [N, classes], were expected. Name another part of the batch "
             f"{describe(batch)}, or make integers of it with {opening}unpack_batch=...{end}."
         )
-    return found
+    return _column(path, found, part)
 
 
 def unread(batch: Any, inputs_at: int | None, size: int | None = None) -> str | None:
