@@ -143,12 +143,19 @@ def unread(batch: Any, inputs_at: int | None, size: int | None = None) -> str | 
     paths = _suggested(batch, inputs_at, size)
     if not paths:
         return None
-    ways = " or ".join(f"Probe(labels={path!r})" for path in paths[:_N_SUGGESTED])
+    readable = [path for path in paths if _may_be_named(entry_at(batch, keys_to(batch, path) or ()))]
+    ways = " or ".join(f"Probe(labels={path!r})" for path in readable[:_N_SUGGESTED])
+    by_name = f"Name them with {ways}, or" if ways else "Return them as integers with Probe(unpack_batch=...), or write"
+    otherwise = "; Probe(unpack_batch=...) reads a batch in any other way" if ways else ""
     return (
         f"no class labels were found in the batch {describe(batch)}, so that classes are neither balanced nor compared "
-        f"with predictions. Name them with {ways}, or Probe(labels=None) where there are none; Probe(unpack_batch=...) "
-        "reads a batch in any other way"
+        f"with predictions. {by_name} Probe(labels=None) where there are none{otherwise}"
     )
+
+
+def _may_be_named(part: Any) -> bool:
+    """Whether a part can be read as labels once it is named, as texts and one dictionary a sample never are."""
+    return not isinstance(part, list | tuple) or all(isinstance(each, int | float) for each in part)
 
 
 def _suggested(batch: Any, inputs_at: int | None, size: int | None) -> list[int | str]:

@@ -93,7 +93,9 @@ def test_a_column_of_positions_is_not_the_labels() -> None:
     ("batch", "seen"),
     [
         ((X, torch.rand(4)), r"Tensor\[4\] float32.*Probe\(labels=1\)"),
-        ((X, PATHS), r"Probe\(labels=1\).*Probe\(unpack_batch=...\)"),
+        ((X, PATHS), r"Return them as integers with Probe\(unpack_batch=...\), or write Probe\(labels=None\)"),
+        ((X, [{"labels": Y}] * 4), r"predictions. Return them as integers"),
+        ((X, {"a": {"b": PATHS}}), r"predictions. Return them as integers"),
         (
             {"image": X, "label": torch.tensor([-1.0, 1, 1, -1])},
             r"'label': Tensor\[4\] float32.*Probe\(labels='label'\)",
