@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["IMAGE_KEYS", "INPUT_KEYS", "LABEL_KEYS", "MASK_KEYS", "TOKEN_KEYS", "names_labels"]
+import re
+
+__all__ = [
+    "IMAGE_KEYS",
+    "INPUT_KEYS",
+    "LABEL_KEYS",
+    "MASK_KEYS",
+    "TOKEN_KEYS",
+    "names_labels",
+    "names_something_else",
+]
 
 INPUT_KEYS = ("image", "images", "pixel_values", "input", "inputs", "x", "img", "data", "input_values")
 """Keys, in any case, under which a batch dictionary holds what the model is given."""
@@ -19,10 +29,34 @@ MASK_KEYS = ("mask", "masks")
 TOKEN_KEYS = ("input_ids", "inputs_embeds", "attention_mask", "token_type_ids", "position_ids")
 """Keys under which a batch dictionary holds what a text model is given, as of Hugging Face's tokenizers."""
 
-_LABEL_WORDS = {*LABEL_KEYS, "class", "classes", "category", "cls"}
+_LABEL_WORDS = {
+    *LABEL_KEYS,
+    *("class", "classes", "category", "categories", "cls", "lbl"),
+    *("gt", "truth", "groundtruth", "annotation"),
+    *("diagnosis", "dx", "disease", "pathology", "finding", "findings", "grade", "species", "sentiment"),
+}
+_OTHER_WORDS = {
+    *("mask", "masks", "name", "names", "map", "maps", "box", "boxes", "bbox", "bboxes"),
+    *("weight", "weights", "path", "paths", "file", "files", "text", "texts", "description"),
+}
+_COUNTS = {"n", "num", "number"}
+_ID_WORDS = {"id", "ids", "ident", "idx", "index", "indices", "uid", "uuid", "key", "position", "length", "lengths"}
 
 
 def names_labels(key: object) -> bool:
-    """Whether a key says that it holds labels, as ``"gt_label"`` and ``"fine_label"`` do."""
-    words = str(key).lower().split("_")
-    return bool(_LABEL_WORDS & set(words)) and words[-1] not in {"mask", "masks", "name", "names"}
+    """Whether a key says that it holds labels, as ``"gt_label"``, ``"classId"`` and ``"image/class/label"`` do."""
+    words = _words(key)
+    is_other = words[-1] in _OTHER_WORDS or words[0] in _COUNTS
+    return bool(_LABEL_WORDS & set(words)) and not is_other
+
+
+def names_something_else(key: object) -> bool:
+    """Whether a key says that it holds no labels: inputs, masks, boxes, positions, numbers of something."""
+    words, name = _words(key), str(key).lower()
+    is_input = name in {*INPUT_KEYS, *MASK_KEYS, *TOKEN_KEYS}
+    return is_input or words[-1] in _OTHER_WORDS | _ID_WORDS or words[0] in _COUNTS
+
+
+def _words(key: object) -> list[str]:
+    separate = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(key)).lower()
+    return re.split(r"[^a-z0-9]+", separate.strip("_")) or [""]

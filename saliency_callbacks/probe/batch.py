@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from saliency_callbacks.config.nested import copy_inputs, fingerprint
@@ -19,7 +20,7 @@ from saliency_callbacks.probe.checks import (
     checked_size,
 )
 
-__all__ = ["Inputs", "ProbeBatch", "freeze"]
+__all__ = ["Inputs", "ProbeBatch", "freeze", "with_label_sets"]
 
 Inputs = Tensor | tuple[Any, ...] | dict[str, Any]
 """A tensor ``[N, ...]``, or a tuple or dictionary of such, nested as the model takes it."""
@@ -134,3 +135,15 @@ def freeze(
         notes=tuple(notes),
         shared=None if shared is None else tuple(shared),
     )
+
+
+def with_label_sets(batch: ProbeBatch, rows: Tensor) -> ProbeBatch:
+    """Return a batch whose samples can have several labels, though each of these has one.
+
+    Args:
+        batch: A frozen batch.
+        rows: Classes of each sample, ``bool [N, K]``.
+    """
+    with torch.inference_mode(False):
+        several = rows.detach().cpu().clone()
+    return replace(batch, labels=None, multi_labels=several, fingerprint=fingerprint(batch.inputs, several))

@@ -15,12 +15,13 @@ from saliency_callbacks.config.dotted_paths import resolve_callable
 from saliency_callbacks.config.nested import copy_inputs, describe, fingerprint
 from saliency_callbacks.errors import ProbeError
 from saliency_callbacks.probe.annotations import groups_of, masks_of
-from saliency_callbacks.probe.batch import ProbeBatch, freeze
+from saliency_callbacks.probe.batch import ProbeBatch, freeze, with_label_sets
 from saliency_callbacks.probe.checks import AUTO, as_function, as_indices, as_integer, as_path, as_source
 from saliency_callbacks.probe.dataset_state import preserved
-from saliency_callbacks.probe.labels.columns import LabelColumn, chosen_column, named_labels
+from saliency_callbacks.probe.labels.columns import LabelColumn, chosen_column, named_column
 from saliency_callbacks.probe.labels.delivered import DeliveredLabels
-from saliency_callbacks.probe.reading import Collate, collate_items, read_items, read_rows
+from saliency_callbacks.probe.labels.several import shows_several, tells_several
+from saliency_callbacks.probe.reading import Collate, collate_items, more_items, read_items, read_rows
 from saliency_callbacks.probe.unpack import Unpacked, split_batch, split_with
 
 __all__ = ["Probe"]
@@ -191,9 +192,8 @@ class Probe:
         with preserved(dataset, collate_fn):
             if not batched:
                 return read_rows(dataset, self.size, collate_fn or default_convert, candidates, self.indices), None
-            # A loader without batching converts single items, and would leave a list of several uncollated.
-            collate = default_collate if collate_fn is None or collate_fn is default_convert else collate_fn
-            delivered = DeliveredLabels(collate, lambda batch: self._split(batch).columns)
+            collate = _collate_of_batches(collate_fn)
+            delivered = DeliveredLabels(collate, self._columns)
             items, chosen = read_items(
                 dataset,
                 self.size,
@@ -216,6 +216,48 @@ class Probe:
         """
         return self._split(batch).pair
 
+    def finds_several(
+        self,
+        column: LabelColumn,
+        dataset: Any,
+        collate_fn: Collate | None = None,
+        candidates: Sequence[int] | None = None,
+        *,
+        indices: Sequence[int] | None = None,
+        batched: bool = True,
+    ) -> bool:
+        """Return whether samples of a dataset can have several labels, although each of the probe's has one.
+
+        The labels that the dataset tells of decide; where it tells of none, up to ``16 * size`` of its items do. Where
+        all of these have one as well, that is taken for the rule.
+
+        Args:
+            column: The probe's labels, read of one-hot rows.
+            dataset: As for :meth:`read`.
+            collate_fn: As for :meth:`read`.
+            candidates: As for :meth:`read`.
+            indices: Positions of the probe's samples in the dataset.
+            batched: As for :meth:`read`.
+        """
+        if self._fixed is not None or column.one_hot is None:
+            return False
+        with preserved(dataset, collate_fn):
+            told = tells_several(dataset, column, indices)
+            if told is not None:
+                return told
+            delivered = DeliveredLabels(_collate_of_batches(collate_fn), self._columns)
+            convert = collate_fn or default_convert
+            try:
+                with more_items(dataset, self.size, self.seed, candidates) as items:
+                    return shows_several(
+                        ([item] for item in items) if batched else map(convert, items),
+                        column,
+                        delivered.columns if batched else self._columns,
+                    )
+            except Exception:
+                # An item that the probe does not need may be broken.
+                return False
+
     def freeze(
         self,
         batch: Any,
@@ -224,6 +266,7 @@ class Probe:
         class_names: Sequence[str] | None = None,
         normalization: tuple[Sequence[float], Sequence[float]] | None = None,
         known_labels: Tensor | None = None,
+        has_several: Callable[[LabelColumn], bool] | None = None,
         feed: Callable[[Unpacked], Any] | None = None,
         shared: Sequence[int | str] | None = None,
     ) -> ProbeBatch:
@@ -236,6 +279,8 @@ class Probe:
             normalization: Mean and standard deviation of each channel, as the dataset tells it.
             known_labels: The labels that the dataset itself tells of these samples, ``int64 [N]``: they say which of
                 several parts of the batch holds the labels.
+            has_several: Says of labels that were read of one-hot rows whether other samples have several, so that these
+                could, too (:meth:`finds_several`). By default they have one class each.
             feed: Returns the inputs as the model takes them, from the parts of the batch; by default they are as
                 :meth:`unpack` returns them.
             shared: Keys or positions of the inputs that all samples share; those given with the samples by default.
@@ -248,9 +293,12 @@ class Probe:
         if self.masks is not None:
             parts = replace(parts, masks=masks_of(self.masks, parts.inputs))
         column, note = chosen_column(parts.columns, known_labels, indices)
-        labels = None if column is None else column.labels
+        rows = None if column is None else column.one_hot
+        if column is None or rows is None or has_several is None or not has_several(column):
+            rows = None
+        labels = rows if column is None or rows is not None else column.labels
         groups = None if self.groups is None else groups_of(self.groups, parts.inputs, labels)
-        return freeze(
+        frozen = freeze(
             parts.inputs if feed is None else feed(parts),
             labels,
             ids=self.ids,
@@ -262,6 +310,7 @@ class Probe:
             notes=[said for said in (note, parts.unread) if said is not None],
             shared=self._fixed.shared if shared is None and self._fixed is not None else shared,
         )
+        return frozen if rows is None else with_label_sets(frozen, rows)
 
     def __repr__(self) -> str:
         if self._fixed is not None:
@@ -286,10 +335,18 @@ class Probe:
         masks = None if self._fixed.masks is None else fingerprint(self._fixed.masks)
         return self._fixed.fingerprint, self._fixed.ids, masks, self._fixed.groups, self._fixed.shared
 
+    def _columns(self, batch: Any) -> tuple[LabelColumn, ...]:
+        return self._split(batch).columns
+
     def _split(self, batch: Any) -> Unpacked:
         function = resolve_callable("Probe(unpack_batch=...)", self.unpack_batch)
         parts = split_batch(batch) if function is None else split_with(function, batch)
         if self.labels == AUTO or self.is_fixed:
             return parts
-        columns = () if self.labels is None else (LabelColumn(self.labels, named_labels(batch, self.labels)),)
+        columns = () if self.labels is None else (named_column(batch, self.labels),)
         return replace(parts, columns=columns, unread=None)
+
+
+def _collate_of_batches(collate_fn: Collate | None) -> Collate:
+    # A loader without batching converts single items, and would leave a list of several uncollated.
+    return default_collate if collate_fn is None or collate_fn is default_convert else collate_fn

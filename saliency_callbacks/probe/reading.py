@@ -19,10 +19,16 @@ from saliency_callbacks.errors import ProbeError
 from saliency_callbacks.probe.dataset_state import preserved
 from saliency_callbacks.probe.labels.classes import dataset_labels
 from saliency_callbacks.probe.prebatched import first_rows
-from saliency_callbacks.probe.selection import SCAN_FACTOR, check_range, positions_of, select_indices
+from saliency_callbacks.probe.selection import (
+    SCAN_FACTOR,
+    check_range,
+    positions_of,
+    random_sample,
+    select_indices,
+)
 from saliency_callbacks.probe.stream import is_map_style, iterate_copy, read_stream, select_from_stream
 
-__all__ = ["Collate", "collate_items", "read_items", "read_rows"]
+__all__ = ["Collate", "collate_items", "more_items", "read_items", "read_rows"]
 
 Collate = Callable[[list[Any]], Any]
 
@@ -118,6 +124,27 @@ def read_rows(
     return first_rows(map(convert, islice(batches, SCAN_FACTOR * size)), size)
 
 
+@contextmanager
+def more_items(dataset: Any, size: int, seed: int, candidates: Sequence[int] | None = None) -> Iterator[Iterator[Any]]:
+    """Yield up to ``16 * size`` items of a dataset, at seeded random positions, which are read as they are asked for.
+
+    What reading draws from the global random numbers, and what it changes in the dataset, is taken back.
+
+    Args:
+        dataset: Map-style; of an iterable one, the first items of a copy.
+        size: Number of samples of the probe.
+        seed: Decides which items.
+        candidates: Positions to choose from; all by default.
+    """
+    with _as_if_not_read(dataset):
+        if is_map_style(dataset):
+            positions = positions_of(dataset, candidates)
+            chosen = random_sample(len(positions), min(len(positions), SCAN_FACTOR * size), seed)
+            yield (dataset[positions[rank]] for rank in chosen)
+        else:
+            yield islice(iterate_copy(dataset), SCAN_FACTOR * size)
+
+
 def collate_items(items: list[Any], collate: Collate) -> Any:
     """Make a batch of items.
 
@@ -138,9 +165,11 @@ def collate_items(items: list[Any], collate: Collate) -> Any:
 def _as_if_not_read(dataset: Any) -> Iterator[None]:
     """Take back what is drawn inside from the global random numbers, and what changes in the dataset."""
     states = _random_states()
-    with preserved(dataset):
-        yield
-    _restore(states)
+    try:
+        with preserved(dataset):
+            yield
+    finally:
+        _restore(states)
 
 
 def _random_states() -> tuple[Any, Any, Tensor]:

@@ -14,6 +14,7 @@ from saliency_callbacks.config.batch_names import IMAGE_KEYS, INPUT_KEYS, LABEL_
 from saliency_callbacks.config.fields import fields_of
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.errors import ProbeError
+from saliency_callbacks.probe.labels.classes import one_hot_rows
 from saliency_callbacks.probe.labels.columns import LabelColumn, columns_of, labels_in, unread
 
 __all__ = [
@@ -132,7 +133,9 @@ def split_batch(batch: Any) -> Unpacked:
         inputs = _plain(batch[at])
         columns = columns_of(batch, at, _n_rows(inputs))
         ordered = tuple(_plain(each) for each in batch[at:])
-        return Unpacked(inputs, tuple(columns), ordered=ordered, unread=None if columns else unread(batch, at))
+        return Unpacked(
+            inputs, tuple(columns), ordered=ordered, unread=None if columns else unread(batch, at, _n_rows(inputs))
+        )
     raise ProbeError(
         f"The batch {describe(batch)} cannot be read: a tensor, (x, y), or a dictionary with an input under one of "
         f"{', '.join(map(repr, INPUT_KEYS))} was expected. {_about_text(batch) or _FIX}"
@@ -156,7 +159,11 @@ def split_with(function: Callable[..., Any], batch: Any) -> Unpacked:
             "may be None."
         )
     labels = labels_in(result[1])
-    return Unpacked(_plain(result[0]), () if labels is None else (LabelColumn("labels", labels),), *result[2:])
+    return Unpacked(
+        _plain(result[0]),
+        () if labels is None else (LabelColumn("labels", labels, one_hot_rows(result[1])),),
+        *result[2:],
+    )
 
 
 def _split_fields(batch: Any, fields: Mapping[Any, Any]) -> Unpacked:
@@ -172,7 +179,7 @@ def _split_fields(batch: Any, fields: Mapping[Any, Any]) -> Unpacked:
         inputs,
         tuple(columns),
         named={str(name): _plain(value) for name, value in fields.items()},
-        unread=None if columns else unread(batch, None),
+        unread=None if columns else unread(batch, None, _n_rows(only)),
     )
     if others or key in TOKEN_KEYS:
         return parts

@@ -9,18 +9,22 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
+from saliency_callbacks.config.fields import fields_of, with_fields
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.errors import ConfigurationError
-from saliency_callbacks.probe.labels.classes import dataset_labels
+from saliency_callbacks.probe.labels.classes import dataset_labels, label_sets
+from saliency_callbacks.probe.labels.columns import chosen_column
+from saliency_callbacks.probe.labels.paths import entry_at, keys_to
 from saliency_callbacks.probe.loaders import candidate_indices
 from saliency_callbacks.probe.stream import is_map_style
-from saliency_callbacks.probe.unpack import LABEL_KEYS
+from saliency_callbacks.probe.unpack import LABEL_KEYS, split_batch
 
-__all__ = ["PermutedLabels", "check_dataset", "permute_labels", "permute_loader"]
+__all__ = ["PermutedLabels", "check_dataset", "label_keys", "permute_labels", "permute_loader"]
 
 _N_CHECKED = 16
+_N_COLLATED = 4
 
 
 class PermutedLabels(Dataset[Any]):
@@ -28,23 +32,24 @@ class PermutedLabels(Dataset[Any]):
 
     Args:
         dataset: A map-style dataset; its items are tuples, lists, named tuples or dictionaries.
-        targets: The label that each item gets, ``int64 [len(dataset)]``.
-        label_key: Position or key of the label in an item; ``None`` for the default one.
+        targets: The label that each item gets, ``int64 [len(dataset)]``, or its labels, ``bool [len(dataset), K]``.
+        keys: The keys and positions that lead to the label in an item.
+        width: Number of entries of a row of 0 and 1, where items have one instead of a class.
     """
 
-    def __init__(self, dataset: Any, targets: Tensor, label_key: int | str | None = None) -> None:
+    def __init__(self, dataset: Any, targets: Tensor, keys: tuple[Any, ...] = (1,), width: int = 1) -> None:
         self.dataset = dataset
         self.targets = targets
-        self.label_key = label_key
+        self.keys = keys
+        is_rows = width > 1 and targets.ndim == 1
+        self._given = torch.nn.functional.one_hot(targets, width) if is_rows else targets
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Any:
-        """Return the item at ``index``, a copy of its outermost container, with its new label in the old one's type."""
-        item = self.dataset[index]
-        slot = _slot(item, self.label_key)
-        return _replaced(item, slot, _in_type_of(item[slot], int(self.targets[index])))
+        """Return the item at ``index`` with its new label in the old one's type, and with copies of what that is in."""
+        return _replaced(self.dataset[index], self.keys, self._given[index])
 
 
 def permute_labels(
@@ -57,18 +62,18 @@ def permute_labels(
     """Shuffle the labels of a dataset among its items: item i gets the label of item perm[i].
 
     Labels are taken from the dataset's attributes where these agree with the items, of which one per class is read;
-    otherwise all items are read once.
+    otherwise all items are read.
 
     Args:
         dataset: A map-style dataset.
         seed: Seed of the permutation; the global generators are not touched.
-        label_key: Position or key of the label in an item. By default the second entry of a tuple or list, or one of
-            :data:`~saliency_callbacks.probe.unpack.LABEL_KEYS` of a dictionary.
+        label_key: Position or key of the label in an item, or several with dots between, such as ``"target.label"``. By
+            default where a probe finds the labels in a batch.
         positions: The items among which labels are shuffled; all by default.
 
     Raises:
-        ConfigurationError: The dataset is iterable, or its labels are not found, are not integer classes, or are all
-            the same.
+        ConfigurationError: The dataset is iterable, or its labels are not found, are neither classes nor rows of 0 and
+            1, or are all the same.
 
     Example:
         >>> import torch
@@ -79,9 +84,10 @@ def permute_labels(
         [0, 0, 1, 1]
     """
     check_dataset(dataset)
-    labels = _labels(dataset, label_key)
+    keys = label_keys(dataset, label_key)
+    labels = _labels(dataset, keys, label_key)
     among = torch.arange(len(labels)) if positions is None else torch.as_tensor(list(positions), dtype=torch.long)
-    if len(labels[among].unique()) < 2:
+    if len(labels[among].unique(dim=0)) < 2:
         raise ConfigurationError(
             f"all {len(among)} labels of {type(dataset).__name__} are {labels[among][:1].tolist()}; expected at least "
             "two classes, as permuting the labels would change nothing"
@@ -89,7 +95,8 @@ def permute_labels(
     generator = torch.Generator().manual_seed(seed)
     targets = labels.clone()
     targets[among] = labels[among[torch.randperm(len(among), generator=generator)]]
-    return PermutedLabels(dataset, targets, label_key)
+    row = _read(entry_at(dataset[0], keys))
+    return PermutedLabels(dataset, targets, keys, 1 if row is None else len(row))
 
 
 def permute_loader(loader: Any, *, seed: int, label_key: int | str | None = None) -> DataLoader[Any]:
@@ -143,92 +150,148 @@ def check_dataset(dataset: Any) -> None:
         )
 
 
-def _labels(dataset: Any, label_key: int | str | None) -> Tensor:
+def label_keys(dataset: Any, label_key: int | str | None) -> tuple[Any, ...]:
+    """Return the keys and positions that lead to the label in an item of a dataset.
+
+    By default it is where a probe finds it in a batch: where the labels are that the dataset tells of, else under a
+    usual name or in the first part that can be read as labels.
+
+    Raises:
+        ConfigurationError: There is no such part.
+    """
+    item = dataset[0]
+    if label_key is not None:
+        keys = keys_to(item, label_key)
+        if keys is None:
+            raise _not_found(item, label_key)
+        return keys
+    try:
+        positions = _spread(len(dataset), _N_COLLATED)
+        columns = split_batch(default_collate([dataset[index] for index in positions])).columns
+        known = dataset_labels(dataset)
+        column, _ = chosen_column(columns, None if known is None else known[positions])
+    except Exception:
+        # Items that only a function of the dataloader's can bring together.
+        column = None
+    found = None if column is None else keys_to(item, column.path)
+    return _usual_keys(item) if found is None else found
+
+
+def _usual_keys(item: Any) -> tuple[Any, ...]:
+    fields = fields_of(item)
+    if isinstance(item, list | tuple) and len(item) > 1:
+        return (1,)
+    by_name = {} if fields is None else {key.lower(): key for key in fields if isinstance(key, str)}
+    found = [by_name[name] for name in LABEL_KEYS if name in by_name]
+    if not found:
+        raise _not_found(item, None)
+    return (next((key for key in found if _read(entry_at(item, (key,))) is not None), found[0]),)
+
+
+def _labels(dataset: Any, keys: tuple[Any, ...], label_key: int | str | None) -> Tensor:
+    """Return the label of each item, ``int64 [len(dataset)]``, or its labels, ``bool [len(dataset), K]``."""
     # A key selects one of possibly several labels; attributes do not say which of them they hold.
-    labels = dataset_labels(dataset) if label_key is None else None
-    if labels is not None and all(_label(dataset, index, label_key) == labels[index] for index in _samples(labels)):
-        return labels
-    return torch.tensor([_label(dataset, index, label_key) for index in range(len(dataset))], dtype=torch.long)
+    told = dataset_labels(dataset) if label_key is None else None
+    if told is not None and all(_is_class(dataset[index], keys, int(told[index])) for index in _samples(told)):
+        return told
+    rows = [_row(dataset, index, keys, label_key) for index in range(len(dataset))]
+    if len({len(row) for row in rows}) > 1:
+        raise ConfigurationError(
+            f"the labels of {type(dataset).__name__}, under {_shown(keys)}, have {min(map(len, rows))} to "
+            f"{max(map(len, rows))} entries; expected one class of each item, or a row of as many 0 and 1 as there are "
+            "classes. Name another entry with `label_key=`"
+        )
+    labels = torch.stack(rows)
+    if labels.shape[1] == 1:
+        return labels[:, 0]
+    return labels.bool() if label_sets(labels) is not None else labels.argmax(dim=1)
+
+
+def _is_class(item: Any, keys: tuple[Any, ...], known: int) -> bool:
+    row = _read(entry_at(item, keys))
+    if row is None:
+        return False
+    return int(row if len(row) == 1 else row.argmax()) == known and (len(row) == 1 or int(row.sum()) == 1)
+
+
+def _spread(size: int, n: int = _N_CHECKED) -> list[int]:
+    return sorted(set(np.linspace(0, size - 1, min(n, size)).astype(int).tolist()))
 
 
 def _samples(labels: Tensor) -> list[int]:
     """Return positions that reveal a transform of the labels: one of each class, and some more."""
     first_of_class = {label: index for index, label in reversed(list(enumerate(labels.tolist())))}
-    spread = np.linspace(0, len(labels) - 1, min(_N_CHECKED, len(labels))).astype(int).tolist()
-    return sorted({*first_of_class.values(), *spread})
+    return sorted({*first_of_class.values(), *_spread(len(labels))})
 
 
-def _label(dataset: Any, index: int, label_key: int | str | None) -> int:
-    item = dataset[index]
-    slot = _slot(item, label_key)
-    label = _class_index(item[slot])
-    if label is None:
+def _row(dataset: Any, index: int, keys: tuple[Any, ...], label_key: int | str | None) -> Tensor:
+    """Return the label of an item as ``int64 [1]``, or its labels as a row of 0 and 1, ``int64 [K]``."""
+    entry = entry_at(dataset[index], keys)
+    row = _read(entry, is_named=label_key is not None)
+    if row is None:
         raise ConfigurationError(
-            f"the label of item {index} of {type(dataset).__name__}, under {slot!r}, is {describe(item[slot])}; "
-            "expected an integer class. Name another entry with `label_key=`, or let the dataset return class indices"
+            f"the label of item {index} of {type(dataset).__name__}, under {_shown(keys)}, is {describe(entry)}; "
+            "expected an integer class, or a row of 0 and 1. Name another entry with `label_key=`, or let the dataset "
+            "return class indices"
         )
-    return label
+    return row
 
 
-def _slot(item: Any, label_key: int | str | None) -> Any:
-    """Return the position or key of an item's label."""
-    if isinstance(item, Mapping):
-        return _key(item, label_key)
-    position = 1 if label_key is None else label_key
-    is_sequence = isinstance(item, list | tuple)
-    if is_sequence and isinstance(position, int) and -len(item) <= position < len(item):
-        return position
-    if is_sequence and isinstance(position, str) and position in getattr(item, "_fields", ()):
-        return item._fields.index(position)
-    raise _not_found(item, label_key)
-
-
-def _key(item: Mapping[Any, Any], label_key: int | str | None) -> Any:
-    if label_key is not None:
-        if label_key not in item:
-            raise _not_found(item, label_key)
-        return label_key
-    by_name = {key.lower(): key for key in item if isinstance(key, str)}
-    found = [by_name[name] for name in LABEL_KEYS if name in by_name]
-    if not found:
-        raise _not_found(item, label_key)
-    return next((key for key in found if _class_index(item[key]) is not None), found[0])
+def _shown(keys: tuple[Any, ...]) -> str:
+    return repr(keys[0] if len(keys) == 1 else ".".join(map(str, keys)))
 
 
 def _not_found(item: Any, label_key: int | str | None) -> ConfigurationError:
-    looked = f"label_key={label_key!r}" if label_key is not None else f"no entry 1, and none of the keys {LABEL_KEYS}"
+    looked = "no part that can be read as labels" if label_key is None else f"label_key={label_key!r}"
     return ConfigurationError(
         f"no label was found in the item {describe(item)} ({looked}); expected (input, label, ...) or a dictionary. "
-        "Name the position or key of the label with `label_key=`"
+        "Name the position or key of the label with `label_key=`, or several with dots between, such as 'target.label'"
     )
 
 
-def _class_index(value: Any) -> int | None:
-    if not isinstance(value, Tensor | np.ndarray | np.generic | int):
+def _read(value: Any, *, is_named: bool = False) -> Tensor | None:
+    """Return a label as ``int64 [1]``, or several as a row of 0 and 1; ``None`` where it is neither."""
+    if isinstance(value, list | tuple):
+        value = np.asarray(value) if all(isinstance(each, int | float | np.generic) for each in value) else None
+    if not isinstance(value, Tensor | np.ndarray | np.generic | int | float):
         return None
     try:
-        label = torch.as_tensor(value)
+        label = torch.as_tensor(value).detach().cpu()
     except TypeError:
         return None
-    is_class = label.numel() == 1 and not label.is_floating_point() and not label.is_complex()
-    return int(label) if is_class else None
+    if label.is_complex() or not label.numel() or (label.numel() > 1 and label.ndim != 1):
+        return None
+    is_binary = bool(((label == 0) | (label == 1)).all())
+    is_whole = not label.is_floating_point() or is_binary or (is_named and bool((label == label.round()).all()))
+    return label.flatten().long() if is_binary or (label.numel() == 1 and is_whole) else None
 
 
-def _in_type_of(old: Any, label: int) -> Any:
+def _in_type_of(old: Any, label: Tensor) -> Any:
+    """Return a label, or a row of labels, in the type and shape of another."""
     if isinstance(old, Tensor):
-        return torch.full_like(old, label)
+        return label.to(old.device, old.dtype).reshape(old.shape)
     if isinstance(old, np.ndarray):
-        return np.full_like(old, label)
-    return type(old)(label) if isinstance(old, np.generic | bool) else label
+        return label.numpy().astype(old.dtype).reshape(old.shape)
+    if isinstance(old, list | tuple):
+        return type(old)(type(before)(now) for before, now in zip(old, label.tolist(), strict=True))
+    return type(old)(label.item()) if isinstance(old, np.generic | bool | float) else int(label)
 
 
-def _replaced(item: Any, slot: Any, label: Any) -> Any:
+def _replaced(item: Any, keys: tuple[Any, ...], label: Tensor) -> Any:
+    """Return an item with another label, and copies of the containers that it is in."""
+    if not keys:
+        return _in_type_of(item, label)
+    key, *others = keys
+    changed = _replaced(entry_at(item, (key,)), tuple(others), label)
+    fields = fields_of(item)
     if isinstance(item, Mapping):
-        changed: Any = copy.copy(item) if isinstance(item, MutableMapping) else dict(item)
-        changed[slot] = label
-        return changed
+        copied: Any = copy.copy(item) if isinstance(item, MutableMapping) else dict(item)
+        copied[key] = changed
+        return copied
+    if fields is not None and key in fields:
+        return with_fields(item, {key: changed})
     entries = list(item)
-    entries[slot] = label
+    entries[key] = changed
     if isinstance(item, list):
         return entries
     return type(item)(*entries) if hasattr(item, "_fields") else tuple(entries)

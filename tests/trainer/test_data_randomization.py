@@ -15,7 +15,7 @@ import torch
 from lightning_utilities.core import rank_zero
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Subset, SubsetRandomSampler
+from torch.utils.data import DataLoader, Subset, SubsetRandomSampler, TensorDataset
 
 from saliency_callbacks import DataRandomizationResult, data_randomization_test
 from saliency_callbacks.callbacks.randomization import data as data_randomization
@@ -341,6 +341,69 @@ def test_batches_of_dictionaries(names, changes):
         return module, loader(Dictionaries(digits(), *names))
 
     assert np.isfinite(quick(build, **changes).similarity("gradient").mean)
+
+
+class Nested(DictClassifier):
+    """Is given items with the labels further in."""
+
+    def training_step(self, batch, batch_idx):
+        return F.cross_entropy(self.net(batch["image"]), batch["target"]["stage"])
+
+
+class SeveralLabels(Recorded):
+    """Predicts labels that do not exclude each other."""
+
+    def __init__(self, head=None):
+        super().__init__()
+        self.head = nn.Identity() if head is None else head
+
+    def forward(self, images):
+        return self.head(super().forward(images))
+
+    def training_step(self, batch, batch_idx):
+        return F.binary_cross_entropy_with_logits(super().forward(batch[0]), batch[1].float())
+
+
+@pytest.mark.parametrize(("name", "label_key"), [("stage", "target.stage"), ("stage", None)])
+def test_labels_further_in(name, label_key):
+    items = [{"image": image, "target": {name: label, "age": 0.5}} for image, label in digits()]
+
+    def build():
+        module = Nested("image", "target")
+        module.net[0].reset_parameters()
+        return module, loader(items)
+
+    result = quick(build, label_key=label_key, max_epochs=80, min_accuracy=0.9, model=None)
+    assert np.isfinite(result.similarity("gradient").mean)
+    assert result.accuracy >= 0.9
+
+
+@pytest.mark.parametrize("head", [None, nn.Sigmoid()], ids=["logits", "sigmoid"])
+def test_several_labels_a_sample_are_learned_when_all_are_right(head):
+    images, labels = digits(0, 12).tensors
+    rows = F.one_hot(labels, 10) | F.one_hot((labels + 3) % 10, 10)
+    rows[:6] = F.one_hot(labels[:6], 10)
+
+    def build():
+        return SeveralLabels(head), DataLoader(TensorDataset(images, rows), 6)
+
+    # Most labels are off, which any model gets right.
+    with pytest.warns(SaliencyWarning, match="only 0% of the permuted labels"):
+        quick(build, model=build()[0], target=0)
+    result = quick(build, max_epochs=200, min_accuracy=0.75, model=build()[0], target=0)
+    assert result.accuracy >= 0.75
+
+
+def test_outputs_that_are_no_scores_of_the_labels():
+    images, labels = digits(0, 12).tensors
+    rows = F.one_hot(labels, 10) | F.one_hot((labels + 3) % 10, 10)
+
+    class Wide(SeveralLabels):
+        def forward(self, images):
+            return super().forward(images)[:, :4]
+
+    with pytest.raises(ConfigurationError, match="returns 4 values a sample, which are no scores of the 10 labels"):
+        quick(lambda: (Wide(), DataLoader(TensorDataset(images, rows), 6)), model=Wide(), target=0)
 
 
 def test_batches_of_named_tuples():

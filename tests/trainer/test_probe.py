@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 from lightning.pytorch.cli import LightningCLI
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from saliency_callbacks import Probe, SaliencyMonitor
 from saliency_callbacks.errors import ProbeError, SaliencyWarning
@@ -158,6 +158,17 @@ def test_no_validation_data_is_an_error_before_training_that_names_the_fix(tmp_p
     with pytest.raises(ProbeError, match=r"no validation data.*source='train'.*from_tensors"):
         run.fit(Classifier(), train_loader())
     assert run.global_step == 0
+
+
+def test_one_label_each_of_several_that_there_can_be(tmp_path: Path) -> None:
+    images, labels = digits(0, 40).tensors
+    rows = torch.nn.functional.one_hot(labels, 10).float()
+    for n_labels in (1, 2):
+        rows[35, int(labels[35]) - 1] = n_labels - 1
+        sink = MemorySink()
+        run = trainer(tmp_path, SaliencyMonitor("gradient", Probe(indices=range(6)), sinks=[sink]), max_epochs=1)
+        run.fit(Classifier(), train_loader(), DataLoader(TensorDataset(images, rows.clone()), 20))
+        assert (sink.latest.labels is None) == (n_labels == 2)
 
 
 def test_dictionaries_are_read_by_the_usual_names(tmp_path: Path) -> None:

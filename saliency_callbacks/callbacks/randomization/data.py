@@ -73,7 +73,8 @@ def data_randomization_test(
         methods: Names or method objects; all of them share the passes of each model.
         target: The explained score. ``"predicted"`` is settled with the model that has learned the true labels.
         min_accuracy: Share of its training labels at which a model has learned them, in (0, 1]. Measured after each
-            epoch on the whole training set, in evaluation mode.
+            epoch on the whole training set, in evaluation mode. Where a sample can have several labels, all of them
+            have to be right.
         max_epochs: After how many epochs to give up.
         similarities: Names of :data:`saliency_callbacks.scores.SIMILARITIES`; ``spearman`` is always computed.
         target_layers: As for :func:`~saliency_callbacks.explain`; found once, with the model.
@@ -83,7 +84,8 @@ def data_randomization_test(
         shared: As for :func:`~saliency_callbacks.explain`.
         layout: As for :func:`~saliency_callbacks.explain`.
         internal_batch_size: As for :func:`~saliency_callbacks.explain`.
-        label_key: Position or key of the label in an item and in a batch, where it is in no usual place.
+        label_key: Position or key of the label in an item and in a batch, or several with dots between, such as
+            ``"target.label"``, where it is in no usual place.
         unpack_batch: A function ``batch -> (inputs, labels)``, or its dotted path, for batches of no usual form.
         trainer_kwargs: Further arguments of Lightning's ``Trainer``. Without them it trains on one device, does not
             validate (``limit_val_batches=0``), and has no logger and no checkpoints.
@@ -93,7 +95,7 @@ def data_randomization_test(
         Similarities per method and sample, how much the twin has memorised, and verdicts.
 
     Raises:
-        ConfigurationError: If the training data is iterable or has no integer class labels, ``model`` is not like what
+        ConfigurationError: If the training data is iterable or has no class labels, ``model`` is not like what
             ``build`` returns, or an argument cannot be used.
 
     Warns:

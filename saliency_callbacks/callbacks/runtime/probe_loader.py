@@ -64,14 +64,9 @@ def freeze_probe(
     if loader is None and not probe.is_fixed:
         return None
     dataset = getattr(loader, "dataset", None)
+    source = (dataset, getattr(loader, "collate_fn", None), candidate_indices(loader))
     with quiescence(host.module, seed=probe.seed):
-        batch, indices = probe.read(
-            dataset,
-            getattr(loader, "collate_fn", None),
-            candidate_indices(loader),
-            indices=saved_indices,
-            batched=is_batched(loader),
-        )
+        batch, indices = probe.read(*source, indices=saved_indices, batched=is_batched(loader))
         before = None if probe.is_fixed else _images(probe, batch)
         # The module's transfer hooks expect what its dataloaders deliver, not tensors that are given by hand.
         batch = host.converted(batch) if probe.is_fixed else host.received(batch, probe.dataloader_idx)
@@ -85,6 +80,9 @@ def freeze_probe(
             indices,
             normalization=None if found is None else found.statistics,
             known_labels=known,
+            has_several=lambda column: probe.finds_several(
+                column, *source, indices=indices, batched=is_batched(loader)
+            ),
             shared=shared,
             feed=lambda parts: fed_inputs(host, parts, module),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch.utils.data import ConcatDataset, Subset, TensorDataset
 
 from saliency_callbacks.probe.introspection import attribute, length
 
-__all__ = ["class_indices", "dataset_labels", "label_sets"]
+__all__ = ["class_indices", "dataset_label_sets", "dataset_labels", "label_sets", "one_hot_rows"]
 
 _ATTRIBUTES = ("targets", "labels", "y")
 _WRAPPED = ("dataset", "subset")
@@ -55,6 +56,16 @@ def label_sets(value: Any) -> Tensor | None:
     return labels != 0 if _is_binary(labels) and class_indices(labels) is None else None
 
 
+def one_hot_rows(value: Any) -> Tensor | None:
+    """Return rows ``bool [N, K]`` of which each has exactly one class; ``None`` for everything else.
+
+    Whether a sample could have several is not to be seen in them.
+    """
+    labels = _as_tensor(value)
+    is_rows = labels is not None and labels.ndim == 2 and labels.shape[1] > 1
+    return labels != 0 if labels is not None and is_rows and class_indices(labels) is not None else None
+
+
 def dataset_labels(dataset: Any) -> Tensor | None:
     """Return the label of every item of a map-style dataset without reading an item.
 
@@ -67,28 +78,53 @@ def dataset_labels(dataset: Any) -> Tensor | None:
     Returns:
         ``int64 [len(dataset)]``, or ``None`` where no such attribute holds one class label an item.
     """
-    return _find(dataset, _MAX_DEPTH)
+    return _find(dataset, _MAX_DEPTH, class_indices)
 
 
-def _find(dataset: Any, depth: int) -> Tensor | None:
+def dataset_label_sets(dataset: Any) -> Tensor | None:
+    """Return the classes of every item of a map-style dataset whose items can have several, without reading an item.
+
+    Looks where :func:`dataset_labels` does.
+
+    Args:
+        dataset: A dataset with ``__len__``.
+
+    Returns:
+        ``bool [len(dataset), K]``, or ``None`` where nothing holds multi-hot rows.
+    """
+    rows = _find(dataset, _MAX_DEPTH, _label_rows)
+    if rows is None or bool(rows.sum(dim=1).ne(1).any()):
+        return rows
+    # A subset may have drawn none but items with one.
+    return _find(dataset, _MAX_DEPTH, label_sets)
+
+
+def _label_rows(value: Any) -> Tensor | None:
+    """Return rows of labels, also those of a part of a dataset whose items have one each."""
+    several = label_sets(value)
+    return one_hot_rows(value) if several is None else several
+
+
+def _find(dataset: Any, depth: int, read: Callable[[Any], Tensor | None]) -> Tensor | None:
     size = length(dataset)
     if size is None or depth == 0:
         return None
     for name in _ATTRIBUTES:
-        labels = class_indices(attribute(dataset, name))
+        labels = read(attribute(dataset, name))
         if labels is not None and len(labels) == size:
             return labels.cpu()
     if isinstance(dataset, TensorDataset):
-        return _only_integer_column(dataset)
+        return _only_column(dataset, read)
     inner, indices = attribute(dataset, "dataset"), attribute(dataset, "indices")
     if inner is not None and (isinstance(dataset, Subset) or length(indices) == size):
-        labels = _find(inner, depth - 1)
+        labels = _find(inner, depth - 1, read)
         return None if labels is None else _rows_of(labels, indices)
     if isinstance(dataset, ConcatDataset):
-        parts = [_find(part, depth - 1) for part in dataset.datasets]
+        parts = [_find(part, depth - 1, read) for part in dataset.datasets]
         found = [part for part in parts if part is not None]
-        return torch.cat(found) if found and len(found) == len(parts) else None
-    return _find_wrapped(dataset, size, depth)
+        is_whole = len(found) == len(parts) and len({part.shape[1:] for part in found}) == 1
+        return torch.cat(found) if is_whole else None
+    return _find_wrapped(dataset, size, depth, read)
 
 
 def _rows_of(labels: Tensor, indices: Any) -> Tensor | None:
@@ -98,17 +134,19 @@ def _rows_of(labels: Tensor, indices: Any) -> Tensor | None:
         return None
 
 
-def _find_wrapped(dataset: Any, size: int, depth: int) -> Tensor | None:
+def _find_wrapped(dataset: Any, size: int, depth: int, read: Callable[[Any], Tensor | None]) -> Tensor | None:
     for name in _WRAPPED:
         inner = attribute(dataset, name)
         # A wrapper of another length leaves out or repeats items, in an order that only it knows.
         if inner is not None and length(inner) == size:
-            return _find(inner, depth - 1)
+            return _find(inner, depth - 1, read)
     return None
 
 
-def _only_integer_column(dataset: TensorDataset) -> Tensor | None:
-    columns = [class_indices(column) for column in dataset.tensors if column.ndim == 1]
+def _only_column(dataset: TensorDataset, read: Callable[[Any], Tensor | None]) -> Tensor | None:
+    # The inputs of a tensor dataset may be two-dimensional and binary as well.
+    columns = [read(column) for column in dataset.tensors[1:] if column.ndim < 3]
+    columns += [read(column) for column in dataset.tensors[:1] if column.ndim == 1]
     found = [column for column in columns if column is not None]
     # Of several, which are the labels is for the batch to tell.
     return found[0].cpu() if len(found) == 1 else None

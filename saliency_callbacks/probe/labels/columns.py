@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from saliency_callbacks.config.batch_names import LABEL_KEYS, TOKEN_KEYS, names_labels
+from saliency_callbacks.config.batch_names import LABEL_KEYS, TOKEN_KEYS, names_labels, names_something_else
 from saliency_callbacks.config.fields import fields_of
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.errors import ProbeError
-from saliency_callbacks.probe.labels.classes import class_indices, label_sets
+from saliency_callbacks.probe.labels.classes import class_indices, label_sets, one_hot_rows
+from saliency_callbacks.probe.labels.paths import entry_at, first_missing, keys_to
 
-__all__ = ["LabelColumn", "chosen_column", "columns_of", "labels_in", "named_labels", "unread"]
+__all__ = ["LabelColumn", "chosen_column", "columns_of", "labels_in", "named_column", "unread"]
 
-_ADVICE = "Name them with Probe(labels={example}), or Probe(labels=None) where there are none"
+_N_SUGGESTED = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,10 +28,13 @@ class LabelColumn:
     Args:
         path: Where it is, as a user writes it: ``1``, ``"label"`` or ``"target.label"``.
         labels: ``int64 [N]``, or ``bool [N, K]`` where a sample can have several.
+        one_hot: The rows ``bool [N, K]`` that ``labels [N]`` were made of, where they were: other samples of the same
+            data may have several.
     """
 
     path: int | str
     labels: Tensor
+    one_hot: Tensor | None = None
 
 
 def labels_in(value: Any, size: int | None = None) -> Tensor | None:
@@ -97,49 +101,105 @@ def chosen_column(
     )
 
 
-def named_labels(batch: Any, path: int | str) -> Tensor:
+def named_column(batch: Any, path: int | str, setting: str = "Probe(labels") -> LabelColumn:
     """Return the labels that a user has named.
 
     Args:
         batch: What a dataloader delivers.
         path: A position, a name, or several of them with dots between: ``2``, ``"label"``, ``"target.label"``.
+        setting: Where it was named, as messages say it.
 
     Raises:
         ProbeError: There is no such part, or it holds no labels.
     """
-    part = batch
-    for step in [path] if isinstance(path, int) else path.split("."):
-        part = _entry(part, step, batch, path)
+    opening, end = ("Probe(", ")") if "(" in setting else ("", "")
+    keys = keys_to(batch, path)
+    if keys is None:
+        raise ProbeError(
+            f"{setting}={path!r}{end} names {first_missing(batch, path)!r}, which the batch {describe(batch)} does not "
+            "have; a position, a name, or several with dots between, such as 2 or 'target.label', was expected."
+        )
+    part = entry_at(batch, keys)
     found = labels_in(part)
     if found is None:
         found = _whole_numbers(part)
     if found is None:
         raise ProbeError(
-            f"Probe(labels={path!r}) is {describe(part)}; one integer a sample, floats that are whole numbers, or "
+            f"{setting}={path!r}{end} is {describe(part)}; one integer a sample, floats that are whole numbers, or "
             "one-hot or multi-hot rows [N, classes], were expected. Name another part of the batch "
-            f"{describe(batch)}, or make integers of it with Probe(unpack_batch=...)."
+            f"{describe(batch)}, or make integers of it with {opening}unpack_batch=...{end}."
         )
-    return found
+    return _column(path, found, part)
 
 
-def unread(batch: Any, inputs_at: int | None) -> str | None:
-    """Return what is to be said of a batch in which no labels were found; ``None`` where nothing looks like any."""
-    fields = fields_of(batch)
-    if inputs_at is None and fields is not None:
-        candidates = {key: each for key, each in fields.items() if names_labels(key)}
-        tokens = _tokens_shape(fields)
-        left = [key for key, each in candidates.items() if _may_hold_labels(each, tokens)]
-    elif isinstance(batch, list | tuple):
-        left = [place for place in _beside(batch, inputs_at or 0) if _may_hold_labels(batch[place], None)]
-    else:
-        left = []
-    if not left:
+def unread(batch: Any, inputs_at: int | None, size: int | None = None) -> str | None:
+    """Return what is to be said of a batch in which no labels were found; ``None`` where nothing looks like any.
+
+    Args:
+        batch: What a dataloader delivers.
+        inputs_at: As for :func:`columns_of`.
+        size: Number of samples.
+    """
+    paths = _suggested(batch, inputs_at, size)
+    if not paths:
         return None
-    advice = _ADVICE.format(example=repr(left[0]))
+    readable = [path for path in paths if _may_be_named(entry_at(batch, keys_to(batch, path) or ()))]
+    ways = " or ".join(f"Probe(labels={path!r})" for path in readable[:_N_SUGGESTED])
+    by_name = f"Name them with {ways}, or" if ways else "Return them as integers with Probe(unpack_batch=...), or write"
+    otherwise = "; Probe(unpack_batch=...) reads a batch in any other way" if ways else ""
     return (
         f"no class labels were found in the batch {describe(batch)}, so that classes are neither balanced nor compared "
-        f"with predictions. {advice}; Probe(unpack_batch=...) reads a batch in any other way"
+        f"with predictions. {by_name} Probe(labels=None) where there are none{otherwise}"
     )
+
+
+def _may_be_named(part: Any) -> bool:
+    """Whether a part can be read as labels once it is named, as texts and one dictionary a sample never are."""
+    return not isinstance(part, list | tuple) or all(isinstance(each, int | float) for each in part)
+
+
+def _suggested(batch: Any, inputs_at: int | None, size: int | None) -> list[int | str]:
+    """Return where labels could be: what can be read as some, else what is called so, else what has their shape."""
+    fields = fields_of(batch)
+    if inputs_at is None and fields is not None:
+        tokens, parts = _tokens_shape(fields), list(fields.items())
+        leaves = [leaf for leaf in _leaves(parts, "") if _may_hold_labels(leaf[1], tokens)]
+        meant = [path for path, _ in leaves if any(names_labels(step) for step in str(path).split("."))]
+    elif isinstance(batch, list | tuple):
+        tokens = _tokens_shape({TOKEN_KEYS[0]: batch[inputs_at or 0]})
+        leaves = list(_leaves([(place, batch[place]) for place in _beside(batch, inputs_at or 0)], ""))
+        leaves = [leaf for leaf in leaves if _may_hold_labels(leaf[1], None)]
+        meant = [path for path, _ in leaves]
+    else:
+        return []
+    own = [(path, part) for path, part in leaves if not names_something_else(_last(path))]
+    read = [(path, labels) for path, part in own if (labels := _read(part, size, tokens)) is not None]
+    readable = [path for path, labels in read if path in meant or _repeats(labels)]
+    preferred = [path for path in meant if not names_something_else(_last(path))]
+    return readable or preferred or meant
+
+
+def _leaves(parts: Iterable[tuple[Any, Any]], prefix: str) -> Iterator[tuple[int | str, Any]]:
+    """Yield the path and the value of all that holds nothing further, of parts and of what is in them."""
+    for key, part in parts:
+        path = key if isinstance(key, int) and not prefix else f"{prefix}{key}"
+        fields = fields_of(part)
+        holds_columns = isinstance(part, list | tuple) and any(isinstance(each, Tensor) for each in part)
+        if fields is not None:
+            yield from _leaves(fields.items(), f"{path}.")
+        elif holds_columns:
+            yield from _leaves(enumerate(part), f"{path}.")
+        else:
+            yield path, part
+
+
+def _repeats(labels: Tensor) -> bool:
+    """Whether some samples are alike and others are not: sizes and times may be integers, and are no classes."""
+    return labels.ndim > 1 or 1 < len(labels.unique()) < len(labels)
+
+
+def _last(path: int | str) -> str:
+    return str(path).rpartition(".")[2]
 
 
 def _beside(batch: Sequence[Any], inputs_at: int) -> list[int]:
@@ -156,7 +216,7 @@ def _columns_among(
         if fields is not None:
             found.extend(_named_columns(fields, f"{path}.", size, tokens))
         elif (labels := _read(part, size, tokens)) is not None:
-            found.append(LabelColumn(path, labels))
+            found.append(_column(path, labels, part))
     if found:
         return found
     # A list of dictionaries has one of them a sample, as detection does.
@@ -177,9 +237,19 @@ def _named_columns(
         part = fields[key]
         inner = fields_of(part)
         if inner is not None:
-            yield from _named_columns(inner, f"{prefix}{key}.", size, tokens)
+            path = f"{prefix}{key}."
+            yield from list(_named_columns(inner, path, size, tokens)) or _only_column(inner, path, size, tokens)
         elif (labels := _read(part, size, tokens)) is not None:
-            yield LabelColumn(f"{prefix}{key}", labels)
+            yield _column(f"{prefix}{key}", labels, part)
+
+
+def _only_column(
+    fields: Mapping[Any, Any], prefix: str, size: int | None, tokens: torch.Size | None
+) -> list[LabelColumn]:
+    """Return the one part of what is called labels that can be read as some; none where there are several."""
+    own = [(f"{prefix}{key}", part) for key, part in fields.items() if not names_something_else(key)]
+    found = [_column(path, labels, part) for path, part in own if (labels := _read(part, size, tokens)) is not None]
+    return found if len(found) == 1 else []
 
 
 def _read(part: Any, size: int | None, tokens: torch.Size | None) -> Tensor | None:
@@ -204,28 +274,16 @@ def _may_hold_labels(part: Any, tokens: torch.Size | None) -> bool:
     return isinstance(part, list | tuple) or fields_of(part) is not None
 
 
-def _entry(part: Any, step: int | str, batch: Any, path: int | str) -> Any:
-    fields = fields_of(part)
-    is_position = isinstance(step, int) or step.lstrip("-").isdigit()
-    try:
-        if isinstance(part, list | tuple) and is_position:
-            return part[int(step)]
-        if fields is not None:
-            return fields[step] if step in fields else fields[int(step)]
-    except (IndexError, KeyError, ValueError):
-        pass
-    raise ProbeError(
-        f"Probe(labels={path!r}) names {step!r}, which the batch {describe(batch)} does not have; a position, a name, "
-        "or several with dots between, such as 2 or 'target.label', was expected."
-    )
-
-
 def _whole_numbers(part: Any) -> Tensor | None:
     """Return floats that are whole numbers ``[N]`` or ``[N, 1]`` as classes, which somebody has named as labels."""
     if not isinstance(part, Tensor) or not part.is_floating_point() or part.shape[1:] not in {(), (1,)}:
         return None
     values = part.detach().flatten()
     return values.long() if part.ndim and bool((values == values.round()).all()) else None
+
+
+def _column(path: int | str, labels: Tensor, part: Any) -> LabelColumn:
+    return LabelColumn(path, labels, one_hot_rows(part) if labels.ndim == 1 else None)
 
 
 def _shown(column: LabelColumn) -> str:

@@ -30,15 +30,16 @@ class DeliveredLabels:
 
     def of(self, item: Any) -> int | None:
         """Return the label of an item; ``None`` where it has none, or several."""
-        column, _ = chosen_column(self._columns([item]))
+        column, _ = chosen_column(self.columns([item]))
         return None if column is None or column.labels.ndim > 1 or not len(column.labels) else int(column.labels[0])
 
     def are(self, items: list[Any], known: Tensor) -> bool:
         """Return whether some items come with the labels ``known [M]``, as far as can be seen."""
-        columns = self._columns(items)
+        columns = self.columns(items)
         return not columns or any(torch.equal(column.labels.cpu(), known) for column in columns)
 
-    def _columns(self, items: list[Any]) -> tuple[LabelColumn, ...]:
+    def columns(self, items: list[Any]) -> tuple[LabelColumn, ...]:
+        """Return what could be the labels of some items; nothing where they cannot be read."""
         try:
             return self.columns_of(collate_items(items, self.collate))
         except ProbeError:

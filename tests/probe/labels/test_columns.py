@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import namedtuple
 from types import SimpleNamespace
 from typing import Any
 
@@ -92,7 +93,9 @@ def test_a_column_of_positions_is_not_the_labels() -> None:
     ("batch", "seen"),
     [
         ((X, torch.rand(4)), r"Tensor\[4\] float32.*Probe\(labels=1\)"),
-        ((X, PATHS), r"Probe\(labels=1\).*Probe\(unpack_batch=...\)"),
+        ((X, PATHS), r"Return them as integers with Probe\(unpack_batch=...\), or write Probe\(labels=None\)"),
+        ((X, [{"labels": Y}] * 4), r"predictions. Return them as integers"),
+        ((X, {"a": {"b": PATHS}}), r"predictions. Return them as integers"),
         (
             {"image": X, "label": torch.tensor([-1.0, 1, 1, -1])},
             r"'label': Tensor\[4\] float32.*Probe\(labels='label'\)",
@@ -108,7 +111,68 @@ def test_labels_that_are_not_read_are_told_of_once(batch: Any, seen: str) -> Non
     assert (silenced.labels, silenced.notes) == (None, ())
 
 
-@pytest.mark.parametrize("batch", [X, (X,), {"image": X}, (X, torch.zeros(4, 8, 8)), {"image": X, "id": PATHS}])
+Scan = namedtuple("Scan", ["ident", "image", "gt"])
+Unnamed = namedtuple("Unnamed", ["ident", "image", "sex"])
+AGE = torch.rand(4)
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        Scan(torch.tensor([4, 7, 1, 3]), X, Y),
+        {"image": X, "ground_truth": Y},
+        {"image": X, "diagnosis": Y, "sex": SEX},
+        {"image": X, "image/class/label": Y},
+        {"image": X, "target": {"grade_of_lesion": Y, "age": AGE}},
+        (X, {"gt": {"stage": Y, "ident": SEX}}),
+        {"image": X, "categoryId": Y, "num_classes": torch.full((4,), 3)},
+    ],
+)
+def test_labels_under_other_usual_names(batch: Any) -> None:
+    frozen = Probe().freeze(batch)
+    assert (frozen.labels.tolist(), frozen.notes) == (Y.tolist(), ())
+
+
+@pytest.mark.parametrize(
+    ("batch", "paths"),
+    [
+        (Unnamed(torch.tensor([4, 7, 1, 3]), X, SEX), ["sex"]),
+        ((X, {"sex": SEX, "age": AGE}), ["1.sex"]),
+        ((X, {"sex": SEX, "stage": Y, "id": Y}), ["1.sex", "1.stage"]),
+        ({"image": X, "sex": SEX, "stage": Y}, ["sex", "stage"]),
+        ({"image": X, "labels": {"sex": SEX, "stage": Y}}, ["labels.sex", "labels.stage"]),
+        ({"image": X, "heads": {"a": {"sex": SEX}, "b": [AGE, Y]}}, ["heads.a.sex", "heads.b.1"]),
+        ((X, {"meta": {"age": AGE}}), ["1.meta.age"]),
+        ((X, {"a.b": {"sex": SEX}}), ["1.a.b.sex"]),
+    ],
+)
+def test_what_is_suggested_can_be_looked_at(batch: Any, paths: list[str]) -> None:
+    frozen = Probe().freeze(batch)
+    (note,) = frozen.notes
+    assert frozen.labels is None
+    assert " or ".join(f"Probe(labels={path!r})" for path in paths) + ", or Probe(labels=None)" in note
+    for path in paths:
+        labels = SEX if path.endswith("sex") else Y
+        if "age" not in path.split("."):
+            assert Probe(labels=path).freeze(batch).labels.tolist() == labels.tolist()
+
+
+def test_only_a_few_of_many_heads_are_named() -> None:
+    (note,) = Probe().freeze((X, {f"head_{number}": SEX for number in range(40)})).notes
+    assert note.count("Probe(labels='") == 4
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        X,
+        (X,),
+        {"image": X},
+        (X, torch.zeros(4, 8, 8)),
+        {"image": X, "id": PATHS},
+        {"image": X, "height": torch.full((4,), 8), "time": torch.arange(4), "patient_id": Y},
+    ],
+)
 def test_a_batch_without_anything_like_labels_is_nothing_to_talk_about(batch: Any) -> None:
     assert Probe().freeze(batch).notes == ()
 
