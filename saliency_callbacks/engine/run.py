@@ -173,11 +173,15 @@ def _subject(
     whole = min(subject.batch_size, batch.n_samples)
     is_whole = callable(targets[0]) or (settings.shared is None and bool(batch.undeclared))
     n_rows = (whole,) if is_whole else (1, whole)
+    first, reaching = targets[0], selectors[0]
+    if isinstance(first, SimilarityTarget):
+        # The similarity of an embedding to itself may have no gradient, though it depends on the same layers.
+        reaching = selector(first.reaching, batch.n_samples, settings.output_fn)
     maps = LayerMaps.resolve(
         model,
         batch,
         settings.target_layers,
-        lambda output, samples: selectors[0](output, samples)[0],
+        lambda output, samples: reaching(output, samples)[0],
         settings.reshape_transform,
         n_rows=n_rows,
         forward_context=settings.forward_context,
