@@ -19,7 +19,7 @@ from saliency_callbacks.engine.explanation import Explanation, Unscaled
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.engine.settled import settled
 from saliency_callbacks.engine.stopped_gradients import computes_the_same, explained
-from saliency_callbacks.errors import GradientError, LayerError, OutputError, TargetError
+from saliency_callbacks.errors import GradientError, LayerError, ObservationError, OutputError, TargetError
 from saliency_callbacks.targets.logits import read_logits
 from saliency_callbacks.targets.selectors import Target, class_selector, sample_logits, selector
 from saliency_callbacks.targets.similarity import SimilarityTarget
@@ -47,10 +47,12 @@ def run_engine(model: nn.Module, inputs: Any, settings: Settings, targets: Seque
     targets = [_with_view(model, inputs, settings, target) for target in targets]
     try:
         return settings.within_memory(inputs, lambda fitting: _explained(model, inputs, fitting, targets))
-    except (GradientError, LayerError) as error:
+    except (GradientError, LayerError, ObservationError) as error:
         through = None if settings.through_no_grad else _explained_through(model, inputs, settings, targets)
         if through is not None:
             return through
+        if not isinstance(error, (GradientError, LayerError)):
+            raise
         told = explained(error, model, inputs, settings, targets[0])
         if told is error:
             raise
@@ -60,7 +62,10 @@ def run_engine(model: nn.Module, inputs: Any, settings: Settings, targets: Seque
 def _explained_through(
     model: nn.Module, inputs: Any, settings: Settings, targets: Sequence[Target]
 ) -> Explanation | None:
-    """Explain a batch through the model's own ``no_grad`` blocks; ``None`` where these are not what was in the way."""
+    """Explain a batch through the model's own ``no_grad`` blocks and reentrant checkpoints.
+
+    ``None`` where these are not what was in the way.
+    """
     through = replace(settings, through_no_grad=True)
     try:
         if not computes_the_same(model, inputs, settings, through):

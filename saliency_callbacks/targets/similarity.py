@@ -88,7 +88,7 @@ class SimilarityTarget:
         return _cosine(embeddings, self._references(embeddings, samples), has_one_length=has_one_length)
 
     def reaching(self, output: Any, samples: Tensor) -> Tensor:
-        """Return a score ``[M]`` with a gradient wherever the embedding has one, to find what the similarity depends on.
+        """Return a score ``[M]`` with a gradient wherever the embedding has one, to find what it depends on.
 
         It is the similarity, but where that of an embedding to itself has no gradient, as its length is held by the
         model: there the embedding is compared with a fixed vector.
