@@ -162,7 +162,8 @@ def _is_same(embeddings: Tensor, references: Tensor) -> Tensor:
     found = embeddings.detach()
     tiny = torch.finfo(found.dtype).tiny
     product = (found * references).sum(dim=1) / references.norm(dim=1).clamp(min=tiny)
-    return product / found.norm(dim=1).clamp(min=tiny) >= 1 - 8 * torch.finfo(found.dtype).eps
+    cosine: Tensor = product / found.norm(dim=1).clamp(min=tiny)
+    return cosine.ge(1 - 8 * torch.finfo(found.dtype).eps)
 
 
 def _checked(given: Any) -> Tensor:
