@@ -19,7 +19,7 @@ from saliency_callbacks.engine.explanation import Explanation, Unscaled
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.engine.settled import settled
 from saliency_callbacks.engine.stopped_gradients import computes_the_same, explained
-from saliency_callbacks.errors import GradientError, LayerError, OutputError, TargetError
+from saliency_callbacks.errors import GradientError, LayerError, ObservationError, OutputError, TargetError
 from saliency_callbacks.targets.logits import read_logits
 from saliency_callbacks.targets.selectors import Target, class_selector, sample_logits, selector
 from saliency_callbacks.targets.similarity import SimilarityTarget
@@ -47,10 +47,12 @@ def run_engine(model: nn.Module, inputs: Any, settings: Settings, targets: Seque
     targets = [_with_view(model, inputs, settings, target) for target in targets]
     try:
         return settings.within_memory(inputs, lambda fitting: _explained(model, inputs, fitting, targets))
-    except (GradientError, LayerError) as error:
+    except (GradientError, LayerError, ObservationError) as error:
         through = None if settings.through_no_grad else _explained_through(model, inputs, settings, targets)
         if through is not None:
             return through
+        if not isinstance(error, (GradientError, LayerError)):
+            raise
         told = explained(error, model, inputs, settings, targets[0])
         if told is error:
             raise
@@ -60,7 +62,10 @@ def run_engine(model: nn.Module, inputs: Any, settings: Settings, targets: Seque
 def _explained_through(
     model: nn.Module, inputs: Any, settings: Settings, targets: Sequence[Target]
 ) -> Explanation | None:
-    """Explain a batch through the model's own ``no_grad`` blocks; ``None`` where these are not what was in the way."""
+    """Explain a batch through the model's own ``no_grad`` blocks and reentrant checkpoints.
+
+    ``None`` where these are not what was in the way.
+    """
     through = replace(settings, through_no_grad=True)
     try:
         if not computes_the_same(model, inputs, settings, through):
@@ -173,11 +178,15 @@ def _subject(
     whole = min(subject.batch_size, batch.n_samples)
     is_whole = callable(targets[0]) or (settings.shared is None and bool(batch.undeclared))
     n_rows = (whole,) if is_whole else (1, whole)
+    first, reaching = targets[0], selectors[0]
+    if isinstance(first, SimilarityTarget):
+        # The similarity of an embedding to itself may have no gradient, though it depends on the same layers.
+        reaching = selector(first.reaching, batch.n_samples, settings.output_fn)
     maps = LayerMaps.resolve(
         model,
         batch,
         settings.target_layers,
-        lambda output, samples: selectors[0](output, samples)[0],
+        lambda output, samples: reaching(output, samples)[0],
         settings.reshape_transform,
         n_rows=n_rows,
         forward_context=settings.forward_context,

@@ -53,7 +53,8 @@ def explained(
 def _described(names: Sequence[str]) -> str:
     cause = (
         "The model stops the gradient before it reaches the input: by a `detach()`, which may be meant, so that it is "
-        "left as it is, or by an operation that has none"
+        "left as it is, by an operation that has none, or by code that turns gradients off out of sight (TorchScript, "
+        "a `torch.autograd.Function`, `torch._C`), for which `torch.no_grad()` can be written"
     )
     if not names:
         return (

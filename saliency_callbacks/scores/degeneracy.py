@@ -40,5 +40,9 @@ def describe_degenerate(attribution: Attribution, ids: Sequence[str] | None = No
             "the score does not depend on the input there (a dead network, a head initialized with zeros, or a part "
             "of the model that runs under `torch.no_grad()`)"
         )
+    if finite and bool((attribution.target == -1).all()):
+        cause += (
+            ", or an embedding of a fixed length that is compared with itself, which has no gradient until it moves"
+        )
     kind = "zero or constant" if finite else "not finite"
     return f"{attribution.method}: {len(names)} of {len(bad)} maps are {kind} (samples {shown}); likely cause: {cause}"

@@ -28,8 +28,10 @@ class SimilarityTarget:
 
     An embedding is most similar to itself, so that the gradient of s vanishes where r is the embedding of now. There,
     as at the first observation of ``"initial"``, the length of :math:`e_n` is held fixed, too: the score is the same,
-    and its gradient says what makes up the embedding. A model that itself scales its embeddings to length 1 has no such
-    gradient, and a map of zeros; explain the part before that, with ``ModelReading(module=…)``, to have one.
+    and its gradient says what makes up the embedding. A model that itself scales its embeddings to one length has no
+    such gradient: whatever it changes, the similarity falls, and by nothing at first. Its map is zero then, and is one
+    of the similarity as soon as the embedding has moved; the automatic target layer is found with another reference.
+    Explain the part before the scaling, with ``ModelReading(module=…)``, to have a map at once.
 
     Args:
         reference: ``"initial"`` for each sample's own embedding at the first observation, which a checkpoint keeps; an
@@ -82,9 +84,26 @@ class SimilarityTarget:
             output: What the model returned for M rows.
             samples: The sample that each row belongs to, ``[M]``.
         """
-        embeddings = read_logits(output)
-        embeddings = embeddings.to(torch.promote_types(embeddings.dtype, torch.float32))
-        return _cosine(embeddings, self._references(embeddings, samples))
+        embeddings, has_one_length = _read(output)
+        return _cosine(embeddings, self._references(embeddings, samples), has_one_length=has_one_length)
+
+    def reaching(self, output: Any, samples: Tensor) -> Tensor:
+        """Return a score ``[M]`` with a gradient wherever the embedding has one, to find what it depends on.
+
+        It is the similarity, but where that of an embedding to itself has no gradient, as its length is held by the
+        model: there the embedding is compared with a fixed vector.
+
+        Args:
+            output: As for the similarity itself.
+            samples: As well.
+        """
+        embeddings, has_one_length = _read(output)
+        references = self._references(embeddings, samples)
+        if has_one_length:
+            other = torch.randn(embeddings.shape[1], generator=torch.Generator("cpu").manual_seed(0), device="cpu")
+            is_same = _is_same(embeddings, references)[:, None]
+            references = torch.where(is_same, other.to(embeddings), references)
+        return _cosine(embeddings, references, has_one_length=has_one_length)
 
     def _references(self, embeddings: Tensor, samples: Tensor) -> Tensor:
         if isinstance(self.reference, str):
@@ -112,18 +131,39 @@ class SimilarityTarget:
         return f"SimilarityTarget({shown})"
 
 
-def _cosine(embeddings: Tensor, references: Tensor) -> Tensor:
+def _read(output: Any) -> tuple[Tensor, bool]:
+    """Return the embeddings, and whether the model scales them to one length."""
+    read = read_logits(output)
+    embeddings = read.to(torch.promote_types(read.dtype, torch.float32))
+    found = embeddings.detach()
+    lengths = found.norm(dim=1)
+    # A model rounds to the precision that it works in.
+    rounding = 4 * torch.finfo(read.dtype).eps
+    is_one = bool(((lengths - 1).abs() <= rounding).all())
+    # Equal embeddings, as of equal samples, have one length whatever the model does.
+    differ = bool((found - found[:1]).norm(dim=1).max() > 1e-3 * lengths.max())
+    return embeddings, is_one or (differ and bool(lengths.max() - lengths.min() <= rounding * lengths.max()))
+
+
+def _cosine(embeddings: Tensor, references: Tensor, *, has_one_length: bool) -> Tensor:
     lengths, reference_lengths = embeddings.norm(dim=1), references.norm(dim=1)
     tiny = torch.finfo(embeddings.dtype).tiny
     product = (embeddings * references).sum(dim=1) / reference_lengths.clamp(min=tiny)
     cosine = product / lengths.clamp(min=tiny)
-    # What is left of the gradient there is rounding, and must not be drawn.
-    rounding = 8 * torch.finfo(embeddings.dtype).eps
-    is_same = cosine.detach() >= 1 - rounding
     fixed = product / lengths.detach().clamp(min=tiny)
-    if bool((lengths.detach() - 1).abs().max() <= rounding):
+    if has_one_length:
         fixed = fixed.detach() + 0 * product
-    return torch.where(is_same, fixed, cosine)
+    # What is left of the gradient there is rounding, and must not be drawn.
+    return torch.where(_is_same(embeddings, references), fixed, cosine)
+
+
+def _is_same(embeddings: Tensor, references: Tensor) -> Tensor:
+    """Whether each embedding has the direction of its reference, ``[M]``; one of zeros has none."""
+    found = embeddings.detach()
+    tiny = torch.finfo(found.dtype).tiny
+    product = (found * references).sum(dim=1) / references.norm(dim=1).clamp(min=tiny)
+    cosine: Tensor = product / found.norm(dim=1).clamp(min=tiny)
+    return cosine.ge(1 - 8 * torch.finfo(found.dtype).eps)
 
 
 def _checked(given: Any) -> Tensor:

@@ -9,6 +9,21 @@ from torch.nn import functional as F
 
 from saliency_callbacks.capture.probabilities import ProbabilityMode
 
+
+def _collected(z, first, second):
+    out = torch.empty(z.shape)
+    out[:, 0] = first[:, 0]
+    out[:, 1:] = second[:, 1:]
+    return out
+
+
+def _collected_by_views(z, first, second):
+    out = z.new_zeros(z.shape)
+    out[:, :2].copy_(first[:, :2])
+    out[:, 2:] += second[:, 2:]
+    return out
+
+
 _MADE = {
     "sigmoid": torch.sigmoid,
     "its method": lambda z: z.sigmoid(),
@@ -25,6 +40,12 @@ _MADE = {
     "clipped": lambda z: z.sigmoid().clamp(1e-6, 1 - 1e-6),
     "in float64": lambda z: z.sigmoid().double(),
     "of an attention": lambda z: z.softmax(dim=1) * z.sigmoid(),
+    "clipped between tensors": lambda z: torch.clamp(z.sigmoid(), torch.tensor(1e-6), torch.tensor(1 - 1e-6)),
+    "copied": lambda z: torch.ones(3, 4).copy_(z.sigmoid()),
+    "added up": lambda z: torch.zeros_like(z).add_(z.sigmoid()).add_((2 * z).sigmoid()).div_(2),
+    "collected": lambda z: _collected(z, z.sigmoid(), z.sigmoid()),
+    "collected by views": lambda z: _collected_by_views(z, z.sigmoid(), z.sigmoid()),
+    "written out": lambda z: torch.mul(z.sigmoid(), 0.5, out=torch.ones(3, 4)),
     "divided by its sum": lambda z: z.sigmoid() / z.sigmoid().sum(dim=1, keepdim=True),
 }
 _NOT_MADE = {
@@ -37,6 +58,14 @@ _NOT_MADE = {
     "logit of sigmoid": lambda z: z.sigmoid().logit(),
     "log-sigmoid": F.logsigmoid,
     "decision": lambda z: (z.sigmoid() > 0.5).float(),
+    "collected, with a logit": lambda z: _collected(z, z.sigmoid(), z),
+    "collected after a logit": lambda z: _collected(z, z, z.sigmoid()),
+    "collected by views, with a logit": lambda z: _collected_by_views(z, z.sigmoid(), z),
+    "collected by views after a logit": lambda z: _collected_by_views(z, z, z.sigmoid()),
+    "added to logits": lambda z: z.clone().add_(z.sigmoid()),
+    "nothing but zeros": torch.zeros_like,
+    "clipped at learned bounds": lambda z: torch.clamp(z.sigmoid(), max=nn.Parameter(torch.ones(()))),
+    "copied logits": lambda z: z.sigmoid().copy_(z),
     "overwritten": lambda z: z.sigmoid().mul_(z),
 }
 

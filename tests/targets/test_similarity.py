@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from saliency_callbacks import explain
-from saliency_callbacks.errors import TargetError
+from saliency_callbacks.errors import DegenerateMapWarning, TargetError
 from saliency_callbacks.probe import freeze
 from saliency_callbacks.targets import SimilarityTarget
 from saliency_callbacks.targets.link import Link
@@ -67,6 +67,58 @@ def test_its_own_embedding_of_now(encoder, images):
         found = explain(encoder, images, methods="gradient", target=target)["gradient"]
         torch.testing.assert_close(found.score, torch.ones(4))
         torch.testing.assert_close(found.values, expected)
+
+
+_SCALED = {
+    "length 1": F.normalize,
+    "length 30": lambda found: 30 * F.normalize(found),
+    "of each coordinate": lambda found: F.rms_norm(found, found.shape[1:], eps=0.0),
+    "centered": lambda found: F.layer_norm(found, found.shape[1:], eps=0.0),
+    "in half precision": lambda found: F.normalize(found.bfloat16()),
+}
+
+
+class _Scaled(nn.Module):
+    def __init__(self, encoder, scale):
+        super().__init__()
+        self.encoder, self.scale = encoder, scale
+
+    def forward(self, inputs):
+        return self.scale(self.encoder(inputs))
+
+
+@pytest.mark.filterwarnings("ignore::saliency_callbacks.errors.DegenerateMapWarning")
+@pytest.mark.parametrize("scale", _SCALED.values(), ids=_SCALED)
+def test_embeddings_of_one_length_have_a_layer_and_no_rounding(encoder, images, scale):
+    model = _Scaled(encoder, scale)
+    elsewhere = explain(model, images, methods="grad_cam", target=SimilarityTarget(torch.arange(5.0)))["grad_cam"]
+    for target in (SimilarityTarget(), SimilarityTarget(model(images).detach()), SimilarityTarget(view=images)):
+        found = explain(model, images, methods=["gradient", "grad_cam"], target=target)
+        assert found["grad_cam"].layer == elsewhere.layer == "encoder.1"
+        assert not any(attribution.values.any() for attribution in found.values())
+        torch.testing.assert_close(found["gradient"].score, torch.ones(4))
+
+
+def test_why_an_embedding_of_one_length_has_no_map_is_said(encoder, images):
+    model = _Scaled(encoder, F.normalize)
+    with pytest.warns(DegenerateMapWarning, match="an embedding of a fixed length that is compared with itself"):
+        explain(model, images, methods="grad_cam", target=SimilarityTarget(model(images).detach()))
+
+
+def test_only_some_embeddings_of_one_length_are_those_of_before(encoder, images):
+    model = _Scaled(encoder, F.normalize)
+    reference = model(images).detach()
+    reference[1] = reference[1].flip(0)
+    with pytest.warns(DegenerateMapWarning, match="3 of 4 maps"):
+        found = explain(model, images, methods="gradient", target=SimilarityTarget(reference))["gradient"]
+    score, gradient = _by_hand(model, images, reference)
+    torch.testing.assert_close(found.score, score)
+    torch.testing.assert_close(found.values[1], gradient[1])
+
+
+def test_equal_samples_are_of_one_length_by_chance(encoder, images):
+    found = explain(encoder, images[:1].expand(3, -1, -1, -1), methods="gradient", target=SimilarityTarget())
+    assert found["gradient"].values.flatten(1).any(dim=1).all()
 
 
 def test_an_output_among_others(encoder, images):

@@ -26,7 +26,6 @@ from saliency_callbacks.callbacks.base import ObservingCallback
 from saliency_callbacks.errors import (
     GradientError,
     LayerError,
-    ObservationError,
     OutputError,
     ProbeError,
     SaliencyWarning,
@@ -106,6 +105,14 @@ class Reentrant(Untouched):
 
 
 @IMAGES
+@QUIET
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad=True")
+def test_a_reentrant_checkpoint_is_explained_without_it(tmp_path: Path, make: Any) -> None:
+    run = trainer(tmp_path, make())
+    run.validate(Reentrant(), val_loader(), verbose=False)
+
+
+@IMAGES
 @pytest.mark.parametrize(
     ("module", "error", "message"),
     [
@@ -113,7 +120,6 @@ class Reentrant(Untouched):
         (ByName, ProbeError, "ByName cannot be run on the probe"),
         (TrainsOnly, ProbeError, r"TrainsOnly cannot be run on the probe \(RuntimeError: it only trains\)"),
         (Detached, GradientError, "No layer with a spatial map is above that"),
-        (Reentrant, ObservationError, "use_reentrant=False"),
     ],
 )
 @QUIET

@@ -291,6 +291,22 @@ def test_embeddings_are_no_classes(tmp_path: Path, module: Encoder, data: DataLo
     assert largest == 0 if module.normalizes else largest > 1e-4, "no rounding is drawn"
 
 
+@pytest.mark.filterwarnings("ignore::saliency_callbacks.errors.SaliencyWarning")
+def test_embeddings_of_length_1_have_all_maps_from_the_second_observation_on(tmp_path: Path) -> None:
+    sink = MemorySink()
+    monitor = SaliencyMonitor(sinks=[sink])
+    trainer(tmp_path, monitor).fit(Encoder(8, normalizes=True), _classes(3), _classes(3))
+    first, *later = (snapshot for snapshot in sink.snapshots if snapshot.stage != "final")
+    assert later
+    assert not any(attribution.values.any() for attribution in first.attributions.values())
+    for snapshot in later:
+        assert set(snapshot.attributions) == set(first.attributions) == {"gradient", "grad_cam"}
+        assert snapshot.attributions["gradient"].values.any()
+        assert snapshot.attributions["grad_cam"].layer == first.attributions["grad_cam"].layer
+    # Evidence for a similarity that fell may be negative throughout, which Grad-CAM leaves out.
+    assert any(snapshot.attributions["grad_cam"].values.any() for snapshot in later)
+
+
 @pytest.mark.parametrize(
     ("callback", "what"),
     [

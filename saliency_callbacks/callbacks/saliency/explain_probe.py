@@ -86,6 +86,9 @@ class ProbeExplainer:
                 raise
             names = ", ".join(method.name for method in left)
             notices.warn(("fewer methods", names), f"only {names} is computed: {error}")
+            if state.reference is None and found.next_state.reference is not None:
+                # What an embedding that is compared with itself does not have, it may have once it has moved.
+                self.settings = asked
             return found
 
     def summarize(self, model: nn.Module, moment: Moment, state: MonitorState) -> Observation[MonitorState] | None:

@@ -1,5 +1,7 @@
 """Gradients recorded where a model itself asks for none: through its ``no_grad`` and inference-mode blocks.
 
+Reentrant checkpoints are such blocks, too: they run a part without a graph, and again in a ``.backward()``.
+
 A frozen backbone is often run under ``torch.no_grad()``, to spare memory. The training loses nothing by it; an
 explanation loses all that lies below. What is computed stays the same, and nothing outside of the context changes.
 """
@@ -14,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
+from torch.utils.checkpoint import CheckpointFunction
 from typing_extensions import override
 
 __all__ = ["through_no_grad"]
@@ -39,6 +42,10 @@ def through_no_grad() -> Iterator[None]:
 class _RecordingMode(TorchFunctionMode):
     """Tells that blocks are lifted, and leaves parameters what they are."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._n_enabled = 0
+
     @override
     def __torch_function__(
         self,
@@ -47,6 +54,8 @@ class _RecordingMode(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
+        if func is torch._C._set_grad_enabled and self._ignores(*args):  # noqa: SLF001 (some models call it)
+            return None
         context: AbstractContextManager[None] = nullcontext()
         if func is torch.autograd.grad:
             context = _counted_backward()
@@ -55,6 +64,16 @@ class _RecordingMode(TorchFunctionMode):
             context = _unrecorded()
         with context:
             return func(*args, **(kwargs or {}))
+
+    def _ignores(self, mode: bool) -> bool:
+        if mode:
+            self._n_enabled += not torch.is_grad_enabled()
+            return False
+        if self._n_enabled:
+            # Within a `torch.autograd.Function`, whose forward is run without a graph by torch itself.
+            self._n_enabled -= 1
+            return False
+        return True
 
 
 @contextmanager
@@ -87,6 +106,7 @@ _n_backwards = 0
 _enter_no_grad = torch.no_grad.__enter__
 _enter_inference_mode = torch.inference_mode.__enter__
 _set_grad_enabled = torch.set_grad_enabled.__init__
+_checkpoint = CheckpointFunction.apply
 
 
 @contextmanager
@@ -112,6 +132,7 @@ def _lifted_blocks() -> Iterator[None]:
             torch.no_grad.__enter__ = _no_grad_unless_lifted  # type: ignore[method-assign]
             torch.inference_mode.__enter__ = _inference_mode_unless_lifted  # type: ignore[method-assign]
             torch.set_grad_enabled.__init__ = _set_unless_lifted  # type: ignore[method-assign]
+            CheckpointFunction.apply = staticmethod(_checkpoint_unless_lifted)
         _n_lifting += 1
     try:
         yield
@@ -122,6 +143,8 @@ def _lifted_blocks() -> Iterator[None]:
                 torch.no_grad.__enter__ = _enter_no_grad  # type: ignore[method-assign]
                 torch.inference_mode.__enter__ = _enter_inference_mode  # type: ignore[method-assign]
                 torch.set_grad_enabled.__init__ = _set_grad_enabled  # type: ignore[method-assign]
+                # Its own is inherited.
+                del CheckpointFunction.apply
 
 
 def _no_grad_unless_lifted(self: Any) -> None:
@@ -146,6 +169,11 @@ def _set_unless_lifted(self: Any, mode: bool) -> None:
         self.prev = self.mode = torch.is_grad_enabled()
     else:
         _set_grad_enabled(self, mode)
+
+
+def _checkpoint_unless_lifted(function: Callable[..., Any], preserves_rng: bool, *args: Any) -> Any:
+    # Without a graph of its own there is nothing to run again: the part is computed once, as it is.
+    return function(*args) if _is_lifted() else _checkpoint(function, preserves_rng, *args)
 
 
 def _is_lifted() -> bool:

@@ -9,6 +9,7 @@ from saliency_callbacks.callbacks.saliency.explain_probe import ProbeExplainer
 from saliency_callbacks.callbacks.saliency.state import MonitorState
 from saliency_callbacks.errors import LayerError, SaliencyWarning
 from saliency_callbacks.probe import freeze
+from saliency_callbacks.targets import SimilarityTarget
 from tests.callbacks.plain_host import PlainHost
 
 
@@ -46,6 +47,17 @@ def test_without_a_layer_the_methods_that_need_one_are_left_out_for_good():
     with pytest.warns(SaliencyWarning, match="only gradient is computed: no layer"):
         assert _methods(explainer) == {"gradient"}
     assert _methods(explainer) == {"gradient"}
+
+
+def test_an_embedding_that_is_compared_with_itself_takes_no_method_away_for_good():
+    explainer = _explainer(LayerError("no layer"))
+    explainer.target = SimilarityTarget()
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(32, 2))
+    with pytest.warns(SaliencyWarning, match="only gradient is computed: no layer"):
+        first = explainer.observe(net, Moment(0, 0, "fit"), MonitorState(), PlainHost(net))
+    assert set(first.snapshot.attributions) == {"gradient"}
+    second = explainer.observe(net, Moment(1, 1, "fit"), first.next_state, PlainHost(net))
+    assert set(second.snapshot.attributions) == {"gradient", "grad_cam"}
 
 
 def test_a_second_failure_that_passes_takes_no_method_away():

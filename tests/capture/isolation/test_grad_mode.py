@@ -8,10 +8,11 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import CheckpointFunction, checkpoint, checkpoint_sequential
 
 from saliency_callbacks import explain
 from saliency_callbacks.capture.isolation.grad_mode import through_no_grad
+from saliency_callbacks.errors import GradientError
 
 _BLOCKS = (torch.no_grad.__enter__, torch.inference_mode.__enter__, torch.set_grad_enabled.__init__)
 
@@ -22,6 +23,7 @@ def _nothing_is_left_behind():
     assert torch.is_grad_enabled()
     assert not torch.is_inference_mode_enabled()
     assert (torch.no_grad.__enter__, torch.inference_mode.__enter__, torch.set_grad_enabled.__init__) == _BLOCKS
+    assert "apply" not in vars(CheckpointFunction)
 
 
 def _as_context(x: Tensor, context: Callable[[], object]) -> Tensor:
@@ -59,6 +61,14 @@ def _disabled(x: Tensor) -> Tensor:
     return x * 2
 
 
+def _directly(x: Tensor) -> Tensor:
+    before = torch.is_grad_enabled()
+    torch._C._set_grad_enabled(False)
+    y = x * 2
+    torch._C._set_grad_enabled(before)
+    return y
+
+
 FORWARDS = {
     "no_grad": lambda x: _as_context(x, torch.no_grad),
     "inference_mode": lambda x: _as_context(x, torch.inference_mode),
@@ -68,6 +78,8 @@ FORWARDS = {
     "decorated": _decorated,
     "inferred": _inferred,
     "disabled": _disabled,
+    "directly": _directly,
+    "checkpoint": torch.no_grad()(lambda x: checkpoint(lambda y: y * 2, x, use_reentrant=True)),
 }
 
 
@@ -201,13 +213,31 @@ def _without(backbone, x):
         return backbone(x)
 
 
+def _by_hand(backbone, x):
+    torch._C._set_grad_enabled(False)
+    try:
+        return backbone(x)
+    finally:
+        torch._C._set_grad_enabled(True)
+
+
 CHECKPOINTED = {
     "inside": lambda backbone, x: checkpoint(_without, backbone, x, use_reentrant=False),
     "around": lambda backbone, x: _decorated(checkpoint(backbone, x, use_reentrant=False)) / 2,
     "below": torch.no_grad()(lambda backbone, x: checkpoint(backbone, x, use_reentrant=False)),
+    "reentrant": lambda backbone, x: checkpoint(backbone, x, use_reentrant=True),
+    "reentrant, inside": lambda backbone, x: checkpoint(_without, backbone, x, use_reentrant=True),
+    "reentrant, around": lambda backbone, x: _decorated(checkpoint(backbone, x, use_reentrant=True)) / 2,
+    "reentrant, below": torch.no_grad()(lambda backbone, x: checkpoint(backbone, x, use_reentrant=True)),
+    "reentrant, in parts": torch.no_grad()(
+        lambda backbone, x: checkpoint_sequential(backbone, 2, x, use_reentrant=True)
+    ),
+    "switched by hand": _by_hand,
 }
 
 
+# As torch warns in the model's own forward: a frozen part has nothing to record.
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad=True")
 @pytest.mark.parametrize("run", CHECKPOINTED.values(), ids=CHECKPOINTED)
 def test_checkpointed_parts_run_again_as_they_did(run):
     x = torch.rand(2, 1, 8, 8)
@@ -216,6 +246,31 @@ def test_checkpointed_parts_run_again_as_they_did(run):
     )
     for name in expected:
         torch.testing.assert_close(found[name].values, expected[name].values)
+
+
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad=True")
+@pytest.mark.parametrize("methods", ["gradient", "grad_cam", ["guided_backprop", "grad_cam"]], ids=str)
+def test_a_reentrant_checkpoint_with_each_method(methods):
+    x = torch.rand(2, 1, 8, 8)
+    found, expected = (
+        explain(_Frozen(run).eval(), x, target=1, methods=methods) for run in (CHECKPOINTED["reentrant"], _plainly)
+    )
+    for name in expected:
+        torch.testing.assert_close(found[name].values, expected[name].values)
+
+
+def _plainly(backbone, x):
+    return backbone(x)
+
+
+def test_what_turns_gradients_off_out_of_sight_is_named():
+    def hidden(backbone, x):
+        with torch._C._InferenceMode(True):
+            features = backbone(x)
+        return features.clone()
+
+    with pytest.raises(GradientError, match=r"turns gradients off out of sight .*`torch.no_grad\(\)` can be written"):
+        explain(_Frozen(hidden).eval(), torch.rand(2, 1, 8, 8), methods="gradient", target=1)
 
 
 def test_a_compiled_backbone():
