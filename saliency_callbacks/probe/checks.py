@@ -22,6 +22,7 @@ __all__ = [
     "as_integer",
     "as_path",
     "as_source",
+    "check_one_says_labels",
     "checked_groups",
     "checked_ids",
     "checked_indices",
@@ -257,4 +258,13 @@ def _require_size(name: str, given: str, number: int, size: int) -> None:
         raise ProbeError(
             f"The probe's {name} are {given}, for {number} samples, but its inputs have {size} rows. Give one for each "
             f"sample."
+        )
+
+
+def check_one_says_labels(unpack_batch: object, labels: object) -> None:
+    """Raise a ProbeError where two arguments of a probe say where its labels are."""
+    if unpack_batch is not None and labels != AUTO:
+        raise ProbeError(
+            f"Probe(labels={labels!r}) and Probe(unpack_batch=...) both say where the labels are; one of them was "
+            "expected. Let unpack_batch return the labels, or None, as the second of its pair."
         )

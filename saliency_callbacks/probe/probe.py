@@ -8,23 +8,25 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from torch import Tensor
-from torch.utils.data import default_collate, default_convert
+from torch.utils.data import default_convert
 
 from saliency_callbacks.config.checks import checked_flag, checked_shared
 from saliency_callbacks.config.dotted_paths import resolve_callable
 from saliency_callbacks.config.nested import copy_inputs, describe, fingerprint
 from saliency_callbacks.errors import ProbeError
+from saliency_callbacks.probe import checks
 from saliency_callbacks.probe.annotations import groups_of, masks_of
 from saliency_callbacks.probe.batch import ProbeBatch, freeze, with_label_sets
-from saliency_callbacks.probe.checks import AUTO, as_function, as_indices, as_integer, as_path, as_source
 from saliency_callbacks.probe.dataset_state import preserved
 from saliency_callbacks.probe.labels.columns import LabelColumn, chosen_column, named_column
 from saliency_callbacks.probe.labels.delivered import DeliveredLabels
-from saliency_callbacks.probe.labels.several import shows_several, tells_several
-from saliency_callbacks.probe.reading import Collate, collate_items, more_items, read_items, read_rows
+from saliency_callbacks.probe.labels.several import finds_several
+from saliency_callbacks.probe.reading import Collate, batch_collate, collate_items, read_items, read_rows
 from saliency_callbacks.probe.unpack import Unpacked, split_batch, split_with
 
 __all__ = ["Probe"]
+
+_Code = Callable[..., Any] | str
 
 
 class Probe:
@@ -41,13 +43,11 @@ class Probe:
             import path, for batches that :func:`~saliency_callbacks.probe.unpack.unpack_batch` cannot read.
         masks: A function ``inputs -> masks [N, *spatial]``, or its dotted import path, that says where the region of
             interest of each sample is: bool, or shares in [0, 1]. By default the batch's, where it has any: the third
-            that ``unpack_batch`` returns, or ``"mask"`` next to ``"image"`` in a dictionary
-            (:func:`~saliency_callbacks.probe.unpack.split_batch`).
+            that ``unpack_batch`` returns, or ``"mask"`` next to ``"image"`` in a dictionary.
         groups: A function ``inputs, labels -> names``, or its dotted import path, that names the group of each sample.
         labels: Where in a batch the labels are: a position, a name, or several with dots between, such as ``2``,
             ``"label"`` or ``"target.label"``; ``None`` where there are none. ``"auto"`` goes by the form of the batch
-            (:func:`~saliency_callbacks.probe.unpack.unpack_batch`), and by the dataset's own labels where several parts
-            could be meant.
+            (:func:`~saliency_callbacks.probe.unpack.unpack_batch`), and of several parts by the dataset's own labels.
 
     Raises:
         ProbeError: An argument of another type or out of its range.
@@ -71,26 +71,18 @@ class Probe:
         groups: Callable[..., Any] | str | None = None,
         labels: int | str | None = "auto",
     ) -> None:
-        chosen = as_indices(indices)
-        self.size = as_integer("size", size, 1) if chosen is None else len(chosen)
-        self.source = as_source(source)
-        self.dataloader_idx = as_integer("dataloader_idx", dataloader_idx, 0)
+        chosen = checks.as_indices(indices)
+        self.size = checks.as_integer("size", size, 1) if chosen is None else len(chosen)
+        self.source = checks.as_source(source)
+        self.dataloader_idx = checks.as_integer("dataloader_idx", dataloader_idx, 0)
         self.stratify = checked_flag("Probe: stratify", stratify, error=ProbeError)
         self.indices = chosen
-        self.seed = as_integer("seed", seed, 0)
-        self.unpack_batch = as_function("unpack_batch", unpack_batch, "batch -> (inputs, labels)")
-        self.masks: Callable[..., Any] | str | Tensor | None = as_function(
-            "masks", masks, "inputs -> masks [N, *spatial]"
-        )
-        self.groups: Callable[..., Any] | str | tuple[str, ...] | None = as_function(
-            "groups", groups, "inputs, labels -> names"
-        )
-        self.labels = as_path("labels", labels)
-        if self.unpack_batch is not None and self.labels != AUTO:
-            raise ProbeError(
-                f"Probe(labels={labels!r}) and Probe(unpack_batch=...) both say where the labels are; one of them was "
-                "expected. Let unpack_batch return the labels, or None, as the second of its pair."
-            )
+        self.seed = checks.as_integer("seed", seed, 0)
+        self.unpack_batch = checks.as_function("unpack_batch", unpack_batch, "batch -> (inputs, labels)")
+        self.masks: _Code | Tensor | None = checks.as_function("masks", masks, "inputs -> masks [N, *spatial]")
+        self.groups: _Code | tuple[str, ...] | None = checks.as_function("groups", groups, "inputs, labels -> names")
+        self.labels = checks.as_path("labels", labels)
+        checks.check_one_says_labels(self.unpack_batch, self.labels)
         self._fixed: ProbeBatch | None = None
 
     @classmethod
@@ -158,10 +150,9 @@ class Probe:
     ) -> tuple[Any, tuple[int, ...] | None]:
         """Choose the samples, read and collate them.
 
-        Global random state is not touched by the choice, but the dataset's own reading may draw from it
-        (augmentation): the caller isolates and seeds it. The dataset, its transforms and their own random generators
-        are left as they were (:func:`~saliency_callbacks.probe.dataset_state.preserved`); an iterable dataset is read
-        from a deep copy.
+        The choice leaves global random state alone, but the dataset's own reading may draw from it (augmentation): the
+        caller isolates and seeds it. The dataset, its transforms and their generators are left as they were
+        (:func:`~saliency_callbacks.probe.dataset_state.preserved`); an iterable dataset is read from a deep copy.
 
         Args:
             dataset: The dataloader's dataset; not read, and not needed, where the probe :attr:`is_fixed`.
@@ -192,7 +183,7 @@ class Probe:
         with preserved(dataset, collate_fn):
             if not batched:
                 return read_rows(dataset, self.size, collate_fn or default_convert, candidates, self.indices), None
-            collate = _collate_of_batches(collate_fn)
+            collate = batch_collate(collate_fn)
             delivered = DeliveredLabels(collate, self._columns)
             items, chosen = read_items(
                 dataset,
@@ -216,47 +207,11 @@ class Probe:
         """
         return self._split(batch).pair
 
-    def finds_several(
-        self,
-        column: LabelColumn,
-        dataset: Any,
-        collate_fn: Collate | None = None,
-        candidates: Sequence[int] | None = None,
-        *,
-        indices: Sequence[int] | None = None,
-        batched: bool = True,
-    ) -> bool:
-        """Return whether samples of a dataset can have several labels, although each of the probe's has one.
-
-        The labels that the dataset tells of decide; where it tells of none, up to ``16 * size`` of its items do. Where
-        all of these have one as well, that is taken for the rule.
-
-        Args:
-            column: The probe's labels, read of one-hot rows.
-            dataset: As for :meth:`read`.
-            collate_fn: As for :meth:`read`.
-            candidates: As for :meth:`read`.
-            indices: Positions of the probe's samples in the dataset.
-            batched: As for :meth:`read`.
-        """
-        if self._fixed is not None or column.one_hot is None:
+    def finds_several(self, column: LabelColumn, *source: Any, **how: Any) -> bool:
+        """Call :func:`~saliency_callbacks.probe.labels.several.finds_several`, ``source`` as for :meth:`read`."""
+        if self._fixed is not None:
             return False
-        with preserved(dataset, collate_fn):
-            told = tells_several(dataset, column, indices)
-            if told is not None:
-                return told
-            delivered = DeliveredLabels(_collate_of_batches(collate_fn), self._columns)
-            convert = collate_fn or default_convert
-            try:
-                with more_items(dataset, self.size, self.seed, candidates) as items:
-                    return shows_several(
-                        ([item] for item in items) if batched else map(convert, items),
-                        column,
-                        delivered.columns if batched else self._columns,
-                    )
-            except Exception:
-                # An item that the probe does not need may be broken.
-                return False
+        return finds_several(column, self._columns, *source, size=self.size, seed=self.seed, **how)
 
     def freeze(
         self,
@@ -293,9 +248,7 @@ class Probe:
         if self.masks is not None:
             parts = replace(parts, masks=masks_of(self.masks, parts.inputs))
         column, note = chosen_column(parts.columns, known_labels, indices)
-        rows = None if column is None else column.one_hot
-        if column is None or rows is None or has_several is None or not has_several(column):
-            rows = None
+        rows = None if column is None or has_several is None or not has_several(column) else column.one_hot
         labels = rows if column is None or rows is not None else column.labels
         groups = None if self.groups is None else groups_of(self.groups, parts.inputs, labels)
         frozen = freeze(
@@ -341,12 +294,7 @@ class Probe:
     def _split(self, batch: Any) -> Unpacked:
         function = resolve_callable("Probe(unpack_batch=...)", self.unpack_batch)
         parts = split_batch(batch) if function is None else split_with(function, batch)
-        if self.labels == AUTO or self.is_fixed:
+        if self.labels == checks.AUTO or self.is_fixed:
             return parts
         columns = () if self.labels is None else (named_column(batch, self.labels),)
         return replace(parts, columns=columns, unread=None)
-
-
-def _collate_of_batches(collate_fn: Collate | None) -> Collate:
-    # A loader without batching converts single items, and would leave a list of several uncollated.
-    return default_collate if collate_fn is None or collate_fn is default_convert else collate_fn

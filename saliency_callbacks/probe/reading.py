@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate, default_convert
 
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.errors import ProbeError
@@ -28,7 +28,7 @@ from saliency_callbacks.probe.selection import (
 )
 from saliency_callbacks.probe.stream import is_map_style, iterate_copy, read_stream, select_from_stream
 
-__all__ = ["Collate", "collate_items", "more_items", "read_items", "read_rows"]
+__all__ = ["Collate", "batch_collate", "collate_items", "more_items", "read_items", "read_rows"]
 
 Collate = Callable[[list[Any]], Any]
 
@@ -195,3 +195,9 @@ def _require_dataset(dataset: Any) -> None:
             f"A {type(dataset).__name__} was given to read the probe from, its dataset was expected. Call "
             "probe.read(loader.dataset, loader.collate_fn)."
         )
+
+
+def batch_collate(collate_fn: Collate | None) -> Collate:
+    """Return what makes a batch of items, given a dataloader's ``collate_fn``."""
+    # A loader without batching converts single items, and would leave a list of several uncollated.
+    return default_collate if collate_fn is None or collate_fn is default_convert else collate_fn

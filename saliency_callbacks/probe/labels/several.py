@@ -7,11 +7,60 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import default_convert
 
+from saliency_callbacks.probe.dataset_state import preserved
 from saliency_callbacks.probe.labels.classes import dataset_label_sets, dataset_labels
 from saliency_callbacks.probe.labels.columns import LabelColumn
+from saliency_callbacks.probe.labels.delivered import DeliveredLabels
+from saliency_callbacks.probe.reading import Collate, batch_collate, more_items
 
-__all__ = ["shows_several", "tells_several"]
+__all__ = ["finds_several", "shows_several", "tells_several"]
+
+
+def finds_several(
+    column: LabelColumn,
+    columns_of: Callable[[Any], tuple[LabelColumn, ...]],
+    dataset: Any,
+    collate_fn: Collate | None = None,
+    candidates: Sequence[int] | None = None,
+    *,
+    size: int,
+    seed: int,
+    indices: Sequence[int] | None = None,
+    batched: bool = True,
+) -> bool:
+    """Return whether samples of a dataset can have several labels, although each of the probe's has one.
+
+    The labels that the dataset tells of decide; where it tells of none, up to ``16 * size`` of its items do. Where all
+    of these have one as well, that is taken for the rule.
+
+    Args:
+        column: The probe's labels.
+        columns_of: Returns what could be the labels of a batch.
+        dataset: The dataloader's dataset.
+        collate_fn: The dataloader's.
+        candidates: Look at these positions of a map-style dataset only.
+        size: Number of samples of the probe.
+        seed: Decides which items are looked at.
+        indices: Positions of the probe's samples in the dataset.
+        batched: Whether items are samples; else they are batches already.
+    """
+    if column.one_hot is None:
+        return False
+    with preserved(dataset, collate_fn):
+        told = tells_several(dataset, column, indices)
+        if told is not None:
+            return told
+        try:
+            with more_items(dataset, size, seed, candidates) as items:
+                if not batched:
+                    return shows_several(map(collate_fn or default_convert, items), column, columns_of)
+                delivered = DeliveredLabels(batch_collate(collate_fn), columns_of)
+                return shows_several(([item] for item in items), column, delivered.columns)
+        except Exception:
+            # An item that the probe does not need may be broken.
+            return False
 
 
 def tells_several(dataset: Any, column: LabelColumn, indices: Sequence[int] | None) -> bool | None:
