@@ -8,7 +8,7 @@ from torch import nn
 
 from saliency_callbacks import explain
 from saliency_callbacks.capture.axes import checked_layout, describe_axes, recognize_layout
-from saliency_callbacks.errors import ConfigurationError, InputError
+from saliency_callbacks.errors import ConfigurationError, InputError, LayerError
 
 
 class _Frames(nn.Module):
@@ -94,6 +94,17 @@ def test_each_frame_has_its_own_class_activation_map():
     for name, found in whole.items():
         assert found.magnitude.shape == (2, 4, 9, 9)
         assert torch.allclose(found.values, parts[name].values, atol=1e-6)
+
+
+def test_frames_in_turn_have_a_gradient_and_a_word_on_how_to_have_maps():
+    torch.manual_seed(0)
+    in_turn, as_rows, x = _Frames(loops=True), _Frames(), _video(4, 3, 9, 9)
+    as_rows.load_state_dict(in_turn.state_dict())
+    with pytest.raises(LayerError, match=r"call of its own.*frames\.flatten\(0, 1\)"):
+        explain(in_turn, x, methods="grad_cam", target=2)
+    one, other = (explain(model, x, methods="gradient", target=2)["gradient"] for model in (in_turn, as_rows))
+    assert torch.allclose(one.values, other.values, atol=1e-7)
+    assert explain(as_rows, x, methods="grad_cam", target=2)["grad_cam"].magnitude.shape == (2, 4, 9, 9)
 
 
 class _PlaceByPlace(nn.Module):

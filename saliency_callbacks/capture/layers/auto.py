@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import torch
@@ -133,9 +134,21 @@ def _possible_causes(model: nn.Module, inputs: ModelInputs, n_rows: int, trace: 
         causes.append("the outputs of some layers are complex, which have no map")
     if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
         causes.append("parts of the model are TorchScript, whose layers cannot be seen")
+    if trace is not None and _feeds_frames_in_turn(trace):
+        causes.append(
+            "each frame of a video is fed in a call of its own, and no call has the map of all; feed them as rows, "
+            "`frames.flatten(0, 1)`, which computes the same"
+        )
     if trace is not None and any(layout is not None for layout in call_layouts(trace)):
         causes.append("the only layers with a map are the prediction that is explained, or inside an attention")
     return f". Possible causes: {'; '.join(causes)}" if causes else ""
+
+
+def _feeds_frames_in_turn(trace: Trace) -> bool:
+    """Whether there are layers with a map that run once for each frame of a video."""
+    whole = trace.rows.shape[2:]
+    calls = Counter(call.name for call in trace.calls if call.output.ndim == len(whole) + 1 and trace.depends(call))
+    return len(whole) == 3 and whole[0] > 1 and whole[0] in calls.values()
 
 
 def _without_zero_weights(model: nn.Module) -> dict[str, Tensor]:
