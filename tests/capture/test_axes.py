@@ -97,7 +97,6 @@ def test_each_frame_has_its_own_class_activation_map():
 
 
 def test_frames_in_turn_have_a_gradient_and_a_word_on_how_to_have_maps():
-    torch.manual_seed(0)
     in_turn, as_rows, x = _Frames(loops=True), _Frames(), _video(4, 3, 9, 9)
     as_rows.load_state_dict(in_turn.state_dict())
     with pytest.raises(LayerError, match=r"call of its own.*frames\.flatten\(0, 1\)"):
