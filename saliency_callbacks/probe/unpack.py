@@ -10,25 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from saliency_callbacks.config.batch_names import IMAGE_KEYS, INPUT_KEYS, LABEL_KEYS, MASK_KEYS, TOKEN_KEYS
+from saliency_callbacks.config.batch_names import IMAGE_KEYS, INPUT_KEYS, MASK_KEYS, TOKEN_KEYS
 from saliency_callbacks.config.fields import fields_of
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.errors import ProbeError
 from saliency_callbacks.probe.labels.classes import one_hot_rows
 from saliency_callbacks.probe.labels.columns import LabelColumn, columns_of, labels_in, unread
 
-__all__ = [
-    "IMAGE_KEYS",
-    "INPUT_KEYS",
-    "LABEL_KEYS",
-    "MASK_KEYS",
-    "TOKEN_KEYS",
-    "Unpacked",
-    "split_batch",
-    "split_with",
-    "unpack_batch",
-    "unpack_with",
-]
+__all__ = ["Unpacked", "split_batch", "split_with", "unpack_batch"]
 
 _FIX = 'Say how to read it with Probe(unpack_batch="package.function"), a function batch -> (inputs, labels).'
 
@@ -99,21 +88,13 @@ def unpack_batch(batch: Any) -> tuple[Any, Tensor | None]:
     return split_batch(batch).pair
 
 
-def unpack_with(function: Callable[..., Any], batch: Any) -> tuple[Any, Tensor | None]:
-    """Split a batch into inputs and labels with a function; see :func:`split_with`.
-
-    Raises:
-        ProbeError: The function returned something else than :func:`split_with` reads.
-    """
-    return split_with(function, batch).pair
-
-
 def split_batch(batch: Any) -> Unpacked:
     """Split a batch as :func:`unpack_batch` does, and find the masks in it.
 
-    Masks are what a dictionary holds under one of :data:`MASK_KEYS`, ``[N, *spatial]`` or ``[N, 1, *spatial]``, bool,
-    integers or shares in [0, 1], if its inputs are a single tensor ``[N, C, *spatial]`` under one of
-    :data:`IMAGE_KEYS`. Whatever else stands there, such as masks of another resolution, may serve any other purpose
+    Masks are what a dictionary holds under one of :data:`~saliency_callbacks.config.batch_names.MASK_KEYS`,
+    ``[N, *spatial]`` or ``[N, 1, *spatial]``, bool, integers or shares in [0, 1], if its inputs are a single tensor
+    ``[N, C, *spatial]`` under one of :data:`~saliency_callbacks.config.batch_names.IMAGE_KEYS`. Whatever else stands
+    there, such as masks of another resolution, may serve any other purpose
     and is left alone.
 
     Args:

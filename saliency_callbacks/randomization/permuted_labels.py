@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from saliency_callbacks.config.batch_names import LABEL_KEYS
 from saliency_callbacks.config.fields import fields_of, with_fields
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.errors import ConfigurationError
@@ -19,7 +20,7 @@ from saliency_callbacks.probe.labels.columns import chosen_column
 from saliency_callbacks.probe.labels.paths import entry_at, keys_to
 from saliency_callbacks.probe.loaders import candidate_indices
 from saliency_callbacks.probe.stream import is_map_style
-from saliency_callbacks.probe.unpack import LABEL_KEYS, split_batch
+from saliency_callbacks.probe.unpack import split_batch
 
 __all__ = ["PermutedLabels", "check_dataset", "label_keys", "permute_labels", "permute_loader"]
 

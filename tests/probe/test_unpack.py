@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from saliency_callbacks.config.batch_names import IMAGE_KEYS, INPUT_KEYS, LABEL_KEYS
 from saliency_callbacks.errors import ConfigurationError, ProbeError
 from saliency_callbacks.probe import Probe, unpack_batch
-from saliency_callbacks.probe.unpack import IMAGE_KEYS, INPUT_KEYS, LABEL_KEYS, split_batch, split_with, unpack_with
+from saliency_callbacks.probe.unpack import split_batch, split_with
 
 X = torch.rand(3, 1, 4, 4)
 TABLE = torch.rand(3, 2)
@@ -135,7 +136,7 @@ def test_the_third_that_a_function_returns_are_the_masks():
     assert parts.masks is MASKS
     assert split_with(lambda batch: (X, Y), None).masks is None
     assert split_with(lambda batch: (X, Y, None), None).masks is None
-    inputs, labels = unpack_with(lambda batch: (X, Y, MASKS), None)
+    inputs, labels = split_with(lambda batch: (X, Y, MASKS), None).pair
     assert inputs is X
     assert labels.tolist() == [2, 0, 1]
 
