@@ -1,0 +1,1 @@
+"""Finding the shortcuts that nobody named."""

@@ -1,0 +1,108 @@
+"""What puts a discovered cue into an input: pasted pixels, an added difference, a shifted property.
+
+Each is a small value of tensors, numbers and strings, so that it can be stored; :meth:`Change.to_cue` makes of it a cue
+that :class:`~saliency_callbacks.callbacks.cue.alarm.CueAlarm` takes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from saliency_callbacks.cues.basic import FunctionCue
+from saliency_callbacks.cues.pictures import ImageCue
+
+__all__ = ["AddedDifference", "Change", "PastedPixels", "ShiftedProperty"]
+
+
+class Change(Protocol):
+    """Puts a cue into inputs."""
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Return inputs of the same shape with the cue."""
+
+    def to_cue(self, name: str) -> Any:
+        """Return the same as a cue that :class:`~saliency_callbacks.callbacks.cue.alarm.CueAlarm` takes."""
+
+
+@dataclass(frozen=True, eq=False)
+class PastedPixels:
+    """Pixels at a fixed place.
+
+    Args:
+        pixels: ``[C, h, w]`` in [0, 1].
+        mask: Which of them are pasted, bool ``[h, w]``.
+        top: Row of the first one.
+        left: Column of the first one.
+
+    Example:
+        >>> PastedPixels(torch.ones(1, 1, 1), torch.ones(1, 1, dtype=torch.bool), 0, 1)(torch.zeros(1, 1, 1, 2))
+        tensor([[[[0., 1.]]]])
+    """
+
+    pixels: Tensor
+    mask: Tensor
+    top: int
+    left: int
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Paste the pixels into images ``[N, C, H, W]``."""
+        height, width = self.mask.shape
+        rows, columns = slice(self.top, self.top + height), slice(self.left, self.left + width)
+        pasted = images.clone()
+        pasted[:, :, rows, columns] = torch.where(self.mask, self.pixels.to(images), images[:, :, rows, columns])
+        return pasted
+
+    def to_cue(self, name: str) -> Any:
+        """Return an :class:`~saliency_callbacks.probe.ImageCue`, or of other than grey and colored images a function's."""
+        if len(self.pixels) not in (1, 3):
+            return FunctionCue(self, name=name)
+        picture = torch.cat([self.pixels, self.mask[None].to(self.pixels)])
+        return ImageCue(picture, (self.top, self.left, *self.mask.shape), name=name)
+
+
+@dataclass(frozen=True, eq=False)
+class AddedDifference:
+    """A difference that is added everywhere, such as that of a translucent mark.
+
+    Args:
+        difference: ``[C, H, W]``, 0 where nothing is added.
+
+    Example:
+        >>> AddedDifference(torch.tensor([[[0.0, 0.25]]]))(torch.full((1, 1, 1, 2), 0.5))
+        tensor([[[[0.5000, 0.7500]]]])
+    """
+
+    difference: Tensor
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Add the difference to images ``[N, C, H, W]``, kept in [0, 1]."""
+        return (images + self.difference.to(images)).clamp(0, 1)
+
+    def to_cue(self, name: str) -> Any:
+        """Return a :class:`~saliency_callbacks.probe.FunctionCue`."""
+        return FunctionCue(self, name=name)
+
+
+@dataclass(frozen=True, eq=False)
+class ShiftedProperty:
+    """A property of the whole image, such as its brightness, moved by an amount.
+
+    Args:
+        name: Which one, see :data:`~saliency_callbacks.functional.image_properties.PROPERTIES`.
+        amount: How far, in the property's unit.
+    """
+
+    name: str
+    amount: float
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Shift the property of images ``[N, C, H, W]``, kept in [0, 1]."""
+        raise NotImplementedError
+
+    def to_cue(self, name: str) -> Any:
+        """Return a :class:`~saliency_callbacks.probe.FunctionCue`."""
+        return FunctionCue(self, name=name)

@@ -1,0 +1,125 @@
+"""What is suspected: a cue that nobody named, how often each class bears it, and what it does to the network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from torch import Tensor
+from typing_extensions import Self
+
+from saliency_callbacks.discovery.changes import Change
+from saliency_callbacks.discovery.exhibit import Exhibit
+
+__all__ = ["Suspicion"]
+
+_SAME = 0.5
+_N_SHOWN_IDS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Suspicion:
+    """A cue that nobody named: found in many samples of one class, hardly anywhere else, and put to the test.
+
+    *Found* is a statement about the data: the cue is in ``share`` of the class and in at most ``share_elsewhere`` of
+    any other, and by chance that would happen with probability ``p_value``, corrected for all that was looked at.
+    *Used* is one about the network: the cue, put into samples of other classes, moves it towards the class by
+    ``effect``, whose lower bound exceeds the threshold, and by more than what the same change does without the cue.
+
+    Neither says that anybody planted it: a template that *is* the object, such as a standard icon, is found as well.
+
+    Args:
+        class_index: The class c.
+        class_name: Its name, or its index where it has none.
+        kind: Which generator found it: ``copies``, ``places``, ``properties`` or ``tokens``.
+        what: The cue in plain words, as part of a sentence: ``the same 36 pixels``, ``more brightness``.
+        share: Share of class c that bears it, in [0, 1], counted on samples that did not propose it.
+        share_elsewhere: The largest share of another class, likewise.
+        elsewhere: Name of that class.
+        counts: Bearers and samples of class c, bearers and samples of that other class.
+        p_value: Probability of such a difference by chance, corrected for everything that was looked at.
+        effect: Mean over samples of other classes of the ``statistic`` with the cue put into them, in standard
+            deviations of the logits over the classes.
+        lower_bound: Lower bootstrap bound of ``effect``.
+        control: The largest mean effect of a control, the same change without the cue.
+        control_bound: Lower bootstrap bound of ``effect`` minus that control.
+        statistic: ``"effect"``, the rise of the margin m_c; or ``"contrast"``, that of class c minus the median of the
+            others, for what changes the whole input.
+        is_used: Whether ``lower_bound`` exceeds the threshold, and ``control_bound`` 0.
+        region: Where it is in its first bearer, bool ``[H, W]``; ``None`` where it has no place.
+        bearers: Ids of all samples of the class that bear it, the most typical first.
+        change: What puts the cue into an input.
+        exhibit: The samples that a person decides by; ``None`` for a suspicion that was restored from a checkpoint.
+        first_seen: Epoch in which it was first found; ``None`` without a Trainer.
+
+    Example:
+        >>> import torch
+        >>> from saliency_callbacks.discovery.changes import PastedPixels
+        >>> change = PastedPixels(torch.ones(1, 1, 1), torch.ones(1, 1, dtype=torch.bool), top=0, left=1)
+        >>> found = Suspicion(
+        ...     class_index=4, class_name="4", kind="copies", what="the same pixel", share=0.5, share_elsewhere=0.0,
+        ...     elsewhere="3", counts=(32, 64, 0, 64), p_value=1e-9, effect=1.3, lower_bound=1.1, control=0.1,
+        ...     control_bound=1.0, statistic="effect", is_used=True, region=None, bearers=("17",), change=change,
+        ... )
+        >>> print(found.sentence)
+        the same pixel: in 50% of class 4 (32 of 64), in at most 0% of another (3: 0 of 64); moves others to 4 by 1.30
+        >>> found.to_cue().insert(torch.zeros(1, 1, 1, 2))
+        tensor([[[[0., 1.]]]])
+    """
+
+    class_index: int
+    class_name: str
+    kind: str
+    what: str
+    share: float
+    share_elsewhere: float
+    elsewhere: str
+    counts: tuple[int, int, int, int]
+    p_value: float
+    effect: float
+    lower_bound: float
+    control: float
+    control_bound: float
+    statistic: str
+    is_used: bool
+    region: Tensor | None
+    bearers: tuple[str, ...]
+    change: Change
+    exhibit: Exhibit | None = field(default=None, repr=False)
+    first_seen: int | None = None
+
+    @property
+    def sample_ids(self) -> tuple[str, ...]:
+        """Ids of a few samples that bear the cue, the most typical first."""
+        return self.bearers[:_N_SHOWN_IDS]
+
+    @property
+    def name(self) -> str:
+        """A name for tags and directories: ``copies-4-17``, of the kind, the class and the first bearer."""
+        parts = (self.kind, self.class_name, *self.bearers[:1])
+        return "-".join("".join(sign if sign.isalnum() else "_" for sign in str(part)) for part in parts)
+
+    @property
+    def sentence(self) -> str:
+        """What was found, in plain words."""
+        bearing, size, others, other_size = self.counts
+        moved = f"moves others to {self.class_name} by {self.effect:.2f}" if self.is_used else "the network does not use it"
+        return (
+            f"{self.what}: in {self.share:.0%} of class {self.class_name} ({bearing} of {size}), in at most "
+            f"{self.share_elsewhere:.0%} of another ({self.elsewhere}: {others} of {other_size}); {moved}"
+        )
+
+    def to_cue(self) -> Any:
+        """Return the cue, for a :class:`~saliency_callbacks.callbacks.cue.alarm.CueAlarm` that watches it."""
+        return self.change.to_cue(self.name)
+
+    def is_same_as(self, other: Suspicion) -> bool:
+        """Tell whether two suspicions are of one cue: the same class and kind, and half of the fewer bearers shared."""
+        if (self.class_index, self.kind) != (other.class_index, other.kind):
+            return False
+        fewer = min(len(self.bearers), len(other.bearers))
+        return fewer > 0 and len({*self.bearers} & {*other.bearers}) >= _SAME * fewer
+
+    def seen_since(self, epoch: int | None) -> Self:
+        """Return the same, first found in another epoch."""
+        return replace(self, first_seen=epoch)
