@@ -22,7 +22,7 @@ __all__ = ["AddedDifference", "Change", "PastedPixels", "ShiftedProperty"]
 class Change(Protocol):
     """Puts a cue into inputs."""
 
-    def __call__(self, inputs: Tensor) -> Tensor:
+    def __call__(self, inputs: Tensor, /) -> Tensor:
         """Return inputs of the same shape with the cue."""
 
     def to_cue(self, name: str) -> Any:
@@ -58,7 +58,7 @@ class PastedPixels:
         return pasted
 
     def to_cue(self, name: str) -> Any:
-        """Return an :class:`~saliency_callbacks.probe.ImageCue`, or of other than grey and colored images a function's."""
+        """Return an :class:`~saliency_callbacks.probe.ImageCue`, or a function's for other than 1 or 3 channels."""
         if len(self.pixels) not in (1, 3):
             return FunctionCue(self, name=name)
         picture = torch.cat([self.pixels, self.mask[None].to(self.pixels)])

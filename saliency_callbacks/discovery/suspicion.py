@@ -103,7 +103,9 @@ class Suspicion:
     def sentence(self) -> str:
         """What was found, in plain words."""
         bearing, size, others, other_size = self.counts
-        moved = f"moves others to {self.class_name} by {self.effect:.2f}" if self.is_used else "the network does not use it"
+        moved = (
+            f"moves others to {self.class_name} by {self.effect:.2f}" if self.is_used else "the network does not use it"
+        )
         return (
             f"{self.what}: in {self.share:.0%} of class {self.class_name} ({bearing} of {size}), in at most "
             f"{self.share_elsewhere:.0%} of another ({self.elsewhere}: {others} of {other_size}); {moved}"

@@ -227,5 +227,5 @@ PROPERTIES: Mapping[str, ImageProperty] = {
     "noise": ImageProperty(_noise, _add_noise, (-1, 1)),
     "compression": ImageProperty(_blockiness, _compress, (-0.5, 0.5)),
 }
-"""Name → property: brightness, contrast and saturation in [0, 1]; the excess of a channel over grey; and logarithms of the
-energy of detail, of noise, and of the steps between JPEG's blocks."""
+"""Name → property: brightness, shadows, contrast and saturation in [0, 1]; the excess of a channel over grey; and
+logarithms of the energy of detail, of noise, and of the steps between the blocks of JPEG."""
