@@ -1,49 +1,68 @@
-"""The ranked list of suspicions as a table."""
+"""The ranked list of suspicions as a table, and as what is needed to dismiss them later."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from saliency_callbacks.discovery.suspicion import Suspicion
+from saliency_callbacks.discovery.words import HONEST_WORDS
 from saliency_callbacks.types import Cell, Table
 
-__all__ = ["COLUMNS", "HONEST_WORDS", "list_of_suspicions"]
+__all__ = ["COLUMNS", "list_of_suspicions", "records_of"]
 
 COLUMNS = (
     "key", "class", "kind", "what", "share", "counts", "share_elsewhere", "elsewhere", "p_value", "effect",
     "lower_bound", "control", "used", "first_seen",
 )  # fmt: skip
-
-HONEST_WORDS = (
-    "Finds pixels that many images of a class share almost exactly, places and properties that differ by class, and "
-    "which of these the network uses. Cannot tell a planted cue from a template that is the object. Misses what "
-    "varies. Bounds chance findings, not natural ones. An empty list proves nothing."
-)
-"""What the list says and what it does not, for everywhere it is shown."""
+"""Of the list; the report goes by these names."""
 
 
-def list_of_suspicions(suspicions: Iterable[Suspicion]) -> Table:
+def list_of_suspicions(suspicions: Mapping[str, Suspicion], said: Sequence[str] = ()) -> Table:
     """Return the list as a table, in its order.
 
     Args:
-        suspicions: What was found, the most credible first.
+        suspicions: Key → what was found, the most credible first. A key is a name that lasts; it is in the picture's tag.
+        said: Sentences on the search, such as that it had too little time.
 
     Returns:
-        One row a suspicion: ``key`` is its name; ``share`` and ``share_elsewhere`` are shares of the class and of the
-        class ``elsewhere``, with their ``counts``; ``effect``, ``lower_bound`` and ``control`` are in standard
-        deviations of the logits; ``used`` is ``yes`` or ``no``; ``first_seen`` is an epoch, or empty.
+        One row a suspicion: ``share`` and ``share_elsewhere`` are shares of the class and of the class ``elsewhere``,
+        with their ``counts``; ``effect``, ``lower_bound`` and ``control`` are in standard deviations of the logits;
+        ``used`` is ``yes`` or ``no``; ``first_seen`` is an epoch, or empty.
 
     Example:
-        >>> list_of_suspicions([]).rows
+        >>> list_of_suspicions({}).rows
         ()
     """
-    return Table(COLUMNS, tuple(_row(one) for one in suspicions), note=HONEST_WORDS)
+    rows = tuple(_row(key, one) for key, one in suspicions.items())
+    return Table(COLUMNS, rows, note=" ".join([*said, HONEST_WORDS]))
 
 
-def _row(one: Suspicion) -> tuple[Cell, ...]:
+def records_of(suspicions: Mapping[str, Suspicion]) -> dict[str, dict[str, Any]]:
+    """Return what tells each suspicion from others, for the metadata of an observation.
+
+    Args:
+        suspicions: Key → what was found.
+
+    Example:
+        >>> records_of({})
+        {}
+    """
+    return {
+        key: {
+            "class_index": one.class_index,
+            "kind": one.kind,
+            "what": one.what,
+            "bearers": list(one.bearers),
+        }
+        for key, one in suspicions.items()
+    }
+
+
+def _row(key: str, one: Suspicion) -> tuple[Cell, ...]:
     bearing, size, others, other_size = one.counts
     return (
-        Cell(one.name, "name"),
+        Cell(key, "name"),
         Cell(one.class_name, "name"),
         Cell(one.kind),
         # Words of a text may be part of it.
