@@ -1,0 +1,213 @@
+"""Copies: pixels that are nearly the same in many images of one class, and almost nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from saliency_callbacks.discovery.candidate import Candidate, Count, Trial
+from saliency_callbacks.discovery.matching import Matcher
+from saliency_callbacks.discovery.reader import ModelReader
+from saliency_callbacks.discovery.samples import Samples
+from saliency_callbacks.discovery.shares import share, skew_of
+from saliency_callbacks.discovery.transplants import pasted
+from saliency_callbacks.discovery.windows import Windows, likely_windows, sensitivity
+from saliency_callbacks.functional.templates import Matches, best_matches
+
+__all__ = ["Copies", "Tolerance"]
+
+_N_SEARCHED = 32
+"""Images of a class that windows are taken from."""
+
+_N_FIRST_LOOK = 12
+_COMMON = 0.5
+"""What this share of other images have is no cue, however often the class has it."""
+
+_FEWEST_COPIES = 3
+_MOST_A_CLASS = 4
+_LEAST_SKEW = 0.2
+_LEAST_PLATEAU = 0.7
+_FAR = 3
+_SAME_BEARERS = 0.5
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How much two copies may differ.
+
+    Args:
+        near: Root of the mean squared difference below which a window is a copy, for images in [0, 1].
+    """
+
+    near: float
+
+    @property
+    def far(self) -> float:
+        """The difference up to which a window of another class counts as one."""
+        return _FAR * self.near
+
+
+_TOLERANCES = (Tolerance(0.03), Tolerance(0.06))
+"""Exact copies, and those that were compressed, or that noise or another brightness was added to."""
+
+
+@dataclass(frozen=True, eq=False)
+class Copies:
+    """Proposes windows of which a class holds many copies, by the samples that propose."""
+
+    kind: str = "copies"
+
+    def propose(self, samples: Samples, reader: ModelReader) -> tuple[Sequence[Candidate], int]:
+        """Return candidates, and how many there are, as each is tested on other samples than those that chose it."""
+        matcher = Matcher(samples.inputs)
+        proposing = samples.proposes.nonzero()[:, 0]
+        images = matcher.reduced[proposing]
+        gradients = reader.gradients(samples.inputs[proposing], samples.labels[proposing])
+        looked_at = Matcher(sensitivity(gradients, samples.inputs[proposing].float())[:, None]).reduced[:, 0]
+        generator = samples.generator("windows")
+        candidates: list[Candidate] = []
+        for index in samples.classes:
+            members = (samples.labels[proposing] == index).nonzero()[:, 0]
+            if len(members) < _FEWEST_COPIES:
+                continue
+            ranked = [
+                one
+                for windows in likely_windows(images, looked_at, members[:_N_SEARCHED], generator)
+                for one in _copied(windows, images, members, samples.labels[proposing], index)
+            ]
+            for one in _best_distinct(ranked):
+                window = Windows(proposing[one.image][None], one.top[None], one.left[None], one.side)
+                candidates.append(Copied(index, matcher, window, one.tolerance))
+        return candidates, len(candidates)
+
+
+@dataclass(frozen=True, eq=False)
+class _Ranked:
+    image: Tensor
+    top: Tensor
+    left: Tensor
+    side: int
+    tolerance: Tolerance
+    skew: float
+    bearers: Tensor
+
+
+def _copied(windows: Windows, images: Tensor, members: Tensor, labels: Tensor, index: int) -> Iterator[_Ranked]:
+    """Yield the windows that have copies in their class, with what is known of other classes."""
+    templates = windows.pixels(images)
+    narrowest, widest = _TOLERANCES[0], _TOLERANCES[-1]
+    others = (labels != index).nonzero()[:, 0]
+    # Most windows have no copy anywhere, or are even and everywhere: a look at a few images leaves few windows.
+    few = members[:_N_FIRST_LOOK]
+    first = best_matches(images[few], templates).distance
+    is_own = windows.image[:, None] == few
+    copied = ((first < widest.near) & ~is_own).any(dim=1)
+    other_few = others[:: max(1, len(others) // (2 * _N_FIRST_LOOK))]
+    rows = copied.nonzero()[:, 0]
+    everywhere = (best_matches(images[other_few], templates[rows]).distance < narrowest.far).double().mean(dim=1)
+    rows = rows[everywhere < _COMMON]
+    own = best_matches(images[members], templates[rows]).distance
+    enough = (own < widest.near).sum(dim=1) >= _FEWEST_COPIES
+    kept, own = rows[enough], own[enough]
+    if not len(kept):
+        return
+    distances = best_matches(images[others], templates[kept]).distance
+    for tolerance in _TOLERANCES:
+        shares = (own < tolerance.near).double().mean(dim=1)
+        elsewhere = _largest_share(distances < tolerance.far, labels[others])
+        counts = (own < tolerance.near).sum(dim=1)
+        for row, at in enumerate(kept.tolist()):
+            if counts[row] >= _FEWEST_COPIES:
+                yield _Ranked(
+                    windows.image[at],
+                    windows.top[at],
+                    windows.left[at],
+                    windows.side,
+                    tolerance,
+                    float(shares[row] - elsewhere[row]),
+                    own[row] < tolerance.near,
+                )
+
+
+def _largest_share(bears: Tensor, labels: Tensor) -> Tensor:
+    """Return the largest share of any class, ``[T]`` of ``[T, N]``."""
+    shares = [bears[:, labels == other].double().mean(dim=1) for other in labels.unique().tolist()]
+    return torch.stack(shares).amax(dim=0) if shares else bears.new_zeros(len(bears), dtype=torch.double)
+
+
+def _best_distinct(ranked: Sequence[_Ranked]) -> list[_Ranked]:
+    """Return the windows that are copied most and rarest elsewhere, of each set of bearers one."""
+    kept: list[_Ranked] = []
+    for one in sorted(ranked, key=lambda window: (-window.skew, -window.side)):
+        if one.skew < _LEAST_SKEW or len(kept) == _MOST_A_CLASS:
+            break
+        if not any(_overlap(one.bearers, other.bearers) > _SAME_BEARERS for other in kept):
+            kept.append(one)
+    return kept
+
+
+def _overlap(one: Tensor, other: Tensor) -> float:
+    fewer = min(int(one.sum()), int(other.sum()))
+    return int((one & other).sum()) / fewer if fewer else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Copied:
+    """A window of which a class holds copies.
+
+    Args:
+        class_index: The class c.
+        matcher: All images.
+        window: The window, in reduced images.
+        tolerance: How much copies may differ.
+    """
+
+    class_index: int
+    matcher: Matcher
+    window: Windows
+    tolerance: Tolerance
+
+    @property
+    def side(self) -> int:
+        """Height and width of the window in pixels."""
+        return self.window.side * self.matcher.factor
+
+    @property
+    def near(self) -> float:
+        """How much copies may differ."""
+        return self.tolerance.near
+
+    def matches(self, positions: Tensor) -> Matches:
+        """Return where the window fits images best, ``[1, M]``."""
+        coarse = self.matcher.coarse(self.window.pixels(self.matcher.reduced), positions)
+        factor = self.matcher.factor
+        if factor == 1:
+            return coarse
+        full = Windows(self.window.image, self.window.top * factor, self.window.left * factor, self.window.side * factor)
+        return self.matcher.full(full.pixels(self.matcher.images)[0].float(), positions, coarse)
+
+    def count(self, samples: Samples) -> Count | None:
+        """Count the images that hold a copy; ``None`` where other classes do as well, or copies fade into likenesses.
+
+        The share of a class at a distance ε is compared with that of the others at 3 ε. Copies are exact or far, so
+        that the share hardly grows from ε to 3 ε; parts of objects fade.
+        """
+        distance = self.matches(torch.arange(samples.size)).distance[0]
+        near, far = distance < self.tolerance.near, distance < self.tolerance.far
+        own = samples.of_class(self.class_index, samples.counts)
+        skew, p_value = skew_of(near, far, samples, self.class_index)
+        if skew < _LEAST_SKEW or share(near, own) < _LEAST_PLATEAU * share(far, own):
+            return None
+        return Count(near, -distance, p_value)
+
+    def trial(self, samples: Samples, count: Count) -> Trial | None:
+        """Paste the pixels of bearers into images of other classes."""
+        return pasted(self, samples, count)
+
+    @property
+    def what(self) -> str:
+        """The candidate in plain words."""
+        return "the same pixels"

@@ -1,0 +1,101 @@
+"""Windows that a class may have in common: where its images are looked at, where they stand out, and some at random."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["Windows", "likely_windows", "sensitivity", "window_sizes"]
+
+_SHARES = (1 / 8, 3 / 16, 1 / 4)
+"""Sides of windows, as shares of the shorter side of the image."""
+
+_SMOOTHING = 0.1
+_N_RANDOM = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Windows of one size.
+
+    Args:
+        image: Position of the image that each is from, ``int64 [T]``.
+        top: First row, ``int64 [T]``.
+        left: First column.
+        side: Height and width in pixels.
+    """
+
+    image: Tensor
+    top: Tensor
+    left: Tensor
+    side: int
+
+    def pixels(self, images: Tensor) -> Tensor:
+        """Return what is in them, ``[T, C, side, side]``, of images ``[N, C, H, W]``."""
+        steps = torch.arange(self.side)
+        rows = (self.top[:, None] + steps)[:, None, :, None]
+        columns = (self.left[:, None] + steps)[:, None, None, :]
+        channels = torch.arange(images.shape[1])[:, None, None]
+        return images[self.image[:, None, None, None], channels, rows, columns]
+
+
+def window_sizes(height: int, width: int) -> tuple[int, ...]:
+    """Return the sides of windows for images of a size, in pixels.
+
+    Example:
+        >>> window_sizes(32, 32)
+        (4, 6, 8)
+    """
+    shorter = min(height, width)
+    return tuple(sorted({max(2, round(share * shorter)) for share in _SHARES}))
+
+
+def sensitivity(gradients: Tensor, images: Tensor) -> Tensor:
+    r"""Return where decisions look, :math:`s = \sum_{ch} |\nabla m_y \cdot (x - \bar x)|`, ``[N, H, W]``.
+
+    Args:
+        gradients: Gradient of each sample's margin of its own class, ``[N, C, H, W]``.
+        images: ``[N, C, H, W]``.
+    """
+    return (gradients * (images - images.mean(dim=0))).abs().sum(dim=1)
+
+
+def likely_windows(images: Tensor, looked_at: Tensor, members: Tensor, generator: torch.Generator) -> Iterator[Windows]:
+    """Choose windows of some images, a few of each size.
+
+    By what the model looks at, by the same relative to the other images, and by fine detail relative to the other
+    images, which finds what the model does not use yet; and at random, since what is even is never the most of
+    anything.
+
+    Args:
+        images: All images that propose, ``[N, C, H, W]``.
+        looked_at: Where the decision on each looks, ``[N, H, W]``, see :func:`sensitivity`.
+        members: Positions of the images that windows are taken from, ``int64 [M]``.
+        generator: Of the random ones.
+    """
+    detail = _detail(images)
+    scores = [looked_at[members], _lift(looked_at)[members], _lift(detail)[members]]
+    for side in window_sizes(*images.shape[2:]):
+        sums = F.avg_pool2d(torch.stack(scores, dim=1), side, stride=1)
+        n_columns = sums.shape[3]
+        best = sums.flatten(2).argmax(dim=2)
+        drawn = torch.randint(sums[0, 0].numel(), (len(members), _N_RANDOM), generator=generator)
+        places = torch.cat([best, drawn], dim=1)
+        image = members[:, None].expand_as(places)
+        yield Windows(image.flatten(), (places // n_columns).flatten(), (places % n_columns).flatten(), side)
+
+
+def _lift(values: Tensor) -> Tensor:
+    """Return values relative to those of all images at the same place."""
+    mean = values.mean(dim=0)
+    return values / (mean + _SMOOTHING * mean.mean()).clamp(min=torch.finfo(values.dtype).tiny)
+
+
+def _detail(images: Tensor) -> Tensor:
+    """Return how much each pixel differs from its neighborhood, ``[N, H, W]``."""
+    around = F.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
+    return (images - around).square().sum(dim=1)
