@@ -65,8 +65,8 @@ def shortcuts_of(run: RunDirectory) -> tuple[list[dict[str, Any]], list[str]]:
 
     Returns:
         For each list ``tag``, ``moment``, ``note``, ``words`` and ``items``; each of these has ``key``, ``title``,
-        ``used``, ``facts`` as names and values, ``picture`` (base64 of a WebP, or ``None``), ``alt``, ``dismiss``, a
-        shell command, and ``cue``, lines of Python.
+        ``used``, ``short``, ``facts`` as names and values, ``picture`` (base64 of a WebP, or ``None``), ``alt``,
+        ``dismiss``, a shell command, and ``cue``, lines of Python.
     """
     notes: list[str] = []
     sections = []
@@ -96,15 +96,11 @@ def shortcut_headlines(archive: Archive) -> Iterator[tuple[str, str, str, int]]:
         used = [row for row in one.rows if row["used"] == "yes"]
         step = one.entry["step"]
         if used:
-            title = (
-                "The network uses a suspected shortcut"
-                if len(used) == 1
-                else f"It uses {len(used)} suspected shortcuts"
-            )
+            what = "a suspected shortcut" if len(used) == 1 else f"{len(used)} suspected shortcuts"
             text = (
                 f"{_sentence(used[0])} Look at the pictures: only you can tell it from a template that is the object."
             )
-            yield "caution", title, text, step
+            yield "caution", f"The network uses {what}", text, step
         elif one.rows:
             title = f"Suspected in the data, not used: {_count(len(one.rows))}"
             yield "plain", title, _sentence(one.rows[0]), step
@@ -127,6 +123,7 @@ def _item(row: dict[str, str], picture: str | None, run: Path) -> dict[str, Any]
         "key": row["key"],
         "title": f"Class {row['class']}: {row['what']}",
         "used": row["used"] == "yes",
+        "short": f"{row['share']} against {row['share_elsewhere']} · effect {row['effect']}",
         "facts": [
             ["kind", row["kind"]],
             ["in the class", row["share"]],
