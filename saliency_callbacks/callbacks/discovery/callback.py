@@ -13,13 +13,15 @@ from typing_extensions import override
 
 from saliency_callbacks.callbacks.alarm_actions import act, checked_actions
 from saliency_callbacks.callbacks.base import ObservingCallback
+from saliency_callbacks.callbacks.discovery.alarm import describe_alarm
 from saliency_callbacks.callbacks.discovery.evaluation import Evaluated, evaluate
 from saliency_callbacks.callbacks.discovery.image_probe import ImageDiscoveryProbe
+from saliency_callbacks.callbacks.discovery.pictures import draw_suspicion
 from saliency_callbacks.callbacks.discovery.probe import DiscoveryProbe
-from saliency_callbacks.callbacks.discovery.record import alarms, facts_of, scores_of
+from saliency_callbacks.callbacks.discovery.record import alarms, by_name, scores_of, tabulated
 from saliency_callbacks.callbacks.discovery.state import DiscoveryState, Known
 from saliency_callbacks.callbacks.discovery.stored_images import freeze_stored
-from saliency_callbacks.callbacks.discovery.words import describe_alarm, tabulated
+from saliency_callbacks.callbacks.discovery.table import records_of
 from saliency_callbacks.callbacks.outputs import link_of
 from saliency_callbacks.callbacks.runtime.appearance import Appearance, SampleNames, shown_bands
 from saliency_callbacks.callbacks.runtime.arguments import OnError
@@ -28,7 +30,6 @@ from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
 from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, Storage, engine_settings, settings_of
 from saliency_callbacks.callbacks.runtime.sink_writer import SinkWriter
 from saliency_callbacks.config.checks import checked_flag, checked_real
-from saliency_callbacks.config.dotted_paths import resolve_object
 from saliency_callbacks.discovery.dismissals import Dismissal, load
 from saliency_callbacks.discovery.kinds import checked_kinds
 from saliency_callbacks.discovery.suspicion import Suspicion
@@ -41,7 +42,6 @@ from saliency_callbacks.types import Picture, Sink, Snapshot
 __all__ = ["ShortcutDiscovery"]
 
 _SIGNIFICANCE = 0.01
-_DRAW = "saliency_callbacks.callbacks.discovery.pictures.draw_suspicion"
 
 
 class ShortcutDiscovery(ObservingCallback[DiscoveryState]):
@@ -236,7 +236,6 @@ class ShortcutDiscovery(ObservingCallback[DiscoveryState]):
     def _snapshot(self, model: nn.Module, moment: Moment, state: DiscoveryState, evaluated: Evaluated) -> Snapshot:
         tag = self._tag("alarm")
         texts, alerts = alarms(state, self.threshold, moment.epoch) if "log" in self.on_suspicion else ("", "")
-        table = tabulated(state.current, state.n_dismissed, is_complete=evaluated.is_complete)
         return Snapshot(
             epoch=moment.epoch,
             step=moment.step,
@@ -249,10 +248,11 @@ class ShortcutDiscovery(ObservingCallback[DiscoveryState]):
                 "threshold": self.threshold,
                 "probe": state.fingerprint,
                 **self._searched.facts(),
-                **facts_of(state),
+                "n_dismissed": state.n_dismissed,
+                "suspicions": records_of(by_name(state)),
             },
             texts={tag: texts} if texts else {},
-            tables={self._tag("list"): table},
+            tables={self._tag("list"): tabulated(state, evaluated)},
             alerts={tag: alerts} if alerts else {},
         )
 
@@ -261,13 +261,8 @@ class ShortcutDiscovery(ObservingCallback[DiscoveryState]):
         exhibit = one.suspicion.exhibit
         assert exhibit is not None, "of what the last evaluation found"
         bands = shown_bands(self.appearance, self._probe, exhibit.bearing)
-        return partial(_drawn, one.suspicion, names.of_class, bands)
+        return partial(draw_suspicion, one.suspicion, names.of_class, bands=bands)
 
 
 def _pictured(current: Sequence[Known]) -> list[Known]:
     return [one for one in current if one.suspicion.exhibit is not None]
-
-
-def _drawn(suspicion: Suspicion, name_of_class: Callable[[int], str], bands: Sequence[int] | None) -> Picture:
-    draw: Callable[..., Picture] = resolve_object("pictures", _DRAW)
-    return draw(suspicion, name_of_class, bands=bands)

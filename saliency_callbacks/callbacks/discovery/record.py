@@ -1,17 +1,25 @@
-"""What is written of an evaluation: scores, facts, and what the alarm says."""
+"""What is written of an evaluation: scores, the list, and what the alarm says."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
+from saliency_callbacks.callbacks.discovery.alarm import describe_alarm
 from saliency_callbacks.callbacks.discovery.evaluation import Evaluated
-from saliency_callbacks.callbacks.discovery.state import DiscoveryState, Known
-from saliency_callbacks.callbacks.discovery.words import describe_alarm
+from saliency_callbacks.callbacks.discovery.state import DiscoveryState
+from saliency_callbacks.callbacks.discovery.table import list_of_suspicions
+from saliency_callbacks.discovery.suspicion import Suspicion
+from saliency_callbacks.types import Table
 from saliency_callbacks.types.tables import as_cell
 
-__all__ = ["alarms", "facts_of", "scores_of"]
+__all__ = ["alarms", "by_name", "scores_of", "tabulated"]
+
+
+def by_name(state: DiscoveryState) -> Mapping[str, Suspicion]:
+    """Return what the last evaluation found and nobody has dismissed, by name, the most credible first."""
+    return {one.suspicion.name: one.suspicion for one in state.current}
 
 
 def scores_of(state: DiscoveryState, evaluated: Evaluated) -> dict[str, float]:
@@ -21,7 +29,7 @@ def scores_of(state: DiscoveryState, evaluated: Evaluated) -> dict[str, float]:
         state: The state after it.
         evaluated: What it found.
     """
-    found = [one.suspicion for one in state.current]
+    found = by_name(state).values()
     scores = {
         "n_found": float(len(found)),
         "n_used": float(sum(one.is_used for one in found)),
@@ -33,22 +41,16 @@ def scores_of(state: DiscoveryState, evaluated: Evaluated) -> dict[str, float]:
     return scores
 
 
-def facts_of(state: DiscoveryState) -> dict[str, Any]:
-    """Return what a record of the run tells of the list, beside the table: what a dismissal needs."""
-    return {"n_dismissed": state.n_dismissed, "suspicions": [_fact(one) for one in state.current]}
+def tabulated(state: DiscoveryState, evaluated: Evaluated) -> Table:
+    """Return the list as a table, with what is said of the search.
 
-
-def _fact(one: Known) -> dict[str, Any]:
-    suspicion = one.suspicion
-    return {
-        "name": suspicion.name,
-        "class_index": suspicion.class_index,
-        "kind": suspicion.kind,
-        "what": suspicion.what,
-        "is_used": suspicion.is_used,
-        "is_confirmed": one.is_confirmed,
-        "bearers": list(suspicion.bearers),
-    }
+    Args:
+        state: The state after the evaluation.
+        evaluated: What it found.
+    """
+    said = [f"{state.n_dismissed} dismissed."] if state.n_dismissed else []
+    said += [] if evaluated.is_complete else ["The search ran out of max_seconds, so there may be more."]
+    return list_of_suspicions(by_name(state), said)
 
 
 def alarms(state: DiscoveryState, threshold: float, epoch: int) -> tuple[str, str]:
