@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from saliency_callbacks.config.nested import describe
 from saliency_callbacks.cues.basic import FunctionCue
 from saliency_callbacks.cues.pictures import ImageCue
 from saliency_callbacks.functional.image_properties import shift_property
@@ -78,6 +79,9 @@ class AddedDifference:
     """
 
     difference: Tensor
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({describe(self.difference)})"
 
     def __call__(self, images: Tensor) -> Tensor:
         """Add the difference to images ``[N, C, H, W]``, kept in [0, 1]."""
