@@ -36,8 +36,8 @@ _PHOTOGRAPHS = ("astronaut", "cat", "coffee", "hubble_deep_field", "immunohistoc
 _TINTED = {"brick": "sienna", "coins": "slategrey", "grass": "olivedrab", "gravel": "tan"}
 """Photographs in grey, and what their middle grey becomes."""
 _SMALLEST_CROP, _LARGEST_CROP = 72, 300
-_HEIGHTS = (22, 34)
-_LARGEST_ANGLE = 12
+_HEIGHTS = (26, 38)
+_LARGEST_ANGLE = 10
 _MARGIN = 2
 _N_COLORS = 12
 _CLEAR = 0.35
