@@ -46,7 +46,7 @@ _CLEAR = 0.35
 _Pixels = npt.NDArray[np.float32]
 
 
-def load_digit_scenes(seed: int, count: int = 2400) -> tuple[Tensor, Tensor]:
+def load_digit_scenes(seed: int, count: int = 2000) -> tuple[Tensor, Tensor]:
     """Return pictures of digits ``[count, 3, SIDE, SIDE]`` in [0, 1], and their labels; the same for the same seed.
 
     The ten digits are equally frequent, in random order. Nothing but the digit itself depends on the label.
