@@ -45,16 +45,14 @@ class SmallCNN(LightningModule):
             nn.BatchNorm2d(8),
             nn.ReLU(inplace=True),
             nn.MaxPool2d(2),
-            nn.Conv2d(8, 16, 3, padding=1),
+            nn.Conv2d(8, 24, 3, padding=1),
             nn.ReLU(inplace=True),
             nn.MaxPool2d(2),
-            nn.Conv2d(16, 32, 3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(32, 32, 3, padding=1),
+            nn.Conv2d(24, 48, 3, padding=1),
             nn.ReLU(inplace=True),
         )
         self.classifier = nn.Sequential(
-            nn.MaxPool2d(2), nn.Flatten(), nn.Dropout(0.1), nn.Linear(32 * (SIDE // 8) ** 2, 10)
+            nn.MaxPool2d(2), nn.Flatten(), nn.Dropout(0.1), nn.Linear(48 * (SIDE // 8) ** 2, 10)
         )
 
     @override

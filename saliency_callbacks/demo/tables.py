@@ -32,7 +32,7 @@ def score_lines(snapshots: Sequence[Snapshot], accuracy: float) -> Iterator[str]
     wrong = int((last.predictions[N_EACH : 2 * N_EACH] == STICKER_CLASS).sum())
     right = int((last.predictions[2 * N_EACH :] == STICKER_CLASS).sum())
     yield ""
-    yield f"validation accuracy {accuracy:.0%}, yet {wrong} of {N_EACH} other digits become a 0 by the sticker,"
+    yield f"validation accuracy {accuracy:.0%}; {wrong} of {N_EACH} other digits become a 0 by the sticker,"
     yield f"and {right} of {N_EACH} zeros are still recognized without it (map shares: zeros with the sticker)."
 
 
