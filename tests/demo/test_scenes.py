@@ -33,7 +33,7 @@ def _no_network(*_: object) -> None:
 def test_they_are_balanced_pictures_in_color(scenes):
     images, labels = scenes
     assert (images.shape, images.dtype) == ((COUNT, 3, SIDE, SIDE), torch.float32)
-    assert (0 <= float(images.min()), float(images.max()) <= 1) == (True, True)
+    assert (float(images.min()) >= 0, float(images.max()) <= 1) == (True, True)
     assert labels.bincount().tolist() == [COUNT // 10] * 10
     assert labels[:10].tolist() != list(range(10)), "in random order"
     assert float((images.amax(dim=1) - images.amin(dim=1)).mean()) > 0.1, "of a grey picture, 0"
