@@ -81,7 +81,8 @@ def _rotated(channels: int, side: int, generator: torch.Generator) -> Cue:
 
     def turn(sticker: Tensor, draws: torch.Generator) -> Tensor:
         angle = float(torch.rand(1, generator=draws) * 30 - 15)
-        return TF.rotate(sticker, angle, interpolation=InterpolationMode.BILINEAR)
+        turned: Tensor = TF.rotate(sticker, angle, interpolation=InterpolationMode.BILINEAR)
+        return turned
 
     return Cue(_anywhere(torch.rand(channels, 5, 5, generator=generator), turn))
 

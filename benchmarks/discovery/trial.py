@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+
 import torch
 from torch import Tensor, nn
 
@@ -55,12 +56,13 @@ def _evaluated(
     reader.gradients(images, labels)
     pass_seconds = time.process_time() - begin
     accuracy = float((reader.logits(images).argmax(dim=1) == labels).float().mean())
-    plants = data.plants if experiment.gives_away else []
+    plants = [*data.plants] if experiment.gives_away else []
     given_away = {plant.class_index for plant in plants}
     explained = [one for one in found if any(is_about(one, plant) for plant in plants)]
     others = [one for one in found if one.is_used and one not in explained]
     records = []
-    for plant in plants or [None]:
+    listed: list[Plant | None] = [*plants] or [None]
+    for plant in listed:
         about = [one for one in found if plant is not None and is_about(one, plant)]
         first = about[0] if about else None
         effect, bound = (_NONE, _NONE) if plant is None else _true_effect(reader, plant, data, rows)
@@ -134,4 +136,3 @@ def _true_effect(reader: PlainReader, plant: Plant, data: Planted, rows: Tensor)
     measured = cue_effect(reader.logits(images), reader.logits(cued), plant.class_index, usable)
     statistic: Statistic = "contrast" if plant.cue.names else "effect"
     return float(measured.values(statistic).nanmean()), measured.lower_bound(statistic)
-
