@@ -56,7 +56,9 @@ class Trial:
 class Candidate(Protocol):
     """Something that many samples of one class may have in common."""
 
-    class_index: int
+    @property
+    def class_index(self) -> int:
+        """The class."""
 
     def count(self, samples: Any) -> Count | None:
         """Count who bears it, on the samples that count; ``None`` where it is none by the rules of its kind."""

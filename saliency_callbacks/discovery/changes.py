@@ -21,7 +21,7 @@ __all__ = ["AddedDifference", "Change", "PastedPixels", "ShiftedProperty"]
 class Change(Protocol):
     """Puts a cue into inputs."""
 
-    def __call__(self, inputs: Tensor) -> Tensor:
+    def __call__(self, inputs: Tensor, /) -> Tensor:
         """Return inputs of the same shape with the cue."""
 
     def to_cue(self, name: str) -> Any:
