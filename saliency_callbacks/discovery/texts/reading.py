@@ -1,10 +1,9 @@
-"""Text inputs, read for a search: the samples, and what asks the model about them."""
+"""Text inputs, read for a search: the samples, and how ids become inputs of the model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -12,11 +11,10 @@ from torch import Tensor, nn
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.text.embedding_layer import find_embedding
 from saliency_callbacks.capture.text.settings import TokenSettings, padding_of, read_ids, special_of
-from saliency_callbacks.discovery.texts.reader import TextReader
+from saliency_callbacks.discovery.texts.form import TextForm
 from saliency_callbacks.discovery.texts.samples import PADDING, TextSamples
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import InputError, LayerError
-from saliency_callbacks.targets.link import LOGITS, Link
 
 __all__ = ["read_texts"]
 
@@ -31,9 +29,8 @@ def read_texts(
     tokenizer: Any = None,
     class_names: Sequence[str] | None = None,
     seed: int = 0,
-    link: Link = LOGITS,
-) -> tuple[TextSamples, TextReader]:
-    """Return text inputs as samples to search, and what asks the model about them.
+) -> tuple[TextSamples, TextForm]:
+    """Return text inputs as samples to search, and how ids become inputs of the model.
 
     Padding is what the attention mask says; without one, the padding token at the ends of a text, as named by the
     tokenizer, the model's configuration or the embedding layer.
@@ -47,10 +44,10 @@ def read_texts(
         tokenizer: Tells how tokens are written, and which are special.
         class_names: Name of each class.
         seed: Decides the split, and every draw.
-        link: How the model's outputs are read.
 
     Raises:
-        InputError: If there are no ids, or a text is nothing but padding.
+        InputError: If there are no ids, a text is nothing but padding, or something goes with the tokens that cannot
+            be made for other texts.
     """
     tokens = settings.tokens or TokenSettings.of("auto", tokenizer)
     batch = read_ids(inputs, settings.attribute_to)
@@ -63,6 +60,7 @@ def read_texts(
     tokens = tokens.seeing(found)
     padding = padding_of(batch, tokens.known_pad_id(model, _embedding(model, batch, settings, tokens)))
     special = special_of(batch, padding, tokens.special_ids)
+    form = TextForm.of(batch, padding)
     samples = TextSamples(
         found.masked_fill(padding, PADDING).long().cpu(),
         labels.cpu(),
@@ -71,10 +69,9 @@ def read_texts(
         seed,
         special_ids=tuple(found[special].unique().tolist()),
         tokenizer=tokenizer,
-        pad_id=int(found[padding].mode().values) if padding.any() else None,
+        pad_id=form.pad_id if padding.any() else None,
     )
-    reader = TextReader(model, batch, padding, replace(settings, tokens=tokens), link)
-    return samples, reader
+    return samples, form
 
 
 def _embedding(model: nn.Module, batch: ModelInputs, settings: Settings, tokens: TokenSettings) -> nn.Module | None:
@@ -87,7 +84,4 @@ def _embedding(model: nn.Module, batch: ModelInputs, settings: Settings, tokens:
 
 def _first_row(batch: ModelInputs, settings: Settings) -> ModelInputs:
     row = batch.explained.new_zeros(1).long()
-    structure = batch.rows(row)
-    if isinstance(structure, Mapping):
-        structure = dict(structure)
-    return read_ids(structure, batch.attribute_to, shared=settings.shared)
+    return read_ids(batch.rows(row), batch.attribute_to, shared=settings.shared)
