@@ -9,7 +9,7 @@ from torch import Tensor
 
 from saliency_callbacks.discovery.candidate import Count
 from saliency_callbacks.discovery.texts.samples import TextSamples
-from saliency_callbacks.functional.skew import fisher_p_value
+from saliency_callbacks.functional.skew import binomial_p_value, fisher_p_value
 
 __all__ = ["N_RECIPIENTS", "PROPOSED_SKEW", "count_skewed", "shares_of", "skews"]
 
@@ -20,6 +20,9 @@ N_RECIPIENTS = 48
 """So many texts of other classes are changed."""
 
 _SKEW = 0.2
+
+_BY_NATURE = 0.1
+"""Words of a topic differ by class: so much of a difference is taken for granted, and only more is counted as one."""
 
 
 def skews(shares: Tensor, column: int) -> Tensor:
@@ -52,6 +55,11 @@ def shares_of(bears: Sequence[Tensor], samples: TextSamples) -> Tensor:
 def count_skewed(bears: Tensor, class_index: int, samples: TextSamples) -> Count | None:
     """Return who bears something that one class bears more often than every other, on the samples that count.
 
+    The p-value is the larger of two: of Fisher's exact test that the class bears it no more often than another, and of
+    a binomial test that it bears it in no more than .1 of its texts above the share of the other. Of the many words of
+    a topic, each of which is in a few texts of its class, some are in many of those that happen to count; the second
+    test bounds that.
+
     Args:
         bears: Which samples bear it, bool ``[N]``.
         class_index: The class c.
@@ -65,10 +73,12 @@ def count_skewed(bears: Tensor, class_index: int, samples: TextSamples) -> Count
     bearing = torch.tensor([int(bears[one].sum()) for one in members])
     sizes = torch.tensor([len(one) for one in members])
     own = samples.classes.index(class_index)
-    if float(skews((bearing / sizes.clamp(min=1))[None], own)) < _SKEW:
+    shares = bearing.double() / sizes.clamp(min=1)
+    if float(skews(shares[None], own)) < _SKEW:
         return None
     others = torch.arange(len(sizes)) != own
-    p_values = fisher_p_value(bearing[own], sizes[own], bearing[others], sizes[others])
+    by_chance = fisher_p_value(bearing[own], sizes[own], bearing[others], sizes[others])
+    by_nature = binomial_p_value(bearing[own], sizes[own], (shares[others] + _BY_NATURE).clamp(max=1))
     lengths = samples.lengths.double()
     usual = lengths[bears & (samples.labels == class_index)].median()
-    return Count(bears, -(lengths - usual).abs(), float(p_values.max()))
+    return Count(bears, -(lengths - usual).abs(), float(torch.maximum(by_chance, by_nature).max()))
