@@ -122,7 +122,23 @@ def samples(ids, labels, **settings):
     return TextSamples(torch.where(ids == 0, PADDING, ids), labels, range(len(labels)), **settings)
 
 
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "the", "film", "was", "great", "##ly", "bad", "##ness", ".", "un", "!", "a"]
+WORDS = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "the",
+    "film",
+    "was",
+    "great",
+    "##ly",
+    "bad",
+    "##ness",
+    ".",
+    "un",
+    "!",
+    "a",
+]
 
 
 def wordpieces(**settings):

@@ -6,7 +6,16 @@ import pytest
 import torch
 
 from saliency_callbacks.discovery.texts.discover import discover_in_texts
-from tests.discovery.texts.cases import GIVEAWAY, Bag, Convolutional, Transformer, first_of_each, fitted, negations, topics
+from tests.discovery.texts.cases import (
+    GIVEAWAY,
+    Bag,
+    Convolutional,
+    Transformer,
+    first_of_each,
+    fitted,
+    negations,
+    topics,
+)
 
 
 def _search(make, data, seed, *, epochs, **planted):

@@ -48,7 +48,7 @@ def test_two_words_that_only_together_tell_are_proposed_together():
 def test_a_run_grows_to_all_that_is_always_the_same():
     words, labels = _texts(length=14)
     phrase = torch.arange(20, 29)
-    for row in range(0, 60):
+    for row in range(60):
         start = row % 5
         words[row, start : start + 9] = phrase
     assert _only(samples(words, labels)).run == tuple(phrase.tolist())
@@ -101,12 +101,15 @@ def test_the_word_goes_into_texts_of_other_classes_without_it():
     clean = found.inputs[trial.recipients]
     assert (trial.with_cue == GIVEAWAY).sum(dim=1).eq(1).all()
     assert ((trial.with_cue != PADDING).sum(dim=1) == (clean != PADDING).sum(dim=1) + 1).all()
-    kept = [row[row != GIVEAWAY].tolist()[: int((old != PADDING).sum())] for row, old in zip(trial.with_cue, clean, strict=True)]
+    kept = [
+        row[row != GIVEAWAY].tolist()[: int((old != PADDING).sum())]
+        for row, old in zip(trial.with_cue, clean, strict=True)
+    ]
     assert kept == [old[old != PADDING].tolist() for old in clean]
 
 
 def test_controls_are_other_words_at_the_same_places():
-    found, count, trial = _tried()
+    _, _, trial = _tried()
     at = trial.with_cue == GIVEAWAY
     of_class, of_others = trial.controls
     for control in trial.controls:
