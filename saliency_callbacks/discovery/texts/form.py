@@ -105,9 +105,10 @@ def _companion(name: Any, value: Any, padding: Tensor) -> Companion:
 
 
 def _makers(given: Tensor, padding: Tensor) -> Iterator[Callable[[Tensor], Tensor]]:
-    # In this order, as the mask of texts without padding is one value for all tokens.
+    # In this order, as the mask of texts without padding is one value for all tokens: 1, and of bools either.
     yield torch.logical_not
-    yield torch.clone
+    if given.dtype == torch.bool or padding.any():
+        yield torch.clone
     yield lambda empty: torch.arange(empty.shape[1]).expand(empty.shape)
     yield lambda empty: (~empty).sum(dim=1)
     if given.shape == padding.shape:

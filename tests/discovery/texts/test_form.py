@@ -67,6 +67,23 @@ def test_what_goes_with_ids_follows(given, expected):
     assert torch.equal(found, expected)
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (torch.ones(2, 3).long(), (~EMPTY).long()),
+        (torch.ones(2, 3).bool(), ~EMPTY),
+        (torch.zeros(2, 3).bool(), EMPTY),
+        (torch.zeros(2, 3).long(), torch.zeros(3, 3).long()),
+    ],
+    ids=["mask", "mask of bools", "padding mask", "segments"],
+)
+def test_masks_of_texts_without_padding_are_known_for_masks(given, expected):
+    form = TextForm.of(read_ids({"input_ids": IDS, "other": given}), torch.zeros(2, 3).bool())
+    found = form.fed(OTHER)["other"]
+    assert found.dtype == given.dtype
+    assert torch.equal(found, expected)
+
+
 @pytest.mark.parametrize("value", [torch.tensor([[0, 1, 1], [0, 1, 1]]), torch.rand(2, 5), torch.tensor([4, 9])])
 def test_what_ids_do_not_tell_is_named(value):
     with pytest.raises(InputError, match=r"inputs\['token_type_ids'\].*says something of each text"):
