@@ -12,9 +12,9 @@ from saliency_callbacks.discovery.candidate import Candidate, Count, Trial
 from saliency_callbacks.discovery.matching import Matcher
 from saliency_callbacks.discovery.reader import ModelReader
 from saliency_callbacks.discovery.samples import Samples
+from saliency_callbacks.discovery.shares import share, skew_of
 from saliency_callbacks.discovery.transplants import pasted
 from saliency_callbacks.discovery.windows import Windows, likely_windows, sensitivity
-from saliency_callbacks.functional.skew import fisher_p_value
 from saliency_callbacks.functional.templates import Matches, best_matches
 
 __all__ = ["Copies", "Tolerance"]
@@ -198,14 +198,9 @@ class Copied:
         distance = self.matches(torch.arange(samples.size)).distance[0]
         near, far = distance < self.tolerance.near, distance < self.tolerance.far
         own = samples.of_class(self.class_index, samples.counts)
-        share, share_far = float(near[own].double().mean()), float(far[own].double().mean())
-        others = [samples.of_class(other, samples.counts) for other in samples.classes if other != self.class_index]
-        skew = share - max(float(far[members].double().mean()) for members in others)
-        if skew < _LEAST_SKEW or share < _LEAST_PLATEAU * share_far:
+        skew, p_value = skew_of(near, far, samples, self.class_index)
+        if skew < _LEAST_SKEW or share(near, own) < _LEAST_PLATEAU * share(far, own):
             return None
-        sizes = torch.tensor([len(members) for members in others])
-        bearing = torch.tensor([int(near[members].sum()) for members in others])
-        p_value = float(fisher_p_value(near[own].sum(), torch.tensor(len(own)), bearing, sizes).max())
         return Count(near, -distance, p_value)
 
     def trial(self, samples: Samples, count: Count) -> Trial | None:
