@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from saliency_callbacks.callbacks.cue.alarm import CueAlarm
     from saliency_callbacks.callbacks.cue.confirmation import Confirmation
     from saliency_callbacks.callbacks.cue.rule import AlarmRule
+    from saliency_callbacks.callbacks.discovery.callback import ShortcutDiscovery
     from saliency_callbacks.callbacks.randomization.callback import RandomizationTest
     from saliency_callbacks.callbacks.randomization.data import data_randomization_test
     from saliency_callbacks.callbacks.randomization.settings import Cascade, Draws
@@ -40,6 +41,7 @@ __all__ = [
     "RandomizationResult",
     "RandomizationTest",
     "SaliencyMonitor",
+    "ShortcutDiscovery",
     "Snapshot",
     "Storage",
     "TextAppearance",
@@ -66,6 +68,7 @@ _HOMES = {
     "RandomizationResult": "saliency_callbacks.randomization",
     "RandomizationTest": "saliency_callbacks.callbacks.randomization.callback",
     "SaliencyMonitor": "saliency_callbacks.callbacks.saliency.monitor",
+    "ShortcutDiscovery": "saliency_callbacks.callbacks.discovery.callback",
     "Snapshot": "saliency_callbacks.types",
     "Storage": "saliency_callbacks.callbacks.runtime.settings",
     "TextAppearance": "saliency_callbacks.callbacks.text.appearance",

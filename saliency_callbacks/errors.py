@@ -19,7 +19,8 @@
 
     SaliencyWarning (UserWarning)
     ├── CueAlarmWarning                   the model has started to use a suspected shortcut
-    └── DegenerateMapWarning              a map that is all zero, constant or not finite
+    ├── DegenerateMapWarning              a map that is all zero, constant or not finite
+    └── ShortcutWarning                   the model uses a shortcut that nobody named
 
 Every message says what was given, what was expected and how to fix it. In a training each kind of warning is said once.
 """
@@ -49,6 +50,7 @@ __all__ = [
     "ReluError",
     "SaliencyError",
     "SaliencyWarning",
+    "ShortcutWarning",
     "TargetError",
     "each_kind_once",
     "is_news",
@@ -123,6 +125,10 @@ class CueAlarmWarning(SaliencyWarning):
 
 class DegenerateMapWarning(SaliencyWarning):
     """A saliency map is all zero, constant or not finite."""
+
+
+class ShortcutWarning(SaliencyWarning):
+    """The model uses a shortcut that nobody named."""
 
 
 def nearest_names(name: str, known: Iterable[str], *, limit: int = 5) -> str:

@@ -102,6 +102,11 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
     def _accept_probe(self, probe: ProbeBatch) -> None:
         """Raise a ConfigurationError for what is wrong with the probe, and keep what is derived from it."""
 
+    def _freeze(self, host: Host) -> ProbeBatch | None:
+        """Read the probe; return ``None`` where there is no data for one yet."""
+        reading = self.reading
+        return freeze_probe(host, self.probe, self.state.indices, module=reading.module, shared=reading.shared)
+
     @abstractmethod
     def _observe(self, model: nn.Module, moment: Moment, host: Host) -> Observation[State]:
         """Observe ``model`` now. Nothing is written, and the state is not changed."""
@@ -224,9 +229,7 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
         """Freeze the probe and open the sinks, once; return ``None`` where there is no data for a probe."""
         if self._frozen is None:
             with host.ranks.together():
-                frozen = freeze_probe(
-                    host, self.probe, self.state.indices, module=self.reading.module, shared=self.reading.shared
-                )
+                frozen = self._freeze(host)
             if frozen is None:
                 return None
             preconditions.tell_of_reading(frozen, self.target)

@@ -51,6 +51,7 @@ class Suspicion:
         change: What puts the cue into an input.
         exhibit: The samples that a person decides by; ``None`` for a suspicion that was restored from a checkpoint.
         first_seen: Epoch in which it was first found; ``None`` without a Trainer.
+        known_as: Name that it was given when it was first found; ``None`` for one that is found for the first time.
 
     Example:
         >>> import torch
@@ -87,6 +88,7 @@ class Suspicion:
     change: Change
     exhibit: Exhibit | None = field(default=None, repr=False)
     first_seen: int | None = None
+    known_as: str | None = None
 
     @property
     def sample_ids(self) -> tuple[str, ...]:
@@ -96,6 +98,9 @@ class Suspicion:
     @property
     def name(self) -> str:
         """A name for tags and directories: ``copies-4-17``, of the kind, the class and the first bearer."""
+        if self.known_as is not None:
+            # Which bearer is the first may change from one evaluation to the next; a tag must not.
+            return self.known_as
         parts = (self.kind, self.class_name, *self.bearers[:1])
         return "-".join("".join(sign if sign.isalnum() else "_" for sign in str(part)) for part in parts)
 

@@ -69,12 +69,15 @@ def top_region(heat: npt.NDArray[np.floating], share: float) -> npt.NDArray[np.b
     return np.asarray(region.view(values.shape).numpy())
 
 
-def draw_contour(tiles: npt.NDArray[np.uint8], regions: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+def draw_contour(
+    tiles: npt.NDArray[np.uint8], regions: npt.NDArray[np.bool_], *, is_around: bool = False
+) -> npt.NDArray[np.uint8]:
     """Draw the outline of regions, two pixels wide: light inside, dark outside. The edge of a tile is no outline.
 
     Args:
         tiles: ``uint8 [N, height, width, 3]``, at the size at which they are shown.
         regions: ``bool [N, H, W]``, of any size; resampled to the nearest pixel.
+        is_around: Whether both lines are outside, so that nothing in a small region is hidden.
 
     Returns:
         A copy of ``tiles`` with the outlines.
@@ -93,6 +96,8 @@ def draw_contour(tiles: npt.NDArray[np.uint8], regions: npt.NDArray[np.bool_]) -
     rows = np.arange(height) * regions.shape[1] // height
     columns = np.arange(width) * regions.shape[2] // width
     inside = regions[:, rows[:, None], columns]
+    if is_around:
+        inside = inside | _beside(inside)
     drawn = tiles.copy()
     drawn[inside & _beside(~inside)] = _INNER
     drawn[~inside & _beside(inside)] = _OUTER

@@ -25,6 +25,7 @@ __all__ = [
     "printable",
     "text_width",
     "two_lines",
+    "wrapped",
 ]
 
 _ELLIPSIS = "…"
@@ -114,6 +115,24 @@ def two_lines(text: str, size: int, max_width: int) -> list[str]:
     if not fitting:
         return [ellipsize(shown, size, max_width)]
     return [shown[: fitting[-1]].rstrip(), ellipsize(shown[fitting[-1] :], size, max_width)]
+
+
+def wrapped(text: str, size: int, max_width: int, max_lines: int) -> list[str]:
+    """Return ``text`` broken at spaces into lines of at most ``max_width`` pixels; the last is cut if it must be.
+
+    Example:
+        >>> wrapped("in 52% of class 4, in at most 1% of another", 12, 130, max_lines=2)
+        ['in 52% of class 4, in', 'at most 1% of anot…']
+    """
+    lines: list[str] = []
+    words = printable(text).split(" ")
+    while words and len(lines) < max_lines - 1:
+        count = 1
+        while count < len(words) and text_width(" ".join(words[: count + 1]), size) <= max_width:
+            count += 1
+        lines.append(ellipsize(" ".join(words[:count]), size, max_width))
+        words = words[count:]
+    return [*lines, ellipsize(" ".join(words), size, max_width)] if words else lines
 
 
 def text_width(text: str, size: int) -> int:

@@ -27,7 +27,7 @@ __all__ = ["write_report"]
 
 _SCRIPTS = (
     "data", "state", "sprites", "paint", "tiles", "views",
-    "compare", "charts", "controls", "summary", "keyboard", "main",
+    "compare", "charts", "controls", "summary", "shortcuts", "keyboard", "main",
 )  # fmt: skip
 _ATTEMPTS = 4
 _MEGABYTE = 1_000_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from saliency_callbacks.report.markdown import parse_markdown
@@ -16,11 +16,15 @@ __all__ = ["documents_of"]
 _ELEMENTS: dict[CellStyle, str] = {"plain": "text", "name": "code", "emphasis": "em"}
 
 
-def documents_of(archives: Sequence[Archive]) -> list[dict[str, Any]]:
+def documents_of(archives: Sequence[Archive], shown_elsewhere: Collection[str] = ()) -> list[dict[str, Any]]:
     """Return the newest text or table of every tag as ``{"tag", "moment", "blocks"}``.
 
     Alerts are left out, which are headlines already, and so are texts with marked words: the page shows every word of
     them in color.
+
+    Args:
+        archives: What the run left.
+        shown_elsewhere: Tags that are left out, too.
     """
     newest: dict[str, dict[str, Any]] = {}
     for archive in archives:
@@ -29,7 +33,7 @@ def documents_of(archives: Sequence[Archive]) -> list[dict[str, Any]]:
             when = "at the end" if entry["stage"] == "final" else f"at epoch {entry['epoch']}"
             for tag, blocks in _documents(entry, is_text=is_text):
                 newest[tag] = {"tag": tag, "moment": when, "blocks": blocks}
-    return list(newest.values())
+    return [document for tag, document in newest.items() if tag not in shown_elsewhere]
 
 
 def _documents(entry: ObservationEntry, *, is_text: bool) -> Iterator[tuple[str, list[dict[str, Any]]]]:

@@ -9,6 +9,9 @@ from saliency_callbacks.report.runs import Archive
 
 __all__ = ["facts_of"]
 
+# What is kept so that a suspicion can be dismissed.
+_FOR_PROGRAMS = ("suspicions",)
+
 
 def facts_of(archive: Archive) -> dict[str, Any]:
     """Return what the last observation says about how it was made, as ``{"title", "rows": [[name, value]]}``."""
@@ -17,6 +20,8 @@ def facts_of(archive: Archive) -> dict[str, Any]:
     last = archive.observations[-1]
     rows: list[list[str]] = []
     for name, value in last["metadata"].items():
+        if name in _FOR_PROGRAMS:
+            continue
         rows += _fact(str(name).replace("_", " "), value)
     layers = {str(facts.get("layer")) for facts in last["methods"].values() if facts.get("layer")}
     if layers:

@@ -7,6 +7,7 @@ from typing import Any
 
 from saliency_callbacks.report.monitors import Monitor, moment_of
 from saliency_callbacks.report.runs import Archive
+from saliency_callbacks.report.shortcuts import shortcut_headlines
 
 __all__ = ["headlines_of"]
 
@@ -18,8 +19,9 @@ _DEPENDS_NOT = "does not depend on the weights"
 
 
 def headlines_of(archives: Sequence[Archive], monitors: Sequence[Monitor]) -> list[Headline]:
-    """Return what somebody should read first: alarms, verdicts, wrong predictions and maps that show nothing."""
+    """Return what to read first: alarms, shortcuts, verdicts, wrong predictions and maps that show nothing."""
     found = [headline for archive in archives for headline in (*_alarms(archive), *_verdicts(archive))]
+    found += [_headline(*said) for archive in archives for said in shortcut_headlines(archive)]
     for monitor in monitors:
         found += [*_accuracy(monitor), *_degenerate(monitor)]
     order = ("alarm", "caution", "plain", "good")

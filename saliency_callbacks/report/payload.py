@@ -24,6 +24,7 @@ from saliency_callbacks.report.headlines import headlines_of
 from saliency_callbacks.report.monitors import ExplainedObservation, Monitor, moment_of
 from saliency_callbacks.report.run_contents import Contents
 from saliency_callbacks.report.runs import Archive
+from saliency_callbacks.report.shortcuts import lists_of, shortcuts_of
 from saliency_callbacks.report.sprites import Quality, encode_picture, encode_text, shared_scales, sheet, sprite
 from saliency_callbacks.report.stored_pictures import stored_pictures
 
@@ -52,15 +53,18 @@ def _run(
     content: Contents, monitors: Sequence[tuple[Monitor, tuple[Monitor, ...]]], quality: Quality | None
 ) -> dict[str, Any]:
     archives = content.run.archives
-    pictures, left_out = stored_pictures(content)
-    notes = [*content.notes, *left_out]
+    lists = lists_of(archives)
+    shortcuts, unshown = shortcuts_of(content.run)
+    pictures, left_out = stored_pictures(content, {tag for one in lists for tag in one.picture_tags.values()})
+    notes = [*content.notes, *unshown, *left_out]
     if quality is not None and quality.stride > 1:
         notes.append(f"To keep the file small, every {quality.stride}th observation has pictures; the charts show all.")
     return {
         "name": content.run.name,
         "notes": notes,
         "headlines": headlines_of(archives, content.monitors),
-        "documents": documents_of(archives),
+        "shortcuts": shortcuts,
+        "documents": documents_of(archives, {one.tag for one in lists}),
         "facts": [facts_of(archive) for archive in archives] + [_probe_facts(monitor) for monitor, _ in monitors],
         "sections": [_section(archive) for archive in archives],
         "pictures": pictures,

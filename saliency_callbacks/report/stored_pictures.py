@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,37 +15,58 @@ from saliency_callbacks.report.run_contents import Contents
 from saliency_callbacks.report.sprites import encode_picture
 from saliency_callbacks.sinks.disk.archive import inside
 
-__all__ = ["stored_pictures"]
+__all__ = ["MOST_BYTES", "read_picture", "stored_pictures"]
 
-_MOST_BYTES = 2_500_000
+MOST_BYTES = 2_500_000
+"""As text, of all pictures together."""
 _WIDEST = 1600
 
 
-def stored_pictures(content: Contents) -> tuple[list[dict[str, str]], list[str]]:
+def stored_pictures(content: Contents, shown_elsewhere: Collection[str] = ()) -> tuple[list[dict[str, str]], list[str]]:
     """Return the newest picture of every tag as ``{"tag", "moment", "data"}``, and notes on those left out.
 
     Panels and filmstrips of a monitor are left out: the page shows the maps themselves.
+
+    Args:
+        content: What the run left.
+        shown_elsewhere: Tags of pictures that are left out, too.
     """
     shown = {monitor.archive.name for monitor in content.monitors}
     newest: dict[str, Any] = {}
     for archive in content.run.archives:
         if archive.name not in shown:
             for entry in archive.observations:
-                newest |= {tag: (archive.directory, file, entry) for tag, file in entry["pictures"].items()}
+                newest |= {
+                    tag: (archive.directory, file, entry)
+                    for tag, file in entry["pictures"].items()
+                    if tag not in shown_elsewhere
+                }
     pictures: list[dict[str, str]] = []
     notes, spent = [], 0
     for tag, (directory, file, entry) in newest.items():
-        try:
-            with Image.open(inside(directory, file)) as opened:
-                opened.thumbnail((_WIDEST, 10 * _WIDEST))
-                pixels = np.asarray(opened.convert("RGB"))
-        except (OSError, ConfigurationError, Image.DecompressionBombError):
+        data = read_picture(directory, file)
+        if data is None:
             notes.append(f"The picture {tag} of {moment_of(entry)} cannot be read.")
             continue
-        data = encode_picture(pixels, lossless=False, quality=88)
-        if spent + len(data) <= _MOST_BYTES:
+        if spent + len(data) <= MOST_BYTES:
             pictures.append({"tag": tag, "moment": moment_of(entry), "data": data})
             spent += len(data)
         else:
             notes.append(f"The picture {tag} is left out to keep the file small.")
     return pictures, notes
+
+
+def read_picture(directory: Path, file: str) -> str | None:
+    """Return a picture of an archive as base64 of a WebP; ``None`` where it cannot be read.
+
+    Args:
+        directory: The archive's directory.
+        file: Its path in there.
+    """
+    try:
+        with Image.open(inside(directory, file)) as opened:
+            opened.thumbnail((_WIDEST, 10 * _WIDEST))
+            pixels = np.asarray(opened.convert("RGB"))
+    except (OSError, ConfigurationError, Image.DecompressionBombError):
+        return None
+    return encode_picture(pixels, lossless=False, quality=88)

@@ -14,6 +14,7 @@ from saliency_callbacks.report import write_report
 from saliency_callbacks.sinks import DiskSink
 from saliency_callbacks.types import Cell, ProbeView, Snapshot, Table
 from tests.report.maps import attribution, hot_maps
+from tests.report.shortcuts import write_discovery
 from tests.trainer import text_runs
 from tests.trainer.runs import trainer
 
@@ -335,6 +336,56 @@ def test_a_training_on_texts(show, tmp_path):
     page.keyboard.press("c")
     page.wait_for_selector(".compare-head")
     assert card.locator(".side").all_text_contents() == ["first", "then", "difference"]
+
+
+@pytest.fixture(scope="module")
+def discovered(tmp_path_factory):
+    run = write_image_run(tmp_path_factory.mktemp("a run"))
+    return write_report([write_discovery(run, class_name=EVIL, what=EVIL)])
+
+
+def test_suspected_shortcuts_are_ranked_with_pictures_and_numbers(show, discovered):
+    page = show(discovered)
+    items = page.locator("#shortcuts .suspicion")
+    assert items.locator(".use").all_text_contents() == ["used by the network", "in the data, not used"]
+    assert items.locator("h3").all_text_contents() == [f"1. Class {EVIL}: {EVIL}", "2. Class x: the same 32 pixels"]
+    facts = items.first.locator("dt, dd").all_text_contents()
+    assert facts[facts.index("counts") + 1] == "31 of 60, 1 of 60"
+    assert "An empty list proves nothing." in page.locator("#shortcuts .words-of-caution").text_content()
+    items.last.scroll_into_view_if_needed()
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('#shortcuts img')].every((one) => one.naturalWidth > 500)"
+    )
+    assert page.locator("#shortcuts img").count() == 2
+    assert "The network uses a suspected shortcut" in page.locator("#findings").text_content()
+
+
+def test_what_to_do_about_a_suspicion_is_copied(show, discovered):
+    page = show(discovered)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    for text, words in (("Copy the command", "saliency-callbacks dismiss "), ("Copy the Python", "found.to_cue()")):
+        page.locator("#shortcuts .suspicion").first.get_by_text(text).click()
+        page.wait_for_selector("#shortcuts button:has-text('Copied')")
+        assert words in page.evaluate("() => navigator.clipboard.readText()")
+    assert page.locator("#live").text_content() == "Copied"
+
+
+def test_without_a_clipboard_the_text_is_selected(show, discovered):
+    page = show(discovered)
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('not allowed')) }")
+    page.evaluate("() => { document.execCommand = () => false }")
+    page.locator("#shortcuts button", has_text="Copy the command").first.click()
+    page.wait_for_selector("#shortcuts button:has-text('Press Ctrl+C')")
+    assert page.evaluate("() => getSelection().toString()").startswith("saliency-callbacks dismiss ")
+
+
+def test_suspicions_fit_a_narrow_window(show, discovered):
+    page = show(discovered, viewport={"width": 390, "height": 800})
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+
+
+def test_no_discovery_no_section(show, report):
+    assert show(report).locator("#shortcuts").is_hidden()
 
 
 def test_scores_alone_and_notes(browser, tmp_path):

@@ -12,6 +12,8 @@ import pytest
 import torch
 from lightning.pytorch import callbacks as lightning_callbacks
 from lightning.pytorch.callbacks import LearningRateMonitor, StochasticWeightAveraging
+from torch.utils.data import DataLoader, TensorDataset
+from torchvision.transforms import v2
 
 from saliency_callbacks import (
     Cascade,
@@ -21,17 +23,20 @@ from saliency_callbacks import (
     Probe,
     RandomizationTest,
     SaliencyMonitor,
+    ShortcutDiscovery,
     Storage,
     TokenSaliencyMonitor,
 )
+from saliency_callbacks.discovery.kinds import GENERATORS
 from saliency_callbacks.errors import ObservationError, SaliencyWarning
 from saliency_callbacks.methods import BUILT_IN, IntegratedGradients, SmoothGrad
 from saliency_callbacks.probe import PatchCue
 from saliency_callbacks.sinks import MemorySink
+from tests.discovery.planted import Corners, planted_digits
 from tests.grouping import grouped
 from tests.trainer import interference, text_runs
 from tests.trainer.interference import Case, assert_equal, n_validations
-from tests.trainer.runs import train_loader, trainer, val_loader
+from tests.trainer.runs import Augmented, train_loader, trainer, val_loader
 
 WITH_SUMMARY = True
 
@@ -113,6 +118,35 @@ def _cue_alarm(sink: MemorySink, **changes: Any) -> CueAlarm:
     return CueAlarm(PatchCue((0, 0, 2, 2)), 0, **grouped(CueAlarm, **{**settings, **changes}))
 
 
+@pytest.fixture(autouse=True)
+def _told_where_to_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a search proposes is no matter here, and 8×8 pixels are too few for it."""
+    monkeypatch.setitem(GENERATORS, "copies", Corners)
+
+
+def _discovery(sink: MemorySink, **changes: Any) -> ShortcutDiscovery:
+    probe = Probe.from_tensors(*planted_digits(24).tensors)
+    settings = {"probe": probe, "every_n_epochs": 1, "kinds": "copies", "watch": True, "threshold": 0.0}
+    settings |= {"on_suspicion": "log", "sinks": [sink], "save_maps": False, "on_error": "raise"}
+    return ShortcutDiscovery(**grouped(ShortcutDiscovery, **{**settings, **changes}))
+
+
+class Cropped(Augmented):
+    """Draws, beside the global generators, from one that its transforms keep, and keeps what it has read."""
+
+    def __init__(self, inner: TensorDataset) -> None:
+        super().__init__(inner)
+        self.transform = v2.Compose([v2.RandomCrop(8, padding=1), v2.RandomHorizontalFlip()])
+        self.generator = torch.Generator().manual_seed(0)
+        self.cache: dict[int, Any] = {}
+
+    def __getitem__(self, index: int) -> Any:
+        if index not in self.cache:
+            image, label = self.inner[index]
+            self.cache[index] = self.transform(image) * torch.rand((), generator=self.generator).add(9).gt(1), label
+        return self.cache[index]
+
+
 def _token_monitor(sink: MemorySink) -> TokenSaliencyMonitor:
     methods = ("gradient_norm", *_SAMPLED.values())
     return TokenSaliencyMonitor(methods, 4, text_runs.tokenizer(), sinks=[sink], storage=Storage(save_maps=False))
@@ -162,7 +196,7 @@ def plain(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return Plain(_CASES[request.param], tmp_path_factory.mktemp("plain"))
 
 
-@pytest.mark.parametrize("make", [_monitor, _randomization, _cue_alarm])
+@pytest.mark.parametrize("make", [_monitor, _randomization, _cue_alarm, _discovery])
 def test_training_is_bit_identical(plain: Plain, make: Callable[[MemorySink], L.Callback]) -> None:
     assert plain.check(make).snapshots
 
@@ -179,6 +213,16 @@ def test_training_is_bit_identical_with_the_training_data_as_probe(tmp_path: Pat
         lambda sink: SaliencyMonitor(probe=probe, sinks=[sink], storage=Storage(save_maps=False))
     )
     assert len(found.latest.ids) == 6
+
+
+def test_training_is_bit_identical_where_its_images_are_searched_as_they_are_stored(tmp_path: Path) -> None:
+    def loaders() -> Any:
+        train = DataLoader(Cropped(planted_digits(24)), 16, shuffle=True)
+        return train, [DataLoader(planted_digits(4), 16)]
+
+    probe = Probe(96, source="train")
+    found = Plain(Case(loaders=loaders), tmp_path).check(partial(_discovery, probe=probe))
+    assert found.latest.scores["shortcuts/n_found"] == 1
 
 
 _TEXTS: dict[str, Any] = {"loaders": lambda: (text_runs.loader(shuffle=True), text_runs.loader())}

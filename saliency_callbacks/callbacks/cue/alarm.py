@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 from torch import nn
 from typing_extensions import override
 
+from saliency_callbacks.callbacks.alarm_actions import act, checked_actions
 from saliency_callbacks.callbacks.base import ObservingCallback
-from saliency_callbacks.callbacks.cue.actions import act, checked_actions, describe_alarm
+from saliency_callbacks.callbacks.cue.actions import describe_alarm
 from saliency_callbacks.callbacks.cue.confirmation import Confirmation
 from saliency_callbacks.callbacks.cue.evaluation import evaluate_cue, warn_of_broken_logits
 from saliency_callbacks.callbacks.cue.group_accuracy import GroupAccuracy, group_accuracy, validation_batches
@@ -28,6 +29,7 @@ from saliency_callbacks.callbacks.runtime.preconditions import check_layers
 from saliency_callbacks.callbacks.runtime.schedule import is_due
 from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, Storage, engine_settings, settings_of
 from saliency_callbacks.config.checks import checked_integer
+from saliency_callbacks.errors import CueAlarmWarning
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.rendering.lazy import LazyPictures
@@ -116,7 +118,6 @@ class CueAlarm(ObservingCallback[CueState]):
         "appearance": Appearance,
         "storage": Storage,
     }
-
     renamed: ClassVar[Mapping[str, str]] = {
         "embedding": "reading=ModelReading(embedding=…), or as confirmation=Confirmation(method=None) for no maps"
     }
@@ -152,7 +153,7 @@ class CueAlarm(ObservingCallback[CueState]):
         self.cue = checked_cue(cue)
         self.suspect_class = checked_integer("suspect_class", suspect_class, 0)
         self.rule = settings_of(AlarmRule, "rule", rule)
-        self.on_alarm = checked_actions(on_alarm)
+        self.on_alarm = checked_actions("on_alarm", on_alarm)
         self.confirmation = settings_of(Confirmation, "confirmation", confirmation)
         self.appearance = settings_of(Appearance, "appearance", appearance)
         settings = engine_settings(
@@ -235,7 +236,7 @@ class CueAlarm(ObservingCallback[CueState]):
     @override
     def _on_observed(self, host: Host) -> None:
         if self.history and self.history[-1].fired:
-            act(self.on_alarm, self._message(self.history[-1]), host, self)
+            act("on_alarm", self.on_alarm, self._message(self.history[-1]), host, self, CueAlarmWarning)
 
     @property
     def _prepared_cue(self) -> CueProbe:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -39,6 +39,7 @@ def freeze_probe(
     *,
     module: str | None = None,
     shared: Sequence[int | str] | None = None,
+    dataset_of: Callable[[Any], Any] = lambda dataset: dataset,
 ) -> ProbeBatch | None:
     """Read the probe as a validation step would receive it, and freeze it on the CPU.
 
@@ -53,6 +54,8 @@ def freeze_probe(
             others, or the dataset no longer has them all, which the fingerprint of the result tells.
         module: Name of the explained submodule; the whole module by default. Its forward says what of a batch it takes.
         shared: Keys or positions of the inputs that all samples share; those of a probe of tensors by default.
+        dataset_of: Returns what is read in place of the dataset, such as a view of it that leaves something out. What
+            the dataset tells of itself (its labels, classes, normalization) is asked of itself.
 
     Returns:
         The frozen probe; ``None`` where the dataloader does not exist yet.
@@ -64,8 +67,9 @@ def freeze_probe(
     if loader is None and not probe.is_fixed:
         return None
     dataset = getattr(loader, "dataset", None)
-    source = (dataset, getattr(loader, "collate_fn", None), candidate_indices(loader))
-    with quiescence(host.module, seed=probe.seed):
+    source = (dataset_of(dataset), getattr(loader, "collate_fn", None), candidate_indices(loader))
+    # A view may share with the dataset what reading changes.
+    with quiescence(host.module, seed=probe.seed), preserved(dataset):
         batch, indices = probe.read(*source, indices=saved_indices, batched=is_batched(loader))
         before = None if probe.is_fixed else _images(probe, batch)
         # The module's transfer hooks expect what its dataloaders deliver, not tensors that are given by hand.

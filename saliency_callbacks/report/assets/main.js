@@ -27,6 +27,7 @@ function start() {
   fillHead();
   fillNotes();
   fillFindings();
+  fillShortcuts();
   const refreshCharts_ = buildCharts();
   fillDocuments();
   fillFacts();

@@ -1,0 +1,1 @@
+"""The callback that finds the shortcuts that nobody named."""

@@ -1,0 +1,114 @@
+"""One evaluation of a discovery: a search, and the effects of what is watched."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from saliency_callbacks.callbacks.discovery.probe import DiscoveryProbe
+from saliency_callbacks.callbacks.discovery.state import Known
+from saliency_callbacks.callbacks.discovery.watching import Watched, watch
+from saliency_callbacks.callbacks.runtime.host import Host
+from saliency_callbacks.callbacks.runtime.ranks import Ranks
+from saliency_callbacks.capture.isolation.rng import isolated_rng
+from saliency_callbacks.discovery.kinds import generators_of
+from saliency_callbacks.discovery.reader import ModelReader
+from saliency_callbacks.discovery.samples import Samples
+from saliency_callbacks.discovery.search import Search
+from saliency_callbacks.discovery.suspicion import Suspicion
+from saliency_callbacks.errors import TargetError
+from saliency_callbacks.targets.link import Link
+
+__all__ = ["Deadline", "Evaluated", "evaluate"]
+
+
+class Deadline:
+    """The time that a search may take. All ranks must ask together: rank zero decides for all of them.
+
+    Args:
+        max_seconds: How long; ``None`` for as long as it takes.
+        ranks: All processes of the training.
+        clock: Seconds, from any start.
+
+    Attributes:
+        was_met: Whether nobody was ever told that it is late.
+    """
+
+    def __init__(self, max_seconds: float | None, ranks: Ranks, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._max_seconds, self._ranks, self._clock = max_seconds, ranks, clock
+        self._start = clock()
+        self.was_met = True
+
+    def is_over(self) -> bool:
+        """Tell whether the time is over."""
+        if self._max_seconds is not None and self.was_met:
+            self.was_met = not self._ranks.from_zero(self._clock() - self._start > self._max_seconds)
+        return not self.was_met
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What an evaluation found.
+
+    Args:
+        suspicions: What was found, the most credible first.
+        watched: Name of each watched suspicion → what it did.
+        is_complete: Whether the search had the time that it needs.
+    """
+
+    suspicions: Sequence[Suspicion]
+    watched: Mapping[str, Watched]
+    is_complete: bool
+
+
+def evaluate(
+    model: nn.Module,
+    probe: DiscoveryProbe,
+    host: Host,
+    link: Link,
+    *,
+    kinds: Sequence[str],
+    threshold: float,
+    significance: float,
+    max_seconds: float | None,
+    watched: Sequence[Known],
+    seed: int,
+) -> Evaluated:
+    """Search the probe now. All ranks must call it; what it finds is the same on all of them.
+
+    Args:
+        model: The explained module.
+        probe: What is searched.
+        host: The run.
+        link: How the model's outputs are read.
+        kinds: What is searched for.
+        threshold: What the lower bound of an effect must exceed.
+        significance: What a corrected p-value must not exceed.
+        max_seconds: How long the search may take.
+        watched: Suspicions whose effect is measured whether they are found again or not.
+        seed: Of what is drawn from the global random numbers, which are left as they were.
+
+    Raises:
+        TargetError: If the labels of the probe name classes that the model does not have.
+    """
+    deadline = Deadline(max_seconds, host.ranks)
+    samples, reader = probe.samples, probe.reader(model, host, link)
+    _check_classes(samples, reader)
+    search = Search(generators_of(kinds), threshold, significance, deadline.is_over)
+    with isolated_rng(seed):
+        found = search.run(samples, reader)
+        effects = {one.suspicion.name: watch(one, samples, reader) for one in watched}
+    return Evaluated(found, effects, deadline.was_met)
+
+
+def _check_classes(samples: Samples, reader: ModelReader) -> None:
+    n_classes = reader.logits(samples.inputs[:1]).shape[1]
+    if samples.classes[-1] >= n_classes:
+        raise TargetError(
+            f"the probe has samples of class {samples.classes[-1]}, but the model tells {n_classes} classes apart; "
+            "expected a model with an output for each. Say which outputs are class scores with "
+            "reading=ModelReading(output_fn=…), or where the labels are with Probe(labels=…)"
+        )

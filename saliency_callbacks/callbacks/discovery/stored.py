@@ -1,0 +1,70 @@
+"""Suspicions as a checkpoint holds them: tensors, numbers and strings alone, and few of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from saliency_callbacks.discovery.changes import AddedDifference, Change, PastedPixels, ShiftedProperty
+from saliency_callbacks.discovery.suspicion import Suspicion
+
+__all__ = ["CHANGES", "as_stored", "restored"]
+
+CHANGES: dict[str, str] = {kind.__name__: kind.__module__ for kind in (PastedPixels, AddedDifference, ShiftedProperty)}
+"""Name of a class of changes → its module. Only these are restored: a checkpoint must not choose what is imported."""
+
+_LEFT_OUT = ("exhibit",)
+_KIND = "kind"
+_LARGE = 4096
+
+
+def as_stored(suspicion: Suspicion) -> dict[str, Any]:
+    """Return a suspicion without its exhibit, for a checkpoint that loads with ``weights_only``.
+
+    Large tensors of floats, such as a difference of the whole image, are kept in half precision: values in [-1, 1] to
+    within 0.0005.
+    """
+    found = {one.name: getattr(suspicion, one.name) for one in fields(suspicion) if one.name not in _LEFT_OUT}
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+    return {**plain, "change": _stored_change(suspicion.change)}
+
+
+def restored(state: Mapping[str, Any]) -> Suspicion:
+    """Return the suspicion that :func:`as_stored` was given, without its exhibit."""
+    known = {one.name for one in fields(Suspicion)} - {"change"}
+    found: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in state.items() if name in known
+    }
+    return Suspicion(**found, change=_restored_change(state["change"]))
+
+
+def _stored_change(change: Change) -> dict[str, Any]:
+    values = {one.name: _light(getattr(change, one.name)) for one in fields(change)}  # type: ignore[arg-type]
+    return {_KIND: type(change).__name__, "values": values}
+
+
+def _restored_change(state: Mapping[str, Any]) -> Change:
+    kind = getattr(import_module(CHANGES[state[_KIND]]), state[_KIND])
+    change: Change = kind(**{name: _full(value) for name, value in state["values"].items()})
+    return change
+
+
+def _light(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    if not isinstance(value, Tensor):
+        return value
+    kept = value.detach().cpu()
+    # A view would be saved with all that it is a view of.
+    return kept.half() if kept.dtype == torch.float32 and kept.numel() > _LARGE else kept.clone()
+
+
+def _full(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(value)
+    return value.float() if isinstance(value, Tensor) and value.dtype == torch.float16 else value

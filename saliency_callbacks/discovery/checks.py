@@ -1,0 +1,175 @@
+"""What samples must be for shortcuts to be searched among them, and what is said where there are few."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from saliency_callbacks.config.nested import describe
+from saliency_callbacks.discovery.samples import Samples
+from saliency_callbacks.errors import ProbeError, warn
+
+__all__ = ["checked_images", "checked_labels", "checked_samples", "searched_classes"]
+
+_ADVISED = 24
+"""With fewer samples a class less is found: 4 of 5 planted cues with 48 a class, and 3 of 5 with 24."""
+
+_FEWEST = 6
+"""A class with fewer leaves no more than 3 samples to count, which can neither bear out nor refute anything."""
+
+_IMAGE_DIMENSIONS = 4
+_TOLERANCE = 1e-3
+_SHOWN = 5
+
+
+def checked_samples(
+    images: Any,
+    labels: Any,
+    *,
+    ids: Sequence[object] | None = None,
+    class_names: Sequence[str] | None = None,
+    seed: int = 0,
+) -> Samples:
+    """Return images with their classes, for a search.
+
+    Args:
+        images: Display images ``[N, C, H, W]`` in [0, 1], or ``uint8``.
+        labels: Class of each, integers ``[N]``.
+        ids: A name for each; 0 to N - 1 by default.
+        class_names: Name of each class; their indices by default.
+        seed: Decides the split, and every draw.
+
+    Raises:
+        ProbeError: If the images are not of one size or not in [0, 1], the labels are no classes, or fewer than two
+            classes have enough images.
+
+    Warns:
+        SaliencyWarning: A class has fewer than 24 images.
+
+    Example:
+        >>> samples = checked_samples(torch.rand(48, 1, 8, 8), torch.arange(48) % 2)
+        >>> samples.size, samples.classes
+        (48, (0, 1))
+    """
+    found = checked_images(images)
+    classes = checked_labels(labels, len(found))
+    names = tuple(range(len(found))) if ids is None else tuple(ids)
+    if len(names) != len(found):
+        raise ProbeError(f"there are {len(names)} ids for {len(found)} images; expected one for each")
+    kept = searched_classes(classes)
+    if not bool(kept.all()):
+        found, classes = found[kept], classes[kept]
+        names = tuple(name for name, is_kept in zip(names, kept.tolist(), strict=True) if is_kept)
+    return Samples(found, classes, names, class_names, seed)
+
+
+def checked_images(images: Any) -> Tensor:
+    """Return display images ``[N, C, H, W]`` in [0, 1] on the CPU, at least float32.
+
+    Raises:
+        ProbeError: If they are something else.
+    """
+    if isinstance(images, list | tuple) and images and all(isinstance(image, Tensor) for image in images):
+        images = _stacked(images)
+    if not isinstance(images, Tensor) or images.ndim != _IMAGE_DIMENSIONS or not len(images):
+        raise ProbeError(
+            f"the images are {describe(images)}; expected a tensor [N, C, H, W] of display images in [0, 1]. Signals, "
+            "volumes and tables are not searched for shortcuts"
+        )
+    found = images.detach().cpu()
+    if found.dtype == torch.uint8:
+        return found.float() / 255
+    found = found.to(torch.promote_types(found.dtype, torch.float32))
+    if not bool(found.isfinite().all()):
+        raise ProbeError("some images have values that are not finite; expected display images in [0, 1]")
+    low, high = float(found.min()), float(found.max())
+    if low < -_TOLERANCE or high > 1 + _TOLERANCE:
+        raise ProbeError(
+            f"the images have values from {low:.3g} to {high:.3g}; expected display images in [0, 1]. Undo their "
+            "normalization, and give what normalizes them as preprocess=…"
+        )
+    return found.clamp(0, 1)
+
+
+def checked_labels(labels: Any, n_samples: int) -> Tensor:
+    """Return the class of each sample, ``int64 [N]`` on the CPU.
+
+    Raises:
+        ProbeError: If they are no classes, or not one for each sample.
+    """
+    expected = "expected one class for each sample, integers [N] from 0 up"
+    try:
+        found = torch.as_tensor(labels).detach().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ProbeError(f"the labels are {describe(labels)}; {expected}") from error
+    if found.ndim == 2 and found.shape[1] == 1:
+        found = found[:, 0]
+    if found.shape != (n_samples,):
+        raise ProbeError(
+            f"the labels are {describe(found)} for {n_samples} samples; {expected}. Of samples with several labels "
+            "search one label at a time, as the classes 0 and 1"
+        )
+    if found.is_complex() or (found.is_floating_point() and not bool((found == found.round()).all())):
+        raise ProbeError(f"the labels are numbers such as {float(found[0]):.3g}, and no classes; {expected}")
+    if int(found.min()) < 0:
+        raise ProbeError(f"the labels go down to {int(found.min())}; {expected}")
+    return found.long()
+
+
+def searched_classes(labels: Tensor) -> Tensor:
+    """Return which samples are of a class with enough of them to be searched, bool ``[N]``.
+
+    Args:
+        labels: ``int64 [N]``.
+
+    Raises:
+        ProbeError: If there are fewer than two such classes.
+
+    Warns:
+        SaliencyWarning: A class has fewer than 24.
+    """
+    classes, counts = labels.unique(return_counts=True)
+    if len(classes) < 2:
+        raise ProbeError(
+            f"all {len(labels)} samples are of class {classes.tolist()}; a shortcut is what one class has and others "
+            "do not, so expected samples of at least two classes"
+        )
+    searched = classes[counts >= _FEWEST]
+    if len(searched) < 2:
+        raise ProbeError(
+            f"{len(labels)} samples of {len(classes)} classes leave at most {int(counts.max())} a class; expected at "
+            f"least {_FEWEST} samples of two classes, and {_ADVISED} a class to find much. Use a larger probe, "
+            f"Probe(size={_ADVISED * len(classes)}, source='train'), or search fewer classes with Probe(indices=…)"
+        )
+    _tell_of_few(classes, counts)
+    return torch.isin(labels, searched)
+
+
+def _tell_of_few(classes: Tensor, counts: Tensor) -> None:
+    few = {int(one): int(count) for one, count in zip(classes, counts, strict=True) if count < _ADVISED}
+    if not few:
+        return
+    shown = ", ".join(f"{count} of class {one}" for one, count in list(few.items())[:_SHOWN])
+    more = ", …" if len(few) > _SHOWN else ""
+    left_out = sum(count < _FEWEST for count in few.values())
+    said = f"; those with fewer than {_FEWEST} ({left_out}) are left out" if left_out else ""
+    warn(
+        "few samples a class",
+        f"{len(few)} of {len(classes)} classes have fewer than {_ADVISED} samples ({shown}{more}), so fewer shortcuts "
+        f"are found: of five planted patches, four with 48 a class and three with 24{said}. Use a larger probe, "
+        f"size={_ADVISED * len(classes)} or more",
+    )
+
+
+def _stacked(images: Sequence[Tensor]) -> Tensor:
+    sizes = {tuple(image.shape) for image in images}
+    if len(sizes) > 1:
+        shown = ", ".join(str(list(size)) for size in sorted(sizes)[:_SHOWN])
+        raise ProbeError(
+            f"the {len(images)} images are of {len(sizes)} sizes ({shown}); expected one, so that pixels can be "
+            "compared and put into each other: resize them first. No kind of shortcut is searched without"
+        )
+    return torch.stack(list(images))

@@ -1,0 +1,48 @@
+// The suspected shortcuts: ranked, each with its picture, its numbers, and what to do about it.
+
+function fillShortcuts() {
+  const box = document.getElementById("shortcuts");
+  const lists = runs.flatMap((run, place) => run.shortcuts.map((list) => [list, RUN_NAMES[place]]));
+  box.hidden = lists.length === 0;
+  for (const [list, run] of lists) {
+    const title = `${run ? `${run} · ` : ""}Suspected shortcuts`;
+    const items = list.items.map(suspicionOf);
+    box.append(
+      element("h2", {}, title, element("span", { class: "muted which" }, ` ${list.moment}`)),
+      element("p", { class: "muted words-of-caution" }, [list.note, list.words].filter(Boolean).join(" ")),
+      items.length ? element("ol", { class: "suspicions" }, items) : element("p", {}, "Nothing is suspected."),
+    );
+  }
+}
+
+function suspicionOf(item, place) {
+  const picture = item.picture && element("img", { src: `data:image/webp;base64,${item.picture}`, alt: item.alt, loading: "lazy" });
+  return element("li", { class: `suspicion${picture ? "" : " no-picture"}`, "data-key": item.key },
+    picture,
+    element("div", {},
+      element("p", { class: `use${item.used ? " used" : ""}` }, item.used ? "used by the network" : "in the data, not used"),
+      element("h3", {}, `${place + 1}. ${item.title}`),
+      element("dl", {}, item.facts.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)])),
+      actionOn("If it is the object itself, or you know of it: dismiss it, also for later runs on this data.", "Copy the command", item.dismiss),
+      actionOn("If it is a shortcut: let an alarm watch it.", "Copy the Python", item.cue)));
+}
+
+function actionOn(words, label, text) {
+  const shown = element("pre", {}, element("code", {}, text));
+  const button = element("button", { type: "button", class: "quiet copy", onclick: async () => {
+    button.textContent = (await copied(text, shown)) ? "Copied" : "Press Ctrl+C";
+    document.getElementById("live").textContent = button.textContent;
+  }, onblur: () => { button.textContent = label; } }, label);
+  return element("div", { class: "action" }, element("p", {}, words), shown, button);
+}
+
+// Browsers that keep the clipboard from a file get the text selected.
+async function copied(text, shown) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    getSelection().selectAllChildren(shown);
+    return document.execCommand("copy");
+  }
+}

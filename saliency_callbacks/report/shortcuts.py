@@ -1,0 +1,173 @@
+"""The discovered shortcuts of a run: the ranked list with its pictures, and what a person can do about each."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from saliency_callbacks.discovery.words import HONEST_WORDS
+from saliency_callbacks.report.runs import Archive, RunDirectory
+from saliency_callbacks.report.stored_pictures import MOST_BYTES, read_picture
+from saliency_callbacks.sinks.disk.archive import read_table
+from saliency_callbacks.sinks.disk.entries import ObservationEntry
+
+__all__ = ["ShortcutList", "lists_of", "shortcut_headlines", "shortcuts_of"]
+
+_NAME = "list"
+_NEEDED = {"key", "class", "kind", "what", "share", "counts", "share_elsewhere", "elsewhere", "p_value", "effect"} | {
+    "lower_bound", "control", "used", "first_seen",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ShortcutList:
+    """The newest list of suspicions of one callback.
+
+    Args:
+        archive: Where it was kept.
+        entry: The observation that it is of.
+        tag: Its tag, such as ``shortcuts/list``.
+        rows: Column → text, the most credible suspicion first.
+        note: What is said below it.
+    """
+
+    archive: Archive
+    entry: ObservationEntry
+    tag: str
+    rows: tuple[dict[str, str], ...]
+    note: str
+
+    @property
+    def namespace(self) -> str:
+        """The first part of the tags."""
+        return self.tag.rpartition("/")[0]
+
+    @property
+    def picture_tags(self) -> dict[str, str]:
+        """Key of a suspicion → tag of its picture."""
+        return {row["key"]: f"{self.namespace}/{row['key']}" for row in self.rows}
+
+
+def lists_of(archives: Sequence[Archive]) -> list[ShortcutList]:
+    """Return the newest list of each callback that looked for shortcuts."""
+    newest: dict[tuple[Path, str], ShortcutList] = {}
+    for archive in archives:
+        for entry in archive.observations:
+            newest |= {(archive.directory, one.tag): one for one in _lists_in(archive, entry)}
+    return list(newest.values())
+
+
+def shortcuts_of(run: RunDirectory) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return what the page shows of each list, and notes on pictures that are left out.
+
+    Returns:
+        For each list ``tag``, ``moment``, ``note``, ``words`` and ``items``; each of these has ``key``, ``title``,
+        ``used``, ``facts`` as names and values, ``picture`` (base64 of a WebP, or ``None``), ``alt``, ``dismiss``, a
+        shell command, and ``cue``, lines of Python.
+    """
+    notes: list[str] = []
+    sections = []
+    left = MOST_BYTES
+    for one in lists_of(run.archives):
+        items = []
+        for row in one.rows:
+            picture = _picture(one, row["key"], notes)
+            if picture is not None and len(picture) > left:
+                notes.append(f"The picture of {row['key']} is left out to keep the file small.")
+                picture = None
+            left -= len(picture or "")
+            items.append(_item(row, picture, run.directory))
+        when = "at the end" if one.entry["stage"] == "final" else f"at epoch {one.entry['epoch']}"
+        words = "" if HONEST_WORDS in one.note else HONEST_WORDS
+        sections.append({"tag": one.tag, "moment": when, "note": one.note, "words": words, "items": items})
+    return sections, notes
+
+
+def shortcut_headlines(archive: Archive) -> Iterator[tuple[str, str, str, int]]:
+    """Yield level, title, text and step of what is to be said first about shortcuts.
+
+    Args:
+        archive: One directory of the run.
+    """
+    for one in lists_of([archive]):
+        used = [row for row in one.rows if row["used"] == "yes"]
+        step = one.entry["step"]
+        if used:
+            title = (
+                "The network uses a suspected shortcut"
+                if len(used) == 1
+                else f"It uses {len(used)} suspected shortcuts"
+            )
+            text = (
+                f"{_sentence(used[0])} Look at the pictures: only you can tell it from a template that is the object."
+            )
+            yield "caution", title, text, step
+        elif one.rows:
+            title = f"Suspected in the data, not used: {_count(len(one.rows))}"
+            yield "plain", title, _sentence(one.rows[0]), step
+        else:
+            text = "Nothing that was looked for is in one class far more than in the others. That proves nothing."
+            yield "plain", "No shortcut was discovered", text, step
+
+
+def _lists_in(archive: Archive, entry: ObservationEntry) -> Iterator[ShortcutList]:
+    for tag, stored in entry.get("tables", {}).items():
+        table = read_table(stored)
+        if tag.rpartition("/")[2] == _NAME and {*table.columns} >= _NEEDED:
+            rows = tuple({name: cell.text for name, cell in zip(table.columns, row, strict=True)} for row in table.rows)
+            yield ShortcutList(archive, entry, tag, rows, table.note or "")
+
+
+def _item(row: dict[str, str], picture: str | None, run: Path) -> dict[str, Any]:
+    first_seen = [["first seen", f"epoch {row['first_seen']}"]] if row["first_seen"] else []
+    return {
+        "key": row["key"],
+        "title": f"Class {row['class']}: {row['what']}",
+        "used": row["used"] == "yes",
+        "facts": [
+            ["kind", row["kind"]],
+            ["in the class", row["share"]],
+            ["elsewhere", f"at most {row['share_elsewhere']}, of {row['elsewhere']}"],
+            ["counts", row["counts"]],
+            ["by chance", f"p = {row['p_value']}"],
+            ["effect", f"{row['effect']}, at least {row['lower_bound']}"],
+            ["control", row["control"]],
+            *first_seen,
+        ],
+        "picture": picture,
+        "alt": _sentence(row),
+        "dismiss": shlex.join(["saliency-callbacks", "dismiss", str(run), row["key"]]),
+        "cue": (
+            "from saliency_callbacks import CueAlarm\n\n"
+            "# discovery: the ShortcutDiscovery of this run, or one that was restored from its checkpoint\n"
+            f"found = next(one for one in discovery.suspicions if one.name == {row['key']!r})\n"
+            "alarm = CueAlarm(found.to_cue(), suspect_class=found.class_index)"
+        ),
+    }
+
+
+def _sentence(row: dict[str, str]) -> str:
+    use = f"put into others, it moves them to {row['class']} by {row['effect']} standard deviations"
+    return (
+        f"{row['what'][:1].upper()}{row['what'][1:]}: in {row['share']} of class {row['class']}, in at most "
+        f"{row['share_elsewhere']} of another ({row['elsewhere']}); {use} (control {row['control']})."
+    )
+
+
+def _picture(one: ShortcutList, key: str, notes: list[str]) -> str | None:
+    """Return the newest picture of a suspicion, as base64 of a WebP."""
+    tag = one.picture_tags[key]
+    for entry in reversed(one.archive.observations):
+        if tag in entry["pictures"]:
+            found = read_picture(one.archive.directory, entry["pictures"][tag])
+            if found is None:
+                notes.append(f"The picture of {key} cannot be read.")
+            return found
+    return None
+
+
+def _count(number: int) -> str:
+    return "1 cue" if number == 1 else f"{number} cues"
