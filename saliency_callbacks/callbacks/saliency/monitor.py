@@ -133,11 +133,12 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
             on_error=on_error,
             namespace=namespace,
         )
-        if self.reading.embedding is not None:
-            raise ConfigurationError(
-                f"reading.embedding={self.reading.embedding!r} is for text inputs; expected none, as SaliencyMonitor "
-                "explains images, signals and volumes. Use TokenSaliencyMonitor"
-            )
+        for name in ("embedding", "tokenizer"):
+            if getattr(self.reading, name) is not None:
+                raise ConfigurationError(
+                    f"reading.{name}={getattr(self.reading, name)!r} is for text inputs; expected none, as "
+                    "SaliencyMonitor explains images, signals and volumes. Use TokenSaliencyMonitor"
+                )
         self.target = checked_target(target)
         self.appearance = settings_of(Appearance, "appearance", appearance)
         self.report = checked_report(report, save_maps=self.storage.save_maps)

@@ -85,4 +85,4 @@ def discover_in_texts(
         seed=seed,
     )
     search = Search(text_generators(kinds), threshold, is_late=is_late)
-    return search.run(samples, TextReader(model, form, settings))
+    return search.run(samples, TextReader.of_model(model, form, settings))

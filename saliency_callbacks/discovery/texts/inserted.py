@@ -8,6 +8,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from saliency_callbacks.cues.token import TokenCue
+from saliency_callbacks.discovery.changes import STORED
 from saliency_callbacks.discovery.texts.samples import PADDING
 
 __all__ = ["InsertedTokens"]
@@ -25,7 +26,8 @@ class InsertedTokens:
         position: ``start``, ``end``, or ``random``, the same for the same text.
         special_ids: Ids of special tokens, which the tokens do not go beyond.
         pad_id: Id of the padding of the model's inputs, where it is known.
-        tokenizer: Tells where words begin, so that none is split; without one every token is a word.
+        tokenizer: Tells where words begin, so that none is split; without one, as after a restart from a checkpoint,
+            every token is a word.
 
     Example:
         >>> import torch
@@ -38,7 +40,7 @@ class InsertedTokens:
     position: Position = "random"
     special_ids: tuple[int, ...] = ()
     pad_id: int | None = None
-    tokenizer: Any = field(default=None, repr=False)
+    tokenizer: Any = field(default=None, repr=False, metadata={STORED: False})
 
     def __call__(self, ids: Tensor) -> Tensor:
         """Insert the tokens into ids ``[N, T]`` that have :data:`~.samples.PADDING` for padding."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.text.token_texts import TokenTexts, token_texts
 
-__all__ = ["PADDING", "Run", "TextSamples", "texts_of_ids"]
+__all__ = ["PADDING", "Run", "TextSamples", "marks_from", "places_of", "texts_of_ids"]
 
 PADDING = -1
 """Takes the place of padding in the ids that are searched, whatever the tokenizer pads with."""
@@ -79,19 +79,15 @@ class TextSamples(Samples):
 
     def places(self, run: Run) -> Tensor:
         """Return where a run of tokens begins, bool ``[N, T]``."""
-        found = torch.zeros_like(self.content)
         length = len(run)
+        found = places_of(self.inputs, run)
         if length <= self.inputs.shape[1]:
-            is_run = (self.inputs.unfold(1, length, 1) == torch.tensor(run)).all(dim=2)
-            found[:, : is_run.shape[1]] = is_run & self.content.unfold(1, length, 1).all(dim=2)
+            found[:, : found.shape[1] - length + 1] &= self.content.unfold(1, length, 1).all(dim=2)
         return found
 
     def marks(self, run: Run) -> Tensor:
         """Return which tokens belong to a run, bool ``[N, T]``."""
-        marked = begins = self.places(run)
-        for step in range(1, len(run)):
-            marked = marked | begins.roll(step, dims=1)
-        return marked
+        return marks_from(self.places(run), len(run))
 
     def written(self, run: Run) -> str:
         """Return a run of tokens as text, as it is written where it first occurs."""
@@ -105,6 +101,23 @@ class TextSamples(Samples):
                 parts.append(row.tokens[sample][position] if word is None else row.words[sample][word])
             before = word
         return " ".join(parts)
+
+
+def places_of(ids: Tensor, run: Sequence[int]) -> Tensor:
+    """Return where a run of tokens begins in ids ``[N, T]``, bool ``[N, T]``."""
+    found = torch.zeros(ids.shape, dtype=torch.bool)
+    if len(run) <= ids.shape[1]:
+        is_run = (ids.unfold(1, len(run), 1) == torch.tensor(run)).all(dim=2)
+        found[:, : is_run.shape[1]] = is_run
+    return found
+
+
+def marks_from(places: Tensor, length: int) -> Tensor:
+    """Return which tokens belong to runs of a length that begin at ``places [N, T]``, bool ``[N, T]``."""
+    marked = places
+    for step in range(1, length):
+        marked = marked | places.roll(step, dims=1)
+    return marked
 
 
 def texts_of_ids(ids: Tensor, tokenizer: Any = None) -> TokenTexts:

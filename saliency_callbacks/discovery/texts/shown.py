@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 
-from saliency_callbacks.discovery.texts.samples import texts_of_ids
+from saliency_callbacks.discovery.texts.samples import marks_from, places_of, texts_of_ids
 
-__all__ = ["marked_texts"]
+__all__ = ["marked_texts", "marks_of"]
 
 
 def marked_texts(ids: Tensor, marks: Tensor | None, tokenizer: Any = None) -> list[str]:
@@ -30,6 +31,21 @@ def marked_texts(ids: Tensor, marks: Tensor | None, tokenizer: Any = None) -> li
     texts = texts_of_ids(ids, tokenizer)
     flags = [[False] * ids.shape[1]] * len(ids) if marks is None else marks.tolist()
     return [_marked(*row) for row in zip(texts.words, texts.word_ids, flags, strict=True)]
+
+
+def marks_of(ids: Tensor, run: Sequence[int]) -> Tensor:
+    """Return which tokens belong to a run of tokens, bool ``[N, T]``.
+
+    Args:
+        ids: ``[N, T]``.
+        run: The run.
+
+    Example:
+        >>> import torch
+        >>> marks_of(torch.tensor([[4, 5, 6, 5]]), (5, 6))
+        tensor([[False,  True,  True, False]])
+    """
+    return marks_from(places_of(ids, run), len(run))
 
 
 def _marked(words: tuple[str, ...], word_ids: tuple[int | None, ...], flags: list[bool]) -> str:

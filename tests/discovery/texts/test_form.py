@@ -122,12 +122,12 @@ def test_embeddings_are_refused():
 
 
 def test_nobody_has_gradients_of_ids():
-    reader = TextReader(Bag(3), TextForm.of(read_ids(IDS), IDS == 0), _settings())
+    reader = TextReader.of_model(Bag(3), TextForm.of(read_ids(IDS), IDS == 0), _settings())
     with pytest.raises(InputError, match="which have none"):
         reader.gradients(OTHER, torch.zeros(3))
 
 
 def test_logits_are_those_of_the_model():
     model = Bag(3).eval()
-    reader = TextReader(model, TextForm.of(read_ids(IDS), IDS == 0), _settings())
+    reader = TextReader.of_model(model, TextForm.of(read_ids(IDS), IDS == 0), _settings())
     torch.testing.assert_close(reader.logits(torch.where(IDS == 0, -1, IDS)), model(IDS).detach())
