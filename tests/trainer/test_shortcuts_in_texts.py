@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from saliency_callbacks import CueAlarm, ModelReading, SaliencyMonitor, ShortcutDiscovery, TokenSaliencyMonitor
 from saliency_callbacks.errors import ConfigurationError, ProbeError
 from saliency_callbacks.sinks import MemorySink
-from tests.discovery.texts.cases import GIVEAWAY, Bag, Transformer, first_of_each, topics, wordpieces
+from tests import texts
+from tests.discovery.texts.cases import GIVEAWAY, WORDS, Bag, Transformer, first_of_each, topics, wordpieces
 from tests.grouping import grouped
 from tests.trainer import text_runs
 from tests.trainer.runs import WEIGHTS_ONLY, trainer
@@ -80,7 +81,9 @@ def test_a_giveaway_word_is_found_at_the_first_evaluation_and_used_later(tmp_pat
     assert [cell.text for cell in row[1:4]] == ["1", "tokens", f"the word “{GIVEAWAY}”"]
     (picture,) = sink.pictures[-1].values()
     assert picture.shape[2] == 3
-    assert "alarm" in "".join(sink.latest.texts)
+    alarms = [text for snapshot in sink.snapshots for text in snapshot.texts.values()]
+    assert len(alarms) == 1
+    assert f"uses `the word “{GIVEAWAY}”` as a sign of class `1`" in alarms[0]
 
 
 def test_clean_texts_give_an_empty_list(tmp_path: Path) -> None:
@@ -108,12 +111,12 @@ def test_what_is_found_is_a_cue_for_an_alarm(tmp_path: Path) -> None:
     cue = discovery.suspicions[0].to_cue()
     sink = MemorySink()
     alarm = CueAlarm(
-        **grouped(CueAlarm, cue=cue, suspect_class=1, probe=32, method=None, embedding="auto", on_error="raise"),
+        **grouped(CueAlarm, cue=cue, suspect_class=1, probe=32, method=None, on_alarm="log", on_error="raise"),
         sinks=[sink],
     )
     _fit(tmp_path / "second", alarm, max_epochs=3)
     assert alarm.history[-1].lower_bound > 0.25
-    assert alarm.history[-1].effect == pytest.approx(discovery.suspicions[0].effect, rel=0.6)
+    assert alarm.history[-1].mean == pytest.approx(discovery.suspicions[0].effect, rel=0.6)
 
 
 class _Badly(torch.utils.data.Dataset):
@@ -142,14 +145,23 @@ def _padded(rows: list[dict[str, Any]]) -> dict[str, Tensor]:
     return {**wordpieces().pad(inputs, return_tensors="pt"), "labels": labels}
 
 
-@pytest.mark.parametrize("embedding", ["auto", None])
-def test_what_a_bert_is_given_is_searched_by_words(tmp_path: Path, embedding: Any) -> None:
+class _Bert(text_runs.BertClassifier):
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = texts.bert(vocab_size=len(WORDS), num_labels=2)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), lr=3e-3)
+
+
+def test_with_a_tokenizer_alone_what_a_bert_is_given_is_searched_by_words(tmp_path: Path) -> None:
     sink = MemorySink()
-    discovery = _discovery(probe=2 * N, embedding=embedding, tokenizer=wordpieces(), sinks=[sink], kinds="tokens")
+    discovery = _discovery(
+        probe=2 * N, embedding=None, tokenizer=wordpieces(), sinks=[sink], kinds="tokens", every_n_epochs=3
+    )
     loader = DataLoader(_Badly(), 24, shuffle=True, collate_fn=_padded)
-    run = trainer(tmp_path, discovery, max_epochs=4)
-    module = text_runs.BertClassifier()
-    run.fit(module, loader, DataLoader(_Badly(), 24, collate_fn=_padded))
+    run = trainer(tmp_path, discovery, max_epochs=6)
+    run.fit(_Bert(), loader, DataLoader(_Badly(), 24, collate_fn=_padded))
     (found,) = discovery.suspicions
     assert found.what == "the word “badness” at the start"
     assert found.is_used
@@ -166,7 +178,7 @@ def test_kinds_of_images_are_none_of_texts() -> None:
 
 
 def test_a_probe_without_ids_is_said_before_the_training(tmp_path: Path) -> None:
-    run = trainer(tmp_path, _discovery(), max_epochs=1)
+    run = trainer(tmp_path, _discovery(probe=96), max_epochs=1)
     data = DataLoader(TensorDataset(torch.rand(96, 3), torch.arange(96) % 2), 8)
     with pytest.raises(ConfigurationError, match=r"expected the ids"):
         run.fit(TextClassifier(torch.nn.Linear(3, 2)), data, data)
@@ -174,7 +186,7 @@ def test_a_probe_without_ids_is_said_before_the_training(tmp_path: Path) -> None
 
 
 def test_labels_are_needed(tmp_path: Path) -> None:
-    run = trainer(tmp_path, _discovery(), max_epochs=1)
+    run = trainer(tmp_path, _discovery(probe=32), max_epochs=1, num_sanity_val_steps=0)
     ids, _ = topics(0, n=8)
     with pytest.raises(ProbeError, match="no class labels"):
         run.fit(TextClassifier(Bag(4)), DataLoader(ids, 8), DataLoader(ids, 8))

@@ -134,9 +134,11 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
             namespace=namespace,
         )
         for name in ("embedding", "tokenizer"):
-            if getattr(self.reading, name) is not None:
+            given = getattr(self.reading, name)
+            if given is not None:
+                shown = repr(given) if isinstance(given, str) else type(given).__name__
                 raise ConfigurationError(
-                    f"reading.{name}={getattr(self.reading, name)!r} is for text inputs; expected none, as "
+                    f"reading.{name}={shown} is for text inputs; expected none, as "
                     "SaliencyMonitor explains images, signals and volumes. Use TokenSaliencyMonitor"
                 )
         self.target = checked_target(target)
