@@ -13,7 +13,7 @@ from typing_extensions import Self
 
 from saliency_callbacks.errors import ConfigurationError, warn
 
-__all__ = ["FILE", "Dismissal", "dismiss", "is_dismissed", "load"]
+__all__ = ["FILE", "Dismissal", "dismiss", "is_dismissed", "load", "restore"]
 
 FILE = "dismissed.json"
 
@@ -120,11 +120,42 @@ def dismiss(directory: str | Path, dismissal: Dismissal) -> None:
     """
     path = Path(directory) / FILE
     known = _parsed(path) if path.exists() else ()
-    kept = [asdict(one) for one in dict.fromkeys([*known, dismissal])]
+    _write(path, tuple(dict.fromkeys([*known, dismissal])))
+
+
+def restore(directory: str | Path, finding: Dismissal) -> bool:
+    """Take back what was dismissed; return whether it was.
+
+    Args:
+        directory: Where it was dismissed.
+        finding: The suspicion, as it would be dismissed now.
+
+    Raises:
+        ConfigurationError: If there is a file that cannot be read.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> found = Dismissal(4, "copies", ("17", "23"), "the same 36 pixels", "5f3a")
+        >>> with TemporaryDirectory() as directory:
+        ...     dismiss(directory, found)
+        ...     restore(directory, found), restore(directory, found), load(directory)
+        (True, False, ())
+    """
+    path = Path(directory) / FILE
+    known = _parsed(path) if path.exists() else ()
+    kept = tuple(one for one in known if one.fingerprint != finding.fingerprint or not one.covers(finding))
+    if len(kept) == len(known):
+        return False
+    _write(path, kept)
+    return True
+
+
+def _write(path: Path, dismissals: Sequence[Dismissal]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"version": _VERSION, "dismissed": [asdict(one) for one in dismissals]}
     # Whole or not at all: a run may be reading it.
     written = path.with_name(f".{FILE}.{os.getpid()}")
-    written.write_text(json.dumps({"version": _VERSION, "dismissed": kept}, indent=1), encoding="utf-8")
+    written.write_text(json.dumps(content, indent=1), encoding="utf-8")
     written.replace(path)
 
 

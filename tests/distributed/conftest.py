@@ -19,6 +19,8 @@ _SCENARIOS = (
     "found_fsdp2",
     "randomized_fsdp2",
     "texts_ddp",
+    "discovered_ddp",
+    "discovered_fsdp2",
     "identity_ddp",
     "identity_fsdp2",
     "resumed_ddp",

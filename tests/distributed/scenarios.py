@@ -21,15 +21,19 @@ from saliency_callbacks import (
     Cascade,
     CueAlarm,
     Draws,
+    Probe,
     RandomizationTest,
     SaliencyMonitor,
+    ShortcutDiscovery,
     Storage,
     TokenSaliencyMonitor,
 )
 from saliency_callbacks.callbacks.runtime import ranks
+from saliency_callbacks.discovery.kinds import GENERATORS
 from saliency_callbacks.methods import IntegratedGradients, SmoothGrad
 from saliency_callbacks.probe import PatchCue, TokenCue
 from saliency_callbacks.sinks import MemorySink
+from tests.discovery.planted import CLASS, CORNER, Corners, planted_digits
 from tests.grouping import grouped
 from tests.trainer import text_runs
 from tests.trainer.runs import Augmented, Classifier, digits, small_net, trainer
@@ -236,6 +240,58 @@ def found_in_texts(mode: str, root: Path, size: int, **changes: Any) -> dict[str
         "similarities": test.result.values,
         "effects": [list(one.effects) for one in alarm.history],
     }
+
+
+class Leaning(Module):
+    """Takes a white corner for a sign of class 3."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        sign = nn.functional.one_hot(torch.tensor(CLASS), 10)
+        return super().forward(images) + 5 * images[:, :, CORNER, CORNER].mean((1, 2, 3))[:, None] * sign
+
+
+def discovered(mode: str, root: Path, **changes: Any) -> dict[str, Any]:
+    """Search the training data for two epochs with weights that do not change, and return all that was found."""
+    sink, told, made = MemorySink(), _told.count, list[Corners]()
+
+    def corners() -> Corners:
+        made.append(Corners())
+        return made[-1]
+
+    changes = {"sinks": [sink], "save_maps": False, "on_error": "raise", **changes}
+    settings = {"every_n_epochs": 1, "kinds": "copies", "watch": True, "on_suspicion": _told.append_one, **changes}
+    settings["outputs"] = "logits"
+    discovery = ShortcutDiscovery(Probe(96, source="train"), **grouped(ShortcutDiscovery, **settings))
+    train = DataLoader(planted_digits(24), 16)
+    GENERATORS["copies"] = corners
+    module = Leaning(learning_rate=0.0, noisy=False)
+    run = fit(mode, root, module, discovery, train=train, max_epochs=3, limit_train_batches=1)
+    return {
+        "metrics": {name: float(value) for name, value in run.callback_metrics.items() if "/" in name},
+        "suspicions": [(one.sentence, one.bearers, one.first_seen, one.region) for one in discovery.suspicions],
+        "effects": [(one.effect, one.lower_bound, one.control) for one in discovery.suspicions],
+        "gradients": [one.gradients[0] for one in made],
+        "pictures": len(sink.pictures),
+        "stages": [snapshot.stage for snapshot in sink.snapshots],
+        "told": _told.count - told,
+    }
+
+
+def _discovered(mode: str, root: Path) -> dict[str, Any]:
+    return {
+        "all": discovered(mode, root),
+        "shared": discovered(mode, root, shard_probe=True, internal_batch_size=5),
+        # Rank zero decides for both that it is late.
+        "late": discovered(mode, root, max_seconds=1e-9),
+    }
+
+
+def discovered_ddp(rank: int, root: Path) -> dict[str, Any]:
+    return _discovered("ddp", root)
+
+
+def discovered_fsdp2(rank: int, root: Path) -> dict[str, Any]:
+    return _discovered("fsdp2", root)
 
 
 def _state(mode: str, root: Path, module: Module, *callbacks: L.Callback) -> dict[str, Any]:

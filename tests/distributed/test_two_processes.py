@@ -95,6 +95,34 @@ def test_ranks_find_in_texts_what_one_process_finds(ranks: Ranks, probe: str, si
     assert one["maps"] == [], "only one rank writes"
 
 
+@cache
+def _discovered_alone() -> dict[str, Any]:
+    with warnings.catch_warnings(), TemporaryDirectory() as root:
+        warnings.simplefilter("ignore")
+        return scenarios.discovered("one", Path(root))
+
+
+@_ENGINES
+@pytest.mark.parametrize("probe", ["all", "shared"])
+def test_ranks_search_together_and_find_what_one_process_finds(ranks: Ranks, engine: str, probe: str) -> None:
+    zero, one = (found[probe] for found in ranks(f"discovered_{engine}"))
+    alone = _discovered_alone()
+    assert len(alone["suspicions"]) == 1
+    assert alone["metrics"]["shortcuts/n_used"] == 1
+    _assert_close(zero, alone)
+    for what in ("metrics", "suspicions", "effects", "gradients"):
+        assert repr(zero[what]) == repr(one[what]), "bit by bit"
+    assert all(map(torch.equal, zero["gradients"], one["gradients"]))
+    assert (zero["told"], one["told"]) == (1, 0)
+    assert one["stages"] == []
+
+
+@_ENGINES
+def test_ranks_agree_that_a_search_is_late(ranks: Ranks, engine: str) -> None:
+    for found in ranks(f"discovered_{engine}"):
+        assert found["late"]["suspicions"] == []
+
+
 @_ENGINES
 def test_groups_are_counted_once(ranks: Ranks, engine: str) -> None:
     for found in ranks(f"found_{engine}"):

@@ -352,7 +352,9 @@ def test_suspected_shortcuts_are_ranked_with_pictures_and_numbers(show, discover
     facts = items.first.locator("dt, dd").all_text_contents()
     assert facts[facts.index("counts") + 1] == "31 of 60, 1 of 60"
     assert "An empty list proves nothing." in page.locator("#shortcuts .words-of-caution").text_content()
-    items.last.scroll_into_view_if_needed()
+    assert [item.get_attribute("open") is not None for item in items.all()] == [True, False]
+    items.last.locator("summary").click()
+    items.last.locator("img").scroll_into_view_if_needed()
     page.wait_for_function(
         "() => [...document.querySelectorAll('#shortcuts img')].every((one) => one.naturalWidth > 500)"
     )

@@ -17,14 +17,17 @@ function fillShortcuts() {
 
 function suspicionOf(item, place) {
   const picture = item.picture && element("img", { src: `data:image/webp;base64,${item.picture}`, alt: item.alt, loading: "lazy" });
-  return element("li", { class: `suspicion${picture ? "" : " no-picture"}`, "data-key": item.key },
-    picture,
-    element("div", {},
-      element("p", { class: `use${item.used ? " used" : ""}` }, item.used ? "used by the network" : "in the data, not used"),
+  return element("li", {}, element("details", { class: "suspicion", "data-key": item.key, open: place === 0 && !item.dismissed },
+    element("summary", {},
       element("h3", {}, `${place + 1}. ${item.title}`),
-      element("dl", {}, item.facts.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)])),
-      actionOn("If it is the object itself, or you know of it: dismiss it, also for later runs on this data.", "Copy the command", item.dismiss),
-      actionOn("If it is a shortcut: let an alarm watch it.", "Copy the Python", item.cue)));
+      element("span", { class: `use${item.used && !item.dismissed ? " used" : ""}` }, item.dismissed ? "dismissed" : item.used ? "used by the network" : "in the data, not used"),
+      element("span", { class: "muted" }, item.short)),
+    element("div", { class: `evidence${picture ? "" : " no-picture"}` },
+      picture,
+      element("div", {},
+        element("dl", {}, item.facts.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)])),
+        actionOn(item.dismissed ? "To suspect it again:" : "If it is the object itself, or you know of it: dismiss it, also for later runs on this data.", "Copy the command", item.dismiss),
+        actionOn("If it is a shortcut: let an alarm watch it.", "Copy the Python", item.cue)))));
 }
 
 function actionOn(words, label, text) {

@@ -3,61 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from saliency_callbacks.discovery.words import HONEST_WORDS
 from saliency_callbacks.report.runs import Archive, RunDirectory
+from saliency_callbacks.report.shortcuts.lists import ShortcutList, lists_of
 from saliency_callbacks.report.stored_pictures import MOST_BYTES, read_picture
-from saliency_callbacks.sinks.disk.archive import read_table
-from saliency_callbacks.sinks.disk.entries import ObservationEntry
 
-__all__ = ["ShortcutList", "lists_of", "shortcut_headlines", "shortcuts_of"]
-
-_NAME = "list"
-_NEEDED = {"key", "class", "kind", "what", "share", "counts", "share_elsewhere", "elsewhere", "p_value", "effect"} | {
-    "lower_bound", "control", "used", "first_seen",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class ShortcutList:
-    """The newest list of suspicions of one callback.
-
-    Args:
-        archive: Where it was kept.
-        entry: The observation that it is of.
-        tag: Its tag, such as ``shortcuts/list``.
-        rows: Column → text, the most credible suspicion first.
-        note: What is said below it.
-    """
-
-    archive: Archive
-    entry: ObservationEntry
-    tag: str
-    rows: tuple[dict[str, str], ...]
-    note: str
-
-    @property
-    def namespace(self) -> str:
-        """The first part of the tags."""
-        return self.tag.rpartition("/")[0]
-
-    @property
-    def picture_tags(self) -> dict[str, str]:
-        """Key of a suspicion → tag of its picture."""
-        return {row["key"]: f"{self.namespace}/{row['key']}" for row in self.rows}
-
-
-def lists_of(archives: Sequence[Archive]) -> list[ShortcutList]:
-    """Return the newest list of each callback that looked for shortcuts."""
-    newest: dict[tuple[Path, str], ShortcutList] = {}
-    for archive in archives:
-        for entry in archive.observations:
-            newest |= {(archive.directory, one.tag): one for one in _lists_in(archive, entry)}
-    return list(newest.values())
+__all__ = ["shortcut_headlines", "shortcuts_of"]
 
 
 def shortcuts_of(run: RunDirectory) -> tuple[list[dict[str, Any]], list[str]]:
@@ -65,24 +20,27 @@ def shortcuts_of(run: RunDirectory) -> tuple[list[dict[str, Any]], list[str]]:
 
     Returns:
         For each list ``tag``, ``moment``, ``note``, ``words`` and ``items``; each of these has ``key``, ``title``,
-        ``used``, ``facts`` as names and values, ``picture`` (base64 of a WebP, or ``None``), ``alt``, ``dismiss``, a
-        shell command, and ``cue``, lines of Python.
+        ``used``, ``dismissed``, ``short``, ``facts`` as names and values, ``picture`` (base64 of a WebP, or ``None``),
+        ``alt``, ``dismiss``, a shell command, and ``cue``, lines of Python.
     """
     notes: list[str] = []
     sections = []
     left = MOST_BYTES
     for one in lists_of(run.archives):
-        items = []
+        items, dismissed = [], one.dismissed()
         for row in one.rows:
             picture = _picture(one, row["key"], notes)
             if picture is not None and len(picture) > left:
                 notes.append(f"The picture of {row['key']} is left out to keep the file small.")
                 picture = None
             left -= len(picture or "")
-            items.append(_item(row, picture, run.directory))
+            items.append(_item(row, picture, run.directory, is_dismissed=row["key"] in dismissed))
         when = "at the end" if one.entry["stage"] == "final" else f"at epoch {one.entry['epoch']}"
-        words = "" if HONEST_WORDS in one.note else HONEST_WORDS
-        sections.append({"tag": one.tag, "moment": when, "note": one.note, "words": words, "items": items})
+        note = one.table.note or ""
+        words = "" if HONEST_WORDS in note else HONEST_WORDS
+        # What was dismissed is not to be looked at again, but can be.
+        items.sort(key=lambda item: item["dismissed"])
+        sections.append({"tag": one.tag, "moment": when, "note": note, "words": words, "items": items})
     return sections, notes
 
 
@@ -93,40 +51,33 @@ def shortcut_headlines(archive: Archive) -> Iterator[tuple[str, str, str, int]]:
         archive: One directory of the run.
     """
     for one in lists_of([archive]):
-        used = [row for row in one.rows if row["used"] == "yes"]
+        dismissed = one.dismissed()
+        rows = [row for row in one.rows if row["key"] not in dismissed]
+        used = [row for row in rows if row["used"] == "yes"]
         step = one.entry["step"]
         if used:
-            title = (
-                "The network uses a suspected shortcut"
-                if len(used) == 1
-                else f"It uses {len(used)} suspected shortcuts"
-            )
+            what = "a suspected shortcut" if len(used) == 1 else f"{len(used)} suspected shortcuts"
             text = (
                 f"{_sentence(used[0])} Look at the pictures: only you can tell it from a template that is the object."
             )
-            yield "caution", title, text, step
-        elif one.rows:
-            title = f"Suspected in the data, not used: {_count(len(one.rows))}"
-            yield "plain", title, _sentence(one.rows[0]), step
+            yield "caution", f"The network uses {what}", text, step
+        elif rows:
+            title = f"Suspected in the data, not used: {_count(len(rows))}"
+            yield "plain", title, _sentence(rows[0]), step
         else:
             text = "Nothing that was looked for is in one class far more than in the others. That proves nothing."
             yield "plain", "No shortcut was discovered", text, step
 
 
-def _lists_in(archive: Archive, entry: ObservationEntry) -> Iterator[ShortcutList]:
-    for tag, stored in entry.get("tables", {}).items():
-        table = read_table(stored)
-        if tag.rpartition("/")[2] == _NAME and {*table.columns} >= _NEEDED:
-            rows = tuple({name: cell.text for name, cell in zip(table.columns, row, strict=True)} for row in table.rows)
-            yield ShortcutList(archive, entry, tag, rows, table.note or "")
-
-
-def _item(row: dict[str, str], picture: str | None, run: Path) -> dict[str, Any]:
+def _item(row: dict[str, str], picture: str | None, run: Path, *, is_dismissed: bool) -> dict[str, Any]:
+    undo = ["--undo"] if is_dismissed else []
     first_seen = [["first seen", f"epoch {row['first_seen']}"]] if row["first_seen"] else []
     return {
         "key": row["key"],
         "title": f"Class {row['class']}: {row['what']}",
         "used": row["used"] == "yes",
+        "dismissed": is_dismissed,
+        "short": f"{row['share']} against {row['share_elsewhere']} · effect {row['effect']}",
         "facts": [
             ["kind", row["kind"]],
             ["in the class", row["share"]],
@@ -139,7 +90,7 @@ def _item(row: dict[str, str], picture: str | None, run: Path) -> dict[str, Any]
         ],
         "picture": picture,
         "alt": _sentence(row),
-        "dismiss": shlex.join(["saliency-callbacks", "dismiss", str(run), row["key"]]),
+        "dismiss": shlex.join(["saliency-callbacks", "dismiss", str(run), row["key"], *undo]),
         "cue": (
             "from saliency_callbacks import CueAlarm\n\n"
             "# discovery: the ShortcutDiscovery of this run, or one that was restored from its checkpoint\n"

@@ -1,0 +1,5 @@
+"""The command line: ``saliency-callbacks demo | dismiss | methods | replay | report | shortcuts``."""
+
+from saliency_callbacks.cli.program import build_parser, main
+
+__all__ = ["build_parser", "main"]

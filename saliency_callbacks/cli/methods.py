@@ -1,0 +1,45 @@
+"""``saliency-callbacks methods``: the list of methods."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+
+from jsonargparse import ArgumentParser, Namespace
+
+from saliency_callbacks.cli.parsing import PROGRAM, Command, make_parser
+from saliency_callbacks.errors import ConfigurationError, nearest_names
+
+__all__ = ["METHODS"]
+
+
+def _parser() -> ArgumentParser:
+    parser = make_parser(
+        f"""List the methods: what they cost, what they need, and whether their maps depend on the weights.
+
+"passes" counts how often a sample goes forward and backward; all methods of one pass share it. The last columns are
+measured on two small networks for digits, whichever is worse: s, the similarity of the maps of trained and random
+weights, and its floor s0, that of two random networks. Above 0.3 the maps show the picture, not the model. It is a test
+that a method passes or not, and no ranking; RandomizationTest does it on your model.
+
+examples:
+  {PROGRAM} methods
+  {PROGRAM} methods grad_cam guided_backprop --json"""
+    )
+    parser.add_argument("names", nargs="*", type=str, help="methods to list; all by default")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    return parser
+
+
+def _run(given: Namespace) -> None:
+    catalog = import_module("saliency_callbacks.methods.catalog")
+    facts = {fact.name: fact for fact in catalog.describe_methods()}
+    names = given.names or facts
+    for name in names:
+        if name not in facts:
+            raise ConfigurationError(f"method {name!r} is unknown; {nearest_names(name, facts)}")
+    chosen = [facts[name] for name in names]
+    print(json.dumps([fact.to_dict() for fact in chosen], indent=1) if given.json else catalog.as_table(chosen))
+
+
+METHODS = Command("list the methods: cost, needs, and sanity", _parser, _run)

@@ -1,0 +1,39 @@
+"""``saliency-callbacks report``: the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+
+from saliency_callbacks.cli.parsing import PROGRAM, Command, make_parser, write_report
+from saliency_callbacks.errors import ConfigurationError
+
+__all__ = ["REPORT"]
+
+
+def _parser() -> ArgumentParser:
+    parser = make_parser(
+        f"""Make one HTML file, to be opened in a browser or sent to somebody, of what a run left on disk.
+
+examples:
+  {PROGRAM} report lightning_logs/version_0
+  {PROGRAM} report lightning_logs/version_0 lightning_logs/version_1 -o comparison.html"""
+    )
+    parser.add_argument("run", type=str, help="directory of a run, with its maps below it")
+    parser.add_argument("other", nargs="?", type=str, help="directory of a run to compare it with")
+    parser.add_argument("-o", "--output", type=str, default=None, help="the file; in the run's directory by default")
+    parser.add_argument("--max-megabytes", type=float, default=15.0, help="size that the file should not exceed")
+    return parser
+
+
+def _run(given: Namespace) -> None:
+    runs = [Path(run) for run in (given.run, given.other) if run is not None]
+    for run in runs:
+        if not run.is_dir():
+            raise ConfigurationError(f"run={str(run)!r} does not exist; expected the directory of a run")
+    path = write_report(runs, given.output, max_megabytes=given.max_megabytes)
+    print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
+
+
+REPORT = Command("make one HTML file of a run, or of two side by side", _parser, _run)
