@@ -15,10 +15,7 @@ from torch import Tensor
 from saliency_callbacks.cues.basic import FunctionCue
 from saliency_callbacks.cues.pictures import ImageCue
 
-__all__ = ["STORED", "AddedDifference", "Change", "PastedPixels", "ShiftedProperty"]
-
-STORED = "stored"
-"""In the metadata of a field of a change: ``False`` for what a checkpoint does not hold."""
+__all__ = ["AddedDifference", "Change", "PastedPixels", "ShiftedProperty"]
 
 
 class Change(Protocol):

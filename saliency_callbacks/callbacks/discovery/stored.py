@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from saliency_callbacks.discovery.changes import STORED, AddedDifference, Change, PastedPixels, ShiftedProperty
+from saliency_callbacks.discovery.changes import AddedDifference, Change, PastedPixels, ShiftedProperty
 from saliency_callbacks.discovery.suspicion import Suspicion
 from saliency_callbacks.discovery.texts.changes import DeletedTokens, FittedLength, FittedPunctuation
-from saliency_callbacks.discovery.texts.inserted import InsertedTokens
+from saliency_callbacks.discovery.texts.inserted import STORED, InsertedTokens
 
 __all__ = ["CHANGES", "as_stored", "restored"]
 

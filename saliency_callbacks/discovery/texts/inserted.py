@@ -8,10 +8,12 @@ from typing import Any, Literal
 from torch import Tensor
 
 from saliency_callbacks.cues.token import TokenCue
-from saliency_callbacks.discovery.changes import STORED
 from saliency_callbacks.discovery.texts.samples import PADDING
 
-__all__ = ["InsertedTokens"]
+__all__ = ["STORED", "InsertedTokens"]
+
+STORED = "stored"
+"""In the metadata of a field of a change: ``False`` for what a checkpoint does not hold."""
 
 Position = Literal["start", "end", "random"]
 
