@@ -96,8 +96,9 @@ class ShortcutDiscovery(ObservingCallback[DiscoveryState]):
             not. For an alarm on it in another run give ``suspicion.to_cue()`` to a ``CueAlarm``.
         max_seconds: How long one search may take; what it has not tried by then is left out, and the list says so. By
             default as long as it takes. ``compute.max_seconds_per_observation`` makes fewer evaluations instead.
-        reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, shared, layout, outputs)``. Texts
-            are searched with ``ModelReading(embedding="auto", tokenizer=…)``; without a tokenizer every id is a word.
+        reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, shared, layout, outputs)``.
+            Texts are searched with ``ModelReading(embedding="auto", tokenizer=…)``; without a tokenizer every id is a
+            word.
         compute: What an evaluation may cost: ``Compute(internal_batch_size, precision, max_seconds_per_observation,
             shard_probe, seed)``. 64 images are run at once by default. The seed decides the split of the images, too.
         appearance: How pictures are drawn: ``Appearance(normalization, class_names, bands)``.

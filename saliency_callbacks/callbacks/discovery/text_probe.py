@@ -103,7 +103,8 @@ class TextDiscoveryProbe:
                 class_names=self.class_names,
                 seed=settings.seed,
             )
-        return TextReader(self._read[1], lambda fed: host.ranks.logits(model, host.to_device(fed), settings), link)
+        form = self._read[1]
+        return TextReader(form, host.to_device, lambda inputs: host.ranks.logits(model, inputs, settings), link)
 
     def generators(self, kinds: Sequence[str]) -> Sequence[Generator]:
         """Return what proposes candidates of these kinds."""

@@ -7,13 +7,20 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from saliency_callbacks.capture.text.settings import TokenSettings
+from saliency_callbacks.capture.isolation.rng import isolated_rng
+from saliency_callbacks.capture.text.settings import TokenSettings, read_ids
+from saliency_callbacks.config.checks import checked_integer, checked_real
+from saliency_callbacks.config.dotted_paths import resolve_object
+from saliency_callbacks.config.hydra import plain
+from saliency_callbacks.discovery.checks import checked_labels, searched_classes
+from saliency_callbacks.discovery.outputs import N_RECOGNIZED, link_of_outputs
 from saliency_callbacks.discovery.search import Search
 from saliency_callbacks.discovery.suspicion import Suspicion
 from saliency_callbacks.discovery.texts.kinds import text_generators
 from saliency_callbacks.discovery.texts.reader import TextReader
 from saliency_callbacks.discovery.texts.reading import read_texts
 from saliency_callbacks.engine.settings import Settings
+from saliency_callbacks.errors import ProbeError
 
 __all__ = ["discover_in_texts"]
 
@@ -66,6 +73,8 @@ def discover_in_texts(
         >>> [found.what for found in discover_in_texts(model, ids, labels, kinds="tokens")]
         ['the word “9” at the start']
     """
+    seed = checked_integer("seed", seed, 0)
+    tokenizer = resolve_object("tokenizer", plain(tokenizer))
     settings = Settings(
         methods=(),
         output_fn=output_fn,
@@ -74,15 +83,28 @@ def discover_in_texts(
         seed=seed,
         tokens=TokenSettings.of(embedding, tokenizer),
     )
-    samples, form = read_texts(
-        model,
-        inputs,
-        labels,
-        tuple(range(len(labels))) if ids is None else tuple(ids),
-        settings=settings,
-        tokenizer=tokenizer,
-        class_names=class_names,
-        seed=seed,
-    )
-    search = Search(text_generators(kinds), threshold, is_late=is_late)
-    return search.run(samples, TextReader.of_model(model, form, settings))
+    search = Search(text_generators(kinds), checked_real("threshold", threshold, at_least=0), is_late=is_late)
+    batch = read_ids(inputs, attribute_to)
+    classes = checked_labels(labels, batch.n_samples)
+    kept = searched_classes(classes).nonzero()[:, 0]
+    with isolated_rng(seed):
+        samples, form = read_texts(
+            model,
+            batch.rows(kept),
+            classes[kept],
+            _names(ids, batch.n_samples, kept),
+            settings=settings,
+            tokenizer=tokenizer,
+            class_names=class_names,
+            seed=seed,
+        )
+        reader = TextReader.of_model(model, form, settings)
+        link = link_of_outputs(model, reader.fed(samples.inputs[:N_RECOGNIZED]), samples.labels, settings)
+        return search.run(samples, TextReader.of_model(model, form, settings, link))
+
+
+def _names(ids: Sequence[object] | None, count: int, kept: Tensor) -> tuple[object, ...]:
+    names = tuple(range(count)) if ids is None else tuple(ids)
+    if len(names) != count:
+        raise ProbeError(f"there are {len(names)} ids for {count} texts; expected one for each")
+    return tuple(names[position] for position in kept.tolist())

@@ -27,7 +27,8 @@ class TextReader:
 
     Args:
         form: How ids become inputs of the model.
-        run: From such inputs, on the CPU, to the model's outputs ``[N, classes]``.
+        move: Puts such inputs where the model is.
+        run: From these to the model's outputs ``[N, classes]``.
         link: How these are read.
 
     Example:
@@ -40,20 +41,36 @@ class TextReader:
         True
     """
 
-    def __init__(self, form: TextForm, run: Callable[[Any], Tensor], link: Link = LOGITS) -> None:
+    def __init__(
+        self,
+        form: TextForm,
+        move: Callable[[Any], Any],
+        run: Callable[[Any], Tensor],
+        link: Link = LOGITS,
+    ) -> None:
         self._form = form
+        self._move = move
         self._run = run
         self._link = link
 
     @classmethod
-    def of_model(cls, model: nn.Module, form: TextForm, settings: Settings) -> Self:
+    def of_model(cls, model: nn.Module, form: TextForm, settings: Settings, link: Link = LOGITS) -> Self:
         """Return what asks a model without a Trainer."""
         device = next((weight.device for weight in model.parameters()), torch.device("cpu"))
-        return cls(form, lambda fed: run_logits(model, mapped(fed, lambda name, value: value.to(device)), settings))
+        return cls(
+            form,
+            lambda inputs: mapped(inputs, lambda name, value: value.to(device)),
+            lambda inputs: run_logits(model, inputs, settings),
+            link,
+        )
+
+    def fed(self, inputs: Tensor) -> Any:
+        """Return what the model takes for ids that have :data:`~.samples.PADDING` for padding."""
+        return self._move(self._form.fed(inputs))
 
     def logits(self, inputs: Tensor) -> Tensor:
         """Return the logits of all classes ``[N, K]`` for ids that have :data:`~.samples.PADDING` for padding."""
-        parts = [self._run(self._form.fed(part)) for part in inputs.split(_AT_ONCE)]
+        parts = [self._run(self.fed(part)) for part in inputs.split(_AT_ONCE)]
         return self._link.columns(torch.cat(parts).cpu()).float()
 
     def gradients(self, inputs: Tensor, labels: Tensor) -> Tensor:

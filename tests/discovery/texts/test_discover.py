@@ -7,9 +7,10 @@ import copy
 import pytest
 import torch
 
+from saliency_callbacks.discovery.discover import discover_shortcuts
 from saliency_callbacks.discovery.texts.discover import discover_in_texts
 from saliency_callbacks.discovery.texts.shown import marked_texts
-from saliency_callbacks.errors import ConfigurationError
+from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
 from tests import texts as small
 from tests.discovery.texts.cases import GIVEAWAY, WORDS, Bag, wordpieces
 
@@ -89,3 +90,63 @@ def test_what_cannot_be_searched_is_said(changes, message):
     given = {"inputs": inputs, "tokenizer": tokenizer, **changes}
     with pytest.raises(ConfigurationError, match=message):
         discover_in_texts(small.bert(num_labels=2), given.pop("inputs"), labels, **given)
+
+
+def test_the_search_of_images_searches_texts_where_it_is_told_so():
+    inputs, labels, tokenizer = _encoded()
+    model = small.bert(num_labels=2).eval()
+    found = discover_shortcuts(model, inputs, labels, tokenizer=tokenizer, kinds="tokens")
+    same = discover_in_texts(model, inputs, labels, tokenizer=tokenizer, kinds="tokens")
+    assert [one.sentence for one in found] == [one.sentence for one in same]
+    assert len(found) == 1
+    (numbers,) = discover_shortcuts(_Plain(model), inputs["input_ids"], labels, embedding="auto", kinds="tokens")
+    # Nobody says that 3 is special, so that it is a word, too.
+    assert numbers.change.token_ids == (9, 10, 3)
+    with pytest.raises(ConfigurationError, match="preprocess="):
+        discover_shortcuts(model, inputs, labels, tokenizer=tokenizer, preprocess=torch.neg)
+
+
+def test_a_search_without_time_finds_nothing():
+    inputs, labels, tokenizer = _encoded()
+    model = small.bert(num_labels=2)
+    assert discover_shortcuts(model, inputs, labels, tokenizer=tokenizer, max_seconds=1e-9) == []
+
+
+def test_probabilities_are_read_by_the_logits_behind():
+    ids = torch.randint(20, 300, (2 * N, 6), generator=torch.Generator().manual_seed(0))
+    ids[:N, 2] = GIVEAWAY
+    model = Bag(2).eval()
+    labels = torch.arange(2).repeat_interleave(N)
+    with_softmax = torch.nn.Sequential(model, torch.nn.Softmax(dim=1))
+    (plain,), (soft,) = (discover_in_texts(one, ids, labels, kinds="tokens") for one in (model, with_softmax))
+    assert soft.effect == pytest.approx(plain.effect, rel=1e-3)
+
+
+def test_few_samples_a_class_are_said():
+    inputs, labels, tokenizer = _encoded()
+    few = {name: value[N - 12 : N + 12] for name, value in inputs.items()}
+    with pytest.warns(SaliencyWarning, match="fewer than 24 samples"):
+        discover_in_texts(small.bert(num_labels=2), few, labels[N - 12 : N + 12], tokenizer=tokenizer)
+
+
+def test_classes_that_are_too_small_are_left_out():
+    ids = torch.randint(20, 300, (2 * N + 2, 6), generator=torch.Generator().manual_seed(0))
+    ids[:N, 2] = GIVEAWAY
+    labels = torch.cat([torch.arange(2).repeat_interleave(N), torch.tensor([2, 2])])
+    names = [f"text {row}" for row in range(len(ids))]
+    with pytest.warns(SaliencyWarning, match="left out"):
+        (found,) = discover_in_texts(Bag(3), ids, labels, kinds="tokens", ids=names)
+    assert set(found.bearers) == set(names[:N])
+    with pytest.raises(ConfigurationError, match="3 ids for 122 texts"), pytest.warns(SaliencyWarning):
+        discover_in_texts(Bag(3), ids, labels, ids=range(3))
+
+
+class _Plain(torch.nn.Module):
+    """A BERT that takes ids alone."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, ids):
+        return self.model(input_ids=ids, attention_mask=(ids != 0).long()).logits
