@@ -14,7 +14,6 @@ from saliency_callbacks.callbacks.discovery.watching import Watched, watch
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.ranks import Ranks
 from saliency_callbacks.capture.isolation.rng import isolated_rng
-from saliency_callbacks.discovery.kinds import generators_of
 from saliency_callbacks.discovery.reader import ModelReader
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.discovery.search import Search
@@ -95,9 +94,10 @@ def evaluate(
         TargetError: If the labels of the probe name classes that the model does not have.
     """
     deadline = Deadline(max_seconds, host.ranks)
-    samples, reader = probe.samples, probe.reader(model, host, link)
+    reader = probe.reader(model, host, link)
+    samples = probe.samples
     _check_classes(samples, reader)
-    search = Search(generators_of(kinds), threshold, significance, deadline.is_over)
+    search = Search(probe.generators(kinds), threshold, significance, deadline.is_over)
     with isolated_rng(seed):
         found = search.run(samples, reader)
         effects = {one.suspicion.name: watch(one, samples, reader) for one in watched}
