@@ -62,8 +62,7 @@ def best_matches(images: Tensor, templates: Tensor) -> Matches:
     places = windows[0].numel()
     chunk = max(1, _MOST_VALUES // (places * max(1, len(templates))))
     found = [
-        _best(part, own, square, size)
-        for part, square in zip(centered.split(chunk), windows.split(chunk), strict=True)
+        _best(part, own, square, size) for part, square in zip(centered.split(chunk), windows.split(chunk), strict=True)
     ]
     columns = windows.shape[3]
     distance = torch.cat([one[0] for one in found], dim=1)
