@@ -377,6 +377,18 @@ def test_images_that_only_fit_when_they_are_augmented(tmp_path: Path) -> None:
         _fit(tmp_path, _discovery(), data=Uneven(planted_digits(), Growing()))
 
 
+def test_a_sample_that_is_not_delivered(tmp_path: Path) -> None:
+    class Torn(Transformed):
+        def __getitem__(self, index: int) -> Any:
+            if index == 5:
+                raise FileNotFoundError("scan.png")
+            return super().__getitem__(index)
+
+    data = Torn(planted_digits(), v2.RandomHorizontalFlip())
+    with pytest.raises(FileNotFoundError, match=r"scan\.png"):
+        _fit(tmp_path, _discovery(), data=data)
+
+
 # --- bad input --------------------------------------------------------------------------------------------------------
 
 
