@@ -24,9 +24,9 @@ __all__ = ["Places"]
 _LEAST_Z_OF_A_VALUE = 2.0
 _FEWEST_VALUES = 4
 
-_LEAST_Z = 7.0
-_LEAST_GAP = 1.4
-_LEAST_SPREAD = 2.0
+_LEAST_Z = 6.0
+_LEAST_GAP = 2.2
+_LEAST_SPREAD = 1.8
 _LEAST_SKEW = 0.2
 _BEARING = 0.97
 """Where, among all scores, those of bearers are taken to be: few images of few classes bear a mark."""
@@ -52,19 +52,33 @@ class Places:
         matcher = Matcher(samples.inputs)
         proposing = samples.proposes
         labels = samples.labels[proposing]
-        candidates: list[Candidate] = []
+        best: dict[int, tuple[float, Tensor]] = {}
         for band in detail_bands(matcher.reduced):
             moments = class_means(band[proposing], labels)
             for row, index in enumerate(samples.classes):
-                difference, z, within = deviation(*moments, row)
-                stands_out = z.abs() > _LEAST_Z_OF_A_VALUE
-                if int(stands_out.sum()) < _FEWEST_VALUES:
+                scores = _scores(band, *deviation(*moments, row))
+                if scores is None:
                     continue
-                # The linear discriminant of independent values.
-                weights = difference / (within + within.median()).clamp(min=1e-6) * stands_out
-                scores = (band * weights).flatten(1).sum(dim=1)
-                candidates.append(Place(index, matcher, scores / weights.norm()))
-        return candidates, len(candidates)
+                z = standing(scores[proposing], labels, index).z
+                if index not in best or z > best[index][0]:
+                    best[index] = z, scores
+        return [Place(index, scores) for index, (_, scores) in best.items()], len(best)
+
+
+def _scores(band: Tensor, difference: Tensor, z: Tensor, within: Tensor) -> Tensor | None:
+    """Return how much of a pattern each image has, by the linear discriminant of independent values; ``None`` for none.
+
+    Args:
+        band: ``[N, C, H, W]``.
+        difference: How one class differs from the others, ``[C, H, W]``.
+        z: The same over its error.
+        within: Variance within a class.
+    """
+    stands_out = z.abs() > _LEAST_Z_OF_A_VALUE
+    if int(stands_out.sum()) < _FEWEST_VALUES:
+        return None
+    weights = difference / (within + within.median()).clamp(min=1e-6) * stands_out
+    return (band * weights).flatten(1).sum(dim=1) / weights.norm()
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,12 +87,10 @@ class Place:
 
     Args:
         class_index: The class c.
-        matcher: All images.
         scores: How much of the pattern each has, ``[N]``.
     """
 
     class_index: int
-    matcher: Matcher
     scores: Tensor
 
     def count(self, samples: Samples) -> Count | None:

@@ -17,13 +17,22 @@ import yaml
 from lightning.pytorch.cli import LightningCLI
 from torch.utils.data import DataLoader
 
-from saliency_callbacks import CueAlarm, Probe, RandomizationTest, SaliencyMonitor, TokenSaliencyMonitor
+from saliency_callbacks import (
+    CueAlarm,
+    Probe,
+    RandomizationTest,
+    SaliencyMonitor,
+    ShortcutDiscovery,
+    TokenSaliencyMonitor,
+)
 from saliency_callbacks.callbacks.base import ObservingCallback
+from saliency_callbacks.discovery.kinds import GENERATORS
 from saliency_callbacks.methods import Gradient, IntegratedGradients
 from saliency_callbacks.sinks import DiskSink, read_index
 from saliency_callbacks.targets import SimilarityTarget
+from tests.discovery.planted import Nothing
 from tests.trainer import text_runs
-from tests.trainer.runs import Classifier, as_pair, image_mean, train_loader, val_loader
+from tests.trainer.runs import Classifier, as_pair, digits, image_mean, train_loader, val_loader
 
 _EXAMPLE = Path(__file__).parents[2] / "configs" / "saliency_monitor.yaml"
 
@@ -247,11 +256,56 @@ on_error: raise
 namespace: words
 """
 
+_EVERY_ARGUMENT_OF_THE_DISCOVERY = """
+probe:
+  class_path: saliency_callbacks.Probe
+  init_args: {size: 60, source: train, seed: 3}
+every_n_epochs: 3
+kinds: [places, copies]
+threshold: 0.5
+on_suspicion: [stop, tests.trainer.test_shortcut_discovery.note]
+watch: true
+max_seconds: 2.5
+reading:
+  module: net
+  output_fn: torch.sigmoid
+  attribute_to: x
+  reshape_transform: torch.relu
+  outputs: logits
+  shared: [prompt]
+  layout: NCHW
+  embedding: null
+compute:
+  internal_batch_size: 2
+  precision: "32"
+  max_seconds_per_observation: 2.5
+  shard_probe: true
+  seed: 7
+appearance:
+  style: signed
+  color_scale: per_map
+  colormap: viridis
+  alpha: 0.3
+  contour: 0.2
+  normalization: [[0.5], [0.2]]
+  class_names: [a, b]
+  bands: [0]
+storage:
+  save_maps: false
+  keep_maps: 5
+  directory: kept
+sinks:
+  - class_path: saliency_callbacks.sinks.MemorySink
+on_error: raise
+namespace: found
+"""
+
 _EVERY_ARGUMENT_OF = {
     SaliencyMonitor: _EVERY_ARGUMENT,
     RandomizationTest: _EVERY_ARGUMENT_OF_THE_TEST,
     CueAlarm: _EVERY_ARGUMENT_OF_THE_ALARM,
     TokenSaliencyMonitor: _EVERY_ARGUMENT_FOR_TEXTS,
+    ShortcutDiscovery: _EVERY_ARGUMENT_OF_THE_DISCOVERY,
 }
 
 
@@ -263,6 +317,13 @@ class Digits(L.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader:
         return val_loader()
+
+
+class ManyDigits(Digits):
+    """As many of them as a search asks for."""
+
+    def train_dataloader(self) -> DataLoader:
+        return DataLoader(digits(0, 1000), 250)
 
 
 class Texts(L.LightningDataModule):
@@ -282,12 +343,18 @@ def _config(tmp_path: Path, arguments: dict[str, Any], kind: type = SaliencyMoni
     return path
 
 
-def _cli(monkeypatch: pytest.MonkeyPatch, *arguments: Any, run: bool = False, of_texts: bool = False) -> LightningCLI:
+def _cli(
+    monkeypatch: pytest.MonkeyPatch,
+    *arguments: Any,
+    run: bool = False,
+    of_texts: bool = False,
+    data: type[Digits] = Digits,
+) -> LightningCLI:
     silent = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
     given = [*map(str, arguments), "--trainer.accelerator=cpu", *(f"--trainer.{name}=false" for name in silent)]
     monkeypatch.setattr(sys, "argv", ["train.py", *(["fit"] if run else []), *given])
-    model, data = (text_runs.BertClassifier, Texts) if of_texts else (Classifier, Digits)
-    return LightningCLI(model, data, run=run, save_config_callback=None, seed_everything_default=0)
+    model, module = (text_runs.BertClassifier, Texts) if of_texts else (Classifier, data)
+    return LightningCLI(model, module, run=run, save_config_callback=None, seed_everything_default=0)
 
 
 def _monitor(cli: LightningCLI) -> SaliencyMonitor:
@@ -381,7 +448,12 @@ def test_each_configuration_runs_and_survives_being_printed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], path: Path
 ) -> None:
     root = ["--trainer.default_root_dir", tmp_path, "--trainer.max_epochs", 1, "--trainer.log_every_n_steps", 1]
-    cli = _cli(monkeypatch, "--config", path, *root, run=True, of_texts=path.stem == "text")
+    searches = path.stem == "shortcut_discovery"
+    for name in GENERATORS if searches else ():
+        # What a search proposes is no matter here.
+        monkeypatch.setitem(GENERATORS, name, Nothing)
+    data = ManyDigits if searches else Digits
+    cli = _cli(monkeypatch, "--config", path, *root, run=True, of_texts=path.stem == "text", data=data)
     callbacks = _own(cli)
     assert callbacks
     assert all(callback.state.n_observations == 2 for callback in callbacks)

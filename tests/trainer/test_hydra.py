@@ -11,6 +11,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from torch.utils.data import DataLoader
 
 from saliency_callbacks import (
     Appearance,
@@ -23,12 +24,14 @@ from saliency_callbacks import (
     SaliencyMonitor,
     Storage,
 )
+from saliency_callbacks.discovery.kinds import GENERATORS
 from saliency_callbacks.methods import GradCAM, Gradient, IntegratedGradients
 from saliency_callbacks.probe import ChannelShiftCue, PatchCue
 from saliency_callbacks.sinks import DiskSink, MemorySink, read_index
 from saliency_callbacks.targets import SimilarityTarget
+from tests.discovery.planted import Nothing
 from tests.trainer import text_runs
-from tests.trainer.runs import Classifier, image_mean, train_loader, trainer, val_loader
+from tests.trainer.runs import Classifier, digits, image_mean, train_loader, trainer, val_loader
 
 _CALLBACKS = Path(__file__).parents[2] / "configs" / "hydra" / "callbacks"
 _FILES = sorted(path.stem for path in _CALLBACKS.glob("*.yaml"))
@@ -55,10 +58,16 @@ def run(root: Path, *callbacks: L.Callback) -> None:
 
 
 @pytest.mark.parametrize("name", _FILES)
-def test_each_file_makes_callbacks_that_run(tmp_path: Path, name: str) -> None:
+def test_each_file_makes_callbacks_that_run(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     callbacks = instantiated(composed(tmp_path, name))
     assert len(callbacks) == (2 if name == "saliency_full" else 1)
-    if name.startswith("token_"):
+    if name == "shortcut_discovery":
+        for kind in GENERATORS:
+            # What a search proposes is no matter here.
+            monkeypatch.setitem(GENERATORS, kind, Nothing)
+        many = DataLoader(digits(0, 1000), 250)
+        trainer(tmp_path, *callbacks, max_epochs=1).fit(Classifier(), many, val_loader())
+    elif name.startswith("token_"):
         texts = text_runs.loader()
         trainer(tmp_path, *callbacks, max_epochs=1).fit(text_runs.BertClassifier(), texts, texts)
     else:

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 
 import pytest
 
-from saliency_callbacks import Compute, CueAlarm, RandomizationTest, SaliencyMonitor, TokenSaliencyMonitor
+from saliency_callbacks import (
+    Compute,
+    CueAlarm,
+    RandomizationTest,
+    SaliencyMonitor,
+    ShortcutDiscovery,
+    TokenSaliencyMonitor,
+)
 from saliency_callbacks.callbacks.runtime.arguments import (
     GroupedArguments,
     checked_namespace,
@@ -156,6 +163,13 @@ def test_an_argument_of_before_is_told_its_new_place(kind, name, place):
 def test_a_cue_without_maps_is_told_both_meanings_of_its_embedding():
     with pytest.raises(ConfigurationError, match=r"or as confirmation=Confirmation\(method=None\) for no maps$"):
         CueAlarm(cue=None, suspect_class=0, embedding=None)
+
+
+def test_a_discovery_has_few_arguments():
+    parameters = inspect.signature(ShortcutDiscovery).parameters
+    assert len(parameters) <= 14
+    assert {*_KEPT, "kinds", "threshold", "on_suspicion", "watch"} <= parameters.keys()
+    assert ShortcutDiscovery.kinds.keys() <= parameters.keys()
 
 
 def test_several_are_told_their_places_at_once():
