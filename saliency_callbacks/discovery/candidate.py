@@ -39,8 +39,11 @@ class Trial:
         with_cue: Their inputs with the cue, ``[R, …]``.
         controls: Their inputs with the same change but without the cue, each ``[R, …]``.
         statistic: ``"effect"``, or ``"contrast"`` for what changes the whole input.
-        marks: Where the bearers that were copied from bear it; see :class:`~.exhibit.Exhibit`.
         change: What puts the cue into an input.
+        region: Where it is in its first bearer, bool ``[H, W]``; ``None`` where it has no place.
+        bearers: Positions of the bearers that ``marks`` are about, the most typical first; all of the class by default.
+        marks: Where they bear it; see :class:`~saliency_callbacks.discovery.exhibit.Exhibit`.
+        what: The candidate in plain words, where the trial knows better than the candidate.
     """
 
     recipients: Tensor
@@ -51,6 +54,7 @@ class Trial:
     region: Tensor | None = None
     bearers: Tensor | None = None
     marks: Tensor | None = None
+    what: str | None = None
 
 
 class Candidate(Protocol):

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from saliency_callbacks.cues.basic import FunctionCue
 from saliency_callbacks.cues.pictures import ImageCue
+from saliency_callbacks.functional.image_properties import shift_property
 
 __all__ = ["AddedDifference", "Change", "PastedPixels", "ShiftedProperty"]
 
@@ -94,6 +95,10 @@ class ShiftedProperty:
     Args:
         name: Which one, see :data:`~saliency_callbacks.functional.image_properties.PROPERTIES`.
         amount: How far, in the property's unit.
+
+    Example:
+        >>> ShiftedProperty("brightness", 0.25)(torch.full((1, 1, 4, 4), 0.5)).mean().item()
+        0.75
     """
 
     name: str
@@ -101,7 +106,7 @@ class ShiftedProperty:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Shift the property of images ``[N, C, H, W]``, kept in [0, 1]."""
-        raise NotImplementedError
+        return shift_property(images, self.name, self.amount)
 
     def to_cue(self, name: str) -> Any:
         """Return a :class:`~saliency_callbacks.probe.FunctionCue`."""

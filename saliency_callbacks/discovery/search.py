@@ -102,7 +102,7 @@ class Search:
             class_index=index,
             class_name=samples.name_of(index),
             kind=one.kind,
-            what=one.candidate.what,
+            what=trial.what or one.candidate.what,
             share=bearing / size,
             share_elsewhere=others / other_size,
             elsewhere=samples.name_of(elsewhere),

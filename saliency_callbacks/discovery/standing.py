@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Standing", "class_means", "deviation", "standing"]
+__all__ = ["Standing", "class_means", "class_z", "deviation", "normal_scores", "standing"]
 
 _AS_SIGMA = 1.4826
 """The standard deviation of a normal distribution, in median absolute deviations."""
@@ -86,6 +86,41 @@ def deviation(means: Tensor, variances: Tensor, counts: Tensor, row: int) -> tup
     over_places = _AS_SIGMA * (difference - difference.median()).abs().median()
     error = (within / counts[row] + between.square() + over_places.square()).sqrt()
     return difference, difference / error.clamp(min=1e-4), within
+
+
+def normal_scores(values: Tensor) -> Tensor:
+    """Return the normal quantiles of ranks over samples, which outliers and the shape of a distribution leave alone.
+
+    Args:
+        values: ``[N, P]``; each column is ranked alone, equal values share their mean rank.
+    """
+    columns = values.double().T.contiguous()
+    ordered = columns.sort(dim=1).values
+    below = torch.searchsorted(ordered, columns)
+    up_to = torch.searchsorted(ordered, columns, right=True)
+    return torch.special.ndtri((below + up_to).T / (2 * len(values)))
+
+
+def class_z(scores: Tensor, labels: Tensor) -> Tensor:
+    """Return how far each class stands above the others in each column, as :func:`standing` does.
+
+    Args:
+        scores: ``[N, P]``.
+        labels: ``int64 [N]``.
+
+    Returns:
+        ``[K, P]``, the classes in the order of their indices.
+    """
+    means, variances, counts = class_means(scores, labels)
+    rows = []
+    for row in range(len(means)):
+        others = [other for other in range(len(means)) if other != row]
+        middle = means[others].median(dim=0).values
+        between = _AS_SIGMA * (means[others] - middle).abs().median(dim=0).values
+        within = variances[others].median(dim=0).values
+        error = (within / counts[row] + between.square()).sqrt().clamp(min=1e-3)
+        rows.append((means[row] - middle) / error)
+    return torch.stack(rows)
 
 
 def _spread(values: Tensor) -> Tensor:

@@ -1,0 +1,158 @@
+"""Properties: what covers the whole image and differs by class, such as brightness, a tint, blur or compression."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from saliency_callbacks.discovery.candidate import Candidate, Count, Trial
+from saliency_callbacks.discovery.changes import ShiftedProperty
+from saliency_callbacks.discovery.reader import ModelReader
+from saliency_callbacks.discovery.samples import Samples
+from saliency_callbacks.discovery.shares import share
+from saliency_callbacks.discovery.standing import class_z, normal_scores, standing
+from saliency_callbacks.discovery.transplants import recipients
+from saliency_callbacks.functional.image_properties import PROPERTIES
+from saliency_callbacks.functional.skew import rank_sum_p_value
+
+__all__ = ["Properties"]
+
+_LEAST_Z_TO_PROPOSE = 1.2
+_LEAST_Z = 2.4
+_LEAST_Z_NEARLY_EVERYWHERE = 1.9
+_LEAST_GAP = 0.8
+_BEARING = 0.85
+"""Where, among all values, those of bearers begin."""
+
+_TINTS = ("red", "green", "blue")
+_WORDS = {("noise", -1): "less sharpness", ("shadows", 1): "more brightness", ("shadows", -1): "less brightness"}
+"""What people say: what lacks the finest detail is blurred, not free of noise."""
+
+_CHUNK = 128
+
+
+@dataclass(frozen=True, eq=False)
+class Properties:
+    """Proposes properties in which a class differs from the others nearly everywhere in its images.
+
+    An object changes the properties of the pixels that it covers, and so those of the image; what was done to the whole
+    image is seen in nearly all of its cells.
+    """
+
+    kind: str = "properties"
+
+    def propose(self, samples: Samples, reader: ModelReader) -> tuple[Sequence[Candidate], int]:
+        """Return candidates, and how many there are, as each is tested on other samples than those that chose it."""
+        proposing = samples.proposes
+        labels = samples.labels[proposing]
+        candidates: list[Candidate] = []
+        found = measured(samples.inputs)
+        for name, values in found.items():
+            z = class_z(normal_scores(values[proposing]), labels)
+            for sign in (1, -1):
+                usual = (sign * z).median(dim=1).values
+                for row in (usual > _LEAST_Z_TO_PROPOSE).nonzero()[:, 0].tolist():
+                    candidates.append(Property(samples.classes[row], name, sign, found))
+        return candidates, len(candidates)
+
+
+def measured(images: Tensor) -> dict[str, Tensor]:
+    """Return each property of images ``[N, C, H, W]`` in the cells of a grid, ``[N, cells]``."""
+    found: dict[str, list[Tensor]] = {
+        name: [] for name, one in PROPERTIES.items() if one.fits(images.shape[1])
+    }
+    for part in images.split(_CHUNK):
+        for name, values in found.items():
+            values.append(PROPERTIES[name].measure(part.float()).flatten(1))
+    return {name: torch.cat(values) for name, values in found.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Property:
+    """A property of which class c has more, or less, than the others.
+
+    Args:
+        class_index: The class c.
+        name: Which one.
+        sign: 1 for more, -1 for less.
+        measured: What each image has of each property in each cell, ``[N, cells]``.
+    """
+
+    class_index: int
+    name: str
+    sign: int
+    measured: Mapping[str, Tensor]
+
+    @property
+    def values(self) -> Tensor:
+        """What each image has of the property in each cell, ``[N, cells]``."""
+        return self.measured[self.name]
+
+    def count(self, samples: Samples) -> Count | None:
+        """Count the images that have most of it; ``None`` where the class does not differ nearly everywhere.
+
+        The lower quartile and the median of the cells count, in the ranks of their values.
+        """
+        counted = samples.counts
+        labels = samples.labels[counted]
+        ranks = self.sign * normal_scores(self.values[counted])
+        z = class_z(ranks, labels)[samples.classes.index(self.class_index)]
+        if float(z.median()) < _LEAST_Z or float(z.quantile(0.25)) < _LEAST_Z_NEARLY_EVERYWHERE:
+            return None
+        scores = self.sign * self.values.mean(dim=1)
+        found = standing(normal_scores(scores[counted][:, None])[:, 0], labels, self.class_index)
+        if found.gap < _LEAST_GAP:
+            return None
+        bears = scores > scores[counted].quantile(_BEARING)
+        own = samples.of_class(self.class_index, counted)
+        others = [samples.of_class(other, counted) for other in samples.classes if other != self.class_index]
+        if share(bears, own) <= max(share(bears, members) for members in others):
+            return None
+        return Count(bears, scores, max(rank_sum_p_value(scores[own], scores[members]) for members in others))
+
+    def trial(self, samples: Samples, count: Count) -> Trial | None:
+        """Shift the property of images of other classes by what sets the class apart."""
+        into = recipients(self.class_index, samples, count)
+        if len(into) < 2:
+            return None
+        name, amount = self._shift(samples)
+        images = samples.inputs[into].float()
+        change = ShiftedProperty(name, amount)
+        return Trial(
+            recipients=into,
+            with_cue=change(images),
+            controls=[ShiftedProperty(name, -amount)(images)],
+            statistic="contrast",
+            change=change,
+            what=_in_words(name, amount),
+        )
+
+    def _shift(self, samples: Samples) -> tuple[str, float]:
+        """Return what to shift, and how far: by what the upper half of the class has more than that of the others.
+
+        Of the upper halves, as only some of the class may bear it. The three channels of a tint depend on each other,
+        and the one that it moves most need not be the one that tells most; it is what people call it.
+        """
+        names = _TINTS if self.name in _TINTS else (self.name,)
+        own = samples.labels == self.class_index
+        scores = self.sign * self.values.mean(dim=1)
+        halves = [members & (scores >= scores[members].median()) for members in (own, ~own)]
+        amounts = {}
+        for name in names:
+            values = self.measured[name].mean(dim=1)
+            amounts[name] = float(values[halves[0]].mean() - values[halves[1]].mean())
+        strongest = max(amounts, key=lambda name: abs(amounts[name]))
+        return strongest, amounts[strongest]
+
+    @property
+    def what(self) -> str:
+        """The candidate in plain words."""
+        return _in_words(self.name, self.sign)
+
+
+def _in_words(name: str, amount: float) -> str:
+    sign = 1 if amount > 0 else -1
+    return _WORDS.get((name, sign), f"{'more' if sign > 0 else 'less'} {name}")
