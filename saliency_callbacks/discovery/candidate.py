@@ -10,7 +10,6 @@ from torch import Tensor
 
 from saliency_callbacks.discovery.changes import Change
 from saliency_callbacks.discovery.reader import ModelReader
-from saliency_callbacks.discovery.samples import Samples
 
 __all__ = ["Candidate", "Count", "Generator", "Trial"]
 
@@ -60,7 +59,9 @@ class Trial:
 class Candidate(Protocol):
     """Something that many samples of one class may have in common."""
 
-    class_index: int
+    @property
+    def class_index(self) -> int:
+        """The class c."""
 
     def count(self, samples: Any) -> Count | None:
         """Count who bears it, on the samples that count; ``None`` where it is none by the rules of its kind."""

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from saliency_callbacks.config.nested import describe
 from saliency_callbacks.cues.basic import FunctionCue
 from saliency_callbacks.cues.pictures import ImageCue
 from saliency_callbacks.functional.image_properties import shift_property
@@ -22,7 +23,7 @@ __all__ = ["AddedDifference", "Change", "PastedPixels", "ShiftedProperty"]
 class Change(Protocol):
     """Puts a cue into inputs."""
 
-    def __call__(self, inputs: Tensor) -> Tensor:
+    def __call__(self, inputs: Tensor, /) -> Tensor:
         """Return inputs of the same shape with the cue."""
 
     def to_cue(self, name: str) -> Any:
@@ -58,7 +59,7 @@ class PastedPixels:
         return pasted
 
     def to_cue(self, name: str) -> Any:
-        """Return an :class:`~saliency_callbacks.probe.ImageCue`, or of other than grey and colored images a function's."""
+        """Return an :class:`~saliency_callbacks.probe.ImageCue`, or a function's for other than 1 or 3 channels."""
         if len(self.pixels) not in (1, 3):
             return FunctionCue(self, name=name)
         picture = torch.cat([self.pixels, self.mask[None].to(self.pixels)])
@@ -78,6 +79,9 @@ class AddedDifference:
     """
 
     difference: Tensor
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({describe(self.difference)})"
 
     def __call__(self, images: Tensor) -> Tensor:
         """Add the difference to images ``[N, C, H, W]``, kept in [0, 1]."""

@@ -52,7 +52,7 @@ def confirm(
     own = _values(clean, cued, class_index, statistic)
     others = [_values(clean, control, class_index, statistic) for control in controls]
     means = [float(values.nanmean()) for values in others]
-    worst = max(range(len(means)), key=lambda index: (-math.inf if math.isnan(means[index]) else means[index]))
+    worst = max(range(len(means)), key=lambda index: -math.inf if math.isnan(means[index]) else means[index])
     return Effect(
         mean=float(own.nanmean()),
         lower_bound=float(bootstrap_lower_bound(own, seed=seed)),

@@ -186,7 +186,9 @@ class Copied:
         factor = self.matcher.factor
         if factor == 1:
             return coarse
-        full = Windows(self.window.image, self.window.top * factor, self.window.left * factor, self.window.side * factor)
+        full = Windows(
+            self.window.image, self.window.top * factor, self.window.left * factor, self.window.side * factor
+        )
         return self.matcher.full(full.pixels(self.matcher.images)[0].float(), positions, coarse)
 
     def count(self, samples: Samples) -> Count | None:

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
+from saliency_callbacks.capture.isolation.rng import isolated_rng
+from saliency_callbacks.config.checks import checked_integer, checked_real
+from saliency_callbacks.discovery.checks import checked_samples
+from saliency_callbacks.discovery.kinds import checked_kinds, generators_of
+from saliency_callbacks.discovery.reader import PlainReader
+from saliency_callbacks.discovery.search import Search
 from saliency_callbacks.discovery.suspicion import Suspicion
+from saliency_callbacks.engine.outputs import run_outputs
+from saliency_callbacks.engine.settings import Settings
+from saliency_callbacks.errors import OutputError, TargetError
+from saliency_callbacks.targets.link import Link
+from saliency_callbacks.targets.recognition import recognize
 
 __all__ = ["discover_shortcuts"]
+
+_ROWS = 64
+_N_RECOGNIZED = 32
 
 
 def discover_shortcuts(
@@ -18,14 +33,87 @@ def discover_shortcuts(
     labels: Tensor,
     *,
     preprocess: Callable[[Tensor], Tensor] | None = None,
-    kinds: Sequence[str] = ("copies", "places", "properties"),
+    kinds: Sequence[str] | str = ("copies", "places", "properties"),
     threshold: float = 0.25,
     class_names: Sequence[str] | None = None,
     ids: Sequence[object] | None = None,
     output_fn: Callable[[Any], Any] | None = None,
-    internal_batch_size: int | None = 256,
+    internal_batch_size: int | None = _ROWS,
     max_seconds: float | None = None,
     seed: int = 0,
 ) -> list[Suspicion]:
-    """Look for cues that nobody named (being written)."""
-    raise NotImplementedError
+    """Look for cues that give a class away, without anybody naming one.
+
+    A third of the images of each class proposes candidates, the others count how many bear them, and what many of one
+    class bear and hardly any of the others do is put into images of other classes, to see whether the network uses it.
+    The model comes back as it was.
+
+    It finds pixels that many images of a class share almost exactly, places and properties that differ by class, and
+    which of these the network uses. It cannot tell a planted cue from a template that *is* the object; it misses what
+    varies; it bounds findings by chance, not natural ones; and an empty list proves nothing.
+
+    Args:
+        model: A classifier, run in evaluation mode on the device that it is on.
+        images: Training images as they are stored, without augmentation: ``[N, C, H, W]`` in [0, 1] or ``uint8``. 96 a
+            class are plenty; with fewer than 24 little is found.
+        labels: Class of each, integers ``[N]``.
+        preprocess: From images ``[n, C, H, W]`` in [0, 1] to what the model takes, such as a normalization.
+        kinds: What is searched for: ``copies`` of the same pixels, ``places`` that differ by class, ``properties`` of
+            the whole image.
+        threshold: What the lower bound of an effect must exceed for a cue to be used, in standard deviations of the
+            logits over the classes.
+        class_names: Name of each class; their indices by default.
+        ids: A name for each image; 0 to N - 1 by default.
+        output_fn: ``model output -> [N, classes]``, for outputs from which class scores cannot be read directly.
+        internal_batch_size: Images that are run at once.
+        max_seconds: How long the search may take; what it has not tried by then is left out.
+        seed: Decides the split of the images, and every draw.
+
+    Returns:
+        What was found, the most credible first: what the network uses, by its effect; then the rest.
+
+    Raises:
+        ProbeError: If the images or labels cannot be searched.
+        OutputError: If no class scores are found.
+        TargetError: If the outputs are embeddings, or there are labels without an output.
+
+    Warns:
+        SaliencyWarning: A class has fewer than 24 images.
+
+    Example:
+        >>> import torch
+        >>> images, labels = torch.rand(96, 1, 8, 8), torch.arange(96) % 2
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2))
+        >>> discover_shortcuts(model, images, labels)
+        []
+    """
+    samples = checked_samples(images, labels, ids=ids, class_names=class_names, seed=checked_integer("seed", seed, 0))
+    settings = Settings(methods=(), output_fn=output_fn, internal_batch_size=internal_batch_size, seed=seed)
+    limit = None if max_seconds is None else checked_real("max_seconds", max_seconds, above=0)
+    begin = time.perf_counter()
+    search = Search(
+        generators_of(checked_kinds(kinds)),
+        checked_real("threshold", threshold, at_least=0),
+        is_late=lambda: limit is not None and time.perf_counter() - begin > limit,
+    )
+    reader = PlainReader(model, preprocess, settings)
+    with isolated_rng(seed):
+        link = _link(model, reader.fed(samples.inputs[:_N_RECOGNIZED]), samples.labels, settings)
+        return search.run(samples, PlainReader(model, preprocess, settings, link))
+
+
+def _link(model: nn.Module, inputs: Tensor, labels: Tensor, settings: Settings) -> Link:
+    """Return how the outputs are read."""
+    outputs = run_outputs(model, inputs, settings)
+    if outputs.values is None:
+        raise OutputError(
+            f"no class scores [N, classes] were found in what {type(model).__name__} returns; expected them alone, as "
+            "`.logits`, or as the only tensor of two dimensions. Give output_fn=, from the output to class scores"
+        )
+    found = recognize(outputs.values, are_probabilities=outputs.are_probabilities, labels=labels)
+    if found.kind == "embeddings":
+        raise TargetError(
+            f"{found.reason}: these are taken for embeddings, and a shortcut is about classes. Give a model that "
+            "returns class scores, or output_fn="
+        )
+    return Link(found.kind)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -78,7 +77,8 @@ def _scores(band: Tensor, difference: Tensor, z: Tensor, within: Tensor) -> Tens
     if int(stands_out.sum()) < _FEWEST_VALUES:
         return None
     weights = difference / (within + within.median()).clamp(min=1e-6) * stands_out
-    return (band * weights).flatten(1).sum(dim=1) / weights.norm()
+    scores: Tensor = (band * weights).flatten(1).sum(dim=1) / weights.norm()
+    return scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,9 +96,9 @@ class Place:
     def count(self, samples: Samples) -> Count | None:
         """Count the images that have the pattern; ``None`` where the class has it as objects differ.
 
-        A mark makes a class stand further apart than the others do from each other, and beyond all of them; and it makes
-        the class vary more, as marks are laid over what varies or are not in every image, where an object that fills
-        its place makes it vary less.
+        A mark makes a class stand further apart than the others do from each other, and beyond all of them; and it
+        makes the class vary more, as marks are laid over what varies or are not in every image, where an object that
+        fills its place makes it vary less.
         """
         counted = samples.counts
         found = standing(self.scores[counted], samples.labels[counted], self.class_index)

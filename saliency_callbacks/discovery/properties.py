@@ -28,6 +28,9 @@ _BEARING = 0.85
 """Where, among all values, those of bearers begin."""
 
 _TINTS = ("red", "green", "blue")
+_TINT = "tint"
+"""Three channels that depend on each other: of one class, one of them is proposed."""
+
 _WORDS = {("noise", -1): "less sharpness", ("shadows", 1): "more brightness", ("shadows", -1): "less brightness"}
 """What people say: what lacks the finest detail is blurred, not free of noise."""
 
@@ -48,22 +51,21 @@ class Properties:
         """Return candidates, and how many there are, as each is tested on other samples than those that chose it."""
         proposing = samples.proposes
         labels = samples.labels[proposing]
-        candidates: list[Candidate] = []
         found = measured(samples.inputs)
+        best: dict[tuple[int, str], tuple[float, Property]] = {}
         for name, values in found.items():
-            z = class_z(normal_scores(values[proposing]), labels)
-            for sign in (1, -1):
-                usual = (sign * z).median(dim=1).values
-                for row in (usual > _LEAST_Z_TO_PROPOSE).nonzero()[:, 0].tolist():
-                    candidates.append(Property(samples.classes[row], name, sign, found))
-        return candidates, len(candidates)
+            z = class_z(normal_scores(values[proposing]), labels).median(dim=1).values.tolist()
+            for index, usual in zip(samples.classes, z, strict=True):
+                candidate = Property(index, name, 1 if usual > 0 else -1, found)
+                key = index, _TINT if name in _TINTS else name
+                if abs(usual) > max(_LEAST_Z_TO_PROPOSE, best.get(key, (0.0, candidate))[0]):
+                    best[key] = abs(usual), candidate
+        return [candidate for _, candidate in best.values()], len(best)
 
 
 def measured(images: Tensor) -> dict[str, Tensor]:
     """Return each property of images ``[N, C, H, W]`` in the cells of a grid, ``[N, cells]``."""
-    found: dict[str, list[Tensor]] = {
-        name: [] for name, one in PROPERTIES.items() if one.fits(images.shape[1])
-    }
+    found: dict[str, list[Tensor]] = {name: [] for name, one in PROPERTIES.items() if one.fits(images.shape[1])}
     for part in images.split(_CHUNK):
         for name, values in found.items():
             values.append(PROPERTIES[name].measure(part.float()).flatten(1))
@@ -111,7 +113,8 @@ class Property:
         others = [samples.of_class(other, counted) for other in samples.classes if other != self.class_index]
         if share(bears, own) <= max(share(bears, members) for members in others):
             return None
-        return Count(bears, scores, max(rank_sum_p_value(scores[own], scores[members]) for members in others))
+        # Against all others: what sets classes apart from each other has been told by the gates above.
+        return Count(bears, scores, rank_sum_p_value(scores[own], scores[torch.cat(others)]))
 
     def trial(self, samples: Samples, count: Count) -> Trial | None:
         """Shift the property of images of other classes by what sets the class apart."""

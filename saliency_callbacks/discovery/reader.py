@@ -52,15 +52,16 @@ class PlainReader:
 
     def logits(self, inputs: Tensor) -> Tensor:
         """Return the logits of all classes ``[N, K]``."""
-        return self._link.columns(run_logits(self._model, self._fed(inputs), self._settings).cpu())
+        return self._link.columns(run_logits(self._model, self.fed(inputs), self._settings).cpu())
 
     def gradients(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """Return the gradient of each sample's margin of its own class, like ``inputs``."""
         target = true_class_margin(labels, self._link, self._settings.output_fn)
-        found = run_engine(self._model, self._fed(inputs), self._settings, [target])
+        found = run_engine(self._model, self.fed(inputs), self._settings, [target])
         return found.attributions[0]["gradient"].values.cpu()
 
-    def _fed(self, inputs: Tensor) -> Tensor:
+    def fed(self, inputs: Tensor) -> Tensor:
+        """Return inputs as the model takes them, on its device."""
         device = next((weight.device for weight in self._model.parameters()), torch.device("cpu"))
         return self._preprocess(inputs.float()).to(device)
 

@@ -32,9 +32,7 @@ class Region:
         return self.mask[height - top : 2 * height - top, width - left : 2 * width - left]
 
 
-def grow(
-    bearing: Tensor, top: Tensor, left: Tensor, others: Tensor, side: tuple[int, int], distance: float
-) -> Region:
+def grow(bearing: Tensor, top: Tensor, left: Tensor, others: Tensor, side: tuple[int, int], distance: float) -> Region:
     """Grow a window to the whole cue.
 
     Bearers are aligned by their windows. A pixel is of the cue where at least 80 % of the bearers that have it are

@@ -60,7 +60,7 @@ class Search:
             found += self._counted(generator.kind, proposed, samples)
         found = [one for one in found if one.count.p_value * n_candidates < self.significance]
         suspicions = list(self._tried(found, samples, reader, n_candidates))
-        return _distinct(sorted(suspicions, key=_credibility, reverse=True))
+        return sorted(self._distinct(suspicions), key=_credibility, reverse=True)
 
     def _counted(self, kind: str, proposed: Sequence[Candidate], samples: Samples) -> Iterator[_Counted]:
         for candidate in proposed:
@@ -86,6 +86,16 @@ class Search:
                 logits[0], logits[1], logits[2:], one.candidate.class_index, trial.statistic, seed=samples.seed
             )
             yield self._suspicion(one, trial, effect, samples, (logits[0], logits[1]), n_candidates)
+
+    def _distinct(self, suspicions: Sequence[Suspicion]) -> list[Suspicion]:
+        """Return each cue once: what is used before what is not, and of several kinds the first, which tells most."""
+        kinds = [generator.kind for generator in self.generators]
+        ranked = sorted(suspicions, key=lambda one: (not one.is_used, kinds.index(one.kind), -one.lower_bound))
+        kept: list[Suspicion] = []
+        for one in ranked:
+            if not any(one.class_index == other.class_index and one.shares_bearers(other) for other in kept):
+                kept.append(one)
+        return kept
 
     def _suspicion(
         self,
@@ -157,12 +167,3 @@ def _exhibit(one: _Counted, trial: Trial, samples: Samples, logits: tuple[Tensor
 
 def _credibility(one: Suspicion) -> tuple[bool, float]:
     return one.is_used, one.lower_bound if one.is_used else one.share - one.share_elsewhere
-
-
-def _distinct(ranked: Sequence[Suspicion]) -> list[Suspicion]:
-    """Return each cue once, as its most credible finding."""
-    kept: list[Suspicion] = []
-    for one in ranked:
-        if not any(one.is_same_as(other) for other in kept):
-            kept.append(one)
-    return kept

@@ -98,7 +98,8 @@ def normal_scores(values: Tensor) -> Tensor:
     ordered = columns.sort(dim=1).values
     below = torch.searchsorted(ordered, columns)
     up_to = torch.searchsorted(ordered, columns, right=True)
-    return torch.special.ndtri((below + up_to).T / (2 * len(values)))
+    scores: Tensor = torch.special.ndtri((below + up_to).T / (2 * len(values)))
+    return scores
 
 
 def class_z(scores: Tensor, labels: Tensor) -> Tensor:

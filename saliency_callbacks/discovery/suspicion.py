@@ -108,7 +108,9 @@ class Suspicion:
     def sentence(self) -> str:
         """What was found, in plain words."""
         bearing, size, others, other_size = self.counts
-        moved = f"moves others to {self.class_name} by {self.effect:.2f}" if self.is_used else "the network does not use it"
+        moved = (
+            f"moves others to {self.class_name} by {self.effect:.2f}" if self.is_used else "the network does not use it"
+        )
         return (
             f"{self.what}: in {self.share:.0%} of class {self.class_name} ({bearing} of {size}), in at most "
             f"{self.share_elsewhere:.0%} of another ({self.elsewhere}: {others} of {other_size}); {moved}"
@@ -120,8 +122,11 @@ class Suspicion:
 
     def is_same_as(self, other: Suspicion) -> bool:
         """Tell whether two suspicions are of one cue: the same class and kind, and half of the fewer bearers shared."""
-        if (self.class_index, self.kind) != (other.class_index, other.kind):
-            return False
+        same_kind = (self.class_index, self.kind) == (other.class_index, other.kind)
+        return same_kind and self.shares_bearers(other)
+
+    def shares_bearers(self, other: Suspicion) -> bool:
+        """Tell whether half of the bearers of the one with fewer are bearers of the other."""
         fewer = min(len(self.bearers), len(other.bearers))
         return fewer > 0 and len({*self.bearers} & {*other.bearers}) >= _SAME * fewer
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from saliency_callbacks.discovery.candidate import Count, Trial
 from saliency_callbacks.discovery.changes import PastedPixels
-from saliency_callbacks.discovery.regions import Region, grow
+from saliency_callbacks.discovery.regions import grow
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.functional.templates import Matches
 
@@ -25,7 +25,9 @@ _REACH = 2
 class Located(Protocol):
     """What can be found in images: a window."""
 
-    class_index: int
+    @property
+    def class_index(self) -> int:
+        """The class c."""
 
     @property
     def side(self) -> int:

@@ -101,14 +101,14 @@ def _cells(values: Tensor) -> Tensor:
 
 
 def _in_cells(values: Tensor) -> Tensor:
-    """Return values ``[N, 1, H, W]`` by the cells of a grid, sorted, ``[N, 4, 4, 64]``."""
+    """Return values ``[N, 1, H, W]`` by the cells of a grid, ``[N, 4, 4, 64]``."""
     pooled = F.adaptive_avg_pool2d(values, _N_CELLS * _SIDE).view(-1, _N_CELLS, _SIDE, _N_CELLS, _SIDE)
-    return pooled.transpose(2, 3).flatten(3).sort(dim=3).values
+    return pooled.transpose(2, 3).flatten(3)
 
 
 def _medians(values: Tensor) -> Tensor:
     """Return the medians in the cells of a grid, which an object moves less than means."""
-    return _in_cells(values)[..., _SIDE**2 // 2]
+    return _in_cells(values).median(dim=3).values
 
 
 def _grey(images: Tensor) -> Tensor:
@@ -120,7 +120,7 @@ def _brightness(images: Tensor) -> Tensor:
 
 
 def _shadows(images: Tensor) -> Tensor:
-    return _in_cells(_grey(images))[..., _DARKEST]
+    return _in_cells(_grey(images)).kthvalue(_DARKEST, dim=3).values
 
 
 def _contrast(images: Tensor) -> Tensor:
@@ -227,5 +227,5 @@ PROPERTIES: Mapping[str, ImageProperty] = {
     "noise": ImageProperty(_noise, _add_noise, (-1, 1)),
     "compression": ImageProperty(_blockiness, _compress, (-0.5, 0.5)),
 }
-"""Name → property: brightness, contrast and saturation in [0, 1]; the excess of a channel over grey; and logarithms of the
-energy of detail, of noise, and of the steps between JPEG's blocks."""
+"""Name → property: brightness, shadows, contrast and saturation in [0, 1]; the excess of a channel over grey; and
+logarithms of the energy of detail, of noise, and of the steps between the blocks of JPEG."""
