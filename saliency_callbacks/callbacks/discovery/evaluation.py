@@ -11,6 +11,7 @@ from torch import nn
 from saliency_callbacks.callbacks.discovery.probe import DiscoveryProbe
 from saliency_callbacks.callbacks.discovery.state import Known
 from saliency_callbacks.callbacks.discovery.watching import Watched, watch
+from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.ranks import Ranks
 from saliency_callbacks.capture.isolation.rng import isolated_rng
@@ -23,6 +24,8 @@ from saliency_callbacks.errors import TargetError
 from saliency_callbacks.targets.link import Link
 
 __all__ = ["Deadline", "Evaluated", "evaluate"]
+
+_TRIED = 16
 
 
 class Deadline:
@@ -96,7 +99,7 @@ def evaluate(
     """
     deadline = Deadline(max_seconds, host.ranks)
     samples, reader = probe.samples, probe.reader(model, host, link)
-    _check_classes(samples, reader)
+    _check_logits(samples, reader)
     search = Search(generators_of(kinds), threshold, significance, deadline.is_over)
     with isolated_rng(seed):
         found = search.run(samples, reader)
@@ -104,11 +107,19 @@ def evaluate(
     return Evaluated(found, effects, deadline.was_met)
 
 
-def _check_classes(samples: Samples, reader: ModelReader) -> None:
-    n_classes = reader.logits(samples.inputs[:1]).shape[1]
-    if samples.classes[-1] >= n_classes:
+def _check_logits(samples: Samples, reader: ModelReader) -> None:
+    logits = reader.logits(samples.inputs[:_TRIED])
+    last, n_classes = samples.classes[-1], logits.shape[1]
+    if last >= n_classes:
         raise TargetError(
-            f"the probe has samples of class {samples.classes[-1]}, but the model tells {n_classes} classes apart; "
+            f"the probe has samples of class {last}, but the model tells {n_classes} classes apart; "
             "expected a model with an output for each. Say which outputs are class scores with "
             "reading=ModelReading(output_fn=…), or where the labels are with Probe(labels=…)"
+        )
+    n_broken = int((~logits.isfinite().all(dim=1)).sum())
+    if n_broken:
+        notices.warn(
+            "broken logits of a search",
+            f"the logits of {n_broken} of {len(logits)} samples are not finite (a diverged training, or fp16 "
+            "overflow), so that no cue can be told to be used, which does not mean that none is",
         )
