@@ -78,11 +78,12 @@ def caption_of(suspicion: Suspicion, class_name: str, samples: str = "images") -
     effect, least, control = map(_signed, (suspicion.effect, suspicion.lower_bound, suspicion.control))
     beyond = "" if suspicion.statistic == "effect" else " more than towards the others"
     verdict = "The network uses it." if suspicion.is_used else "The network does not use it, as far as can be told."
+    most = f"{suspicion.share_elsewhere:.0%} of another ({suspicion.elsewhere}: {others} of {other_size})"
+    elsewhere = f"in at most {most}" if others else f"in no other class (0 of {other_size})"
     return (
-        f"In {suspicion.share:.0%} of class {class_name} ({bearing} of {size}), in at most "
-        f"{suspicion.share_elsewhere:.0%} of another ({suspicion.elsewhere}: {others} of {other_size}); "
-        f"by chance with p={p_value}. Put into {samples} of other classes, it moves the network towards {class_name} "
-        f"by {effect} standard deviations{beyond} (at least {least}; control {control}). {verdict}"
+        f"In {suspicion.share:.0%} of class {class_name} ({bearing} of {size}), {elsewhere}; "
+        f"by chance with p={p_value}. Put into {samples} of other classes, it moves the network towards {class_name} by "
+        f"{effect} standard deviations{beyond} (at least {least}; control {control}). {verdict}"
     )
 
 
