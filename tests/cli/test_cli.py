@@ -143,7 +143,7 @@ def test_the_demo_ends_with_a_report(
 def test_the_demo_without_scikit_image(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setitem(sys.modules, "skimage", None)
+    monkeypatch.setitem(sys.modules, "skimage.data", None)
     assert main(["demo", "--directory", str(tmp_path)]) == 2
     assert "pip install 'saliency-callbacks[examples]'" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
