@@ -82,8 +82,8 @@ def caption_of(suspicion: Suspicion, class_name: str, samples: str = "images") -
     elsewhere = f"in at most {most}" if others else f"in no other class (0 of {other_size})"
     return (
         f"In {suspicion.share:.0%} of class {class_name} ({bearing} of {size}), {elsewhere}; "
-        f"by chance with p={p_value}. Put into {samples} of other classes, it moves the network towards {class_name} by "
-        f"{effect} standard deviations{beyond} (at least {least}; control {control}). {verdict}"
+        f"by chance with p={p_value}. Put into {samples} of other classes, it moves the network towards {class_name} "
+        f"by {effect} standard deviations{beyond} (at least {least}; control {control}). {verdict}"
     )
 
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from saliency_callbacks.discovery.candidate import Candidate, Count, Trial
-from saliency_callbacks.discovery.matching import Matcher
+from saliency_callbacks.discovery.images.matching import Matcher
+from saliency_callbacks.discovery.images.transplants import pasted
+from saliency_callbacks.discovery.images.windows import Windows, likely_windows, sensitivity
 from saliency_callbacks.discovery.reader import ModelReader
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.discovery.shares import share, skew_of
-from saliency_callbacks.discovery.transplants import pasted
-from saliency_callbacks.discovery.windows import Windows, likely_windows, sensitivity
 from saliency_callbacks.functional.templates import Matches, best_matches
 
 __all__ = ["Copies", "Tolerance"]
@@ -47,7 +47,7 @@ class Tolerance:
 
 
 _TOLERANCES = (Tolerance(0.03, 0.09), Tolerance(0.06, 0.15), Tolerance(0.09, 0.15), Tolerance(0.12, 0.2))
-"""Exact copies; those that noise or another brightness was added to; and those that were compressed or turned a little."""
+"""Exact copies; those that noise or another brightness was added to; those that were compressed, or turned a little."""
 
 
 @dataclass(frozen=True, eq=False)
