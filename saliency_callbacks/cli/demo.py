@@ -16,8 +16,8 @@ def _parser() -> ArgumentParser:
     parser = make_parser(
         f"""Train a small network on digits where every 0 bears a sticker, and watch it fall for the sticker.
 
-SaliencyMonitor, RandomizationTest and CueAlarm are attached. It takes about a minute on a CPU, needs
-scikit-image, prints what was found, and says where the pictures are.
+SaliencyMonitor, RandomizationTest, CueAlarm and ShortcutDiscovery are attached; the last is told nothing of the
+sticker. It takes about a minute on a CPU, needs scikit-image, prints what was found, and says where the pictures are.
 
 examples:
   {PROGRAM} demo --epochs 8 --directory /tmp/demo

@@ -7,7 +7,9 @@ scikit-image carries in its package.
 from __future__ import annotations
 
 from colorsys import hsv_to_rgb
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -42,6 +44,8 @@ _MARGIN = 2
 _N_COLORS = 12
 _CLEAR = 0.35
 """A color is clear before what is behind it if their brightness differs by that much."""
+_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+"""Weights of red, green and blue in brightness."""
 
 _Pixels = npt.NDArray[np.float32]
 
@@ -67,7 +71,7 @@ def load_digit_scenes(seed: int, count: int = 2000) -> tuple[Tensor, Tensor]:
 
 def _load_photographs() -> list[Image.Image]:
     try:
-        from skimage import data  # noqa: PLC0415 - an extra
+        data: Any = import_module("skimage.data")  # an extra
     except ImportError as error:
         raise ConfigurationError(
             "the demo needs the photographs of scikit-image, which is not installed; "
@@ -90,7 +94,8 @@ def _draw(digit: str, photograph: Image.Image, random: np.random.Generator) -> _
     halo = 0.5 * _pixels(Image.fromarray((255 * shape).astype(np.uint8)).filter(ImageFilter.GaussianBlur(1.5)))
     halo, opacity = halo[..., None], shape[..., None]
     shaded = background * (1 - halo) + edge * halo
-    return shaded * (1 - opacity) + ink * opacity
+    scene: _Pixels = shaded * (1 - opacity) + ink * opacity
+    return scene
 
 
 def _crop(photograph: Image.Image, random: np.random.Generator) -> Image.Image:
@@ -115,10 +120,11 @@ def _shape(digit: str, random: np.random.Generator) -> _Pixels:
     turned = large.rotate(random.uniform(-_LARGEST_ANGLE, _LARGEST_ANGLE), Image.Resampling.BILINEAR)
     box = turned.getbbox()
     assert box is not None, "every font has the ten digits"
-    free = [_ZOOM * (SIDE - _MARGIN) - (box[axis + 2] - box[axis]) for axis in (0, 1)]
-    corner = tuple(int(random.integers(_ZOOM * _MARGIN, max(room, _ZOOM * _MARGIN) + 1)) for room in free)
+    first, last = _ZOOM * _MARGIN, _ZOOM * (SIDE - _MARGIN)
+    lengths = box[2] - box[0], box[3] - box[1]
+    left, upper = (int(random.integers(first, max(last - length, first) + 1)) for length in lengths)
     placed = Image.new("L", large.size)
-    placed.paste(turned.crop(box), corner)
+    placed.paste(turned.crop(box), (left, upper))
     return _pixels(placed.resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
@@ -139,8 +145,8 @@ def _clear_color(background: _Pixels, shape: _Pixels, random: np.random.Generato
 
 
 def _brightness(colors: _Pixels) -> _Pixels:
-    return colors @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+    return np.asarray(colors @ _LUMA, dtype=np.float32)
 
 
 def _pixels(picture: object) -> _Pixels:
-    return np.asarray(picture, dtype=np.float32) / 255
+    return np.asarray(picture, dtype=np.float32) / np.float32(255)

@@ -16,7 +16,7 @@ from saliency_callbacks.cli import main
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.methods import BUILT_IN
 
-COMMANDS = ("demo", "methods", "replay", "report")
+COMMANDS = ("demo", "dismiss", "methods", "replay", "report", "shortcuts")
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "no command was given; expected one of demo, methods, replay, report"),
+        ([], "no command was given; expected one of demo, dismiss, methods, replay, report, shortcuts"),
         (["repot"], "'repot' is unknown; did you mean 'report'"),
         (["--versio"], "nrecognized arguments: --versio"),
         (["demo", "--epochs", "many"], "Got value: many"),
@@ -52,6 +52,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         (["report", ".", "--max-megabytes", "x"], "Got value: x"),
         (["report", ".", "--max-megabytes", "0.5"], "is too small; expected at least 1"),
         (["replay", "--config", "c.yaml"], "checkpoints"),
+        (["dismiss", "."], "key"),
         (["replay", "--config", "c.yaml", "--checkpoints", "nowhere"], "checkpoints='nowhere' does not exist"),
         (["replay", "--config", "c.yaml", "--checkpoints", "."], "has no *.ckpt file"),
     ],
@@ -143,7 +144,7 @@ def test_the_demo_ends_with_a_report(
 def test_the_demo_without_scikit_image(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setitem(sys.modules, "skimage", None)
+    monkeypatch.setitem(sys.modules, "skimage.data", None)
     assert main(["demo", "--directory", str(tmp_path)]) == 2
     assert "pip install 'saliency-callbacks[examples]'" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
