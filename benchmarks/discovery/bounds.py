@@ -14,6 +14,7 @@ __all__ = ["Bound", "Case", "bounds", "cases"]
 
 _SAME = {"letters": 0.95, "scenes": 0.95, "digits": 0.45}
 """The least overlap of the region with a patch."""
+_FEWEST_EFFECTS = 10
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,21 @@ def bounds(by_row: Mapping[str, Sequence[Case]]) -> Iterator[Bound]:
         yield _share(f"sticker, {row}, found", by_row.get(f"sticker, {row}", ()), 4, 5)
     for row in (f"sticker, {SPOILED[3]}", "rescaled sticker", "rotated sticker"):
         yield _share(f"{row}, found (an aim)", by_row.get(row, ()), 3, 5)
+    yield from _effects(by_row)
+
+
+def _effects(by_row: Mapping[str, Sequence[Case]]) -> Iterator[Bound]:
+    found = [one for known in by_row.values() for case in known for one in case.records if one.is_found]
+    for what, some in (
+        ("effect in the list against that of the true cue, all kinds", found),
+        ("the same, copies alone", [one for one in found if one.kind == "copies"]),
+    ):
+        if len(some) < _FEWEST_EFFECTS:
+            yield Bound(what, "r ≥ .95", f"{len(some)} searches", None)
+            continue
+        r = statistics.correlation([one.effect for one in some], [one.true_effect for one in some])
+        bias = statistics.median(one.effect - one.true_effect for one in some)
+        yield Bound(what, "r ≥ .95", f"r = {r:.3f}, median bias {bias:+.2f}, {len(some)} searches", r >= 0.95)
 
 
 def _share(what: str, known: Sequence[Case], least: int, of: int) -> Bound:

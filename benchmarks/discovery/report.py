@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from benchmarks.cue_experiments.tables import table
 from benchmarks.discovery.bounds import Bound, Case, bounds, cases
@@ -45,12 +46,12 @@ images. No threshold was changed after a number on this page was seen.
 _TESTED_ONCE = 2
 
 
-def report(records: Sequence[Record], costs: str = "") -> str:
+def report(records: Sequence[Record], costs: Sequence[Mapping[str, Any]] = ()) -> str:
     """Return the page.
 
     Args:
         records: What every evaluation of every run found.
-        costs: A section on what a search costs.
+        costs: Rows of ``python -m benchmarks.run --only discovery``.
     """
     by_row = cases(records)
     sections = [
@@ -174,7 +175,7 @@ that were spoiled, the true effect is that of the sticker before.
 """
 
 
-def _seconds_section(records: Sequence[Record], costs: str) -> str:
+def _seconds_section(records: Sequence[Record], costs: Sequence[Mapping[str, Any]]) -> str:
     searches = list({(one.row, one.data, one.q, one.number, one.epoch): one for one in records}.values())
     seconds = sorted(one.seconds for one in searches)
     passes = statistics.median(one.pass_seconds for one in searches)
@@ -184,8 +185,27 @@ def _seconds_section(records: Sequence[Record], costs: str) -> str:
 In these {len(seconds)} searches of {images[0]} to {images[-1]} images, a search took {statistics.median(seconds):.1f} s
 of processor time (median; {seconds[0]:.1f} to {seconds[-1]:.1f} s), and one forward and one backward pass of the same
 images {passes:.1f} s, on a core that other processes used as well, which makes both slower.
+{_costs(costs)}"""
 
-{costs}"""
+
+def _costs(rows: Sequence[Mapping[str, Any]]) -> str:
+    if not rows:
+        return ""
+    columns = {
+        "measured": [row["ours"] for row in rows],
+        "against": [row["other"] for row in rows],
+        "": [f"{row['ours_value']:.1f} {row['unit']} / {row['other_value']:.1f} {row['unit']}" for row in rows],
+        "ratio": [f"{row['ratio']:.2f}" for row in rows],
+        "to reach": ["" if row["limit"] is None else f"≤ {row['limit']:g}" for row in rows],
+        "met": ["" if row["is_met"] is None else _MET[row["is_met"]] for row in rows],
+    }
+    return f"""
+On their own, `python -m benchmarks.run --only discovery --threads 1 --clock cpu`: medians of 3. An orange patch is in
+every other image of one class, so that there is something to try. The two passes are one forward and one backward pass
+of every image.
+
+{table(columns)}
+"""
 
 
 def _runs_section(by_row: Mapping[str, Sequence[Case]]) -> str:

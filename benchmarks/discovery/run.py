@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.write is not None:
         found = read(given.records)
         write_csv(given.write / "discovery.csv", found)
-        costs = given.costs.read_text(encoding="utf-8") if given.costs else ""
+        costs = json.loads(given.costs.read_text(encoding="utf-8"))["rows"] if given.costs else ()
         (given.write / "discovery.md").write_text(report(found, costs), encoding="utf-8")
 
 
@@ -56,6 +57,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", nargs="+", metavar="ROW", help="do the runs of some lines of the table alone")
     parser.add_argument("--again", action="store_true", help="repeat what is recorded")
     parser.add_argument("--report-only", action="store_true", help="do no runs")
-    parser.add_argument("--costs", type=Path, metavar="PATH", help="a section on costs, in Markdown")
+    parser.add_argument("--costs", type=Path, metavar="PATH", help="what benchmarks.run --only discovery measured")
     parser.add_argument("--write", type=Path, metavar="FOLDER", help="where the report goes, such as docs/evidence")
     return parser
