@@ -90,7 +90,8 @@ class Search:
     def _distinct(self, suspicions: Sequence[Suspicion]) -> list[Suspicion]:
         """Return each cue once: what is used before what is not, and of several kinds the first, which tells most."""
         kinds = [generator.kind for generator in self.generators]
-        ranked = sorted(suspicions, key=lambda one: (not one.is_used, kinds.index(one.kind), -one.lower_bound))
+        strength = {id(one): one.lower_bound if one.is_used else -one.p_value for one in suspicions}
+        ranked = sorted(suspicions, key=lambda one: (not one.is_used, kinds.index(one.kind), -strength[id(one)]))
         kept: list[Suspicion] = []
         for one in ranked:
             if not any(one.class_index == other.class_index and one.shares_bearers(other) for other in kept):
