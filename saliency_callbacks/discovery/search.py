@@ -90,7 +90,8 @@ class Search:
     def _distinct(self, suspicions: Sequence[Suspicion]) -> list[Suspicion]:
         """Return each cue once: what is used before what is not, and of several kinds the first, which tells most."""
         kinds = [generator.kind for generator in self.generators]
-        ranked = sorted(suspicions, key=lambda one: (not one.is_used, kinds.index(one.kind), -one.lower_bound))
+        strength = {id(one): one.lower_bound if one.is_used else -one.p_value for one in suspicions}
+        ranked = sorted(suspicions, key=lambda one: (not one.is_used, kinds.index(one.kind), -strength[id(one)]))
         kept: list[Suspicion] = []
         for one in ranked:
             if not any(one.class_index == other.class_index and one.shares_bearers(other) for other in kept):
@@ -148,7 +149,7 @@ def _bearers(count: Count, index: int, samples: Samples) -> Tensor:
 def _exhibit(one: _Counted, trial: Trial, samples: Samples, logits: tuple[Tensor, Tensor]) -> Exhibit:
     index = one.candidate.class_index
     bearers = _bearers(one.count, index, samples) if trial.bearers is None else trial.bearers
-    lacking = samples.of_class(index, ~one.count.bears)
+    lacking = samples.of_class(index, one.count.lacks)
     before, after = logits
     margins = torch.stack([margin(before, index), margin(after, index)], dim=1)
     # Those that the cue moves most show best what it does.
