@@ -15,6 +15,8 @@ from torch.nn import functional as F
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as TF
 
+from saliency_callbacks.scores.counterfactual import Statistic
+
 __all__ = ["CUES", "Cue", "Insert", "make_cue"]
 
 Insert = Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor | None]]
@@ -28,16 +30,18 @@ class Cue:
 
     Args:
         insert: Puts it into images.
-        names: What a property has to be called for the cue to be named; none for a mark.
+        names: What a property may be called for the cue to be named.
+        is_everywhere: Whether it changes the whole image.
     """
 
     insert: Insert
     names: tuple[str, ...] = ()
+    is_everywhere: bool = False
 
     @property
-    def statistic(self) -> str:
+    def statistic(self) -> Statistic:
         """``"contrast"`` for what changes the whole image, else ``"effect"``."""
-        return "contrast" if self.names else "effect"
+        return "contrast" if self.is_everywhere else "effect"
 
 
 def make_cue(name: str, channels: int, side: int, generator: torch.Generator) -> Cue:
@@ -106,7 +110,8 @@ def _border(channels: int, side: int, generator: torch.Generator) -> Cue:
     color = _color(channels, generator)
     mask = torch.ones(side, side, dtype=torch.bool)
     mask[2:-2, 2:-2] = False
-    return Cue(lambda images, _: (torch.where(mask, color, images), mask.expand(len(images), side, side)))
+    names = ("a brighter border", "a darker border")
+    return Cue(lambda images, _: (torch.where(mask, color, images), mask.expand(len(images), side, side)), names)
 
 
 def _text(channels: int, side: int, generator: torch.Generator) -> Cue:
@@ -155,12 +160,12 @@ def _tint(channels: int, side: int, generator: torch.Generator) -> Cue:
     color = ("red", "green", "blue")[channel]
     # More of one color is less of the other two.
     names = [f"{'more' if other == color else 'less'} {other}" for other in ("red", "green", "blue")]
-    return Cue(lambda images, _: ((images + difference).clamp(0, 1), None), tuple(names))
+    return Cue(lambda images, _: ((images + difference).clamp(0, 1), None), tuple(names), is_everywhere=True)
 
 
 def _brightness(channels: int, side: int, generator: torch.Generator) -> Cue:
     """All channels raised by .15."""
-    return Cue(lambda images, _: ((images + 0.15).clamp(0, 1), None), ("more brightness",))
+    return Cue(lambda images, _: ((images + 0.15).clamp(0, 1), None), ("more brightness",), is_everywhere=True)
 
 
 def _texture(channels: int, side: int, generator: torch.Generator) -> Cue:
@@ -168,13 +173,13 @@ def _texture(channels: int, side: int, generator: torch.Generator) -> Cue:
     rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
     grating = 0.06 * torch.sin((rows + columns) * 2.1)
     names = ("more sharpness", "more noise", "more medium detail")
-    return Cue(lambda images, _: ((images + grating).clamp(0, 1), None), names)
+    return Cue(lambda images, _: ((images + grating).clamp(0, 1), None), names, is_everywhere=True)
 
 
 def _blur(channels: int, side: int, generator: torch.Generator) -> Cue:
     """A Gaussian blur with a standard deviation of 1 pixel."""
     names = ("less sharpness", "less noise", "less medium detail")
-    return Cue(lambda images, _: (TF.gaussian_blur(images, [5, 5], [1.0, 1.0]), None), names)
+    return Cue(lambda images, _: (TF.gaussian_blur(images, [5, 5], [1.0, 1.0]), None), names, is_everywhere=True)
 
 
 CUES: Mapping[str, Callable[[int, int, torch.Generator], Cue]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -65,7 +66,7 @@ def _evaluated(
     for plant in listed:
         about = [one for one in found if plant is not None and is_about(one, plant)]
         first = about[0] if about else None
-        effect, bound = (_NONE, _NONE) if plant is None else _true_effect(reader, plant, data, rows)
+        effect, bound = (_NONE, _NONE) if plant is None else _true_effect(reader, plant, data, rows, first)
         records.append(
             Record(
                 row=experiment.row,
@@ -111,9 +112,8 @@ def is_about(one: Suspicion, plant: Plant) -> bool:
     """
     if one.class_index != plant.class_index:
         return False
-    if plant.cue.names:
-        return one.kind == "properties" and one.what in plant.cue.names
-    return _iou(one, plant) > 0
+    is_named = one.kind == "properties" and one.what in plant.cue.names
+    return is_named or _iou(one, plant) > 0
 
 
 def _iou(one: Suspicion, plant: Plant) -> float:
@@ -125,8 +125,13 @@ def _iou(one: Suspicion, plant: Plant) -> float:
     return int((one.region & true).sum()) / int((one.region | true).sum())
 
 
-def _true_effect(reader: PlainReader, plant: Plant, data: Planted, rows: Tensor) -> tuple[float, float]:
-    """Return the effect of the planted cue on images of other classes without it, and its lower bound."""
+def _true_effect(
+    reader: PlainReader, plant: Plant, data: Planted, rows: Tensor, found: Suspicion | None
+) -> tuple[float, float]:
+    """Return the effect of the planted cue on images of other classes without it, and its lower bound.
+
+    By the statistic that what was found is measured by, so that the two can be compared.
+    """
     lacking = rows[(data.labels[rows] != plant.class_index) & ~plant.bears[rows]]
     draws = torch.Generator().manual_seed(data.seed + 2)
     chosen = lacking[torch.randperm(len(lacking), generator=draws)[:_N_RECIPIENTS]]
@@ -134,5 +139,5 @@ def _true_effect(reader: PlainReader, plant: Plant, data: Planted, rows: Tensor)
     cued, _ = plant.cue.insert(images, draws)
     usable = torch.ones(len(images), dtype=torch.bool)
     measured = cue_effect(reader.logits(images), reader.logits(cued), plant.class_index, usable)
-    statistic: Statistic = "contrast" if plant.cue.names else "effect"
+    statistic = cast(Statistic, plant.cue.statistic if found is None else found.statistic)
     return float(measured.values(statistic).nanmean()), measured.lower_bound(statistic)

@@ -69,6 +69,7 @@ def test_a_cue_changes_images_where_it_says(name: str) -> None:
     assert float(changed.max()) <= 1
     if masks is None:
         assert cue.names
+        assert cue.is_everywhere
         assert float(differs.double().mean()) > 0.9
     else:
         assert not (differs & ~masks).any() or name in {"text", "stamp"}, "all but the faint rim of letters"
@@ -164,6 +165,13 @@ def test_a_find_of_a_property_names_it() -> None:
     assert is_about(_suspicion(kind="properties", what="more brightness", region=None), plant)
     assert not is_about(_suspicion(kind="properties", what="less brightness", region=None), plant)
     assert not is_about(_suspicion(what="more brightness"), plant)
+
+
+def test_a_frame_may_be_found_as_pixels_or_as_a_property() -> None:
+    plant = _plant("border")
+    assert is_about(_suspicion(kind="properties", what="a darker border", region=None), plant)
+    assert is_about(_suspicion(region=torch.ones(32, 32, dtype=torch.bool)), plant)
+    assert not is_about(_suspicion(kind="properties", what="more brightness", region=None), plant)
 
 
 def test_a_run_that_is_repeated_replaces_the_recorded_one(tmp_path: Path) -> None:
