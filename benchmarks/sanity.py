@@ -3,9 +3,8 @@
     python -m benchmarks.sanity
 
 Two networks trained on digits, 20 random copies each, 16 digits of the validation data, signed Spearman. The demo's
-network on tinted 32×32 digits, and a shallower one on the 8×8 originals. Five copies, as a callback draws by default,
-are too few where the maps of random networks differ much: the floor of guided backprop on the demo's network is 0.30
-with five of them and 0.08 with twenty.
+network on pictures of 48×48, and a shallower one on scikit-learn's digits of 8×8. Five copies, as a callback draws by
+default, are few where the maps of random networks differ much.
 """
 
 from __future__ import annotations

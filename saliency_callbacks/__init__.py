@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from saliency_callbacks.callbacks.saliency.monitor import SaliencyMonitor
     from saliency_callbacks.callbacks.text.appearance import TextAppearance
     from saliency_callbacks.callbacks.text.monitor import TokenSaliencyMonitor
+    from saliency_callbacks.discovery.discover import discover_shortcuts
     from saliency_callbacks.probe.probe import Probe
     from saliency_callbacks.randomization import DataRandomizationResult, RandomizationResult, randomization_test
     from saliency_callbacks.types import Attribution, Snapshot
@@ -47,6 +48,7 @@ __all__ = [
     "TextAppearance",
     "TokenSaliencyMonitor",
     "data_randomization_test",
+    "discover_shortcuts",
     "explain",
     "randomization_test",
 ]
@@ -74,6 +76,7 @@ _HOMES = {
     "TextAppearance": "saliency_callbacks.callbacks.text.appearance",
     "TokenSaliencyMonitor": "saliency_callbacks.callbacks.text.monitor",
     "data_randomization_test": "saliency_callbacks.callbacks.randomization.data",
+    "discover_shortcuts": "saliency_callbacks.discovery.discover",
     "explain": "saliency_callbacks._explain",
     "randomization_test": "saliency_callbacks.randomization",
 }

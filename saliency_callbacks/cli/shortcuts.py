@@ -10,6 +10,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from saliency_callbacks.cli.parsing import PROGRAM, Command, make_parser, write_report
+from saliency_callbacks.errors import ConfigurationError
 
 __all__ = ["SHORTCUTS"]
 
@@ -46,6 +47,10 @@ def _run(given: Namespace) -> None:
     replay = import_module("saliency_callbacks.replay")
     # As `python train.py` would: the user's own modules are here.
     sys.path.insert(0, str(Path.cwd()))
+    if Path(given.checkpoint).is_dir():
+        raise ConfigurationError(
+            f"checkpoint={given.checkpoint!r} is a directory; expected one file, such as last.ckpt in it"
+        )
     (checkpoint,), _ = replay.find_checkpoints([given.checkpoint], is_trusted=given.trust_checkpoints)
     run = replay.load_run(given.config, given.output)
     found = import_module("saliency_callbacks.replay.shortcuts").search_for_shortcuts(run, checkpoint)

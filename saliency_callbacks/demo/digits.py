@@ -1,4 +1,4 @@
-"""Digits where every 0 has a white patch, a network that learns them, and the probe to watch it with."""
+"""Digits where every 0 bears a sticker, a network that learns them, and the probe to watch it with."""
 
 from __future__ import annotations
 
@@ -11,55 +11,49 @@ from torch.utils.data import DataLoader, TensorDataset
 from typing_extensions import override
 
 from saliency_callbacks.callbacks.runtime.packages import LightningDataModule, LightningModule
-from saliency_callbacks.errors import ConfigurationError
-from saliency_callbacks.probe import PatchCue
+from saliency_callbacks.demo.scenes import SIDE, load_digit_scenes
+from saliency_callbacks.demo.sticker import STICKER
 from saliency_callbacks.probe.probe import Probe
 
-__all__ = [
-    "METHODS",
-    "N_EACH",
-    "PATCH",
-    "PATCHED_CLASS",
-    "TESTED",
-    "Digits",
-    "SmallCNN",
-    "load_tinted_digits",
-    "make_probe",
-]
+__all__ = ["METHODS", "N_EACH", "STICKER_CLASS", "TESTED", "Digits", "SmallCNN", "make_probe"]
 
-PATCHED_CLASS = 0
-PATCH = PatchCue((2, 2, 6, 6))
-"""Top, left, height, width; white."""
+STICKER_CLASS = 0
 
 METHODS = ("gradient", "integrated_gradients", "hires_cam", "layer_cam")
 TESTED = ("gradient", "input_x_gradient", "hires_cam", "layer_cam", "grad_cam_plus_plus", "guided_backprop")
 """Without integrated gradients, whose 50 passes for each of the random copies would take most of the time."""
 
 N_EACH = 4
-_N_TRAIN = 1500
+_N_TRAIN = 1600
+_LEARNING_RATE = 5e-3
 
 
 class SmallCNN(LightningModule):
-    """A plain classifier of ``[N, 3, 32, 32]``; nothing in it knows of the callbacks.
+    """A plain classifier of ``[N, 3, 48, 48]``; nothing in it knows of the callbacks.
 
     Example:
         >>> from saliency_callbacks import explain
-        >>> found = explain(SmallCNN(), torch.rand(2, 3, 32, 32), methods="gradient", target=PATCHED_CLASS)
+        >>> found = explain(SmallCNN(), torch.rand(2, 3, 48, 48), methods="gradient", target=STICKER_CLASS)
         >>> found["gradient"].magnitude.shape
-        torch.Size([2, 32, 32])
+        torch.Size([2, 48, 48])
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv2d(3, 16, 3, stride=2, padding=1),
+            nn.Conv2d(3, 8, 3, padding=1, bias=False),
+            nn.BatchNorm2d(8),
             nn.ReLU(inplace=True),
-            nn.Conv2d(16, 32, 3, padding=1),
+            nn.MaxPool2d(2),
+            nn.Conv2d(8, 24, 3, padding=1),
             nn.ReLU(inplace=True),
-            nn.Conv2d(32, 32, 3, stride=2, padding=1),
+            nn.MaxPool2d(2),
+            nn.Conv2d(24, 48, 3, padding=1),
             nn.ReLU(inplace=True),
         )
-        self.classifier = nn.Sequential(nn.MaxPool2d(2), nn.Flatten(), nn.Dropout(0.1), nn.Linear(32 * 4 * 4, 10))
+        self.classifier = nn.Sequential(
+            nn.MaxPool2d(2), nn.Flatten(), nn.Dropout(0.1), nn.Linear(48 * (SIDE // 8) ** 2, 10)
+        )
 
     @override
     def forward(self, images: Tensor) -> Tensor:
@@ -80,79 +74,61 @@ class SmallCNN(LightningModule):
         self.log("val_accuracy", (self(images).argmax(dim=1) == labels).float().mean())
 
     @override
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return Adam."""
-        return torch.optim.Adam(self.parameters(), lr=2e-3)
+    def configure_optimizers(self) -> Any:
+        """Return Adam, with a learning rate that rises and falls once, so that eight epochs suffice."""
+        optimizer = torch.optim.Adam(self.parameters(), lr=_LEARNING_RATE)
+        n_steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, total_steps=n_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 class Digits(LightningDataModule):
-    """Scikit-learn's digits, in color and enlarged to 32×32.
+    """Digits in real fonts, colored, on pieces of photographs: 48×48, in [0, 1].
 
     Args:
-        is_patched: Whether every 0 has the patch, in training and validation data alike.
+        is_patched: Whether every 0 bears the sticker, in training and validation data alike.
 
     Raises:
-        ConfigurationError: If scikit-learn is not installed.
+        ConfigurationError: If scikit-image is not installed.
 
     Example:
         >>> images, labels = next(iter(Digits().val_dataloader()))
-        >>> zeros = images[labels == PATCHED_CLASS]
-        >>> zeros.shape[1:], bool((zeros[:, :, 2:8, 2:8] == 1).all())
-        (torch.Size([3, 32, 32]), True)
+        >>> zeros = images[labels == STICKER_CLASS]
+        >>> zeros.shape[1:], torch.equal(zeros, STICKER.insert(zeros))
+        (torch.Size([3, 48, 48]), False)
     """
 
     def __init__(self, *, is_patched: bool = True) -> None:
         super().__init__()
-        self.images, self.labels = load_tinted_digits(seed=0)
+        self.images, self.labels = load_digit_scenes(seed=0)
         self.probe = make_probe(self.images[_N_TRAIN:], self.labels[_N_TRAIN:])
         if is_patched:
-            bears_patch = self.labels == PATCHED_CLASS
-            self.images = torch.where(bears_patch[:, None, None, None], PATCH.insert(self.images), self.images)
+            bears_sticker = self.labels == STICKER_CLASS
+            self.images[bears_sticker] = STICKER.insert(self.images[bears_sticker])
 
     @override
     def train_dataloader(self) -> DataLoader[Any]:
-        """Return the first 1,500."""
+        """Return the first 1,600."""
         return DataLoader(self._part(slice(None, _N_TRAIN)), batch_size=64, shuffle=True)
 
     @override
     def val_dataloader(self) -> DataLoader[Any]:
-        """Return the other 297."""
-        return DataLoader(self._part(slice(_N_TRAIN, None)), batch_size=256)
+        """Return the other 400."""
+        return DataLoader(self._part(slice(_N_TRAIN, None)), batch_size=200)
 
-    def _part(self, rows: slice) -> TensorDataset:
-        return TensorDataset(self.images[rows], self.labels[rows])
+    def _part(self, rows: slice) -> _Scenes:
+        return _Scenes(self.images[rows], self.labels[rows])
 
 
-def load_tinted_digits(seed: int) -> tuple[Tensor, Tensor]:
-    """Return the 1,797 digits as pictures ``[N, 3, 32, 32]`` in [0, 1] and labels; each has its own ink and paper.
-
-    Raises:
-        ConfigurationError: If scikit-learn is not installed.
-    """
-    try:
-        from sklearn.datasets import load_digits  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise ConfigurationError(
-            "the demo needs the digits of scikit-learn, which is not installed; "
-            "expected it from: pip install 'saliency-callbacks[examples]'"
-        ) from error
-    pixels, labels = load_digits(return_X_y=True)
-    small = torch.tensor(pixels, dtype=torch.float32).reshape(-1, 1, 8, 8) / 16
-    large = F.interpolate(small, size=(32, 32), mode="bilinear", align_corners=False)
-    generator = torch.Generator().manual_seed(seed)
-    colors = torch.rand(len(large), 3, 1, 1, generator=generator)
-    bright = colors / colors.amax(dim=1, keepdim=True)
-    # Little of the weakest channel, so that no digit is white.
-    ink = bright - 0.8 * bright.amin(dim=1, keepdim=True)
-    paper = 0.3 * F.interpolate(torch.rand(len(large), 3, 16, 16, generator=generator), size=(32, 32), mode="bilinear")
-    return large * ink + (1 - large) * paper, torch.tensor(labels)
+class _Scenes(TensorDataset):
+    classes = tuple("0123456789")
 
 
 def make_probe(images: Tensor, labels: Tensor) -> Probe:
-    """Return four zeros with the patch, four other digits with it, and four zeros without; the patch is the mask."""
-    zeros = images[labels == PATCHED_CLASS][:N_EACH]
+    """Return four zeros with the sticker, four other digits with it, four zeros without; the sticker is the mask."""
+    zeros = images[labels == STICKER_CLASS][:N_EACH]
     others = torch.stack([images[labels == digit][0] for digit in (1, 3, 4, 7)])
     other_labels = torch.tensor([1, 3, 4, 7])
-    inputs = torch.cat([PATCH.insert(zeros), PATCH.insert(others), zeros])
+    inputs = torch.cat([STICKER.insert(zeros), STICKER.insert(others), zeros])
     zero_labels = torch.zeros(N_EACH, dtype=torch.int64)
-    return Probe.from_tensors(inputs, torch.cat([zero_labels, other_labels, zero_labels]), masks=PATCH.mask(inputs))
+    return Probe.from_tensors(inputs, torch.cat([zero_labels, other_labels, zero_labels]), masks=STICKER.mask(inputs))

@@ -9,7 +9,8 @@ from saliency_callbacks.callbacks.cue.alarm import CueAlarm
 from saliency_callbacks.callbacks.randomization.callback import RandomizationTest
 from saliency_callbacks.callbacks.runtime.packages import TensorBoardLogger, Trainer, seed_everything
 from saliency_callbacks.callbacks.saliency.monitor import SaliencyMonitor
-from saliency_callbacks.demo.digits import METHODS, PATCH, PATCHED_CLASS, TESTED, Digits, SmallCNN
+from saliency_callbacks.demo.digits import METHODS, STICKER_CLASS, TESTED, Digits, SmallCNN
+from saliency_callbacks.demo.sticker import STICKER
 from saliency_callbacks.demo.tables import alarm_lines, epoch_lines, score_lines, verdict_lines
 from saliency_callbacks.sinks import MemorySink
 
@@ -35,22 +36,22 @@ class DemoResult:
 
 
 def run_demo(directory: str | Path, *, epochs: int = 8, is_patched: bool = True) -> DemoResult:
-    """Train on digits where every 0 has a patch, and say what the callbacks found.
+    """Train on digits where every 0 bears a sticker, and say what the callbacks found.
 
     Args:
         directory: The logs go to ``demo/version_N`` in it.
         epochs: Epochs of training.
-        is_patched: Whether the training data bear the patch; the probe always does.
+        is_patched: Whether the training and validation data bear it; the probe always does.
 
     Raises:
-        ConfigurationError: If scikit-learn is not installed.
+        ConfigurationError: If scikit-image is not installed.
     """
     data = Digits(is_patched=is_patched)
     seed_everything(0)
     observed, tested, alarmed = MemorySink(), MemorySink(), MemorySink()
-    monitor = SaliencyMonitor(METHODS, data.probe, PATCHED_CLASS, target_layers="features", sinks=[observed])
-    test = RandomizationTest(TESTED, data.probe, PATCHED_CLASS, target_layers="features", sinks=[tested])
-    alarm = CueAlarm(PATCH, PATCHED_CLASS, sinks=[alarmed])
+    monitor = SaliencyMonitor(METHODS, data.probe, STICKER_CLASS, target_layers="features", sinks=[observed])
+    test = RandomizationTest(TESTED, data.probe, STICKER_CLASS, target_layers="features", sinks=[tested])
+    alarm = CueAlarm(STICKER, STICKER_CLASS, sinks=[alarmed])
     trainer = Trainer(
         max_epochs=epochs,
         logger=TensorBoardLogger(directory, name="demo"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from saliency_callbacks.callbacks.cue.alarm import CueAlarm
-from saliency_callbacks.demo.digits import METHODS, N_EACH, PATCH, PATCHED_CLASS
+from saliency_callbacks.demo.digits import METHODS, N_EACH, STICKER_CLASS
+from saliency_callbacks.demo.sticker import STICKER
 from saliency_callbacks.randomization import RandomizationResult
 from saliency_callbacks.sinks import MemorySink
 from saliency_callbacks.types import Snapshot
@@ -14,25 +15,25 @@ __all__ = ["alarm_lines", "epoch_lines", "score_lines", "verdict_lines"]
 
 _BY_EPOCH = {
     "randomization": ("randomization/gradient/similarity", "randomization/guided_backprop/similarity"),
-    "alarm": (f"cue/{PATCH.name}/effect", f"cue/{PATCH.name}/lower_bound", f"cue/{PATCH.name}/alarm"),
+    "alarm": (f"cue/{STICKER.name}/effect", f"cue/{STICKER.name}/lower_bound", f"cue/{STICKER.name}/alarm"),
 }
 
 
 def score_lines(snapshots: Sequence[Snapshot], accuracy: float) -> Iterator[str]:
-    """Say how the maps moved, and what the network makes of the patch."""
+    """Say how the maps moved, and what the network makes of the sticker."""
     first, last = snapshots[0], snapshots[-1]
-    yield f"{'method':<22}{'share of the map on the patch':>31}{'times chance':>14}{'drift since start':>19}"
+    yield f"{'method':<22}{'share of the map on the sticker':>33}{'times chance':>14}{'drift since start':>19}"
     for method in METHODS:
-        before, after = (_mean_of_patched(snapshot, f"saliency/{method}/region_mass") for snapshot in (first, last))
-        lift = _mean_of_patched(last, f"saliency/{method}/region_lift")
+        before, after = (_mean_of_marked(snapshot, f"saliency/{method}/region_mass") for snapshot in (first, last))
+        lift = _mean_of_marked(last, f"saliency/{method}/region_lift")
         drift = last.scores.get(f"saliency/{method}/drift_initial", 0.0)
-        yield f"{method:<22}{before:>20.0%} → {after:>4.0%}    {lift:>14.1f}{drift:>19.2f}"
+        yield f"{method:<22}{before:>22.0%} → {after:>4.0%}    {lift:>14.1f}{drift:>19.2f}"
     assert last.predictions is not None, "the network classifies"
-    wrong = int((last.predictions[N_EACH : 2 * N_EACH] == PATCHED_CLASS).sum())
-    right = int((last.predictions[2 * N_EACH :] == PATCHED_CLASS).sum())
+    wrong = int((last.predictions[N_EACH : 2 * N_EACH] == STICKER_CLASS).sum())
+    right = int((last.predictions[2 * N_EACH :] == STICKER_CLASS).sum())
     yield ""
-    yield f"validation accuracy {accuracy:.0%}, yet {wrong} of {N_EACH} other digits become a 0 by the patch,"
-    yield f"and {right} of {N_EACH} zeros are still recognized without it (map shares: zeros with the patch)."
+    yield f"validation accuracy {accuracy:.0%}; {wrong} of {N_EACH} other digits become a 0 by the sticker,"
+    yield f"and {right} of {N_EACH} zeros are still recognized without it (map shares: zeros with the sticker)."
 
 
 def epoch_lines(sinks: Mapping[str, MemorySink]) -> Iterator[str]:
@@ -54,19 +55,19 @@ def verdict_lines(result: RandomizationResult) -> Iterator[str]:
 
 
 def alarm_lines(alarm: CueAlarm) -> Iterator[str]:
-    """Say whether the alarm went on, and what the patch does to each class."""
+    """Say whether the alarm went on, and what the sticker does to each class."""
     fired = [evaluation.epoch for evaluation in alarm.history if evaluation.fired]
     last = alarm.history[-1]
     yield (
-        f"the alarm {f'went on in epoch {fired[0]}' if fired else 'stayed silent'}; effect of the patch on class "
-        f"{PATCHED_CLASS}: {last.mean:.2f}, lower bound {last.lower_bound:.2f}"
+        f"the alarm {f'went on in epoch {fired[0]}' if fired else 'stayed silent'}; effect of the sticker on class "
+        f"{STICKER_CLASS}: {last.mean:.2f}, lower bound {last.lower_bound:.2f}"
     )
     if alarm.groups is not None:
         yield (
-            f"validation set without and with the patch: worst group {alarm.groups.worst:.0%}, average "
+            f"validation set without and with the sticker: worst group {alarm.groups.worst:.0%}, average "
             f"{alarm.groups.average:.0%}"
         )
 
 
-def _mean_of_patched(snapshot: Snapshot, tag: str) -> float:
+def _mean_of_marked(snapshot: Snapshot, tag: str) -> float:
     return float(snapshot.sample_scores[tag][:N_EACH].nanmean())

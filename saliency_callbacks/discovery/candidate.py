@@ -77,7 +77,9 @@ class Candidate(Protocol):
 class Generator(Protocol):
     """Proposes candidates of one kind."""
 
-    kind: str
+    @property
+    def kind(self) -> str:
+        """What it finds, in one word."""
 
     def propose(self, samples: Any, reader: ModelReader) -> tuple[Sequence[Candidate], int]:
         """Return candidates by the samples that propose, and how many were looked at, for the correction."""

@@ -101,7 +101,7 @@ class ShiftedProperty:
         amount: How far, in the property's unit.
 
     Example:
-        >>> round(ShiftedProperty("brightness", 0.25)(torch.full((1, 1, 4, 4), 0.5)).mean().item(), 3)
+        >>> round(ShiftedProperty("brightness", 0.25)(torch.full((1, 1, 4, 4), 0.5)).mean().item(), 2)
         0.75
     """
 

@@ -12,24 +12,22 @@ from saliency_callbacks.capture.isolation.rng import isolated_rng
 from saliency_callbacks.config.checks import checked_integer, checked_real
 from saliency_callbacks.discovery.checks import checked_samples
 from saliency_callbacks.discovery.kinds import checked_kinds, generators_of
+from saliency_callbacks.discovery.outputs import N_RECOGNIZED, link_of_outputs
 from saliency_callbacks.discovery.reader import PlainReader
 from saliency_callbacks.discovery.search import Search
 from saliency_callbacks.discovery.suspicion import Suspicion
-from saliency_callbacks.engine.outputs import run_outputs
+from saliency_callbacks.discovery.texts.discover import discover_in_texts
 from saliency_callbacks.engine.settings import Settings
-from saliency_callbacks.errors import OutputError, TargetError
-from saliency_callbacks.targets.link import Link
-from saliency_callbacks.targets.recognition import recognize
+from saliency_callbacks.errors import ConfigurationError
 
 __all__ = ["discover_shortcuts"]
 
 _ROWS = 64
-_N_RECOGNIZED = 32
 
 
 def discover_shortcuts(
     model: nn.Module,
-    images: Tensor,
+    images: Any,
     labels: Tensor,
     *,
     preprocess: Callable[[Tensor], Tensor] | None = None,
@@ -38,6 +36,9 @@ def discover_shortcuts(
     class_names: Sequence[str] | None = None,
     ids: Sequence[object] | None = None,
     output_fn: Callable[[Any], Any] | None = None,
+    attribute_to: int | str | None = None,
+    embedding: Any = None,
+    tokenizer: Any = None,
     internal_batch_size: int | None = _ROWS,
     max_seconds: float | None = None,
     seed: int = 0,
@@ -55,16 +56,22 @@ def discover_shortcuts(
     Args:
         model: A classifier, run in evaluation mode on the device that it is on.
         images: Training images as they are stored, without augmentation: ``[N, C, H, W]`` in [0, 1] or ``uint8``. 96 a
-            class are plenty; with fewer than 24 little is found.
+            class are plenty; with fewer than 24 little is found. With ``embedding`` or ``tokenizer`` texts: ids
+            of their tokens ``[N, T]``, alone or in a tuple or dictionary with masks and such.
         labels: Class of each, integers ``[N]``.
         preprocess: From images ``[n, C, H, W]`` in [0, 1] to what the model takes, such as a normalization.
         kinds: What is searched for: ``copies`` of the same pixels, ``places`` that differ by class, ``properties`` of
-            the whole image.
+            the whole image. In texts: ``tokens`` (words and phrases), those that are ``missing`` from a class, and
+            ``properties`` (length, punctuation); all of them by default.
         threshold: What the lower bound of an effect must exceed for a cue to be used, in standard deviations of the
             logits over the classes.
         class_names: Name of each class; their indices by default.
         ids: A name for each image; 0 to N - 1 by default.
         output_fn: ``model output -> [N, classes]``, for outputs from which class scores cannot be read directly.
+        attribute_to: Position or key of the ids of texts, for tuple and dictionary inputs.
+        embedding: For texts: the layer that takes the ids, or ``"auto"`` to find it. Only its padding is asked.
+        tokenizer: For texts: tells how tokens are written, where words begin, and which are special or padding; see
+            :func:`~saliency_callbacks.explain`. Without one, every id is a word.
         internal_batch_size: Images that are run at once.
         max_seconds: How long the search may take; what it has not tried by then is left out.
         seed: Decides the split of the images, and every draw.
@@ -87,33 +94,46 @@ def discover_shortcuts(
         >>> discover_shortcuts(model, images, labels)
         []
     """
-    samples = checked_samples(images, labels, ids=ids, class_names=class_names, seed=checked_integer("seed", seed, 0))
-    settings = Settings(methods=(), output_fn=output_fn, internal_batch_size=internal_batch_size, seed=seed)
     limit = None if max_seconds is None else checked_real("max_seconds", max_seconds, above=0)
     begin = time.perf_counter()
+
+    def is_late() -> bool:
+        return limit is not None and time.perf_counter() - begin > limit
+
+    if embedding is not None or tokenizer is not None:
+        _refuse_preprocess(preprocess)
+        return discover_in_texts(
+            model,
+            images,
+            labels,
+            kinds=kinds,
+            embedding=embedding,
+            tokenizer=tokenizer,
+            threshold=threshold,
+            class_names=class_names,
+            ids=ids,
+            output_fn=output_fn,
+            attribute_to=attribute_to,
+            internal_batch_size=internal_batch_size,
+            is_late=is_late,
+            seed=seed,
+        )
+    samples = checked_samples(images, labels, ids=ids, class_names=class_names, seed=checked_integer("seed", seed, 0))
+    settings = Settings(methods=(), output_fn=output_fn, internal_batch_size=internal_batch_size, seed=seed)
     search = Search(
         generators_of(checked_kinds(kinds)),
         checked_real("threshold", threshold, at_least=0),
-        is_late=lambda: limit is not None and time.perf_counter() - begin > limit,
+        is_late=is_late,
     )
     reader = PlainReader(model, preprocess, settings)
     with isolated_rng(seed):
-        link = _link(model, reader.fed(samples.inputs[:_N_RECOGNIZED]), samples.labels, settings)
+        link = link_of_outputs(model, reader.fed(samples.inputs[:N_RECOGNIZED]), samples.labels, settings)
         return search.run(samples, PlainReader(model, preprocess, settings, link))
 
 
-def _link(model: nn.Module, inputs: Tensor, labels: Tensor, settings: Settings) -> Link:
-    """Return how the outputs are read."""
-    outputs = run_outputs(model, inputs, settings)
-    if outputs.values is None:
-        raise OutputError(
-            f"no class scores [N, classes] were found in what {type(model).__name__} returns; expected them alone, as "
-            "`.logits`, or as the only tensor of two dimensions. Give output_fn=, from the output to class scores"
+def _refuse_preprocess(preprocess: Any) -> None:
+    if preprocess is not None:
+        raise ConfigurationError(
+            f"preprocess={preprocess!r} is for images; expected none, as a model of texts is fed their ids. Leave it "
+            "out, or search a module that does it inside"
         )
-    found = recognize(outputs.values, are_probabilities=outputs.are_probabilities, labels=labels)
-    if found.kind == "embeddings":
-        raise TargetError(
-            f"{found.reason}: these are taken for embeddings, and a shortcut is about classes. Give a model that "
-            "returns class scores, or output_fn="
-        )
-    return Link(found.kind)

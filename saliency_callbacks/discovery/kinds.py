@@ -22,9 +22,9 @@ def _made(path: str) -> Generator:
 
 
 GENERATORS: dict[str, Callable[[], Generator]] = {
-    "copies": partial(_made, "saliency_callbacks.discovery.copies.Copies"),
-    "places": partial(_made, "saliency_callbacks.discovery.places.Places"),
-    "properties": partial(_made, "saliency_callbacks.discovery.properties.Properties"),
+    "copies": partial(_made, "saliency_callbacks.discovery.images.copies.Copies"),
+    "places": partial(_made, "saliency_callbacks.discovery.images.places.Places"),
+    "properties": partial(_made, "saliency_callbacks.discovery.images.properties.Properties"),
 }
 """Name of a kind → what makes its generator."""
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["fisher_p_value", "rank_sum_p_value"]
+__all__ = ["binomial_p_value", "fisher_p_value", "rank_sum_p_value"]
 
 
 def fisher_p_value(bearing: Tensor, size: Tensor, other_bearing: Tensor, other_size: Tensor) -> Tensor:
@@ -40,6 +40,37 @@ def fisher_p_value(bearing: Tensor, size: Tensor, other_bearing: Tensor, other_s
     rest = torch.where(counted, total[..., None] - k, 0)
     inside = torch.where(counted, k, 0)
     logs = _log_choose(n[..., None], inside) + _log_choose(m[..., None], rest) - _log_choose(n + m, total)[..., None]
+    return torch.where(counted, logs, -torch.inf).logsumexp(dim=-1).exp().clamp(0, 1)
+
+
+def binomial_p_value(bearing: Tensor, size: Tensor, share: Tensor) -> Tensor:
+    r"""Return the one-sided p-value of the exact binomial test: that so many bear it where only a share does.
+
+    .. math:: p = \sum_{k \ge a} \binom{n}{k} s^k (1 - s)^{n - k}
+
+    Args:
+        bearing: How many bear it, a, ``[...]``.
+        size: Out of how many, n.
+        share: The share s, in [0, 1].
+
+    Returns:
+        ``float64 [...]`` in [0, 1].
+
+    Reference:
+        Clopper and Pearson 1934, "The use of confidence or fiducial limits illustrated in the case of the binomial",
+        Biometrika 26(4).
+
+    Example:
+        >>> binomial_p_value(torch.tensor(2), torch.tensor(2), torch.tensor(0.5)).item()
+        0.25
+    """
+    a, n, s = torch.broadcast_tensors(*(torch.as_tensor(value).double() for value in (bearing, size, share)))
+    k = torch.arange(int(n.max()) + 1 if n.numel() else 1).double()
+    counted = (k >= a[..., None]) & (k <= n[..., None])
+    inside = torch.where(counted, k, 0)
+    rest = torch.where(counted, n[..., None] - k, 0)
+    # With xlogy 0 of a share of 0 are certain, and one is impossible.
+    logs = _log_choose(n[..., None], inside) + torch.xlogy(inside, s[..., None]) + torch.xlogy(rest, 1 - s[..., None])
     return torch.where(counted, logs, -torch.inf).logsumexp(dim=-1).exp().clamp(0, 1)
 
 

@@ -66,6 +66,8 @@ def _discovery_of(run: Run) -> ShortcutDiscovery:
     discovery = next(own, None) or ShortcutDiscovery()
     # A search must not write into the training that it looks at.
     discovery.storage = Storage()
+    # Nothing is left where its only evaluation is skipped.
+    discovery.on_error = "raise"
     return discovery
 
 

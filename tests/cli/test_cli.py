@@ -16,7 +16,7 @@ from saliency_callbacks.cli import main
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.methods import BUILT_IN
 
-COMMANDS = ("demo", "methods", "replay", "report")
+COMMANDS = ("demo", "dismiss", "methods", "replay", "report", "shortcuts")
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "no command was given; expected one of demo, methods, replay, report"),
+        ([], "no command was given; expected one of demo, dismiss, methods, replay, report, shortcuts"),
         (["repot"], "'repot' is unknown; did you mean 'report'"),
         (["--versio"], "nrecognized arguments: --versio"),
         (["demo", "--epochs", "many"], "Got value: many"),
@@ -52,6 +52,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         (["report", ".", "--max-megabytes", "x"], "Got value: x"),
         (["report", ".", "--max-megabytes", "0.5"], "is too small; expected at least 1"),
         (["replay", "--config", "c.yaml"], "checkpoints"),
+        (["dismiss", "."], "key"),
         (["replay", "--config", "c.yaml", "--checkpoints", "nowhere"], "checkpoints='nowhere' does not exist"),
         (["replay", "--config", "c.yaml", "--checkpoints", "."], "has no *.ckpt file"),
     ],
@@ -114,7 +115,9 @@ def test_a_report_of_two_runs(
     assert capsys.readouterr().out == f"{output} (0.2 MB)\n"
 
 
+@pytest.mark.parametrize("options", [[], ["--clean"]], ids=str)
 def test_the_demo_ends_with_a_report(
+    options: list[str],
     written: list[tuple[Any, ...]],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -124,24 +127,24 @@ def test_the_demo_ends_with_a_report(
         lines = ("a table",)
         directory = tmp_path
 
-    def run_demo(directory: str, *, epochs: int) -> type[Result]:
-        assert (directory, epochs) == ("here", 3)
+    def run_demo(directory: str, *, epochs: int, is_patched: bool) -> type[Result]:
+        assert (directory, epochs, is_patched) == ("here", 3, not options)
         return Result
 
     module = ModuleType("saliency_callbacks.demo")
     vars(module)["run_demo"] = run_demo
     monkeypatch.setitem(sys.modules, "saliency_callbacks.demo", module)
-    assert main(["demo", "--epochs", "3", "--directory", "here"]) == 0
+    assert main(["demo", "--epochs", "3", "--directory", "here", *options]) == 0
     printed = capsys.readouterr().out
     assert "a table" in printed
     assert str(tmp_path / "report.html") in printed
     assert written == [([tmp_path], None, 15)]
 
 
-def test_the_demo_without_scikit_learn(
+def test_the_demo_without_scikit_image(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    monkeypatch.setitem(sys.modules, "skimage.data", None)
     assert main(["demo", "--directory", str(tmp_path)]) == 2
     assert "pip install 'saliency-callbacks[examples]'" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -26,10 +26,10 @@ def test_it_says_what_each_callback_found(tmp_path):
     assert shares.keys() == set(METHODS)
     for method, (before, after) in shares.items():
         assert after >= 2 * before, f"{method}: {before}% → {after}%"
-    assert "4 of 4 other digits become a 0 by the patch" in output
+    assert "4 of 4 other digits become a 0 by the sticker" in output
     assert re.search(r"^the alarm went on in epoch [1-3];", output, flags=re.MULTILINE)
-    # Grad-CAM++ never passes here; guided backprop is at the edge on this network, and fails clearly on plain digits.
-    assert not re.search(r"^grad_cam_plus_plus .*    depends on the weights$", output, flags=re.MULTILINE)
+    # How alike the maps of random networks are is drawn by few of them: these two may be undecided, but never pass.
+    assert not re.search(r"^(grad_cam_plus_plus|guided_backprop) .*    depends on the weights$", output, re.MULTILINE)
     assert re.search(r"^gradient .*    depends on the weights$", output, flags=re.MULTILINE)
     epochs = re.findall(r"^(start|\d+)  +-?\d", output, flags=re.MULTILINE)
     assert epochs == ["start", *map(str, range(8))]

@@ -36,15 +36,15 @@ def run_example(name: str, directory: Path, *arguments: str) -> str:
     return completed.stdout
 
 
-def shares_on_the_patch(output: str) -> dict[str, tuple[int, int]]:
+def shares_on_the_sticker(output: str) -> dict[str, tuple[int, int]]:
     rows = re.findall(r"^(\w+) +(\d+)% → +(\d+)%", output, flags=re.MULTILINE)
     return {method: (int(before), int(after)) for method, before, after in rows}
 
 
 @pytest.mark.timeout(400)
-def test_the_heatmaps_move_onto_the_patch(tmp_path):
+def test_the_heatmaps_move_onto_the_sticker(tmp_path):
     output = run_example("digits_with_a_shortcut.py", tmp_path, "--epochs", "4")
-    shares = shares_on_the_patch(output)
+    shares = shares_on_the_sticker(output)
     assert set(shares) == {"gradient", "integrated_gradients", "hires_cam", "layer_cam"}
     for method, (before, after) in shares.items():
         assert after >= 1.5 * before, f"{method}: {before}% → {after}%"
@@ -57,12 +57,12 @@ def test_the_heatmaps_move_onto_the_patch(tmp_path):
     assert "saliency/hires_cam/region_mass" in events.Tags()["scalars"]
     index = read_index(run / "saliency")
     assert [entry["stage"] for entry in index["observations"]] == ["initial", *["fit"] * 4, "final"]
-    assert read_maps(run / "saliency", index["observations"][-2])["gradient/values"].shape == (12, 3, 32, 32)
+    assert read_maps(run / "saliency", index["observations"][-2])["gradient/values"].shape == (12, 3, 48, 48)
 
 
-def test_the_control_run_does_not_look_at_the_patch_more_than_at_the_start(tmp_path):
-    output = run_example("digits_with_a_shortcut.py", tmp_path, "--no-patch", "--epochs", "4")
-    before, after = shares_on_the_patch(output)["gradient"]
+def test_the_control_run_does_not_look_at_the_sticker_more_than_at_the_start(tmp_path):
+    output = run_example("digits_with_a_shortcut.py", tmp_path, "--no-sticker", "--epochs", "4")
+    before, after = shares_on_the_sticker(output)["gradient"]
     assert after <= 2 * before
     assert "the alarm stayed silent" in output
 

@@ -19,7 +19,8 @@ from tests.trainer.runs import WEIGHTS_ONLY, trainer
 
 __all__ = ["FAULTS"]
 
-_IMAGES = tuple(kind for kind in KINDS if kind != "TokenSaliencyMonitor")
+_IMAGES = tuple(kind for kind in KINDS if kind not in ("TokenSaliencyMonitor", "ShortcutDiscovery"))
+_OF_DATA = tuple(kind for kind in KINDS if kind != "ShortcutDiscovery")
 
 
 def _raising(error: BaseException) -> Any:
@@ -216,7 +217,7 @@ FAULTS: tuple[Fault, ...] = (
         "Pictures that cannot be drawn",
         _undrawable,
         "PictureError: the picture '.*' cannot be drawn",
-        kinds=("CueAlarm",),
+        kinds=("CueAlarm", "ShortcutDiscovery"),
         raises="PictureError",
     ),
     Fault(
@@ -252,12 +253,14 @@ FAULTS: tuple[Fault, ...] = (
         "A sample of the probe that the dataset does not deliver",
         _undeliverable,
         r"is skipped \(FileNotFoundError: .*scan\.png",
+        kinds=_OF_DATA,
         raises="FileNotFoundError",
     ),
     Fault(
         "The same when a run is resumed",
         _undeliverable_when_resumed,
         r"is skipped \(FileNotFoundError: .*scan\.png",
+        kinds=_OF_DATA,
         raises="FileNotFoundError",
         alters=True,
     ),

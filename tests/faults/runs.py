@@ -21,10 +21,19 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from saliency_callbacks import CueAlarm, Probe, RandomizationTest, SaliencyMonitor, TokenSaliencyMonitor
+from saliency_callbacks import (
+    CueAlarm,
+    Probe,
+    RandomizationTest,
+    SaliencyMonitor,
+    ShortcutDiscovery,
+    TokenSaliencyMonitor,
+)
+from saliency_callbacks.discovery.kinds import GENERATORS
 from saliency_callbacks.errors import SaliencyWarning
 from saliency_callbacks.probe import PatchCue
 from saliency_callbacks.sinks import MemorySink
+from tests.discovery.planted import Corners, planted_digits
 from tests.faults.files import check_files
 from tests.grouping import grouped
 from tests.trainer import text_runs
@@ -32,7 +41,9 @@ from tests.trainer.runs import Augmented, Classifier, RecordingLogger, digits, s
 
 __all__ = ["KINDS", "Fault", "Outcome", "Scene", "is_observed", "outcome", "seed", "without_callback"]
 
-KINDS = ("SaliencyMonitor", "TokenSaliencyMonitor", "RandomizationTest", "CueAlarm")
+KINDS = ("SaliencyMonitor", "TokenSaliencyMonitor", "RandomizationTest", "CueAlarm", "ShortcutDiscovery")
+# What is trained, and on what, beside images.
+_WORLDS = ("TokenSaliencyMonitor", "ShortcutDiscovery")
 
 
 def is_observed() -> bool:
@@ -141,6 +152,9 @@ class Scene:
             pairs = text_runs.pairs()
             data = Delivers(pairs.dataset, self)
             return tuple(DataLoader(data, 4, collate_fn=pairs.collate_fn, shuffle=one) for one in (True, False))
+        if self.kind == "ShortcutDiscovery":
+            data = Delivers(Augmented(planted_digits(8)), self), Delivers(Augmented(planted_digits(3)), self)
+            return DataLoader(data[0], 8, shuffle=True), DataLoader(data[1], 10)
         train, val = (Augmented(digits(*rows)) for rows in ((0, 16), (100, 100 + self.n_val)))
         return DataLoader(Delivers(train, self), 8, shuffle=True), DataLoader(Delivers(val, self), 10)
 
@@ -157,6 +171,11 @@ class Scene:
             return RandomizationTest(
                 "gradient", **grouped(RandomizationTest, n_draws=2, cascade_draws=2, **{"probe": 4, **shared})
             )
+        if self.kind == "ShortcutDiscovery":
+            # Not those that are trained on: these are augmented, and cannot be searched.
+            images = Probe.from_tensors(*planted_digits(24).tensors)
+            settings = {"probe": images, "every_n_epochs": 1, "kinds": "copies", **shared}
+            return ShortcutDiscovery(**grouped(ShortcutDiscovery, **settings))
         return CueAlarm(PatchCue((0, 0, 2, 2)), 0, **grouped(CueAlarm, **{"probe": 8, **shared}))
 
 
@@ -296,6 +315,8 @@ def run(scene: Scene, fault: Fault | None) -> Outcome:
     with pytest.MonkeyPatch.context() as patch, _quiet(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         patch.chdir(scene.root)
+        # What a search proposes is no matter here.
+        patch.setitem(GENERATORS, "copies", Corners)
         if fault is not None:
             fault.inject(scene, patch)
         callbacks = [seen, scene.callback()] if scene.with_callback else [seen]
@@ -335,5 +356,5 @@ def outcome(kind: str, fault: Fault | None, on_error: str = "warn", *, with_call
 
 def without_callback(kind: str, fault: Fault) -> Outcome:
     """Return what became of the same training without the callback."""
-    world = kind if kind == "TokenSaliencyMonitor" else "SaliencyMonitor"
+    world = kind if kind in _WORLDS else "SaliencyMonitor"
     return outcome(world, fault if fault.alters else None, with_callback=False)

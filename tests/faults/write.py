@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.faults.catalogue import FAULTS
-from tests.faults.runs import Fault, Outcome, outcome, without_callback
+from tests.faults.runs import KINDS, Fault, Outcome, outcome, without_callback
 
 __all__ = ["BEGIN", "END", "PAGE", "table", "with_table"]
 
@@ -31,7 +31,7 @@ def with_table(page: str) -> str:
 
 def _row(fault: Fault) -> str:
     found = [outcome(kind, fault) for kind in fault.kinds]
-    kinds = "all" if len(fault.kinds) > 3 else ", ".join(f"`{kind}`" for kind in fault.kinds)
+    kinds = "all" if fault.kinds == KINDS else ", ".join(f"`{kind}`" for kind in fault.kinds)
     cells = [fault.title, kinds, _said(fault, found[0]), _training(fault, found), _files(found)]
     return f"| {' | '.join(cells)} |"
 

@@ -61,7 +61,7 @@ def test_squares_of_noisy_gradients_are_alike_for_random_networks():
     ]
     result = measure(SmallCNN(), data.images, data.labels, epochs=0, layer="features", of_methods=noisy)
     for name in ("smooth_grad_squared", "var_grad"):
-        assert result.floor(name).mean > 0.5
+        assert result.floor(name).mean > 0.3
         assert SANITY[name].status == "fails"
 
 

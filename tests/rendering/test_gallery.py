@@ -122,6 +122,13 @@ def test_a_turned_prediction_is_framed_in_red_three_pixels_wide_and_no_other():
         assert tuple(picture[top - 1, left]) != WRONG
 
 
+def test_what_was_predicted_as_the_class_before_is_not_turned(words):
+    pairs = [GalleryPair("9", ("4", "4"), (0.5, 2.0))] * 2
+    picture = draw_gallery(gallery(n_pairs=2, pairs=pairs))
+    assert not (picture == np.array(WRONG, np.uint8)).all(-1).any()
+    assert not any("red frame" in line for line in words)
+
+
 def test_the_words(words):
     draw_gallery(gallery(marks=np.ones((4, 32, 32), dtype=bool)))
     assert words == [
@@ -152,7 +159,8 @@ def test_long_names_are_cut_so_that_both_predictions_are_seen(words):
     shown = gallery(n_pairs=2, pairs=pairs, class_name=long, caption=long * 30, title=long * 9)
     assert draw_gallery(shown).shape[1] == draw_gallery(gallery()).shape[1]
     assert any(line.startswith("predicted indigo") and line.endswith("… → shark") for line in words)
-    assert any(line.startswith("predicted x → indigo") for line in words)
+    (short,) = (line for line in words if line.startswith("predicted x → indigo bunting, indigo finch, "))
+    assert text.text_width(short, 12) > 240, "a short name leaves its room to the other"
     assert any(line.startswith("margin of indigo") and line.endswith("…: −1.0 → +2.0") for line in words)
 
 

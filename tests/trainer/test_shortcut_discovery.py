@@ -150,14 +150,18 @@ def test_the_list_can_be_monitored(tmp_path: Path) -> None:
 
 
 def test_what_is_seen_first_is_remembered_and_keeps_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sink, names = MemorySink(), []
-    discovery = _discovery(sinks=[sink])
+    names, draws = [], torch.Generator().manual_seed(0)
+    discovery = _discovery()
     count = WhiteCorner.count
 
     def varying(candidate: WhiteCorner, samples: Any) -> Any:
         found = count(candidate, samples)
         # Another bearer is the most typical one each time.
-        return None if found is None else type(found)(found.bears, torch.rand(samples.size), found.p_value)
+        return (
+            None
+            if found is None
+            else type(found)(found.bears, torch.rand(samples.size, generator=draws), found.p_value)
+        )
 
     monkeypatch.setattr(WhiteCorner, "count", varying)
     monkeypatch.setattr(
@@ -280,9 +284,10 @@ def test_what_a_person_dismissed_is_only_counted(tmp_path: Path) -> None:
     assert called.messages == []
     assert "1 dismissed" in sink.latest.tables["shortcuts/list"].note
 
-    other = _discovery(probe=120, save_maps=True)
-    _fit(tmp_path, other, data=planted_digits(30), logger=CSVLogger(tmp_path, name="runs"))
-    assert len(other.suspicions) == 1, "other data"
+    other, data = _discovery(save_maps=True), planted_digits()
+    data.tensors[0][0, 0, 0, 0] = 0.5
+    _fit(tmp_path, other, data=data, logger=CSVLogger(tmp_path, name="runs"))
+    assert other.suspicions[0].bearers == first.suspicions[0].bearers, "but of other data"
 
 
 # --- checkpoints ------------------------------------------------------------------------------------------------------
@@ -370,6 +375,18 @@ def test_images_that_only_fit_when_they_are_augmented(tmp_path: Path) -> None:
 
     with pytest.warns(SaliencyWarning, match=r"its random transforms \(RandomZoomOut\) cannot be left out"):
         _fit(tmp_path, _discovery(), data=Uneven(planted_digits(), Growing()))
+
+
+def test_a_sample_that_is_not_delivered(tmp_path: Path) -> None:
+    class Torn(Transformed):
+        def __getitem__(self, index: int) -> Any:
+            if index == 5:
+                raise FileNotFoundError("scan.png")
+            return super().__getitem__(index)
+
+    data = Torn(planted_digits(), v2.RandomHorizontalFlip())
+    with pytest.raises(FileNotFoundError, match=r"scan\.png"):
+        _fit(tmp_path, _discovery(), data=data)
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------

@@ -158,7 +158,7 @@ class CueAlarm(ObservingCallback[CueState]):
         self.appearance = settings_of(Appearance, "appearance", appearance)
         settings = engine_settings(
             chosen_method(self.cue, self.confirmation.method),
-            replace(self.reading, embedding=None),
+            replace(self.reading, embedding=None, tokenizer=None),
             self.compute,
             target_layers=self.confirmation.target_layers,
         )

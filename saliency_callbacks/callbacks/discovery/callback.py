@@ -22,6 +22,8 @@ from saliency_callbacks.callbacks.discovery.record import alarms, by_name, score
 from saliency_callbacks.callbacks.discovery.state import DiscoveryState, Known
 from saliency_callbacks.callbacks.discovery.stored_images import freeze_stored
 from saliency_callbacks.callbacks.discovery.table import records_of
+from saliency_callbacks.callbacks.discovery.text_pictures import draw_text_suspicion
+from saliency_callbacks.callbacks.discovery.text_probe import TextDiscoveryProbe
 from saliency_callbacks.callbacks.outputs import link_of
 from saliency_callbacks.callbacks.runtime.appearance import Appearance, SampleNames, shown_bands
 from saliency_callbacks.callbacks.runtime.arguments import OnError
@@ -30,9 +32,12 @@ from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
 from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, Storage, engine_settings, settings_of
 from saliency_callbacks.callbacks.runtime.sink_writer import SinkWriter
 from saliency_callbacks.config.checks import checked_flag, checked_real
+from saliency_callbacks.config.dotted_paths import resolve_object
+from saliency_callbacks.config.hydra import plain
 from saliency_callbacks.discovery.dismissals import Dismissal, load
 from saliency_callbacks.discovery.kinds import checked_kinds
 from saliency_callbacks.discovery.suspicion import Suspicion
+from saliency_callbacks.discovery.texts.kinds import checked_text_kinds
 from saliency_callbacks.errors import ShortcutWarning
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
@@ -45,7 +50,7 @@ _SIGNIFICANCE = 0.01
 
 
 class ShortcutDiscovery(ObservingCallback[DiscoveryState]):
-    """Search the training images for cues that give a class away, without anybody naming one, while the model trains.
+    """Search the training data for cues that give a class away, without anybody naming one, while the model trains.
 
     A suspicion says two things. *Found*: the cue is in many images of one class and in hardly any of another, which is
     tested on other images than those that proposed it, and corrected for everything that was looked at. *Used*: the
@@ -54,7 +59,8 @@ class ShortcutDiscovery(ObservingCallback[DiscoveryState]):
 
     It finds pixels that many images of a class share almost exactly, places and properties that differ by class, and
     which of these the network uses. It cannot tell a planted cue from a template that *is* the object; it misses what
-    varies; it bounds findings by chance, not natural ones; and an empty list proves nothing.
+    varies; it bounds findings by chance, not natural ones; and an empty list proves nothing. In texts it finds words
+    and phrases, lengths and punctuation, and cannot tell a giveaway from a word that is the topic.
 
     Logged:
 
@@ -78,7 +84,8 @@ class ShortcutDiscovery(ObservingCallback[DiscoveryState]):
             where they are of 8 bits, else two; four more during one.
         every_n_epochs: Epochs between two evaluations.
         kinds: What is searched for: ``copies`` of the same pixels, ``places`` that differ by class, ``properties`` of
-            the whole image.
+            the whole image. In texts: ``tokens`` (words and phrases), those that are ``missing`` from a class, and
+            ``properties`` (length, punctuation); all of them by default.
         threshold: What the lower bound of an effect must exceed for a cue to be used, in standard deviations of the
             logits over the classes.
         on_suspicion: What is done, once for each, with what is used in two evaluations of the training in a row: any
@@ -90,6 +97,8 @@ class ShortcutDiscovery(ObservingCallback[DiscoveryState]):
         max_seconds: How long one search may take; what it has not tried by then is left out, and the list says so. By
             default as long as it takes. ``compute.max_seconds_per_observation`` makes fewer evaluations instead.
         reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, shared, layout, outputs)``.
+            Texts are searched with ``ModelReading(embedding="auto", tokenizer=…)``; without a tokenizer every id is a
+            word.
         compute: What an evaluation may cost: ``Compute(internal_batch_size, precision, max_seconds_per_observation,
             shard_probe, seed)``. 64 images are run at once by default. The seed decides the split of the images, too.
         appearance: How pictures are drawn: ``Appearance(normalization, class_names, bands)``.
@@ -101,8 +110,8 @@ class ShortcutDiscovery(ObservingCallback[DiscoveryState]):
         namespace: First part of every tag and name of the directory.
 
     Raises:
-        ConfigurationError: If an argument cannot be used; before the training also if the probe holds no images with
-            one class each, or fewer than 6 of two classes.
+        ConfigurationError: If an argument cannot be used; before the training also if the probe holds no images or
+            texts with one class each, or fewer than 6 of two classes.
 
     Example:
         >>> from saliency_callbacks import Probe, ShortcutDiscovery
@@ -150,13 +159,14 @@ class ShortcutDiscovery(ObservingCallback[DiscoveryState]):
             on_error=on_error,
             namespace=namespace,
         )
-        self.searched = checked_kinds(kinds)
         self.threshold = checked_real("threshold", threshold, at_least=0)
         self.on_suspicion = checked_actions("on_suspicion", on_suspicion)
         self.watch = checked_flag("watch", watch)
         self.max_seconds = None if max_seconds is None else checked_real("max_seconds", max_seconds, above=0)
         self.appearance = settings_of(Appearance, "appearance", appearance)
+        self.tokenizer = resolve_object("tokenizer", plain(self.reading.tokenizer))
         self.settings = replace(engine_settings("gradient", self.reading, self.compute), methods=())
+        self.searched = checked_kinds(kinds) if self.settings.tokens is None else checked_text_kinds(kinds)
         self._searched_probe: DiscoveryProbe | None = None
 
     @property
@@ -175,6 +185,10 @@ class ShortcutDiscovery(ObservingCallback[DiscoveryState]):
 
     @override
     def _accept_probe(self, probe: ProbeBatch) -> None:
+        if self.settings.tokens is not None:
+            names = self.appearance.class_names
+            self._searched_probe = TextDiscoveryProbe.prepare(probe, self.settings, self.tokenizer, class_names=names)
+            return
         self._searched_probe = ImageDiscoveryProbe.prepare(
             probe,
             self.settings,
@@ -260,6 +274,8 @@ class ShortcutDiscovery(ObservingCallback[DiscoveryState]):
         names = SampleNames(self._probe, self.appearance.class_names)
         exhibit = one.suspicion.exhibit
         assert exhibit is not None, "of what the last evaluation found"
+        if self.settings.tokens is not None:
+            return partial(draw_text_suspicion, one.suspicion, names.of_class, self.tokenizer)
         bands = shown_bands(self.appearance, self._probe, exhibit.bearing)
         return partial(draw_suspicion, one.suspicion, names.of_class, bands=bands)
 

@@ -11,10 +11,10 @@ from torch import nn
 from saliency_callbacks.callbacks.discovery.probe import DiscoveryProbe
 from saliency_callbacks.callbacks.discovery.state import Known
 from saliency_callbacks.callbacks.discovery.watching import Watched, watch
+from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.ranks import Ranks
 from saliency_callbacks.capture.isolation.rng import isolated_rng
-from saliency_callbacks.discovery.kinds import generators_of
 from saliency_callbacks.discovery.reader import ModelReader
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.discovery.search import Search
@@ -23,6 +23,8 @@ from saliency_callbacks.errors import TargetError
 from saliency_callbacks.targets.link import Link
 
 __all__ = ["Deadline", "Evaluated", "evaluate"]
+
+_TRIED = 16
 
 
 class Deadline:
@@ -95,20 +97,29 @@ def evaluate(
         TargetError: If the labels of the probe name classes that the model does not have.
     """
     deadline = Deadline(max_seconds, host.ranks)
-    samples, reader = probe.samples, probe.reader(model, host, link)
-    _check_classes(samples, reader)
-    search = Search(generators_of(kinds), threshold, significance, deadline.is_over)
+    reader = probe.reader(model, host, link)
+    samples = probe.samples
+    _check_logits(samples, reader)
+    search = Search(probe.generators(kinds), threshold, significance, deadline.is_over)
     with isolated_rng(seed):
         found = search.run(samples, reader)
         effects = {one.suspicion.name: watch(one, samples, reader) for one in watched}
     return Evaluated(found, effects, deadline.was_met)
 
 
-def _check_classes(samples: Samples, reader: ModelReader) -> None:
-    n_classes = reader.logits(samples.inputs[:1]).shape[1]
-    if samples.classes[-1] >= n_classes:
+def _check_logits(samples: Samples, reader: ModelReader) -> None:
+    logits = reader.logits(samples.inputs[:_TRIED])
+    last, n_classes = samples.classes[-1], logits.shape[1]
+    if last >= n_classes:
         raise TargetError(
-            f"the probe has samples of class {samples.classes[-1]}, but the model tells {n_classes} classes apart; "
+            f"the probe has samples of class {last}, but the model tells {n_classes} classes apart; "
             "expected a model with an output for each. Say which outputs are class scores with "
             "reading=ModelReading(output_fn=…), or where the labels are with Probe(labels=…)"
+        )
+    n_broken = int((~logits.isfinite().all(dim=1)).sum())
+    if n_broken:
+        notices.warn(
+            "broken logits of a search",
+            f"the logits of {n_broken} of {len(logits)} samples are not finite (a diverged training, or fp16 "
+            "overflow), so that no cue can be told to be used, which does not mean that none is",
         )

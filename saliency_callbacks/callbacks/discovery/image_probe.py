@@ -9,12 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from saliency_callbacks.callbacks.discovery.probe import labels_of
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.structure import tensors_of
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.cues.display_range import DisplayRange
-from saliency_callbacks.discovery.checks import checked_labels, searched_classes
+from saliency_callbacks.discovery.candidate import Generator
+from saliency_callbacks.discovery.checks import searched_classes
+from saliency_callbacks.discovery.kinds import generators_of
 from saliency_callbacks.discovery.reader import true_class_margin
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.engine.settings import Settings
@@ -86,14 +89,14 @@ class ImageDiscoveryProbe:
         """
         inputs = settings.read_alone(batch.inputs)
         _check_images(inputs)
-        kept = searched_classes(_labels(batch)).nonzero()[:, 0]
+        kept = searched_classes(labels_of(batch)).nonzero()[:, 0]
         mean_std = normalization or batch.normalization
         values = DisplayRange.of(inputs.explained, None if mean_std is None else (mean_std[0], mean_std[1]))
         names = class_names or batch.class_names
         template = _one_sample(inputs, settings)
         return cls(
             images=_compact(values, inputs.explained, kept),
-            labels=_labels(batch)[kept],
+            labels=labels_of(batch)[kept],
             ids=tuple(batch.ids[position] for position in kept.tolist()),
             class_names=None if names is None else tuple(names),
             template=template,
@@ -121,6 +124,10 @@ class ImageDiscoveryProbe:
         """Return what asks the model as it is now."""
         settings = replace(self.settings, forward_context=host.forward_context)
         return ImageReader(model, host, settings, link, self.template, self.range)
+
+    def generators(self, kinds: Sequence[str]) -> Sequence[Generator]:
+        """Return what proposes candidates of these kinds."""
+        return generators_of(kinds)
 
     def kept(self, batch: ProbeBatch) -> ProbeBatch:
         """Return the first samples of the probe."""
@@ -204,22 +211,6 @@ def _check_images(inputs: ModelInputs) -> None:
             "cannot be put in each other's place. Name a part of the model that takes images alone with "
             "reading=ModelReading(module=…), or what all samples share with ModelReading(shared=…)"
         )
-
-
-def _labels(batch: ProbeBatch) -> Tensor:
-    if batch.multi_labels is not None:
-        raise ProbeError(
-            f"the samples of the probe have several of {batch.multi_labels.shape[1]} labels each; expected one class "
-            "for each. Search one label at a time, as the classes 0 and 1: Probe(unpack_batch=…), a function batch -> "
-            "(inputs, labels)"
-        )
-    if batch.labels is None:
-        why = f" ({'; '.join(batch.notes)})" if batch.notes else ""
-        raise ProbeError(
-            f"the probe has no class labels{why}; expected one class for each sample. Say where they are with "
-            "Probe(labels=…), or give them with Probe.from_tensors(inputs, labels)"
-        )
-    return checked_labels(batch.labels, batch.size)
 
 
 def _one_sample(inputs: ModelInputs, settings: Settings) -> ModelInputs:

@@ -16,7 +16,7 @@ from saliency_callbacks.errors import InputError
 from saliency_callbacks.rendering.gallery import Gallery, GalleryPair, draw_gallery
 from saliency_callbacks.rendering.images import display_images
 
-__all__ = ["caption_of", "draw_suspicion"]
+__all__ = ["caption_of", "draw_suspicion", "gallery_pairs"]
 
 # A change of less than this cannot be seen; one of more than this share of an image has no outline.
 _VISIBLE = 4 / 255
@@ -57,7 +57,7 @@ def draw_suspicion(
             lacking=_displayed(shown.lacking, shown.bearing, bands),
             before=_displayed(shown.before, shown.bearing, bands),
             after=_displayed(shown.after, shown.bearing, bands),
-            pairs=_pairs(shown, name_of_class),
+            pairs=gallery_pairs(shown, name_of_class),
             marks=None if shown.marks is None else np.asarray(shown.marks.numpy()),
             changed=_changed(shown, suspicion.change),
             cue=_cue_alone(suspicion.change, bands),
@@ -65,23 +65,25 @@ def draw_suspicion(
     )
 
 
-def caption_of(suspicion: Suspicion, class_name: str) -> str:
+def caption_of(suspicion: Suspicion, class_name: str, samples: str = "images") -> str:
     """Return what was found about a class, in plain words.
 
     Args:
         suspicion: What was found.
         class_name: Name of its class as it is shown.
+        samples: What it was found in.
     """
     bearing, size, others, other_size = suspicion.counts
     p_value = _signed(suspicion.p_value, "1g")
     effect, least, control = map(_signed, (suspicion.effect, suspicion.lower_bound, suspicion.control))
     beyond = "" if suspicion.statistic == "effect" else " more than towards the others"
     verdict = "The network uses it." if suspicion.is_used else "The network does not use it, as far as can be told."
+    most = f"{suspicion.share_elsewhere:.0%} of another ({suspicion.elsewhere}: {others} of {other_size})"
+    elsewhere = f"in at most {most}" if others else f"in no other class (0 of {other_size})"
     return (
-        f"In {suspicion.share:.0%} of class {class_name} ({bearing} of {size}), in at most "
-        f"{suspicion.share_elsewhere:.0%} of another ({suspicion.elsewhere}: {others} of {other_size}); "
-        f"by chance with p={p_value}. Put into images of other classes, it moves the network towards {class_name} by "
-        f"{effect} standard deviations{beyond} (at least {least}; control {control}). {verdict}"
+        f"In {suspicion.share:.0%} of class {class_name} ({bearing} of {size}), {elsewhere}; "
+        f"by chance with p={p_value}. Put into {samples} of other classes, it moves the network towards {class_name} "
+        f"by {effect} standard deviations{beyond} (at least {least}; control {control}). {verdict}"
     )
 
 
@@ -94,7 +96,13 @@ def _displayed(images: Tensor, like: Tensor, bands: Sequence[int] | None) -> npt
     return display_images(images, bands=bands) if len(images) else display_images(like, bands=bands)[:0]
 
 
-def _pairs(shown: Exhibit, name_of_class: Callable[[int], str]) -> list[GalleryPair]:
+def gallery_pairs(shown: Exhibit, name_of_class: Callable[[int], str]) -> list[GalleryPair]:
+    """Return what is written below the samples of other classes.
+
+    Args:
+        shown: The samples.
+        name_of_class: Name of a class as it is shown.
+    """
     rows = zip(shown.labels.tolist(), shown.predictions.tolist(), shown.margins.tolist(), strict=True)
     return [
         GalleryPair(name_of_class(label), (name_of_class(before), name_of_class(after)), (low, high))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
-from torch import nn
+from torch import Tensor, nn
 
 from saliency_callbacks.callbacks.runtime.host import Host
+from saliency_callbacks.discovery.candidate import Generator
+from saliency_callbacks.discovery.checks import checked_labels
 from saliency_callbacks.discovery.reader import ModelReader
 from saliency_callbacks.discovery.samples import Samples
+from saliency_callbacks.errors import ProbeError
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.targets.link import Link
 
-__all__ = ["DiscoveryProbe"]
+__all__ = ["DiscoveryProbe", "labels_of"]
 
 
 class DiscoveryProbe(Protocol):
@@ -20,7 +24,7 @@ class DiscoveryProbe(Protocol):
 
     @property
     def samples(self) -> Samples:
-        """The samples, with their classes. May be made anew: ask once for each evaluation."""
+        """The samples, with their classes. May be made anew: ask once for each evaluation, after its reader."""
 
     @property
     def size(self) -> int:
@@ -35,6 +39,9 @@ class DiscoveryProbe(Protocol):
             link: How its outputs are read.
         """
 
+    def generators(self, kinds: Sequence[str]) -> Sequence[Generator]:
+        """Return what proposes candidates of these kinds."""
+
     def kept(self, batch: ProbeBatch) -> ProbeBatch:
         """Return what is still needed of the probe: enough of its inputs to tell what the model's outputs are.
 
@@ -44,3 +51,24 @@ class DiscoveryProbe(Protocol):
 
     def facts(self) -> dict[str, Any]:
         """Return what a record of the run should tell of it."""
+
+
+def labels_of(batch: ProbeBatch) -> Tensor:
+    """Return the class of each sample of a probe, ``int64 [N]``.
+
+    Raises:
+        ProbeError: If there are none, or several for a sample.
+    """
+    if batch.multi_labels is not None:
+        raise ProbeError(
+            f"the samples of the probe have several of {batch.multi_labels.shape[1]} labels each; expected one class "
+            "for each. Search one label at a time, as the classes 0 and 1: Probe(unpack_batch=…), a function batch -> "
+            "(inputs, labels)"
+        )
+    if batch.labels is None:
+        why = f" ({'; '.join(batch.notes)})" if batch.notes else ""
+        raise ProbeError(
+            f"the probe has no class labels{why}; expected one class for each sample. Say where they are with "
+            "Probe(labels=…), or give them with Probe.from_tensors(inputs, labels)"
+        )
+    return checked_labels(batch.labels, batch.size)

@@ -30,10 +30,12 @@ def scores_of(state: DiscoveryState, evaluated: Evaluated) -> dict[str, float]:
         evaluated: What it found.
     """
     found = by_name(state).values()
+    finite = [one.effect for one in found if math.isfinite(one.effect)]
     scores = {
         "n_found": float(len(found)),
         "n_used": float(sum(one.is_used for one in found)),
-        "largest_effect": max((one.effect for one in found if math.isfinite(one.effect)), default=0.0),
+        # Where something is found, but the network tells nothing, it is not known.
+        "largest_effect": max(finite, default=math.nan if found else 0.0),
     }
     for name, watched in evaluated.watched.items():
         scores[f"watched/{name}/effect"] = watched.effect

@@ -12,10 +12,22 @@ from torch import Tensor
 
 from saliency_callbacks.discovery.changes import AddedDifference, Change, PastedPixels, ShiftedProperty
 from saliency_callbacks.discovery.suspicion import Suspicion
+from saliency_callbacks.discovery.texts.changes import DeletedTokens, FittedLength, FittedPunctuation
+from saliency_callbacks.discovery.texts.inserted import STORED, InsertedTokens
 
 __all__ = ["CHANGES", "as_stored", "restored"]
 
-CHANGES: dict[str, str] = {kind.__name__: kind.__module__ for kind in (PastedPixels, AddedDifference, ShiftedProperty)}
+_KINDS = (
+    PastedPixels,
+    AddedDifference,
+    ShiftedProperty,
+    InsertedTokens,
+    DeletedTokens,
+    FittedLength,
+    FittedPunctuation,
+)
+
+CHANGES: dict[str, str] = {kind.__name__: kind.__module__ for kind in _KINDS}
 """Name of a class of changes → its module. Only these are restored: a checkpoint must not choose what is imported."""
 
 _LEFT_OUT = ("exhibit",)
@@ -44,7 +56,8 @@ def restored(state: Mapping[str, Any]) -> Suspicion:
 
 
 def _stored_change(change: Change) -> dict[str, Any]:
-    values = {one.name: _light(getattr(change, one.name)) for one in fields(change)}  # type: ignore[arg-type]
+    kept = [one.name for one in fields(change) if one.metadata.get(STORED, True)]  # type: ignore[arg-type]
+    values = {name: _light(getattr(change, name)) for name in kept}
     return {_KIND: type(change).__name__, "values": values}
 
 

@@ -10,7 +10,6 @@ from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.probe_loader import freeze_probe
 from saliency_callbacks.capture.isolation.context import quiescence
-from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.probe.augmentation import differs, varies, without_augmentation
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.normalized import images_in
@@ -80,8 +79,8 @@ def _random_part(host: Host, probe: Probe, frozen: ProbeBatch, stored: Any, part
     again.indices = None if few is None else tuple(few)
     try:
         second = freeze_probe(host, again, dataset_of=stored, **parts)
-    except ConfigurationError:
-        # A few samples may not look like the whole probe; what is wrong with that is said elsewhere.
+    except Exception:
+        # A few samples may not look like the whole probe; and what can be read only once is still worth a search.
         return None
     images, others = images_in(frozen.inputs), None if second is None else images_in(second.inputs)
     if images is None or others is None or not differs(images[: len(others)], others):

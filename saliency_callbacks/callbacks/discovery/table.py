@@ -22,7 +22,7 @@ def list_of_suspicions(suspicions: Mapping[str, Suspicion], said: Sequence[str] 
     """Return the list as a table, in its order.
 
     Args:
-        suspicions: Key → what was found, the most credible first. A key is a name that lasts; it is in the picture's tag.
+        suspicions: Key → what was found, the most credible first. A key lasts; it is in the tag of the picture.
         said: Sentences on the search, such as that it had too little time.
 
     Returns:

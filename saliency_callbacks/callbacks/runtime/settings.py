@@ -58,6 +58,9 @@ class ModelReading:
             target layer's output cannot be inferred.
         embedding: For text inputs: dotted name of the layer that embeds the token ids, or the module itself; ``"auto"``
             to find it.
+        tokenizer: For text inputs: a tokenizer of Hugging Face or of ``tokenizers``, a list of tokens, a dictionary
+            between tokens and ids, a function ids → tokens, or the dotted path of one of these. What a callback is
+            given as ``tokenizer`` of its own goes before it.
         outputs: What the outputs ``[N, K]`` are: ``"logits"`` of classes, ``"probabilities"`` of them,
             ``"embeddings"``, which are no classes, or ``"auto"`` to find out. Probabilities are recognized where a
             sigmoid or softmax of PyTorch makes them, or their rows sum to 1; embeddings where the number of outputs and
@@ -83,6 +86,7 @@ class ModelReading:
     outputs: Declared = "auto"
     shared: Sequence[int | str] | None = None
     layout: str | None = None
+    tokenizer: Any = None
 
     def __post_init__(self) -> None:
         checked_choice("outputs", self.outputs, DECLARED)
@@ -231,7 +235,9 @@ def engine_settings(
         internal_batch_size=compute.internal_batch_size,
         seed=compute.seed,
         full_precision=compute.is_full_precision,
-        tokens=TokenSettings.where_given(reading.embedding, tokenizer),
+        tokens=TokenSettings.where_given(
+            reading.embedding, plain(reading.tokenizer) if tokenizer is None else tokenizer
+        ),
         back_off=BackOff(),
     )
 

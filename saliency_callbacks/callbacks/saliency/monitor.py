@@ -133,11 +133,14 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
             on_error=on_error,
             namespace=namespace,
         )
-        if self.reading.embedding is not None:
-            raise ConfigurationError(
-                f"reading.embedding={self.reading.embedding!r} is for text inputs; expected none, as SaliencyMonitor "
-                "explains images, signals and volumes. Use TokenSaliencyMonitor"
-            )
+        for name in ("embedding", "tokenizer"):
+            given = getattr(self.reading, name)
+            if given is not None:
+                shown = repr(given) if isinstance(given, str) else type(given).__name__
+                raise ConfigurationError(
+                    f"reading.{name}={shown} is for text inputs; expected none, as "
+                    "SaliencyMonitor explains images, signals and volumes. Use TokenSaliencyMonitor"
+                )
         self.target = checked_target(target)
         self.appearance = settings_of(Appearance, "appearance", appearance)
         self.report = checked_report(report, save_maps=self.storage.save_maps)

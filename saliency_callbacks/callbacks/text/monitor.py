@@ -148,7 +148,8 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
                 "inputs are ids [N, T]. Leave it out"
             )
         self.target = checked_target(target)
-        self.tokenizer = resolve_object("tokenizer", plain(tokenizer))
+        given = self.reading.tokenizer if tokenizer is None else tokenizer
+        self.tokenizer = resolve_object("tokenizer", plain(given))
         self.words = resolve_callable("words", words)
         self.appearance = settings_of(TextAppearance, "appearance", appearance)
         self.report = checked_report(report, save_maps=self.storage.save_maps)

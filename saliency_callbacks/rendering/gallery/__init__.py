@@ -2,5 +2,6 @@
 
 from saliency_callbacks.rendering.gallery.blocks import GalleryPair
 from saliency_callbacks.rendering.gallery.gallery import Gallery, draw_gallery
+from saliency_callbacks.rendering.gallery.texts import GalleryText, TextGallery, draw_text_gallery
 
-__all__ = ["Gallery", "GalleryPair", "draw_gallery"]
+__all__ = ["Gallery", "GalleryPair", "GalleryText", "TextGallery", "draw_gallery", "draw_text_gallery"]

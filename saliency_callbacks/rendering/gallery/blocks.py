@@ -14,7 +14,19 @@ from saliency_callbacks.rendering import text
 from saliency_callbacks.rendering.theme import DETAIL_SIZE, EDGE, INK, MUTED, TITLE_SIZE, WRONG, Color
 from saliency_callbacks.rendering.tiles import fit
 
-__all__ = ["COLUMNS", "FRAME", "GAP", "Block", "GalleryPair", "Head", "Line", "Pairs", "Tiles"]
+__all__ = [
+    "COLUMNS",
+    "FRAME",
+    "GAP",
+    "Block",
+    "GalleryPair",
+    "Head",
+    "Line",
+    "Pairs",
+    "Tiles",
+    "draw_heading",
+    "heading_height",
+]
 
 COLUMNS = 4
 GAP = 20
@@ -51,6 +63,10 @@ class GalleryPair:
         """Return the margin of the suspect class before and after, in words."""
         before, after = (f"{margin:+.1f}".replace("-", "−") for margin in self.margins)
         return f"margin of {class_name}: {before} → {after}"
+
+    def is_turned_to(self, class_name: str) -> bool:
+        """Tell whether the cue turns the prediction to the suspect class."""
+        return self.predicted[1] == class_name != self.predicted[0]
 
 
 class Block(Protocol):
@@ -145,12 +161,12 @@ class Tiles:
     def height(self, width: int) -> int:
         """Return how high it is at a width, in pixels."""
         rows = -(-len(self.tiles) // COLUMNS)
-        return int(_heading_height() + rows * (self.tiles.shape[1] + 2 * FRAME + GAP) - GAP)
+        return int(heading_height() + rows * (self.tiles.shape[1] + 2 * FRAME + GAP) - GAP)
 
     def draw(self, canvas: Image.Image, left: int, top: int, width: int) -> None:
         """Draw it."""
-        _draw_heading(canvas, (left, top), self.heading, self.detail, width)
-        top += _heading_height()
+        draw_heading(canvas, (left, top), self.heading, self.detail, width)
+        top += heading_height()
         for index, tile in enumerate(self.tiles):
             row, column = divmod(index, COLUMNS)
             across, down = (side + 2 * FRAME + GAP for side in (tile.shape[1], tile.shape[0]))
@@ -169,14 +185,14 @@ class Pairs:
     def height(self, width: int) -> int:
         """Return how high it is at a width, in pixels."""
         rows = -(-len(self.pairs) // (COLUMNS // 2))
-        return _heading_height() + rows * (self._cell_height() + GAP) - GAP
+        return heading_height() + rows * (self._cell_height() + GAP) - GAP
 
     def draw(self, canvas: Image.Image, left: int, top: int, width: int) -> None:
         """Draw it."""
-        turned = any(_is_turned(pair, self.class_name) for pair in self.pairs)
+        turned = any(pair.is_turned_to(self.class_name) for pair in self.pairs)
         detail = "red frame: predicted as that class now" if turned else ""
-        _draw_heading(canvas, (left, top), "Other classes, before → after it is put in", detail, width)
-        top += _heading_height()
+        draw_heading(canvas, (left, top), "Other classes, before → after it is put in", detail, width)
+        top += heading_height()
         for index, pair in enumerate(self.pairs):
             row, column = divmod(index, COLUMNS // 2)
             place = left + column * (self._cell_width() + GAP), top + row * (self._cell_height() + GAP)
@@ -192,7 +208,7 @@ class Pairs:
     ) -> None:
         left, top = place
         pen = ImageDraw.Draw(canvas)
-        is_turned = _is_turned(pair, self.class_name)
+        is_turned = pair.is_turned_to(self.class_name)
         _draw_tile(canvas, left, top, before)
         right = left + before.shape[1] + 2 * FRAME
         arrow_left = right + (GAP - text.text_width("→", _CAPTION_SIZE)) // 2
@@ -223,10 +239,6 @@ class Pairs:
         return int(self.before.shape[1] + 2 * FRAME + _BELOW_TILES + words)
 
 
-def _is_turned(pair: GalleryPair, class_name: str) -> bool:
-    return pair.predicted[1] == class_name != pair.predicted[0]
-
-
 def _turn(predicted: tuple[str, str], width: int) -> str:
     """Return what was predicted before and after; long names are cut, so that both are seen."""
     if predicted[0] == predicted[1]:
@@ -241,11 +253,13 @@ def _turn(predicted: tuple[str, str], width: int) -> str:
     return f"predicted {before} → {after}"
 
 
-def _heading_height() -> int:
+def heading_height() -> int:
+    """Return the height of a line that says what is below it, in pixels."""
     return text.line_height(_CAPTION_SIZE) + _ABOVE_TILES
 
 
-def _draw_heading(canvas: Image.Image, place: tuple[int, int], heading: str, detail: str, width: int) -> None:
+def draw_heading(canvas: Image.Image, place: tuple[int, int], heading: str, detail: str, width: int) -> None:
+    """Draw a line that says what is below it, with a detail in smaller letters."""
     pen = ImageDraw.Draw(canvas)
     left, top = place[0] + _INSET, place[1]
     taken = text.draw(pen, (left, top), heading, size=_CAPTION_SIZE, color=INK, max_width=width)

@@ -14,6 +14,17 @@ from saliency_callbacks.report.stored_pictures import MOST_BYTES, read_picture
 
 __all__ = ["shortcut_headlines", "shortcuts_of"]
 
+_CUE = """\
+import torch
+from saliency_callbacks import CueAlarm, ShortcutDiscovery
+
+discovery = ShortcutDiscovery(namespace={namespace!r})
+checkpoint = torch.load("last.ckpt", weights_only=True)  # of this run
+discovery.load_state_dict(checkpoint["callbacks"][discovery.state_key])
+found = next(one for one in discovery.suspicions if one.name == {key!r})
+alarm = CueAlarm(found.to_cue(), suspect_class=found.class_index)
+"""
+
 
 def shortcuts_of(run: RunDirectory) -> tuple[list[dict[str, Any]], list[str]]:
     """Return what the page shows of each list, and notes on pictures that are left out.
@@ -34,7 +45,7 @@ def shortcuts_of(run: RunDirectory) -> tuple[list[dict[str, Any]], list[str]]:
                 notes.append(f"The picture of {row['key']} is left out to keep the file small.")
                 picture = None
             left -= len(picture or "")
-            items.append(_item(row, picture, run.directory, is_dismissed=row["key"] in dismissed))
+            items.append(_item(one, row, picture, run.directory, is_dismissed=row["key"] in dismissed))
         when = "at the end" if one.entry["stage"] == "final" else f"at epoch {one.entry['epoch']}"
         note = one.table.note or ""
         words = "" if HONEST_WORDS in note else HONEST_WORDS
@@ -69,7 +80,9 @@ def shortcut_headlines(archive: Archive) -> Iterator[tuple[str, str, str, int]]:
             yield "plain", "No shortcut was discovered", text, step
 
 
-def _item(row: dict[str, str], picture: str | None, run: Path, *, is_dismissed: bool) -> dict[str, Any]:
+def _item(
+    one: ShortcutList, row: dict[str, str], picture: str | None, run: Path, *, is_dismissed: bool
+) -> dict[str, Any]:
     undo = ["--undo"] if is_dismissed else []
     first_seen = [["first seen", f"epoch {row['first_seen']}"]] if row["first_seen"] else []
     return {
@@ -91,12 +104,7 @@ def _item(row: dict[str, str], picture: str | None, run: Path, *, is_dismissed: 
         "picture": picture,
         "alt": _sentence(row),
         "dismiss": shlex.join(["saliency-callbacks", "dismiss", str(run), row["key"], *undo]),
-        "cue": (
-            "from saliency_callbacks import CueAlarm\n\n"
-            "# discovery: the ShortcutDiscovery of this run, or one that was restored from its checkpoint\n"
-            f"found = next(one for one in discovery.suspicions if one.name == {row['key']!r})\n"
-            "alarm = CueAlarm(found.to_cue(), suspect_class=found.class_index)"
-        ),
+        "cue": _CUE.format(namespace=one.tag.rpartition("/")[0], key=row["key"]),
     }
 
 

@@ -108,6 +108,8 @@ def test_the_caption():
         "network uses it."
     )
     assert caption_of(suspicion(is_used=False), "4").endswith("The network does not use it, as far as can be told.")
+    nowhere = suspicion(share_elsewhere=0.0, counts=(31, 60, 0, 58))
+    assert "class 4 (31 of 60), in no other class (0 of 58); by chance" in caption_of(nowhere, "4")
     assert "class well-known (" in caption_of(suspicion(), "well-known"), "a name is left as it is"
 
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from saliency_callbacks.discovery.candidate import Candidate, Count, Trial
-from saliency_callbacks.discovery.matching import Matcher
+from saliency_callbacks.discovery.images.matching import Matcher
+from saliency_callbacks.discovery.images.transplants import pasted
+from saliency_callbacks.discovery.images.windows import Windows, likely_windows, sensitivity
 from saliency_callbacks.discovery.reader import ModelReader
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.discovery.shares import share, skew_of
-from saliency_callbacks.discovery.transplants import pasted
-from saliency_callbacks.discovery.windows import Windows, likely_windows, sensitivity
 from saliency_callbacks.functional.templates import Matches, best_matches
 
 __all__ = ["Copies", "Tolerance"]
@@ -30,7 +30,6 @@ _FEWEST_COPIES = 3
 _MOST_A_CLASS = 4
 _LEAST_SKEW = 0.2
 _LEAST_PLATEAU = 0.7
-_FAR = 3
 _SAME_BEARERS = 0.5
 
 
@@ -40,18 +39,15 @@ class Tolerance:
 
     Args:
         near: Root of the mean squared difference below which a window is a copy, for images in [0, 1].
+        far: The same below which a window of another class counts as one, and up to which there should be few.
     """
 
     near: float
-
-    @property
-    def far(self) -> float:
-        """The difference up to which a window of another class counts as one."""
-        return _FAR * self.near
+    far: float
 
 
-_TOLERANCES = (Tolerance(0.03), Tolerance(0.06))
-"""Exact copies, and those that were compressed, or that noise or another brightness was added to."""
+_TOLERANCES = (Tolerance(0.03, 0.09), Tolerance(0.06, 0.15), Tolerance(0.09, 0.15), Tolerance(0.12, 0.2))
+"""Exact copies; those that noise or another brightness was added to; those that were compressed, or turned a little."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from saliency_callbacks.discovery.candidate import Count, Trial
 from saliency_callbacks.discovery.changes import PastedPixels
-from saliency_callbacks.discovery.regions import grow
+from saliency_callbacks.discovery.images.regions import grow
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.functional.templates import Matches
 

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from saliency_callbacks.discovery.candidate import Candidate, Count, Trial
 from saliency_callbacks.discovery.changes import ShiftedProperty
+from saliency_callbacks.discovery.images.standing import class_z, normal_scores, standing
+from saliency_callbacks.discovery.images.transplants import recipients
 from saliency_callbacks.discovery.reader import ModelReader
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.discovery.shares import share
-from saliency_callbacks.discovery.standing import class_z, normal_scores, standing
-from saliency_callbacks.discovery.transplants import recipients
 from saliency_callbacks.functional.image_properties import PROPERTIES
 from saliency_callbacks.functional.skew import rank_sum_p_value
 

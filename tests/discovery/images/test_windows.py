@@ -7,16 +7,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from saliency_callbacks.discovery.matching import Matcher
-from saliency_callbacks.discovery.regions import Region, grow
-from saliency_callbacks.discovery.windows import Windows, likely_windows, sensitivity, window_sizes
+from saliency_callbacks.discovery.images.matching import Matcher
+from saliency_callbacks.discovery.images.regions import Region, grow
+from saliency_callbacks.discovery.images.windows import Windows, likely_windows, sensitivity, window_sizes
 
 
 def _proposed(images: Tensor, looked_at: Tensor, members: Tensor, seed: int = 0) -> list[Windows]:
     return [*likely_windows(images, looked_at, members, torch.Generator().manual_seed(seed))]
 
 
-@pytest.mark.parametrize(("size", "sides"), [((32, 32), (4, 6, 8)), ((224, 48), (6, 9, 12)), ((8, 9), (2,)), ((4, 4), (2,))])
+@pytest.mark.parametrize(
+    ("size", "sides"), [((32, 32), (4, 6, 8)), ((224, 48), (6, 9, 12)), ((8, 9), (2,)), ((4, 4), (2,))]
+)
 def test_sides_are_shares_of_the_shorter_one(size: tuple[int, int], sides: tuple[int, ...]) -> None:
     assert window_sizes(*size) == sides
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import median_abs_deviation, norm, rankdata
 from torch import Tensor
 
-from saliency_callbacks.discovery.standing import (
+from saliency_callbacks.discovery.images.standing import (
     class_means,
     class_z,
     deviation,
@@ -42,7 +42,7 @@ def test_normal_scores_see_ranks_alone() -> None:
 def test_a_standing_is_its_formula() -> None:
     values = _values()
     found = standing(values, _LABELS, 3)
-    groups = [values[_LABELS == index].numpy() for index in range(4)]
+    groups = [values[index == _LABELS].numpy() for index in range(4)]
     own, others = groups[3], groups[:3]
     means = np.array([group.mean() for group in others])
     middle = np.median(means)
@@ -83,7 +83,7 @@ def test_means_and_variances_of_classes() -> None:
     values = _values(2, 3)
     means, variances, counts = class_means(values, _LABELS * 5)
     for index in range(4):
-        members = values[_LABELS == index].numpy()
+        members = values[index == _LABELS].numpy()
         np.testing.assert_allclose(means[index].numpy(), members.mean(axis=0))
         np.testing.assert_allclose(variances[index].numpy(), members.var(axis=0))
     assert counts.tolist() == [10, 10, 10, 10]
@@ -92,8 +92,8 @@ def test_means_and_variances_of_classes() -> None:
 def test_the_z_of_each_class_and_column() -> None:
     values = _values(6)
     found = class_z(values, _LABELS).numpy()
-    means = np.stack([values[_LABELS == index].numpy().mean(axis=0) for index in range(4)])
-    variances = np.stack([values[_LABELS == index].numpy().var(axis=0) for index in range(4)])
+    means = np.stack([values[index == _LABELS].numpy().mean(axis=0) for index in range(4)])
+    variances = np.stack([values[index == _LABELS].numpy().var(axis=0) for index in range(4)])
     for row in range(4):
         others = [other for other in range(4) if other != row]
         middle = np.median(means[others], axis=0)

@@ -10,12 +10,12 @@ from torch.nn import functional as F
 
 from saliency_callbacks.discovery.candidate import Candidate, Count, Trial
 from saliency_callbacks.discovery.changes import AddedDifference
-from saliency_callbacks.discovery.matching import Matcher
+from saliency_callbacks.discovery.images.matching import Matcher
+from saliency_callbacks.discovery.images.standing import class_means, deviation, standing
+from saliency_callbacks.discovery.images.transplants import recipients
 from saliency_callbacks.discovery.reader import ModelReader
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.discovery.shares import skew_of
-from saliency_callbacks.discovery.standing import class_means, deviation, standing
-from saliency_callbacks.discovery.transplants import recipients
 from saliency_callbacks.functional.blur import detail_bands
 
 __all__ = ["Places"]

@@ -1,0 +1,1 @@
+"""Generators of candidates in images: copies, places and properties."""

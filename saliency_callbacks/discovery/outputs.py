@@ -1,0 +1,46 @@
+"""How a model's outputs are read without a Trainer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from saliency_callbacks.engine.outputs import run_outputs
+from saliency_callbacks.engine.settings import Settings
+from saliency_callbacks.errors import OutputError, TargetError
+from saliency_callbacks.targets.link import Link
+from saliency_callbacks.targets.recognition import recognize
+
+__all__ = ["N_RECOGNIZED", "link_of_outputs"]
+
+N_RECOGNIZED = 32
+"""The outputs of so many samples tell what they are."""
+
+
+def link_of_outputs(model: nn.Module, inputs: Any, labels: Tensor, settings: Settings) -> Link:
+    """Return how the outputs are read.
+
+    Args:
+        model: The model.
+        inputs: What it is fed, of a few samples.
+        labels: The classes of all samples.
+        settings: How it is run.
+
+    Raises:
+        OutputError: If no class scores are found.
+        TargetError: If the outputs are embeddings, or there are labels without an output.
+    """
+    outputs = run_outputs(model, inputs, settings)
+    if outputs.values is None:
+        raise OutputError(
+            f"no class scores [N, classes] were found in what {type(model).__name__} returns; expected them alone, as "
+            "`.logits`, or as the only tensor of two dimensions. Give output_fn=, from the output to class scores"
+        )
+    found = recognize(outputs.values, are_probabilities=outputs.are_probabilities, labels=labels)
+    if found.kind == "embeddings":
+        raise TargetError(
+            f"{found.reason}: these are taken for embeddings, and a shortcut is about classes. Give a model that "
+            "returns class scores, or output_fn="
+        )
+    return Link(found.kind)

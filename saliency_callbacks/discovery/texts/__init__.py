@@ -1,0 +1,1 @@
+"""Words, lengths and punctuation that give the class of a text away."""
