@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from scipy.stats import fisher_exact
 
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.discovery.shares import share, skew_of
@@ -83,3 +84,24 @@ def test_the_least_different_class_decides() -> None:
     assert skew_of(bears, bears, samples, 1)[1] < 1e-9
     bears[samples.of_class(2, samples.counts)] = True
     assert skew_of(bears, bears, samples, 1) == (0, 1)
+
+
+@pytest.mark.parametrize("sizes", [(6, 60, 60), (60, 7, 6, 8, 9), (12, 12, 12)])
+def test_a_class_of_few_samples_does_not_hide_what_is_in_another(sizes: tuple[int, ...]) -> None:
+    labels = torch.cat([torch.full((size,), index + 1) for index, size in enumerate(sizes)] + [torch.zeros(60)]).long()
+    samples = _samples(labels)
+    bears = (labels == 0) & (torch.arange(len(labels)) % 2 == 0)
+    _, p_value = skew_of(bears, bears, samples, 0)
+    assert p_value < 0.002
+    bears |= labels == 1
+    skew, p_value = skew_of(bears, bears, samples, 0)
+    assert skew < 0, "its share counts all the same"
+
+
+def test_large_classes_are_tested_one_by_one() -> None:
+    labels = torch.arange(96) % 4
+    samples = _samples(labels)
+    bears = (labels == 0) | ((labels == 1) & (torch.arange(96) < 48))
+    table = [bears[samples.of_class(index, samples.counts)] for index in (0, 1)]
+    expected = fisher_exact([[int(rows.sum()), int((~rows).sum())] for rows in table], alternative="greater").pvalue
+    assert skew_of(bears, bears, samples, 0)[1] == pytest.approx(float(expected))
