@@ -137,7 +137,7 @@ def _largest_share(bears: Tensor, labels: Tensor) -> Tensor:
 def _best_distinct(ranked: Sequence[_Ranked]) -> list[_Ranked]:
     """Return the windows that are copied most and rarest elsewhere, of each set of bearers one."""
     kept: list[_Ranked] = []
-    for one in sorted(ranked, key=lambda window: (-window.skew, -window.side)):
+    for one in sorted(ranked, key=lambda window: (-window.skew, window.tolerance.near, -window.side)):
         if one.skew < _LEAST_SKEW or len(kept) == _MOST_A_CLASS:
             break
         if not any(_overlap(one.bearers, other.bearers) > _SAME_BEARERS for other in kept):
