@@ -108,7 +108,7 @@ class Property:
         found = standing(normal_scores(scores[counted][:, None])[:, 0], labels, self.class_index)
         if found.gap < _LEAST_GAP:
             return None
-        bears = scores > scores[counted].quantile(_BEARING)
+        bears = scores >= scores[counted].quantile(_BEARING)
         own = samples.of_class(self.class_index, counted)
         others = [samples.of_class(other, counted) for other in samples.classes if other != self.class_index]
         if share(bears, own) <= max(share(bears, members) for members in others):
