@@ -115,10 +115,18 @@ def test_what_is_used_is_first_by_its_bound_and_the_rest_is_ranked_by_its_skew()
 
 
 def test_one_cue_of_two_kinds_is_one_suspicion_of_the_first_kind() -> None:
-    copied, placed = _Told(1, what="copied", rise=0.9), _Told(1, what="placed", rise=2.0)
+    copied, placed = _Told(1, what="copied", rise=0.9), _Told(1, what="placed", rise=1.2)
     kinds = _Teller([placed], kind="places"), _Teller([copied], kind="copies")
     assert [one.kind for one in _found(*kinds)] == ["places"]
     assert [one.kind for one in _found(*reversed(kinds))] == ["copies"]
+
+
+def test_a_later_kind_that_moves_the_network_far_more_is_what_is_told() -> None:
+    alike, bright = _Teller([_Told(1, rise=0.5)]), _Teller([_Told(1, rise=2.0)], kind="properties")
+    for generators in ((alike, bright), (bright, alike)):
+        assert [one.kind for one in _found(*generators)] == ["properties"]
+    unused = _Teller([_Told(1, rise=2.0, control=2.0)], kind="properties")
+    assert [one.kind for one in _found(alike, unused)] == ["copies"]
 
 
 def test_the_kind_that_shows_that_a_cue_is_used_is_kept() -> None:
