@@ -24,6 +24,9 @@ TESTED = ("gradient", "input_x_gradient", "hires_cam", "layer_cam", "grad_cam_pl
 """Without integrated gradients, whose 50 passes for each of the random copies would take most of the time."""
 
 N_EACH = 4
+N_SEARCHED = 960
+"""Training images that are searched for shortcuts, 96 of each digit."""
+
 _N_TRAIN = 1600
 _LEARNING_RATE = 5e-3
 

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from saliency_callbacks.callbacks.cue.alarm import CueAlarm
+from saliency_callbacks.callbacks.discovery.callback import ShortcutDiscovery
 from saliency_callbacks.callbacks.randomization.callback import RandomizationTest
 from saliency_callbacks.callbacks.runtime.packages import TensorBoardLogger, Trainer, seed_everything
 from saliency_callbacks.callbacks.saliency.monitor import SaliencyMonitor
-from saliency_callbacks.demo.digits import METHODS, STICKER_CLASS, TESTED, Digits, SmallCNN
+from saliency_callbacks.demo.digits import METHODS, N_SEARCHED, STICKER_CLASS, TESTED, Digits, SmallCNN
 from saliency_callbacks.demo.sticker import STICKER
-from saliency_callbacks.demo.tables import alarm_lines, epoch_lines, score_lines, verdict_lines
+from saliency_callbacks.demo.tables import alarm_lines, epoch_lines, score_lines, shortcut_lines, verdict_lines
+from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.sinks import MemorySink
 
 __all__ = ["DemoResult", "run_demo"]
@@ -52,10 +54,12 @@ def run_demo(directory: str | Path, *, epochs: int = 8, is_patched: bool = True)
     monitor = SaliencyMonitor(METHODS, data.probe, STICKER_CLASS, target_layers="features", sinks=[observed])
     test = RandomizationTest(TESTED, data.probe, STICKER_CLASS, target_layers="features", sinks=[tested])
     alarm = CueAlarm(STICKER, STICKER_CLASS, sinks=[alarmed])
+    # The only one that is told nothing of the sticker.
+    discovery = ShortcutDiscovery(Probe(size=N_SEARCHED, source="train"), every_n_epochs=3)
     trainer = Trainer(
         max_epochs=epochs,
         logger=TensorBoardLogger(directory, name="demo"),
-        callbacks=[monitor, test, alarm],
+        callbacks=[monitor, test, alarm, discovery],
         log_every_n_steps=10,
         enable_model_summary=False,
         enable_checkpointing=False,
@@ -70,5 +74,7 @@ def run_demo(directory: str | Path, *, epochs: int = 8, is_patched: bool = True)
         *verdict_lines(test.result),
         "",
         *alarm_lines(alarm),
+        "",
+        *shortcut_lines(discovery),
     ]
     return DemoResult(Path(str(trainer.log_dir)), tuple(lines))

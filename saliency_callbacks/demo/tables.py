@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from saliency_callbacks.callbacks.cue.alarm import CueAlarm
+from saliency_callbacks.callbacks.discovery.callback import ShortcutDiscovery
 from saliency_callbacks.demo.digits import METHODS, N_EACH, STICKER_CLASS
 from saliency_callbacks.demo.sticker import STICKER
 from saliency_callbacks.randomization import RandomizationResult
 from saliency_callbacks.sinks import MemorySink
 from saliency_callbacks.types import Snapshot
 
-__all__ = ["alarm_lines", "epoch_lines", "score_lines", "verdict_lines"]
+__all__ = ["alarm_lines", "epoch_lines", "score_lines", "shortcut_lines", "verdict_lines"]
 
 _BY_EPOCH = {
     "randomization": ("randomization/gradient/similarity", "randomization/guided_backprop/similarity"),
@@ -67,6 +68,14 @@ def alarm_lines(alarm: CueAlarm) -> Iterator[str]:
             f"validation set without and with the sticker: worst group {alarm.groups.worst:.0%}, average "
             f"{alarm.groups.average:.0%}"
         )
+
+
+def shortcut_lines(discovery: ShortcutDiscovery) -> Iterator[str]:
+    """Say which shortcuts were found that nobody had named."""
+    n_used = sum(one.is_used for one in discovery.suspicions)
+    yield f"shortcuts found without a hint: {len(discovery.suspicions)}, of which the network uses {n_used}"
+    for one in discovery.suspicions:
+        yield f"  {one.sentence}, first seen in epoch {one.first_seen}"
 
 
 def _mean_of_marked(snapshot: Snapshot, tag: str) -> float:

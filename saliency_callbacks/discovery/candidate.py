@@ -22,11 +22,18 @@ class Count:
         bears: Which samples of the whole probe bear it, bool ``[N]``.
         typical: How typical a bearer is, ``[N]``; larger is more.
         p_value: Probability of such a difference by chance, the largest over the other classes; not corrected.
+        doubtful: Which samples may bear it, though they do not count as bearers, bool ``[N]``; none by default.
     """
 
     bears: Tensor
     typical: Tensor
     p_value: float
+    doubtful: Tensor | None = None
+
+    @property
+    def lacks(self) -> Tensor:
+        """Which samples do not bear it beyond doubt, bool ``[N]``."""
+        return ~self.bears if self.doubtful is None else ~(self.bears | self.doubtful)
 
 
 @dataclass(frozen=True, eq=False)

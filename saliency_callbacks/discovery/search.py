@@ -160,7 +160,7 @@ def _bearers(count: Count, index: int, samples: Samples) -> Tensor:
 def _exhibit(one: _Counted, trial: Trial, samples: Samples, logits: tuple[Tensor, Tensor]) -> Exhibit:
     index = one.candidate.class_index
     bearers = _bearers(one.count, index, samples) if trial.bearers is None else trial.bearers
-    lacking = samples.of_class(index, ~one.count.bears)
+    lacking = samples.of_class(index, one.count.lacks)
     before, after = logits
     margins = torch.stack([margin(before, index), margin(after, index)], dim=1)
     # Those that the cue moves most show best what it does.

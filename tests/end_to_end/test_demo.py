@@ -31,6 +31,9 @@ def test_it_says_what_each_callback_found(tmp_path):
     # How alike the maps of random networks are is drawn by few of them: these two may be undecided, but never pass.
     assert not re.search(r"^(grad_cam_plus_plus|guided_backprop) .*    depends on the weights$", output, re.MULTILINE)
     assert re.search(r"^gradient .*    depends on the weights$", output, flags=re.MULTILINE)
+    # Nobody has told the discovery of the sticker; it is all that it finds.
+    assert "shortcuts found without a hint: 1, of which the network uses 1\n  the same pixels: in " in output
+    assert re.search(r"of class 0 \(\d+ of 64\), in at most 0% of another", output)
     epochs = re.findall(r"^(start|\d+)  +-?\d", output, flags=re.MULTILINE)
     assert epochs == ["start", *map(str, range(8))]
 
@@ -40,3 +43,14 @@ def test_it_says_what_each_callback_found(tmp_path):
     assert {f"randomization/{method}/similarity" for method in TESTED} <= set(events.Tags()["scalars"])
     stages = [entry["stage"] for entry in read_index(result.directory / "saliency")["observations"]]
     assert stages == ["initial", *["fit"] * 8, "final"]
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.filterwarnings(
+    r"ignore:The '\w+' does not have many workers",
+    "ignore::saliency_callbacks.errors.SaliencyWarning",
+)
+def test_without_the_sticker_nothing_is_found(tmp_path):
+    result = run_demo(tmp_path, epochs=3, is_patched=False)
+    assert "shortcuts found without a hint: 0, of which the network uses 0" in result.lines
+    assert any(line.startswith("the alarm stayed silent") for line in result.lines)

@@ -199,7 +199,7 @@ class Copied:
         skew, p_value = skew_of(near, far, samples, self.class_index)
         if skew < _LEAST_SKEW or share(near, own) < _LEAST_PLATEAU * share(far, own):
             return None
-        return Count(near, -distance, p_value)
+        return Count(near, -distance, p_value, doubtful=far)
 
     def trial(self, samples: Samples, count: Count) -> Trial | None:
         """Paste the pixels of bearers into images of other classes."""

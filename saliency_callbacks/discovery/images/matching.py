@@ -13,7 +13,7 @@ from saliency_callbacks.functional.templates import Matches, best_matches, match
 
 __all__ = ["Matcher"]
 
-_LARGEST_SIDE = 48
+_LARGEST_SIDE = 40
 """Shorter side of the images that are searched, in pixels."""
 
 

@@ -43,7 +43,7 @@ class Located(Protocol):
 
 def recipients(class_index: int, samples: Samples, count: Count) -> Tensor:
     """Return the positions of some samples of other classes that do not bear a candidate, equally of all classes."""
-    lacking = (samples.labels != class_index) & ~count.bears
+    lacking = (samples.labels != class_index) & count.lacks
     order = torch.randperm(samples.size, generator=samples.generator("recipients"))
     rows = order[lacking[order]]
     labels = samples.labels[rows]
@@ -68,7 +68,7 @@ def pasted(located: Located, samples: Samples, count: Count) -> Trial | None:
     members = samples.of_class(index, count.bears)
     bearers = members[count.typical[members].argsort(descending=True, stable=True)][:_N_ALIGNED]
     into = recipients(index, samples, count)
-    lacking = samples.chosen(samples.of_class(index, ~count.bears), len(into), "class without")
+    lacking = samples.chosen(samples.of_class(index, count.lacks), len(into), "class without")
     others = samples.chosen((samples.labels != index).nonzero()[:, 0], _N_OTHERS, "others")
     if not len(bearers) or len(into) < 2:
         return None
