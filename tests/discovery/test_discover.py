@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from saliency_callbacks import CueAlarm, discover_shortcuts
 from saliency_callbacks.discovery.suspicion import Suspicion
 from saliency_callbacks.errors import ConfigurationError, OutputError, ProbeError, SaliencyWarning, TargetError
-
-from .images.cases import CLASS, ReadsBrightness, ReadsCue, planted, scenery
+from tests.discovery.images.cases import CLASS, ReadsBrightness, ReadsCue, planted, scenery
 
 _DATA = planted()
 _TWO = planted(n_classes=2, per_class=96)
@@ -95,7 +94,7 @@ def test_a_model_that_returns_more_than_logits() -> None:
         discover_shortcuts(nn.Sequential(nn.Conv2d(3, 4, 3)), _DATA.images, _DATA.labels)
 
 
-@pytest.mark.parametrize("after", [nn.Softmax(dim=1), nn.LogSoftmax(dim=1), nn.Sigmoid()], ids=lambda one: str(one))
+@pytest.mark.parametrize("after", [nn.Softmax(dim=1), nn.LogSoftmax(dim=1), nn.Sigmoid()], ids=str)
 def test_probabilities(after: nn.Module) -> None:
     model = nn.Sequential(ReadsCue(_DATA.cue), after)
     _require_found(discover_shortcuts(model, _DATA.images, _DATA.labels, kinds="copies"))

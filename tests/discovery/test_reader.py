@@ -1,4 +1,4 @@
-"""How a model is asked without a Trainer: logits and gradients of margins against autograd, for every kind of output."""
+"""How a model is asked without a Trainer: logits, and gradients of margins against autograd, for every output."""
 
 from __future__ import annotations
 

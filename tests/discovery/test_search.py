@@ -53,7 +53,7 @@ class _Told:
         self.tried.append(self.what)
         if not self.has_trial:
             return None
-        into = (_LABELS != self.class_index).nonzero()[:, 0]
+        into = (self.class_index != _LABELS).nonzero()[:, 0]
         images = samples.inputs[into]
         raised, control = images.clone(), images.clone()
         raised[:, 0].flatten(1)[:, self.class_index] += self.rise
@@ -151,7 +151,7 @@ def test_a_control_that_does_as_much_is_no_use() -> None:
 
 def test_time_is_asked_between_candidates() -> None:
     tried: list[str] = []
-    told = [_Told(n % 3, 10.0 ** -(5 + n), what=str(n), tried=tried, bears=_LABELS == n % 3) for n in range(3)]
+    told = [_Told(n % 3, 10.0 ** -(5 + n), what=str(n), tried=tried, bears=n % 3 == _LABELS) for n in range(3)]
     asked = 0
 
     def is_late() -> bool:
@@ -179,7 +179,7 @@ def test_a_diverged_network_uses_nothing_and_what_is_in_the_data_is_told() -> No
         def logits(self, inputs: Tensor) -> Tensor:
             return torch.full((len(inputs), 3), torch.nan)
 
-    told = [_Told(n, what=str(n), bears=_LABELS == n) for n in range(3)]
+    told = [_Told(n, what=str(n), bears=n == _LABELS) for n in range(3)]
     found = Search([_Teller(told)]).run(_samples(), Diverged())
     assert len(found) == 3
     assert not any(one.is_used for one in found)

@@ -79,7 +79,7 @@ def planted(
 
 
 class ReadsCue(nn.Module):
-    """Votes for one class by how well a cue fits anywhere, and for the others by the brightness of the image's parts."""
+    """Votes for one class by how well a cue fits anywhere, and for the others by what else there is."""
 
     def __init__(self, cue: Tensor, n_classes: int = 4, *, weight: float = 6.0) -> None:
         super().__init__()

