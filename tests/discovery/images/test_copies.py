@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 import torch
+from torch import Tensor
 
-from saliency_callbacks.discovery.images.copies import Copies
+from saliency_callbacks.discovery.candidate import Count
+from saliency_callbacks.discovery.images.copies import Copied, Copies
+from saliency_callbacks.discovery.images.matching import Matcher
 from saliency_callbacks.discovery.images.transplants import recipients
 from saliency_callbacks.discovery.search import Search
 from saliency_callbacks.discovery.suspicion import Suspicion
@@ -153,6 +157,37 @@ def test_two_cues_of_two_classes_are_two_suspicions() -> None:
     found = _found(data)
     assert {one.class_index for one in found} == {0, CLASS}
     assert [one.is_used for one in found] == [True, False]
+
+
+def _counted_with(change: Callable[[Tensor, Planted], None]) -> tuple[Count | None, Count | None]:
+    """Return how the planted cue is counted, and how it is after a change of the images."""
+    data = planted()
+    samples = data.samples()
+    (candidate,) = Copies().propose(samples, reader(ReadsCue(data.cue)))[0]
+    assert isinstance(candidate, Copied)
+    images = data.images.clone()
+    change(images, data)
+    return candidate.count(samples), replace(candidate, matcher=Matcher(images)).count(replace(samples, inputs=images))
+
+
+def test_what_another_class_has_nearly_as_often_is_no_cue() -> None:
+    def plant_in_others(images: Tensor, data: Planted) -> None:
+        others = (data.labels == 0).nonzero()[:, 0]
+        images[others[:19], :, 3:9, 4:10] = data.cue
+
+    before, after = _counted_with(plant_in_others)
+    assert before is not None
+    assert after is None
+
+
+def test_copies_that_fade_into_likenesses_are_none() -> None:
+    def spoil_half(images: Tensor, data: Planted) -> None:
+        spoiled = data.bears.nonzero()[1::2, 0]
+        images[spoiled, :, 3:9, 4:10] = 0.06 + 0.88 * data.cue
+
+    before, after = _counted_with(spoil_half)
+    assert before is not None
+    assert after is None
 
 
 def test_recipients_are_of_all_other_classes_equally_and_without_the_cue() -> None:

@@ -157,6 +157,18 @@ def test_what_is_apart_from_the_window_is_not_of_the_cue() -> None:
     assert region.nonzero().amax() == 7
 
 
+def test_what_only_few_bearers_have_beside_the_window_is_not_of_the_cue() -> None:
+    images = torch.rand(5, 1, 12, 12)
+    left = torch.tensor([0, 0, 0, 0, 7])
+    for image, column in zip(images, left.tolist(), strict=True):
+        image[:, :4, column : column + 4] = 0.9
+    # Left of the cue there are pixels in one image alone, which agrees with itself.
+    region = grow(images, torch.zeros(5).long(), left, torch.rand(30, 1, 12, 12), (2, 2), 0.06)
+    expected = torch.zeros(12, 12, dtype=torch.bool)
+    expected[:4, 7:11] = True
+    assert torch.equal(region.at(0, 7), expected)
+
+
 @pytest.mark.parametrize("n_bearing", [1, 3])
 def test_without_agreement_the_region_is_the_window(n_bearing: int) -> None:
     images = torch.rand(n_bearing, 1, 8, 8)
