@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from saliency_callbacks.discovery.images.places import Places
+from saliency_callbacks.discovery.candidate import Count
+from saliency_callbacks.discovery.images.places import Place, Places
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.discovery.search import Search
 from saliency_callbacks.discovery.suspicion import Suspicion
@@ -93,6 +96,37 @@ def test_a_mark_of_all_classes_gives_none_away() -> None:
     images, labels, _ = _marked(0.0, 3, (32, 32))
     images += 0.6 * _mark() * (1 - images) * (torch.arange(len(labels)) % 7 < 3)[:, None, None, None]
     assert not _found(images, labels)
+
+
+def _counted(change: Callable[[Tensor, Tensor], None]) -> Count | None:
+    """Return how a pattern is counted, of which one in two images of class 2 has 8 standard deviations more."""
+    labels = torch.arange(60 * _N_CLASSES) % _N_CLASSES
+    scores = torch.randn(len(labels), generator=torch.Generator().manual_seed(0))
+    scores[(labels == CLASS) & (torch.arange(len(labels)) % 4 == 0)] += 8
+    change(scores, labels)
+    return Place(CLASS, scores).count(Samples(torch.zeros(len(labels), 1, 2, 2), labels, range(len(labels))))
+
+
+def test_a_pattern_is_counted_half_way_from_most_images_to_its_bearers() -> None:
+    count = _counted(lambda scores, labels: None)
+    assert count is not None
+    labels, n = torch.arange(360) % _N_CLASSES, torch.arange(360)
+    assert torch.equal(count.bears, (labels == CLASS) & (n % 4 == 0))
+    assert count.p_value < 1e-6
+
+
+def test_objects_are_no_marks() -> None:
+    def faint(scores: Tensor, labels: Tensor) -> None:
+        scores[(labels == CLASS) & (scores > 4)] -= 7.5
+
+    def another_class_is_near(scores: Tensor, labels: Tensor) -> None:
+        scores[labels == 4] += 3
+
+    def fills_its_place(scores: Tensor, labels: Tensor) -> None:
+        scores[labels == CLASS] = 8 + 0.5 * scores[labels == 1]
+
+    for change in (faint, another_class_is_near, fills_its_place):
+        assert _counted(change) is None
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 5), (64, 100)], ids=str)

@@ -158,12 +158,12 @@ def test_what_is_apart_from_the_window_is_not_of_the_cue() -> None:
 
 
 def test_what_only_few_bearers_have_beside_the_window_is_not_of_the_cue() -> None:
-    images = torch.rand(5, 1, 12, 12)
-    left = torch.tensor([0, 0, 0, 0, 7])
+    images = torch.rand(20, 1, 12, 12)
+    left = torch.tensor([0] * 19 + [7])
     for image, column in zip(images, left.tolist(), strict=True):
         image[:, :4, column : column + 4] = 0.9
     # Left of the cue there are pixels in one image alone, which agrees with itself.
-    region = grow(images, torch.zeros(5).long(), left, torch.rand(30, 1, 12, 12), (2, 2), 0.06)
+    region = grow(images, torch.zeros(20).long(), left, torch.rand(30, 1, 12, 12), (2, 2), 0.06)
     expected = torch.zeros(12, 12, dtype=torch.bool)
     expected[:4, 7:11] = True
     assert torch.equal(region.at(0, 7), expected)
