@@ -6,6 +6,7 @@ that :class:`~saliency_callbacks.callbacks.cue.alarm.CueAlarm` takes.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,8 +17,9 @@ from saliency_callbacks.config.nested import describe
 from saliency_callbacks.cues.basic import FunctionCue
 from saliency_callbacks.cues.pictures import ImageCue
 from saliency_callbacks.functional.image_properties import shift_property
+from saliency_callbacks.functional.resampling import through_smaller, widened
 
-__all__ = ["AddedDifference", "Change", "PastedPixels", "ShiftedProperty"]
+__all__ = ["AddedDifference", "Change", "OtherSize", "PastedPixels", "ShiftedProperty"]
 
 
 class Change(Protocol):
@@ -111,6 +113,36 @@ class ShiftedProperty:
     def __call__(self, images: Tensor) -> Tensor:
         """Shift the property of images ``[N, C, H, W]``, kept in [0, 1]."""
         return shift_property(images, self.name, self.amount)
+
+    def to_cue(self, name: str) -> Any:
+        """Return a :class:`~saliency_callbacks.probe.FunctionCue`."""
+        return FunctionCue(self, name=name)
+
+
+@dataclass(frozen=True, eq=False)
+class OtherSize:
+    """Another size or aspect ratio of the stored image, as it shows in the image that was resized from it.
+
+    Args:
+        name: ``"size"`` or ``"aspect"``.
+        amount: Logarithm of the factor: of the pixels, or of width over height. More pixels than there were change
+            nothing.
+
+    Example:
+        >>> import math
+        >>> OtherSize("size", -2 * math.log(2))(torch.eye(2)[None, None])
+        tensor([[[[0.5000, 0.5000],
+                  [0.5000, 0.5000]]]])
+    """
+
+    name: str
+    amount: float
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return images ``[N, C, H, W]`` as if they had been stored in another size."""
+        if self.name == "size":
+            return through_smaller(images, math.exp(self.amount / 2)).clamp(0, 1)
+        return widened(images, math.exp(self.amount)).clamp(0, 1)
 
     def to_cue(self, name: str) -> Any:
         """Return a :class:`~saliency_callbacks.probe.FunctionCue`."""

@@ -32,6 +32,7 @@ def checked_samples(
     ids: Sequence[object] | None = None,
     class_names: Sequence[str] | None = None,
     seed: int = 0,
+    sizes: Tensor | None = None,
 ) -> Samples:
     """Return images with their classes, for a search.
 
@@ -41,6 +42,7 @@ def checked_samples(
         ids: A name for each; 0 to N - 1 by default.
         class_names: Name of each class; their indices by default.
         seed: Decides the split, and every draw.
+        sizes: Height and width of each as it was stored, ``[N, 2]``.
 
     Raises:
         ProbeError: If the images are not of one size or not in [0, 1], the labels are no classes, or fewer than two
@@ -59,11 +61,13 @@ def checked_samples(
     names = tuple(range(len(found))) if ids is None else tuple(ids)
     if len(names) != len(found):
         raise ProbeError(f"there are {len(names)} ids for {len(found)} images; expected one for each")
+    stored = _checked_sizes(sizes, len(found))
     kept = searched_classes(classes)
     if not bool(kept.all()):
         found, classes = found[kept], classes[kept]
+        stored = None if stored is None else stored[kept]
         names = tuple(name for name, is_kept in zip(names, kept.tolist(), strict=True) if is_kept)
-    return Samples(found, classes, names, class_names, seed)
+    return Samples(found, classes, names, class_names, seed, stored)
 
 
 def checked_images(images: Any) -> Tensor:
@@ -162,6 +166,17 @@ def _tell_of_few(classes: Tensor, counts: Tensor) -> None:
         f"are found: of five planted patches, four with 48 a class and three with 24{said}. Use a larger probe, "
         f"size={_ADVISED * len(classes)} or more",
     )
+
+
+def _checked_sizes(sizes: Any, n_samples: int) -> Tensor | None:
+    if sizes is None:
+        return None
+    found = torch.as_tensor(sizes).detach().cpu()
+    if found.shape != (n_samples, 2) or not bool((found > 0).all()):
+        raise ProbeError(
+            f"sizes={describe(found)} for {n_samples} images; expected height and width of each in pixels, [N, 2]"
+        )
+    return found
 
 
 def _stacked(images: Sequence[Tensor]) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from saliency_callbacks.capture.isolation.rng import isolated_rng
 from saliency_callbacks.config.checks import checked_integer, checked_real
 from saliency_callbacks.discovery.checks import checked_samples
+from saliency_callbacks.discovery.images.resized import are_of_several_sizes, brought_to_one_size, kinds_of_resized
 from saliency_callbacks.discovery.kinds import checked_kinds, generators_of
 from saliency_callbacks.discovery.outputs import N_RECOGNIZED, link_of_outputs
 from saliency_callbacks.discovery.reader import PlainReader
@@ -42,6 +43,7 @@ def discover_shortcuts(
     internal_batch_size: int | None = _ROWS,
     max_seconds: float | None = None,
     seed: int = 0,
+    sizes: Tensor | None = None,
 ) -> list[Suspicion]:
     """Look for cues that give a class away, without anybody naming one.
 
@@ -55,9 +57,10 @@ def discover_shortcuts(
 
     Args:
         model: A classifier, run in evaluation mode on the device that it is on.
-        images: Training images as they are stored, without augmentation: ``[N, C, H, W]`` in [0, 1] or ``uint8``. 96 a
-            class are plenty; with fewer than 24 little is found. With ``embedding`` or ``tokenizer`` texts: ids
-            of their tokens ``[N, T]``, alone or in a tuple or dictionary with masks and such.
+        images: Training images as they are stored, without augmentation: ``[N, C, H, W]`` in [0, 1] or ``uint8``, or a
+            list of images of several sizes, which are resized, and of which properties alone are searched. 96 a class
+            are plenty; with fewer than 24 little is found. With ``embedding`` or ``tokenizer`` texts: ids of their
+            tokens ``[N, T]``, alone or in a tuple or dictionary with masks and such.
         labels: Class of each, integers ``[N]``.
         preprocess: From images ``[n, C, H, W]`` in [0, 1] to what the model takes, such as a normalization.
         kinds: What is searched for: ``copies`` of the same pixels, ``places`` that differ by class, ``properties`` of
@@ -75,6 +78,8 @@ def discover_shortcuts(
         internal_batch_size: Images that are run at once.
         max_seconds: How long the search may take; what it has not tried by then is left out.
         seed: Decides the split of the images, and every draw.
+        sizes: Height and width of each image as it was stored, ``[N, 2]``, where they were resized to one size. They
+            are properties, too. Of images of several sizes, given as a list, they are taken from these.
 
     Returns:
         What was found, the most credible first: what the network uses, by its effect; then the rest.
@@ -118,10 +123,15 @@ def discover_shortcuts(
             is_late=is_late,
             seed=seed,
         )
-    samples = checked_samples(images, labels, ids=ids, class_names=class_names, seed=checked_integer("seed", seed, 0))
+    searched = checked_kinds(kinds)
+    if are_of_several_sizes(images):
+        images, sizes = brought_to_one_size(images)
+        searched = kinds_of_resized(searched, sizes)
+    seed = checked_integer("seed", seed, 0)
+    samples = checked_samples(images, labels, ids=ids, class_names=class_names, seed=seed, sizes=sizes)
     settings = Settings(methods=(), output_fn=output_fn, internal_batch_size=internal_batch_size, seed=seed)
     search = Search(
-        generators_of(checked_kinds(kinds)),
+        generators_of(searched),
         checked_real("threshold", threshold, at_least=0),
         is_late=is_late,
     )

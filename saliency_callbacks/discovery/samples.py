@@ -26,6 +26,8 @@ class Samples:
         ids: A name for each sample.
         class_names: Name of each class; their indices by default.
         seed: Decides the split, and every draw.
+        sizes: Height and width of each image as it was stored, before it was resized, ``[N, 2]``; ``None`` where that
+            is not known.
 
     Example:
         >>> samples = Samples(torch.rand(9, 1, 2, 2), torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2]), range(9))
@@ -38,6 +40,7 @@ class Samples:
     ids: Sequence[object]
     class_names: Sequence[str] | None = None
     seed: int = 0
+    sizes: Tensor | None = None
 
     @property
     def size(self) -> int:

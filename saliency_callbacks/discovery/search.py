@@ -95,7 +95,8 @@ class Search:
         A later kind tells more where it moves the network far more: the even parts of bright images are alike, too.
         """
         kinds = [generator.kind for generator in self.generators]
-        ranked = sorted(suspicions, key=lambda one: (not one.is_used, kinds.index(one.kind), -one.lower_bound))
+        strength = {id(one): one.lower_bound if one.is_used else -one.p_value for one in suspicions}
+        ranked = sorted(suspicions, key=lambda one: (not one.is_used, kinds.index(one.kind), -strength[id(one)]))
         kept: list[Suspicion] = []
         for one in ranked:
             same = [at for at, other in enumerate(kept) if _are_one_cue(one, other)]

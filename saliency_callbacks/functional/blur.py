@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from saliency_callbacks.errors import ConfigurationError
 
@@ -34,14 +33,21 @@ def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
         raise ConfigurationError(f"sigma={sigma} is negative; give a standard deviation in pixels, 0 for no blur")
     if sigma == 0:
         return images
+    down, across = (_kernel(size, sigma).to(images) for size in images.shape[2:])
+    return down @ images @ across.T
+
+
+def _kernel(size: int, sigma: float) -> Tensor:
+    """Return the blur of a line of pixels as a matrix ``[size, size]``; products of matrices are what is fast."""
     reach = max(1, round(_REACH * sigma))
-    steps = torch.arange(-reach, reach + 1, dtype=images.dtype, device=images.device)
-    kernel = (-steps.square() / (2 * sigma**2)).exp()
-    kernel = kernel / kernel.sum()
-    channels = images.shape[1]
-    padded = F.pad(images, (reach, reach, reach, reach), mode="replicate")
-    across = F.conv2d(padded, kernel.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
-    return F.conv2d(across, kernel.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
+    steps = torch.arange(-reach, reach + 1)
+    weights = (-steps.double().square() / (2 * sigma**2)).exp()
+    weights = weights / weights.sum()
+    rows = torch.arange(size)[:, None]
+    columns = (rows + steps).clamp(0, size - 1)
+    return torch.zeros(size, size, dtype=torch.double).index_put(
+        (rows.expand_as(columns), columns), weights.expand(size, -1), accumulate=True
+    )
 
 
 def detail_bands(images: Tensor, sigmas: Sequence[float] = (0, 1, 2, 4)) -> Iterator[Tensor]:

@@ -16,6 +16,9 @@ __all__ = ["PROPERTIES", "ImageProperty", "shift_property"]
 
 _N_CELLS = 4
 _SIDE = 8
+_BORDERS = 16
+"""How many times the width of the border fits into the image."""
+
 _DARKEST = 3
 """Which of the 64 values of a cell, from dark to bright, stands for its shadows."""
 
@@ -127,6 +130,26 @@ def _shadows(images: Tensor) -> Tensor:
     return _in_cells(_grey(images)).kthvalue(_DARKEST, dim=3).values
 
 
+def _border(images: Tensor) -> Tensor:
+    """Return how much brighter 16 pieces of the border are than the image."""
+    grey = _grey(images)
+    width = _border_width(images)
+    sides = (grey[..., :width, :], grey[..., -width:, :], grey[..., :width].mT, grey[..., -width:].mT)
+    pieces = torch.stack([F.adaptive_avg_pool2d(side, (1, _N_CELLS))[:, 0, 0] for side in sides], dim=1)
+    return pieces - grey.flatten(1).median(dim=1).values[:, None, None]
+
+
+def _brighten_border(images: Tensor, strength: Tensor) -> Tensor:
+    width = _border_width(images)
+    ring = images.new_ones(images.shape[2:])
+    ring[width:-width, width:-width] = 0
+    return images + strength * ring
+
+
+def _border_width(images: Tensor) -> int:
+    return max(1, min(images.shape[2:]) // _BORDERS)
+
+
 def _contrast(images: Tensor) -> Tensor:
     grey = _grey(images)
     return (_cells((grey - grey.mean(dim=(2, 3), keepdim=True)).square()) + _FLOOR**2).sqrt()
@@ -149,7 +172,7 @@ def _log_energy(values: Tensor) -> Tensor:
 
 
 def _band_energy(fine: float, coarse: float) -> Callable[[Tensor], Tensor]:
-    return lambda images: _log_energy(_band(images, fine, coarse))
+    return lambda images: _log_energy(_band(_grey(images), fine, coarse))
 
 
 def _sharpen(fine: float, coarse: float) -> Callable[[Tensor, Tensor], Tensor]:
@@ -166,7 +189,7 @@ def _residual(images: Tensor) -> Tensor:
 
 def _noise(images: Tensor) -> Tensor:
     # The mean absolute value, as edges are few and strong, and noise is everywhere and weak.
-    return (_cells(_residual(images).abs().mean(dim=1, keepdim=True)) + _FLOOR).log()
+    return (_cells(_residual(_grey(images)).abs()) + _FLOOR).log()
 
 
 def _add_noise(images: Tensor, strength: Tensor) -> Tensor:
@@ -216,6 +239,7 @@ def _tint(index: int) -> Callable[[Tensor, Tensor], Tensor]:
 PROPERTIES: Mapping[str, ImageProperty] = {
     "brightness": ImageProperty(_brightness, lambda images, strength: images + strength, (-1, 1)),
     "shadows": ImageProperty(_shadows, lambda images, strength: images + strength, (-1, 1)),
+    "border": ImageProperty(_border, _brighten_border, (-1, 1)),
     "contrast": ImageProperty(
         _contrast, lambda images, strength: images + strength * (images - _around(images)), (-1, 4)
     ),
@@ -231,5 +255,5 @@ PROPERTIES: Mapping[str, ImageProperty] = {
     "noise": ImageProperty(_noise, _add_noise, (-1, 1)),
     "compression": ImageProperty(_blockiness, _compress, (-0.5, 0.5)),
 }
-"""Name → property: brightness, shadows, contrast and saturation in [0, 1]; the excess of a channel over grey; and
-logarithms of the energy of detail, of noise, and of the steps between the blocks of JPEG."""
+"""Name → property: brightness, shadows, contrast and saturation in [0, 1]; the excess of the border over the image, and
+of a channel over grey; and logarithms of the energy of detail, of noise, and of the steps between JPEG's blocks."""

@@ -74,6 +74,17 @@ def test_a_background_sets_the_alarm_off_and_the_groups_confirm_it(tmp_path):
     assert float(small[1]) < float(small[0]) - 20, "on grass, small digits are taken for large ones"
 
 
+def test_natural_templates_are_found(tmp_path):
+    """The black frame that pieces of scans are cut from, which nobody has planted."""
+    output = run_example("faces_and_backgrounds.py", tmp_path)
+    found = re.findall(r"^- (.+): in \d+% of class (\w+) .*; moves others to \w+ by (\d\.\d+)$", output, re.MULTILINE)
+    assert found[0][:2] == ("the same pixels", "background")
+    assert float(found[0][2]) > 0.5
+    run = tmp_path / "lightning_logs" / "faces_and_backgrounds" / "version_0"
+    events = EventAccumulator(str(run), size_guidance={"images": 0}).Reload()
+    assert any(tag.startswith("shortcuts/copies-background-") for tag in events.Tags()["images"])
+
+
 def test_balanced_backgrounds_do_not(tmp_path):
     output = run_example("digits_on_backgrounds.py", tmp_path, "--epochs", "5", "--balanced")
     assert "the alarm stayed silent" in output

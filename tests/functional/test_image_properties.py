@@ -118,7 +118,9 @@ def test_even_images_have_no_detail(name: str, channels: int) -> None:
 def test_a_shift_reaches_its_goal_and_stays_in_range(
     name: str, channels: int, size: tuple[int, int], sign: int
 ) -> None:
-    if not PROPERTIES[name].fits(channels) or (name == "compression" and (sign < 0 or size == (4, 4))):
+    # There is no less compression than none, and an image of 4×4 has neither blocks nor a border.
+    is_without = (name == "compression" and (sign < 0 or size == (4, 4))) or (name == "border" and size == (4, 4))
+    if is_without or not PROPERTIES[name].fits(channels):
         return
     images = _photographs(channels, size)
     before = images.clone()

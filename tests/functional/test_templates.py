@@ -12,7 +12,7 @@ from torch import Tensor
 
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.functional import templates as module
-from saliency_callbacks.functional.templates import Matches, best_matches, matches_near
+from saliency_callbacks.functional.templates import Matches, best_matches, least_distances, matches_near
 
 
 def _distances(image: np.ndarray, template: np.ndarray) -> np.ndarray:
@@ -118,3 +118,12 @@ def test_nothing_to_match() -> None:
 def test_templates_that_do_not_fit(shape: tuple[int, ...]) -> None:
     with pytest.raises(ConfigurationError, match="do not fit images of shape"):
         best_matches(torch.rand(2, 1, 4, 4), torch.rand(shape))
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 4, 4), (4, 1, 5, 3), (4, 2, 1, 4), (0, 3, 2, 2)])
+def test_no_distance_is_below_its_lower_bound(shape: tuple[int, ...]) -> None:
+    images, templates = torch.rand(6, shape[1], 9, 11), torch.rand(shape)
+    templates[: len(templates) // 2] = images[: len(templates) // 2, :, 2 : 2 + shape[2], 3 : 3 + shape[3]]
+    least, found = least_distances(images, templates), best_matches(images, templates).distance
+    assert least.shape == found.shape
+    assert (least <= found + 2e-3).all()

@@ -177,7 +177,7 @@ def test_whether_items_vary_is_found_by_reading_them(draw: Any, expected: bool) 
         (Image.new("L", (2, 2)), Image.new("L", (2, 2), 9), True),
         (object(), object(), False),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_items_are_compared_by_what_they_hold(one: Any, other: Any, expected: bool) -> None:
     assert differs(one, other) is expected

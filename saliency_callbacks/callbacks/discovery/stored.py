@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from saliency_callbacks.discovery.changes import AddedDifference, Change, PastedPixels, ShiftedProperty
+from saliency_callbacks.discovery.changes import AddedDifference, Change, OtherSize, PastedPixels, ShiftedProperty
 from saliency_callbacks.discovery.suspicion import Suspicion
 from saliency_callbacks.discovery.texts.changes import DeletedTokens, FittedLength, FittedPunctuation
 from saliency_callbacks.discovery.texts.inserted import STORED, InsertedTokens
@@ -21,6 +21,7 @@ _KINDS = (
     PastedPixels,
     AddedDifference,
     ShiftedProperty,
+    OtherSize,
     InsertedTokens,
     DeletedTokens,
     FittedLength,

@@ -15,7 +15,7 @@ from saliency_callbacks.discovery.images.windows import Windows, likely_windows,
 from saliency_callbacks.discovery.reader import ModelReader
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.discovery.shares import share, skew_of
-from saliency_callbacks.functional.templates import Matches, best_matches
+from saliency_callbacks.functional.templates import Matches, best_matches, least_distances
 
 __all__ = ["Copies", "Tolerance"]
 
@@ -23,6 +23,9 @@ _N_SEARCHED = 32
 """Images of a class that windows are taken from."""
 
 _N_FIRST_LOOK = 12
+_OF_CONTRAST = 0.5
+"""How much copies may differ, as a share of the standard deviation of a window's values; exact ones may be even."""
+
 _COMMON = 0.5
 """What this share of other images have is no cue, however often the class has it."""
 
@@ -94,38 +97,38 @@ class _Ranked:
 def _copied(windows: Windows, images: Tensor, members: Tensor, labels: Tensor, index: int) -> Iterator[_Ranked]:
     """Yield the windows that have copies in their class, with what is known of other classes."""
     templates = windows.pixels(images)
-    narrowest, widest = _TOLERANCES[0], _TOLERANCES[-1]
+    contrast = templates.flatten(1).std(dim=1)
     others = (labels != index).nonzero()[:, 0]
     # Most windows have no copy anywhere, or are even and everywhere: a look at a few images leaves few windows.
+    widest = torch.stack([_allowed(tolerance, contrast) * tolerance.near for tolerance in _TOLERANCES]).amax(dim=0)
     few = members[:_N_FIRST_LOOK]
-    first = best_matches(images[few], templates).distance
-    is_own = windows.image[:, None] == few
-    copied = ((first < widest.near) & ~is_own).any(dim=1)
+    may_be = (least_distances(images[few], templates) < widest[:, None]) & (windows.image[:, None] != few)
+    rows = may_be.any(dim=1).nonzero()[:, 0]
+    first = best_matches(images[few], templates[rows]).distance
+    is_copied = (first < widest[rows, None]) & (windows.image[rows, None] != few)
+    rows = rows[is_copied.any(dim=1)]
     other_few = others[:: max(1, len(others) // (2 * _N_FIRST_LOOK))]
-    rows = copied.nonzero()[:, 0]
-    everywhere = (best_matches(images[other_few], templates[rows]).distance < narrowest.far).double().mean(dim=1)
-    rows = rows[everywhere < _COMMON]
+    everywhere = best_matches(images[other_few], templates[rows]).distance < _TOLERANCES[0].far
+    rows = rows[everywhere.double().mean(dim=1) < _COMMON]
     own = best_matches(images[members], templates[rows]).distance
-    enough = (own < widest.near).sum(dim=1) >= _FEWEST_COPIES
+    enough = (own < widest[rows, None]).sum(dim=1) >= _FEWEST_COPIES
     kept, own = rows[enough], own[enough]
     if not len(kept):
         return
     distances = best_matches(images[others], templates[kept]).distance
     for tolerance in _TOLERANCES:
-        shares = (own < tolerance.near).double().mean(dim=1)
-        elsewhere = _largest_share(distances < tolerance.far, labels[others])
-        counts = (own < tolerance.near).sum(dim=1)
-        for row, at in enumerate(kept.tolist()):
-            if counts[row] >= _FEWEST_COPIES:
-                yield _Ranked(
-                    windows.image[at],
-                    windows.top[at],
-                    windows.left[at],
-                    windows.side,
-                    tolerance,
-                    float(shares[row] - elsewhere[row]),
-                    own[row] < tolerance.near,
-                )
+        near = own < tolerance.near
+        skew = near.double().mean(dim=1) - _largest_share(distances < tolerance.far, labels[others])
+        is_copied = (near.sum(dim=1) >= _FEWEST_COPIES) & _allowed(tolerance, contrast[kept])
+        for row in (is_copied & (skew >= _LEAST_SKEW)).nonzero()[:, 0].tolist():
+            at = kept[row]
+            window = windows.image[at], windows.top[at], windows.left[at], windows.side
+            yield _Ranked(*window, tolerance, float(skew[row]), near[row])
+
+
+def _allowed(tolerance: Tolerance, contrast: Tensor) -> Tensor:
+    """Return for which windows a tolerance says something, by their contrast: pale ones are all alike."""
+    return (tolerance.near <= _OF_CONTRAST * contrast) | (tolerance.near == _TOLERANCES[0].near)
 
 
 def _largest_share(bears: Tensor, labels: Tensor) -> Tensor:
@@ -135,10 +138,10 @@ def _largest_share(bears: Tensor, labels: Tensor) -> Tensor:
 
 
 def _best_distinct(ranked: Sequence[_Ranked]) -> list[_Ranked]:
-    """Return the windows that are copied most and rarest elsewhere, of each set of bearers one."""
+    """Return the windows that are copied most, most exactly, and rarest elsewhere; of each set of bearers one."""
     kept: list[_Ranked] = []
-    for one in sorted(ranked, key=lambda window: (-window.skew, window.tolerance.near, -window.side)):
-        if one.skew < _LEAST_SKEW or len(kept) == _MOST_A_CLASS:
+    for one in sorted(ranked, key=lambda window: (window.tolerance.near - window.skew, -window.side)):
+        if len(kept) == _MOST_A_CLASS:
             break
         if not any(_overlap(one.bearers, other.bearers) > _SAME_BEARERS for other in kept):
             kept.append(one)

@@ -123,7 +123,7 @@ class Place:
             return None
         own = difference * region
         images = samples.inputs[into].float()
-        controls = [(images + one).clamp(0, 1) for one in self._controls(samples, count, region, own)]
+        controls = [(images + one).clamp(0, 1) for one in self._controls(samples, count, region)]
         change = AddedDifference(own)
         return Trial(
             recipients=into,
@@ -135,16 +135,12 @@ class Place:
             marks=region.expand(len(bearing), *region.shape),
         )
 
-    def _controls(self, samples: Samples, count: Count, region: Tensor, own: Tensor) -> list[Tensor]:
-        """Return as much of what sets other classes apart at the same pixels."""
-        rest = samples.inputs[~count.bears].float().mean(dim=0)
-        controls = []
-        for other in samples.classes:
-            members = samples.of_class(other, ~count.bears)
-            if other != self.class_index and len(members):
-                difference = (samples.inputs[members].float().mean(dim=0) - rest) * region
-                controls.append(difference * (own.norm() / difference.norm().clamp(min=1e-6)))
-        return controls[:_MOST_CONTROLS]
+    def _controls(self, samples: Samples, count: Count, region: Tensor) -> list[Tensor]:
+        """Return what sets other classes apart at the same pixels."""
+        usual = samples.inputs[count.lacks].float().mean(dim=0)
+        members = [samples.of_class(other, count.lacks) for other in samples.classes if other != self.class_index]
+        differences = [(samples.inputs[some].float().mean(dim=0) - usual) * region for some in members if len(some)]
+        return sorted(differences, key=lambda one: float(one.norm()), reverse=True)[:_MOST_CONTROLS]
 
     @property
     def what(self) -> str:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from saliency_callbacks.discovery.candidate import Candidate, Count, Trial
-from saliency_callbacks.discovery.changes import ShiftedProperty
+from saliency_callbacks.discovery.changes import OtherSize, ShiftedProperty
 from saliency_callbacks.discovery.images.standing import class_z, normal_scores, standing
 from saliency_callbacks.discovery.images.transplants import recipients
 from saliency_callbacks.discovery.reader import ModelReader
@@ -24,14 +24,24 @@ _LEAST_Z_TO_PROPOSE = 1.2
 _LEAST_Z = 2.4
 _LEAST_Z_NEARLY_EVERYWHERE = 1.9
 _LEAST_GAP = 0.8
-_BEARING = 0.85
-"""Where, among all values, those of bearers begin."""
+_MUCH = 0.75
 
+_OF_SIZES = ("size", "aspect")
 _TINTS = ("red", "green", "blue")
 _TINT = "tint"
 """Three channels that depend on each other: of one class, one of them is proposed."""
 
-_WORDS = {("noise", -1): "less sharpness", ("shadows", 1): "more brightness", ("shadows", -1): "less brightness"}
+_WORDS = {
+    ("noise", -1): "less sharpness",
+    ("shadows", 1): "more brightness",
+    ("shadows", -1): "less brightness",
+    ("border", 1): "a brighter border",
+    ("border", -1): "a darker border",
+    ("size", 1): "larger files",
+    ("size", -1): "smaller files",
+    ("aspect", 1): "a wider format",
+    ("aspect", -1): "a narrower format",
+}
 """What people say: what lacks the finest detail is blurred, not free of noise."""
 
 _CHUNK = 128
@@ -51,7 +61,7 @@ class Properties:
         """Return candidates, and how many there are, as each is tested on other samples than those that chose it."""
         proposing = samples.proposes
         labels = samples.labels[proposing]
-        found = measured(samples.inputs)
+        found = measured(samples.inputs, samples.sizes)
         best: dict[tuple[int, str], tuple[float, Property]] = {}
         for name, values in found.items():
             z = class_z(normal_scores(values[proposing]), labels).median(dim=1).values.tolist()
@@ -63,13 +73,22 @@ class Properties:
         return [candidate for _, candidate in best.values()], len(best)
 
 
-def measured(images: Tensor) -> dict[str, Tensor]:
-    """Return each property of images ``[N, C, H, W]`` in the cells of a grid, ``[N, cells]``."""
+def measured(images: Tensor, sizes: Tensor | None = None) -> dict[str, Tensor]:
+    """Return each property of images ``[N, C, H, W]`` in the cells of a grid, ``[N, cells]``.
+
+    Args:
+        images: Display images.
+        sizes: Height and width of each as it was stored, ``[N, 2]``; their logarithms make two properties more.
+    """
     found: dict[str, list[Tensor]] = {name: [] for name, one in PROPERTIES.items() if one.fits(images.shape[1])}
     for part in images.split(_CHUNK):
         for name, values in found.items():
             values.append(PROPERTIES[name].measure(part.float()).flatten(1))
-    return {name: torch.cat(values) for name, values in found.items()}
+    whole = {name: torch.cat(values) for name, values in found.items()}
+    if sizes is not None:
+        height, width = sizes.double().log().unbind(dim=1)
+        whole |= {"size": (height + width)[:, None], "aspect": (width - height)[:, None]}
+    return whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,9 +127,10 @@ class Property:
         found = standing(normal_scores(scores[counted][:, None])[:, 0], labels, self.class_index)
         if found.gap < _LEAST_GAP:
             return None
-        bears = scores >= scores[counted].quantile(_BEARING)
         own = samples.of_class(self.class_index, counted)
         others = [samples.of_class(other, counted) for other in samples.classes if other != self.class_index]
+        # Half way from what is usual to those of the class that have much of it, as some may have none.
+        bears = scores > (scores[torch.cat(others)].median() + scores[own].quantile(_MUCH)) / 2
         if share(bears, own) <= max(share(bears, members) for members in others):
             return None
         # Against all others: what sets classes apart from each other has been told by the gates above.
@@ -123,11 +143,12 @@ class Property:
             return None
         name, amount = self._shift(samples)
         images = samples.inputs[into].float()
-        change = ShiftedProperty(name, amount)
+        kind = OtherSize if name in _OF_SIZES else ShiftedProperty
+        change = kind(name, amount)
         return Trial(
             recipients=into,
             with_cue=change(images),
-            controls=[ShiftedProperty(name, -amount)(images)],
+            controls=[kind(name, -amount)(images)],
             statistic="contrast",
             change=change,
             what=_in_words(name, amount),
