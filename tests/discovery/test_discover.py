@@ -235,7 +235,7 @@ def test_no_time_no_findings() -> None:
         discover_shortcuts(ReadsCue(_DATA.cue), _DATA.images, _DATA.labels, max_seconds=0)
 
 
-@pytest.mark.parametrize(("place", "side"), [((97, 150), 30), (None, 48)], ids=["fixed", "anywhere"])
+@pytest.mark.parametrize(("place", "side"), [((97, 150), 30), (None, 30)], ids=["fixed", "anywhere"])
 def test_a_sticker_on_large_images_is_found_at_its_place(place: tuple[int, int] | None, side: int) -> None:
     sticker = torch.tensor([1.0, 0.9, 0.1])[:, None, None].expand(3, side, side).contiguous()
     data = planted(size=(224, 224), n_classes=3, per_class=30, cue=sticker, place=place, share=0.6)
