@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from saliency_callbacks.engine.run import run_engine, run_logits
 from saliency_callbacks.engine.settings import Settings
@@ -56,29 +57,37 @@ class PlainReader:
 
     def gradients(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """Return the gradient of each sample's margin of its own class, like ``inputs``."""
-        target = true_class_margin(labels, self._link, self._settings.output_fn)
-        found = run_engine(self._model, self.fed(inputs), self._settings, [target])
-        return found.attributions[0]["gradient"].values.cpu()
+        shown = inputs.to(torch.float32, copy=True).requires_grad_()
+        with torch.enable_grad():
+            fed = self._preprocess(shown.clone())
+        target = true_class_margin(labels, self._link)
+        found = run_engine(self._model, fed.detach().to(self._device()), self._settings, [target])
+        values = found.attributions[0]["gradient"].values.to(fed)
+        if fed.requires_grad:
+            return torch.autograd.grad(fed, shown, values)[0].cpu()
+        # Of what cannot be differentiated, such as a detour over NumPy, only the places are known.
+        places = values.abs().mean(dim=1, keepdim=True)
+        return F.interpolate(places, shown.shape[2:], mode="bilinear").expand_as(shown).cpu()
 
     def fed(self, inputs: Tensor) -> Tensor:
         """Return inputs as the model takes them, on its device."""
-        device = next((weight.device for weight in self._model.parameters()), torch.device("cpu"))
-        return self._preprocess(inputs.float()).to(device)
+        # A copy: normalizations often work in place.
+        return self._preprocess(inputs.to(torch.float32, copy=True)).to(self._device())
+
+    def _device(self) -> torch.device:
+        return next((weight.device for weight in self._model.parameters()), torch.device("cpu"))
 
 
-def true_class_margin(
-    labels: Tensor, link: Link, output_fn: Callable[[Any], Any] | None = None
-) -> Callable[[Any, Tensor], Tensor]:
+def true_class_margin(labels: Tensor, link: Link) -> Callable[[Any, Tensor], Tensor]:
     """Return a target: the margin m_y = z_y - max_{j≠y} z_j of each sample's own class y.
 
     Args:
         labels: Class of each sample, ``int64 [N]``.
-        link: How outputs are read.
-        output_fn: ``model output -> [N, classes]``.
+        link: How outputs are read, as the ``output_fn`` of the settings returns them.
     """
 
     def margin_of_own_class(output: Any, samples: Tensor) -> Tensor:
-        outputs = read_logits(output, output_fn)
+        outputs = read_logits(output)
         columns = outputs if outputs.shape[1] > 1 else torch.cat([torch.zeros_like(outputs), outputs], dim=1)
         if link.gives_probabilities:
             columns = columns.clamp(min=torch.finfo(columns.dtype).tiny).log()
