@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.cue_experiments.tables import table
 from benchmarks.discovery.bounds import Bound, Case, bounds, cases
+from benchmarks.discovery.experiments import in_order
 from benchmarks.discovery.records import Record
 
 __all__ = ["report"]
@@ -56,6 +57,7 @@ def report(records: Sequence[Record], costs: Sequence[Mapping[str, Any]] = ()) -
     by_row = cases(records)
     sections = [
         _OPENING,
+        _progress(by_row),
         _bounds_section(bounds(by_row)),
         _rows_section(by_row),
         _accusations_section(by_row),
@@ -65,6 +67,16 @@ def report(records: Sequence[Record], costs: Sequence[Mapping[str, Any]] = ()) -
         _runs_section(by_row),
     ]
     return "\n".join(sections)
+
+
+def _progress(by_row: Mapping[str, Sequence[Case]]) -> str:
+    done = {(one.row, one.data, one.q, one.number) for some in by_row.values() for one in (case.first for case in some)}
+    planned = len(in_order())
+    if len(done) >= planned:
+        return f"All {planned} runs are here.\n"
+    return (
+        f"**{len(done)} of {planned} planned runs are here**; lines with fewer runs than their bound asks for say so.\n"
+    )
 
 
 def _bounds_section(lines: Iterable[Bound]) -> str:
