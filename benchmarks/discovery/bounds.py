@@ -140,7 +140,7 @@ def _effects(by_row: Mapping[str, Sequence[Case]]) -> Iterator[Bound]:
         ("effect in the list against that of the true cue, all kinds", found),
         ("the same, copies alone", [one for one in found if one.kind == "copies"]),
     ):
-        if len(some) < _FEWEST_EFFECTS:
+        if len(some) < _FEWEST_EFFECTS or len({one.effect for one in some}) < 2:
             yield Bound(what, "r ≥ .95", f"{len(some)} searches", None)
             continue
         r = statistics.correlation([one.effect for one in some], [one.true_effect for one in some])

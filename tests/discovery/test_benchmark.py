@@ -209,6 +209,19 @@ def test_bounds_are_met_only_by_enough_runs_without_a_failure() -> None:
     assert met([*clean, replace(_CLEAN, number=100, false_accusations=1)], innocent) is False
 
 
+@pytest.mark.parametrize(("bias", "noise", "is_met"), [(0.1, 0.0, True), (0.0, 1.0, False)])
+def test_effects_are_compared_with_those_of_the_true_cue(bias: float, noise: float, is_met: bool) -> None:
+    effects = [0.1 * number for number in range(12)]
+    records = [
+        replace(_RECORD, number=number, effect=effect + bias, true_effect=effect + noise * (-1) ** number)
+        for number, effect in enumerate(effects)
+    ]
+    (line,) = (line for line in bounds(cases(records)) if line.what.startswith("effect in the list"))
+    assert line.is_met is is_met
+    if is_met:
+        assert line.reached == "r = 1.000, median bias +0.10, 12 searches"
+
+
 def test_the_report_names_every_miss_and_every_accusation() -> None:
     missed = replace(_RECORD, number=1, is_found=False, is_used=False, rank=0, iou=-1.0)
     accused = replace(_CLEAN, false_accusations=1, other_used="3: copies, the same pixels, 0.60")
