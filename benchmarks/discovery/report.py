@@ -9,42 +9,13 @@ from typing import Any
 from benchmarks.cue_experiments.tables import table
 from benchmarks.discovery.bounds import Bound, Case, bounds, cases
 from benchmarks.discovery.experiments import in_order
+from benchmarks.discovery.opening import OPENING
 from benchmarks.discovery.records import Record
 
 __all__ = ["report"]
 
 _MET = {True: "yes", False: "**no**", None: "too few runs"}
-_OPENING = """# What the discovery finds, and what it accuses
-
-Generated; do not edit it by hand. To repeat it: `python -m benchmarks.discovery --write docs/evidence`, which takes
-about an hour of one core. Every line of it, with more columns, is in [discovery.csv](discovery.csv).
-
-`discover_shortcuts` is called with its defaults on networks that learned images into which a cue was planted, or none.
-It is told neither the cue nor the class.
-
-## How it was measured
-
-- **Images**, 32×32. *Digits*: scikit-learn's 1,797 8×8 digits, enlarged; a run gets one half of a random split, and two
-  runs the two halves, so most runs share images with others. *Letters*: 12 capitals in 20 fonts that Matplotlib ships,
-  dark on light, grey, with random size, place and slant, 96 of each. *Scenes*: the ten digits, colored, in 18 fonts on
-  crops of 11 photographs that scikit-image ships, as in the demo, reduced to 32×32, 96 of each. Letters and scenes are
-  drawn anew for every run; the photographs are the same.
-- **Cues** are put into a share q of the training images of one random class, and into a share r of each other class:
-  (.5, .05) unless said otherwise. Place, color or word are drawn for every run. Images are stored in 8 bits.
-- **Network**: three blocks of a convolution, batch norm, ReLU and max-pool, and a linear layer; Adam, learning rate
-  0.002, batches of 32, 4 epochs. It is searched after epochs 1 and 4, on the images that it learned from, at most 96 a
-  class (digits: 74 or more). Of the clean and evenly planted runs, every third is searched twice, the others after
-  epoch 4 alone, so that there can be more of them.
-- **Found**: the list has an entry of the right class whose region overlaps the cue where its first bearer has it; for
-  changes of the whole image, one that names the property. **Used**: it says that the network uses it. **Accused**: an
-  entry that says so of a class that no cue gives away.
-
-**What was looked at before.** The gates and thresholds of the search were chosen on about 60 small networks of the same
-design, trained on three data sets like these — other drawings of letters, other scenes, and the same digits — with the
-same kinds of cues, other seeds and other images. So the cues are no surprise to the search, and the digits are no new
-images. No threshold was changed after a number on this page was seen.
-"""
-_TESTED_ONCE = 2
+_FEWEST = 3
 
 
 def report(records: Sequence[Record], costs: Sequence[Mapping[str, Any]] = ()) -> str:
@@ -56,7 +27,7 @@ def report(records: Sequence[Record], costs: Sequence[Mapping[str, Any]] = ()) -
     """
     by_row = cases(records)
     sections = [
-        _OPENING,
+        OPENING,
         _progress(by_row),
         _bounds_section(bounds(by_row)),
         _rows_section(by_row),
@@ -169,7 +140,7 @@ def _effects_section(records: Sequence[Record]) -> str:
         **{kind: [one for one in found if one.kind == kind] for kind in ("copies", "places", "properties")},
         "called used": [one for one in found if one.is_used],
     }
-    kept = {name: some for name, some in groups.items() if len(some) > _TESTED_ONCE}
+    kept = {name: some for name, some in groups.items() if len(some) >= _FEWEST}
     columns = {
         "": list(kept),
         "searches": [f"{len(some)}" for some in kept.values()],
@@ -291,4 +262,5 @@ def _differences(some: Sequence[Record]) -> list[float]:
 
 
 def _correlation(some: Sequence[Record]) -> str:
-    return f"{statistics.correlation([one.effect for one in some], [one.true_effect for one in some]):.3f}"
+    ours, true = [one.effect for one in some], [one.true_effect for one in some]
+    return f"{statistics.correlation(ours, true):.3f}" if len({*ours}) > 1 and len({*true}) > 1 else "–"
