@@ -113,7 +113,7 @@ def bounds(by_row: Mapping[str, Sequence[Case]]) -> Iterator[Bound]:
             f"patch on {data}, overlap (IoU) of the region",
             f"≥ {least:g}",
             f"{enough} of {len(overlaps)}{_range(overlaps)}",
-            _all(enough, overlaps, 1),
+            _all(enough, overlaps, 3),
         )
     innocent = [*by_row.get("clean", ()), *by_row.get("planted evenly", ())]
     accused = sum(case.accuses for case in innocent)
