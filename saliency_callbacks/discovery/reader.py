@@ -9,8 +9,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from saliency_callbacks.config.nested import describe
 from saliency_callbacks.engine.run import run_engine, run_logits
 from saliency_callbacks.engine.settings import Settings
+from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.methods.gradients import Gradient
 from saliency_callbacks.targets.link import LOGITS, Link
 from saliency_callbacks.targets.logits import read_logits
@@ -46,7 +48,7 @@ class PlainReader:
         link: Link = LOGITS,
     ) -> None:
         self._model = model
-        self._preprocess: Callable[[Tensor], Tensor] = preprocess or (lambda images: images)
+        self._preprocess = preprocess
         self._settings = replace(settings, methods=(Gradient(),))
         self._link = link
 
@@ -58,12 +60,53 @@ class PlainReader:
         """Return the gradient of each sample's margin of its own class, like ``inputs``."""
         target = true_class_margin(labels, self._link, self._settings.output_fn)
         found = run_engine(self._model, self.fed(inputs), self._settings, [target])
-        return found.attributions[0]["gradient"].values.cpu()
+        gradients = found.attributions[0]["gradient"].values.cpu()
+        return gradients if self._preprocess is None else self._through_preprocess(inputs, gradients)
 
     def fed(self, inputs: Tensor) -> Tensor:
         """Return inputs as the model takes them, on its device."""
         device = next((weight.device for weight in self._model.parameters()), torch.device("cpu"))
-        return self._preprocess(inputs.float()).to(device)
+        return self._preprocessed(inputs.float()).to(device).detach()
+
+    def _preprocessed(self, images: Tensor) -> Tensor:
+        if self._preprocess is None:
+            return images
+        # It may work in place.
+        made: object = self._preprocess(images.clone())
+        if not isinstance(made, Tensor) or len(made) != len(images):
+            raise ConfigurationError(
+                f"preprocess={self._preprocess!r} returns {describe(made)} for {describe(images)}; expected a tensor "
+                "with one input of the model for each image"
+            )
+        return made
+
+    def _through_preprocess(self, inputs: Tensor, gradients: Tensor) -> Tensor:
+        """Return the gradients by display images, of those by what is made of them."""
+        found = self._followed(inputs, gradients)
+        if found is not None:
+            return found
+        if gradients.shape == inputs.shape:
+            # Such as a normalization in NumPy: each pixel stays where it is, which is what counts.
+            return gradients
+        raise ConfigurationError(
+            f"preprocess={self._preprocess!r} makes {describe(gradients)} of {describe(inputs)} by operations that "
+            "gradients cannot be followed through; expected operations of torch, such as "
+            "torch.nn.functional.interpolate, so that it is known which pixels the model looks at. Or leave 'copies' "
+            "out of kinds=…, which alone asks for that"
+        )
+
+    def _followed(self, inputs: Tensor, gradients: Tensor) -> Tensor | None:
+        """Return the gradients by display images; ``None`` where the preprocessing records none."""
+        images = inputs.detach().float().requires_grad_()
+        try:
+            with torch.enable_grad():
+                made = self._preprocessed(images).cpu()
+        except RuntimeError:
+            # The same images were preprocessed before: NumPy, say, refuses tensors that record gradients.
+            return None
+        if not made.requires_grad:
+            return None
+        return torch.autograd.grad(made, images, gradients.to(made), allow_unused=True)[0]
 
 
 def true_class_margin(

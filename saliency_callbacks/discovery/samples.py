@@ -85,7 +85,7 @@ class Samples:
 
     def generator(self, purpose: str) -> torch.Generator:
         """Return a generator of random numbers that only the seed and the purpose decide."""
-        return torch.Generator().manual_seed(self.seed * 1_000_003 + sum(purpose.encode()))
+        return torch.Generator().manual_seed((self.seed * 1_000_003 + sum(purpose.encode())) % 2**63)
 
     def chosen(self, positions: Tensor, count: int, purpose: str) -> Tensor:
         """Return at most ``count`` of the positions, at random."""
