@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.engine.run import run_engine, run_logits
@@ -48,7 +49,7 @@ class PlainReader:
         link: Link = LOGITS,
     ) -> None:
         self._model = model
-        self._preprocess = preprocess
+        self._preprocess: Callable[[Tensor], Tensor] = preprocess or (lambda images: images)
         self._settings = replace(settings, methods=(Gradient(),))
         self._link = link
 
@@ -58,20 +59,32 @@ class PlainReader:
 
     def gradients(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """Return the gradient of each sample's margin of its own class, like ``inputs``."""
-        target = true_class_margin(labels, self._link, self._settings.output_fn)
-        found = run_engine(self._model, self.fed(inputs), self._settings, [target])
-        gradients = found.attributions[0]["gradient"].values.cpu()
-        return gradients if self._preprocess is None else self._through_preprocess(inputs, gradients)
+        shown = inputs.to(torch.float32, copy=True).requires_grad_()
+        fed = self._recorded(shown)
+        target = true_class_margin(labels, self._link)
+        found = run_engine(self._model, fed.detach().to(self._device()), self._settings, [target])
+        values = found.attributions[0]["gradient"].values.to(fed)
+        if fed.requires_grad:
+            return torch.autograd.grad(fed, shown, values)[0].cpu()
+        # Of what cannot be differentiated, such as a detour over NumPy, only the places are known.
+        places = values.abs().mean(dim=1, keepdim=True)
+        return F.interpolate(places, shown.shape[2:], mode="bilinear").expand_as(shown).cpu()
 
     def fed(self, inputs: Tensor) -> Tensor:
         """Return inputs as the model takes them, on its device."""
-        device = next((weight.device for weight in self._model.parameters()), torch.device("cpu"))
-        return self._preprocessed(inputs.float()).to(device).detach()
+        return self._preprocessed(inputs.float()).to(self._device())
+
+    def _recorded(self, shown: Tensor) -> Tensor:
+        """Return inputs as the model takes them, with the way back to the display images where there is one."""
+        try:
+            with torch.enable_grad():
+                return self._preprocessed(shown)
+        except RuntimeError:
+            # NumPy and PIL refuse images that record gradients.
+            return self._preprocessed(shown.detach())
 
     def _preprocessed(self, images: Tensor) -> Tensor:
-        if self._preprocess is None:
-            return images
-        # It may work in place.
+        # A copy: normalizations often work in place.
         made: object = self._preprocess(images.clone())
         if not isinstance(made, Tensor) or len(made) != len(images):
             raise ConfigurationError(
@@ -80,48 +93,20 @@ class PlainReader:
             )
         return made
 
-    def _through_preprocess(self, inputs: Tensor, gradients: Tensor) -> Tensor:
-        """Return the gradients by display images, of those by what is made of them."""
-        found = self._followed(inputs, gradients)
-        if found is not None:
-            return found
-        if gradients.shape == inputs.shape:
-            # Such as a normalization in NumPy: each pixel stays where it is, which is what counts.
-            return gradients
-        raise ConfigurationError(
-            f"preprocess={self._preprocess!r} makes {describe(gradients)} of {describe(inputs)} by operations that "
-            "gradients cannot be followed through; expected operations of torch, such as "
-            "torch.nn.functional.interpolate, so that it is known which pixels the model looks at. Or leave 'copies' "
-            "out of kinds=…, which alone asks for that"
-        )
-
-    def _followed(self, inputs: Tensor, gradients: Tensor) -> Tensor | None:
-        """Return the gradients by display images; ``None`` where the preprocessing records none."""
-        images = inputs.detach().float().requires_grad_()
-        try:
-            with torch.enable_grad():
-                made = self._preprocessed(images).cpu()
-        except RuntimeError:
-            # The same images were preprocessed before: NumPy, say, refuses tensors that record gradients.
-            return None
-        if not made.requires_grad:
-            return None
-        return torch.autograd.grad(made, images, gradients.to(made), allow_unused=True)[0]
+    def _device(self) -> torch.device:
+        return next((weight.device for weight in self._model.parameters()), torch.device("cpu"))
 
 
-def true_class_margin(
-    labels: Tensor, link: Link, output_fn: Callable[[Any], Any] | None = None
-) -> Callable[[Any, Tensor], Tensor]:
+def true_class_margin(labels: Tensor, link: Link) -> Callable[[Any, Tensor], Tensor]:
     """Return a target: the margin m_y = z_y - max_{j≠y} z_j of each sample's own class y.
 
     Args:
         labels: Class of each sample, ``int64 [N]``.
-        link: How outputs are read.
-        output_fn: ``model output -> [N, classes]``.
+        link: How outputs are read, as the ``output_fn`` of the settings returns them.
     """
 
     def margin_of_own_class(output: Any, samples: Tensor) -> Tensor:
-        outputs = read_logits(output, output_fn)
+        outputs = read_logits(output)
         columns = outputs if outputs.shape[1] > 1 else torch.cat([torch.zeros_like(outputs), outputs], dim=1)
         if link.gives_probabilities:
             columns = columns.clamp(min=torch.finfo(columns.dtype).tiny).log()

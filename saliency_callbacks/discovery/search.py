@@ -20,6 +20,8 @@ from saliency_callbacks.functional.effects import margin
 __all__ = ["Search"]
 
 _N_SHOWN = 4
+_FAR_MORE = 2
+"""How many times the bound of one kind has to be that of an earlier one to be what is told of a cue."""
 
 
 @dataclass(frozen=True)
@@ -90,14 +92,20 @@ class Search:
             yield self._suspicion(one, trial, effect, samples, (logits[0], logits[1]), n_candidates)
 
     def _distinct(self, suspicions: Sequence[Suspicion]) -> list[Suspicion]:
-        """Return each cue once: what is used before what is not, and of several kinds the first, which tells most."""
+        """Return each cue once: what is used before what is not, and of several kinds the first, which tells most.
+
+        A later kind tells more where it moves the network far more: the even parts of bright images are alike, too.
+        """
         kinds = [generator.kind for generator in self.generators]
         strength = {id(one): one.lower_bound if one.is_used else -one.p_value for one in suspicions}
         ranked = sorted(suspicions, key=lambda one: (not one.is_used, kinds.index(one.kind), -strength[id(one)]))
         kept: list[Suspicion] = []
         for one in ranked:
-            if not any(one.class_index == other.class_index and one.shares_bearers(other) for other in kept):
+            same = [at for at, other in enumerate(kept) if _are_one_cue(one, other)]
+            if not same:
                 kept.append(one)
+            elif one.is_used and one.lower_bound > _FAR_MORE * kept[same[0]].lower_bound:
+                kept[same[0]] = one
         return kept
 
     def _suspicion(
@@ -132,6 +140,10 @@ class Search:
             change=trial.change,
             exhibit=_exhibit(one, trial, samples, logits),
         )
+
+
+def _are_one_cue(one: Suspicion, other: Suspicion) -> bool:
+    return one.class_index == other.class_index and one.shares_bearers(other)
 
 
 def _shares(bears: Tensor, index: int, samples: Samples) -> tuple[int, int, int, int, int]:

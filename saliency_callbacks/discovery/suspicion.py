@@ -102,7 +102,9 @@ class Suspicion:
             # Which bearer is the first may change from one evaluation to the next; a tag must not.
             return self.known_as
         parts = (self.kind, self.class_name, *self.bearers[:1])
-        return "-".join("".join(sign if sign.isalnum() else "_" for sign in str(part)) for part in parts)
+        return "-".join(
+            "".join(sign if sign.isascii() and sign.isalnum() else "_" for sign in str(part)) for part in parts
+        )
 
     @property
     def sentence(self) -> str:

@@ -61,6 +61,7 @@ def shift_property(images: Tensor, name: str, amount: float) -> Tensor:
     """Move a property of each image by an amount, as far as that is possible.
 
     The strength that does it is found by bisection, image by image, as what is kept in [0, 1] moves less than asked.
+    An image that no strength brings closer to it is left as it is: one without blocks cannot have fewer.
 
     Args:
         images: ``[N, C, H, W]`` in [0, 1].
@@ -83,7 +84,8 @@ def shift_property(images: Tensor, name: str, amount: float) -> Tensor:
         raise ConfigurationError(
             f"images of {images.shape[1]} channels have no property {name!r}; expected one of {', '.join(fitting)}"
         )
-    goal = known.measure(images).mean(dim=(1, 2)) + amount
+    before = known.measure(images).mean(dim=(1, 2))
+    goal = before + amount
     low, high = (0.0, known.strongest[1]) if amount >= 0 else (known.strongest[0], 0.0)
     least = images.new_full((len(images),), low)
     most = images.new_full((len(images),), high)
@@ -91,7 +93,9 @@ def shift_property(images: Tensor, name: str, amount: float) -> Tensor:
         middle = (least + most) / 2
         is_short = known.measure(_strengthened(known, images, middle)).mean(dim=(1, 2)) < goal
         least, most = torch.where(is_short, middle, least), torch.where(is_short, most, middle)
-    return _strengthened(known, images, (least + most) / 2)
+    shifted = _strengthened(known, images, (least + most) / 2)
+    is_closer = (known.measure(shifted).mean(dim=(1, 2)) - goal).abs() < (before - goal).abs()
+    return torch.where(is_closer[:, None, None, None], shifted, images)
 
 
 def _strengthened(known: ImageProperty, images: Tensor, strength: Tensor) -> Tensor:

@@ -67,7 +67,7 @@ def least_distances(images: Tensor, templates: Tensor) -> Tensor:
 
     Args:
         images: ``[N, C, H, W]``.
-        templates: ``[T, C, h, w]``, no larger than the images, at least 2×2.
+        templates: ``[T, C, h, w]``, no larger than the images; 0 is returned of those below 2×2.
 
     Returns:
         ``[T, N]``.
@@ -80,7 +80,7 @@ def least_distances(images: Tensor, templates: Tensor) -> Tensor:
         tensor([[1.]])
     """
     _require_fitting(images, templates)
-    if not len(templates) or not len(images):
+    if not len(templates) or not len(images) or min(templates.shape[2:]) < _BLOCK:
         return images.new_zeros(len(templates), len(images))
     means = F.avg_pool2d(images.mean(dim=1, keepdim=True), _BLOCK, stride=1)
     blocks = F.avg_pool2d(templates.mean(dim=1, keepdim=True), _BLOCK)

@@ -182,7 +182,7 @@ class ImageReader:
 
     def _gradients(self, inputs: Tensor, labels: Tensor) -> Tensor:
         settings, ranks = replace(self.settings, methods=(Gradient(),)), self.host.ranks
-        target = true_class_margin(labels, self.link, settings.output_fn)
+        target = true_class_margin(labels, self.link)
         found = ranks.explain(self.model, self._fed(inputs), settings, [target]).attributions[0]["gradient"]
         values = found.values.cpu().float()
         # Devices may round differently, and what is proposed must not.

@@ -13,8 +13,8 @@ from saliency_callbacks.functional.templates import Matches, best_matches, match
 
 __all__ = ["Matcher"]
 
-_LARGEST_SIDE = 40
-"""Shorter side of the images that are searched, in pixels."""
+_SIDE = 48
+"""Images are reduced until their shorter side is below this many pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class Matcher:
     @cached_property
     def factor(self) -> int:
         """How many pixels are averaged to one, in each direction."""
-        return -(-min(self.images.shape[2:]) // _LARGEST_SIDE)
+        return min(self.images.shape[2:]) // _SIDE + 1
 
     @cached_property
     def reduced(self) -> Tensor:

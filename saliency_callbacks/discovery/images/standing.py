@@ -98,7 +98,7 @@ def normal_scores(values: Tensor) -> Tensor:
     ordered = columns.sort(dim=1).values
     below = torch.searchsorted(ordered, columns)
     up_to = torch.searchsorted(ordered, columns, right=True)
-    scores: Tensor = torch.special.ndtri((below + up_to).T / (2 * len(values)))
+    scores: Tensor = torch.special.ndtri((below + up_to).T.double() / (2 * len(values)))
     return scores
 
 

@@ -51,7 +51,7 @@ def window_sizes(height: int, width: int) -> tuple[int, ...]:
         (4, 6, 8)
     """
     shorter = min(height, width)
-    return tuple(sorted({max(2, round(share * shorter)) for share in _SHARES}))
+    return tuple(sorted({min(shorter, max(2, round(share * shorter))) for share in _SHARES}))
 
 
 def sensitivity(gradients: Tensor, images: Tensor) -> Tensor:

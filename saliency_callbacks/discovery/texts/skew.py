@@ -19,7 +19,7 @@ PROPOSED_SKEW = 0.1
 N_RECIPIENTS = 48
 """So many texts of other classes are changed."""
 
-_SKEW = 0.2
+_SKEW = 0.25
 
 _BY_NATURE = 0.1
 """Words of a topic differ by class: so much of a difference is taken for granted, and only more is counted as one."""
@@ -66,7 +66,7 @@ def count_skewed(bears: Tensor, class_index: int, samples: TextSamples) -> Count
         samples: What is searched.
 
     Returns:
-        ``None`` where the share of class c is not .2 above that of every other class. Texts of a usual length are
+        ``None`` where the share of class c is not .25 above that of every other class. Texts of a usual length are
         typical.
     """
     members = [samples.of_class(index, samples.counts) for index in samples.classes]

@@ -1,0 +1,96 @@
+"""What puts a cue into images does it as a cue, too, and the alarm takes it."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import Tensor
+
+from saliency_callbacks import CueAlarm
+from saliency_callbacks.callbacks.cue.probe import checked_cue
+from saliency_callbacks.discovery.changes import AddedDifference, Change, PastedPixels, ShiftedProperty
+from saliency_callbacks.probe import FunctionCue, ImageCue
+
+_MASK = torch.tensor([[1, 1, 0], [0, 1, 1]]).bool()
+
+
+def _pasted(channels: int) -> PastedPixels:
+    return PastedPixels(torch.rand(channels, 2, 3), _MASK, top=4, left=5)
+
+
+def _all(channels: int) -> list[Change]:
+    difference = torch.randn(channels, 7, 9) * (torch.rand(7, 9) > 0.5)
+    properties = ["brightness", "noise", "sharpness"] + (["red", "saturation"] if channels == 3 else [])
+    return [
+        _pasted(channels),
+        AddedDifference(difference),
+        *(ShiftedProperty(name, sign * 0.1) for name in properties for sign in (1, -1)),
+    ]
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 5])
+def test_a_cue_does_what_the_change_does(channels: int) -> None:
+    images = torch.rand(4, channels, 7, 9)
+    before = images.clone()
+    for change in _all(channels):
+        cue = checked_cue(change.to_cue("a-name_3"))
+        changed = change(images)
+        torch.testing.assert_close(cue.insert(images), changed, rtol=0, atol=1e-6)
+        assert torch.equal(images, before)
+        assert changed.shape == images.shape
+        assert float(changed.min()) >= 0
+        assert float(changed.max()) <= 1
+        assert cue.name == "a-name_3"
+        assert cue.mask(images).any()
+        alarm = CueAlarm(cue, suspect_class=1)
+        assert alarm.cue == change.to_cue("a-name_3")
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 5])
+def test_changes_are_stored(channels: int) -> None:
+    images = torch.rand(2, channels, 7, 9)
+    for change in _all(channels):
+        for twin in (pickle.loads(pickle.dumps(change)), copy.deepcopy(change)):
+            assert torch.equal(twin(images), change(images))
+
+
+def test_pixels_are_pasted_where_the_mask_says() -> None:
+    images = torch.rand(2, 3, 7, 9)
+    change = _pasted(3)
+    expected = images.clone()
+    for row, column in _MASK.nonzero().tolist():
+        expected[:, :, 4 + row, 5 + column] = change.pixels[:, row, column]
+    assert torch.equal(change(images), expected)
+    mask = torch.zeros(7, 9, dtype=torch.bool)
+    mask[4:6, 5:8] = _MASK
+    assert torch.equal(change.to_cue("cue").mask(images), mask.expand(2, -1, -1))
+
+
+@pytest.mark.parametrize(("channels", "kind"), [(1, ImageCue), (3, ImageCue), (2, FunctionCue), (5, FunctionCue)])
+def test_pixels_that_can_be_drawn_are_a_picture(channels: int, kind: type) -> None:
+    assert type(_pasted(channels).to_cue("cue")) is kind
+
+
+def test_a_difference_is_added_and_kept_in_range() -> None:
+    difference = torch.tensor([[[0.5, -0.5, 0.0]]])
+    images = torch.tensor([[[[0.25, 0.25, 0.25]]], [[[0.75, 0.75, 0.75]]]])
+    expected = torch.tensor([[[[0.75, 0.0, 0.25]]], [[[1.0, 0.25, 0.75]]]])
+    assert torch.equal(AddedDifference(difference)(images), expected)
+
+
+def _half(images: Tensor) -> Tensor:
+    return images.half()
+
+
+@pytest.mark.parametrize("convert", [_half, Tensor.double], ids=["half", "double"])
+def test_pixels_and_differences_keep_the_precision_of_the_images(convert) -> None:
+    images = convert(torch.rand(2, 3, 7, 9))
+    for change in _all(3)[:2]:
+        assert change(images).dtype == images.dtype
+
+
+def test_what_is_printed_is_short() -> None:
+    assert len(repr(AddedDifference(torch.zeros(3, 224, 224)))) < 120
