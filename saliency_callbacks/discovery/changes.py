@@ -52,6 +52,9 @@ class PastedPixels:
     top: int
     left: int
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({describe(self.pixels)}, top={self.top}, left={self.left})"
+
     def __call__(self, images: Tensor) -> Tensor:
         """Paste the pixels into images ``[N, C, H, W]``."""
         height, width = self.mask.shape
