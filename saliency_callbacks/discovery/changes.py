@@ -60,7 +60,8 @@ class PastedPixels:
         height, width = self.mask.shape
         rows, columns = slice(self.top, self.top + height), slice(self.left, self.left + width)
         pasted = images.clone()
-        pasted[:, :, rows, columns] = torch.where(self.mask, self.pixels.to(images), images[:, :, rows, columns])
+        mask, pixels = self.mask.to(images.device), self.pixels.to(images)
+        pasted[:, :, rows, columns] = torch.where(mask, pixels, images[:, :, rows, columns])
         return pasted
 
     def to_cue(self, name: str) -> Any:

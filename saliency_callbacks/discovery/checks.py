@@ -80,7 +80,7 @@ def checked_images(images: Any) -> Tensor:
     if not isinstance(images, Tensor) or images.ndim != _IMAGE_DIMENSIONS or not len(images):
         raise ProbeError(
             f"the images are {describe(images)}; expected a tensor [N, C, H, W] of display images in [0, 1]. Signals, "
-            "volumes and tables are not searched for shortcuts"
+            "volumes and tables are not searched for shortcuts; ids of texts are, with embedding='auto'"
         )
     check_sides(images)
     found = images.detach().cpu()

@@ -102,7 +102,7 @@ def discover_shortcuts(
     """
     deadline = Deadline(None if max_seconds is None else checked_real("max_seconds", max_seconds, above=0))
     if embedding is not None or tokenizer is not None:
-        _refuse_preprocess(preprocess)
+        _refuse_what_is_for_images(preprocess=preprocess, sizes=sizes)
         found = discover_in_texts(
             model,
             images,
@@ -174,9 +174,10 @@ def _in_images(
         return search.run(samples, PlainReader(model, preprocess, settings, link))
 
 
-def _refuse_preprocess(preprocess: Any) -> None:
-    if preprocess is not None:
-        raise ConfigurationError(
-            f"preprocess={preprocess!r} is for images; expected none, as a model of texts is fed their ids. Leave it "
-            "out, or search a module that does it inside"
-        )
+def _refuse_what_is_for_images(**given: Any) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise ConfigurationError(
+                f"{name}={value!r} is for images; expected none, as a model of texts is fed their ids. Leave it "
+                "out, or search a module that does it inside"
+            )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -71,6 +72,15 @@ def test_images_of_several_sizes_out_of_their_range_are_refused(model: _Net) -> 
         discover_shortcuts(model, several, labels)
     resized, _ = brought_to_one_size(several)
     assert float(resized.max()) <= 255.001, "resizing averages, so that nothing leaves its range"
+
+
+@pytest.mark.parametrize("given", [{"preprocess": torch.relu}, {"sizes": [[9, 9]] * 96}], ids=["preprocess", "sizes"])
+def test_what_is_for_images_is_refused_for_texts(given: Any) -> None:
+    texts = nn.Sequential(nn.Embedding(9, 2), nn.Flatten(), nn.Linear(8, 2))
+    with pytest.raises(ConfigurationError, match="is for images; expected none"):
+        discover_shortcuts(texts, torch.randint(9, (96, 4)), torch.arange(96) % 2, embedding="auto", **given)
+    with pytest.raises(ProbeError, match="ids of texts are, with embedding='auto'"):
+        discover_shortcuts(texts, torch.randint(9, (96, 4)), torch.arange(96) % 2)
 
 
 def test_any_seed_will_do(model: _Net) -> None:
