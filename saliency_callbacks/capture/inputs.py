@@ -20,7 +20,8 @@ __all__ = ["ModelInputs", "feed"]
 
 _IDS = (
     "as the ids of a text's tokens are; expected a floating-point tensor [N, C, *spatial]. Use "
-    "TokenSaliencyMonitor(tokenizer=…), or explain with `embedding='auto'`"
+    "TokenSaliencyMonitor(tokenizer=…), or explain with `embedding='auto'`, which other callbacks take as "
+    "reading=ModelReading(embedding='auto')"
 )
 
 

@@ -52,12 +52,16 @@ class PastedPixels:
     top: int
     left: int
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({describe(self.pixels)}, top={self.top}, left={self.left})"
+
     def __call__(self, images: Tensor) -> Tensor:
         """Paste the pixels into images ``[N, C, H, W]``."""
         height, width = self.mask.shape
         rows, columns = slice(self.top, self.top + height), slice(self.left, self.left + width)
         pasted = images.clone()
-        pasted[:, :, rows, columns] = torch.where(self.mask, self.pixels.to(images), images[:, :, rows, columns])
+        mask, pixels = self.mask.to(images.device), self.pixels.to(images)
+        pasted[:, :, rows, columns] = torch.where(mask, pixels, images[:, :, rows, columns])
         return pasted
 
     def to_cue(self, name: str) -> Any:

@@ -12,7 +12,7 @@ from saliency_callbacks.config.nested import describe
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.errors import ProbeError, warn
 
-__all__ = ["checked_images", "checked_labels", "checked_samples", "searched_classes"]
+__all__ = ["check_sides", "checked_ids", "checked_images", "checked_labels", "checked_samples", "searched_classes"]
 
 _ADVISED = 24
 """With fewer samples a class less is found: 4 of 5 planted cues with 48 a class, and 3 of 5 with 24."""
@@ -21,6 +21,7 @@ _FEWEST = 6
 """A class with fewer leaves no more than 3 samples to count, which can neither bear out nor refute anything."""
 
 _IMAGE_DIMENSIONS = 4
+_SMALLEST_SIDE = 2
 _TOLERANCE = 1e-3
 _SHOWN = 5
 
@@ -58,9 +59,7 @@ def checked_samples(
     """
     found = checked_images(images)
     classes = checked_labels(labels, len(found))
-    names = tuple(range(len(found))) if ids is None else tuple(ids)
-    if len(names) != len(found):
-        raise ProbeError(f"there are {len(names)} ids for {len(found)} images; expected one for each")
+    names = checked_ids(ids, len(found))
     stored = _checked_sizes(sizes, len(found))
     kept = searched_classes(classes)
     if not bool(kept.all()):
@@ -81,8 +80,9 @@ def checked_images(images: Any) -> Tensor:
     if not isinstance(images, Tensor) or images.ndim != _IMAGE_DIMENSIONS or not len(images):
         raise ProbeError(
             f"the images are {describe(images)}; expected a tensor [N, C, H, W] of display images in [0, 1]. Signals, "
-            "volumes and tables are not searched for shortcuts"
+            "volumes and tables are not searched for shortcuts; ids of texts are, with embedding='auto'"
         )
+    check_sides(images)
     found = images.detach().cpu()
     if found.dtype == torch.uint8:
         return found.float() / 255
@@ -96,6 +96,19 @@ def checked_images(images: Any) -> Tensor:
             "normalization, and give what normalizes them as preprocess=…"
         )
     return found.clamp(0, 1)
+
+
+def check_sides(images: Tensor) -> None:
+    """Raise for what has the shape of images but no area, such as signals ``[N, C, 1, T]``.
+
+    Raises:
+        ProbeError: If images are less than 2 pixels high or wide.
+    """
+    if min(images.shape[2:]) < _SMALLEST_SIDE:
+        raise ProbeError(
+            f"the images are {describe(images)}; expected at least {_SMALLEST_SIDE}×{_SMALLEST_SIDE} pixels. Signals "
+            "are not searched for shortcuts"
+        )
 
 
 def checked_labels(labels: Any, n_samples: int) -> Tensor:
@@ -121,6 +134,23 @@ def checked_labels(labels: Any, n_samples: int) -> Tensor:
     if int(found.min()) < 0:
         raise ProbeError(f"the labels go down to {int(found.min())}; {expected}")
     return found.long()
+
+
+def checked_ids(ids: Sequence[object] | None, n_samples: int) -> tuple[object, ...]:
+    """Return a name for each sample; 0 to N - 1 by default.
+
+    Raises:
+        ProbeError: If there are more or fewer names than samples, or two of one name: the bearers of a cue, by which
+            it is recognized, could not be told apart.
+    """
+    names = tuple(range(n_samples)) if ids is None else tuple(ids)
+    n_different = len({*map(str, names)})
+    if not len(names) == n_different == n_samples:
+        raise ProbeError(
+            f"there are {len(names)} ids, {n_different} of them different, for {n_samples} samples; expected one of "
+            "its own for each"
+        )
+    return names
 
 
 def searched_classes(labels: Tensor) -> Tensor:
@@ -171,11 +201,13 @@ def _tell_of_few(classes: Tensor, counts: Tensor) -> None:
 def _checked_sizes(sizes: Any, n_samples: int) -> Tensor | None:
     if sizes is None:
         return None
-    found = torch.as_tensor(sizes).detach().cpu()
+    expected = f"for {n_samples} images; expected height and width of each in pixels, [N, 2]"
+    try:
+        found = torch.as_tensor(sizes).detach().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ProbeError(f"sizes={describe(sizes)} {expected}") from error
     if found.shape != (n_samples, 2) or not bool((found > 0).all()):
-        raise ProbeError(
-            f"sizes={describe(found)} for {n_samples} images; expected height and width of each in pixels, [N, 2]"
-        )
+        raise ProbeError(f"sizes={describe(found)} {expected}")
     return found
 
 

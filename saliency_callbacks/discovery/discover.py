@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from saliency_callbacks.capture.isolation.rng import isolated_rng
 from saliency_callbacks.config.checks import checked_integer, checked_real
 from saliency_callbacks.discovery.checks import checked_samples
+from saliency_callbacks.discovery.deadline import Deadline
 from saliency_callbacks.discovery.images.resized import are_of_several_sizes, brought_to_one_size, kinds_of_resized
 from saliency_callbacks.discovery.kinds import checked_kinds, generators_of
 from saliency_callbacks.discovery.outputs import N_RECOGNIZED, link_of_outputs
@@ -19,7 +19,7 @@ from saliency_callbacks.discovery.search import Search
 from saliency_callbacks.discovery.suspicion import Suspicion
 from saliency_callbacks.discovery.texts.discover import discover_in_texts
 from saliency_callbacks.engine.settings import Settings
-from saliency_callbacks.errors import ConfigurationError
+from saliency_callbacks.errors import ConfigurationError, warn
 
 __all__ = ["discover_shortcuts"]
 
@@ -90,7 +90,8 @@ def discover_shortcuts(
         TargetError: If the outputs are embeddings, or there are labels without an output.
 
     Warns:
-        SaliencyWarning: A class has fewer than 24 images.
+        SaliencyWarning: A class has fewer than 24 images, the time was too short, some kind cannot be searched for, or
+            the model returns values that are not finite.
 
     Example:
         >>> import torch
@@ -99,15 +100,10 @@ def discover_shortcuts(
         >>> discover_shortcuts(model, images, labels)
         []
     """
-    limit = None if max_seconds is None else checked_real("max_seconds", max_seconds, above=0)
-    begin = time.perf_counter()
-
-    def is_late() -> bool:
-        return limit is not None and time.perf_counter() - begin > limit
-
+    deadline = Deadline(None if max_seconds is None else checked_real("max_seconds", max_seconds, above=0))
     if embedding is not None or tokenizer is not None:
-        _refuse_preprocess(preprocess)
-        return discover_in_texts(
+        _refuse_what_is_for_images(preprocess=preprocess, sizes=sizes)
+        found = discover_in_texts(
             model,
             images,
             labels,
@@ -120,9 +116,46 @@ def discover_shortcuts(
             output_fn=output_fn,
             attribute_to=attribute_to,
             internal_batch_size=internal_batch_size,
-            is_late=is_late,
+            is_late=deadline.is_over,
             seed=seed,
         )
+    else:
+        found = _in_images(
+            model,
+            images,
+            labels,
+            kinds=kinds,
+            preprocess=preprocess,
+            threshold=threshold,
+            class_names=class_names,
+            ids=ids,
+            output_fn=output_fn,
+            internal_batch_size=internal_batch_size,
+            is_late=deadline.is_over,
+            seed=seed,
+            sizes=sizes,
+        )
+    if not deadline.was_met:
+        warn("late search", f"the search ran out of max_seconds={max_seconds}, so there may be more than is listed")
+    return found
+
+
+def _in_images(
+    model: nn.Module,
+    images: Any,
+    labels: Tensor,
+    *,
+    kinds: Sequence[str] | str,
+    preprocess: Callable[[Tensor], Tensor] | None,
+    threshold: float,
+    class_names: Sequence[str] | None,
+    ids: Sequence[object] | None,
+    output_fn: Callable[[Any], Any] | None,
+    internal_batch_size: int | None,
+    is_late: Callable[[], bool],
+    seed: int,
+    sizes: Tensor | None,
+) -> list[Suspicion]:
     searched = checked_kinds(kinds)
     if are_of_several_sizes(images):
         images, sizes = brought_to_one_size(images)
@@ -141,9 +174,10 @@ def discover_shortcuts(
         return search.run(samples, PlainReader(model, preprocess, settings, link))
 
 
-def _refuse_preprocess(preprocess: Any) -> None:
-    if preprocess is not None:
-        raise ConfigurationError(
-            f"preprocess={preprocess!r} is for images; expected none, as a model of texts is fed their ids. Leave it "
-            "out, or search a module that does it inside"
-        )
+def _refuse_what_is_for_images(**given: Any) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise ConfigurationError(
+                f"{name}={value!r} is for images; expected none, as a model of texts is fed their ids. Leave it "
+                "out, or search a module that does it inside"
+            )

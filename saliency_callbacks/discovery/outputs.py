@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from saliency_callbacks.engine.outputs import run_outputs
 from saliency_callbacks.engine.settings import Settings
-from saliency_callbacks.errors import OutputError, TargetError
+from saliency_callbacks.errors import OutputError, TargetError, warn
 from saliency_callbacks.targets.link import Link
 from saliency_callbacks.targets.recognition import recognize
 
-__all__ = ["N_RECOGNIZED", "link_of_outputs"]
+__all__ = ["N_RECOGNIZED", "describe_broken", "link_of_outputs"]
 
 N_RECOGNIZED = 32
 """The outputs of so many samples tell what they are."""
@@ -30,6 +30,9 @@ def link_of_outputs(model: nn.Module, inputs: Any, labels: Tensor, settings: Set
     Raises:
         OutputError: If no class scores are found.
         TargetError: If the outputs are embeddings, or there are labels without an output.
+
+    Warns:
+        SaliencyWarning: Some outputs are not finite.
     """
     outputs = run_outputs(model, inputs, settings)
     if outputs.values is None:
@@ -43,4 +46,24 @@ def link_of_outputs(model: nn.Module, inputs: Any, labels: Tensor, settings: Set
             f"{found.reason}: these are taken for embeddings, and a shortcut is about classes. Give a model that "
             "returns class scores, or output_fn="
         )
+    broken = describe_broken(outputs.values)
+    if broken:
+        warn("broken logits of a search", broken)
     return Link(found.kind)
+
+
+def describe_broken(logits: Tensor) -> str:
+    """Say what logits ``[N, K]`` that are not finite mean for a search; nothing where all are finite.
+
+    Example:
+        >>> import torch
+        >>> describe_broken(torch.zeros(2, 3))
+        ''
+    """
+    n_broken = int((~logits.isfinite().all(dim=1)).sum())
+    if not n_broken:
+        return ""
+    return (
+        f"the logits of {n_broken} of {len(logits)} samples are not finite (a diverged training, or fp16 overflow), so "
+        "that no cue can be told to be used, which does not mean that none is"
+    )

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from saliency_callbacks.config.nested import describe
 from saliency_callbacks.engine.run import run_engine, run_logits
 from saliency_callbacks.engine.settings import Settings
+from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.methods.gradients import Gradient
 from saliency_callbacks.targets.link import LOGITS, Link
 from saliency_callbacks.targets.logits import read_logits
@@ -58,8 +60,7 @@ class PlainReader:
     def gradients(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """Return the gradient of each sample's margin of its own class, like ``inputs``."""
         shown = inputs.to(torch.float32, copy=True).requires_grad_()
-        with torch.enable_grad():
-            fed = self._preprocess(shown.clone())
+        fed = self._recorded(shown)
         target = true_class_margin(labels, self._link)
         found = run_engine(self._model, fed.detach().to(self._device()), self._settings, [target])
         values = found.attributions[0]["gradient"].values.to(fed)
@@ -71,8 +72,26 @@ class PlainReader:
 
     def fed(self, inputs: Tensor) -> Tensor:
         """Return inputs as the model takes them, on its device."""
+        return self._preprocessed(inputs.float()).to(self._device())
+
+    def _recorded(self, shown: Tensor) -> Tensor:
+        """Return inputs as the model takes them, with the way back to the display images where there is one."""
+        try:
+            with torch.enable_grad():
+                return self._preprocessed(shown)
+        except RuntimeError:
+            # NumPy and PIL refuse images that record gradients.
+            return self._preprocessed(shown.detach())
+
+    def _preprocessed(self, images: Tensor) -> Tensor:
         # A copy: normalizations often work in place.
-        return self._preprocess(inputs.to(torch.float32, copy=True)).to(self._device())
+        made: object = self._preprocess(images.clone())
+        if not isinstance(made, Tensor) or len(made) != len(images):
+            raise ConfigurationError(
+                f"preprocess={self._preprocess!r} returns {describe(made)} for {describe(images)}; expected a tensor "
+                "with one input of the model for each image"
+            )
+        return made
 
     def _device(self) -> torch.device:
         return next((weight.device for weight in self._model.parameters()), torch.device("cpu"))

@@ -39,7 +39,7 @@ class Search:
         generators: What proposes candidates.
         threshold: What the lower bound of an effect has to exceed for a cue to be used, in standard deviations.
         significance: What the corrected p-value of a cue must not exceed for it to be found.
-        is_late: Whether the time that a search may take is over; asked between candidates.
+        is_late: Whether the time that a search may take is over; asked between kinds and between candidates.
     """
 
     generators: Sequence[Generator]
@@ -57,6 +57,8 @@ class Search:
         found: list[_Counted] = []
         n_candidates = 0
         for generator in self.generators:
+            if self.is_late():
+                break
             proposed, n_looked_at = generator.propose(samples, reader)
             n_candidates += n_looked_at
             found += self._counted(generator.kind, proposed, samples)

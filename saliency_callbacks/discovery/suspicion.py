@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -63,7 +64,7 @@ class Suspicion:
         ...     control_bound=1.0, statistic="effect", is_used=True, region=None, bearers=("17",), change=change,
         ... )
         >>> print(found.sentence)
-        the same pixel: in 50% of class 4 (32 of 64), in at most 0% of another (3: 0 of 64); moves others to 4 by 1.30
+        the same pixel: in 50% of class 4 (32 of 64), in no other class; moves others towards 4 by 1.30
         >>> found.to_cue().insert(torch.zeros(1, 1, 1, 2))
         tensor([[[[0., 1.]]]])
     """
@@ -83,7 +84,7 @@ class Suspicion:
     control_bound: float
     statistic: str
     is_used: bool
-    region: Tensor | None
+    region: Tensor | None = field(repr=False)
     bearers: tuple[str, ...]
     change: Change
     exhibit: Exhibit | None = field(default=None, repr=False)
@@ -109,14 +110,25 @@ class Suspicion:
     @property
     def sentence(self) -> str:
         """What was found, in plain words."""
-        bearing, size, others, other_size = self.counts
-        moved = (
-            f"moves others to {self.class_name} by {self.effect:.2f}" if self.is_used else "the network does not use it"
-        )
+        bearing, size, *_ = self.counts
+        if self.is_used:
+            use = f"moves others towards {self.class_name} by {self.effect:.2f}"
+        elif math.isfinite(self.effect):
+            use = "the network does not use it, as far as can be told"
+        else:
+            use = "whether the network uses it cannot be told, as its outputs are not finite"
         return (
-            f"{self.what}: in {self.share:.0%} of class {self.class_name} ({bearing} of {size}), in at most "
-            f"{self.share_elsewhere:.0%} of another ({self.elsewhere}: {others} of {other_size}); {moved}"
+            f"{self.what}: in {self.share:.0%} of class {self.class_name} ({bearing} of {size}), "
+            f"{self.elsewhere_in_words}; {use}"
         )
+
+    @property
+    def elsewhere_in_words(self) -> str:
+        """How often it is in other classes, as part of a sentence: ``in at most 2% of another (dog: 1 of 64)``."""
+        _, _, others, size = self.counts
+        if not others:
+            return "in no other class"
+        return f"in at most {self.share_elsewhere:.0%} of another ({self.elsewhere}: {others} of {size})"
 
     def to_cue(self) -> Any:
         """Return the cue, for a :class:`~saliency_callbacks.callbacks.cue.alarm.CueAlarm` that watches it."""

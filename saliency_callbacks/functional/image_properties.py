@@ -209,8 +209,7 @@ def _blockiness(images: Tensor) -> Tensor:
         places = torch.arange(excess.shape[axis]) % _BLOCK == _BLOCK - 1
         if not places.any():
             continue
-        across = excess.index_select(axis, places.nonzero()[:, 0])
-        within = excess.index_select(axis, (~places).nonzero()[:, 0])
+        across, within = (excess.index_select(axis, at.nonzero()[:, 0].to(excess.device)) for at in (places, ~places))
         total = total + (_cells(across) + _FLOOR).log() - (_cells(within) + _FLOOR).log()
     return total / 2
 

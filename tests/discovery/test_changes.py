@@ -11,7 +11,8 @@ from torch import Tensor
 
 from saliency_callbacks import CueAlarm
 from saliency_callbacks.callbacks.cue.probe import checked_cue
-from saliency_callbacks.discovery.changes import AddedDifference, Change, PastedPixels, ShiftedProperty
+from saliency_callbacks.discovery.changes import AddedDifference, Change, OtherSize, PastedPixels, ShiftedProperty
+from saliency_callbacks.functional.image_properties import PROPERTIES
 from saliency_callbacks.probe import FunctionCue, ImageCue
 
 _MASK = torch.tensor([[1, 1, 0], [0, 1, 1]]).bool()
@@ -47,6 +48,17 @@ def test_a_cue_does_what_the_change_does(channels: int) -> None:
         assert cue.mask(images).any()
         alarm = CueAlarm(cue, suspect_class=1)
         assert alarm.cue == change.to_cue("a-name_3")
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_changes_go_where_the_images_are(channels: int) -> None:
+    """The device "meta" refuses what is elsewhere, as a GPU does."""
+    images = torch.rand(2, channels, 7, 9, device="meta")
+    names = [name for name, one in PROPERTIES.items() if one.fits(channels)]
+    others = [*(ShiftedProperty(name, -0.1) for name in names), OtherSize("size", -1.0), OtherSize("aspect", 0.5)]
+    for change in (*_all(channels), *others):
+        changed = change(images)
+        assert (changed.device, changed.shape) == (images.device, images.shape)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 5])

@@ -49,6 +49,7 @@ def test_other_forms_of_images(images: Any) -> None:
         ([torch.rand(1, 4, 4), torch.rand(1, 5, 4)], [0, 1], r"of 2 sizes \(\[1, 4, 4\], \[1, 5, 4\]\); expected one"),
         (_IMAGES * 2 - 1, _LABELS, "values from -.* to .*; expected display images in \\[0, 1\\]"),
         (_IMAGES / 0, _LABELS, "not finite"),
+        (torch.rand(48, 1, 1, 9), _LABELS, "at least 2×2 pixels. Signals are not searched"),
         (_IMAGES, _LABELS[:9], "for 48 samples"),
         (_IMAGES, torch.rand(48), "and no classes"),
         (_IMAGES, torch.zeros(48, 3), "one label at a time"),
@@ -65,9 +66,17 @@ def test_what_cannot_be_searched(images: Any, labels: Any, message: str) -> None
         checked_samples(images, labels)
 
 
+@pytest.mark.parametrize("sizes", ["large", [9] * 48, [[9, 0]] * 48], ids=["no numbers", "one a sample", "a zero"])
+def test_sizes_are_height_and_width_of_each(sizes: Any) -> None:
+    with pytest.raises(ProbeError, match="for 48 images; expected height and width of each"):
+        checked_samples(_IMAGES, _LABELS, sizes=sizes)
+
+
 def test_ids_are_one_for_each() -> None:
-    with pytest.raises(ProbeError, match="2 ids for 48 images"):
+    with pytest.raises(ProbeError, match="2 ids, 2 of them different, for 48 samples"):
         checked_samples(_IMAGES, _LABELS, ids=["a", "b"])
+    with pytest.raises(ProbeError, match="48 ids, 2 of them different, for 48 samples; expected one of its own"):
+        checked_samples(_IMAGES, _LABELS, ids=["a", "b"] * 24)
 
 
 def test_few_are_told_with_their_number_and_hardly_any_are_left_out() -> None:

@@ -170,7 +170,8 @@ def test_a_model_that_fails_says_so_and_comes_back_as_well() -> None:
 def test_a_diverged_network_uses_nothing(value: float) -> None:
     model = ReadsCue(_DATA.cue)
     model.scenes.bias.data.fill_(value)
-    found = discover_shortcuts(model, _DATA.images, _DATA.labels)
+    with pytest.warns(SaliencyWarning, match="of 32 samples are not finite"):
+        found = discover_shortcuts(model, _DATA.images, _DATA.labels)
     assert not any(one.is_used for one in found)
 
 
@@ -230,7 +231,8 @@ def test_six_images_a_class_are_searched_with_a_warning(n_classes: int) -> None:
 
 
 def test_no_time_no_findings() -> None:
-    assert discover_shortcuts(ReadsCue(_DATA.cue), _DATA.images, _DATA.labels, max_seconds=1e-9) == []
+    with pytest.warns(SaliencyWarning, match="ran out of max_seconds"):
+        assert discover_shortcuts(ReadsCue(_DATA.cue), _DATA.images, _DATA.labels, max_seconds=1e-9) == []
     with pytest.raises(ConfigurationError, match="max_seconds=0"):
         discover_shortcuts(ReadsCue(_DATA.cue), _DATA.images, _DATA.labels, max_seconds=0)
 

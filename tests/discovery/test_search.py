@@ -156,14 +156,22 @@ def test_time_is_asked_between_candidates() -> None:
     def is_late() -> bool:
         nonlocal asked
         asked += 1
-        # All three are counted, and one is tried.
-        return asked > 4
+        # The kind proposes, its three are counted, and one is tried.
+        return asked > 5
 
     found = _found(_Teller(told), is_late=is_late)
     assert tried == ["2"], "the least probable one is tried first"
     assert [one.what for one in found] == ["2"]
     assert not _found(_Teller(told), is_late=lambda: True)
     assert tried == ["2"]
+
+
+def test_no_kind_is_proposed_when_time_is_over() -> None:
+    class Slow(_Teller):
+        def propose(self, *given):
+            raise AssertionError("there was no time for this")
+
+    assert not _found(Slow([]), is_late=lambda: True)
 
 
 def test_what_cannot_be_counted_or_tried_is_left_out() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -35,11 +36,22 @@ _FOUND = Suspicion(
 
 def test_a_suspicion_in_words() -> None:
     assert _FOUND.sentence == (
-        "the same pixels: in 50% of class cat (32 of 64), in at most 2% of another (dog: 1 of 64); moves others to cat "
-        "by 1.30"
+        "the same pixels: in 50% of class cat (32 of 64), in at most 2% of another (dog: 1 of 64); moves others "
+        "towards cat by 1.30"
     )
-    assert replace(_FOUND, is_used=False).sentence.endswith("; the network does not use it")
+    nowhere = replace(_FOUND, share_elsewhere=0.0, counts=(32, 64, 0, 60))
+    assert "(32 of 64), in no other class; moves" in nowhere.sentence
+    unused, unknown = replace(_FOUND, is_used=False), replace(_FOUND, is_used=False, effect=math.nan)
+    assert unused.sentence.endswith("; the network does not use it, as far as can be told")
+    assert unknown.sentence.endswith("; whether the network uses it cannot be told, as its outputs are not finite")
     assert _FOUND.sample_ids == tuple("abcdefgh")
+
+
+def test_what_is_printed_in_a_list_is_short() -> None:
+    change = PastedPixels(torch.rand(3, 9, 9), torch.ones(9, 9, dtype=torch.bool), 4, 5)
+    shown = repr(replace(_FOUND, region=torch.ones(99, 99, dtype=torch.bool), change=change))
+    assert "tensor(" not in shown
+    assert "PastedPixels(Tensor[3, 9, 9] float32, top=4, left=5)" in shown
 
 
 def test_a_suspicion_is_of_the_same_cue_where_half_of_the_fewer_bearers_are_shared() -> None:

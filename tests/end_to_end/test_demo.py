@@ -33,7 +33,7 @@ def test_it_says_what_each_callback_found(tmp_path):
     assert re.search(r"^gradient .*    depends on the weights$", output, flags=re.MULTILINE)
     # Nobody has told the discovery of the sticker; it is all that it finds.
     assert "shortcuts found without a hint: 1, of which the network uses 1\n  the same pixels: in " in output
-    assert re.search(r"of class 0 \(\d+ of 64\), in at most 0% of another", output)
+    assert re.search(r"of class 0 \(\d+ of 64\), in no other class", output)
     epochs = re.findall(r"^(start|\d+)  +-?\d", output, flags=re.MULTILINE)
     assert epochs == ["start", *map(str, range(8))]
 

@@ -77,7 +77,9 @@ def test_a_background_sets_the_alarm_off_and_the_groups_confirm_it(tmp_path):
 def test_natural_templates_are_found(tmp_path):
     """The black frame that pieces of scans are cut from, which nobody has planted."""
     output = run_example("faces_and_backgrounds.py", tmp_path)
-    found = re.findall(r"^- (.+): in \d+% of class (\w+) .*; moves others to \w+ by (\d\.\d+)$", output, re.MULTILINE)
+    found = re.findall(
+        r"^- (.+): in \d+% of class (\w+) .*; moves others towards \w+ by (\d\.\d+)$", output, re.MULTILINE
+    )
     assert found[0][:2] == ("the same pixels", "background")
     assert float(found[0][2]) > 0.5
     run = tmp_path / "lightning_logs" / "faces_and_backgrounds" / "version_0"

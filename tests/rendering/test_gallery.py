@@ -147,7 +147,7 @@ def test_the_words(words):
 
 def test_what_is_not_there_is_said_or_left_out(words):
     picture = draw_gallery(gallery(bearing=noise(1), lacking=noise(0), n_pairs=0))
-    assert "No image of class 4 is without it." in words
+    assert "No image of class 4 is clearly without it." in words
     assert not any("outlined" in line or "Other classes" in line for line in words)
     assert place_of(picture, enlarged(noise(1)[0], 4))
     assert picture.shape[1] >= 560, "wide enough for the words"

@@ -89,9 +89,9 @@ def test_the_headline_says_what_is_used(tmp_path):
     found = headlines(write_discovery(tmp_path))["The network uses a suspected shortcut"]
     assert (found["level"], found["step"]) == ("caution", 19)
     assert found["text"] == (
-        "The same 32 pixels: in 52% of class 4, in at most 2% of another (3); put into others, it moves them to 4 by "
-        "1.31 standard deviations (control -0.12). Look at the pictures: only you can tell it from a template that is "
-        "the object."
+        "The same 32 pixels: in 52% of class 4, in at most 2% of another (3); put into others, it moves them towards 4 "
+        "by 1.31 standard deviations (control -0.12). Look at the pictures: only you can tell it from a template "
+        "that is the object."
     )
 
 

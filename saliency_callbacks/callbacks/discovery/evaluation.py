@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -13,8 +12,9 @@ from saliency_callbacks.callbacks.discovery.state import Known
 from saliency_callbacks.callbacks.discovery.watching import Watched, watch
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.host import Host
-from saliency_callbacks.callbacks.runtime.ranks import Ranks
 from saliency_callbacks.capture.isolation.rng import isolated_rng
+from saliency_callbacks.discovery.deadline import Deadline
+from saliency_callbacks.discovery.outputs import describe_broken
 from saliency_callbacks.discovery.reader import ModelReader
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.discovery.search import Search
@@ -22,33 +22,9 @@ from saliency_callbacks.discovery.suspicion import Suspicion
 from saliency_callbacks.errors import TargetError
 from saliency_callbacks.targets.link import Link
 
-__all__ = ["Deadline", "Evaluated", "evaluate"]
+__all__ = ["Evaluated", "evaluate"]
 
 _TRIED = 16
-
-
-class Deadline:
-    """The time that a search may take. All ranks must ask together: rank zero decides for all of them.
-
-    Args:
-        max_seconds: How long; ``None`` for as long as it takes.
-        ranks: All processes of the training.
-        clock: Seconds, from any start.
-
-    Attributes:
-        was_met: Whether nobody was ever told that it is late.
-    """
-
-    def __init__(self, max_seconds: float | None, ranks: Ranks, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._max_seconds, self._ranks, self._clock = max_seconds, ranks, clock
-        self._start = clock()
-        self.was_met = True
-
-    def is_over(self) -> bool:
-        """Tell whether the time is over."""
-        if self._max_seconds is not None and self.was_met:
-            self.was_met = not self._ranks.from_zero(self._clock() - self._start > self._max_seconds)
-        return not self.was_met
 
 
 @dataclass(frozen=True)
@@ -96,7 +72,7 @@ def evaluate(
     Raises:
         TargetError: If the labels of the probe name classes that the model does not have.
     """
-    deadline = Deadline(max_seconds, host.ranks)
+    deadline = Deadline(max_seconds, host.ranks.from_zero)
     reader = probe.reader(model, host, link)
     samples = probe.samples
     _check_logits(samples, reader)
@@ -116,10 +92,6 @@ def _check_logits(samples: Samples, reader: ModelReader) -> None:
             "expected a model with an output for each. Say which outputs are class scores with "
             "reading=ModelReading(output_fn=…), or where the labels are with Probe(labels=…)"
         )
-    n_broken = int((~logits.isfinite().all(dim=1)).sum())
-    if n_broken:
-        notices.warn(
-            "broken logits of a search",
-            f"the logits of {n_broken} of {len(logits)} samples are not finite (a diverged training, or fp16 "
-            "overflow), so that no cue can be told to be used, which does not mean that none is",
-        )
+    broken = describe_broken(logits)
+    if broken:
+        notices.warn("broken logits of a search", broken)

@@ -16,7 +16,7 @@ from saliency_callbacks.capture.structure import tensors_of
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.cues.display_range import DisplayRange
 from saliency_callbacks.discovery.candidate import Generator
-from saliency_callbacks.discovery.checks import searched_classes
+from saliency_callbacks.discovery.checks import check_sides, searched_classes
 from saliency_callbacks.discovery.kinds import generators_of
 from saliency_callbacks.discovery.reader import true_class_margin
 from saliency_callbacks.discovery.samples import Samples
@@ -205,6 +205,7 @@ def _check_images(inputs: ModelInputs) -> None:
             f"the probe holds {describe(inputs.explained)}; expected images [N, C, H, W]. Signals and volumes are not "
             "searched for shortcuts"
         )
+    check_sides(inputs.explained)
     if inputs.undeclared:
         raise ProbeError(
             f"beside its image the model takes {', '.join(map(repr, inputs.undeclared))} of each sample, so images "

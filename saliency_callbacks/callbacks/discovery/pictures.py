@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -73,17 +74,19 @@ def caption_of(suspicion: Suspicion, class_name: str, samples: str = "images") -
         class_name: Name of its class as it is shown.
         samples: What it was found in.
     """
-    bearing, size, others, other_size = suspicion.counts
-    p_value = _signed(suspicion.p_value, "1g")
+    bearing, size, *_ = suspicion.counts
+    found = (
+        f"In {suspicion.share:.0%} of class {class_name} ({bearing} of {size}), {suspicion.elsewhere_in_words}; by "
+        f"chance with p = {_signed(suspicion.p_value, '1g')}."
+    )
+    if not math.isfinite(suspicion.effect):
+        return f"{found} Whether the network uses it cannot be told, as its outputs are not finite."
     effect, least, control = map(_signed, (suspicion.effect, suspicion.lower_bound, suspicion.control))
     beyond = "" if suspicion.statistic == "effect" else " more than towards the others"
     verdict = "The network uses it." if suspicion.is_used else "The network does not use it, as far as can be told."
-    most = f"{suspicion.share_elsewhere:.0%} of another ({suspicion.elsewhere}: {others} of {other_size})"
-    elsewhere = f"in at most {most}" if others else f"in no other class (0 of {other_size})"
     return (
-        f"In {suspicion.share:.0%} of class {class_name} ({bearing} of {size}), {elsewhere}; "
-        f"by chance with p={p_value}. Put into {samples} of other classes, it moves the network towards {class_name} "
-        f"by {effect} standard deviations{beyond} (at least {least}; control {control}). {verdict}"
+        f"{found} Put into {samples} of other classes, it moves the network towards {class_name} by {effect} standard "
+        f"deviations{beyond} (at least {least}; control {control}). {verdict}"
     )
 
 

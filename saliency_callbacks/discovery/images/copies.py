@@ -15,6 +15,7 @@ from saliency_callbacks.discovery.images.windows import Windows, likely_windows,
 from saliency_callbacks.discovery.reader import ModelReader
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.discovery.shares import share, skew_of
+from saliency_callbacks.errors import GradientError
 from saliency_callbacks.functional.templates import Matches, best_matches, least_distances
 
 __all__ = ["Copies", "Tolerance"]
@@ -64,7 +65,7 @@ class Copies:
         matcher = Matcher(samples.inputs)
         proposing = samples.proposes.nonzero()[:, 0]
         images = matcher.reduced[proposing]
-        gradients = reader.gradients(samples.inputs[proposing], samples.labels[proposing])
+        gradients = _gradients(samples, proposing, reader)
         looked_at = Matcher(sensitivity(gradients, samples.inputs[proposing].float())[:, None]).reduced[:, 0]
         generator = samples.generator("windows")
         candidates: list[Candidate] = []
@@ -81,6 +82,17 @@ class Copies:
                 window = Windows(proposing[one.image][None], one.top[None], one.left[None], one.side)
                 candidates.append(Copied(index, matcher, window, one.tolerance))
         return candidates, len(candidates)
+
+
+def _gradients(samples: Samples, positions: Tensor, reader: ModelReader) -> Tensor:
+    try:
+        return reader.gradients(samples.inputs[positions], samples.labels[positions])
+    except GradientError as error:
+        raise GradientError(
+            "copies are looked for where the model looks, and its scores have no gradient with respect to the images; "
+            "expected a model that records gradients from its inputs on. Or search for the kinds that ask for none, "
+            "kinds=('places', 'properties')"
+        ) from error
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,7 +30,8 @@ def brought_to_one_size(images: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         images: ``[C, H, W]`` each, in [0, 1] or ``uint8``.
 
     Returns:
-        The images ``[N, C, H, W]`` in [0, 1], and the height and width that each had, ``int64 [N, 2]``.
+        The images ``[N, C, H, W]``, whose values stay in their range, and the height and width that each had,
+        ``int64 [N, 2]``.
 
     Raises:
         ProbeError: If they do not have equally many channels.
@@ -47,8 +48,7 @@ def brought_to_one_size(images: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     height, width = sizes.median(dim=0).values.tolist()
     display = [image.float() / 255 if image.dtype == torch.uint8 else image.float() for image in images]
     resized = [
-        F.interpolate(image[None], size=(height, width), mode="bilinear", antialias=True)[0].clamp(0, 1)
-        for image in display
+        F.interpolate(image[None], size=(height, width), mode="bilinear", antialias=True)[0] for image in display
     ]
     return torch.stack(resized), sizes
 

@@ -12,7 +12,7 @@ from saliency_callbacks.capture.text.settings import TokenSettings, read_ids
 from saliency_callbacks.config.checks import checked_integer, checked_real
 from saliency_callbacks.config.dotted_paths import resolve_object
 from saliency_callbacks.config.hydra import plain
-from saliency_callbacks.discovery.checks import checked_labels, searched_classes
+from saliency_callbacks.discovery.checks import checked_ids, checked_labels, searched_classes
 from saliency_callbacks.discovery.outputs import N_RECOGNIZED, link_of_outputs
 from saliency_callbacks.discovery.search import Search
 from saliency_callbacks.discovery.suspicion import Suspicion
@@ -20,7 +20,6 @@ from saliency_callbacks.discovery.texts.kinds import text_generators
 from saliency_callbacks.discovery.texts.reader import TextReader
 from saliency_callbacks.discovery.texts.reading import read_texts
 from saliency_callbacks.engine.settings import Settings
-from saliency_callbacks.errors import ProbeError
 
 __all__ = ["discover_in_texts"]
 
@@ -58,7 +57,7 @@ def discover_in_texts(
         output_fn: ``model output -> [N, classes]``.
         attribute_to: Position or key of the ids, for tuple and dictionary inputs.
         internal_batch_size: Texts that are run at once; ``None`` for all.
-        is_late: Whether the time that a search may take is over; asked between candidates.
+        is_late: Whether the time that a search may take is over; asked between kinds and between candidates.
         seed: Decides the split, and every draw.
 
     Raises:
@@ -86,13 +85,14 @@ def discover_in_texts(
     search = Search(text_generators(kinds), checked_real("threshold", threshold, at_least=0), is_late=is_late)
     batch = read_ids(inputs, attribute_to)
     classes = checked_labels(labels, batch.n_samples)
+    names = checked_ids(ids, batch.n_samples)
     kept = searched_classes(classes).nonzero()[:, 0]
     with isolated_rng(seed):
         samples, form = read_texts(
             model,
             batch.rows(kept),
             classes[kept],
-            _names(ids, batch.n_samples, kept),
+            tuple(names[position] for position in kept.tolist()),
             settings=settings,
             tokenizer=tokenizer,
             class_names=class_names,
@@ -101,10 +101,3 @@ def discover_in_texts(
         reader = TextReader.of_model(model, form, settings)
         link = link_of_outputs(model, reader.fed(samples.inputs[:N_RECOGNIZED]), samples.labels, settings)
         return search.run(samples, TextReader.of_model(model, form, settings, link))
-
-
-def _names(ids: Sequence[object] | None, count: int, kept: Tensor) -> tuple[object, ...]:
-    names = tuple(range(count)) if ids is None else tuple(ids)
-    if len(names) != count:
-        raise ProbeError(f"there are {len(names)} ids for {count} texts; expected one for each")
-    return tuple(names[position] for position in kept.tolist())

@@ -129,7 +129,7 @@ def _sections(gallery: Gallery) -> list[Block]:
     if len(gallery.lacking):
         sections.append(Tiles(f"Class {name} without it", "", _fitted(gallery.lacking)))
     else:
-        sections.append(Line(f"No image of class {name} is without it."))
+        sections.append(Line(f"No image of class {name} is clearly without it."))
     if len(gallery.pairs):
         after = _outlined(_fitted(gallery.after), gallery.changed)
         sections.append(Pairs(name, _fitted(gallery.before), after, gallery.pairs))

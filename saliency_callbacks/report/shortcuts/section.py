@@ -109,7 +109,7 @@ def _item(
 
 
 def _sentence(row: dict[str, str]) -> str:
-    use = f"put into others, it moves them to {row['class']} by {row['effect']} standard deviations"
+    use = f"put into others, it moves them towards {row['class']} by {row['effect']} standard deviations"
     return (
         f"{row['what'][:1].upper()}{row['what'][1:]}: in {row['share']} of class {row['class']}, in at most "
         f"{row['share_elsewhere']} of another ({row['elsewhere']}); {use} (control {row['control']})."

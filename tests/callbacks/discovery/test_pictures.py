@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -103,13 +105,17 @@ def test_the_names_of_classes_are_those_that_are_given(monkeypatch):
 
 def test_the_caption():
     assert caption_of(suspicion(), "4") == (
-        "In 52% of class 4 (31 of 60), in at most 2% of another (3: 1 of 60); by chance with p=3e−12. Put into images "
-        "of other classes, it moves the network towards 4 by 1.3 standard deviations (at least 1.1; control −0.1). The "
-        "network uses it."
+        "In 52% of class 4 (31 of 60), in at most 2% of another (3: 1 of 60); by chance with p = 3e−12. Put into "
+        "images of other classes, it moves the network towards 4 by 1.3 standard deviations (at least 1.1; control "
+        "−0.1). The network uses it."
     )
     assert caption_of(suspicion(is_used=False), "4").endswith("The network does not use it, as far as can be told.")
     nowhere = suspicion(share_elsewhere=0.0, counts=(31, 60, 0, 58))
-    assert "class 4 (31 of 60), in no other class (0 of 58); by chance" in caption_of(nowhere, "4")
+    assert "class 4 (31 of 60), in no other class; by chance" in caption_of(nowhere, "4")
+    unknown = suspicion(is_used=False, effect=math.nan, lower_bound=math.nan, control=math.nan)
+    assert caption_of(unknown, "4").endswith(
+        "by chance with p = 3e−12. Whether the network uses it cannot be told, as its outputs are not finite."
+    )
     assert "class well-known (" in caption_of(suspicion(), "well-known"), "a name is left as it is"
 
 
