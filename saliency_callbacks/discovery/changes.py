@@ -16,8 +16,8 @@ from torch import Tensor
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.cues.basic import FunctionCue
 from saliency_callbacks.cues.pictures import ImageCue
-from saliency_callbacks.functional.image_properties import shift_property
-from saliency_callbacks.functional.resampling import through_smaller, widened
+from saliency_callbacks.functional.images.properties import shift_property
+from saliency_callbacks.functional.images.resampling import through_smaller, widened
 
 __all__ = ["AddedDifference", "Change", "OtherSize", "PastedPixels", "ShiftedProperty"]
 
@@ -103,7 +103,7 @@ class ShiftedProperty:
     """A property of the whole image, such as its brightness, moved by an amount.
 
     Args:
-        name: Which one, see :data:`~saliency_callbacks.functional.image_properties.PROPERTIES`.
+        name: Which one, see :data:`~saliency_callbacks.functional.images.properties.PROPERTIES`.
         amount: How far, in the property's unit.
 
     Example:

@@ -12,7 +12,7 @@ from torch import Tensor
 from saliency_callbacks import CueAlarm
 from saliency_callbacks.callbacks.cue.probe import checked_cue
 from saliency_callbacks.discovery.changes import AddedDifference, Change, OtherSize, PastedPixels, ShiftedProperty
-from saliency_callbacks.functional.image_properties import PROPERTIES
+from saliency_callbacks.functional.images.properties import PROPERTIES
 from saliency_callbacks.probe import FunctionCue, ImageCue
 
 _MASK = torch.tensor([[1, 1, 0], [0, 1, 1]]).bool()

@@ -16,7 +16,7 @@ from saliency_callbacks.discovery.reader import ModelReader
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.discovery.shares import share, skew_of
 from saliency_callbacks.errors import GradientError
-from saliency_callbacks.functional.templates import Matches, best_matches, least_distances
+from saliency_callbacks.functional.images.templates import Matches, best_matches, least_distances
 
 __all__ = ["Copies", "Tolerance"]
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from saliency_callbacks.functional.templates import Matches, best_matches, matches_near
+from saliency_callbacks.functional.images.templates import Matches, best_matches, matches_near
 
 __all__ = ["Matcher"]
 

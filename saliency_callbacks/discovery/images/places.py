@@ -16,7 +16,7 @@ from saliency_callbacks.discovery.images.transplants import recipients
 from saliency_callbacks.discovery.reader import ModelReader
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.discovery.shares import skew_of
-from saliency_callbacks.functional.blur import detail_bands
+from saliency_callbacks.functional.images.blur import detail_bands
 
 __all__ = ["Places"]
 

@@ -15,7 +15,7 @@ from saliency_callbacks.discovery.images.transplants import recipients
 from saliency_callbacks.discovery.reader import ModelReader
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.discovery.shares import share
-from saliency_callbacks.functional.image_properties import PROPERTIES
+from saliency_callbacks.functional.images.properties import PROPERTIES
 from saliency_callbacks.functional.skew import rank_sum_p_value
 
 __all__ = ["Properties"]

@@ -11,7 +11,7 @@ from saliency_callbacks.discovery.candidate import Count, Trial
 from saliency_callbacks.discovery.changes import PastedPixels
 from saliency_callbacks.discovery.images.regions import grow
 from saliency_callbacks.discovery.samples import Samples
-from saliency_callbacks.functional.templates import Matches
+from saliency_callbacks.functional.images.templates import Matches
 
 __all__ = ["Located", "pasted", "recipients"]
 

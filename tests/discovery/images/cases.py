@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from saliency_callbacks.discovery.reader import PlainReader
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.engine.settings import Settings
-from saliency_callbacks.functional.blur import gaussian_blur
+from saliency_callbacks.functional.images.blur import gaussian_blur
 
 CLASS = 2
 

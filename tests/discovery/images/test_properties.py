@@ -14,7 +14,7 @@ from saliency_callbacks.discovery.images.properties import Properties, measured
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.discovery.search import Search
 from saliency_callbacks.discovery.suspicion import Suspicion
-from saliency_callbacks.functional.image_properties import PROPERTIES
+from saliency_callbacks.functional.images.properties import PROPERTIES
 from tests.discovery.images.cases import CLASS, ReadsBrightness, reader, scenery
 
 _N_CLASSES = 6

@@ -10,7 +10,7 @@ from torch import Tensor
 from saliency_callbacks.discovery.candidate import Count, Trial
 from saliency_callbacks.discovery.images.transplants import pasted, recipients
 from saliency_callbacks.discovery.samples import Samples
-from saliency_callbacks.functional.templates import Matches
+from saliency_callbacks.functional.images.templates import Matches
 from tests.discovery.images.cases import CLASS, Planted, planted
 
 

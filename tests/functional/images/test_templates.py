@@ -11,8 +11,8 @@ from skimage.feature import match_template
 from torch import Tensor
 
 from saliency_callbacks.errors import ConfigurationError
-from saliency_callbacks.functional import templates as module
-from saliency_callbacks.functional.templates import Matches, best_matches, least_distances, matches_near
+from saliency_callbacks.functional.images import templates as module
+from saliency_callbacks.functional.images.templates import Matches, best_matches, least_distances, matches_near
 
 
 def _distances(image: np.ndarray, template: np.ndarray) -> np.ndarray:

@@ -13,8 +13,8 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from saliency_callbacks.errors import ConfigurationError
-from saliency_callbacks.functional.blur import gaussian_blur
-from saliency_callbacks.functional.image_properties import PROPERTIES, shift_property
+from saliency_callbacks.functional.images.blur import gaussian_blur
+from saliency_callbacks.functional.images.properties import PROPERTIES, shift_property
 
 _COLORED = ["saturation", "red", "green", "blue"]
 _SIZES = [(17, 23), (32, 32), (4, 4)]

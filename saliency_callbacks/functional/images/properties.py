@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from saliency_callbacks.errors import ConfigurationError
-from saliency_callbacks.functional.blur import gaussian_blur
+from saliency_callbacks.functional.images.blur import gaussian_blur
 
 __all__ = ["PROPERTIES", "ImageProperty", "shift_property"]
 

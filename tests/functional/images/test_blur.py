@@ -8,7 +8,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from saliency_callbacks.errors import ConfigurationError
-from saliency_callbacks.functional.blur import detail_bands, gaussian_blur
+from saliency_callbacks.functional.images.blur import detail_bands, gaussian_blur
 
 
 @pytest.mark.parametrize("sigma", [0.2, 0.7, 1, 2, 4])

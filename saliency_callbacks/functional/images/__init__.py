@@ -1,0 +1,1 @@
+"""Tensor mathematics of images alone: blurs, templates, properties of whole images, and other sizes."""
