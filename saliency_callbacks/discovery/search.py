@@ -21,7 +21,7 @@ __all__ = ["Search"]
 
 _N_SHOWN = 4
 _FAR_MORE = 2
-"""How many times the bound of one kind has to be that of an earlier one to be what is told of a cue."""
+"""How many times the bound of an earlier kind that of a later one has to be for both to be told of the same samples."""
 
 
 @dataclass(frozen=True)
@@ -94,18 +94,17 @@ class Search:
     def _distinct(self, suspicions: Sequence[Suspicion]) -> list[Suspicion]:
         """Return each cue once: what is used before what is not, and of several kinds the first, which tells most.
 
-        A later kind tells more where it moves the network far more: the even parts of bright images are alike, too.
+        A later kind is told as well where it moves the network far more: the even parts of bright images are alike,
+        too, but it is their brightness that the network goes by.
         """
         kinds = [generator.kind for generator in self.generators]
         strength = {id(one): one.lower_bound if one.is_used else -one.p_value for one in suspicions}
         ranked = sorted(suspicions, key=lambda one: (not one.is_used, kinds.index(one.kind), -strength[id(one)]))
         kept: list[Suspicion] = []
         for one in ranked:
-            same = [at for at, other in enumerate(kept) if _are_one_cue(one, other)]
-            if not same:
+            known = [other.lower_bound for other in kept if _are_one_cue(one, other)]
+            if not known or (one.is_used and one.lower_bound > _FAR_MORE * max(known)):
                 kept.append(one)
-            elif one.is_used and one.lower_bound > _FAR_MORE * kept[same[0]].lower_bound:
-                kept[same[0]] = one
         return kept
 
     def _suspicion(
