@@ -16,8 +16,8 @@ from torch import Tensor
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.cues.basic import FunctionCue
 from saliency_callbacks.cues.pictures import ImageCue
+from saliency_callbacks.discovery.images.resampling import through_smaller, widened
 from saliency_callbacks.functional.image_properties import shift_property
-from saliency_callbacks.functional.resampling import through_smaller, widened
 
 __all__ = ["AddedDifference", "Change", "OtherSize", "PastedPixels", "ShiftedProperty"]
 

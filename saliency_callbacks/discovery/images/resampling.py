@@ -41,7 +41,7 @@ def widened(images: Tensor, factor: float) -> Tensor:
     Example:
         >>> import torch
         >>> widened(torch.tensor([[[[0.0, 1.0, 1.0, 0.0]]]]), 4.0)
-        tensor([[[[1., 1., 1., 1.]]]])
+        tensor([[[[0.7500, 1.0000, 1.0000, 0.7500]]]])
     """
     root = math.sqrt(factor)
     theta = images.new_tensor([[1 / root, 0.0, 0.0], [0.0, root, 0.0]]).expand(len(images), 2, 3)
