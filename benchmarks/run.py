@@ -33,6 +33,7 @@ from benchmarks.cost.randomization import measure_cascade, measure_randomization
 from benchmarks.cost.single_pass import measure_grad_cam, measure_seven
 from benchmarks.cost.tokens import measure_tokens, measure_tokens_ig
 from benchmarks.cost.workload import FULL, QUICK, Workload
+from benchmarks.discovery.cost import measure_discovery
 from saliency_callbacks.errors import DegenerateMapWarning
 
 __all__ = ["main", "table"]
@@ -50,6 +51,7 @@ _TOPICS: Mapping[str, Callable[[Workload], list[Row]]] = {
     "distributed": measure_distributed,
     "tokens": measure_tokens,
     "tokens_ig": measure_tokens_ig,
+    "discovery": measure_discovery,
 }
 _PACKAGES = ("saliency-callbacks", "torch", "torchvision", "lightning", "captum", "grad-cam", "quantus", "tensorboard")
 _RESULTS = Path(__file__).with_name("results.json")
