@@ -12,6 +12,7 @@
     │   ├── ReluError                     a guided method on a model without a ReLU
     │   ├── GradientError                 a score without a gradient; an ObservationError, too
     │   ├── ProbeError                    data from which no probe can be made
+    │   │   └── CollateError              samples that make no batch, such as images of several sizes
     │   └── CueError                      a cue that cannot be put into the probe's images
     ├── ObservationError (RuntimeError)   one observation failed while the training runs
     │   └── PictureError                  a picture could not be drawn
@@ -34,6 +35,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 __all__ = [
+    "CollateError",
     "ConfigurationError",
     "CueAlarmWarning",
     "CueError",
@@ -93,6 +95,10 @@ class ReluError(ConfigurationError):
 
 class ProbeError(ConfigurationError):
     """Data from which no probe batch can be made."""
+
+
+class CollateError(ProbeError):
+    """Samples that make no batch, such as images of several sizes."""
 
 
 class CueError(ConfigurationError):

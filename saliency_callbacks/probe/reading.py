@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, default_collate, default_convert
 
 from saliency_callbacks.config.nested import describe
-from saliency_callbacks.errors import ProbeError
+from saliency_callbacks.errors import CollateError, ProbeError
 from saliency_callbacks.probe.dataset_state import preserved
 from saliency_callbacks.probe.labels.classes import dataset_labels
 from saliency_callbacks.probe.prebatched import first_rows
@@ -149,12 +149,12 @@ def collate_items(items: list[Any], collate: Collate) -> Any:
     """Make a batch of items.
 
     Raises:
-        ProbeError: The collate function failed; the message shows the first items.
+        CollateError: The collate function failed; the message shows the first items.
     """
     try:
         return collate(items)
     except Exception as error:
-        raise ProbeError(
+        raise CollateError(
             f"The {len(items)} samples of the probe do not collate ({type(error).__name__}: {error}). The first are "
             f"{describe(items[:2])}. Samples of one shape were expected: resize them in the dataset, or choose others "
             "with Probe(indices=...)."

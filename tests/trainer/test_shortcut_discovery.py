@@ -23,7 +23,14 @@ from saliency_callbacks import CueAlarm, ModelReading, Probe, ShortcutDiscovery,
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.discovery.dismissals import Dismissal, dismiss
 from saliency_callbacks.discovery.kinds import GENERATORS
-from saliency_callbacks.errors import ConfigurationError, ProbeError, SaliencyWarning, ShortcutWarning, TargetError
+from saliency_callbacks.errors import (
+    CollateError,
+    ConfigurationError,
+    ProbeError,
+    SaliencyWarning,
+    ShortcutWarning,
+    TargetError,
+)
 from saliency_callbacks.functional import margin_effects
 from saliency_callbacks.sinks import MemorySink, read_index
 from tests.discovery.planted import CLASS, CORNER, Corners, Nothing, WhiteCorner, planted_digits
@@ -397,6 +404,16 @@ def _labelled(change: Callable[[Tensor], Tensor]) -> TensorDataset:
     return TensorDataset(images, change(labels))
 
 
+class _OfTwoSizes(Dataset):
+    """Images that make no batch."""
+
+    def __len__(self) -> int:
+        return 144
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return torch.rand(1, 8 + index % 2, 8), index % 4
+
+
 @pytest.mark.parametrize(
     ("data", "error", "message"),
     [
@@ -406,8 +423,9 @@ def _labelled(change: Callable[[Tensor], Tensor]) -> TensorDataset:
         (lambda: _labelled(lambda one: torch.arange(len(one))), ProbeError, "leave at most 1 a class"),
         (lambda: _labelled(lambda one: one + 4), TargetError, "class 7, but the model tells 4 classes apart"),
         (lambda: TensorDataset(torch.rand(144, 1, 8), planted_digits().tensors[1]), ProbeError, "expected images"),
+        (_OfTwoSizes, CollateError, "properties can, their sizes among them: .*discover_shortcuts"),
     ],
-    ids=["one class", "regression", "several labels", "no two of a class", "unknown classes", "signals"],
+    ids=["one class", "regression", "several labels", "no two of a class", "unknown classes", "signals", "two sizes"],
 )
 def test_data_that_cannot_be_searched(
     tmp_path: Path,

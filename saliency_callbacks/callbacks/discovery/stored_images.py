@@ -10,6 +10,7 @@ from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.probe_loader import freeze_probe
 from saliency_callbacks.capture.isolation.context import quiescence
+from saliency_callbacks.errors import CollateError
 from saliency_callbacks.probe.augmentation import differs, varies, without_augmentation
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.normalized import images_in
@@ -22,6 +23,12 @@ _READ_AGAIN = 16
 _ADVICE = (
     "Copies of a cue then differ from image to image, and fewer shortcuts are found. Give the images as they are "
     "stored with probe=Probe.from_tensors(inputs, labels)"
+)
+
+
+_SEVERAL_SIZES = (
+    "Copies and places cannot be searched for in images of several sizes; properties can, their sizes among them: "
+    "saliency_callbacks.discover_shortcuts(model, images, labels) takes a list of such images"
 )
 
 
@@ -51,6 +58,8 @@ def freeze_stored(host: Host, probe: Probe, saved_indices: Sequence[int] | None,
     except Exception as error:
         # Without a random crop, say, images may be of several sizes.
         if not left_out:
+            if isinstance(error, CollateError):
+                raise CollateError(f"{error} {_SEVERAL_SIZES}") from error
             raise
         frozen = freeze_probe(host, probe, saved_indices, **parts)
         _warn(f"its random transforms ({_listed(left_out)}) cannot be left out ({type(error).__name__}: {error})")
