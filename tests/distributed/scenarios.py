@@ -270,7 +270,7 @@ def discovered(mode: str, root: Path, **changes: Any) -> dict[str, Any]:
         "metrics": {name: float(value) for name, value in run.callback_metrics.items() if "/" in name},
         "suspicions": [(one.sentence, one.bearers, one.first_seen, one.region) for one in discovery.suspicions],
         "effects": [(one.effect, one.lower_bound, one.control) for one in discovery.suspicions],
-        "gradients": [one.gradients[0] for one in made],
+        "gradients": [found for one in made for found in one.gradients[:1]],
         "pictures": len(sink.pictures),
         "stages": [snapshot.stage for snapshot in sink.snapshots],
         "told": _told.count - told,

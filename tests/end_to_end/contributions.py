@@ -285,7 +285,7 @@ CONTRIBUTIONS: dict[str, dict[str, Sequence[Edit]]] = {
             before('    "data_randomization_test": ', f'    "WeightMonitor": "{_CALLBACK_HOME}",\n'),
         ],
         "pyproject.toml": [
-            swap('"saliency | cue | randomization"', '"saliency | cue | randomization | weights"'),
+            swap("discovery | randomization", "discovery | randomization | weights"),
             after('    "saliency_callbacks.callbacks.text",\n', '    "saliency_callbacks.callbacks.weights",\n'),
         ],
         "tests/trainer/test_non_interference.py": [

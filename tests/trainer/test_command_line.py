@@ -64,6 +64,7 @@ reading:
   layout: NCHW
   reshape_transform: torch.relu
   embedding: null
+  tokenizer: null
 compute:
   internal_batch_size: 2
   precision: "32"
@@ -126,6 +127,7 @@ reading:
   layout: NCHW
   reshape_transform: torch.relu
   embedding: auto
+  tokenizer: null
 compute:
   internal_batch_size: 2
   precision: 32
@@ -183,6 +185,7 @@ reading:
   layout: NCHW
   reshape_transform: torch.relu
   embedding: null
+  tokenizer: null
 compute:
   internal_batch_size: 2
   precision: "32"
@@ -232,6 +235,7 @@ reading:
   layout: null
   reshape_transform: null
   embedding: model.bert.embeddings.word_embeddings
+  tokenizer: null
 compute:
   internal_batch_size: 2
   precision: "32"
@@ -275,6 +279,7 @@ reading:
   shared: [prompt]
   layout: NCHW
   embedding: null
+  tokenizer: null
 compute:
   internal_batch_size: 2
   precision: "32"

@@ -860,6 +860,7 @@ reading:
   layout: NCHW
   reshape_transform: torch.relu
   embedding: net.words
+  tokenizer: null
 compute:
   internal_batch_size: 2
   precision: "32"
