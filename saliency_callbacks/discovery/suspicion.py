@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
-from typing_extensions import Self
 
 from saliency_callbacks.discovery.changes import Change
 from saliency_callbacks.discovery.exhibit import Exhibit
@@ -143,7 +142,3 @@ class Suspicion:
         """Tell whether half of the bearers of the one with fewer are bearers of the other."""
         fewer = min(len(self.bearers), len(other.bearers))
         return fewer > 0 and len({*self.bearers} & {*other.bearers}) >= _SAME * fewer
-
-    def seen_since(self, epoch: int | None) -> Self:
-        """Return the same, first found in another epoch."""
-        return replace(self, first_seen=epoch)

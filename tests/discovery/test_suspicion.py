@@ -78,7 +78,7 @@ def test_a_cue_of_any_class_has_a_name_for_tags(class_name: str, bearer: str) ->
 
 def test_a_name_lasts() -> None:
     assert _FOUND.name == "copies-cat-a"
-    known = replace(_FOUND, known_as=_FOUND.name, bearers=("z",)).seen_since(3)
+    known = replace(_FOUND, known_as=_FOUND.name, bearers=("z",), first_seen=3)
     assert known.name == "copies-cat-a"
     assert known.first_seen == 3
     assert replace(_FOUND, bearers=()).name == "copies-cat"
