@@ -11,6 +11,9 @@ _DATA = ("digits", "letters", "scenes")
 PROPERTIES = ("tint", "texture", "brightness", "blur")
 SPOILED = ("JPEG 75", "noise .02", "brightness ±10 %", "random crops")
 _DELAY = 0.4
+_SERIES = 3
+"""Counted up when what is searched for changes, so that all random numbers are new."""
+
 _STRENGTHS = ((0.5, 0.05), (0.9, 0.01), (1.0, 0.0))
 
 
@@ -46,7 +49,7 @@ class Experiment:
     @property
     def name(self) -> str:
         """What its random numbers are drawn for."""
-        return f"{self.row}/{self.q:g}/{'+'.join(self.cues)}/{self.spoiler}"
+        return f"{_SERIES}/{self.row}/{self.q:g}/{'+'.join(self.cues)}/{self.spoiler}"
 
 
 Run = tuple[Experiment, int]

@@ -49,6 +49,8 @@ class Trial:
         region: Where it is in its first bearer, bool ``[H, W]``; ``None`` where it has no place.
         bearers: Positions of the bearers that ``marks`` are about, the most typical first; all of the class by default.
         marks: Where they bear it; see :class:`~saliency_callbacks.discovery.exhibit.Exhibit`.
+        is_conclusive: Whether an effect tells a cue from the nature of a class; not where too few classes tell how far
+            they differ by nature.
         what: The candidate in plain words, where the trial knows better than the candidate.
     """
 
@@ -60,6 +62,7 @@ class Trial:
     region: Tensor | None = None
     bearers: Tensor | None = None
     marks: Tensor | None = None
+    is_conclusive: bool = True
     what: str | None = None
 
 

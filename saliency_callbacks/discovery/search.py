@@ -133,10 +133,11 @@ class Search:
             control=effect.control,
             control_bound=effect.control_bound,
             statistic=trial.statistic,
-            is_used=effect.is_above(self.threshold),
+            is_used=trial.is_conclusive and effect.is_above(self.threshold),
             region=trial.region,
             bearers=tuple(str(samples.ids[at]) for at in _bearers(one.count, index, samples).tolist()),
             change=trial.change,
+            is_conclusive=trial.is_conclusive,
             exhibit=_exhibit(one, trial, samples, logits),
         )
 

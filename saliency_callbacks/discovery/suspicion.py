@@ -45,13 +45,15 @@ class Suspicion:
         control_bound: Lower bootstrap bound of ``effect`` minus that control.
         statistic: ``"effect"``, the rise of the margin m_c; or ``"contrast"``, that of class c minus the median of the
             others, for what changes the whole input.
-        is_used: Whether ``lower_bound`` exceeds the threshold, and ``control_bound`` 0.
+        is_used: Whether ``lower_bound`` exceeds the threshold, and ``control_bound`` 0; never for properties of fewer
+            than four classes, which nothing tells from what these are by nature.
         region: Where it is in its first bearer, bool ``[H, W]``; ``None`` where it has no place.
         bearers: Ids of all samples of the class that bear it, the most typical first.
         change: What puts the cue into an input.
         exhibit: The samples that a person decides by; ``None`` for a suspicion that was restored from a checkpoint.
         first_seen: Epoch in which it was first found; ``None`` without a Trainer.
         known_as: Name that it was given when it was first found; ``None`` for one that is found for the first time.
+        is_conclusive: Whether an effect would tell it from what the class is by nature.
 
     Example:
         >>> import torch
@@ -89,6 +91,7 @@ class Suspicion:
     exhibit: Exhibit | None = field(default=None, repr=False)
     first_seen: int | None = None
     known_as: str | None = None
+    is_conclusive: bool = True
 
     @property
     def sample_ids(self) -> tuple[str, ...]:
@@ -112,10 +115,12 @@ class Suspicion:
         bearing, size, *_ = self.counts
         if self.is_used:
             use = f"moves others towards {self.class_name} by {self.effect:.2f}"
-        elif math.isfinite(self.effect):
-            use = "the network does not use it, as far as can be told"
-        else:
+        elif not math.isfinite(self.effect):
             use = "whether the network uses it cannot be told, as its outputs are not finite"
+        elif not self.is_conclusive:
+            use = f"moves others towards {self.class_name} by {self.effect:.2f}; it may be the nature of the class"
+        else:
+            use = "the network does not use it, as far as can be told"
         return (
             f"{self.what}: in {self.share:.0%} of class {self.class_name} ({bearing} of {size}), "
             f"{self.elsewhere_in_words}; {use}"

@@ -83,11 +83,18 @@ def caption_of(suspicion: Suspicion, class_name: str, samples: str = "images") -
         return f"{found} Whether the network uses it cannot be told, as its outputs are not finite."
     effect, least, control = map(_signed, (suspicion.effect, suspicion.lower_bound, suspicion.control))
     beyond = "" if suspicion.statistic == "effect" else " more than towards the others"
-    verdict = "The network uses it." if suspicion.is_used else "The network does not use it, as far as can be told."
     return (
         f"{found} Put into {samples} of other classes, it moves the network towards {class_name} by {effect} standard "
-        f"deviations{beyond} (at least {least}; control {control}). {verdict}"
+        f"deviations{beyond} (at least {least}; control {control}). {_verdict(suspicion)}"
     )
+
+
+def _verdict(suspicion: Suspicion) -> str:
+    if suspicion.is_used:
+        return "The network uses it."
+    if not suspicion.is_conclusive:
+        return "With so few classes, it cannot be told from what the class is by nature."
+    return "The network does not use it, as far as can be told."
 
 
 def _signed(value: float, precision: str = "1f") -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from torch import Tensor
 from saliency_callbacks.discovery.candidate import Candidate, Count, Trial
 from saliency_callbacks.discovery.images.matching import Matcher
 from saliency_callbacks.discovery.images.transplants import pasted
-from saliency_callbacks.discovery.images.windows import Windows, likely_windows, sensitivity
+from saliency_callbacks.discovery.images.windows import Windows, fine_detail, likely_windows, neighbors, sensitivity
 from saliency_callbacks.discovery.reader import ModelReader
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.discovery.shares import share, skew_of
@@ -27,6 +27,11 @@ _N_FIRST_LOOK = 12
 _OF_CONTRAST = 0.5
 """How much copies may differ, as a share of the standard deviation of a window's values; exact ones may be even."""
 
+_OF_DETAIL = 0.7
+"""How much coarse copies may differ, as a share of the standard deviation of a window's fine detail: what is smooth is
+alike in all objects of a class."""
+
+_BLACK = 0.05
 _COMMON = 0.5
 """What this share of other images have is no cue, however often the class has it."""
 
@@ -35,6 +40,7 @@ _MOST_A_CLASS = 4
 _LEAST_SKEW = 0.2
 _LEAST_PLATEAU = 0.7
 _SAME_BEARERS = 0.5
+_N_REFINEMENTS = 2
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,12 @@ class Tolerance:
     far: float
 
 
-_TOLERANCES = (Tolerance(0.03, 0.09), Tolerance(0.06, 0.15), Tolerance(0.09, 0.15), Tolerance(0.12, 0.2))
+_EVEN = Tolerance(0.01, 0.03)
+"""Exact copies of one color: much else may be of nearly the same, if it is a dull one."""
+
+_EXACT = Tolerance(0.03, 0.09)
+_CHANGED = Tolerance(0.06, 0.15)
+_TOLERANCES = (_EVEN, _EXACT, _CHANGED, Tolerance(0.09, 0.15), Tolerance(0.105, 0.15), Tolerance(0.12, 0.2))
 """Exact copies; those that noise or another brightness was added to; those that were compressed, or turned a little."""
 
 
@@ -73,13 +84,11 @@ class Copies:
             members = (samples.labels[proposing] == index).nonzero()[:, 0]
             if len(members) < _FEWEST_COPIES:
                 continue
-            ranked = [
-                one
-                for windows in likely_windows(images, looked_at, members[:_N_SEARCHED], generator)
-                for one in _copied(windows, images, members, samples.labels[proposing], index)
-            ]
-            for one in _best_distinct(ranked):
-                window = Windows(proposing[one.image][None], one.top[None], one.left[None], one.side)
+            labels = samples.labels[proposing]
+            searched = likely_windows(images, looked_at, members[:_N_SEARCHED], generator)
+            ranked = [one for windows in searched for one in _copied(windows, images, members, labels, index)]
+            for one in _best_distinct(_refined(ranked, images, members, labels, index)):
+                window = replace(one.window, image=proposing[one.window.image])
                 candidates.append(Copied(index, matcher, window, one.tolerance))
         return candidates, len(candidates)
 
@@ -97,22 +106,26 @@ def _gradients(samples: Samples, positions: Tensor, reader: ModelReader) -> Tens
 
 @dataclass(frozen=True, eq=False)
 class _Ranked:
-    image: Tensor
-    top: Tensor
-    left: Tensor
-    side: int
+    window: Windows
     tolerance: Tolerance
     skew: float
     bearers: Tensor
 
 
-def _copied(windows: Windows, images: Tensor, members: Tensor, labels: Tensor, index: int) -> Iterator[_Ranked]:
+def _copied(
+    windows: Windows,
+    images: Tensor,
+    members: Tensor,
+    labels: Tensor,
+    index: int,
+    tolerances: Sequence[Tolerance] = _TOLERANCES,
+) -> Iterator[_Ranked]:
     """Yield the windows that have copies in their class, with what is known of other classes."""
     templates = windows.pixels(images)
-    contrast = templates.flatten(1).std(dim=1)
     others = (labels != index).nonzero()[:, 0]
     # Most windows have no copy anywhere, or are even and everywhere: a look at a few images leaves few windows.
-    widest = torch.stack([_allowed(tolerance, contrast) * tolerance.near for tolerance in _TOLERANCES]).amax(dim=0)
+    telling = _telling(templates, tolerances)
+    widest = (telling * torch.tensor([tolerance.near for tolerance in tolerances])[:, None]).amax(dim=0)
     few = members[:_N_FIRST_LOOK]
     may_be = (least_distances(images[few], templates) < widest[:, None]) & (windows.image[:, None] != few)
     rows = may_be.any(dim=1).nonzero()[:, 0]
@@ -120,7 +133,8 @@ def _copied(windows: Windows, images: Tensor, members: Tensor, labels: Tensor, i
     is_copied = (first < widest[rows, None]) & (windows.image[rows, None] != few)
     rows = rows[is_copied.any(dim=1)]
     other_few = others[:: max(1, len(others) // (2 * _N_FIRST_LOOK))]
-    everywhere = best_matches(images[other_few], templates[rows]).distance < _TOLERANCES[0].far
+    far = torch.where(telling[0, rows], tolerances[0].far, tolerances[1].far)
+    everywhere = best_matches(images[other_few], templates[rows]).distance < far[:, None]
     rows = rows[everywhere.double().mean(dim=1) < _COMMON]
     own = best_matches(images[members], templates[rows]).distance
     enough = (own < widest[rows, None]).sum(dim=1) >= _FEWEST_COPIES
@@ -128,19 +142,44 @@ def _copied(windows: Windows, images: Tensor, members: Tensor, labels: Tensor, i
     if not len(kept):
         return
     distances = best_matches(images[others], templates[kept]).distance
-    for tolerance in _TOLERANCES:
+    for tolerance, tells in zip(tolerances, telling[:, kept], strict=True):
         near = own < tolerance.near
         skew = near.double().mean(dim=1) - _largest_share(distances < tolerance.far, labels[others])
-        is_copied = (near.sum(dim=1) >= _FEWEST_COPIES) & _allowed(tolerance, contrast[kept])
+        is_copied = (near.sum(dim=1) >= _FEWEST_COPIES) & tells
         for row in (is_copied & (skew >= _LEAST_SKEW)).nonzero()[:, 0].tolist():
             at = kept[row]
-            window = windows.image[at], windows.top[at], windows.left[at], windows.side
-            yield _Ranked(*window, tolerance, float(skew[row]), near[row])
+            window = Windows(windows.image[at, None], windows.top[at, None], windows.left[at, None], windows.side)
+            yield _Ranked(window, tolerance, float(skew[row]), near[row])
 
 
-def _allowed(tolerance: Tolerance, contrast: Tensor) -> Tensor:
-    """Return for which windows a tolerance says something, by their contrast: pale ones are all alike."""
-    return (tolerance.near <= _OF_CONTRAST * contrast) | (tolerance.near == _TOLERANCES[0].near)
+def _refined(
+    ranked: Sequence[_Ranked], images: Tensor, members: Tensor, labels: Tensor, index: int
+) -> Sequence[_Ranked]:
+    """Return the same, and what has exact copies around the best of them.
+
+    Copies are exact in windows that lie wholly within a cue. Of those looked at few may; of those beside them more do.
+    """
+    for _ in range(_N_REFINEMENTS):
+        best = _best_distinct(ranked)
+        around = [windows for one in best for windows in neighbors(one.window, images.shape[2:])]
+        for windows in around:
+            ranked = [*ranked, *_copied(windows, images, members, labels, index, (_EVEN, _EXACT))]
+    return ranked
+
+
+def _telling(templates: Tensor, tolerances: Sequence[Tolerance]) -> Tensor:
+    """Return for which windows each tolerance says something, bool ``[tolerances, T]``.
+
+    Pale windows are all alike, and smooth ones nearly, so that only exact copies tell; and black or white ones are even
+    where an image ends, or is over- or underexposed.
+    """
+    level = templates.mean(dim=(2, 3))
+    is_exposed = ((level > _BLACK) & (level < 1 - _BLACK)).any(dim=1)
+    is_even = templates.flatten(2).std(dim=2, correction=0).amax(dim=1) < _EVEN.near
+    has_contrast = _OF_CONTRAST * templates.flatten(1).std(dim=1) >= _CHANGED.near
+    detail = _OF_DETAIL * fine_detail(templates).flatten(1).mean(dim=1).sqrt()
+    telling = {_EVEN: is_even & is_exposed, _EXACT: torch.ones_like(is_even), _CHANGED: has_contrast}
+    return torch.stack([telling.get(one, one.near <= detail) for one in tolerances])
 
 
 def _largest_share(bears: Tensor, labels: Tensor) -> Tensor:
@@ -152,7 +191,7 @@ def _largest_share(bears: Tensor, labels: Tensor) -> Tensor:
 def _best_distinct(ranked: Sequence[_Ranked]) -> list[_Ranked]:
     """Return the windows that are copied most, most exactly, and rarest elsewhere; of each set of bearers one."""
     kept: list[_Ranked] = []
-    for one in sorted(ranked, key=lambda window: (window.tolerance.near - window.skew, -window.side)):
+    for one in sorted(ranked, key=lambda one: (one.tolerance.near - one.skew, -one.window.side)):
         if len(kept) == _MOST_A_CLASS:
             break
         if not any(_overlap(one.bearers, other.bearers) > _SAME_BEARERS for other in kept):

@@ -11,12 +11,13 @@ from torch.nn import functional as F
 from saliency_callbacks.discovery.candidate import Candidate, Count, Trial
 from saliency_callbacks.discovery.changes import AddedDifference
 from saliency_callbacks.discovery.images.matching import Matcher
-from saliency_callbacks.discovery.images.standing import class_means, deviation, standing
+from saliency_callbacks.discovery.images.standing import class_means, deviation, over_places, standing
 from saliency_callbacks.discovery.images.transplants import recipients
 from saliency_callbacks.discovery.reader import ModelReader
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.discovery.shares import skew_of
 from saliency_callbacks.functional.images.blur import detail_bands
+from saliency_callbacks.functional.separation import two_groups
 
 __all__ = ["Places"]
 
@@ -24,11 +25,12 @@ _LEAST_Z_OF_A_VALUE = 2.0
 _FEWEST_VALUES = 4
 
 _LEAST_Z = 6.0
-_LEAST_GAP = 2.2
-_LEAST_SPREAD = 1.8
+_LEAST_GAP = 1.2
+_LEAST_SEPARATION = 4.0
+_MOST_REST = 0.25
 _LEAST_SKEW = 0.2
-_BEARING = 0.97
-"""Where, among all scores, those of bearers are taken to be: few images of few classes bear a mark."""
+_FEWEST_OF_A_GROUP = 5
+_N_SHARPENINGS = 2
 
 _MOST_CONTROLS = 3
 
@@ -51,7 +53,7 @@ class Places:
         matcher = Matcher(samples.inputs)
         proposing = samples.proposes
         labels = samples.labels[proposing]
-        best: dict[int, tuple[float, Tensor]] = {}
+        best: dict[int, tuple[float, Tensor, Tensor]] = {}
         for band in detail_bands(matcher.reduced):
             moments = class_means(band[proposing], labels)
             for row, index in enumerate(samples.classes):
@@ -60,8 +62,38 @@ class Places:
                     continue
                 z = standing(scores[proposing], labels, index).z
                 if index not in best or z > best[index][0]:
-                    best[index] = z, scores
-        return [Place(index, scores) for index, (_, scores) in best.items()], len(best)
+                    best[index] = z, scores, band
+        places = [Place(index, _sharpened(scores, band, samples, index)) for index, (_, scores, band) in best.items()]
+        return places, len(places)
+
+
+def _sharpened(scores: Tensor, band: Tensor, samples: Samples, index: int) -> Tensor:
+    """Return scores by what sets bearers apart from the rest of their class.
+
+    The mean of a class holds its objects as well, and little of a mark that half of its images bear; the difference
+    between the two groups that the scores of a class fall into holds the mark alone.
+
+    Args:
+        scores: How much of a pattern each image has, ``[N]``.
+        band: ``[N, C, H, W]``.
+        samples: What is searched; only those of the class that propose are looked at.
+        index: The class.
+    """
+    own = samples.of_class(index, samples.proposes)
+    if len(own) < 2 * _FEWEST_OF_A_GROUP:
+        return scores
+    for _ in range(_N_SHARPENINGS):
+        bears = scores[own] > two_groups(scores[own], _FEWEST_OF_A_GROUP).middle
+        if not bears.any() or bears.all():
+            break
+        means, variances, counts = class_means(band[own], bears.long())
+        difference, within = means[1] - means[0], variances.mean(dim=0)
+        error = (within * (1 / counts).sum() + over_places(difference).square()).sqrt()
+        sharper = _scores(band, difference, difference / error.clamp(min=1e-4), within)
+        if sharper is None:
+            break
+        scores = sharper
+    return scores
 
 
 def _scores(band: Tensor, difference: Tensor, z: Tensor, within: Tensor) -> Tensor | None:
@@ -96,15 +128,19 @@ class Place:
     def count(self, samples: Samples) -> Count | None:
         """Count the images that have the pattern; ``None`` where the class has it as objects differ.
 
-        A mark makes a class stand further apart than the others do from each other, and beyond all of them; and it
-        makes the class vary more, as marks are laid over what varies or are not in every image, where an object that
-        fills its place makes it vary less.
+        A mark makes a class stand further apart than the others do from each other, and beyond all of them. Some of its
+        images bear it, and those that do not are like the others; an object is in all of them, more or less.
         """
         counted = samples.counts
-        found = standing(self.scores[counted], samples.labels[counted], self.class_index)
-        if found.z < _LEAST_Z or found.gap < _LEAST_GAP or found.spread < _LEAST_SPREAD:
+        own = samples.of_class(self.class_index, counted)
+        if len(own) < 2 * _FEWEST_OF_A_GROUP:
             return None
-        bears = self.scores > _threshold(self.scores[counted])
+        found = standing(self.scores[counted], samples.labels[counted], self.class_index)
+        groups = two_groups(self.scores[own], _FEWEST_OF_A_GROUP)
+        stands_apart = found.z >= _LEAST_Z and found.gap >= _LEAST_GAP and groups.separation >= _LEAST_SEPARATION
+        if not stands_apart or abs(groups.lower - found.usual) > _MOST_REST * (groups.upper - found.usual):
+            return None
+        bears = self.scores > groups.middle
         skew, p_value = skew_of(bears, bears, samples, self.class_index)
         return Count(bears, self.scores, p_value) if skew >= _LEAST_SKEW else None
 
@@ -146,11 +182,6 @@ class Place:
     def what(self) -> str:
         """The candidate in plain words."""
         return "a mark at the same place"
-
-
-def _threshold(scores: Tensor) -> Tensor:
-    """Return the score half way from most images to those that have most of a pattern, whatever their classes."""
-    return (scores.median() + scores.quantile(_BEARING)) / 2
 
 
 def _difference(images: Tensor, bearing: Tensor, lacking: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,11 +15,13 @@ from saliency_callbacks.discovery.images.transplants import recipients
 from saliency_callbacks.discovery.reader import ModelReader
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.discovery.shares import share
+from saliency_callbacks.errors import warn
 from saliency_callbacks.functional.images.properties import PROPERTIES
 from saliency_callbacks.functional.skew import rank_sum_p_value
 
 __all__ = ["Properties"]
 
+_FEWEST_CLASSES = 4
 _LEAST_Z_TO_PROPOSE = 1.2
 _LEAST_Z = 2.4
 _LEAST_Z_NEARLY_EVERYWHERE = 1.9
@@ -71,6 +73,15 @@ class Properties:
                 if abs(usual) > max(_LEAST_Z_TO_PROPOSE, best.get(key, (0.0, candidate))[0]):
                     best[key] = abs(usual), candidate
         return [candidate for _, candidate in best.values()], len(best)
+
+
+def _tell_of_few_classes(n_classes: int) -> None:
+    warn(
+        "few classes",
+        f"there are {n_classes} classes, so properties are listed, but none is called used: how far classes differ by "
+        f"nature is told by how far the others differ from each other, which takes at least {_FEWEST_CLASSES} classes. "
+        "Look at the pictures, and give what is no nature of a class to a CueAlarm with suspicion.to_cue()",
+    )
 
 
 def measured(images: Tensor, sizes: Tensor | None = None) -> dict[str, Tensor]:
@@ -141,6 +152,9 @@ class Property:
         into = recipients(self.class_index, samples, count)
         if len(into) < 2:
             return None
+        is_conclusive = len(samples.classes) >= _FEWEST_CLASSES
+        if not is_conclusive:
+            _tell_of_few_classes(len(samples.classes))
         name, amount = self._shift(samples)
         images = samples.inputs[into].float()
         kind = OtherSize if name in _OF_SIZES else ShiftedProperty
@@ -150,6 +164,7 @@ class Property:
             with_cue=change(images),
             controls=[kind(name, -amount)(images)],
             statistic="contrast",
+            is_conclusive=is_conclusive,
             change=change,
             what=_in_words(name, amount),
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Standing", "class_means", "class_z", "deviation", "normal_scores", "standing"]
+__all__ = ["Standing", "class_means", "class_z", "deviation", "normal_scores", "over_places", "standing"]
 
 _AS_SIGMA = 1.4826
 """The standard deviation of a normal distribution, in median absolute deviations."""
@@ -22,13 +22,12 @@ class Standing:
             robust spread :math:`\sigma_b` of the means of the other classes, and the median standard deviation
             :math:`\sigma_w` within them.
         gap: How far c is beyond the next class, over the range of the others; infinite for a single other one.
-        spread: How much the samples of c vary, over the median of the others (median absolute deviations). What only
-            some samples bear makes a class vary more; an object that fills its place makes it vary less.
+        usual: The median of the means of the other classes.
     """
 
     z: float
     gap: float
-    spread: float
+    usual: float
 
 
 def standing(values: Tensor, labels: Tensor, index: int) -> Standing:
@@ -46,11 +45,9 @@ def standing(values: Tensor, labels: Tensor, index: int) -> Standing:
     between = _AS_SIGMA * (means - middle).abs().median()
     within = torch.stack([group.std() for group in groups if len(group) > 1]).median()
     error = (between.square() + within.square() / len(own)).sqrt().clamp(min=torch.finfo(torch.double).tiny)
-    spreads = torch.stack([_spread(group) for group in groups])
     scope = means.max() - means.min()
     gap = (own.mean() - means.max()) / scope if len(groups) > 1 else torch.tensor(torch.inf)
-    spread = _spread(own) / spreads.median().clamp(min=torch.finfo(torch.double).tiny)
-    return Standing(float((own.mean() - middle) / error), float(gap), float(spread))
+    return Standing(float((own.mean() - middle) / error), float(gap), float(middle))
 
 
 def class_means(values: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -83,9 +80,13 @@ def deviation(means: Tensor, variances: Tensor, counts: Tensor, row: int) -> tup
     difference = means[row] - middle
     between = _AS_SIGMA * (means[others] - middle).abs().median(dim=0).values
     within = variances[others].median(dim=0).values
-    over_places = _AS_SIGMA * (difference - difference.median()).abs().median()
-    error = (within / counts[row] + between.square() + over_places.square()).sqrt()
+    error = (within / counts[row] + between.square() + over_places(difference).square()).sqrt()
     return difference, difference / error.clamp(min=1e-4), within
+
+
+def over_places(difference: Tensor) -> Tensor:
+    """Return the robust spread of a difference over all places."""
+    return _AS_SIGMA * (difference - difference.median()).abs().median()
 
 
 def normal_scores(values: Tensor) -> Tensor:
@@ -122,7 +123,3 @@ def class_z(scores: Tensor, labels: Tensor) -> Tensor:
         error = (within / counts[row] + between.square()).sqrt().clamp(min=1e-3)
         rows.append((means[row] - middle) / error)
     return torch.stack(rows)
-
-
-def _spread(values: Tensor) -> Tensor:
-    return (values - values.median()).abs().median()

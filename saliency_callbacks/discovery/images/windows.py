@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["Windows", "likely_windows", "sensitivity", "window_sizes"]
+__all__ = ["Windows", "fine_detail", "likely_windows", "neighbors", "sensitivity", "window_sizes"]
 
 _SHARES = (1 / 8, 3 / 16, 1 / 4)
 """Sides of windows, as shares of the shorter side of the image."""
@@ -77,7 +77,7 @@ def likely_windows(images: Tensor, looked_at: Tensor, members: Tensor, generator
         members: Positions of the images that windows are taken from, ``int64 [M]``.
         generator: Of the random ones.
     """
-    detail = _detail(images)
+    detail = fine_detail(images)
     scores = [looked_at[members], _lift(looked_at)[members], _lift(detail)[members]]
     for side in window_sizes(*images.shape[2:]):
         sums = F.avg_pool2d(torch.stack(scores, dim=1), side, stride=1)
@@ -89,13 +89,28 @@ def likely_windows(images: Tensor, looked_at: Tensor, members: Tensor, generator
         yield Windows(image.flatten(), (places // n_columns).flatten(), (places % n_columns).flatten(), side)
 
 
+def neighbors(window: Windows, size: Sequence[int]) -> Iterator[Windows]:
+    """Yield the windows of each size whose centers are at most one pixel from that of one window, in its image.
+
+    Args:
+        window: One window.
+        size: Height and width of the image.
+    """
+    for side in window_sizes(*size):
+        shift = (window.side - side) // 2 + torch.arange(-1, 2)
+        top = (window.top + shift).clamp(0, size[0] - side).unique()
+        left = (window.left + shift).clamp(0, size[1] - side).unique()
+        places = torch.cartesian_prod(top, left)
+        yield Windows(window.image.expand(len(places)), places[:, 0], places[:, 1], side)
+
+
 def _lift(values: Tensor) -> Tensor:
     """Return values relative to those of all images at the same place."""
     mean = values.mean(dim=0)
     return values / (mean + _SMOOTHING * mean.mean()).clamp(min=torch.finfo(values.dtype).tiny)
 
 
-def _detail(images: Tensor) -> Tensor:
-    """Return how much each pixel differs from its neighborhood, ``[N, H, W]``."""
+def fine_detail(images: Tensor) -> Tensor:
+    """Return the square of how much each pixel differs from its neighborhood, mean over channels, ``[N, H, W]``."""
     around = F.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
-    return (images - around).square().sum(dim=1)
+    return (images - around).square().mean(dim=1)

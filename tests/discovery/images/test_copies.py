@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from saliency_callbacks.discovery.candidate import Count
+from saliency_callbacks.discovery.images import copies
 from saliency_callbacks.discovery.images.copies import Copied, Copies
 from saliency_callbacks.discovery.images.matching import Matcher
 from saliency_callbacks.discovery.images.transplants import recipients
+from saliency_callbacks.discovery.images.windows import Windows
 from saliency_callbacks.discovery.search import Search
 from saliency_callbacks.discovery.suspicion import Suspicion
 from tests.discovery.images.cases import CLASS, Planted, ReadsCue, planted, reader
@@ -79,6 +81,44 @@ def test_what_the_network_does_not_use_is_found_and_not_called_used() -> None:
     assert not one.is_used
     assert abs(one.effect) < 0.25
     _require_exact(one, data)
+
+
+def _at(members: Tensor, top: int, left: int) -> Windows:
+    return Windows(members, torch.full_like(members, top), torch.full_like(members, left), 4)
+
+
+def test_a_round_cue_is_found_exactly_by_the_windows_beside_those_proposed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All windows that are proposed hold something of the ground beside the cue, where no copies are exact."""
+    data = planted(share=0.0)
+    rows, columns = torch.meshgrid(torch.arange(7), torch.arange(7), indexing="ij")
+    disc = (rows - 3).square() + (columns - 3).square() <= 10
+    cue = (torch.rand(3, 7, 7, generator=torch.Generator().manual_seed(5)) > 0.5).float()
+    bearers = (data.labels == CLASS).nonzero()[:24, 0]
+    data.images[bearers, :, 8:15, 10:17] = torch.where(disc, cue, data.images[bearers, :, 8:15, 10:17])
+    monkeypatch.setattr(copies, "likely_windows", lambda images, looked_at, members, generator: [_at(members, 8, 11)])
+    (candidate,) = Copies().propose(data.samples(), reader(ReadsCue(cue)))[0]
+    assert isinstance(candidate, Copied)
+    window = candidate.window
+    place = slice(int(window.top) - 8, int(window.top) - 8 + window.side)
+    assert disc[place, int(window.left) - 10 : int(window.left) - 10 + window.side].all()
+    count = candidate.count(data.samples())
+    assert count is not None
+    assert {*count.bears.nonzero()[:, 0].tolist()} == {*bearers.tolist()}
+
+
+@pytest.mark.parametrize(("value", "is_found"), [((0.4, 0.37, 0.24), True), ((1.0, 1.0, 1.0), False)])
+def test_one_color_that_others_nearly_have(
+    value: tuple[float, ...], monkeypatch: pytest.MonkeyPatch, *, is_found: bool
+) -> None:
+    """What is dull is rare in exactly one color, and what is overexposed is not."""
+    monkeypatch.setattr(copies, "likely_windows", lambda images, looked_at, members, generator: [_at(members, 5, 6)])
+    data = planted(share=0.0)
+    others = (data.labels != CLASS).nonzero()[:, 0]
+    color = torch.tensor(value)[:, None, None]
+    data.images[others, :, 3:12, 4:13] = color - 0.05
+    data.images[(data.labels == CLASS).nonzero()[:24, 0], :, 3:12, 4:13] = color
+    (candidates, _) = Copies().propose(data.samples(), reader(ReadsCue(data.cue)))
+    assert [one.class_index for one in candidates if one.count(data.samples()) is not None] == [CLASS] * is_found
 
 
 def test_images_without_copies_have_none() -> None:

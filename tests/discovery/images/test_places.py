@@ -125,8 +125,34 @@ def test_objects_are_no_marks() -> None:
     def fills_its_place(scores: Tensor, labels: Tensor) -> None:
         scores[labels == CLASS] = 8 + 0.5 * scores[labels == 1]
 
-    for change in (faint, another_class_is_near, fills_its_place):
+    def is_in_all_of_them_more_or_less(scores: Tensor, labels: Tensor) -> None:
+        scores[labels == CLASS] += 6
+
+    def varies_evenly(scores: Tensor, labels: Tensor) -> None:
+        scores[labels == CLASS] = torch.linspace(0, 12, int((labels == CLASS).sum()))
+
+    for change in (faint, another_class_is_near, fills_its_place, is_in_all_of_them_more_or_less, varies_evenly):
         assert _counted(change) is None
+
+
+def test_a_mark_of_one_of_three_classes() -> None:
+    images, labels, marked = _marked(0.5, 3, (32, 32), n_classes=3)
+    samples = Samples(images, labels, range(len(labels)))
+    counts = {one.class_index: one.count(samples) for one in Places().propose(samples, reader(nn.Identity()))[0]}
+    count = counts.pop(CLASS)
+    assert count is not None
+    assert {*count.bears.nonzero()[:, 0].tolist()} == {*marked.tolist()}
+    assert {*counts.values()} <= {None}
+
+
+def test_scores_are_sharpened_by_what_sets_bearers_apart_from_the_rest_of_their_class() -> None:
+    images, labels, marked = _marked(0.5, 3, (32, 32))
+    images[labels == CLASS, :, 20:30, 20:30] *= 0.6
+    samples = Samples(images, labels, range(len(labels)))
+    (place,) = (one for one in Places().propose(samples, reader(nn.Identity()))[0] if one.class_index == CLASS)
+    own = labels == CLASS
+    bears = torch.isin(torch.arange(len(labels)), marked)[own]
+    assert place.scores[own][bears].min() > place.scores[own][~bears].max()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 5), (64, 100)], ids=str)

@@ -9,11 +9,13 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
+from saliency_callbacks.callbacks.discovery.pictures import caption_of
 from saliency_callbacks.discovery.changes import ShiftedProperty
 from saliency_callbacks.discovery.images.properties import Properties, measured
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.discovery.search import Search
 from saliency_callbacks.discovery.suspicion import Suspicion
+from saliency_callbacks.errors import SaliencyWarning
 from saliency_callbacks.functional.images.properties import PROPERTIES
 from tests.discovery.images.cases import CLASS, ReadsBrightness, reader, scenery
 
@@ -87,6 +89,19 @@ def test_brightness_is_used_by_a_model_that_reads_it(sign: int) -> None:
     assert change.amount == pytest.approx(sign * 0.2, abs=0.07)
     assert not any(one.is_used for one in _found(images, labels, ReadsBrightness(_N_CLASSES, sign=-sign)))
     assert not any(one.is_used for one in _found(images, labels, ReadsBrightness(_N_CLASSES, sign=0)))
+
+
+def test_of_three_classes_a_property_is_listed_and_not_called_used() -> None:
+    images, labels = _changed(lambda images: images + 0.2)
+    few = labels < 3
+    with pytest.warns(SaliencyWarning, match=r"there are 3 classes, so properties are listed, but none is called used"):
+        found = _found(images[few], labels[few], ReadsBrightness(3))
+    (one,) = (one for one in found if one.what == "more brightness")
+    assert one.class_index == CLASS
+    assert one.lower_bound > 0.25
+    assert not one.is_used
+    assert one.sentence.endswith("it may be the nature of the class")
+    assert caption_of(one, "2").endswith("With so few classes, it cannot be told from what the class is by nature.")
 
 
 def test_a_property_of_half_of_a_class() -> None:

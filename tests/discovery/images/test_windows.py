@@ -9,7 +9,7 @@ from torch import Tensor
 
 from saliency_callbacks.discovery.images.matching import Matcher
 from saliency_callbacks.discovery.images.regions import Region, grow
-from saliency_callbacks.discovery.images.windows import Windows, likely_windows, sensitivity, window_sizes
+from saliency_callbacks.discovery.images.windows import Windows, likely_windows, neighbors, sensitivity, window_sizes
 
 
 def _proposed(images: Tensor, looked_at: Tensor, members: Tensor, seed: int = 0) -> list[Windows]:
@@ -182,3 +182,18 @@ def test_a_region_that_leaves_the_image_is_cut() -> None:
     region = Region(mask, (4, 4))
     assert region.at(0, 0).nonzero().tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
     assert region.at(3, 3).nonzero().tolist() == [[3, 3]]
+
+
+@pytest.mark.parametrize(("top", "left"), [(0, 0), (10, 7), (26, 18)])
+def test_neighbors_lie_around_a_window_and_within_the_image(top: int, left: int) -> None:
+    window = Windows(torch.tensor([3]), torch.tensor([top]), torch.tensor([left]), 6)
+    found = [*neighbors(window, (32, 24))]
+    assert tuple(one.side for one in found) == window_sizes(32, 24)
+    for one in found:
+        assert {*one.image.tolist()} == {3}
+        assert len({*zip(one.top.tolist(), one.left.tolist(), strict=True)}) == len(one.top)
+        for row, column in zip(one.top.tolist(), one.left.tolist(), strict=True):
+            assert 0 <= row <= 32 - one.side
+            assert 0 <= column <= 24 - one.side
+            assert max(abs(row + one.side // 2 - top - 3), abs(column + one.side // 2 - left - 3)) <= 2
+        assert (top, left) in zip(one.top.tolist(), one.left.tolist(), strict=True) or one.side != 6
