@@ -25,6 +25,7 @@ import torch
 
 from benchmarks.cost.cue import measure_cue
 from benchmarks.cost.distributed import measure_distributed
+from benchmarks.cost.large_pictures import measure_large_pictures
 from benchmarks.cost.measure import Row
 from benchmarks.cost.memory import measure_memory
 from benchmarks.cost.multi_pass import measure_integrated_gradients, measure_smooth_grad
@@ -42,6 +43,7 @@ _TOPICS: Mapping[str, Callable[[Workload], list[Row]]] = {
     "seven": measure_seven,
     "grad_cam": measure_grad_cam,
     "observation": measure_observation,
+    "large_pictures": measure_large_pictures,
     "memory": measure_memory,
     "integrated_gradients": measure_integrated_gradients,
     "smooth_grad": measure_smooth_grad,

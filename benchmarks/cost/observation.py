@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,31 +14,42 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 from typing_extensions import override
 
-from benchmarks.cost.measure import Clock, Row, cost, timed
+from benchmarks.cost.measure import Clock, Row, Timings, cost, timed
 from benchmarks.cost.workload import MEAN, STD, Workload, photographs, random_resnet18
 from saliency_callbacks import Appearance, Probe, SaliencyMonitor
 from saliency_callbacks.callbacks.saliency.history import Frame, Frames
 from saliency_callbacks.engine.run import run_engine
-from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.targets.selectors import Labels
 
-__all__ = ["measure_observation"]
+__all__ = ["BLOCKED", "WHOLE", "TimedMonitor", "measure_observation", "time_observations"]
+
+WHOLE = "an observation until it is written"
+"""Side: an observation until everything is written."""
+BLOCKED = "the part that the training waits for"
+"""Side: an observation until the training goes on."""
 
 _METHODS = ("gradient", "grad_cam", "guided_backprop")
-_WHOLE = "SaliencyMonitor, three methods"
-_BLOCKED = "the part that the training waits for"
 _COMPUTE = "its compute alone"
 
 
 def measure_observation(workload: Workload) -> list[Row]:
     """Three methods, rendered and written to TensorBoard and to disk, with filmstrips as long as they get."""
     images, labels = photographs(workload.images, workload.size)
-    monitor = _TimedMonitor(images, labels, workload.clock)
-    few = DataLoader(TensorDataset(images[:2], labels[:2]), batch_size=2)
+    monitor = TimedMonitor(_METHODS, images, labels, workload.clock, beside=_COMPUTE)
+    seconds = time_observations(monitor, random_resnet18(), workload.rounds)
+    return [
+        cost("observation", seconds, ours=WHOLE, other=_COMPUTE, limit=1.35),
+        cost("observation", seconds, ours=BLOCKED, other=_COMPUTE, limit=1.15),
+    ]
+
+
+def time_observations(monitor: TimedMonitor, network: nn.Module, rounds: int) -> Timings:
+    """Return the seconds of ``rounds`` observations of a training, and of what is measured beside each."""
+    few = DataLoader(TensorDataset(monitor.images[:2], monitor.labels[:2]), batch_size=2)
     with tempfile.TemporaryDirectory() as directory, warnings.catch_warnings():
         # About workers and batch sizes of the loaders, which are not what is measured.
         warnings.filterwarnings("ignore", module="lightning")
@@ -46,7 +57,7 @@ def measure_observation(workload: Workload) -> list[Row]:
         logger = TensorBoardLogger(directory, name="observation")
         trainer = L.Trainer(
             # One more epoch to warm up.
-            max_epochs=workload.rounds + 1,
+            max_epochs=rounds + 1,
             accelerator="cpu",
             callbacks=[monitor],
             logger=logger,
@@ -55,18 +66,15 @@ def measure_observation(workload: Workload) -> list[Row]:
             enable_model_summary=False,
             log_every_n_steps=1,
         )
-        trainer.fit(_Classifier(), few, few)
+        trainer.fit(_Classifier(network), few, few)
         _check_written(Path(logger.log_dir))
-    return [
-        cost("observation", monitor.seconds, ours=_WHOLE, other=_COMPUTE, limit=1.35),
-        cost("observation", monitor.seconds, ours=_BLOCKED, other=_COMPUTE, limit=1.15),
-    ]
+    return monitor.seconds
 
 
 class _Classifier(L.LightningModule):
-    def __init__(self) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network = random_resnet18()
+        self.network = network
 
     @override
     def forward(self, images: Tensor) -> Tensor:
@@ -88,26 +96,39 @@ class _Classifier(L.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=1e-5)
 
 
-class _TimedMonitor(SaliencyMonitor):
-    """Times its own observations, and beside each the engine on the same model, inputs and settings."""
+class TimedMonitor(SaliencyMonitor):
+    """Times its own observations, and beside each another work on the same model, inputs and settings.
 
-    def __init__(self, images: Tensor, labels: Tensor, clock: Clock) -> None:
+    Args:
+        methods: What is observed.
+        images: The probe.
+        labels: Its labels.
+        clock: What the seconds are.
+        beside: Name of the other work.
+    """
+
+    def __init__(self, methods: Sequence[str], images: Tensor, labels: Tensor, clock: Clock, *, beside: str) -> None:
         probe = Probe.from_tensors(images, labels)
-        super().__init__(_METHODS, probe, appearance=Appearance(normalization=(MEAN, STD)))
+        super().__init__(methods, probe, appearance=Appearance(normalization=(MEAN, STD)))
         self.images = images
         self.labels = labels
         self.clock: Clock = clock
-        self.seconds: dict[str, list[float]] = {_WHOLE: [], _BLOCKED: [], _COMPUTE: []}
+        self.beside = beside
+        self.seconds: dict[str, list[float]] = {WHOLE: [], BLOCKED: [], beside: []}
+
+    def work_beside(self, network: nn.Module) -> Any:
+        """Do the other work: the engine alone."""
+        settings = replace(self.settings, target_layers=list(self.state.target_layers))
+        return run_engine(network, self.images, settings, [Labels(self.labels)]).attributions
 
     @override
     def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         if trainer.sanity_checking:
             return
         self._fill_filmstrips()
-        settings = replace(self.settings, target_layers=list(self.state.target_layers))
         observe = partial(super().on_validation_epoch_end, trainer, pl_module)
-        compute = partial(_explained, pl_module, self.images, settings, Labels(self.labels))
-        sides = [partial(self._time_observation, trainer, observe), lambda: {_COMPUTE: timed(compute, self.clock)}]
+        other = partial(self.work_beside, pl_module)
+        sides = [partial(self._time_observation, trainer, observe), lambda: {self.beside: timed(other, self.clock)}]
         for side in sides if trainer.current_epoch % 2 else sides[::-1]:
             for name, seconds in side().items():
                 if trainer.current_epoch > 0:
@@ -115,7 +136,7 @@ class _TimedMonitor(SaliencyMonitor):
 
     def _time_observation(self, trainer: Any, observe: Callable[[], Any]) -> dict[str, float]:
         blocked = timed(observe, self.clock)
-        return {_BLOCKED: blocked, _WHOLE: blocked + timed(partial(self._finish_writing, trainer), self.clock)}
+        return {BLOCKED: blocked, WHOLE: blocked + timed(partial(self._finish_writing, trainer), self.clock)}
 
     def _finish_writing(self, trainer: Any) -> None:
         assert self._writer is not None, "opened by the first observation"
@@ -129,10 +150,6 @@ class _TimedMonitor(SaliencyMonitor):
             for name, history in self.state.histories.items()
         }
         self.state = replace(self.state, histories=histories)
-
-
-def _explained(model: Any, images: Tensor, settings: Settings, target: Labels) -> Any:
-    return run_engine(model, images, settings, [target]).attributions
 
 
 def _longest(frame: Frame) -> Frames:

@@ -30,6 +30,7 @@ class Workload:
         path_images: How many images the methods with many passes explain.
         path_steps: Their steps or noisy copies.
         path_rounds: Interleaved rounds of these long comparisons.
+        large_size: Height and width of the large pictures.
         memory_size: Height and width of the images in the memory measurements.
         memory_steps: Few and many steps, which should need the same memory.
         clock: What the seconds are.
@@ -41,13 +42,16 @@ class Workload:
     path_images: int = 4
     path_steps: int = 50
     path_rounds: int = 3
+    large_size: tuple[int, int] = (768, 1024)
     memory_size: int = 64
     memory_steps: tuple[int, int] = (50, 500)
     clock: Clock = "wall"
 
 
 FULL = Workload()
-QUICK = Workload(size=64, images=4, rounds=2, path_images=2, path_steps=4, path_rounds=2, memory_steps=(8, 16))
+QUICK = Workload(
+    size=64, images=4, rounds=2, path_images=2, path_steps=4, path_rounds=2, large_size=(96, 128), memory_steps=(8, 16)
+)
 
 
 def random_resnet18() -> ResNet:

@@ -200,11 +200,11 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
             with self._once():
                 self._writer.close()
         if self._n_skipped > 1:
-            notices.tell(f"{type(self).__name__} ({self.identity}): {self._n_skipped} observations were skipped")
+            notices.tell(f"{self.title}: {self._n_skipped} observations were skipped")
         if is_complete and self._has_trained:
             self._on_closed(host)
         elif is_complete and self._is_resumed:
-            notices.tell_that_training_had_ended(f"{type(self).__name__} ({self.identity})")
+            notices.tell_that_training_had_ended(self.title)
 
     def _observe_if_due(self, host: Host, step: int) -> None:
         # On other epochs too: the Trainer keeps metrics for monitoring, but loggers would miss them.
@@ -217,7 +217,7 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
             self._n_skipped += snapshot is None
             with self._once():
                 self.state = self.cost.judged(self.state, host.ranks, self.identity)
-            self.cost.tell_once(f"{type(self).__name__} ({self.identity})", snapshot, self._writer)
+            self.cost.tell_once(self.title, snapshot, self._writer)
         self._log(host, scores, step)
 
     @property

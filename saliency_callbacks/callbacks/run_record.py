@@ -40,6 +40,11 @@ class RunRecord(Generic[State]):
         return self.namespace
 
     @property
+    def title(self) -> str:
+        """What a line that is said about this callback begins with."""
+        return f"{type(self).__name__} ({self.identity})"
+
+    @property
     def kept_in(self) -> Path | None:
         """Directory of the run that this callback writes to; ``None`` where it keeps nothing on this disk."""
         return None if self._writer is None else self._writer.run_directory
@@ -69,6 +74,11 @@ class RunRecord(Generic[State]):
         if self._writer is not None:
             with self._once():
                 self._writer.drain()
+
+    def hurry(self) -> None:
+        """Draw no more pictures; what was found is still written."""
+        if self._writer is not None:
+            self._writer.abandon_pictures()
 
     def _once(self) -> AbstractContextManager[None]:
         """Return a context in which each kind of warning is given once in the run, by whichever callback."""

@@ -7,11 +7,13 @@ that :class:`~saliency_callbacks.callbacks.cue.alarm.CueAlarm` takes.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.cues.basic import FunctionCue
@@ -20,6 +22,8 @@ from saliency_callbacks.functional.images.properties import shift_property
 from saliency_callbacks.functional.images.resampling import through_smaller, widened
 
 __all__ = ["AddedDifference", "Change", "OtherSize", "PastedPixels", "ShiftedProperty"]
+
+_HALF = 0.5
 
 
 class Change(Protocol):
@@ -41,6 +45,7 @@ class PastedPixels:
         mask: Which of them are pasted, bool ``[h, w]``.
         top: Row of the first one.
         left: Column of the first one.
+        size: Height and width to which they are enlarged first; ``None`` where they are pasted as they are.
 
     Example:
         >>> PastedPixels(torch.ones(1, 1, 1), torch.ones(1, 1, dtype=torch.bool), 0, 1)(torch.zeros(1, 1, 1, 2))
@@ -51,16 +56,18 @@ class PastedPixels:
     mask: Tensor
     top: int
     left: int
+    size: tuple[int, int] | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({describe(self.pixels)}, top={self.top}, left={self.left})"
 
     def __call__(self, images: Tensor) -> Tensor:
         """Paste the pixels into images ``[N, C, H, W]``."""
-        height, width = self.mask.shape
+        pixels, mask = self.enlarged()
+        height, width = mask.shape
         rows, columns = slice(self.top, self.top + height), slice(self.left, self.left + width)
         pasted = images.clone()
-        mask, pixels = self.mask.to(images.device), self.pixels.to(images)
+        mask, pixels = mask.to(images.device), pixels.to(images)
         pasted[:, :, rows, columns] = torch.where(mask, pixels, images[:, :, rows, columns])
         return pasted
 
@@ -68,8 +75,27 @@ class PastedPixels:
         """Return an :class:`~saliency_callbacks.probe.ImageCue`, or a function's for other than 1 or 3 channels."""
         if len(self.pixels) not in (1, 3):
             return FunctionCue(self, name=name)
-        picture = torch.cat([self.pixels, self.mask[None].to(self.pixels)])
-        return ImageCue(picture, (self.top, self.left, *self.mask.shape), name=name)
+        pixels, mask = self.enlarged()
+        picture = torch.cat([pixels, mask[None].to(pixels)])
+        return ImageCue(picture, (self.top, self.left, *mask.shape), name=name)
+
+    def enlarged(self) -> tuple[Tensor, Tensor]:
+        """Return pixels and mask at the size at which they are pasted."""
+        if self.size is None:
+            return self.pixels, self.mask
+        mask = F.interpolate(self.mask[None, None].float(), size=self.size, mode="nearest-exact")[0, 0]
+        return _at_size(self.pixels, self.size), mask > 0
+
+    def reduced(self, most: int) -> PastedPixels:
+        """Return the same of at most ``most`` pixels, which are enlarged before they are pasted."""
+        height, width = self.mask.shape
+        size = _reduced_size((height, width), most)
+        if size == (height, width):
+            return self
+        # Of pixels that are pasted alone: what is beside them must not shine through.
+        weight = _averaged(self.mask[None].float(), size)
+        pixels = _averaged(self.pixels * self.mask, size) / weight.clamp(min=torch.finfo(torch.float32).tiny)
+        return PastedPixels(_rounded(pixels), weight[0] >= _HALF, self.top, self.left, self.size or (height, width))
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +103,8 @@ class AddedDifference:
     """A difference that is added everywhere, such as that of a translucent mark.
 
     Args:
-        difference: ``[C, H, W]``, 0 where nothing is added.
+        difference: ``[C, H, W]``, 0 where nothing is added; one that is smaller than the images is enlarged to their
+            size.
 
     Example:
         >>> AddedDifference(torch.tensor([[[0.0, 0.25]]]))(torch.full((1, 1, 1, 2), 0.5))
@@ -91,7 +118,13 @@ class AddedDifference:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Add the difference to images ``[N, C, H, W]``, kept in [0, 1]."""
-        return (images + self.difference.to(images)).clamp(0, 1)
+        return (images + _at_size(self.difference, images.shape[2:]).to(images)).clamp(0, 1)
+
+    def reduced(self, most: int) -> AddedDifference:
+        """Return the same of at most ``most`` pixels."""
+        height, width = self.difference.shape[1:]
+        size = _reduced_size((height, width), most)
+        return self if size == (height, width) else AddedDifference(_rounded(_averaged(self.difference, size)))
 
     def to_cue(self, name: str) -> Any:
         """Return a :class:`~saliency_callbacks.probe.FunctionCue`."""
@@ -151,3 +184,25 @@ class OtherSize:
     def to_cue(self, name: str) -> Any:
         """Return a :class:`~saliency_callbacks.probe.FunctionCue`."""
         return FunctionCue(self, name=name)
+
+
+def _at_size(values: Tensor, size: Sequence[int]) -> Tensor:
+    """Return values ``[C, h, w]`` enlarged to ``[C, *size]``."""
+    if list(values.shape[1:]) == list(size):
+        return values
+    return F.interpolate(values[None], size=tuple(size), mode="bilinear", align_corners=False)[0]
+
+
+def _averaged(values: Tensor, size: Sequence[int]) -> Tensor:
+    return F.interpolate(values[None].float(), size=tuple(size), mode="area")[0]
+
+
+def _reduced_size(size: tuple[int, int], most: int) -> tuple[int, int]:
+    height, width = size
+    factor = min(1.0, math.sqrt(most / (height * width)))
+    return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def _rounded(values: Tensor) -> Tensor:
+    """Return values as a checkpoint rounds them, so that a resumed run goes on with the same."""
+    return values.half().float()

@@ -18,7 +18,16 @@ from saliency_callbacks.errors import ConfigurationError, nearest_names
 from saliency_callbacks.functional.precision import widen
 from saliency_callbacks.types import Reduction
 
-__all__ = ["degenerate", "distribution", "normalize", "percentile", "reduce_channels", "resize", "signed_map"]
+__all__ = [
+    "degenerate",
+    "distribution",
+    "is_finite",
+    "normalize",
+    "percentile",
+    "reduce_channels",
+    "resize",
+    "signed_map",
+]
 
 _REDUCTIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "abs_max": lambda values: values.abs().amax(dim=1),
@@ -115,7 +124,7 @@ def percentile(maps: Tensor, q: float) -> Tensor:
     smallest = max(1, math.ceil(Fraction(str(float(q))) * flat.shape[1]))
     # `quantile` refuses more than 16 million values, and `kthvalue` refuses some devices in deterministic mode.
     value = flat.topk(flat.shape[1] - smallest + 1, dim=1).values[:, -1]
-    return torch.where(flat.isfinite().all(dim=1), value, torch.nan)
+    return torch.where(is_finite(flat), value, torch.nan)
 
 
 def normalize(maps: Tensor, q: float = 0.99) -> Tensor:
@@ -142,14 +151,23 @@ def normalize(maps: Tensor, q: float = 0.99) -> Tensor:
     peak = flat.amax(dim=1)
     clip = percentile(maps, q)
     scale = torch.where(clip > 0, clip, peak)[:, None]
-    drawable = (flat.isfinite().all(dim=1) & (peak > 0))[:, None]
+    drawable = (is_finite(flat) & (peak > 0))[:, None]
     return (flat / scale).clamp(0, 1).masked_fill(~drawable, 0).reshape(maps.shape)
+
+
+def is_finite(maps: Tensor) -> Tensor:
+    """Tell which maps ``[N, *spatial]`` have finite values alone, bool ``[N]``."""
+    flat = maps.flatten(1)
+    # Both of NaN are NaN. Several times faster than to look at each value, and most of what a large map costs.
+    return flat.amax(dim=1).isfinite() & flat.amin(dim=1).isfinite()
 
 
 def degenerate(maps: Tensor) -> Tensor:
     """Tell which maps ``[N, *spatial]`` explain nothing: constant (all zero included) or not finite; bool ``[N]``."""
     flat = maps.flatten(1)
-    return ~flat.isfinite().all(dim=1) | (flat.amax(dim=1) == flat.amin(dim=1))
+    highest, lowest = flat.amax(dim=1), flat.amin(dim=1)
+    # Both of NaN are NaN.
+    return ~(highest.isfinite() & lowest.isfinite()) | (highest == lowest)
 
 
 def distribution(maps: Tensor) -> Tensor:

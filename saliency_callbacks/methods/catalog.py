@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from saliency_callbacks.methods.registry import BUILT_IN, SANITY, Sanity
-from saliency_callbacks.types import Method, Pass, Quantity
+from saliency_callbacks.methods.registry import BUILT_IN, COSTS, SANITY, Cost, Sanity
 
-__all__ = ["SANITY", "MethodFacts", "Sanity", "as_table", "describe_methods"]
+__all__ = ["COSTS", "SANITY", "Cost", "MethodFacts", "Sanity", "as_table", "describe_methods"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ def describe_methods() -> tuple[MethodFacts, ...]:
         >>> {fact.name: fact.passes for fact in describe_methods()}["smooth_grad"]
         50
     """
-    return tuple(_describe(name, make()) for name, make in BUILT_IN.items())
+    return tuple(_describe(name, COSTS[name]) for name in BUILT_IN)
 
 
 def as_table(facts: Iterable[MethodFacts]) -> str:
@@ -57,30 +56,5 @@ def as_table(facts: Iterable[MethodFacts]) -> str:
     return "\n".join(lines)
 
 
-def _describe(name: str, method: Method) -> MethodFacts:
-    required = method.requires()
-    return MethodFacts(
-        name=name,
-        passes=sum(_rows(one) for one in required),
-        shares_pass=set(required) == {Pass()},
-        needs=_needs(required),
-        sanity=SANITY.get(name),
-    )
-
-
-def _rows(one: Pass) -> int:
-    """Return how often a pass feeds each sample."""
-    points = one.path.n_steps * len(one.path.baselines) if one.path else 1
-    copies = one.noise.nt_samples if one.noise else 1
-    return points * copies
-
-
-def _needs(required: Mapping[Pass, Quantity]) -> tuple[str, ...]:
-    needs = []
-    if any(Quantity.ACTIVATIONS in quantities for quantities in required.values()):
-        needs.append("layer with a spatial map")
-    if any(one.relu_rule != "standard" for one in required):
-        needs.append("ReLUs")
-    if any(one.path for one in required):
-        needs.append("baseline")
-    return tuple(needs)
+def _describe(name: str, cost: Cost) -> MethodFacts:
+    return MethodFacts(name, cost.passes, cost.shares_pass, cost.needs, SANITY.get(name))

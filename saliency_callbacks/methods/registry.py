@@ -1,22 +1,29 @@
-"""Methods by name, and what was measured of each: to add a method, add it here."""
+"""Methods by name, and what was measured of each: to add a method, add it here.
+
+Needs no torch: a method's module is imported when the method is made.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from saliency_callbacks.config.dotted_paths import resolve_object
 from saliency_callbacks.config.hydra import plain
 from saliency_callbacks.errors import MethodError, nearest_names
-from saliency_callbacks.methods.cam import GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, XGradCAM
-from saliency_callbacks.methods.gradients import Gradient, InputXGradient
-from saliency_callbacks.methods.guided import Deconvnet, GuidedBackprop, GuidedGradCAM
-from saliency_callbacks.methods.integrated import IntegratedGradients
-from saliency_callbacks.methods.smooth import SmoothGrad
-from saliency_callbacks.types import Method
+
+if TYPE_CHECKING:
+    from saliency_callbacks.methods.cam import GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, XGradCAM
+    from saliency_callbacks.methods.gradients import Gradient, InputXGradient
+    from saliency_callbacks.methods.guided import Deconvnet, GuidedBackprop, GuidedGradCAM
+    from saliency_callbacks.methods.integrated import IntegratedGradients
+    from saliency_callbacks.methods.smooth import SmoothGrad
+    from saliency_callbacks.types import Method
 
 # What `saliency_callbacks.methods` exports.
 __all__ = [
@@ -36,6 +43,21 @@ __all__ = [
     "XGradCAM",
     "resolve_methods",
 ]
+
+_HOMES = {
+    "Deconvnet": "guided",
+    "GradCAM": "cam",
+    "GradCAMPlusPlus": "cam",
+    "Gradient": "gradients",
+    "GuidedBackprop": "guided",
+    "GuidedGradCAM": "guided",
+    "HiResCAM": "cam",
+    "InputXGradient": "gradients",
+    "IntegratedGradients": "integrated",
+    "LayerCAM": "cam",
+    "SmoothGrad": "smooth",
+    "XGradCAM": "cam",
+}
 
 ENTRY_POINT_GROUP = "saliency_callbacks.methods"
 """Packages add methods here: name → a function without arguments that returns a ``Method``."""
@@ -57,24 +79,75 @@ class Sanity:
     floor: float
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What a method asks for; tested against its passes.
+
+    Args:
+        passes: How often each sample goes forward and backward; methods that share a pass share its cost.
+        needs: What the model or the data must have.
+    """
+
+    passes: int = 1
+    needs: tuple[str, ...] = ()
+
+    @property
+    def shares_pass(self) -> bool:
+        """Whether all of that is the pass that every observation makes anyway."""
+        return self.passes == 1 and "ReLUs" not in self.needs
+
+
+def _make(kind: str, /, **arguments: Any) -> Method:
+    method: Method = _class(kind)(**arguments)
+    return method
+
+
+def _class(name: str) -> Any:
+    return getattr(import_module(f"saliency_callbacks.methods.{_HOMES[name]}"), name)
+
+
 BUILT_IN: Mapping[str, Callable[[], Method]] = {
-    "gradient": Gradient,
-    "gradient_norm": lambda: Gradient(reduction="l2", name="gradient_norm"),
-    "input_x_gradient": InputXGradient,
-    "integrated_gradients": IntegratedGradients,
-    "smooth_grad": SmoothGrad,
-    "smooth_grad_squared": lambda: SmoothGrad(nt_type="smoothgrad_sq"),
-    "var_grad": lambda: SmoothGrad(nt_type="vargrad"),
-    "smooth_integrated_gradients": lambda: IntegratedGradients(nt_samples=10),
-    "guided_backprop": GuidedBackprop,
-    "deconvnet": Deconvnet,
-    "guided_grad_cam": GuidedGradCAM,
-    "grad_cam": GradCAM,
-    "grad_cam_plus_plus": GradCAMPlusPlus,
-    "hires_cam": HiResCAM,
-    "layer_cam": LayerCAM,
-    "xgrad_cam": XGradCAM,
+    "gradient": partial(_make, "Gradient"),
+    "gradient_norm": partial(_make, "Gradient", reduction="l2", name="gradient_norm"),
+    "input_x_gradient": partial(_make, "InputXGradient"),
+    "integrated_gradients": partial(_make, "IntegratedGradients"),
+    "smooth_grad": partial(_make, "SmoothGrad"),
+    "smooth_grad_squared": partial(_make, "SmoothGrad", nt_type="smoothgrad_sq"),
+    "var_grad": partial(_make, "SmoothGrad", nt_type="vargrad"),
+    "smooth_integrated_gradients": partial(_make, "IntegratedGradients", nt_samples=10),
+    "guided_backprop": partial(_make, "GuidedBackprop"),
+    "deconvnet": partial(_make, "Deconvnet"),
+    "guided_grad_cam": partial(_make, "GuidedGradCAM"),
+    "grad_cam": partial(_make, "GradCAM"),
+    "grad_cam_plus_plus": partial(_make, "GradCAMPlusPlus"),
+    "hires_cam": partial(_make, "HiResCAM"),
+    "layer_cam": partial(_make, "LayerCAM"),
+    "xgrad_cam": partial(_make, "XGradCAM"),
 }
+
+_MAP = "layer with a spatial map"
+_RELUS = "ReLUs"
+_BASELINE = "baseline"
+
+COSTS: Mapping[str, Cost] = {
+    "gradient": Cost(),
+    "gradient_norm": Cost(),
+    "input_x_gradient": Cost(),
+    "integrated_gradients": Cost(50, (_BASELINE,)),
+    "smooth_grad": Cost(50),
+    "smooth_grad_squared": Cost(50),
+    "var_grad": Cost(50),
+    "smooth_integrated_gradients": Cost(500, (_BASELINE,)),
+    "guided_backprop": Cost(1, (_RELUS,)),
+    "deconvnet": Cost(1, (_RELUS,)),
+    "guided_grad_cam": Cost(2, (_MAP, _RELUS)),
+    "grad_cam": Cost(1, (_MAP,)),
+    "grad_cam_plus_plus": Cost(1, (_MAP,)),
+    "hires_cam": Cost(1, (_MAP,)),
+    "layer_cam": Cost(1, (_MAP,)),
+    "xgrad_cam": Cost(1, (_MAP,)),
+}
+"""What each method asks for."""
 
 SANITY: Mapping[str, Sanity] = {
     "gradient": Sanity("passes", -0.01, 0.0),
@@ -97,6 +170,12 @@ SANITY: Mapping[str, Sanity] = {
 }
 """Measured by ``benchmarks/sanity.py`` on two small networks for digits, with 20 random copies each; of both, the one
 on which the method fares worse. Another network may give another result: see ``RandomizationTest``."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return _class(name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def resolve_methods(methods: Any) -> tuple[Method, ...]:
@@ -133,8 +212,8 @@ def _resolve(method: Any) -> Method:
         return _by_name(method)
     if isinstance(method, Mapping) and "class_path" in method:
         return _by_class_path(method)
-    if isinstance(method, Method) and not isinstance(method, type):
-        return method
+    if _is_method(method):
+        return method  # type: ignore[no-any-return]
     raise MethodError(
         f"method {method!r} is of type {type(method).__name__}; expected a name such as 'grad_cam', an object such as "
         "GradCAM(), or a list of these"
@@ -164,9 +243,15 @@ def _by_class_path(config: Mapping[str, Any]) -> Method:
         raise MethodError(
             f"{path} does not take init_args {arguments} ({error}); expected the arguments of its constructor"
         ) from error
-    if not isinstance(method, Method):
+    if not _is_method(method):
         raise MethodError(
             f"class_path {path!r} makes a {type(method).__name__}; expected a saliency method, with a "
             "`name`, `requires()` and `attribute()`"
         )
-    return method
+    return method  # type: ignore[no-any-return]
+
+
+def _is_method(value: Any) -> bool:
+    from saliency_callbacks.types import Method  # noqa: PLC0415 - with torch
+
+    return isinstance(value, Method) and not isinstance(value, type)

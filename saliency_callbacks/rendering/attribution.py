@@ -39,7 +39,8 @@ def render(
 
     Args:
         attribution: What to show.
-        images: The samples as pictures, ``uint8 [N, H, W, 3]``, from `display_images`.
+        images: The samples as pictures, ``uint8 [N, H, W, 3]``, from `display_images`. Reduce large ones first: maps
+            are drawn at their size.
         style: One of ``overlay``, ``heatmap``, ``signed``, ``signed_color``, ``greyscale``.
         scale: The value that gets the full color, ``[N]`` or one number for all; in units of ``magnitude``, or of
             ``values`` for signed styles. Where it is not positive the map is shown as zero.

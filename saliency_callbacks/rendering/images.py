@@ -86,8 +86,9 @@ def display_images(
 def display_maps(maps: Tensor, size: tuple[int, int]) -> npt.NDArray[np.float32]:
     """Return maps at the size of the pictures that `display_images` makes of their inputs.
 
-    Resampled to the nearest pixel; a 1-D map that has to shrink keeps the value of largest magnitude in each column,
-    so that no peak is lost. Values that are not finite are zero.
+    Resampled to the nearest pixel; where a map has to shrink, its mean over each pixel is taken. A 1-D map that has to
+    shrink keeps the value of largest magnitude in each column, so that no peak is lost. Values that are not finite are
+    zero.
 
     Args:
         maps: ``[N, *spatial]`` with 1, 2 or 3 spatial dimensions.
@@ -110,7 +111,9 @@ def display_maps(maps: Tensor, size: tuple[int, int]) -> npt.NDArray[np.float32]
         return np.asarray(_resample_bands(values, width)[:, None, :].expand(-1, height, -1).numpy())
     planes = _middle_slice(values, values.ndim - 1)
     if planes.shape[1:] != (height, width):
-        planes = F.interpolate(planes[:, None], size=(height, width), mode="nearest-exact")[:, 0]
+        is_smaller = height < planes.shape[1] or width < planes.shape[2]
+        mode = "area" if is_smaller else "nearest-exact"
+        planes = F.interpolate(planes[:, None], size=(height, width), mode=mode)[:, 0]
     return np.asarray(planes.numpy())
 
 

@@ -14,7 +14,7 @@ from saliency_callbacks.rendering.grid import Caption, TileGrid
 from saliency_callbacks.rendering.legend import Heading, Style, limited_title
 from saliency_callbacks.rendering.tiles import check_pictures, fit, tile_limit
 
-__all__ = ["MAX_SAMPLES", "Caption", "beside", "panel"]
+__all__ = ["LARGEST_TILE", "MAX_SAMPLES", "Caption", "beside", "panel"]
 
 MAX_SAMPLES = 64
 """Further samples are left out of a panel, and the title says so."""
@@ -22,9 +22,11 @@ MAX_SAMPLES = 64
 _PAIR_GAP = 2
 _WIDE = 1.8
 
+LARGEST_TILE = 256
+"""Side of the square above whose area a picture is reduced in any panel."""
+
 _PIXEL_BUDGET = 800_000
 _SMALLEST_LIMIT = 112
-_LARGEST_LIMIT = 256
 
 
 def panel(
@@ -75,7 +77,7 @@ def panel(
     """
     _check(images, rendered, captions, columns)
     count = min(len(images), MAX_SAMPLES)
-    largest = tile_limit(2 * count, budget=_PIXEL_BUDGET, smallest=_SMALLEST_LIMIT, largest=_LARGEST_LIMIT)
+    largest = tile_limit(2 * count, budget=_PIXEL_BUDGET, smallest=_SMALLEST_LIMIT, largest=LARGEST_TILE)
     inputs, maps = (fit(batch[:count], smallest=min_tile, largest=largest) for batch in (images, rendered))
     if regions is not None:
         maps = draw_contour(maps, regions[:count])

@@ -14,7 +14,7 @@ from PIL import Image
 
 from saliency_callbacks.errors import InputError
 
-__all__ = ["check_pictures", "fit", "tile_limit"]
+__all__ = ["check_pictures", "fit", "reduce_area", "reduce_side", "tile_limit"]
 
 _LARGEST_ASPECT = 16
 
@@ -55,10 +55,41 @@ def fit(
     factor = min(math.ceil(smallest / side), longest_side // max(height, width))
     if factor > 1:
         return pictures.repeat(factor, axis=1).repeat(factor, axis=2)
-    shrink = min(largest / side, longest_side / max(height, width))
-    if shrink >= 1:
-        return pictures
-    return _reduce(pictures, max(1, round(height * shrink)), max(1, round(width * shrink)))
+    return _shrunk(pictures, min(largest / side, longest_side / max(height, width)))
+
+
+def reduce_area(pictures: npt.NDArray[np.uint8], *, largest: int) -> npt.NDArray[np.uint8]:
+    """Reduce pictures whose area is above that of a square, and keep their aspect.
+
+    Args:
+        pictures: ``uint8 [N, H, W, 3]``.
+        largest: Side of the square.
+
+    Returns:
+        ``uint8 [N, height, width, 3]``; ``pictures`` itself where they are small enough.
+
+    Example:
+        >>> reduce_area(np.zeros((1, 80, 20, 3), dtype=np.uint8), largest=20).shape
+        (1, 40, 10, 3)
+    """
+    return _shrunk(pictures, largest / math.sqrt(pictures.shape[1] * pictures.shape[2]))
+
+
+def reduce_side(pictures: npt.NDArray[np.uint8], *, longest: int) -> npt.NDArray[np.uint8]:
+    """Reduce pictures of which a side is too long, and keep their aspect.
+
+    Args:
+        pictures: ``uint8 [N, H, W, 3]``.
+        longest: Largest height or width.
+
+    Returns:
+        ``uint8 [N, height, width, 3]``; ``pictures`` itself where they are small enough.
+
+    Example:
+        >>> reduce_side(np.zeros((1, 80, 20, 3), dtype=np.uint8), longest=40).shape
+        (1, 40, 10, 3)
+    """
+    return _shrunk(pictures, longest / max(pictures.shape[1:3]))
 
 
 def check_pictures(pictures: npt.NDArray[np.uint8], name: str) -> None:
@@ -85,6 +116,13 @@ def _thicken(pictures: npt.NDArray[np.uint8], longest_side: int) -> npt.NDArray[
     height, width = pictures.shape[1:3]
     times = math.ceil(max(height, width) / (_LARGEST_ASPECT * min(height, width)))
     return pictures.repeat(times, axis=1 if height < width else 2)
+
+
+def _shrunk(pictures: npt.NDArray[np.uint8], factor: float) -> npt.NDArray[np.uint8]:
+    if factor >= 1:
+        return pictures
+    height, width = pictures.shape[1:3]
+    return _reduce(pictures, max(1, round(height * factor)), max(1, round(width * factor)))
 
 
 def _reduce(pictures: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:

@@ -61,5 +61,6 @@ class Sink(Protocol):
         Args:
             snapshot: What was found.
             pictures: Tag → ``uint8 [height, width, 3]``, or ``uint8 [frames, height, width, 3]`` for an animation;
-                drawn on demand. A sink that cannot show animations leaves them out.
+                drawn on demand. A sink that cannot show animations leaves them out. After Ctrl-C no more are drawn: the
+                mapping then ends early, and a tag that it had before is a ``KeyError``.
         """

@@ -94,6 +94,30 @@ def test_the_version_as_a_module_and_without_importing_torch() -> None:
     assert done.stdout.split() == ["saliency-callbacks", saliency_callbacks.__version__, "0", "False"]
 
 
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["methods"], ["methods", "grad_cam", "--json"], ["methods", "--help"], ["demo", "--help"]]
+)
+def test_what_needs_no_model_needs_no_torch(arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom saliency_callbacks.cli import main\n"
+        f"try: end = main({arguments})\nexcept SystemExit as exit_: end = exit_.code\n"
+        "sys.exit(end or sorted(sys.modules.keys() & {'torch', 'lightning', 'numpy'}) or None)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
+
+
+def test_the_package_alone_imports_the_standard_library_alone() -> None:
+    code = (
+        "import sys; before = set(sys.modules); import saliency_callbacks\n"
+        "new = {name.partition('.')[0] for name in sys.modules.keys() - before}\n"
+        "sys.exit(sorted(new - set(sys.stdlib_module_names) - {'saliency_callbacks'}) or None)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_the_methods_as_a_table_and_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["methods"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == list(BUILT_IN)

@@ -93,6 +93,31 @@ def test_a_difference_is_added_and_kept_in_range() -> None:
     assert torch.equal(AddedDifference(difference)(images), expected)
 
 
+@pytest.mark.parametrize("most", [12, 6, 5000])
+def test_a_reduced_change_does_the_same_to_blocks_of_pixels(most: int) -> None:
+    """Blocks of 4 × 4 pixels lose nothing but half precision when their images do not either."""
+    blocks, mask = torch.rand(3, 3, 4), torch.tensor([[1, 1, 0, 1], [0, 1, 1, 1], [1, 1, 1, 1]]).bool()
+    large = PastedPixels(*(one.repeat_interleave(4, -2).repeat_interleave(4, -1) for one in (blocks, mask)), 2, 3)
+    small = large.reduced(most)
+    assert small.pixels.shape[1:].numel() <= most
+    assert (small.top, small.left) == (2, 3)
+    assert small.reduced(most) is small
+    images = torch.rand(2, 3, 20, 24)
+    rows, columns = slice(2, 14), slice(3, 19)
+    inside = torch.zeros(20, 24, dtype=torch.bool)
+    inside[rows, columns] = True
+    assert torch.equal(small(images)[..., ~inside], images[..., ~inside])
+    if most >= 12:
+        changed = (small(images) != images).any(dim=1)[0][rows, columns]
+        assert torch.equal(changed, mask.repeat_interleave(4, 0).repeat_interleave(4, 1))
+    difference = AddedDifference(large.pixels - 0.5)
+    at_once = difference.reduced(most)
+    assert at_once.difference.shape[1:].numel() <= most
+    assert at_once.reduced(most) is at_once
+    grey = torch.full((1, 3, 12, 16), 0.5)
+    assert float((at_once(grey) - difference(grey)).mean().abs()) < 0.02
+
+
 def _half(images: Tensor) -> Tensor:
     return images.half()
 

@@ -211,7 +211,9 @@ CONTRIBUTIONS: dict[str, dict[str, Sequence[Edit]]] = {
         "saliency_callbacks/methods/registry.py": [
             after("HiResCAM, LayerCAM, ", "PeakCAM, "),
             after('    "LayerCAM",\n', '    "PeakCAM",\n'),
-            after('    "xgrad_cam": XGradCAM,\n', '    "peak_cam": PeakCAM,\n'),
+            after('    "LayerCAM": "cam",\n', '    "PeakCAM": "cam",\n'),
+            after('    "xgrad_cam": partial(_make, "XGradCAM"),\n', '    "peak_cam": partial(_make, "PeakCAM"),\n'),
+            after('    "xgrad_cam": Cost(1, (_MAP,)),\n', '    "peak_cam": Cost(1, (_MAP,)),\n'),
             after('    "xgrad_cam": Sanity("passes", 0.16, 0.04),\n', '    "peak_cam": Sanity("passes", 0.0, 0.0),\n'),
         ],
         "docs/methods.md": [before("| `xgrad_cam` |", "| `peak_cam` | ReLU(Σ_k w_k A^k), w_k = max g^k | 0 |\n")],

@@ -12,7 +12,8 @@ from saliency_callbacks.demo import Digits, SmallCNN
 from saliency_callbacks.engine.run import run_engine
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.methods import BUILT_IN, SmoothGrad
-from saliency_callbacks.methods.catalog import SANITY, as_table, describe_methods
+from saliency_callbacks.methods.catalog import COSTS, SANITY, as_table, describe_methods
+from saliency_callbacks.types import Pass, Quantity
 
 _STATUS = {"depends on the weights": "passes", "does not depend on the weights": "fails"}
 _ONE_PASS = [fact.name for fact in describe_methods() if fact.passes <= 2]
@@ -29,6 +30,28 @@ def test_the_passes_are_those_that_the_model_sees(fact):
     assert 0 <= sum(rows) / len(images) - fact.passes <= 2 + n_ends
 
 
+def _asked(method):
+    """Return what a method asks for, as its passes tell."""
+    required = method.requires()
+    passes = sum(
+        (one.path.n_steps * len(one.path.baselines) if one.path else 1) * (one.noise.nt_samples if one.noise else 1)
+        for one in required
+    )
+    has_map = any(Quantity.ACTIVATIONS in quantities for quantities in required.values())
+    needs = {
+        "layer with a spatial map": has_map,
+        "ReLUs": any(one.relu_rule != "standard" for one in required),
+        "baseline": any(one.path for one in required),
+    }
+    return passes, set(required) == {Pass()}, tuple(name for name, is_needed in needs.items() if is_needed)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_what_is_listed_is_what_the_passes_ask_for(name):
+    listed = COSTS[name]
+    assert (listed.passes, listed.shares_pass, listed.needs) == _asked(BUILT_IN[name]())
+
+
 def test_needs():
     needs = {fact.name: fact.needs for fact in describe_methods()}
     assert needs["gradient"] == ()
@@ -38,7 +61,7 @@ def test_needs():
 
 
 def test_every_method_was_measured():
-    assert SANITY.keys() == BUILT_IN.keys()
+    assert SANITY.keys() == COSTS.keys() == BUILT_IN.keys()
 
 
 def test_the_published_sanity_is_measured_again():

@@ -83,7 +83,8 @@ def test_the_checkpoint_loads_with_weights_only(tmp_path: Path) -> None:
     assert state["indices"] == list(monitor.state.indices)
     assert state["fingerprint"] == monitor.state.fingerprint
     assert state["n_observations"] == 3
-    assert torch.equal(state["histories"]["gradient"]["previous"], monitor.state.histories["gradient"].previous)
+    # Ranks are whole and half numbers.
+    assert torch.equal(state["histories"]["gradient"]["previous"] / 2, monitor.state.histories["gradient"].previous)
 
 
 def test_changed_data_warns_and_the_run_goes_on(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from saliency_callbacks import SaliencyMonitor
+from saliency_callbacks.callbacks.runtime.sink_writer import BackgroundQueue, SinkWriter
 from saliency_callbacks.errors import SaliencyWarning
-from saliency_callbacks.sinks import MemorySink
+from saliency_callbacks.sinks import DiskSink, MemorySink, read_index, read_maps
 from tests.trainer.runs import Classifier, stages, train_loader, trainer, val_loader
 
 # Long enough for a loaded machine; never waited for where the code is right.
@@ -77,6 +78,81 @@ def test_an_exception_in_the_training_loses_nothing(tmp_path: Path, error: type[
     assert stages(sink) == [("initial", 0)]
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("saliency-writer")]
     assert threading.active_count() <= before + 1, "the timer may still end"
+
+
+class Looks(MemorySink):
+    """Looks at one picture, and at the others once nobody waits for them, or has seen all that there are."""
+
+    def __init__(self, abandoned: threading.Event, *, waits: bool) -> None:
+        super().__init__()
+        self.abandoned, self.waits = abandoned, waits
+        self.drawn: list[str] = []
+        self.began = threading.Event()
+
+    def write(self, snapshot: Any, pictures: Any) -> None:
+        for number, tag in enumerate(pictures):
+            self.drawn += [tag] if pictures.get(tag) is not None else []
+            self.began.set()
+            if self.waits and number == 0:
+                assert self.abandoned.wait(_LONG), "nobody gave up the pictures"
+        self.snapshots.append(snapshot)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, ValueError])
+def test_after_ctrl_c_what_was_found_is_written_and_no_more_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    class Fails(L.Callback):
+        def on_train_batch_start(self, *args: Any) -> None:
+            assert looks.began.wait(_LONG), "nothing was drawn"
+            raise error
+
+    def abandon(writer: SinkWriter) -> None:
+        give_up(writer)
+        abandoned.set()
+
+    give_up, abandoned = SinkWriter.abandon_pictures, threading.Event()
+    monkeypatch.setattr(SinkWriter, "abandon_pictures", abandon)
+    ends_at_once = error is not ValueError
+    looks, disk = Looks(abandoned, waits=ends_at_once), DiskSink(tmp_path / "own", pictures=True)
+    run = trainer(tmp_path, SaliencyMonitor("gradient", probe=4, sinks=[looks, disk]), Fails(), max_epochs=1)
+    with pytest.raises(SystemExit if ends_at_once else error):
+        run.fit(Classifier(), train_loader(), val_loader())
+    pictures = ["saliency/gradient", "saliency/gradient/filmstrip"]
+    assert looks.drawn == (pictures[:1] if ends_at_once else pictures)
+    assert stages(looks) == [("initial", 0)]
+    (entry,) = read_index(disk.directory)["observations"]
+    assert list(entry["pictures"]) == ([] if ends_at_once else pictures)
+    assert read_maps(disk.directory, entry)["gradient/values"].shape[0] == 4
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("saliency-writer")]
+
+
+def test_ctrl_c_while_the_end_of_fit_waits_for_pictures_ends_the_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drain(queue: BackgroundQueue) -> None:
+        # As of a signal that arrives while the queue is waited for; the handler of Lightning closes again.
+        if not interrupted.is_set():
+            assert looks.began.wait(_LONG), "nothing was drawn"
+            interrupted.set()
+            raise KeyboardInterrupt
+        wait(queue)
+
+    def abandon(writer: SinkWriter) -> None:
+        give_up(writer)
+        abandoned.set()
+
+    wait, give_up = BackgroundQueue.drain, SinkWriter.abandon_pictures
+    interrupted, abandoned = threading.Event(), threading.Event()
+    monkeypatch.setattr(BackgroundQueue, "drain", drain)
+    monkeypatch.setattr(SinkWriter, "abandon_pictures", abandon)
+    looks = Looks(abandoned, waits=True)
+    monitor = SaliencyMonitor("gradient", probe=4, sinks=[looks])
+    run = trainer(tmp_path, monitor, max_epochs=1, num_sanity_val_steps=1)
+    with pytest.raises(SystemExit):
+        run.fit(Classifier(), train_loader(), val_loader())
+    assert looks.drawn == ["saliency/gradient"]
+    assert stages(looks) == [("initial", 0), ("fit", 0)]
 
 
 def test_a_failure_on_the_other_thread_is_a_warning_on_this_one(tmp_path: Path) -> None:

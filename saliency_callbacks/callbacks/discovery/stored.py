@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import fields
 from importlib import import_module
@@ -9,13 +10,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from saliency_callbacks.discovery.changes import AddedDifference, Change, OtherSize, PastedPixels, ShiftedProperty
 from saliency_callbacks.discovery.suspicion import Suspicion
 from saliency_callbacks.discovery.texts.changes import DeletedTokens, FittedLength, FittedPunctuation
 from saliency_callbacks.discovery.texts.inserted import STORED, InsertedTokens
 
-__all__ = ["CHANGES", "as_stored", "restored"]
+__all__ = ["CHANGES", "as_kept", "as_stored", "restored"]
 
 _KINDS = (
     PastedPixels,
@@ -34,6 +36,15 @@ CHANGES: dict[str, str] = {kind.__name__: kind.__module__ for kind in _KINDS}
 _LEFT_OUT = ("exhibit",)
 _KIND = "kind"
 _LARGE = 4096
+_MOST_PIXELS = 128 * 128
+
+
+def as_kept(change: Change) -> Change:
+    """Return a change as it is kept for later evaluations: that of a large image has at most 128 × 128 pixels.
+
+    A search of images of 1024×768 would otherwise add 5 MB to a checkpoint for each mark that it finds.
+    """
+    return change.reduced(_MOST_PIXELS) if isinstance(change, PastedPixels | AddedDifference) else change
 
 
 def as_stored(suspicion: Suspicion) -> dict[str, Any]:
@@ -44,7 +55,8 @@ def as_stored(suspicion: Suspicion) -> dict[str, Any]:
     """
     found = {one.name: getattr(suspicion, one.name) for one in fields(suspicion) if one.name not in _LEFT_OUT}
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
-    return {**plain, "change": _stored_change(suspicion.change)}
+    change = _stored_change(as_kept(suspicion.change))
+    return {**plain, "region": _coarse(suspicion.region), "change": change}
 
 
 def restored(state: Mapping[str, Any]) -> Suspicion:
@@ -54,6 +66,16 @@ def restored(state: Mapping[str, Any]) -> Suspicion:
         name: tuple(value) if isinstance(value, list) else value for name, value in state.items() if name in known
     }
     return Suspicion(**found, change=_restored_change(state["change"]))
+
+
+def _coarse(region: Tensor | None) -> Tensor | None:
+    """Return a region ``[H, W]`` of at most 128 × 128 pixels: those in which there is some of it."""
+    if region is None or region.ndim != 2 or region.numel() <= _MOST_PIXELS:
+        return region
+    factor = math.sqrt(_MOST_PIXELS / region.numel())
+    size = [max(1, int(side * factor)) for side in region.shape]
+    coarse: Tensor = F.adaptive_max_pool2d(region[None].float().cpu(), size)[0]
+    return coarse > 0
 
 
 def _stored_change(change: Change) -> dict[str, Any]:

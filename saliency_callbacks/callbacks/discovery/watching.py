@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from saliency_callbacks.callbacks.discovery.state import Known
+from saliency_callbacks.callbacks.discovery.stored import as_kept
 from saliency_callbacks.discovery.reader import ModelReader
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.functional.effects import bootstrap_lower_bound, class_contrast, margin_effects
@@ -46,7 +47,9 @@ def watch(one: Known, samples: Samples, reader: ModelReader) -> Watched:
     )
     recipients = samples.chosen(can_tell.nonzero()[:, 0], _MOST_RECIPIENTS, "watch").sort().values
     clean = samples.inputs[recipients]
-    logits = reader.logits(torch.cat([clean, suspicion.change(clean)])).split(len(clean))
+    # As a resumed run has it, so that both measure the same.
+    change = as_kept(suspicion.change)
+    logits = reader.logits(torch.cat([clean, change(clean)])).split(len(clean))
     values = _values(logits[0], logits[1], suspicion.class_index, suspicion.statistic)
     return Watched(mean_of_finite(values), float(bootstrap_lower_bound(values.double(), seed=samples.seed)))
 

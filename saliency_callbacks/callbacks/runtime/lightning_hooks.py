@@ -9,6 +9,7 @@ from typing_extensions import override
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.lightning import LightningHost, is_fitting
 from saliency_callbacks.callbacks.runtime.packages import Callback, LightningModule, Trainer
+from saliency_callbacks.callbacks.runtime.schedule import ObservationCost
 from saliency_callbacks.callbacks.runtime.settings import Compute
 
 __all__ = ["LightningHooks"]
@@ -21,6 +22,12 @@ class LightningHooks(Callback, ABC):
     """
 
     compute: Compute
+    cost: ObservationCost
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """What a line that is said about this callback begins with."""
 
     @abstractmethod
     def begin(self, host: Host, *, is_training: bool) -> None:
@@ -54,6 +61,10 @@ class LightningHooks(Callback, ABC):
     def close(self, host: Host, *, is_complete: bool) -> None:
         """The run ends; ``is_complete`` if it was a training, and no exception ended it."""
 
+    @abstractmethod
+    def hurry(self) -> None:
+        """Somebody ends the process, and the run with it: what nobody waits for need not be done any more."""
+
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage in ("fit", "validate"):
@@ -61,11 +72,13 @@ class LightningHooks(Callback, ABC):
 
     @override
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.check(self._host(trainer, pl_module))
+        with self.cost.at_start():
+            self.check(self._host(trainer, pl_module))
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.start(self._host(trainer, pl_module))
+        with self.cost.at_start():
+            self.start(self._host(trainer, pl_module))
 
     @override
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -82,14 +95,21 @@ class LightningHooks(Callback, ABC):
 
     @override
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.finish(self._host(trainer, pl_module))
+        with self.cost.at_end():
+            self.finish(self._host(trainer, pl_module))
 
     @override
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self.close(self._host(trainer, pl_module), is_complete=stage == "fit")
+        with self.cost.at_end():
+            self.close(self._host(trainer, pl_module), is_complete=stage == "fit")
+        if stage == "fit":
+            self.cost.tell_end(self.title)
 
     @override
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        # Ctrl-C, or the signal of a cluster that takes its machine back.
+        if not isinstance(exception, Exception):
+            self.hurry()
         # After an exception there is no `teardown`.
         self.close(self._host(trainer, pl_module), is_complete=False)
 

@@ -40,6 +40,9 @@ def is_due(epoch: int, last_observed: int | None, every_n_epochs: int) -> bool:
     return last_observed is None or epoch == last_observed or epoch - last_observed >= every_n_epochs
 
 
+_NOTICEABLE_SECONDS = 1.0
+
+
 @dataclass
 class ObservationCost:
     """The time that the training waits for observations.
@@ -55,12 +58,16 @@ class ObservationCost:
     Attributes:
         seconds: How long the last observation took; ``None`` before the first.
         validation_seconds: How long the validation epoch before it took; ``None`` where there was none.
+        start_seconds: How long the run waited for checks, probe and first observation before its first step.
+        end_seconds: How long it waited after its last step, for the summary and for what was still to be written.
     """
 
     max_seconds: float | None = None
     clock: Callable[[], float] = time.perf_counter
     seconds: float | None = field(default=None, init=False, compare=False)
     validation_seconds: float | None = field(default=None, init=False, compare=False)
+    start_seconds: float = field(default=0.0, init=False, compare=False)
+    end_seconds: float = field(default=0.0, init=False, compare=False)
     _validating_since: float | None = field(default=None, init=False, compare=False)
     _n_measured: int = field(default=0, init=False, compare=False)
     _is_told: bool = field(default=False, init=False, compare=False)
@@ -68,6 +75,33 @@ class ObservationCost:
     def restart(self) -> None:
         """Tell the cost of the next run, too."""
         self._is_told = False
+        self.start_seconds = self.end_seconds = 0.0
+
+    @contextmanager
+    def at_start(self) -> Iterator[None]:
+        """Measure something that comes before the first step."""
+        begin = self.clock()
+        yield
+        self.start_seconds += self.clock() - begin
+
+    @contextmanager
+    def at_end(self) -> Iterator[None]:
+        """Measure something that comes after the last step."""
+        begin = self.clock()
+        yield
+        self.end_seconds += self.clock() - begin
+
+    def tell_end(self, name: str) -> None:
+        """Say how long the end of the run waited, if anybody has noticed.
+
+        Args:
+            name: Of the callback.
+        """
+        if self.end_seconds >= _NOTICEABLE_SECONDS:
+            notices.tell(
+                f"{name}: {self.end_seconds:.2g} s after the last step, for the summary and for what was still to be "
+                "drawn and written"
+            )
 
     def validation_begins(self, device: torch.device) -> None:
         """Note that a validation epoch begins."""
@@ -165,6 +199,8 @@ def describe_cost(
         parts.append(f"{n_passes} {'passes' if n_passes != 1 else 'pass'} {shared}")
     if metadata.get("n_forwards"):
         parts.append(f"{metadata['n_forwards']} forwards without maps")
+    if cost.start_seconds > 0:
+        parts.append(f"{cost.start_seconds:.2g} s before the first step")
     if writing is not None:
         how = f"in the background ({writing.processor_seconds:.2g} s of processor time)"
         parts.append(f"{writing.seconds:.2g} s of drawing and writing {how if in_background else 'among them'}")

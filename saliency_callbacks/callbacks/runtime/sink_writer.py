@@ -6,10 +6,11 @@ import itertools
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import NamedTuple
 
 from saliency_callbacks.callbacks.runtime import notices
@@ -44,6 +45,8 @@ class SinkWriter:
     are to be raised where they happen. A sink that fails three times in a row is left out: a disk may be full for a
     moment, a broken adapter stays broken.
 
+    After Ctrl-C, nobody waits for pictures: those that are not drawn yet are left out, and the rest is written.
+
     Args:
         sinks: Where to write.
         on_error: ``"raise"`` to write at once and let failures through.
@@ -64,6 +67,8 @@ class SinkWriter:
         # Warnings belong to the thread that trains: filters and their contexts are not made for several.
         self._messages: deque[tuple[Hashable, str]] = deque()
         self._cost: WritingCost | None = None
+        self._is_abandoned = Event()
+        self._n_abandoned = 0
 
     @property
     def in_background(self) -> bool:
@@ -94,6 +99,10 @@ class SinkWriter:
         else:
             tell(self._cost)
 
+    def abandon_pictures(self) -> None:
+        """Draw no more pictures. The one that is being drawn is the last one that anybody waits for."""
+        self._is_abandoned.set()
+
     def drain(self) -> None:
         """Wait until everything is written, and report what failed."""
         self._queue.drain()
@@ -103,12 +112,18 @@ class SinkWriter:
         """Wait until everything is written, report what failed, and end the thread."""
         self._queue.close()
         self._report()
+        if self._n_abandoned:
+            several = f"{self._n_abandoned} observations were" if self._n_abandoned > 1 else "one observation was"
+            notices.tell(f"the run was ended: {several} written without the pictures that were not drawn yet")
+            self._n_abandoned = 0
+        self._is_abandoned.clear()
 
     def _write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
         start, start_of_thread = time.perf_counter(), time.thread_time()
+        shown = _UntilAbandoned(pictures, self._is_abandoned)
         for index, sink in enumerate(self.sinks):
             if self._failures[index] < _MOST_FAILURES:
-                self._failures[index] = 0 if self._writes(sink, snapshot, pictures) else self._failures[index] + 1
+                self._failures[index] = 0 if self._writes(sink, snapshot, shown) else self._failures[index] + 1
                 if self._failures[index] == _MOST_FAILURES:
                     name = type(sink).__name__
                     self._messages.append(
@@ -117,6 +132,7 @@ class SinkWriter:
                             f"{name} failed {_MOST_FAILURES} times in a row and is left out from now on",
                         )
                     )
+        self._n_abandoned += shown.is_short
         self._cost = WritingCost(time.perf_counter() - start, time.thread_time() - start_of_thread)
 
     def _writes(self, sink: Sink, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> bool:
@@ -125,6 +141,9 @@ class SinkWriter:
         except Exception as error:
             if self.on_error == "raise":
                 raise
+            if isinstance(error, KeyError) and self._is_abandoned.is_set():
+                # A sink that had a picture's tag when there was one to be drawn.
+                return True
             # A picture that cannot be drawn says so itself, and is no fault of the sink.
             blamed = "" if isinstance(error, PictureError) else f"{type(sink).__name__} failed: "
             # Each picture is a thing of its own.
@@ -138,6 +157,33 @@ class SinkWriter:
     def _report(self) -> None:
         while self._messages:
             notices.warn(*self._messages.popleft())
+
+
+class _UntilAbandoned(Mapping[str, Picture]):
+    """Pictures, of which there are no more once they are abandoned."""
+
+    def __init__(self, pictures: Mapping[str, Picture], is_abandoned: Event) -> None:
+        self._pictures = pictures
+        self._is_abandoned = is_abandoned
+        self.is_short = False
+
+    def __getitem__(self, tag: str) -> Picture:
+        if self._ends():
+            raise KeyError(tag)
+        return self._pictures[tag]
+
+    def __iter__(self) -> Iterator[str]:
+        for tag in self._pictures:
+            if self._ends():
+                return
+            yield tag
+
+    def __len__(self) -> int:
+        return 0 if self._ends() else len(self._pictures)
+
+    def _ends(self) -> bool:
+        self.is_short |= self._is_abandoned.is_set() and len(self._pictures) > 0
+        return self._is_abandoned.is_set()
 
 
 def _without_passwords(error: Exception) -> str:
@@ -240,7 +286,13 @@ class BackgroundQueue:
         """
         try:
             self.drain()
-        finally:
-            if self._executor is not None:
-                self._executor.shutdown()
-                self._executor = None
+        except Exception:
+            self._end()
+            raise
+        # After Ctrl-C whoever handles it decides what is still waited for, and closes again.
+        self._end()
+
+    def _end(self) -> None:
+        if self._executor is not None:
+            self._executor.shutdown()
+            self._executor = None

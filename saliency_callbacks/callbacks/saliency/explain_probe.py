@@ -20,7 +20,7 @@ from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
 from saliency_callbacks.callbacks.saliency.filmstrips import FramePictures
 from saliency_callbacks.callbacks.saliency.history import Frame, MethodHistory
 from saliency_callbacks.callbacks.saliency.inputs import input_facts, probe_images
-from saliency_callbacks.callbacks.saliency.pictures import Pictures, reduced
+from saliency_callbacks.callbacks.saliency.pictures import Pictures, for_filmstrips, for_panels
 from saliency_callbacks.callbacks.saliency.scales import frame_of, scale_of
 from saliency_callbacks.callbacks.saliency.scoring import DRIFTS, Scored, score, warn_of_degenerate_maps
 from saliency_callbacks.callbacks.saliency.state import MonitorState
@@ -207,7 +207,7 @@ class ProbeExplainer:
     ) -> MonitorState:
         histories = {
             name: state.histories.get(name, MethodHistory()).added(
-                scored.ranks[name], self._scale(attribution), frames[name]
+                scored.ranks[name], self._scale(attribution), frames[name], attribution.values[0, 0].numel()
             )
             for name, attribution in snapshot.attributions.items()
         }
@@ -224,7 +224,7 @@ class ProbeExplainer:
     ) -> Mapping[str, Picture]:
         return Pictures(
             snapshot,
-            images=self._images,
+            images=self._panel_images,
             small_images=self._small_images,
             captions=self._names.captions(snapshot),
             scales={name: history.scale for name, history in next_state.histories.items() if history.scale is not None},
@@ -260,8 +260,12 @@ class ProbeExplainer:
         )
 
     @cached_property
+    def _panel_images(self) -> npt.NDArray[np.uint8]:
+        return for_panels(self._images, self._inputs.ndim - 2)
+
+    @cached_property
     def _small_images(self) -> npt.NDArray[np.uint8]:
-        return reduced(self._images, self._inputs.ndim - 2)
+        return for_filmstrips(self._images, self._inputs.ndim - 2)
 
 
 def _methods_left(settings: Settings, *, needing_layers: bool) -> tuple[Method, ...]:

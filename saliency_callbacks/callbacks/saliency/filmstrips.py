@@ -12,6 +12,7 @@ from torch import Tensor
 
 from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.callbacks.saliency.history import Frame
+from saliency_callbacks.functional.maps import resize
 from saliency_callbacks.rendering.attribution import render
 from saliency_callbacks.rendering.contour import top_region
 from saliency_callbacks.rendering.evolution import MAX_ANIMATED, evolution
@@ -34,7 +35,7 @@ class FramePictures:
     Args:
         method: Its name.
         frames: The frames, oldest first.
-        images: The probe as pictures at the size of the frames, ``uint8 [N, H, W, 3]``.
+        images: The probe as small pictures, ``uint8 [N, H, W, 3]``.
         names: Names of the samples.
         scale: Shared color scale ``[N]``.
         appearance: How maps are drawn.
@@ -90,7 +91,10 @@ class FramePictures:
         return [Caption(name, wrong=is_wrong) for name, is_wrong in zip(self.names[:rows], wrong, strict=True)]
 
     def _maps(self, rows: int) -> Tensor:
-        return torch.cat([frame.maps[:rows] for frame in self.frames])
+        newest = self.frames[-1].maps
+        # Those of a signal have no height.
+        size = self.images.shape[1:3] if newest.ndim == 3 else newest.shape[1:]
+        return torch.cat([resize(frame.maps[:rows], size) for frame in self.frames])
 
     def _scenes(self, rows: int) -> list[tuple[str, npt.NDArray[np.uint8]]]:
         look, count = self.appearance, len(self.frames)

@@ -7,21 +7,23 @@ from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 from torch import Tensor
 
 from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.callbacks.saliency.filmstrips import FramePictures
-from saliency_callbacks.callbacks.saliency.history import Frame, frame_size
+from saliency_callbacks.callbacks.saliency.history import Frame
 from saliency_callbacks.rendering.attribution import drawn_maps, render
 from saliency_callbacks.rendering.contour import top_region
 from saliency_callbacks.rendering.filmstrip import filmstrip
 from saliency_callbacks.rendering.images import display_maps
 from saliency_callbacks.rendering.lazy import LazyPictures
-from saliency_callbacks.rendering.panel import Caption, panel
+from saliency_callbacks.rendering.panel import LARGEST_TILE, Caption, panel
+from saliency_callbacks.rendering.tiles import reduce_area, reduce_side
 from saliency_callbacks.types import Snapshot
 
-__all__ = ["Pictures", "reduced"]
+__all__ = ["Pictures", "for_filmstrips", "for_panels"]
+
+_FILMSTRIP_TILE = 72
 
 # Wide enough for the name of a method; the picture has to be seen at a glance, and there is a panel for each method.
 _GLANCE_TILE = 112
@@ -36,8 +38,8 @@ class Pictures(LazyPictures):
 
     Args:
         snapshot: The observation.
-        images: The probe as pictures, ``uint8 [N, H, W, 3]``.
-        small_images: The same at the size of the frames.
+        images: The probe as pictures for panels, ``uint8 [N, H, W, 3]``.
+        small_images: The same for filmstrips.
         captions: One for each sample.
         scales: Method → shared color scale ``[N]``, this observation included.
         frames: Method → what the filmstrip shows, this observation last.
@@ -132,11 +134,11 @@ class Pictures(LazyPictures):
         )
 
 
-def reduced(images: npt.NDArray[np.uint8], n_spatial: int) -> npt.NDArray[np.uint8]:
-    """Return pictures at the size of the filmstrip's frames; those of signals and volumes as they are."""
-    height, width = frame_size(images.shape[1:3])
-    if n_spatial != 2 or (height, width) == images.shape[1:3]:
-        return images
-    return np.stack(
-        [np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BOX)) for image in images]
-    )
+def for_panels(images: npt.NDArray[np.uint8], n_spatial: int) -> npt.NDArray[np.uint8]:
+    """Return pictures no larger than a panel shows them, so that maps are drawn at that size; signals as they are."""
+    return images if n_spatial == 1 else reduce_area(images, largest=LARGEST_TILE)
+
+
+def for_filmstrips(images: npt.NDArray[np.uint8], n_spatial: int) -> npt.NDArray[np.uint8]:
+    """Return pictures at most as high and wide as the tiles of a filmstrip; those of signals as they are."""
+    return images if n_spatial == 1 else reduce_side(images, longest=_FILMSTRIP_TILE)

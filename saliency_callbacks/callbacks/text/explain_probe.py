@@ -94,8 +94,7 @@ class TextExplainer(ProbeExplainer):
     @override
     def _frame(self, attribution: Attribution, moment: str, wrong: Tensor | None) -> Frame:
         maps = torch.nan_to_num(attribution.values[:, 0].float(), nan=0.0, posinf=0.0, neginf=0.0)
-        # Rounded now as a checkpoint rounds it, so that a resumed run draws the same picture.
-        return Frame.from_state_dict(Frame(moment, maps).state_dict())
+        return Frame(moment, maps).rounded()
 
     @override
     def _pictures(

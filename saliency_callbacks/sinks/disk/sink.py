@@ -112,7 +112,11 @@ class DiskSink:
 
     def _write_pictures(self, stem: str, pictures: Mapping[str, Picture]) -> dict[str, str]:
         files = {}
-        for tag, picture in pictures.items():
+        for tag in pictures:
+            picture = pictures.get(tag)
+            if picture is None:
+                # After Ctrl-C no more are drawn, and what was found is written all the same.
+                continue
             encode, suffix = (encode_gif, "gif") if is_animation(picture) else (encode_png, "png")
             files[tag] = f"pictures/{flat_name(tag)}/{stem}.{suffix}"
             replace_file(inside(self.directory, files[tag]), encode(picture))

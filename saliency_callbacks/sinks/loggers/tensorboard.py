@@ -58,7 +58,8 @@ class TensorBoardSink:
         with_fast_checksums(file_writer)
         with ThreadPoolExecutor() as pool:
             for summary in pool.map(partial(_image_summary, pictures), pictures):
-                file_writer.add_summary(summary, snapshot.step)
+                if summary is not None:
+                    file_writer.add_summary(summary, snapshot.step)
 
 
 def with_fast_checksums(file_writer: Any) -> Any:
@@ -76,10 +77,12 @@ def with_fast_checksums(file_writer: Any) -> Any:
 
 
 def _image_summary(pictures: Mapping[str, Picture], tag: str) -> Any:
-    """Render and encode one picture."""
+    """Render and encode one picture; ``None`` where pictures are not drawn any more."""
     from tensorboard.compat.proto.summary_pb2 import Summary  # noqa: PLC0415 - a logger is imported when it is used
 
-    picture = pictures[tag]
+    picture = pictures.get(tag)
+    if picture is None:
+        return None
     height, width, channels = picture.shape[-3:]
     encoded = encode_gif(picture) if is_animation(picture) else encode_png(picture)
     image = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=encoded)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from saliency_callbacks.callbacks.discovery.state import DiscoveryState, Known
-from saliency_callbacks.callbacks.discovery.stored import CHANGES, as_stored, restored
+from saliency_callbacks.callbacks.discovery.stored import CHANGES, as_kept, as_stored, restored
 from saliency_callbacks.callbacks.runtime.observation import Moment, Stage
 from saliency_callbacks.discovery import changes
 from saliency_callbacks.discovery.changes import AddedDifference, PastedPixels, ShiftedProperty
@@ -145,6 +145,20 @@ def test_a_suspicion_comes_back_from_a_checkpoint(change: Any) -> None:
             torch.testing.assert_close(kept, value, atol=5e-4, rtol=0)
         else:
             assert kept == value
+
+
+def test_what_large_images_add_to_a_checkpoint_is_bounded() -> None:
+    pasted = PastedPixels(torch.rand(3, 300, 400), torch.rand(300, 400) > 0.5, 5, 7)
+    images, sizes = torch.rand(1, 3, 768, 1024), []
+    for change in (AddedDifference(torch.rand(3, 768, 1024) - 0.5), pasted):
+        file = io.BytesIO()
+        torch.save(as_stored(replace(suspicion(), change=change, region=torch.rand(768, 1024) > 0.5)), file)
+        sizes.append(file.tell())
+        file.seek(0)
+        found = restored(torch.load(file, weights_only=True)).change
+        # What is measured of a suspicion that is watched is the same in a run that goes on and in one that is resumed.
+        assert torch.equal(as_kept(found)(images), as_kept(change)(images))
+    assert max(sizes) < 160_000
 
 
 def test_a_checkpoint_does_not_say_what_is_imported() -> None:

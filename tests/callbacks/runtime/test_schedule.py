@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.ranks import ALONE, Ranks
 from saliency_callbacks.callbacks.runtime.schedule import ObservationCost, describe_cost, is_due, takes_turn
 from saliency_callbacks.callbacks.runtime.sink_writer import WritingCost
@@ -140,6 +141,28 @@ def test_the_line_tells_what_there_is_to_tell():
         "an observation takes 0.25 s, 1 pass of one method, 0.12 s of drawing and writing among them"
     )
     assert describe_cost(cost, {}, writing=None, in_background=True) == "an observation takes 0.25 s"
+
+
+def test_what_comes_before_the_first_and_after_the_last_step_is_told(monkeypatch):
+    said = []
+    monkeypatch.setattr(notices, "tell", said.append)
+    clock = Clock()
+    cost = ObservationCost(clock=clock)
+    for seconds in (0.5, 2.5):
+        with cost.at_start():
+            clock.now += seconds
+    observe(cost, clock, 0.25)
+    told = "an observation takes 0.25 s, 3 s before the first step"
+    assert describe_cost(cost, {}, writing=None, in_background=True) == told
+    for seconds in (0.75, 0.5):
+        with cost.at_end():
+            clock.now += seconds
+        cost.tell_end("Monitor")
+    assert said == [
+        "Monitor: 1.2 s after the last step, for the summary and for what was still to be drawn and written"
+    ]
+    cost.restart()
+    assert (cost.start_seconds, cost.end_seconds) == (0, 0)
 
 
 def test_a_failed_observation_is_not_measured():

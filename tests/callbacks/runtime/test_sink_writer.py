@@ -66,12 +66,12 @@ def test_only_one_that_fails_three_times_in_a_row_is_left_out(failures, calls):
 
 def test_a_picture_that_cannot_be_drawn_is_no_fault_of_the_sink():
     class Broken(dict):
-        def items(self):
+        def __getitem__(self, tag):
             raise PictureError("the picture 'saliency/gradient' cannot be drawn")
 
     writer = SinkWriter([MemorySink()])
     with pytest.warns(SaliencyWarning, match=r"^PictureError: the picture 'saliency/gradient'"):
-        write_times(writer, 4, Broken())
+        write_times(writer, 4, Broken({"saliency/gradient": None}))
     write_times(writer, 1)
     assert len(writer.sinks[0].snapshots) == 1
 

@@ -43,7 +43,8 @@ def _frame(moment="epoch 0", wrong=None):
 
 def _history():
     frames = Frames((_frame(), _frame("epoch 2", torch.tensor([True, False]))), 2, 4, 16, _frame("epoch 3"))
-    return MethodHistory(torch.rand(2, 16), torch.rand(2, 16), torch.tensor([1.0, 2.0]), frames)
+    ranks = torch.rand(2, 2, 16).argsort().float() + 1
+    return MethodHistory(*ranks, torch.tensor([1.0, 2.0]), frames)
 
 
 def _states():

@@ -10,17 +10,21 @@ def _frame(name: str = "epoch 0") -> Frame:
 
 
 @pytest.mark.parametrize("shape", [(3, 20), (3, 8, 8), (3, 6, 5, 4)])
-def test_a_small_map_is_kept_to_half_precision_and_a_checkpoint_loses_nothing_more(shape):
+def test_a_small_map_is_kept_to_a_hundredth_and_a_checkpoint_loses_nothing_more(shape):
     maps = torch.randn(shape) * 1e-6
     frame = Frame.of("epoch 1", maps)
     assert frame.moment == "epoch 1"
     assert frame.maps.dtype == torch.float32
-    error = (frame.maps - maps).flatten(1).abs().amax(1)
-    assert (error <= maps.flatten(1).abs().amax(1) * 2**-10).all()
+    shown = maps[:, maps.shape[1] // 2] if maps.ndim > 3 else maps
+    peak = shown.flatten(1).abs().amax(1)
+    assert frame.maps.shape == shown.shape
+    # Half a step of the root is most at the peak, and far less where most values are.
+    assert ((frame.maps - shown).flatten(1).abs() <= peak[:, None] * 0.0081).all()
+    low = shown.flatten(1).abs() < peak[:, None] / 16
+    assert ((frame.maps - shown).flatten(1).abs()[low] <= (peak[:, None] * 0.0021).expand_as(low)[low]).all()
     state = frame.state_dict()
-    peak = maps.flatten(1).abs().amax(1)
     torch.testing.assert_close(state["peak"], peak)
-    assert state["relative"].dtype == torch.float16
+    assert state["relative"].dtype == torch.int8
     restored = Frame.from_state_dict(state)
     assert restored.moment == "epoch 1"
     assert torch.equal(restored.maps, frame.maps)
@@ -39,16 +43,16 @@ def test_a_frame_loses_nothing_in_a_second_checkpoint():
 
 
 @pytest.mark.parametrize(
-    ("shape", "kept"), [((1, 200), (1, 72)), ((1, 192, 96), (1, 72, 36)), ((1, 8, 8, 960), (1, 1, 1, 72))]
+    ("shape", "kept"), [((1, 200), (1, 72)), ((1, 192, 96), (1, 64, 32)), ((1, 1, 8, 960), (1, 1, 72))]
 )
-def test_a_large_map_shrinks_to_72_pixels_a_side_and_keeps_its_peaks(shape, kept):
+def test_a_large_map_shrinks_and_keeps_its_peaks(shape, kept):
     maps = torch.zeros(shape)
     maps.view(-1)[7] = -3.0
     maps.view(-1)[-1] = 2.0
     small = Frame.of("", maps).maps
     assert small.shape == kept
     assert small.min() == -3.0
-    assert small.max() == pytest.approx(2.0, rel=1e-3)
+    assert small.max() == pytest.approx(2.0, rel=1e-2)
 
 
 @pytest.mark.parametrize(
@@ -57,10 +61,11 @@ def test_a_large_map_shrinks_to_72_pixels_a_side_and_keeps_its_peaks(shape, kept
         ((72,), [72]),
         ((8, 12), [8, 12]),
         ((73, 10), [72, 10]),
-        ((224, 224), [72, 72]),
+        ((45, 45), [45, 45]),
+        ((224, 224), [45, 45]),
+        ((768, 1024), [39, 52]),
         ((120, 360), [24, 72]),
         ((1, 1000), [1, 72]),
-        ((36, 144, 288), [9, 36, 72]),
     ],
 )
 def test_a_frame_has_the_aspect_of_the_maps_and_is_never_larger(spatial, expected):
@@ -72,7 +77,7 @@ def test_the_stronger_sign_stands_for_its_neighbors():
     maps = torch.zeros(1, 144)
     maps[0, :2] = torch.tensor([1.0, -2.0])
     maps[0, 2:4] = torch.tensor([3.0, -2.0])
-    assert Frame.of("", maps).maps[0, :2].tolist() == pytest.approx([-2.0, 3.0], rel=1e-3)
+    assert Frame.of("", maps).maps[0, :2].tolist() == pytest.approx([-2.0, 3.0], rel=1e-2)
 
 
 def test_what_is_not_finite_or_zero_stays_finite():
@@ -116,7 +121,7 @@ def test_a_history_compares_with_maps_of_its_own_size_only():
 def test_a_state_survives_a_checkpoint(tmp_path, observed):
     state = MonitorState()
     if observed:
-        history = MethodHistory().added(torch.rand(2, 16), torch.ones(2), _frame())
+        history = MethodHistory().added(torch.rand(2, 16).argsort() / 2 + 0.5, torch.ones(2), _frame())
         state = MonitorState(
             indices=(3, 1),
             fingerprint="ab",

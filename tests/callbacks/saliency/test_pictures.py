@@ -7,7 +7,7 @@ from saliency_callbacks.callbacks.saliency import filmstrips
 from saliency_callbacks.callbacks.saliency import pictures as module
 from saliency_callbacks.callbacks.saliency.filmstrips import FramePictures
 from saliency_callbacks.callbacks.saliency.history import Frame
-from saliency_callbacks.callbacks.saliency.pictures import Pictures, reduced
+from saliency_callbacks.callbacks.saliency.pictures import Pictures, for_filmstrips, for_panels
 from saliency_callbacks.callbacks.saliency.scales import frame_of, scale_of
 from saliency_callbacks.rendering import Caption, render
 from saliency_callbacks.rendering.theme import WRONG
@@ -36,7 +36,7 @@ def _pictures(
     return Pictures(
         snapshot,
         images=images,
-        small_images=reduced(images, n_spatial=2),
+        small_images=for_filmstrips(images, n_spatial=2),
         captions=[Caption("a"), Caption("b")],
         scales={"m": torch.full((2,), scale)},
         frames={"m": _frames(values, look, earlier)},
@@ -90,7 +90,7 @@ def test_the_columns_of_a_filmstrip_are_its_frames_rendered_in_one_call(values, 
     assert pictures["n/m/filmstrip"] is not None
     assert len(calls) == 1
     ((images, columns, captions),) = strips
-    assert np.array_equal(images, reduced(pictures.images, n_spatial=2))
+    assert np.array_equal(images, for_filmstrips(pictures.images, n_spatial=2))
     assert captions == ["a", "b"]
     assert [name for name, _ in columns] == ["epoch 0", "epoch 1"]
     for (_, column), frame in zip(columns, _frames(values, pictures.appearance, -0.25), strict=True):
@@ -126,7 +126,7 @@ def test_maps_that_were_made_smaller_are_drawn_over_smaller_pictures():
     values = torch.rand(2, 1, 200, 100, generator=torch.Generator().manual_seed(0))
     look = Appearance()
     frame = frame_of(_attribution(values), look, "epoch 0")
-    assert frame.maps.shape == (2, 72, 36)
+    assert frame.maps.shape == (2, 64, 32)
     small, large = (_pictures(one, 1.0, look, size=one.shape[2:]) for one in (values[:, :, :72, :36], values))
     assert large["n/m/filmstrip"].shape == small["n/m/filmstrip"].shape
     assert large["n/m"].shape != small["n/m"].shape
@@ -135,7 +135,7 @@ def test_maps_that_were_made_smaller_are_drawn_over_smaller_pictures():
 @pytest.mark.parametrize(("size", "expected"), [((144, 72), (72, 36)), ((100, 300), (24, 72)), ((224, 224), (72, 72))])
 def test_pictures_are_averaged_to_the_size_of_the_frames(size, expected):
     images = np.random.default_rng(0).integers(0, 256, (2, *size, 3), dtype=np.uint8)
-    small = reduced(images, n_spatial=2)
+    small = for_filmstrips(images, n_spatial=2)
     assert small.shape == (2, *expected, 3)
     assert small.dtype == np.uint8
     assert abs(small.mean() - images.mean()) < 1
@@ -144,10 +144,24 @@ def test_pictures_are_averaged_to_the_size_of_the_frames(size, expected):
         assert np.abs(small - blocks).max() <= 1
 
 
-@pytest.mark.parametrize(("size", "n_spatial"), [((72, 40), 2), ((8, 8), 2), ((120, 640), 1), ((200, 200), 3)])
-def test_small_pictures_and_those_of_signals_and_volumes_stay_as_they_are(size, n_spatial):
+@pytest.mark.parametrize(("size", "n_spatial"), [((72, 40), 2), ((8, 8), 2), ((120, 640), 1), ((72, 72), 3)])
+def test_small_pictures_and_those_of_signals_stay_as_they_are(size, n_spatial):
     images = np.zeros((2, *size, 3), dtype=np.uint8)
-    assert reduced(images, n_spatial) is images
+    assert for_filmstrips(images, n_spatial) is images
+    assert for_panels(images, n_spatial) is images
+
+
+@pytest.mark.parametrize("n_spatial", [2, 3])
+def test_large_maps_are_drawn_at_the_size_they_are_shown_in(values, n_spatial):
+    images = np.random.default_rng(0).integers(0, 256, (2, 600, 800, 3), dtype=np.uint8)
+    shown = for_panels(images, n_spatial)
+    assert shown.shape == (2, 222, 296, 3)
+    assert for_panels(shown, n_spatial) is shown
+    # A map of blocks, each as large as a pixel that is shown, is drawn as that of the blocks alone.
+    coarse = values[..., :3, :4]
+    fine = _attribution(coarse.repeat_interleave(200, dim=2).repeat_interleave(200, dim=3))
+    small = np.zeros((2, 3, 4, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(render(fine, small), render(_attribution(coarse), small))
 
 
 def test_several_methods_share_a_picture_whose_columns_are_their_maps(values, monkeypatch):
