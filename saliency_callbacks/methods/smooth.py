@@ -51,7 +51,7 @@ class SmoothGrad:
         reduction: How channels become one map, as of :class:`~saliency_callbacks.methods.Gradient`.
         name: Key of the result; by default ``smooth_grad``, ``smooth_grad_squared`` or ``var_grad``.
         tolerance: Largest relative standard error of ``"auto"``. That of 50 copies of independent noise was .13 to .18
-            on the networks that were tried.
+            on two networks that were tried; on a third, 128 copies still had .24.
         max_samples: The most copies with ``"auto"``.
 
     Raises:
