@@ -23,6 +23,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.cost.adaptive import measure_adaptive
 from benchmarks.cost.cue import measure_cue
 from benchmarks.cost.distributed import measure_distributed
 from benchmarks.cost.large_pictures import measure_large_pictures
@@ -47,6 +48,7 @@ _TOPICS: Mapping[str, Callable[[Workload], list[Row]]] = {
     "memory": measure_memory,
     "integrated_gradients": measure_integrated_gradients,
     "smooth_grad": measure_smooth_grad,
+    "adaptive": measure_adaptive,
     "randomization": measure_randomization,
     "cascade": measure_cascade,
     "cue": measure_cue,

@@ -14,19 +14,24 @@ from benchmarks.cost.measure import Row, cost, interleave
 from benchmarks.cost.workload import Workload, floor, photographs, random_resnet18
 from saliency_callbacks import explain, methods
 
-__all__ = ["measure_integrated_gradients", "measure_smooth_grad"]
+__all__ = [
+    "captum_integrated_gradients",
+    "captum_smooth_grad",
+    "measure_integrated_gradients",
+    "measure_smooth_grad",
+]
 
 
 def measure_integrated_gradients(workload: Workload) -> list[Row]:
     """Integrated gradients, against as many images run by hand in the same chunks, and against Captum."""
     method = methods.IntegratedGradients(n_steps=workload.path_steps)
-    return _measure("integrated_gradients", method, _captum_integrated_gradients, workload)
+    return _measure("integrated_gradients", method, captum_integrated_gradients, workload)
 
 
 def measure_smooth_grad(workload: Workload) -> list[Row]:
     """SmoothGrad, against as many images run by hand in the same chunks, and against Captum."""
     method = methods.SmoothGrad(nt_samples=workload.path_steps)
-    return _measure("smooth_grad", method, _captum_smooth_grad, workload)
+    return _measure("smooth_grad", method, captum_smooth_grad, workload)
 
 
 def _measure(
@@ -56,8 +61,8 @@ def _floor_in_chunks(model: ResNet, images: Tensor, target: Tensor, workload: Wo
         floor(model, images[rows], target[rows])
 
 
-def _captum_integrated_gradients(model: ResNet, images: Tensor, target: Tensor, workload: Workload) -> Tensor:
-    # With the convergence delta, which ours always has.
+def captum_integrated_gradients(model: ResNet, images: Tensor, target: Tensor, workload: Workload) -> Tensor:
+    """Return Captum's map of ``path_steps`` points; with the convergence delta, which ours always has."""
     found: Tensor
     found, _ = IntegratedGradients(model).attribute(
         images,
@@ -69,7 +74,8 @@ def _captum_integrated_gradients(model: ResNet, images: Tensor, target: Tensor, 
     return found
 
 
-def _captum_smooth_grad(model: ResNet, images: Tensor, target: Tensor, workload: Workload) -> Tensor:
+def captum_smooth_grad(model: ResNet, images: Tensor, target: Tensor, workload: Workload) -> Tensor:
+    """Return Captum's map of ``path_steps`` noisy copies."""
     found: Tensor = NoiseTunnel(Saliency(model)).attribute(
         images,
         nt_type="smoothgrad",

@@ -21,7 +21,7 @@ from saliency_callbacks.engine.settled import settled
 from saliency_callbacks.engine.stopped_gradients import computes_the_same, explained
 from saliency_callbacks.errors import GradientError, LayerError, ObservationError, OutputError, TargetError
 from saliency_callbacks.targets.logits import read_logits
-from saliency_callbacks.targets.selectors import Target, class_selector, sample_logits, selector
+from saliency_callbacks.targets.selectors import Target, class_selector, counts_rows, sample_logits, selector
 from saliency_callbacks.targets.similarity import SimilarityTarget
 from saliency_callbacks.types import Evidence, Method, Pass, Quantity
 
@@ -171,6 +171,8 @@ def _subject(
         forward_context=settings.forward_context,
         backward_context=settings.backward_context,
         samples=settings.samples,
+        on_any_rank=settings.on_any_rank,
+        is_whole=any(map(counts_rows, targets)) or (settings.shared is None and bool(batch.undeclared)),
     )
     if not any(Quantity.ACTIVATIONS in quantities for quantities in plan.values()):
         return subject

@@ -27,6 +27,10 @@ __all__ = ["Settings", "count_samples"]
 _Found = TypeVar("_Found")
 
 
+def _alone(is_open: Tensor) -> Tensor:
+    return is_open
+
+
 @dataclass(frozen=True)
 class Settings:
     """How a model is explained, whatever the batch.
@@ -47,6 +51,8 @@ class Settings:
         tokens: How text inputs are explained; ``None`` for images, signals and volumes.
         back_off: Runs fewer rows at once where the memory is not enough; ``None`` to raise what was raised.
         through_no_grad: Whether gradients are recorded through the model's own ``no_grad`` and inference-mode blocks.
+        on_any_rank: Which samples ``[M]`` one process runs again → which all of them do, where every forward is a
+            collective.
         full_precision: Whether what is float16 or bfloat16 (inputs, weights, autocast) is run in float32.
     """
 
@@ -63,6 +69,7 @@ class Settings:
     samples: range | None = None
     tokens: TokenSettings | None = None
     back_off: BackOff | None = field(default=None, compare=False)
+    on_any_rank: Callable[[Tensor], Tensor] = field(default=_alone, compare=False)
     full_precision: bool = False
     through_no_grad: bool = False
 

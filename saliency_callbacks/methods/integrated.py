@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, get_args
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -24,10 +24,14 @@ from saliency_callbacks.types import (
     RawMap,
     Reduction,
     TensorBaseline,
+    Until,
 )
 
 __all__ = ["IntegratedGradients"]
 
+# With 9 points, 9 of 12 images were complete within 5 %, by chance: some of their maps still had rank correlations of
+# .98 with those of 1,000 points. With 17 all twelve had .993 or more.
+_FIRST_STEPS = 17
 _NAMED_BASELINES = ("zeros", "mean", "noise", "pad_token", "mask_token")
 
 
@@ -41,9 +45,14 @@ class IntegratedGradients:
     :math:`\sum R - (f_c(x) - f_c(x'))`, the error of the quadrature. Several baselines are averaged. With
     ``nt_samples`` the result is averaged over that many noisy copies of the input (smooth integrated gradients).
 
+    With ``n_steps="auto"`` each sample has as many points as it takes until the error is at most ``tolerance`` ·
+    :math:`|f_c(x) - f_c(x')|`: 17 of the trapezoid rule, then half the distance between them (33, 65, …), up to
+    ``max_steps``. No point is run twice, and a sample that is done is not run again. ``extras["n_steps"]`` ``[N]`` are
+    the points that were used; what is left of the error is in ``convergence_delta``.
+
     Args:
-        n_steps: Points on each path.
-        rule: ``gauss_legendre``, ``midpoint`` or ``trapezoid``.
+        n_steps: Points on each path, or ``"auto"``.
+        rule: ``gauss_legendre``, ``midpoint`` or ``trapezoid``, for a number of steps; ``"auto"`` is the last one.
         baselines: ``"zeros"``, ``"mean"`` (of the batch), ``"noise"`` (uniform within each sample's range), a number,
             a tensor ``[C, *spatial]`` or ``[N, C, *spatial]``, or a list of these. For text inputs also ``"pad_token"``
             and ``"mask_token"``: every token but the special ones is replaced by that.
@@ -51,6 +60,8 @@ class IntegratedGradients:
         stdevs: Standard deviation of the noise, as a fraction of each sample's (max - min).
         reduction: How channels become one map, as of :class:`~saliency_callbacks.methods.Gradient`.
         name: Key of the result; by default ``integrated_gradients``, with noise ``smooth_integrated_gradients``.
+        tolerance: Largest error of ``"auto"``, as a fraction of the change in score.
+        max_steps: The most points on each path with ``"auto"``.
 
     Raises:
         MethodError: If a hyperparameter is out of its range.
@@ -67,29 +78,48 @@ class IntegratedGradients:
         Sundararajan et al. 2017, arXiv 1703.01365, eq. 1 and proposition 1 (completeness).
     """
 
-    n_steps: int = 50
+    n_steps: int | Literal["auto"] = 50
     rule: PathRule = "gauss_legendre"
     baselines: Any = "zeros"
     nt_samples: int = 0
     stdevs: float = 0.15
     reduction: Reduction = "sum"
     name: str = ""
+    tolerance: float = field(default=0.05, kw_only=True)
+    max_steps: int = field(default=129, kw_only=True)
 
     def __post_init__(self) -> None:
         if not self.name:
             object.__setattr__(self, "name", ("smooth_" if self.nt_samples else "") + "integrated_gradients")
         checked_choice(f"{self.name}: rule", self.rule, get_args(PathRule), error=MethodError)
         checked_choice(f"{self.name}: reduction", self.reduction, get_args(Reduction), error=MethodError)
-        least = 2 if self.rule == "trapezoid" else 1
-        checked_integer(f"{self.name}: n_steps", self.n_steps, least, error=MethodError)
+        self._check_steps()
         checked_integer(f"{self.name}: nt_samples", self.nt_samples, 0, error=MethodError)
         checked_real(f"{self.name}: stdevs", self.stdevs, at_least=0, error=MethodError)
         object.__setattr__(self, "baselines", _baselines(self.name, self.baselines))
 
+    def _check_steps(self) -> None:
+        checked_real(f"{self.name}: tolerance", self.tolerance, above=0, below=1, error=MethodError)
+        checked_integer(f"{self.name}: max_steps", self.max_steps, _FIRST_STEPS, error=MethodError)
+        if self.n_steps != "auto":
+            least = 2 if self.rule == "trapezoid" else 1
+            expected = f"a whole number of at least {least}, or 'auto'"
+            checked_integer(f"{self.name}: n_steps", self.n_steps, least, expected=expected, error=MethodError)
+        elif self.rule == "midpoint":
+            raise MethodError(
+                f"{self.name}: rule='midpoint' with n_steps='auto'; expected no rule, as 'auto' is the trapezoid rule. "
+                "Give a number of steps for the midpoint rule"
+            )
+
+    @property
+    def _path(self) -> Path:
+        if self.n_steps == "auto":
+            return Path(_FIRST_STEPS, "trapezoid", self.baselines, Until(self.tolerance, self.max_steps))
+        return Path(self.n_steps, self.rule, self.baselines)
+
     @property
     def _pass(self) -> Pass:
-        noise = Noise(self.nt_samples, self.stdevs) if self.nt_samples else None
-        return Pass(path=Path(self.n_steps, self.rule, self.baselines), noise=noise)
+        return Pass(path=self._path, noise=Noise(self.nt_samples, self.stdevs) if self.nt_samples else None)
 
     def requires(self) -> Mapping[Pass, Quantity]:
         """One path pass; the integral of the gradient along it."""
@@ -100,7 +130,8 @@ class IntegratedGradients:
         path = evidence[self._pass]
         values = needed(path.path_integral)
         delta = convergence_delta(values, needed(path.score_change))
-        return RawMap(values, self.reduction, extras={"convergence_delta": delta})
+        steps = {} if path.n_points is None else {"n_steps": path.n_points}
+        return RawMap(values, self.reduction, extras={"convergence_delta": delta, **steps})
 
 
 def _baselines(method: str, given: Any) -> tuple[Baseline, ...]:

@@ -15,7 +15,7 @@ from saliency_callbacks.config.nested import describe
 from saliency_callbacks.errors import OutputError, TargetError, nearest_names
 from saliency_callbacks.targets.logits import read_logits
 
-__all__ = ["Labels", "Target", "class_selector", "sample_logits", "selector"]
+__all__ = ["Labels", "Target", "class_selector", "counts_rows", "sample_logits", "selector"]
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,11 @@ def class_selector(classes: Tensor, output_fn: OutputFn | None = None) -> Select
         return logits.gather(1, target[:, None])[:, 0], target
 
     return select
+
+
+def counts_rows(target: Target) -> bool:
+    """Return whether a target may count on as many rows as there are samples: it is not told which rows it is given."""
+    return callable(target) and not _takes_two(target)
 
 
 def _label_selector(classes: Tensor, output_fn: OutputFn | None) -> Selector:

@@ -5,7 +5,7 @@ frozen; nothing here touches a model, a file or a logger. What holds tensors is 
 """
 
 from saliency_callbacks.types.attribution import Attribution, Evidence, Quantity, RawMap, Reduction
-from saliency_callbacks.types.passes import Baseline, Noise, Pass, Path, PathRule, ReluRule, TensorBaseline
+from saliency_callbacks.types.passes import Baseline, Noise, Pass, Path, PathRule, ReluRule, TensorBaseline, Until
 from saliency_callbacks.types.protocols import Method, Sink
 from saliency_callbacks.types.snapshot import Picture, ProbeView, Snapshot
 from saliency_callbacks.types.tables import Cell, CellStyle, Table
@@ -31,4 +31,5 @@ __all__ = [
     "Snapshot",
     "Table",
     "TensorBaseline",
+    "Until",
 ]

@@ -41,6 +41,10 @@ class Evidence:
         gradient_square: Mean over the pass of the squared gradient.
         path_integral: Mean over the paths of Σ weight · (end - start) ⊙ gradient.
         score_change: Mean over the paths of score(end) - score(start), ``[N]``.
+        n_points: Points on each path, or noisy copies, that each sample took, ``[N]``, in a pass that goes on
+            :class:`~saliency_callbacks.types.Until` an error is small.
+        standard_error: Relative standard error of such a noise pass, ``[N]``: of the mean gradient or of the mean
+            square, whichever is larger.
         activations: Output of each target layer as ``[N, K, *layer_spatial]``, in execution order.
         activation_gradients: Gradient of the score with respect to each of ``activations``.
         framewise: Those of ``activations`` whose layer is given each frame of a video on its own; the frames are the
@@ -65,6 +69,8 @@ class Evidence:
     gradient_square: Tensor | None = None
     path_integral: Tensor | None = None
     score_change: Tensor | None = None
+    n_points: Tensor | None = None
+    standard_error: Tensor | None = None
     activations: Mapping[str, Tensor] = field(default_factory=dict)
     activation_gradients: Mapping[str, Tensor] = field(default_factory=dict)
     framewise: frozenset[str] = frozenset()

@@ -44,6 +44,9 @@ _METHODS = [
     "grad_cam",
     IntegratedGradients(n_steps=3, baselines=["zeros", "mean"]),
     SmoothGrad(nt_samples=3),
+    # A sample of one rank may need more rounds than those of the other.
+    IntegratedGradients("auto", tolerance=0.01, max_steps=65, name="auto_steps"),
+    SmoothGrad("auto", max_samples=32, name="auto_copies"),
 ]
 
 

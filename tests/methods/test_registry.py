@@ -64,6 +64,15 @@ def test_a_method_of_another_package(monkeypatch):
         resolve_methods("othr")
 
 
+def test_as_many_points_as_it_takes_in_a_configuration():
+    steps = {"class_path": "IntegratedGradients", "init_args": {"n_steps": "auto", "tolerance": 0.02, "max_steps": 65}}
+    copies = {"class_path": "SmoothGrad", "init_args": {"nt_samples": "auto", "tolerance": 0.1, "max_samples": 64}}
+    assert resolve_methods([steps, copies]) == (
+        IntegratedGradients("auto", tolerance=0.02, max_steps=65),
+        SmoothGrad("auto", tolerance=0.1, max_samples=64),
+    )
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -103,6 +112,19 @@ def test_what_is_no_method(given, message):
         (lambda: SmoothGrad(nt_type="smooth"), r"nt_type='smooth' is unknown; did you mean 'smoothgrad'"),
         (lambda: IntegratedGradients(n_steps=0), r"n_steps=0; expected a whole number of at least 1"),
         (lambda: IntegratedGradients(n_steps=1.5), r"n_steps=1.5"),
+        (lambda: IntegratedGradients(n_steps="many"), r"n_steps='many'; expected a whole number .* or 'auto'"),
+        (lambda: IntegratedGradients("auto", "midpoint"), r"rule='midpoint' with n_steps='auto'"),
+        (
+            lambda: IntegratedGradients("auto", tolerance=0),
+            r"integrated_gradients: tolerance=0; expected a finite number between 0 and 1",
+        ),
+        (lambda: IntegratedGradients("auto", tolerance=5), r"tolerance=5; expected a finite number between 0 and 1"),
+        (lambda: IntegratedGradients("auto", tolerance="5 %"), r"tolerance='5 %'"),
+        (lambda: IntegratedGradients("auto", max_steps=16), r"max_steps=16; expected a whole number of at least 17"),
+        (lambda: IntegratedGradients(nt_samples="auto"), r"nt_samples='auto'; expected a whole number of at least 0"),
+        (lambda: SmoothGrad(nt_samples="all"), r"nt_samples='all'; expected a whole number .* or 'auto'"),
+        (lambda: SmoothGrad("auto", tolerance=-0.1), r"smooth_grad: tolerance=-0.1; expected .* between 0 and 1"),
+        (lambda: SmoothGrad("auto", max_samples=8), r"max_samples=8; expected a whole number of at least 16"),
         (lambda: IntegratedGradients(n_steps=1, rule="trapezoid"), r"n_steps=1; expected .* at least 2"),
         (lambda: IntegratedGradients(rule="simpson"), r"rule='simpson' is unknown; .*'trapezoid'"),
         (lambda: IntegratedGradients(nt_samples=-1), r"nt_samples=-1"),

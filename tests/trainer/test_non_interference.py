@@ -41,7 +41,11 @@ from tests.trainer.runs import Augmented, train_loader, trainer, val_loader
 WITH_SUMMARY = True
 
 _SAMPLED = {"smooth_grad": SmoothGrad(nt_samples=2), "integrated_gradients": IntegratedGradients(n_steps=2)}
-_METHODS = ["gradient", "grad_cam", *_SAMPLED.values()]
+_ADAPTIVE = [
+    IntegratedGradients("auto", tolerance=0.01, max_steps=33, name="auto_steps"),
+    SmoothGrad("auto", max_samples=24, name="auto_copies"),
+]
+_METHODS = ["gradient", "grad_cam", *_SAMPLED.values(), *_ADAPTIVE]
 _ALL_METHODS = [
     _SAMPLED.get(name, name)
     for name in BUILT_IN

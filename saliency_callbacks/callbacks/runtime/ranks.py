@@ -162,6 +162,8 @@ class Ranks:
         if self.size > 1:
             # One rank that runs more often than the others would leave them waiting in a collective.
             settings = replace(settings, back_off=None)
+        if self.size > 1 and self._others.has_sharded_weights:
+            settings = replace(settings, on_any_rank=self._on_any)
         return replace(settings, samples=self.share(n_samples).rows) if self.shards_probe else settings
 
     def explain(self, model: nn.Module, inputs: Any, settings: Settings, targets: Sequence[Target]) -> Explanation:
@@ -194,6 +196,10 @@ class Ranks:
     def all_samples(self, settings: Settings, n_samples: int) -> Callable[[Tensor], Tensor]:
         """Return what makes of values ``[…, M]`` of this rank's samples those of all, ``[…, N]``."""
         return lambda values: self.gathered(values, n_samples, dim=-1) if settings.samples is not None else values
+
+    def _on_any(self, are_true: Tensor) -> Tensor:
+        found = self._others.gathered(are_true)
+        return torch.stack(found).any(dim=0).to(are_true.device)
 
     def _whole(self, part: Unscaled, n_samples: int) -> Unscaled:
         def gathered(values: Tensor) -> Tensor:

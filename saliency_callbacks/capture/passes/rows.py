@@ -18,7 +18,7 @@ from torch import Tensor
 from saliency_callbacks.errors import MethodError
 from saliency_callbacks.functional.counted import filled
 from saliency_callbacks.functional.gradients import noise_scale, quadrature
-from saliency_callbacks.types import Baseline, Pass, TensorBaseline
+from saliency_callbacks.types import Baseline, Noise, Pass, TensorBaseline
 
 __all__ = ["Rows", "Sampler"]
 
@@ -53,7 +53,7 @@ class Sampler:
         inputs: The explained input, ``[N, C, *spatial]``.
         pass_: What is fed.
         seed: Seed of the noise.
-        samples: Which of the N are fed; all by default. Baselines are made of all.
+        samples: Numbers of those of the N that are fed; all by default. Baselines are made of all.
         start: Baseline → ``[N, C, *spatial]``, for the baselines that only some inputs have.
         positions: Where there is noise, bool ``[N, *spatial]``; a sample's range is that of these positions, and the
             noise of a position does not depend on how many there are after it. ``None`` for everywhere.
@@ -65,14 +65,14 @@ class Sampler:
         pass_: Pass,
         seed: int,
         *,
-        samples: range | None = None,
+        samples: Tensor | None = None,
         start: Callable[[str], Tensor] | None = None,
         positions: Tensor | None = None,
     ) -> None:
         self.inputs = inputs
         self.pass_ = pass_
         self.seed = seed
-        self.samples = range(len(inputs)) if samples is None else samples
+        self.samples = torch.arange(len(inputs), device=inputs.device) if samples is None else samples
         self.positions = positions
         self._named_start = start
         self.n_draws = pass_.noise.nt_samples if pass_.noise else 1
@@ -97,15 +97,14 @@ class Sampler:
     def beginnings(self, size: int) -> Iterator[Rows]:
         """Yield the starts of all paths: every baseline, weighted for their mean."""
         for start in self.starts:
-            for begin in range(self.samples.start, self.samples.stop, size):
-                samples = torch.arange(begin, min(begin + size, self.samples.stop), device=self.inputs.device)
+            for samples in self.samples.split(size):
                 weights = self._weights.new_full((len(samples),), 1 / len(self.starts))
                 yield Rows(start.expand_as(self.inputs).index_select(0, samples), samples, weights, None)
 
     def _rows(self, numbers: range) -> Rows:
         n_samples, n_steps, n_starts = len(self.samples), len(self._nodes), max(1, len(self.starts))
         number = torch.arange(numbers.start, numbers.stop, device=self.inputs.device)
-        samples = self.samples.start + number % n_samples
+        samples = self.samples[number % n_samples]
         step = number // n_samples % n_steps
         path = number // (n_samples * n_steps) % n_starts
         draw = number // (n_samples * n_steps * n_starts)
@@ -135,11 +134,18 @@ class Sampler:
         if self.pass_.noise is None:
             return ends
         first, last = int(draw[0]), int(draw[-1])
-        noise = torch.stack([self._random(f"noise/{number}", normal=True) for number in range(first, last + 1)])
+        noise = torch.stack([self._noise(self.pass_.noise, number) for number in range(first, last + 1)])
         scale = self._scale[samples].reshape(-1, *[1] * (ends.ndim - 1))
         if self.positions is not None:
             scale = scale * self.positions[samples].unsqueeze(1)
         return ends.addcmul_(scale, noise if first == last else noise[draw - first])
+
+    def _noise(self, noise: Noise, number: int) -> Tensor:
+        copy = noise.first + number
+        if not noise.antithetic:
+            return self._random(f"noise/{copy}", normal=True)
+        drawn = self._random(f"noise/{copy // 2}", normal=True)
+        return -drawn if copy % 2 else drawn
 
     def _start(self, baseline: Baseline) -> Tensor:
         inputs = self.inputs

@@ -7,97 +7,25 @@ holds every sample's own gradient. ``.backward()`` is never called: no parameter
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from saliency_callbacks.capture.hooks import ActivationRecorder
-from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.layers.calls import CallMaps
 from saliency_callbacks.capture.loss_scale import LossScale
-from saliency_callbacks.capture.passes.accumulators import Moments
+from saliency_callbacks.capture.passes.adaptive import Estimate, measured_by, rounds
 from saliency_callbacks.capture.passes.relu_rules import ReluRuleMode
-from saliency_callbacks.capture.passes.rows import Rows, Sampler
+from saliency_callbacks.capture.passes.rows import Rows
+from saliency_callbacks.capture.passes.subject import Clean, Selector, Subject
 from saliency_callbacks.errors import GradientError, LayerError, ReluError, warn
 from saliency_callbacks.types import Evidence, Pass, Quantity
 
 __all__ = ["Clean", "Selector", "Subject", "collect", "run_clean"]
-
-Selector = Callable[[Any, Tensor], tuple[Tensor, Tensor]]
-"""``(model output, sample of each row [M]) -> (score [M], class [M])``."""
-
-
-class Clean(NamedTuple):
-    """Score and class of every sample at the unchanged input, ``[N]`` each, for one target."""
-
-    score: Tensor
-    target: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """What is explained, and how it is run.
-
-    Args:
-        model: The model, quiescent.
-        inputs: The batch.
-        selectors: One explained score for each target.
-        layers: Target layers by name.
-        to_map: ``(layer name, output or gradient) -> [N, K, *spatial]``.
-        batch_size: Rows that are run at once.
-        seed: Seed of all noise.
-        forward_context: Opened around every forward, e.g. for autocast.
-        backward_context: Opened while gradients are taken, as a checkpointed part of the model runs again then.
-        samples: Which samples of the batch are run; all by default.
-        loss_scale: Keeps gradients from underflowing in float16; one for all passes.
-        calls: ``(layer name, calls in one forward)`` → those that make its map.
-        framewise: Returns the names of layers that are given each frame of a video on its own, once they have run.
-    """
-
-    model: nn.Module
-    inputs: ModelInputs
-    selectors: Sequence[Selector]
-    layers: Mapping[str, nn.Module]
-    to_map: Callable[[str, Tensor], Tensor]
-    batch_size: int
-    seed: int = 0
-    forward_context: Callable[[], AbstractContextManager[Any]] = nullcontext
-    backward_context: Callable[[], AbstractContextManager[Any]] = nullcontext
-    samples: range | None = None
-    loss_scale: LossScale = field(default_factory=LossScale)
-    calls: Callable[[str, int], CallMaps] = field(default=lambda name, n_calls: CallMaps.last_of(n_calls))
-    framewise: Callable[[], frozenset[str]] = frozenset
-
-    def scores(self, rows: Tensor, samples: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Run the model on ``rows`` and return score and class of each row for each target."""
-        with self.forward_context():
-            output = self.inputs.call(self.model, rows, samples)
-        return [select(output, samples) for select in self.selectors]
-
-    def sampler(self, pass_: Pass) -> Sampler:
-        """Return the rows that ``pass_`` feeds."""
-        inputs = self.inputs
-        return Sampler(
-            inputs.explained, pass_, self.seed, samples=self.samples, start=inputs.start, positions=inputs.positions
-        )
-
-    def for_all_samples(self, values: Tensor) -> Tensor:
-        """Return ``values`` of the samples that are run as values ``[N]`` of all; those of the others are 0."""
-        if self.samples is None:
-            return values
-        everyone = values.new_zeros(self.inputs.n_samples)
-        everyone[self.samples.start : self.samples.stop] = values
-        return everyone
-
-    def moments(self, quantities: Quantity) -> list[Moments]:
-        """Return empty sums over the rows of each sample, one for each target."""
-        samples = range(self.inputs.n_samples) if self.samples is None else self.samples
-        explained = self.inputs.explained[samples.start : samples.stop]
-        return [Moments(explained, quantities, samples.start) for _ in self.selectors]
 
 
 def run_clean(subject: Subject) -> list[Clean]:
@@ -111,7 +39,7 @@ def collect(subject: Subject, pass_: Pass, quantities: Quantity, clean: Sequence
     Args:
         subject: What is explained.
         pass_: What is fed, and the backward rule.
-        quantities: What is kept.
+        quantities: What is kept; of a pass that goes on until an error is small, also what tells that.
         clean: Scores at the unchanged input; only a point pass may do without.
 
     Raises:
@@ -119,22 +47,37 @@ def collect(subject: Subject, pass_: Pass, quantities: Quantity, clean: Sequence
         LayerError: If a target layer did not run.
         GradientError: If the score does not depend on what it is differentiated by.
     """
-    sampler = subject.sampler(pass_)
-    moments = subject.moments(quantities)
+    quantities |= measured_by(pass_)
     with _relu_rule(pass_, subject.model):
-        for rows in sampler.chunks(subject.batch_size):
-            for moment, measured in zip(moments, _run(subject, rows, quantities), strict=True):
-                moment.add(rows, *measured)
-            # What a chunk leaves behind would add to the peak of the next one.
-            del rows, measured
-    evidence = [replace(moment.evidence(), framewise=subject.framewise()) for moment in moments]
+        parts = rounds(pass_)
+        first = next(parts)
+        found = _means(subject, first.pass_, quantities, subject.numbers)
+        if Quantity.PATH_INTEGRAL in quantities:
+            changes = _score_changes(subject, pass_, clean)
+            found = [replace(one, score_change=change) for one, change in zip(found, changes, strict=True)]
+        estimates = [Estimate(pass_, first, one) for one in found]
+        for part in parts:
+            samples = subject.open_among(estimates)
+            if not len(samples):
+                break
+            for estimate, one in zip(estimates, _means(subject, part.pass_, quantities, samples), strict=True):
+                estimate.add(part, one)
+    evidence = [replace(estimate.evidence(), framewise=subject.framewise()) for estimate in estimates]
     for one in evidence:
         sums = (one.gradient, one.gradient_square, one.path_integral, *one.activation_gradients.values())
         subject.loss_scale.warn_of_lost([found for found in sums if found is not None])
-    if Quantity.PATH_INTEGRAL in quantities:
-        changes = _score_changes(subject, sampler, pass_, clean)
-        evidence = [replace(one, score_change=change) for one, change in zip(evidence, changes, strict=True)]
     return evidence
+
+
+def _means(subject: Subject, pass_: Pass, quantities: Quantity, samples: Tensor) -> list[Evidence]:
+    """Return the means over the points of a pass, one for each target; those of other samples are zero."""
+    moments = subject.moments(quantities)
+    for rows in subject.sampler(pass_, samples).chunks(subject.batch_size):
+        for moment, measured in zip(moments, _run(subject, rows, quantities), strict=True):
+            moment.add(rows, *measured)
+        # What a chunk leaves behind would add to the peak of the next one.
+        del rows, measured
+    return [moment.evidence() for moment in moments]
 
 
 class _Measured(NamedTuple):
@@ -248,7 +191,8 @@ def _gradients(
     return [gradient for gradient in gradients if gradient is not None]
 
 
-def _score_changes(subject: Subject, sampler: Sampler, pass_: Pass, clean: Sequence[Clean] | None) -> list[Tensor]:
+def _score_changes(subject: Subject, pass_: Pass, clean: Sequence[Clean] | None) -> list[Tensor]:
+    sampler = subject.sampler(pass_)
     ends = clean if pass_.noise is None else None
     if ends is None:
         ends = _mean_scores(subject, sampler.ends(subject.batch_size))

@@ -87,6 +87,36 @@ def test_noise_has_the_asked_standard_deviation():
     assert abs(float(noise.mean())) < 0.01
 
 
+def test_opposite_noise_comes_in_pairs():
+    x = batch()
+    inputs, samples, _, _ = joined(Sampler(x, Pass(noise=Noise(6, 0.2, antithetic=True)), seed=3), 4)
+    noise = [(inputs - x[samples])[samples == sample] for sample in range(3)]
+    independent, of, _, _ = joined(Sampler(x, Pass(noise=Noise(3, 0.2)), seed=3), 4)
+    for sample in range(3):
+        torch.testing.assert_close(noise[sample][0::2], -noise[sample][1::2])
+        torch.testing.assert_close(noise[sample][0::2], (independent - x[of])[of == sample])
+
+
+def test_copies_that_come_later_are_others_of_the_same_noise():
+    x = batch()
+    for antithetic in (False, True):
+        whole = joined(Sampler(x, Pass(noise=Noise(8, 0.2, antithetic)), seed=3), 24)[0]
+        later = joined(Sampler(x, Pass(noise=Noise(3, 0.2, antithetic, first=5)), seed=3), 24)[0]
+        assert torch.equal(later, whole[5 * 3 :])
+
+
+@pytest.mark.parametrize("name", ["point", "noise", "path", "paths"])
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_some_of_the_samples(name, size):
+    x = batch()
+    inputs, samples, weights, _ = joined(Sampler(x, PASSES[name], seed=3), 100)
+    some = joined(Sampler(x, PASSES[name], seed=3, samples=torch.tensor([0, 2])), size)
+    for sample in (0, 2):
+        assert torch.equal(some[0][some[1] == sample], inputs[samples == sample])
+        assert torch.equal(some[2][some[1] == sample], weights[samples == sample])
+    assert 1 not in some[1]
+
+
 def test_noise_does_not_touch_the_global_generator():
     before = torch.get_rng_state()
     joined(Sampler(batch(), PASSES["noisy paths"], seed=3), 4)
