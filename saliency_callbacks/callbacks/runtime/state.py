@@ -15,10 +15,11 @@ from saliency_callbacks.callbacks.runtime.arguments import is_auto
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.targets.link import Kind
 
-__all__ = ["PinnedState", "RunState", "Stateful"]
+__all__ = ["ADDED", "PinnedState", "RunState", "Stateful"]
 
 
-_ADDED = "added"
+ADDED = "added"
+"""Marks a field that earlier versions lack: one that is empty is left out of a checkpoint, as theirs."""
 
 
 class Stateful:
@@ -39,7 +40,7 @@ class Stateful:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the value of each field, for a checkpoint; of those that earlier versions lack, where there is one."""
-        kept = [one for one in _fields(self) if _ADDED not in one.metadata or not _is_empty(getattr(self, one.name))]
+        kept = [one for one in _fields(self) if ADDED not in one.metadata or not _is_empty(getattr(self, one.name))]
         return {one.name: _plain(getattr(self, one.name)) for one in kept}
 
     @classmethod
@@ -116,8 +117,8 @@ class RunState(Stateful):
     n_observations: int = 0
     thinning: int = 1
     skipped: int = 0
-    finite: dict[str, float] = field(default_factory=dict, metadata={_ADDED: True})
-    outputs: Kind | None = field(default=None, metadata={_ADDED: True})
+    finite: dict[str, float] = field(default_factory=dict, metadata={ADDED: True})
+    outputs: Kind | None = field(default=None, metadata={ADDED: True})
 
     def restarted(self) -> Self:
         """Return the state without what compares with the maps of another probe."""
@@ -136,7 +137,7 @@ class PinnedState(RunState):
 
     target_layers: tuple[str, ...] = ()
     pinned: Tensor | None = None
-    reference: Tensor | None = field(default=None, metadata={_ADDED: True})
+    reference: Tensor | None = field(default=None, metadata={ADDED: True})
 
     def settled(self, settings: Settings) -> Settings:
         """Return settings with the target layers that were found, so that maps compare.

@@ -21,7 +21,7 @@ from saliency_callbacks.rendering.legend import Style
 from saliency_callbacks.rendering.panel import Caption
 from saliency_callbacks.types import Attribution
 
-__all__ = ["FramePictures"]
+__all__ = ["FramePictures", "as_attribution"]
 
 _TILE = 72
 _ANIMATED_TILE = 96
@@ -96,7 +96,7 @@ class FramePictures:
         look, count = self.appearance, len(self.frames)
         # All frames at once: the cost of a call is paid once, not at every epoch.
         shown = render(
-            _as_attribution(self.method, self._maps(rows)),
+            as_attribution(self.method, self._maps(rows)),
             np.tile(self.images[:rows], (count, 1, 1, 1)),
             style=self._style,
             scale=self.scale[:rows].repeat(count) if look.color_scale == "shared" else None,
@@ -113,7 +113,8 @@ class FramePictures:
         return np.split(regions, len(self.frames))
 
 
-def _as_attribution(method: str, maps: Tensor) -> Attribution:
+def as_attribution(method: str, maps: Tensor) -> Attribution:
+    """Return maps that are drawn, ``[N, *spatial]``, as an attribution of which nothing else is known."""
     peak = maps.abs().flatten(1).amax(dim=1).reshape(-1, *[1] * (maps.ndim - 1))
     unit = torch.where(peak > 0, maps.abs() / peak, torch.zeros_like(maps))
     nothing = torch.zeros(len(maps))

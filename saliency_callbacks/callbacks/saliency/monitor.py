@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from torch import nn
@@ -18,6 +19,8 @@ from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading,
 from saliency_callbacks.callbacks.saliency.explain_probe import ProbeExplainer
 from saliency_callbacks.callbacks.saliency.report import checked_report, write_report
 from saliency_callbacks.callbacks.saliency.state import MonitorState
+from saliency_callbacks.callbacks.saliency.streaming.others import OtherSamples, freeze_shown, is_streamed
+from saliency_callbacks.callbacks.saliency.streaming.probe import StreamedProbe
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
@@ -149,11 +152,27 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
         )
         self._is_automatic = methods is None and is_auto(target_layers)
         self._explainer: ProbeExplainer | None = None
+        self._others: OtherSamples | None = None
 
     @override
     def _on_closed(self, host: Host) -> None:
         if self.report:
             write_report(host, self.kept_in, self.on_error)
+
+    @override
+    def _freeze(self, host: Host) -> ProbeBatch | None:
+        self._others = None
+        with host.ranks.together():
+            streams = is_streamed(host, self.probe)
+        # Ranks may have datasets of their own, and have to go the same way.
+        if not host.ranks.from_zero(streams):
+            return super()._freeze(host)
+        reading = self.reading
+        with host.ranks.together():
+            shown = freeze_shown(host, self.probe, self.state.indices, module=reading.module, shared=reading.shared)
+            others = OtherSamples.of(host, self.probe, shown, reading.module)
+        self._others = replace(others, positions=host.ranks.from_zero(others.positions))
+        return shown
 
     @override
     def _check_model(self, model: nn.Module) -> None:
@@ -162,6 +181,9 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
     @override
     def _accept_probe(self, probe: ProbeBatch) -> None:
         check_labels(probe, self.target)
+        # The ranks have agreed on the shown samples by now.
+        others = None if self._others is None else replace(self._others, shown=probe)
+        stream = None if others is None else StreamedProbe(others, self.appearance, self.namespace)
         self._explainer = ProbeExplainer(
             self.settings,
             self.target,
@@ -170,6 +192,7 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
             self.namespace,
             may_simplify=self._is_automatic,
             outputs=self._outputs,
+            stream=stream,
         )
 
     @override
