@@ -106,8 +106,8 @@ class CollateError(ProbeError):
 class ItemError(ProbeError):
     """An item that the dataset cannot read."""
 
-    position: int | None = None
-    """Where it is in the dataset; ``None`` where another process told of it."""
+    position: int = -1
+    """Where it is in the dataset; -1 where another process told of it."""
 
     @classmethod
     def of(cls, position: int, error: Exception) -> ItemError:

@@ -26,6 +26,7 @@ from saliency_callbacks.probe.metadata import class_names_of, rgb_bands
 from saliency_callbacks.probe.normalized import images_in, normalized_by
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.probe.stream import is_map_style
+from saliency_callbacks.probe.streaming.capacity import check_items_fit
 from saliency_callbacks.probe.unpack import Unpacked
 from saliency_callbacks.targets.class_names import model_class_names
 
@@ -71,6 +72,8 @@ def freeze_probe(
     dataset = getattr(loader, "dataset", None)
     among = candidate_indices(loader) if candidates is None else candidates
     source = (dataset_of(dataset), getattr(loader, "collate_fn", None), among)
+    if not probe.is_fixed and is_batched(loader):
+        check_items_fit(dataset, probe.size, among)
     # A view may share with the dataset what reading changes.
     with quiescence(host.module, seed=probe.seed), preserved(dataset):
         batch, indices = probe.read(*source, indices=saved_indices, batched=is_batched(loader))

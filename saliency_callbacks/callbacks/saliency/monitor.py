@@ -19,7 +19,8 @@ from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading,
 from saliency_callbacks.callbacks.saliency.explain_probe import ProbeExplainer
 from saliency_callbacks.callbacks.saliency.report import checked_report, write_report
 from saliency_callbacks.callbacks.saliency.state import MonitorState
-from saliency_callbacks.callbacks.saliency.streaming.others import OtherSamples, freeze_shown, is_streamed
+from saliency_callbacks.callbacks.saliency.streaming.others import OtherSamples
+from saliency_callbacks.callbacks.saliency.streaming.preparation import prepared_stream
 from saliency_callbacks.callbacks.saliency.streaming.probe import StreamedProbe
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.probe.batch import ProbeBatch
@@ -161,18 +162,15 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
 
     @override
     def _freeze(self, host: Host) -> ProbeBatch | None:
-        self._others = None
-        with host.ranks.together():
-            streams = is_streamed(host, self.probe)
-        # Ranks may have datasets of their own, and have to go the same way.
-        if not host.ranks.from_zero(streams):
-            return super()._freeze(host)
-        reading = self.reading
-        with host.ranks.together():
-            shown = freeze_shown(host, self.probe, self.state.indices, module=reading.module, shared=reading.shared)
-            others = OtherSamples.of(host, self.probe, shown, reading.module)
-        self._others = replace(others, positions=host.ranks.from_zero(others.positions))
-        return shown
+        self._others = prepared_stream(
+            host,
+            self.probe,
+            self.state.indices,
+            reading=self.reading,
+            settings=self.settings,
+            storage=self.storage,
+        )
+        return super()._freeze(host) if self._others is None else self._others.shown
 
     @override
     def _check_model(self, model: nn.Module) -> None:

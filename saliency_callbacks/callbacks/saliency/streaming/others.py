@@ -63,30 +63,32 @@ def freeze_shown(host: Host, probe: Probe, saved_indices: Sequence[int] | None, 
     """
     part = copy.copy(probe)
     part.size, part.indices = probe.shown, None
-    candidates = list(_candidates(probe, host.dataloader(probe.source, probe.dataloader_idx)))
-    broken: list[ItemError] = []
+    candidates, broken = probe.indices, set[int]()
     while len(broken) <= _MOST_BROKEN:
         found = _frozen_or_broken(host, part, saved_indices, candidates, parts)
         if isinstance(found, ProbeBatch):
             return found
-        broken.append(found)
-        candidates.remove(found.position)
-        saved_indices = None
+        broken.add(found.position)
+        loader = host.dataloader(probe.source, probe.dataloader_idx)
+        candidates = tuple(position for position in _candidates(probe, loader) if position not in broken)
+        saved_indices, last = None, found
     raise ProbeError(
-        f"more than {_MOST_BROKEN} items of the dataset cannot be read, {[error.position for error in broken]} among "
-        f"them; one that can be read was expected. The first error: {broken[0]}"
-    )
+        f"more than {_MOST_BROKEN} items of the dataset cannot be read, {sorted(broken)} among them; one that can be "
+        f"read was expected. The last error: {last}"
+    ) from last
 
 
 def _frozen_or_broken(
-    host: Host, part: Probe, saved_indices: Sequence[int] | None, candidates: list[int], parts: Mapping[str, Any]
+    host: Host,
+    part: Probe,
+    saved_indices: Sequence[int] | None,
+    candidates: Sequence[int] | None,
+    parts: Mapping[str, Any],
 ) -> ProbeBatch | ItemError:
     """Return the shown samples, or the error of the item that cannot be read."""
     try:
         frozen = freeze_probe(host, part, saved_indices, dataset_of=NamedItems, candidates=candidates, **parts)
     except ItemError as error:
-        if error.position not in candidates:
-            raise
         return error
     assert frozen is not None, "there is a dataloader"
     return frozen

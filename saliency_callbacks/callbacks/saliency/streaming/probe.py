@@ -15,15 +15,21 @@ from saliency_callbacks.callbacks.saliency.streaming.others import OtherSamples
 from saliency_callbacks.callbacks.saliency.streaming.pictures import statistics_pictures
 from saliency_callbacks.callbacks.saliency.streaming.reduction import Reduction
 from saliency_callbacks.callbacks.saliency.streaming.table import class_table
+from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.rendering.lazy import JoinedPictures
 from saliency_callbacks.targets.resolution import target_name
 from saliency_callbacks.targets.selectors import Target
 
-__all__ = ["StreamedProbe"]
+__all__ = ["StreamedProbe", "rows_at_once"]
 
-_ROWS = 64
+_LEAST_ROWS = 64
 _PATIENCE = 5.0
 """Seconds after which a bar shows how far an observation is."""
+
+
+def rows_at_once(settings: Settings) -> int:
+    """Return how many samples are read and explained at a time."""
+    return max(_LEAST_ROWS, settings.internal_batch_size or 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,11 +67,7 @@ class StreamedProbe:
             found.snapshot,
             scores=reduction.scores(found.snapshot.scores, self.appearance.class_names or shown.probe.class_names),
             tables={f"{self.namespace}/classes": class_table(statistics, self.namespace)},
-            metadata={
-                **found.snapshot.metadata,
-                "samples": len(statistics.positions),
-                **({"unreadable": dict(statistics.unreadable)} if statistics.unreadable else {}),
-            },
+            metadata={**found.snapshot.metadata, "samples": len(statistics.positions)},
             statistics=statistics,
         )
         pictures = statistics_pictures(
@@ -79,7 +81,7 @@ class StreamedProbe:
         reduction = Reduction(shown.probe, explainer.settings, self.appearance, self.namespace)
         reduction.add(shown)
         host, settings = explainer.host, explainer.settings
-        chunks = self.others.chunks(host, max(_ROWS, settings.internal_batch_size or 0))
+        chunks = self.others.chunks(host, rows_at_once(settings))
         bar = tqdm(
             desc=f"{self.namespace}: samples",
             total=shown.probe.size + len(self.others.positions),
