@@ -47,8 +47,11 @@ class Means:
             self._add(int(index), values[is_finite & (labels == index)])
 
     def _add(self, index: int, values: Tensor) -> None:
-        total = values.double().sum(dim=0)
-        self._sums[index] = self._sums[index] + total if index in self._sums else total
+        total = values.sum(dim=0, dtype=torch.float64)
+        if index in self._sums:
+            self._sums[index] += total
+        else:
+            self._sums[index] = total
         self._counts[index] = self._counts.get(index, 0) + len(values)
 
     def of(self, classes: Sequence[int]) -> Tensor:

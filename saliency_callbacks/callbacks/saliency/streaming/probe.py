@@ -78,13 +78,14 @@ class StreamedProbe:
         return Observation(snapshot, state, JoinedPictures(found.pictures, pictures))
 
     def _reduced(self, shown: Explained, explainer: ChunkExplainer) -> Reduction:
-        reduction = Reduction(shown.probe, explainer.settings, self.appearance, self.namespace)
+        n_samples = shown.probe.size + len(self.others.positions)
+        reduction = Reduction(shown.probe, n_samples, explainer.settings, self.appearance, self.namespace)
         reduction.add(shown)
         host, settings = explainer.host, explainer.settings
         chunks = self.others.chunks(host, rows_at_once(settings))
         bar = tqdm(
             desc=f"{self.namespace}: samples",
-            total=shown.probe.size + len(self.others.positions),
+            total=n_samples,
             initial=shown.probe.size,
             unit="sample",
             delay=_PATIENCE,

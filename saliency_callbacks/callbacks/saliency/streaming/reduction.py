@@ -11,6 +11,7 @@ from torch import Tensor
 from saliency_callbacks.callbacks.runtime.appearance import Appearance, SampleNames
 from saliency_callbacks.callbacks.saliency.inputs import further_images
 from saliency_callbacks.callbacks.saliency.scoring import SampleScores, mean_scores, sample_scores
+from saliency_callbacks.callbacks.saliency.streaming.columns import Columns
 from saliency_callbacks.callbacks.saliency.streaming.explain import Explained
 from saliency_callbacks.callbacks.saliency.streaming.means import ALL, MAX_CLASSES, MapMeans, Means, kept_size
 from saliency_callbacks.callbacks.saliency.streaming.mistakes import SurestMistakes
@@ -29,18 +30,19 @@ class Reduction:
 
     Args:
         shown: The samples that are shown.
+        n_samples: Number of all samples; fewer where some cannot be read.
         settings: How samples are explained.
         appearance: How maps are drawn.
         namespace: First part of every tag.
     """
 
     shown: ProbeBatch
+    n_samples: int
     settings: Settings
     appearance: Appearance
     namespace: str
-    _positions: list[int] = field(default_factory=list, init=False)
     _groups: list[str] = field(default_factory=list, init=False)
-    _columns: dict[str, list[Tensor]] = field(default_factory=dict, init=False)
+    _columns: Columns = field(init=False)
     _of_regions: frozenset[str] = field(default=frozenset(), init=False)
     _classes: set[int] = field(default_factory=set, init=False)
     _maps: dict[str, MapMeans] = field(default_factory=dict, init=False)
@@ -48,6 +50,7 @@ class Reduction:
     _mistakes: SurestMistakes = field(init=False)
 
     def __post_init__(self) -> None:
+        self._columns = Columns(self.n_samples)
         self._mistakes = SurestMistakes(self.appearance)
 
     def add(self, part: Explained) -> None:
@@ -55,17 +58,15 @@ class Reduction:
         probe, predictions = part.probe, part.predictions
         scores = sample_scores(part.attributions, probe.masks, predictions, self.namespace, {})
         columns = {
+            "positions": torch.tensor(probe.indices),
             "labels": probe.labels,
             "predictions": predictions.classes,
             "confidences": predictions.confidences,
             "target": next(iter(part.attributions.values())).target,
             **{_SCORE + tag: values.float() for tag, values in scores.values.items()},
         }
-        for name, values in columns.items():
-            if values is not None:
-                self._columns.setdefault(name, []).append(values.cpu())
+        self._columns.add(probe.size, columns)
         self._of_regions |= scores.of_regions
-        self._positions += probe.indices or ()
         self._groups += probe.groups or ()
         self._add_means(part)
 
@@ -86,15 +87,17 @@ class Reduction:
             of_shown: The scores of the shown samples.
             class_names: Names of the classes.
         """
-        groups = self._groups if len(self._groups) == len(self._positions) else None
+        groups = self._groups if len(self._groups) == self._columns.n_rows else None
         found = SampleScores(self._sample_scores, self._of_regions)
-        return {**of_shown, **mean_scores(found, self._column("labels"), groups, class_names)}
+        return {**of_shown, **mean_scores(found, self._columns.whole("labels"), groups, class_names)}
 
     @property
     def targets(self) -> dict[int, int]:
         """Position → the explained class."""
-        targets = self._column("target")
-        return {} if targets is None else dict(zip(self._positions, targets.tolist(), strict=True))
+        positions, targets = self._columns.whole("positions"), self._columns.whole("target")
+        if positions is None or targets is None:
+            return {}
+        return dict(zip(positions.tolist(), targets.tolist(), strict=True))
 
     def statistics(self, unreadable: Mapping[int, str]) -> ProbeStatistics:
         """Return what is kept of all samples.
@@ -102,31 +105,28 @@ class Reduction:
         Args:
             unreadable: Position → why, of the items that could not be read.
         """
-        several = 1 < len(self._classes) <= MAX_CLASSES and self._column("labels") is not None
+        positions, labels = self._columns.whole("positions"), self._columns.whole("labels")
+        assert positions is not None, "the shown samples have positions"
+        several = 1 < len(self._classes) <= MAX_CLASSES and labels is not None
         classes = [ALL, *(sorted(self._classes) if several else ())]
         names = SampleNames(self.shown, self.appearance.class_names)
         means = self._inputs.of(classes)
         return ProbeStatistics(
-            positions=torch.tensor(self._positions),
+            positions=positions,
             sample_scores=self._sample_scores,
             class_indices=torch.tensor(classes),
             classes=("all", *(names.exact(index) for index in classes[1:])),
             maps={name: one.of(classes) for name, one in self._maps.items()},
             images=torch.from_numpy(further_images(means, self.shown, self.appearance)),
-            labels=self._column("labels"),
-            predictions=self._column("predictions"),
-            confidences=self._column("confidences"),
+            labels=labels,
+            predictions=self._columns.whole("predictions"),
+            confidences=self._columns.whole("confidences"),
             mistakes=self._mistakes.found(self.shown),
             unreadable={str(position): reason for position, reason in unreadable.items()},
         )
 
     @property
     def _sample_scores(self) -> dict[str, Tensor]:
-        tags = [name.removeprefix(_SCORE) for name in self._columns if name.startswith(_SCORE)]
-        columns = {tag: self._column(_SCORE + tag) for tag in tags}
+        names = [name for name in self._columns.names if name.startswith(_SCORE)]
+        columns = {name.removeprefix(_SCORE): self._columns.whole(name) for name in names}
         return {tag: values for tag, values in columns.items() if values is not None}
-
-    def _column(self, name: str) -> Tensor | None:
-        """Return the values of all samples ``[N]``; ``None`` where some have none."""
-        parts = self._columns.get(name, [])
-        return torch.cat(parts) if sum(map(len, parts)) == len(self._positions) > 0 else None
