@@ -20,6 +20,10 @@ from saliency_callbacks.callbacks.runtime.settings import Compute, Storage
 from saliency_callbacks.callbacks.saliency.streaming import capacity
 from saliency_callbacks.callbacks.saliency.streaming import probe as streamed
 from saliency_callbacks.errors import ProbeError, SaliencyWarning, TargetError
+from saliency_callbacks.report import statistics
+from saliency_callbacks.report.payload import payload_of
+from saliency_callbacks.report.run_contents import read_contents
+from saliency_callbacks.report.runs import read_run
 from saliency_callbacks.sinks import MemorySink, read_index, read_maps
 from saliency_callbacks.sinks.disk.statistics import read_statistics
 from saliency_callbacks.targets import SimilarityTarget
@@ -363,3 +367,26 @@ def test_indices_say_what_is_streamed(tmp_path: Path) -> None:
     found, _ = _observed(tmp_path, _probe(indices=asked))
     assert sorted(_statistics(found[-1]).positions.tolist()) == sorted(asked)
     assert len(found[-1].ids) == _SHOWN
+
+
+def test_the_report_shows_the_classes(tmp_path: Path) -> None:
+    storage = Storage(directory=tmp_path / "kept")
+    monitor = SaliencyMonitor(_METHODS, _probe(), storage=storage, on_error="raise")
+    _fit(tmp_path, monitor)
+    payload = payload_of([read_contents(read_run(tmp_path / "kept"), 1e6)], None)
+    (run,) = payload["runs"]
+    assert run["notes"] == []
+    shown = {one["tag"]: one for one in run["pictures"]}
+    assert {f"saliency/{method}/{what}" for method in _METHODS for what in ("classes", "mistakes")} == set(shown)
+    assert all(one["moment"] == "epoch 0" for one in shown.values())
+    assert "saliency/classes" in [document["tag"] for document in run["documents"]]
+    assert ["samples explained", str(N_VAL)] in [row for fact in run["facts"] for row in fact["rows"]]
+
+
+def test_a_report_says_where_statistics_are_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = Storage(directory=tmp_path / "kept")
+    _fit(tmp_path, SaliencyMonitor(_METHODS, _probe(), storage=storage, on_error="raise"))
+    monkeypatch.setattr(statistics, "read_statistics", lambda tensors, entry: tensors["missing"])
+    contents = read_contents(read_run(tmp_path / "kept"), 1e6)
+    assert contents.class_pictures == ()
+    assert contents.notes == ("saliency: no pictures of its classes (KeyError: 'missing').",)

@@ -12,16 +12,15 @@ from torch import Tensor
 
 from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.callbacks.saliency.history import Frame
-from saliency_callbacks.rendering.attribution import render
+from saliency_callbacks.rendering.attribution import as_attribution, render
 from saliency_callbacks.rendering.contour import top_region
 from saliency_callbacks.rendering.evolution import MAX_ANIMATED, evolution
 from saliency_callbacks.rendering.filmstrip import MAX_ROWS, filmstrip
 from saliency_callbacks.rendering.images import display_maps
 from saliency_callbacks.rendering.legend import Style
 from saliency_callbacks.rendering.panel import Caption
-from saliency_callbacks.types import Attribution
 
-__all__ = ["FramePictures", "as_attribution"]
+__all__ = ["FramePictures"]
 
 _TILE = 72
 _ANIMATED_TILE = 96
@@ -111,11 +110,3 @@ class FramePictures:
         size = self.images.shape[1], self.images.shape[2]
         regions = top_region(np.abs(display_maps(self._maps(rows), size)), self.appearance.contour)
         return np.split(regions, len(self.frames))
-
-
-def as_attribution(method: str, maps: Tensor) -> Attribution:
-    """Return maps that are drawn, ``[N, *spatial]``, as an attribution of which nothing else is known."""
-    peak = maps.abs().flatten(1).amax(dim=1).reshape(-1, *[1] * (maps.ndim - 1))
-    unit = torch.where(peak > 0, maps.abs() / peak, torch.zeros_like(maps))
-    nothing = torch.zeros(len(maps))
-    return Attribution(method, maps.unsqueeze(1), maps, unit, nothing.long(), nothing)
