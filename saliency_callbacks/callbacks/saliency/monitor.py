@@ -45,6 +45,9 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
     ``saliency/{method}/filmstrip``              picture: one row a sample, one column an observation
     ``saliency/{method}/evolution``              animation, at the end of fit: one frame an observation
     ``saliency/methods``                         picture: the first 8 samples, a column for each of several methods
+    ``saliency/{method}/classes``                picture: mean input and mean rank map of each class (*)
+    ``saliency/{method}/mistakes``               picture: the wrong predictions that the model is surest of (*)
+    ``saliency/classes``                         table: mean and quantiles of every score by class (*)
     ``saliency/{method}/drift_previous``         1 - Spearman with the previous maps; 0 same, 1 unrelated
     ``saliency/{method}/drift_initial``          the same with the first maps, those before training; in [0, 2]
     ``saliency/{method}/entropy``                0 a single pixel, 1 spread evenly
@@ -59,6 +62,9 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
     ``saliency/probe_accuracy``                  accuracy on the probe, in [0, 1]; by label where there can be several
     ``saliency/probe_confidence``                mean probability of the predicted class, in [0, 1]
     ===========================================  =========================================================
+
+    (*) Of a probe with more than ``Probe(shown=64)`` samples. The others are read, explained and scored a few at a time:
+    scores are means over all samples, but drift is that of the shown ones, which alone have maps.
 
     Region scores need a probe with masks, see :class:`~saliency_callbacks.probe.probe.Probe`. Those of a class are left
     out where the probe has more than 20 classes. In names, whatever is not in ``A-Za-z0-9_.-`` becomes ``_``; classes
