@@ -63,8 +63,8 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
     ``saliency/probe_confidence``                mean probability of the predicted class, in [0, 1]
     ===========================================  =========================================================
 
-    (*) Of a probe with more than ``Probe(shown=64)`` samples. The others are read, explained and scored a few at a time:
-    scores are means over all samples, but drift is that of the shown ones, which alone have maps.
+    (*) Of a probe with more than ``Probe(shown=64)`` samples. The others are read, explained and scored a few at a
+    time: scores are means over all samples, but drift is that of the shown ones, which alone have maps.
 
     Region scores need a probe with masks, see :class:`~saliency_callbacks.probe.probe.Probe`. Those of a class are left
     out where the probe has more than 20 classes. In names, whatever is not in ``A-Za-z0-9_.-`` becomes ``_``; classes
