@@ -115,7 +115,7 @@ class _Classifier(L.LightningModule):
 
 
 class _Measuring(SaliencyMonitor):
-    """Measures three observations: the first, which warms up, its memory, the second its time, the third its tensors."""
+    """Measures the memory of the first observation, which warms up, the time of the second, tensors of the third."""
 
     def __init__(self, n_images: int, clock: Any) -> None:
         super().__init__(["gradient", "grad_cam"], probe=Probe(size=n_images), on_error="raise")
