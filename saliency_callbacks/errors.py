@@ -12,7 +12,8 @@
     │   ├── ReluError                     a guided method on a model without a ReLU
     │   ├── GradientError                 a score without a gradient; an ObservationError, too
     │   ├── ProbeError                    data from which no probe can be made
-    │   │   └── CollateError              samples that make no batch, such as images of several sizes
+    │   │   ├── CollateError              samples that make no batch, such as images of several sizes
+    │   │   └── ItemError                 an item that the dataset cannot read
     │   └── CueError                      a cue that cannot be put into the probe's images
     ├── ObservationError (RuntimeError)   one observation failed while the training runs
     │   └── PictureError                  a picture could not be drawn
@@ -42,6 +43,7 @@ __all__ = [
     "DegenerateMapWarning",
     "GradientError",
     "InputError",
+    "ItemError",
     "LayerError",
     "MethodError",
     "ObservationError",
@@ -99,6 +101,23 @@ class ProbeError(ConfigurationError):
 
 class CollateError(ProbeError):
     """Samples that make no batch, such as images of several sizes."""
+
+
+class ItemError(ProbeError):
+    """An item that the dataset cannot read."""
+
+    position: int = -1
+    """Where it is in the dataset; -1 where another process told of it."""
+
+    @classmethod
+    def of(cls, position: int, error: Exception) -> ItemError:
+        """Return the error of the item at ``position``, for what the dataset raised."""
+        told = cls(
+            f"item {position} of the dataset cannot be read ({type(error).__name__}: {error}). Repair or remove it, or "
+            "choose other samples with Probe(indices=...)"
+        )
+        told.position = position
+        return told
 
 
 class CueError(ConfigurationError):

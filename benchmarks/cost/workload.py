@@ -33,6 +33,7 @@ class Workload:
         large_size: Height and width of the large pictures.
         memory_size: Height and width of the images in the memory measurements.
         memory_steps: Few and many steps, which should need the same memory.
+        streamed: How many samples a large probe has: few, and ten times as many.
         clock: What the seconds are.
     """
 
@@ -45,12 +46,21 @@ class Workload:
     large_size: tuple[int, int] = (768, 1024)
     memory_size: int = 64
     memory_steps: tuple[int, int] = (50, 500)
+    streamed: tuple[int, int] = (1000, 10_000)
     clock: Clock = "wall"
 
 
 FULL = Workload()
 QUICK = Workload(
-    size=64, images=4, rounds=2, path_images=2, path_steps=4, path_rounds=2, large_size=(96, 128), memory_steps=(8, 16)
+    size=64,
+    images=4,
+    rounds=2,
+    path_images=2,
+    path_steps=4,
+    path_rounds=2,
+    large_size=(96, 128),
+    memory_steps=(8, 16),
+    streamed=(128, 1280),
 )
 
 

@@ -75,6 +75,12 @@ class ProbeBatch:
         """Number of samples N."""
         return len(self.ids)
 
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """What tells it from any other."""
+        masks = None if self.masks is None else fingerprint(self.masks)
+        return self.fingerprint, self.ids, masks, self.groups, self.shared
+
     def class_name(self, index: int, names: Sequence[str] | None = None) -> str:
         """Return the name of a class, by ``names`` or else the probe's own; its index where it has none."""
         known = names or self.class_names

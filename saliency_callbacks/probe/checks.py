@@ -30,12 +30,22 @@ __all__ = [
     "checked_masks",
     "checked_normalization",
     "checked_size",
+    "no_probe",
 ]
 
 _VIDEO_DIMENSIONS = 5
 
 
 AUTO = "auto"
+
+
+def no_probe(value: Any) -> ProbeError:
+    """Return the error for a ``probe`` that is none."""
+    shown = repr(value) if isinstance(value, str | float | bool) else describe(value)
+    return ProbeError(
+        f"probe={shown} is no probe; a Probe, its size or None was expected. Write Probe(size=16), or "
+        "Probe.from_tensors(inputs, labels) for samples of your own."
+    )
 
 
 def as_path(name: str, value: Any) -> int | str | None:

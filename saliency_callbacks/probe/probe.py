@@ -12,7 +12,7 @@ from torch.utils.data import default_convert
 
 from saliency_callbacks.config.checks import checked_flag, checked_shared
 from saliency_callbacks.config.dotted_paths import resolve_callable
-from saliency_callbacks.config.nested import copy_inputs, describe, fingerprint
+from saliency_callbacks.config.nested import copy_inputs, describe
 from saliency_callbacks.errors import ProbeError
 from saliency_callbacks.probe import checks
 from saliency_callbacks.probe.annotations import groups_of, masks_of
@@ -48,6 +48,8 @@ class Probe:
         labels: Where in a batch the labels are: a position, a name, or several with dots between, such as ``2``,
             ``"label"`` or ``"target.label"``; ``None`` where there are none. ``"auto"`` goes by the form of the batch
             (:func:`~saliency_callbacks.probe.unpack.unpack_batch`), and of several parts by the dataset's own labels.
+        shown: How many samples of a larger probe are drawn and kept with their maps; ``SaliencyMonitor`` streams the
+            others: it reads, explains and scores a few at a time, and keeps what it found of each class.
 
     Raises:
         ProbeError: An argument of another type or out of its range.
@@ -70,6 +72,7 @@ class Probe:
         masks: Callable[..., Any] | str | None = None,
         groups: Callable[..., Any] | str | None = None,
         labels: int | str | None = "auto",
+        shown: int = 64,
     ) -> None:
         chosen = checks.as_indices(indices)
         self.size = checks.as_integer("size", size, 1) if chosen is None else len(chosen)
@@ -83,6 +86,7 @@ class Probe:
         self.groups: _Code | tuple[str, ...] | None = checks.as_function("groups", groups, "inputs, labels -> names")
         self.labels = checks.as_path("labels", labels)
         checks.check_one_says_labels(self.unpack_batch, self.labels)
+        self.shown = checks.as_integer("shown", shown, 1)
         self._fixed: ProbeBatch | None = None
 
     @classmethod
@@ -123,11 +127,7 @@ class Probe:
             return value
         if isinstance(value, int) and not isinstance(value, bool):
             return cls(size=value)
-        shown = repr(value) if isinstance(value, str | float | bool) else describe(value)
-        raise ProbeError(
-            f"probe={shown} is no probe; a Probe, its size or None was expected. Write Probe(size=16), or "
-            "Probe.from_tensors(inputs, labels) for samples of your own."
-        )
+        raise checks.no_probe(value)
 
     @property
     def is_fixed(self) -> bool:
@@ -285,8 +285,7 @@ class Probe:
     def _identity(self) -> tuple[Any, ...]:
         if self._fixed is None:
             return tuple(self._settings().values())
-        masks = None if self._fixed.masks is None else fingerprint(self._fixed.masks)
-        return self._fixed.fingerprint, self._fixed.ids, masks, self._fixed.groups, self._fixed.shared
+        return self._fixed.identity
 
     def _columns(self, batch: Any) -> tuple[LabelColumn, ...]:
         return self._split(batch).columns

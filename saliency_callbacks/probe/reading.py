@@ -28,7 +28,7 @@ from saliency_callbacks.probe.selection import (
 )
 from saliency_callbacks.probe.stream import is_map_style, iterate_copy, read_stream, select_from_stream
 
-__all__ = ["Collate", "batch_collate", "collate_items", "more_items", "read_items", "read_rows"]
+__all__ = ["Collate", "as_if_not_read", "batch_collate", "collate_items", "more_items", "read_items", "read_rows"]
 
 Collate = Callable[[list[Any]], Any]
 
@@ -77,7 +77,7 @@ def read_items(
         select_indices, dataset, size, stratify=stratify, seed=seed, read_label=read_label, candidates=candidates
     )
     # What follows is read as at positions of a checkpoint, where nothing was scanned for labels before.
-    with _as_if_not_read(dataset):
+    with as_if_not_read(dataset):
         chosen = choose()
     known = dataset_labels(dataset) if stratify and delivers is not None else None
     if known is None or delivers is None:
@@ -88,7 +88,7 @@ def read_items(
     if delivers(items, known[list(chosen)]):
         return items, chosen
     _restore(states)
-    with _as_if_not_read(dataset):
+    with as_if_not_read(dataset):
         chosen = choose(by_attributes=False)
     return [dataset[index] for index in chosen], chosen
 
@@ -136,7 +136,7 @@ def more_items(dataset: Any, size: int, seed: int, candidates: Sequence[int] | N
         seed: Decides which items.
         candidates: Positions to choose from; all by default.
     """
-    with _as_if_not_read(dataset):
+    with as_if_not_read(dataset):
         if is_map_style(dataset):
             positions = positions_of(dataset, candidates)
             chosen = random_sample(len(positions), min(len(positions), SCAN_FACTOR * size), seed)
@@ -162,7 +162,7 @@ def collate_items(items: list[Any], collate: Collate) -> Any:
 
 
 @contextmanager
-def _as_if_not_read(dataset: Any) -> Iterator[None]:
+def as_if_not_read(dataset: Any) -> Iterator[None]:
     """Take back what is drawn inside from the global random numbers, and what changes in the dataset."""
     states = _random_states()
     try:

@@ -16,7 +16,7 @@ from saliency_callbacks.rendering.legend import Style, check_style
 from saliency_callbacks.rendering.tiles import check_pictures
 from saliency_callbacks.types import Attribution
 
-__all__ = ["drawn_maps", "render", "signed_scale"]
+__all__ = ["as_attribution", "drawn_maps", "render", "signed_scale"]
 
 _INTERPOLATION = {1: "linear", 2: "bilinear", 3: "trilinear"}
 _SIGNED_QUANTILE = 0.99
@@ -85,6 +85,14 @@ def drawn_maps(attribution: Attribution, *, is_signed: bool) -> Tensor:
     if is_signed:
         return resize(signed_map(attribution.values), attribution.magnitude.shape[1:])
     return attribution.magnitude
+
+
+def as_attribution(method: str, maps: Tensor) -> Attribution:
+    """Return maps that are drawn, ``[N, *spatial]``, as an attribution of which nothing else is known."""
+    peak = maps.abs().flatten(1).amax(dim=1).reshape(-1, *[1] * (maps.ndim - 1))
+    unit = torch.where(peak > 0, maps.abs() / peak, torch.zeros_like(maps))
+    nothing = torch.zeros(len(maps))
+    return Attribution(method, maps.unsqueeze(1), maps, unit, nothing.long(), nothing)
 
 
 def signed_scale(values: Tensor) -> Tensor:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from threading import Lock
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from saliency_callbacks.errors import PictureError
 
-__all__ = ["LazyPictures"]
+__all__ = ["JoinedPictures", "LazyPictures"]
 
 
 class LazyPictures(Mapping[str, npt.NDArray[np.uint8]]):
@@ -56,3 +58,26 @@ class LazyPictures(Mapping[str, npt.NDArray[np.uint8]]):
         except Exception as error:
             message = f"the picture {tag!r} cannot be drawn ({type(error).__name__}: {error})"
             raise PictureError(message) from error
+
+
+class JoinedPictures(Mapping[str, Any]):
+    """The pictures of several mappings as one, without drawing any.
+
+    Args:
+        parts: Mappings without a tag in common.
+    """
+
+    def __init__(self, *parts: Mapping[str, Any]) -> None:
+        self._parts = parts
+
+    def __getitem__(self, tag: str) -> Any:
+        for part in self._parts:
+            if tag in part.keys():  # noqa: SIM118 - to look a picture up would draw it
+                return part[tag]
+        raise KeyError(tag)
+
+    def __iter__(self) -> Iterator[str]:
+        return chain.from_iterable(self._parts)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))

@@ -67,7 +67,7 @@ def _run(
         "documents": documents_of(archives, {one.tag for one in lists}),
         "facts": [facts_of(archive) for archive in archives] + [_probe_facts(monitor) for monitor, _ in monitors],
         "sections": [_section(archive) for archive in archives],
-        "pictures": pictures,
+        "pictures": [*content.class_pictures, *pictures],
         "monitors": [_monitor(monitor, pair, quality) for monitor, pair in monitors],
     }
 
@@ -83,6 +83,9 @@ def _section(archive: Archive) -> dict[str, Any]:
 def _probe_facts(monitor: Monitor) -> dict[str, Any]:
     probe = monitor.probe
     rows = [["fingerprint", probe.fingerprint], ["samples", str(len(probe.ids))], ["ids", ", ".join(probe.ids)]]
+    n_samples = monitor.observations[-1].entry["metadata"].get("samples")
+    if n_samples is not None:
+        rows.append(["samples explained", str(n_samples)])
     if probe.images is not None:
         rows.append(["pictures", " × ".join(map(str, probe.images.shape[1:3]))])
     if probe.class_names is not None:

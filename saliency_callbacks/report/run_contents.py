@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from saliency_callbacks.report.monitors import Monitor, read_monitor
 from saliency_callbacks.report.runs import RunDirectory
 from saliency_callbacks.report.sprites import LONGEST_SIDES
+from saliency_callbacks.report.statistics import class_pictures
 
 __all__ = ["Contents", "read_contents"]
 
@@ -23,19 +24,26 @@ class Contents:
         run: What was found in its directory.
         monitors: Its monitors with maps that could be read.
         notes: What was left out, and why.
+        class_pictures: Of monitors with a large probe, pictures of its classes.
     """
 
     run: RunDirectory
     monitors: tuple[Monitor, ...]
     notes: tuple[str, ...]
+    class_pictures: tuple[dict[str, str], ...] = ()
 
 
 def read_contents(run: RunDirectory, budget: float) -> Contents:
     """Read the maps of a run, no larger than can fit into ``budget`` bytes."""
     side = _longest_side(run, budget)
     read = [monitor for archive in run.archives if (monitor := read_monitor(archive, side)) is not None]
+    monitors = tuple(monitor for monitor in read if monitor.observations)
+    of_classes = [class_pictures(monitor) for monitor in monitors]
     notes = [*run.notes, *(note for monitor in read for note in monitor.notes)]
-    return Contents(run, tuple(monitor for monitor in read if monitor.observations), tuple(notes))
+    notes += [note for _, undrawn in of_classes for note in undrawn]
+    return Contents(
+        run, monitors, tuple(notes), class_pictures=tuple(one for pictures, _ in of_classes for one in pictures)
+    )
 
 
 def _longest_side(run: RunDirectory, budget: float) -> int:

@@ -8,6 +8,7 @@ from saliency_callbacks.types.attribution import Attribution, Evidence, Quantity
 from saliency_callbacks.types.passes import Baseline, Noise, Pass, Path, PathRule, ReluRule, TensorBaseline, Until
 from saliency_callbacks.types.protocols import Method, Sink
 from saliency_callbacks.types.snapshot import Picture, ProbeView, Snapshot
+from saliency_callbacks.types.statistics import ClassMaps, Mistakes, ProbeStatistics
 from saliency_callbacks.types.tables import Cell, CellStyle, Table
 
 __all__ = [
@@ -15,13 +16,16 @@ __all__ = [
     "Baseline",
     "Cell",
     "CellStyle",
+    "ClassMaps",
     "Evidence",
     "Method",
+    "Mistakes",
     "Noise",
     "Pass",
     "Path",
     "PathRule",
     "Picture",
+    "ProbeStatistics",
     "ProbeView",
     "Quantity",
     "RawMap",

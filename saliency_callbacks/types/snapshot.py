@@ -9,6 +9,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from saliency_callbacks.types.attribution import Attribution
+from saliency_callbacks.types.statistics import ProbeStatistics
 from saliency_callbacks.types.tables import Table
 
 __all__ = ["Picture", "ProbeView", "Snapshot"]
@@ -66,6 +67,8 @@ class Snapshot:
         html: HTML fragments under their tags, for dashboards that show these; they replace a text of the same tag.
         alerts: Title → what somebody should be told at once, for services that send messages.
         probe: What was explained, for sinks that show it outside the pictures.
+        statistics: What was found of all samples of a probe that is larger than what is shown of it; everything else
+            here that has a row for each sample is of the shown ones.
 
     Example:
         To try out a sink of your own, make what it is given:
@@ -91,6 +94,7 @@ class Snapshot:
     html: Mapping[str, str] = field(default_factory=dict)
     alerts: Mapping[str, str] = field(default_factory=dict)
     probe: ProbeView | None = None
+    statistics: ProbeStatistics | None = None
 
     @property
     def moment(self) -> str:

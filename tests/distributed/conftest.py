@@ -21,6 +21,8 @@ _SCENARIOS = (
     "texts_ddp",
     "discovered_ddp",
     "discovered_fsdp2",
+    "streamed_ddp",
+    "streamed_fsdp2",
     "identity_ddp",
     "identity_fsdp2",
     "resumed_ddp",

@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from saliency_callbacks import (
     Cascade,
@@ -29,6 +29,7 @@ from saliency_callbacks import (
     TokenSaliencyMonitor,
 )
 from saliency_callbacks.callbacks.runtime import ranks
+from saliency_callbacks.callbacks.saliency.streaming import probe as streamed_probe
 from saliency_callbacks.discovery.kinds import GENERATORS
 from saliency_callbacks.methods import IntegratedGradients, SmoothGrad
 from saliency_callbacks.probe import PatchCue, TokenCue
@@ -107,6 +108,7 @@ def fit(
     module: Module,
     *callbacks: L.Callback,
     train: Any = None,
+    val: Any = None,
     ckpt_path: Any = None,
     **changes: Any,
 ) -> L.Trainer:
@@ -115,7 +117,7 @@ def fit(
     random.seed(3)
     run = trainer(root, *callbacks, **{**strategy(mode), "num_sanity_val_steps": 1, **changes})
     # 37: neither the ranks nor the batches divide it.
-    val = DataLoader(digits(100, 137), 10)
+    val = DataLoader(digits(100, 137), 10) if val is None else val
     run.fit(module, DataLoader(digits(0, 24), 6) if train is None else train, val, ckpt_path=ckpt_path)
     return run
 
@@ -402,6 +404,62 @@ def found_fsdp2(rank: int, root: Path) -> dict[str, Any]:
         "shared": found("fsdp2", root, 5, shard_probe=True, internal_batch_size=2),
         "few": found("fsdp2", root, 1, shard_probe=True),
     }
+
+
+class BrokenHere(Dataset):
+    """The digits, of which one rank cannot read some."""
+
+    def __init__(self, broken: tuple[int, ...]) -> None:
+        self.inner = digits(100, 137)
+        self.targets, self.broken = self.inner.tensors[1], broken
+
+    def __len__(self) -> int:
+        return len(self.inner)
+
+    def __getitem__(self, index: int) -> Any:
+        if index in self.broken:
+            raise OSError("no file here")
+        return self.inner[index]
+
+
+def streamed(mode: str, root: Path, *, broken: tuple[int, ...] = (), **changes: Any) -> dict[str, Any]:
+    """Observe a probe of which few samples are shown, and return what was kept of all."""
+    sink = MemorySink()
+    changes = {"sinks": [sink], "save_maps": False, "on_error": "raise", **changes}
+    monitor = SaliencyMonitor(["gradient", "grad_cam"], Probe(37, shown=5), **grouped(SaliencyMonitor, **changes))
+    rows, streamed_probe._LEAST_ROWS = streamed_probe._LEAST_ROWS, 7
+    try:
+        module = Module(learning_rate=0.0, noisy=False)
+        # Only what the observation reads may be broken.
+        settings = {"max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 0.1}
+        run = fit(mode, root, module, monitor, val=DataLoader(BrokenHere(broken), 2), **settings)
+    finally:
+        streamed_probe._LEAST_ROWS = rows
+    found = [one.statistics for one in sink.snapshots if one.statistics is not None]
+    return {
+        "metrics": {name: float(value) for name, value in run.callback_metrics.items() if "/" in name},
+        "positions": [one.positions for one in found],
+        "samples": [dict(one.sample_scores) for one in found],
+        "means": [{name: (maps.mean, maps.counts) for name, maps in one.maps.items()} for one in found],
+        "unreadable": [dict(one.unreadable) for one in found],
+    }
+
+
+def _streamed(mode: str, rank: int, root: Path) -> dict[str, Any]:
+    return {
+        "all": streamed(mode, root),
+        "shared": streamed(mode, root, shard_probe=True),
+        # Rank zero can read them: where ranks differ, its samples are those of all.
+        "broken": streamed(mode, root, broken=tuple(range(20, 37)) if rank else (), shard_probe=True),
+    }
+
+
+def streamed_ddp(rank: int, root: Path) -> dict[str, Any]:
+    return _streamed("ddp", rank, root)
+
+
+def streamed_fsdp2(rank: int, root: Path) -> dict[str, Any]:
+    return _streamed("fsdp2", rank, root)
 
 
 def randomized_fsdp2(rank: int, root: Path) -> dict[str, Any]:

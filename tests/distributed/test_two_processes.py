@@ -96,6 +96,24 @@ def test_ranks_find_in_texts_what_one_process_finds(ranks: Ranks, probe: str, si
 
 
 @cache
+def _streamed_alone() -> dict[str, Any]:
+    with warnings.catch_warnings(), TemporaryDirectory() as root:
+        warnings.simplefilter("ignore")
+        return scenarios.streamed("one", Path(root))
+
+
+@_ENGINES
+@pytest.mark.parametrize("probe", ["all", "shared", "broken"])
+def test_ranks_keep_of_a_large_probe_what_one_process_keeps(ranks: Ranks, engine: str, probe: str) -> None:
+    zero, one = (found[probe] for found in ranks(f"streamed_{engine}"))
+    alone = _streamed_alone()
+    assert [len(positions) for positions in alone["positions"]] == [37, 37]
+    _assert_close(zero, alone)
+    assert repr(zero["metrics"]) == repr(one["metrics"]), "bit by bit"
+    assert one["positions"] == [], "only one rank writes"
+
+
+@cache
 def _discovered_alone() -> dict[str, Any]:
     with warnings.catch_warnings(), TemporaryDirectory() as root:
         warnings.simplefilter("ignore")

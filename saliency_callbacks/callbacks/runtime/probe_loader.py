@@ -26,10 +26,11 @@ from saliency_callbacks.probe.metadata import class_names_of, rgb_bands
 from saliency_callbacks.probe.normalized import images_in, normalized_by
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.probe.stream import is_map_style
+from saliency_callbacks.probe.streaming.capacity import check_items_fit
 from saliency_callbacks.probe.unpack import Unpacked
 from saliency_callbacks.targets.class_names import model_class_names
 
-__all__ = ["fed_inputs", "freeze_probe"]
+__all__ = ["fed_inputs", "freeze_more", "freeze_probe"]
 
 
 def freeze_probe(
@@ -40,6 +41,7 @@ def freeze_probe(
     module: str | None = None,
     shared: Sequence[int | str] | None = None,
     dataset_of: Callable[[Any], Any] = lambda dataset: dataset,
+    candidates: Sequence[int] | None = None,
 ) -> ProbeBatch | None:
     """Read the probe as a validation step would receive it, and freeze it on the CPU.
 
@@ -56,6 +58,7 @@ def freeze_probe(
         shared: Keys or positions of the inputs that all samples share; those of a probe of tensors by default.
         dataset_of: Returns what is read in place of the dataset, such as a view of it that leaves something out. What
             the dataset tells of itself (its labels, classes, normalization) is asked of itself.
+        candidates: Positions to choose from; by default those that the dataloader's sampler can draw.
 
     Returns:
         The frozen probe; ``None`` where the dataloader does not exist yet.
@@ -67,7 +70,10 @@ def freeze_probe(
     if loader is None and not probe.is_fixed:
         return None
     dataset = getattr(loader, "dataset", None)
-    source = (dataset_of(dataset), getattr(loader, "collate_fn", None), candidate_indices(loader))
+    among = candidate_indices(loader) if candidates is None else candidates
+    source = (dataset_of(dataset), getattr(loader, "collate_fn", None), among)
+    if not probe.is_fixed and is_batched(loader):
+        check_items_fit(dataset, probe.size, among)
     # A view may share with the dataset what reading changes.
     with quiescence(host.module, seed=probe.seed), preserved(dataset):
         batch, indices = probe.read(*source, indices=saved_indices, batched=is_batched(loader))
@@ -94,6 +100,42 @@ def freeze_probe(
         frozen = replace(frozen, bands=bands, normalized_by=found.source if found is not None and is_used else None)
         with preserved(dataset):
             return _with_class_names(frozen, host, dataset, known, probe.labels)
+
+
+def freeze_more(
+    host: Host,
+    probe: Probe,
+    batch: Any,
+    indices: Sequence[int],
+    *,
+    like: ProbeBatch,
+    known_labels: Tensor | None,
+    module: str | None = None,
+) -> ProbeBatch:
+    """Freeze further samples of a probe, read as a validation step would receive them.
+
+    Args:
+        host: The run.
+        probe: What is read.
+        batch: The samples as a dataloader delivers them.
+        indices: Their positions in the dataset.
+        like: Samples of the same probe, which say what was found out about its labels and inputs.
+        known_labels: The labels that the dataset tells of these samples.
+        module: As for :func:`freeze_probe`.
+
+    Raises:
+        ProbeError: If the batch cannot be read, or its parts do not fit together.
+    """
+    with quiescence(host.module, seed=probe.seed):
+        return probe.freeze(
+            host.received(batch, probe.dataloader_idx),
+            indices,
+            normalization=like.normalization,
+            known_labels=known_labels,
+            has_several=lambda column: like.multi_labels is not None,
+            shared=like.shared,
+            feed=lambda parts: fed_inputs(host, parts, module),
+        )
 
 
 def _loader_of(host: Host, probe: Probe) -> Any | None:

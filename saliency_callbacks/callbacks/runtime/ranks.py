@@ -25,6 +25,7 @@ from saliency_callbacks.targets.selectors import Target
 __all__ = ["ALONE", "Ranks", "Share", "share_of"]
 
 _Value = TypeVar("_Value")
+_Read = TypeVar("_Read", ProbeBatch, ProbeBatch | None)
 
 # How long a rank that has failed waits for the others where every forward is a collective, so that they either fail in
 # the same place or never come.
@@ -146,9 +147,10 @@ class Ranks:
         shares = [share_of(n_samples, self.size, rank) for rank in range(self.size)]
         return torch.cat([share.kept(part) for share, part in zip(shares, parts, strict=True)]).movedim(0, dim)
 
-    def agreed(self, probe: ProbeBatch) -> ProbeBatch:
-        """Return a probe that is the same on all ranks: rank zero's, where they have read different ones."""
-        if self.size == 1 or self._others.do_all(probe.fingerprint == self.from_zero(probe.fingerprint)):
+    def agreed(self, probe: _Read) -> _Read:
+        """Return a probe that is the same on all ranks: rank zero's, where they have read different ones, or none."""
+        fingerprint = None if probe is None else probe.fingerprint
+        if self.size == 1 or self._others.do_all(fingerprint == self.from_zero(fingerprint)):
             return probe
         notices.warn(
             "different probes",

@@ -24,6 +24,8 @@ from saliency_callbacks.callbacks.saliency.pictures import Pictures, for_filmstr
 from saliency_callbacks.callbacks.saliency.scales import frame_of, scale_of
 from saliency_callbacks.callbacks.saliency.scoring import DRIFTS, Scored, score, warn_of_degenerate_maps
 from saliency_callbacks.callbacks.saliency.state import MonitorState
+from saliency_callbacks.callbacks.saliency.streaming.explain import ChunkExplainer, Explained
+from saliency_callbacks.callbacks.saliency.streaming.probe import StreamedProbe
 from saliency_callbacks.engine.explanation import Explanation
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import LayerError, ObservationError
@@ -49,6 +51,7 @@ class ProbeExplainer:
         may_simplify: Whether methods that the model does not allow may be left out: those that need a target layer if
             there is none, those that need an input gradient if there is none. Only where nobody asked for them.
         outputs: How the model's outputs are read.
+        stream: Of a larger probe, what is made of the samples that are not shown.
     """
 
     settings: Settings
@@ -58,6 +61,7 @@ class ProbeExplainer:
     namespace: str
     may_simplify: bool = False
     outputs: OutputReading = field(default_factory=OutputReading)
+    stream: StreamedProbe | None = None
 
     def observe(self, model: nn.Module, moment: Moment, state: MonitorState, host: Host) -> Observation[MonitorState]:
         """Explain ``model`` now. Nothing is written, and ``state`` is not changed.
@@ -145,7 +149,13 @@ class ProbeExplainer:
         next_state = replace(next_state, reference=settled_reference(target, state.reference, explanation.logits))
         # Whoever monitors a drift looks for it after the first validation, which may be the first observation.
         next_state = next_state.promising(f"{self.namespace}/{name}/{one}" for name in attributions for one in DRIFTS)
-        return Observation(snapshot, next_state, self._pictures(snapshot, state, next_state, frames))
+        found = Observation(snapshot, next_state, self._pictures(snapshot, state, next_state, frames))
+        if self.stream is None:
+            return found
+        explainer = ChunkExplainer(
+            model, host, next_state.settled(settings), self.target, link, state.others, self._shown
+        )
+        return self.stream.completed(found, Explained(self.probe, attributions, predictions), explainer, target)
 
     def _shown(self, attribution: Attribution) -> Attribution:
         """Return what is scored, drawn and kept of an attribution."""

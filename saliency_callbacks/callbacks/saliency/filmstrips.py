@@ -13,14 +13,13 @@ from torch import Tensor
 from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.callbacks.saliency.history import Frame
 from saliency_callbacks.functional.maps import resize
-from saliency_callbacks.rendering.attribution import render
+from saliency_callbacks.rendering.attribution import as_attribution, render
 from saliency_callbacks.rendering.contour import top_region
 from saliency_callbacks.rendering.evolution import MAX_ANIMATED, evolution
 from saliency_callbacks.rendering.filmstrip import MAX_ROWS, filmstrip
 from saliency_callbacks.rendering.images import display_maps
 from saliency_callbacks.rendering.legend import Style
 from saliency_callbacks.rendering.panel import Caption
-from saliency_callbacks.types import Attribution
 
 __all__ = ["FramePictures"]
 
@@ -100,7 +99,7 @@ class FramePictures:
         look, count = self.appearance, len(self.frames)
         # All frames at once: the cost of a call is paid once, not at every epoch.
         shown = render(
-            _as_attribution(self.method, self._maps(rows)),
+            as_attribution(self.method, self._maps(rows)),
             np.tile(self.images[:rows], (count, 1, 1, 1)),
             style=self._style,
             scale=self.scale[:rows].repeat(count) if look.color_scale == "shared" else None,
@@ -115,10 +114,3 @@ class FramePictures:
         size = self.images.shape[1], self.images.shape[2]
         regions = top_region(np.abs(display_maps(self._maps(rows), size)), self.appearance.contour)
         return np.split(regions, len(self.frames))
-
-
-def _as_attribution(method: str, maps: Tensor) -> Attribution:
-    peak = maps.abs().flatten(1).amax(dim=1).reshape(-1, *[1] * (maps.ndim - 1))
-    unit = torch.where(peak > 0, maps.abs() / peak, torch.zeros_like(maps))
-    nothing = torch.zeros(len(maps))
-    return Attribution(method, maps.unsqueeze(1), maps, unit, nothing.long(), nothing)

@@ -15,7 +15,7 @@ from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.rendering.images import MOST_PICTURE_CHANNELS, display_images
 
-__all__ = ["input_facts", "probe_images"]
+__all__ = ["further_images", "input_facts", "probe_images"]
 
 
 def probe_images(inputs: Tensor, probe: ProbeBatch, appearance: Appearance, namespace: str) -> npt.NDArray[np.uint8]:
@@ -24,14 +24,23 @@ def probe_images(inputs: Tensor, probe: ProbeBatch, appearance: Appearance, name
     Raises:
         InputError: If bands or a normalization that were asked for do not fit them.
     """
-    mean, std = appearance.normalization or probe.normalization or (None, None)
-    bands, n_channels = shown_bands(appearance, probe, inputs), inputs.shape[1]
-    if bands is None and n_channels > MOST_PICTURE_CHANNELS:
+    n_channels = inputs.shape[1]
+    if shown_bands(appearance, probe, inputs) is None and n_channels > MOST_PICTURE_CHANNELS:
         notices.tell(
             f"{namespace}: pictures show the mean of all {n_channels} bands, each on its own scale; choose one or "
             "three with Appearance(bands=…)"
         )
-    return display_images(inputs, mean=mean, std=std, bands=bands)
+    return further_images(inputs, probe, appearance)
+
+
+def further_images(inputs: Tensor, probe: ProbeBatch, appearance: Appearance) -> npt.NDArray[np.uint8]:
+    """Return inputs that are like those of a probe as pictures, of which nothing is said.
+
+    Raises:
+        InputError: If bands or a normalization that were asked for do not fit them.
+    """
+    mean, std = appearance.normalization or probe.normalization or (None, None)
+    return display_images(inputs, mean=mean, std=std, bands=shown_bands(appearance, probe, inputs))
 
 
 def input_facts(inputs: Tensor, probe: ProbeBatch, settings: Settings, appearance: Appearance) -> dict[str, Any]:

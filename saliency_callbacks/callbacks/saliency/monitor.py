@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from torch import nn
@@ -18,6 +19,9 @@ from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading,
 from saliency_callbacks.callbacks.saliency.explain_probe import ProbeExplainer
 from saliency_callbacks.callbacks.saliency.report import checked_report, write_report
 from saliency_callbacks.callbacks.saliency.state import MonitorState
+from saliency_callbacks.callbacks.saliency.streaming.others import OtherSamples
+from saliency_callbacks.callbacks.saliency.streaming.preparation import prepared_stream
+from saliency_callbacks.callbacks.saliency.streaming.probe import StreamedProbe
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
@@ -41,6 +45,9 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
     ``saliency/{method}/filmstrip``              picture: one row a sample, one column an observation
     ``saliency/{method}/evolution``              animation, at the end of fit: one frame an observation
     ``saliency/methods``                         picture: the first 8 samples, a column for each of several methods
+    ``saliency/{method}/classes``                picture: mean input and mean rank map of each class (*)
+    ``saliency/{method}/mistakes``               picture: the wrong predictions that the model is surest of (*)
+    ``saliency/classes``                         table: mean and quantiles of every score by class (*)
     ``saliency/{method}/drift_previous``         1 - Spearman with the previous maps; 0 same, 1 unrelated
     ``saliency/{method}/drift_initial``          the same with the first maps, those before training; in [0, 2]
     ``saliency/{method}/entropy``                0 a single pixel, 1 spread evenly
@@ -55,6 +62,9 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
     ``saliency/probe_accuracy``                  accuracy on the probe, in [0, 1]; by label where there can be several
     ``saliency/probe_confidence``                mean probability of the predicted class, in [0, 1]
     ===========================================  =========================================================
+
+    (*) Of a probe with more than ``Probe(shown=64)`` samples. The others are read, explained and scored a few at a
+    time: scores are means over all samples, but drift is that of the shown ones, which alone have maps.
 
     Region scores need a probe with masks, see :class:`~saliency_callbacks.probe.probe.Probe`. Those of a class are left
     out where the probe has more than 20 classes. In names, whatever is not in ``A-Za-z0-9_.-`` becomes ``_``; classes
@@ -149,11 +159,24 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
         )
         self._is_automatic = methods is None and is_auto(target_layers)
         self._explainer: ProbeExplainer | None = None
+        self._others: OtherSamples | None = None
 
     @override
     def _on_closed(self, host: Host) -> None:
         if self.report:
             write_report(host, self.kept_in, self.on_error)
+
+    @override
+    def _freeze(self, host: Host) -> ProbeBatch | None:
+        self._others = prepared_stream(
+            host,
+            self.probe,
+            self.state.indices,
+            reading=self.reading,
+            settings=self.settings,
+            storage=self.storage,
+        )
+        return super()._freeze(host) if self._others is None else self._others.shown
 
     @override
     def _check_model(self, model: nn.Module) -> None:
@@ -162,6 +185,9 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
     @override
     def _accept_probe(self, probe: ProbeBatch) -> None:
         check_labels(probe, self.target)
+        # The ranks have agreed on the shown samples by now.
+        others = None if self._others is None else replace(self._others, shown=probe)
+        stream = None if others is None else StreamedProbe(others, self.appearance, self.namespace)
         self._explainer = ProbeExplainer(
             self.settings,
             self.target,
@@ -170,6 +196,7 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
             self.namespace,
             may_simplify=self._is_automatic,
             outputs=self._outputs,
+            stream=stream,
         )
 
     @override

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -25,7 +26,16 @@ from saliency_callbacks.scores import (
 from saliency_callbacks.targets.link import Predictions
 from saliency_callbacks.types import Attribution
 
-__all__ = ["DRIFTS", "MAX_CLASSES", "Scored", "score", "warn_of_degenerate_maps"]
+__all__ = [
+    "DRIFTS",
+    "MAX_CLASSES",
+    "SampleScores",
+    "Scored",
+    "mean_scores",
+    "sample_scores",
+    "score",
+    "warn_of_degenerate_maps",
+]
 
 DRIFTS = ("drift_previous", "drift_initial")
 """Scores that need an earlier observation."""
@@ -50,6 +60,18 @@ class Scored:
     ranks: dict[str, Tensor]
 
 
+class SampleScores(NamedTuple):
+    """Scores of each sample.
+
+    Args:
+        values: Tag → the value of each sample ``[N]``.
+        of_regions: Tags of those that say how maps relate to masks.
+    """
+
+    values: dict[str, Tensor]
+    of_regions: frozenset[str]
+
+
 def score(
     attributions: Mapping[str, Attribution],
     histories: Mapping[str, MethodHistory],
@@ -68,23 +90,68 @@ def score(
         namespace: First part of every tag.
         class_names: Names of the classes, for the scores of each; the probe's by default.
     """
-    sample_scores: dict[str, Tensor] = {}
-    region_scores: dict[str, Tensor] = {}
     all_ranks = {name: ranks(attribution) for name, attribution in attributions.items()}
-    for name, attribution in attributions.items():
-        in_regions = _in_regions(attribution, probe.masks)
-        drifts = _drifts(all_ranks[name], histories.get(name, MethodHistory()))
-        found = {**_of_maps(attribution), **in_regions, **drifts}
-        sample_scores.update({f"{namespace}/{name}/{tag}": value for tag, value in found.items()})
-        region_scores.update({f"{namespace}/{name}/{tag}": value for tag, value in in_regions.items()})
-    if predictions.correct is not None:
-        sample_scores[f"{namespace}/probe_accuracy"] = predictions.correct
-    if predictions.confidences is not None:
-        sample_scores[f"{namespace}/probe_confidence"] = predictions.confidences
-    scores = {tag: mean_of_finite(value) for tag, value in sample_scores.items()}
+    drifts = {name: _drifts(found, histories.get(name, MethodHistory())) for name, found in all_ranks.items()}
+    found = sample_scores(attributions, probe.masks, predictions, namespace, drifts)
     names = probe.class_names if class_names is None else class_names
-    scores.update(_partial_scores(region_scores, probe, () if names is None else names))
-    return Scored(scores, sample_scores, all_ranks)
+    return Scored(mean_scores(found, probe.labels, probe.groups, names), found.values, all_ranks)
+
+
+def sample_scores(
+    attributions: Mapping[str, Attribution],
+    masks: Tensor | None,
+    predictions: Predictions,
+    namespace: str,
+    drifts: Mapping[str, Mapping[str, Tensor]],
+) -> SampleScores:
+    """Return the scores of each sample.
+
+    Args:
+        attributions: Method → its maps.
+        masks: The region of each sample.
+        predictions: What the model answers.
+        namespace: First part of every tag.
+        drifts: Method → its drifts.
+    """
+    scores: dict[str, Tensor] = {}
+    of_regions: set[str] = set()
+    for name, attribution in attributions.items():
+        in_regions = _in_regions(attribution, masks)
+        found = {**_of_maps(attribution), **in_regions, **drifts.get(name, {})}
+        scores.update({f"{namespace}/{name}/{tag}": value for tag, value in found.items()})
+        of_regions.update(f"{namespace}/{name}/{tag}" for tag in in_regions)
+    if predictions.correct is not None:
+        scores[f"{namespace}/probe_accuracy"] = predictions.correct
+    if predictions.confidences is not None:
+        scores[f"{namespace}/probe_confidence"] = predictions.confidences
+    return SampleScores(scores, frozenset(of_regions))
+
+
+def mean_scores(
+    scores: SampleScores,
+    labels: Tensor | None,
+    groups: Sequence[str] | None,
+    class_names: Sequence[str] | None,
+) -> dict[str, float]:
+    """Return tag → the mean over the samples that have a score, and of regions also over those of a class or group.
+
+    Args:
+        scores: The values of each sample.
+        labels: Class of each sample ``[N]``.
+        groups: Group of each sample.
+        class_names: Names of the classes.
+    """
+    means = {tag: mean_of_finite(value) for tag, value in scores.values.items()}
+    divisions = [_class_tags(labels, () if class_names is None else class_names), _group_tags(groups)]
+    parts = {
+        f"{tag}/{name}": mean_of_finite(part)
+        for tag, values in scores.values.items()
+        if tag in scores.of_regions
+        for names in divisions
+        if names
+        for name, part in by_group(values, names).items()
+    }
+    return means | parts
 
 
 def _of_maps(attribution: Attribution) -> dict[str, Tensor]:
@@ -101,20 +168,6 @@ def _drifts(current: Tensor, history: MethodHistory) -> dict[str, Tensor]:
     if history.previous is None or history.initial is None:
         return {}
     return {"drift_previous": drift(current, history.previous), "drift_initial": drift(current, history.initial)}
-
-
-def _partial_scores(
-    region_scores: Mapping[str, Tensor], probe: ProbeBatch, class_names: Sequence[str]
-) -> dict[str, float]:
-    """Return the region scores of the samples of each class and of each group."""
-    divisions = [_class_tags(probe.labels, class_names), _group_tags(probe.groups)]
-    return {
-        f"{tag}/{name}": mean_of_finite(part)
-        for tag, values in region_scores.items()
-        for names in divisions
-        if names
-        for name, part in by_group(values, names).items()
-    }
 
 
 def _class_tags(labels: Tensor | None, class_names: Sequence[str]) -> list[str]:

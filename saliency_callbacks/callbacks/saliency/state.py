@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing_extensions import Self, override
 
 from saliency_callbacks.callbacks.runtime import notices
-from saliency_callbacks.callbacks.runtime.state import PinnedState
+from saliency_callbacks.callbacks.runtime.state import ADDED, PinnedState
 from saliency_callbacks.callbacks.saliency.history import MethodHistory
 from saliency_callbacks.scores.undefined import when_undefined
 from saliency_callbacks.types import Attribution
@@ -22,13 +22,15 @@ class MonitorState(PinnedState):
 
     Args:
         histories: Earlier maps of each method.
+        others: Position → explained class of the samples of a streamed probe, shown or not, where classes stay.
     """
 
     histories: dict[str, MethodHistory] = field(default_factory=dict)
+    others: dict[int, int] = field(default_factory=dict, metadata={ADDED: True})
 
     @override
     def restarted(self) -> Self:
-        return replace(super().restarted(), histories={})
+        return replace(super().restarted(), histories={}, others={})
 
     def promising(self, tags: Iterable[str]) -> Self:
         """Return the state in which scores have a value that can be monitored, though they may have had none yet."""

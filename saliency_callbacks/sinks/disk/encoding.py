@@ -11,6 +11,7 @@ from torch import Tensor
 
 from saliency_callbacks.sinks.disk.archive import REDUCTIONS
 from saliency_callbacks.sinks.disk.entries import MethodEntry, TableEntry
+from saliency_callbacks.sinks.disk.statistics import statistics_tensors
 from saliency_callbacks.types import Attribution, Snapshot, Table
 
 __all__ = ["finite_or_none", "method_entry", "observation_tensors", "plain", "table_entry", "unshared_tensors"]
@@ -33,6 +34,8 @@ def observation_tensors(snapshot: Snapshot) -> dict[str, Tensor]:
         tensor = getattr(snapshot, name)
         if tensor is not None:
             tensors[name] = tensor
+    if snapshot.statistics is not None:
+        tensors.update(statistics_tensors(snapshot.statistics))
     return unshared_tensors(tensors)
 
 

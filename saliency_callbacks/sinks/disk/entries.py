@@ -45,10 +45,13 @@ class ObservationEntry(_RequiredOfObservation, total=False):
     """One entry of the index; paths are relative to the directory, a score that is not finite is ``None``.
 
     ``file`` is ``None`` where the maps were removed, see :class:`~saliency_callbacks.sinks.disk.retention.Retention`.
-    Version 0.1 wrote no ``tables``: there they are Markdown among the ``texts``.
+    Version 0.1 wrote no ``tables``: there they are Markdown among the ``texts``. ``classes`` and ``unreadable`` are
+    those of :class:`~saliency_callbacks.types.ProbeStatistics`, where there are any.
     """
 
     tables: dict[str, TableEntry]
+    classes: list[str]
+    unreadable: dict[str, str]
 
 
 class ProbeEntry(TypedDict):

@@ -106,6 +106,9 @@ class DiskSink:
             tables={tag: table_entry(table) for tag, table in snapshot.tables.items()},
             alerts=dict(snapshot.alerts),
         )
+        if snapshot.statistics is not None:
+            observation["classes"] = list(snapshot.statistics.classes)
+            observation["unreadable"] = dict(snapshot.statistics.unreadable)
         self._update_index(snapshot.probe)
         append_line(self.directory / OBSERVATIONS_NAME, observation)
         self._remove_superseded(observation)

@@ -1,0 +1,178 @@
+"""The samples of a large probe that are not shown: chosen once, and read at every observation."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from saliency_callbacks.callbacks.runtime import notices
+from saliency_callbacks.callbacks.runtime.host import Host
+from saliency_callbacks.callbacks.runtime.probe_loader import freeze_more, freeze_probe
+from saliency_callbacks.errors import ItemError, ProbeError
+from saliency_callbacks.probe.batch import ProbeBatch
+from saliency_callbacks.probe.dataset_state import preserved
+from saliency_callbacks.probe.labels.classes import dataset_labels
+from saliency_callbacks.probe.loaders import candidate_indices, is_batched
+from saliency_callbacks.probe.probe import Probe
+from saliency_callbacks.probe.selection import positions_of
+from saliency_callbacks.probe.stream import is_map_style
+from saliency_callbacks.probe.streaming.chunks import read_chunks
+from saliency_callbacks.probe.streaming.items import NamedItems, other_positions
+
+__all__ = ["OtherSamples", "freeze_shown", "is_streamed"]
+
+_MOST_BROKEN = 32
+
+
+def is_streamed(host: Host, probe: Probe) -> bool:
+    """Return whether a probe has more samples than are shown, and they can be read one by one.
+
+    Samples that were given as tensors are in memory already; a stream, and a dataset of whole batches, have no item to
+    go back to. Of these all samples are shown.
+    """
+    if probe.is_fixed or probe.size <= probe.shown:
+        return False
+    try:
+        loader = host.dataloader(probe.source, probe.dataloader_idx)
+    except IndexError:
+        # To read the probe says so.
+        return False
+    if not is_map_style(getattr(loader, "dataset", None)) or not is_batched(loader):
+        return False
+    return len(_candidates(probe, loader)) > probe.shown
+
+
+def freeze_shown(host: Host, probe: Probe, saved_indices: Sequence[int] | None, **parts: Any) -> ProbeBatch:
+    """Freeze the shown samples of a streamed probe: those that a probe of that size would have.
+
+    An item that cannot be read is left out, and another one takes its place.
+
+    Args:
+        host: The run.
+        probe: The whole probe.
+        saved_indices: Positions of the shown samples in a checkpoint.
+        parts: Further arguments of :func:`~saliency_callbacks.callbacks.runtime.probe_loader.freeze_probe`.
+
+    Raises:
+        ProbeError: If more than 32 items cannot be read.
+    """
+    part = copy.copy(probe)
+    part.size, part.indices = probe.shown, None
+    candidates, broken = probe.indices, set[int]()
+    while len(broken) <= _MOST_BROKEN:
+        found = _frozen_or_broken(host, part, saved_indices, candidates, parts)
+        if isinstance(found, ProbeBatch):
+            return found
+        broken.add(found.position)
+        loader = host.dataloader(probe.source, probe.dataloader_idx)
+        candidates = tuple(position for position in _candidates(probe, loader) if position not in broken)
+        saved_indices, last = None, found
+    raise ProbeError(
+        f"more than {_MOST_BROKEN} items of the dataset cannot be read, {sorted(broken)} among them; one that can be "
+        f"read was expected. The last error: {last}"
+    ) from last
+
+
+def _frozen_or_broken(
+    host: Host,
+    part: Probe,
+    saved_indices: Sequence[int] | None,
+    candidates: Sequence[int] | None,
+    parts: Mapping[str, Any],
+) -> ProbeBatch | ItemError:
+    """Return the shown samples, or the error of the item that cannot be read."""
+    try:
+        frozen = freeze_probe(host, part, saved_indices, dataset_of=NamedItems, candidates=candidates, **parts)
+    except ItemError as error:
+        return error
+    assert frozen is not None, "there is a dataloader"
+    return frozen
+
+
+@dataclass(eq=False)
+class OtherSamples:
+    """Reads the samples of a streamed probe that are not shown.
+
+    Args:
+        probe: The whole probe.
+        shown: The frozen samples that are shown.
+        positions: Where the others are in the dataset.
+        module: Name of the explained submodule; the whole module by default.
+
+    Attributes:
+        unreadable: Position → why, of the items that could not be read when they were read last.
+    """
+
+    probe: Probe
+    shown: ProbeBatch
+    positions: tuple[int, ...]
+    module: str | None = None
+    unreadable: dict[int, str] = field(default_factory=dict, init=False)
+
+    @classmethod
+    def of(cls, host: Host, probe: Probe, shown: ProbeBatch, module: str | None) -> OtherSamples:
+        """Choose the samples."""
+        loader = host.dataloader(probe.source, probe.dataloader_idx)
+        assert loader is not None, "the shown samples were read from it"
+        chosen = other_positions(
+            loader.dataset,
+            shown.indices or (),
+            probe.size,
+            stratify=probe.stratify,
+            seed=probe.seed,
+            candidates=_candidates(probe, loader),
+        )
+        return cls(probe, shown, chosen, module)
+
+    def chunks(self, host: Host, n_rows: int) -> Generator[ProbeBatch]:
+        """Yield the samples, ``n_rows`` at a time; what cannot be read is left out. All ranks must call it.
+
+        Raises:
+            ProbeError: If a batch of them cannot be read.
+        """
+        self.unreadable = {}
+        loader = host.dataloader(self.probe.source, self.probe.dataloader_idx)
+        dataset: Any = getattr(loader, "dataset", None)
+        with preserved(dataset):
+            labels = dataset_labels(dataset)
+        with closing(read_chunks(loader, self.positions, n_rows, self.probe.seed)) as reading:
+            for _ in range(0, len(self.positions), n_rows):
+                # Each rank reads for itself, and one that cannot must not leave the others waiting.
+                with host.ranks.together():
+                    own = self._frozen(host, next(reading), labels)
+                agreed = host.ranks.agreed(own)
+                if agreed is not None:
+                    yield agreed
+        self._warn_of_unreadable()
+
+    def _frozen(self, host: Host, chunk: Any, labels: Tensor | None) -> ProbeBatch | None:
+        self.unreadable.update(chunk.unreadable)
+        if chunk.batch is None:
+            return None
+        known = None if labels is None else labels[list(chunk.positions)]
+        return freeze_more(
+            host, self.probe, chunk.batch, chunk.positions, like=self.shown, known_labels=known, module=self.module
+        )
+
+    def _warn_of_unreadable(self) -> None:
+        if self.unreadable:
+            first, reason = next(iter(self.unreadable.items()))
+            named = ", ".join(map(str, list(self.unreadable)[:8])) + (", …" if len(self.unreadable) > 8 else "")
+            notices.warn(
+                ("unreadable items", self.shown.fingerprint),
+                f"{len(self.unreadable)} of {self.probe.size} samples of the probe cannot be read and are left out "
+                f"(items {named} of the dataset; item {first}: {reason}). Repair them, or choose others with "
+                "Probe(indices=…)",
+            )
+
+
+def _candidates(probe: Probe, loader: Any) -> Sequence[int]:
+    """Return the positions that the samples of a probe are chosen from."""
+    with preserved(loader.dataset):
+        asked = candidate_indices(loader) if probe.indices is None else probe.indices
+        return positions_of(loader.dataset, asked)
