@@ -117,6 +117,7 @@ class Search:
         n_candidates: int,
     ) -> Suspicion:
         index = one.candidate.class_index
+        is_above = effect.is_above(self.threshold)
         bearing, size, others, other_size, elsewhere = _shares(one.count.bears, index, samples)
         return Suspicion(
             class_index=index,
@@ -133,11 +134,11 @@ class Search:
             control=effect.control,
             control_bound=effect.control_bound,
             statistic=trial.statistic,
-            is_used=trial.is_conclusive and effect.is_above(self.threshold),
+            is_used=is_above and trial.is_conclusive,
             region=trial.region,
             bearers=tuple(str(samples.ids[at]) for at in _bearers(one.count, index, samples).tolist()),
             change=trial.change,
-            is_conclusive=trial.is_conclusive,
+            is_conclusive=trial.is_conclusive or not is_above,
             exhibit=_exhibit(one, trial, samples, logits),
         )
 

@@ -45,15 +45,15 @@ class Suspicion:
         control_bound: Lower bootstrap bound of ``effect`` minus that control.
         statistic: ``"effect"``, the rise of the margin m_c; or ``"contrast"``, that of class c minus the median of the
             others, for what changes the whole input.
-        is_used: Whether ``lower_bound`` exceeds the threshold, and ``control_bound`` 0; never for properties of fewer
-            than four classes, which nothing tells from what these are by nature.
+        is_used: Whether ``lower_bound`` exceeds the threshold, and ``control_bound`` 0; never for properties of images
+            of fewer than four classes, which may differ by nature.
         region: Where it is in its first bearer, bool ``[H, W]``; ``None`` where it has no place.
         bearers: Ids of all samples of the class that bear it, the most typical first.
         change: What puts the cue into an input.
         exhibit: The samples that a person decides by; ``None`` for a suspicion that was restored from a checkpoint.
         first_seen: Epoch in which it was first found; ``None`` without a Trainer.
         known_as: Name that it was given when it was first found; ``None`` for one that is found for the first time.
-        is_conclusive: Whether an effect would tell it from what the class is by nature.
+        is_conclusive: Whether the effect tells what the network uses from what the class is by nature.
 
     Example:
         >>> import torch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -78,7 +78,7 @@ class IntegratedGradients:
         Sundararajan et al. 2017, arXiv 1703.01365, eq. 1 and proposition 1 (completeness).
     """
 
-    n_steps: int | Literal["auto"] = 50
+    n_steps: int | str = 50
     rule: PathRule = "gauss_legendre"
     baselines: Any = "zeros"
     nt_samples: int = 0
@@ -115,7 +115,7 @@ class IntegratedGradients:
     def _path(self) -> Path:
         if self.n_steps == "auto":
             return Path(_FIRST_STEPS, "trapezoid", self.baselines, Until(self.tolerance, self.max_steps))
-        return Path(self.n_steps, self.rule, self.baselines)
+        return Path(int(self.n_steps), self.rule, self.baselines)
 
     @property
     def _pass(self) -> Pass:

@@ -67,7 +67,7 @@ class SmoothGrad:
         Smilkov et al. 2017, arXiv 1706.03825, eq. 1; VarGrad: Adebayo et al. 2018, arXiv 1810.03292, appendix.
     """
 
-    nt_samples: int | Literal["auto"] = 50
+    nt_samples: int | str = 50
     stdevs: float = 0.15
     nt_type: NoiseTunnel = "smoothgrad"
     reduction: Reduction = "abs_max"
@@ -92,7 +92,7 @@ class SmoothGrad:
         if self.nt_samples == "auto":
             until = Until(self.tolerance, self.max_samples)
             return Pass(noise=Noise(_COPIES, self.stdevs, antithetic=True, until=until))
-        return Pass(noise=Noise(self.nt_samples, self.stdevs))
+        return Pass(noise=Noise(int(self.nt_samples), self.stdevs))
 
     def requires(self) -> Mapping[Pass, Quantity]:
         """One noise pass; the running moments of its gradients."""

@@ -25,7 +25,7 @@ _N_SEARCHED = 32
 
 _N_FIRST_LOOK = 12
 _OF_CONTRAST = 0.5
-"""How much copies may differ, as a share of the standard deviation of a window's values; exact ones may be even."""
+"""How much changed copies may differ, as a share of the standard deviation of a window's values."""
 
 _OF_DETAIL = 0.7
 """How much coarse copies may differ, as a share of the standard deviation of a window's fine detail: what is smooth is
@@ -125,6 +125,7 @@ def _copied(
     others = (labels != index).nonzero()[:, 0]
     # Most windows have no copy anywhere, or are even and everywhere: a look at a few images leaves few windows.
     telling = _telling(templates, tolerances)
+    is_even = telling[tolerances.index(_EVEN)]
     widest = (telling * torch.tensor([tolerance.near for tolerance in tolerances])[:, None]).amax(dim=0)
     few = members[:_N_FIRST_LOOK]
     may_be = (least_distances(images[few], templates) < widest[:, None]) & (windows.image[:, None] != few)
@@ -133,7 +134,7 @@ def _copied(
     is_copied = (first < widest[rows, None]) & (windows.image[rows, None] != few)
     rows = rows[is_copied.any(dim=1)]
     other_few = others[:: max(1, len(others) // (2 * _N_FIRST_LOOK))]
-    far = torch.where(telling[0, rows], tolerances[0].far, tolerances[1].far)
+    far = torch.where(is_even[rows], _EVEN.far, _EXACT.far)
     everywhere = best_matches(images[other_few], templates[rows]).distance < far[:, None]
     rows = rows[everywhere.double().mean(dim=1) < _COMMON]
     own = best_matches(images[members], templates[rows]).distance
@@ -157,7 +158,7 @@ def _refined(
 ) -> Sequence[_Ranked]:
     """Return the same, and what has exact copies around the best of them.
 
-    Copies are exact in windows that lie wholly within a cue. Of those looked at few may; of those beside them more do.
+    Copies are exact in windows that lie wholly within a cue, which may be beside those that were looked at.
     """
     for _ in range(_N_REFINEMENTS):
         best = _best_distinct(ranked)
@@ -170,8 +171,8 @@ def _refined(
 def _telling(templates: Tensor, tolerances: Sequence[Tolerance]) -> Tensor:
     """Return for which windows each tolerance says something, bool ``[tolerances, T]``.
 
-    Pale windows are all alike, and smooth ones nearly, so that only exact copies tell; and black or white ones are even
-    where an image ends, or is over- or underexposed.
+    Pale windows are all alike, and smooth ones nearly, so that only exact copies tell; and those of
+    which every channel is at an end of its range are even where an image ends, or is over- or underexposed.
     """
     level = templates.mean(dim=(2, 3))
     is_exposed = ((level > _BLACK) & (level < 1 - _BLACK)).any(dim=1)

@@ -80,7 +80,7 @@ def _tell_of_few_classes(n_classes: int) -> None:
         "few classes",
         f"there are {n_classes} classes, so properties are listed, but none is called used: how far classes differ by "
         f"nature is told by how far the others differ from each other, which takes at least {_FEWEST_CLASSES} classes. "
-        "Look at the pictures, and give what is no nature of a class to a CueAlarm with suspicion.to_cue()",
+        "Look at the pictures, and watch what is not natural to a class with a CueAlarm, suspicion.to_cue()",
     )
 
 

@@ -90,7 +90,7 @@ def likely_windows(images: Tensor, looked_at: Tensor, members: Tensor, generator
 
 
 def neighbors(window: Windows, size: Sequence[int]) -> Iterator[Windows]:
-    """Yield the windows of each size whose centers are at most one pixel from that of one window, in its image.
+    """Yield the windows of each size whose centers are about one pixel from that of one window, moved into its image.
 
     Args:
         window: One window.

@@ -104,6 +104,15 @@ def test_of_three_classes_a_property_is_listed_and_not_called_used() -> None:
     assert caption_of(one, "2").endswith("With so few classes, it cannot be told from what the class is by nature.")
 
 
+@pytest.mark.filterwarnings("ignore:there are 3 classes:saliency_callbacks.errors.SaliencyWarning")
+def test_of_three_classes_a_property_that_the_network_ignores_is_called_unused() -> None:
+    images, labels = _changed(lambda images: images + 0.2)
+    few = labels < 3
+    found = _found(images[few], labels[few], ReadsBrightness(3, sign=-1))
+    (one,) = (one for one in found if one.what == "more brightness")
+    assert one.sentence.endswith("the network does not use it, as far as can be told")
+
+
 def test_a_property_of_half_of_a_class() -> None:
     found = _found(*_changed(lambda images: images + 0.3, share=0.5))
     assert [one.class_index for one in found][:1] == [CLASS]
