@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import random
 import signal
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+
+from saliency_callbacks.discovery.kinds import GENERATORS
 
 torch.set_num_threads(1)
 settings.register_profile("reproducible", deadline=None, derandomize=True, database=None)
@@ -25,3 +28,11 @@ def same_random_numbers() -> None:
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 (what is not seeded by itself draws from it)
     torch.manual_seed(1)
+
+
+@pytest.fixture(autouse=True)
+def same_kinds_of_shortcuts() -> Iterator[None]:
+    """See that a test which searches for something else puts back what it replaced: searches of others rest on it."""
+    before = dict(GENERATORS)
+    yield
+    assert before == GENERATORS, "replace generators with monkeypatch.setitem(GENERATORS, …), which puts them back"

@@ -7,6 +7,7 @@ import warnings
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import lightning as L
 import numpy as np
@@ -268,9 +269,10 @@ def discovered(mode: str, root: Path, **changes: Any) -> dict[str, Any]:
     settings["outputs"] = "logits"
     discovery = ShortcutDiscovery(Probe(96, source="train"), **grouped(ShortcutDiscovery, **settings))
     train = DataLoader(planted_digits(24), 16)
-    GENERATORS["copies"] = corners
     module = Leaning(learning_rate=0.0, noisy=False)
-    run = fit(mode, root, module, discovery, train=train, max_epochs=3, limit_train_batches=1)
+    # One process alone is the one that runs the other tests, too.
+    with patch.dict(GENERATORS, copies=corners):
+        run = fit(mode, root, module, discovery, train=train, max_epochs=3, limit_train_batches=1)
     return {
         "metrics": {name: float(value) for name, value in run.callback_metrics.items() if "/" in name},
         "suspicions": [(one.sentence, one.bearers, one.first_seen, one.region) for one in discovery.suspicions],
