@@ -8,7 +8,7 @@ import torch
 from sklearn.mixture import GaussianMixture
 
 from saliency_callbacks.errors import ConfigurationError
-from saliency_callbacks.functional.separation import two_groups
+from saliency_callbacks.functional.separation import separation_of_one_group, two_groups
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -61,3 +61,10 @@ def test_equal_values_are_one_group_and_two_values_are_two() -> None:
 def test_too_few_values(n: int, fewest: int) -> None:
     with pytest.raises(ConfigurationError, match=rf"{n} values cannot be cut .* fewest={fewest}; give fewest from 2"):
         two_groups(torch.zeros(n), fewest)
+
+
+@pytest.mark.parametrize("n_values", [16, 32, 64, 128, 300])
+def test_about_one_draw_of_ten_is_cut_further_apart_than_one_group(n_values: int) -> None:
+    draws = torch.Generator().manual_seed(n_values)
+    drawn = [two_groups(torch.rand(n_values, generator=draws), fewest=5).separation for _ in range(1000)]
+    assert 0.04 < np.mean([one > separation_of_one_group(n_values) for one in drawn]) < 0.14
