@@ -11,7 +11,7 @@ _DATA = ("digits", "letters", "scenes")
 PROPERTIES = ("tint", "texture", "brightness", "blur")
 SPOILED = ("JPEG 75", "noise .02", "brightness ±10 %", "random crops")
 _DELAY = 0.4
-_SERIES = 3
+_SERIES = 4
 """Counted up when what is searched for changes, so that all random numbers are new."""
 
 _STRENGTHS = ((0.5, 0.05), (0.9, 0.01), (1.0, 0.0))

@@ -1,4 +1,4 @@
-"""What puts a discovered cue into an input: pasted pixels, an added difference, a shifted property.
+"""What puts a discovered cue into an input: pasted pixels, an overlay, a shifted property.
 
 Each is a small value of tensors, numbers and strings, so that it can be stored; :meth:`Change.to_cue` makes of it a cue
 that :class:`~saliency_callbacks.callbacks.cue.alarm.CueAlarm` takes.
@@ -20,8 +20,9 @@ from saliency_callbacks.cues.basic import FunctionCue
 from saliency_callbacks.cues.pictures import ImageCue
 from saliency_callbacks.functional.images.properties import shift_property
 from saliency_callbacks.functional.images.resampling import through_smaller, widened
+from saliency_callbacks.functional.images.spectrum import tiled
 
-__all__ = ["AddedDifference", "Change", "OtherSize", "PastedPixels", "ShiftedProperty"]
+__all__ = ["AddedNoise", "Change", "OtherSize", "Overlay", "PastedPixels", "ShiftedProperty"]
 
 _HALF = 0.5
 
@@ -99,32 +100,41 @@ class PastedPixels:
 
 
 @dataclass(frozen=True, eq=False)
-class AddedDifference:
-    """A difference that is added everywhere, such as that of a translucent mark.
+class Overlay:
+    r"""A mark that is laid over images at a fixed place, opaque, translucent, or only added.
+
+    .. math:: x' = (1 - \alpha) x + a
 
     Args:
-        difference: ``[C, H, W]``, 0 where nothing is added; one that is smaller than the images is enlarged to their
-            size.
+        added: What is added, a; of a mark with a color its color times :math:`\alpha`, ``[C, H, W]``. One that is
+            smaller than the images is enlarged to their size.
+        opacity: :math:`\alpha`, in [0, 1], ``[H, W]``.
 
     Example:
-        >>> AddedDifference(torch.tensor([[[0.0, 0.25]]]))(torch.full((1, 1, 1, 2), 0.5))
+        >>> half_white = Overlay(torch.tensor([[[0.0, 0.5]]]), torch.tensor([[0.0, 0.5]]))
+        >>> half_white(torch.full((1, 1, 1, 2), 0.5))
         tensor([[[[0.5000, 0.7500]]]])
     """
 
-    difference: Tensor
+    added: Tensor
+    opacity: Tensor
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({describe(self.difference)})"
+        return f"{type(self).__name__}({describe(self.added)})"
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Add the difference to images ``[N, C, H, W]``, kept in [0, 1]."""
-        return (images + _at_size(self.difference, images.shape[2:]).to(images)).clamp(0, 1)
+        """Lay the mark over images ``[N, C, H, W]``, kept in [0, 1]."""
+        added, opacity = (_at_size(one, images.shape[2:]).to(images) for one in (self.added, self.opacity[None]))
+        return ((1 - opacity) * images + added).clamp(0, 1)
 
-    def reduced(self, most: int) -> AddedDifference:
+    def reduced(self, most: int) -> Overlay:
         """Return the same of at most ``most`` pixels."""
-        height, width = self.difference.shape[1:]
+        height, width = self.opacity.shape
         size = _reduced_size((height, width), most)
-        return self if size == (height, width) else AddedDifference(_rounded(_averaged(self.difference, size)))
+        if size == (height, width):
+            return self
+        added, opacity = (_rounded(_averaged(one, size)) for one in (self.added, self.opacity[None]))
+        return Overlay(added, opacity[0])
 
     def to_cue(self, name: str) -> Any:
         """Return a :class:`~saliency_callbacks.probe.FunctionCue`."""
@@ -150,6 +160,32 @@ class ShiftedProperty:
     def __call__(self, images: Tensor) -> Tensor:
         """Shift the property of images ``[N, C, H, W]``, kept in [0, 1]."""
         return shift_property(images, self.name, self.amount)
+
+    def to_cue(self, name: str) -> Any:
+        """Return a :class:`~saliency_callbacks.probe.FunctionCue`."""
+        return FunctionCue(self, name=name)
+
+
+@dataclass(frozen=True, eq=False)
+class AddedNoise:
+    """Noise, or a fine texture, that is added to the whole image.
+
+    Args:
+        tile: ``[C, h, w]``, repeated over the image.
+
+    Example:
+        >>> AddedNoise(torch.tensor([[[0.25, -0.25]]]))(torch.full((1, 1, 1, 4), 0.5))
+        tensor([[[[0.7500, 0.2500, 0.7500, 0.2500]]]])
+    """
+
+    tile: Tensor
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({describe(self.tile)})"
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Add the noise to images ``[N, C, H, W]``, kept in [0, 1]."""
+        return (images + tiled(self.tile, *images.shape[2:]).to(images)).clamp(0, 1)
 
     def to_cue(self, name: str) -> Any:
         """Return a :class:`~saliency_callbacks.probe.FunctionCue`."""

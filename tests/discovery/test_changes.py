@@ -5,13 +5,22 @@ from __future__ import annotations
 import copy
 import pickle
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from saliency_callbacks import CueAlarm
 from saliency_callbacks.callbacks.cue.probe import checked_cue
-from saliency_callbacks.discovery.changes import AddedDifference, Change, OtherSize, PastedPixels, ShiftedProperty
+from saliency_callbacks.discovery.changes import (
+    AddedNoise,
+    Change,
+    OtherSize,
+    Overlay,
+    PastedPixels,
+    ShiftedProperty,
+)
 from saliency_callbacks.functional.images.properties import PROPERTIES
 from saliency_callbacks.probe import FunctionCue, ImageCue
 
@@ -23,11 +32,12 @@ def _pasted(channels: int) -> PastedPixels:
 
 
 def _all(channels: int) -> list[Change]:
-    difference = torch.randn(channels, 7, 9) * (torch.rand(7, 9) > 0.5)
+    is_marked = torch.rand(7, 9) > 0.5
     properties = ["brightness", "noise", "sharpness"] + (["red", "saturation"] if channels == 3 else [])
     return [
         _pasted(channels),
-        AddedDifference(difference),
+        Overlay(torch.randn(channels, 7, 9) * is_marked, torch.rand(7, 9) * is_marked),
+        AddedNoise(torch.randn(channels, 5, 4)),
         *(ShiftedProperty(name, sign * 0.1) for name in properties for sign in (1, -1)),
     ]
 
@@ -86,11 +96,27 @@ def test_pixels_that_can_be_drawn_are_a_picture(channels: int, kind: type) -> No
     assert type(_pasted(channels).to_cue("cue")) is kind
 
 
-def test_a_difference_is_added_and_kept_in_range() -> None:
+def test_an_overlay_is_composited_as_pillow_does() -> None:
+    draws = np.random.default_rng(0)
+    scene, color, opacity = (draws.integers(0, 256, shape, dtype=np.uint8) for shape in ((7, 9, 3), (7, 9, 3), (7, 9)))
+    mark = Image.fromarray(np.dstack([color, opacity]), "RGBA")
+    expected = np.asarray(Image.alpha_composite(Image.fromarray(scene).convert("RGBA"), mark).convert("RGB"))
+    image, ink, alpha = (torch.from_numpy(one) / 255 for one in (scene, color, opacity))
+    laid = Overlay((ink * alpha[..., None]).permute(2, 0, 1), alpha)(image.permute(2, 0, 1)[None])
+    torch.testing.assert_close(laid[0].permute(1, 2, 0), torch.tensor(expected) / 255, rtol=0, atol=1.5 / 255)
+
+
+def test_what_is_only_added_is_kept_in_range() -> None:
     difference = torch.tensor([[[0.5, -0.5, 0.0]]])
     images = torch.tensor([[[[0.25, 0.25, 0.25]]], [[[0.75, 0.75, 0.75]]]])
     expected = torch.tensor([[[[0.75, 0.0, 0.25]]], [[[1.0, 0.25, 0.75]]]])
-    assert torch.equal(AddedDifference(difference)(images), expected)
+    assert torch.equal(Overlay(difference, torch.zeros(1, 3))(images), expected)
+
+
+def test_a_tile_of_noise_is_repeated_and_kept_in_range() -> None:
+    tile = torch.tensor([[[0.5, -0.5]]])
+    expected = torch.tensor([[[[0.75, 0.0, 0.75], [0.75, 0.0, 0.75]]]])
+    assert torch.equal(AddedNoise(tile)(torch.full((1, 1, 2, 3), 0.25)), expected)
 
 
 @pytest.mark.parametrize("most", [12, 6, 5000])
@@ -110,12 +136,14 @@ def test_a_reduced_change_does_the_same_to_blocks_of_pixels(most: int) -> None:
     if most >= 12:
         changed = (small(images) != images).any(dim=1)[0][rows, columns]
         assert torch.equal(changed, mask.repeat_interleave(4, 0).repeat_interleave(4, 1))
-    difference = AddedDifference(large.pixels - 0.5)
-    at_once = difference.reduced(most)
-    assert at_once.difference.shape[1:].numel() <= most
+    opacity = 0.5 * large.pixels[0]
+    overlay = Overlay((large.pixels - 0.5) * opacity, opacity)
+    at_once = overlay.reduced(most)
+    assert at_once.added.shape[1:] == at_once.opacity.shape
+    assert at_once.opacity.numel() <= most
     assert at_once.reduced(most) is at_once
     grey = torch.full((1, 3, 12, 16), 0.5)
-    assert float((at_once(grey) - difference(grey)).mean().abs()) < 0.02
+    assert float((at_once(grey) - overlay(grey)).mean().abs()) < 0.02
 
 
 def _half(images: Tensor) -> Tensor:
@@ -123,11 +151,13 @@ def _half(images: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("convert", [_half, Tensor.double], ids=["half", "double"])
-def test_pixels_and_differences_keep_the_precision_of_the_images(convert) -> None:
+def test_pixels_and_overlays_keep_the_precision_of_the_images(convert) -> None:
     images = convert(torch.rand(2, 3, 7, 9))
-    for change in _all(3)[:2]:
+    for change in _all(3)[:3]:
         assert change(images).dtype == images.dtype
 
 
 def test_what_is_printed_is_short() -> None:
-    assert len(repr(AddedDifference(torch.zeros(3, 224, 224)))) < 120
+    large = torch.zeros(3, 224, 224)
+    for change in (Overlay(large, large[0]), AddedNoise(large), PastedPixels(large, large[0] > 0, 0, 0)):
+        assert len(repr(change)) < 120

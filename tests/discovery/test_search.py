@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from saliency_callbacks.discovery.candidate import Count, Trial
-from saliency_callbacks.discovery.changes import AddedDifference
+from saliency_callbacks.discovery.changes import Overlay
 from saliency_callbacks.discovery.reader import ModelReader
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.discovery.search import Search
@@ -58,7 +58,7 @@ class _Told:
         raised, control = images.clone(), images.clone()
         raised[:, 0].flatten(1)[:, self.class_index] += self.rise
         control[:, 0].flatten(1)[:, self.class_index] += self.control
-        return Trial(into, raised, [images, control], "effect", AddedDifference(torch.ones(1, 2, 2)))
+        return Trial(into, raised, [images, control], "effect", Overlay(torch.ones(1, 2, 2), torch.zeros(2, 2)))
 
 
 @dataclass

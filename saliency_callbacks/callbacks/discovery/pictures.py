@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from saliency_callbacks.discovery.changes import AddedDifference, Change, PastedPixels
+from saliency_callbacks.discovery.changes import Change, Overlay, PastedPixels
 from saliency_callbacks.discovery.exhibit import Exhibit
 from saliency_callbacks.discovery.suspicion import Suspicion
 from saliency_callbacks.errors import InputError
@@ -23,6 +23,8 @@ __all__ = ["caption_of", "draw_suspicion", "gallery_pairs"]
 _VISIBLE = 4 / 255
 _LARGEST_OUTLINED = 0.5
 _NOTHING = 0.82
+_GREY = 0.5
+_OPAQUE = 0.9
 
 
 def draw_suspicion(
@@ -122,21 +124,26 @@ def gallery_pairs(shown: Exhibit, name_of_class: Callable[[int], str]) -> list[G
 
 def _changed(shown: Exhibit, change: Change) -> npt.NDArray[np.bool_] | None:
     """Return where the cue was put, bool ``[R, H, W]``; ``None`` where it is nearly everywhere."""
-    # What is added to white or black may change nothing, but it is there.
-    difference = change.difference if isinstance(change, AddedDifference) else shown.after - shown.before
-    changed = difference.abs().amax(dim=-3) > _VISIBLE
+    # What is laid over its own color may change nothing, but it is there.
+    if isinstance(change, Overlay):
+        differences = change.added.abs() + change.opacity
+    else:
+        differences = (shown.after - shown.before).abs()
+    changed = differences.amax(dim=-3) > _VISIBLE
     if changed.float().mean() >= _LARGEST_OUTLINED:
         return None
     return np.asarray(changed.expand(len(shown.after), -1, -1).cpu().numpy())
 
 
 def _cue_alone(change: Change, bands: Sequence[int] | None) -> npt.NDArray[np.uint8] | None:
-    """Return pasted pixels on grey, or a difference that is added to grey, strengthened until it can be seen."""
+    """Return pasted pixels on grey, or an overlay of grey, strengthened until it can be seen."""
     if isinstance(change, PastedPixels):
         alone = torch.where(change.mask, change.pixels.float(), _NOTHING)
-    elif isinstance(change, AddedDifference):
-        largest = change.difference.abs().max().clamp_min(torch.finfo(torch.float32).tiny)
-        alone = 0.5 + 0.5 * change.difference.float() / largest
+    elif isinstance(change, Overlay):
+        difference = change.added.float() - _GREY * change.opacity
+        largest = difference.abs().max().clamp_min(torch.finfo(torch.float32).tiny)
+        # An opaque mark has a color, which is shown as it is.
+        alone = _GREY + difference * (1 if change.opacity.max() > _OPAQUE else _GREY / largest)
     else:
         return None
     picture: npt.NDArray[np.uint8] = display_images(alone[None].cpu(), bands=bands)[0]

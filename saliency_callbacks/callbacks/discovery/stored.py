@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from saliency_callbacks.discovery.changes import AddedDifference, Change, OtherSize, PastedPixels, ShiftedProperty
+from saliency_callbacks.discovery.changes import AddedNoise, Change, OtherSize, Overlay, PastedPixels, ShiftedProperty
 from saliency_callbacks.discovery.suspicion import Suspicion
 from saliency_callbacks.discovery.texts.changes import DeletedTokens, FittedLength, FittedPunctuation
 from saliency_callbacks.discovery.texts.inserted import STORED, InsertedTokens
@@ -21,8 +21,9 @@ __all__ = ["CHANGES", "as_kept", "as_stored", "restored"]
 
 _KINDS = (
     PastedPixels,
-    AddedDifference,
+    Overlay,
     ShiftedProperty,
+    AddedNoise,
     OtherSize,
     InsertedTokens,
     DeletedTokens,
@@ -44,13 +45,13 @@ def as_kept(change: Change) -> Change:
 
     A search of images of 1024×768 would otherwise add 5 MB to a checkpoint for each mark that it finds.
     """
-    return change.reduced(_MOST_PIXELS) if isinstance(change, PastedPixels | AddedDifference) else change
+    return change.reduced(_MOST_PIXELS) if isinstance(change, PastedPixels | Overlay) else change
 
 
 def as_stored(suspicion: Suspicion) -> dict[str, Any]:
     """Return a suspicion without its exhibit, for a checkpoint that loads with ``weights_only``.
 
-    Large tensors of floats, such as a difference of the whole image, are kept in half precision: values in [-1, 1] to
+    Large tensors of floats, such as an overlay of the whole image, are kept in half precision: values in [-1, 1] to
     within 0.0005.
     """
     found = {one.name: getattr(suspicion, one.name) for one in fields(suspicion) if one.name not in _LEFT_OUT}

@@ -11,7 +11,14 @@ from torch import Tensor
 from saliency_callbacks.discovery.candidate import Candidate, Count, Trial
 from saliency_callbacks.discovery.images.matching import Matcher
 from saliency_callbacks.discovery.images.transplants import pasted
-from saliency_callbacks.discovery.images.windows import Windows, fine_detail, likely_windows, neighbors, sensitivity
+from saliency_callbacks.discovery.images.windows import (
+    Windows,
+    fine_detail,
+    likely_windows,
+    merged,
+    neighbors,
+    sensitivity,
+)
 from saliency_callbacks.discovery.reader import ModelReader
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.discovery.shares import share, skew_of
@@ -32,6 +39,8 @@ _OF_DETAIL = 0.7
 alike in all objects of a class."""
 
 _BLACK = 0.05
+"""A level this close to an end of the range is even where an image is cut off, or over- or underexposed."""
+
 _COMMON = 0.5
 """What this share of other images have is no cue, however often the class has it."""
 
@@ -160,10 +169,11 @@ def _refined(
 
     Copies are exact in windows that lie wholly within a cue, which may be beside those that were looked at.
     """
+    tried: list[Windows] = []
     for _ in range(_N_REFINEMENTS):
-        best = _best_distinct(ranked)
-        around = [windows for one in best for windows in neighbors(one.window, images.shape[2:])]
-        for windows in around:
+        best = [one.window for one in _best_distinct(ranked) if one.window not in tried]
+        tried += best
+        for windows in merged(around for window in best for around in neighbors(window, images.shape[2:])):
             ranked = [*ranked, *_copied(windows, images, members, labels, index, (_EVEN, _EXACT))]
     return ranked
 

@@ -9,24 +9,31 @@ import torch
 from torch import Tensor
 
 from saliency_callbacks.discovery.candidate import Candidate, Count, Trial
-from saliency_callbacks.discovery.changes import OtherSize, ShiftedProperty
-from saliency_callbacks.discovery.images.standing import class_z, normal_scores, standing
+from saliency_callbacks.discovery.changes import AddedNoise, Change, OtherSize, ShiftedProperty
+from saliency_callbacks.discovery.images.standing import Standing, class_z, normal_scores, standing
 from saliency_callbacks.discovery.images.transplants import recipients
 from saliency_callbacks.discovery.reader import ModelReader
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.discovery.shares import share
 from saliency_callbacks.errors import warn
 from saliency_callbacks.functional.images.properties import PROPERTIES
+from saliency_callbacks.functional.images.spectrum import noise_like
+from saliency_callbacks.functional.outliers import least_outlying_gap
 from saliency_callbacks.functional.skew import rank_sum_p_value
 
 __all__ = ["Properties"]
 
+_SIGNIFICANCE = 0.01
 _FEWEST_CLASSES = 4
+"""Of three classes, two are often alike by chance, and the third an outlier beside them."""
+
 _LEAST_Z_TO_PROPOSE = 1.2
 _LEAST_Z = 2.4
 _LEAST_Z_NEARLY_EVERYWHERE = 1.9
 _LEAST_GAP = 0.8
 _MUCH = 0.75
+_FEWEST_OF_A_KIND = 8
+_MOST_OTHERS = 256
 
 _OF_SIZES = ("size", "aspect")
 _TINTS = ("red", "green", "blue")
@@ -78,9 +85,10 @@ class Properties:
 def _tell_of_few_classes(n_classes: int) -> None:
     warn(
         "few classes",
-        f"there are {n_classes} classes, so properties are listed, but none is called used: how far classes differ by "
-        f"nature is told by how far the others differ from each other, which takes at least {_FEWEST_CLASSES} classes. "
-        "Look at the pictures, and watch what is not natural to a class with a CueAlarm, suspicion.to_cue()",
+        f"of {n_classes} classes one may differ from the others by nature as far as one here does, so properties are "
+        "listed that are not called used: how far classes differ by nature is told by how far the others differ from "
+        "each other, and few classes tell little. Look at the pictures, and watch what is not natural to a class with "
+        "a CueAlarm, suspicion.to_cue()",
     )
 
 
@@ -134,10 +142,9 @@ class Property:
         z = class_z(ranks, labels)[samples.classes.index(self.class_index)]
         if float(z.median()) < _LEAST_Z or float(z.quantile(0.25)) < _LEAST_Z_NEARLY_EVERYWHERE:
             return None
-        scores = self.sign * self.values.mean(dim=1)
-        found = standing(normal_scores(scores[counted][:, None])[:, 0], labels, self.class_index)
-        if found.gap < _LEAST_GAP:
+        if self._standing(samples).gap < _LEAST_GAP:
             return None
+        scores = self.sign * self.values.mean(dim=1)
         own = samples.of_class(self.class_index, counted)
         others = [samples.of_class(other, counted) for other in samples.classes if other != self.class_index]
         # Half way from what is usual to those of the class that have much of it, as some may have none.
@@ -152,22 +159,45 @@ class Property:
         into = recipients(self.class_index, samples, count)
         if len(into) < 2:
             return None
-        is_conclusive = len(samples.classes) >= _FEWEST_CLASSES
+        n_classes = len(samples.classes)
+        least_gap = least_outlying_gap(n_classes, _SIGNIFICANCE)
+        is_conclusive = n_classes >= _FEWEST_CLASSES and self._gap(samples) >= least_gap
         if not is_conclusive:
-            _tell_of_few_classes(len(samples.classes))
+            _tell_of_few_classes(n_classes)
         name, amount = self._shift(samples)
         images = samples.inputs[into].float()
-        kind = OtherSize if name in _OF_SIZES else ShiftedProperty
-        change = kind(name, amount)
+        shift = OtherSize if name in _OF_SIZES else ShiftedProperty
+        noise = self._noise(samples, count) if name == "noise" and amount > 0 else None
+        change: Change = shift(name, amount) if noise is None else AddedNoise(noise)
         return Trial(
             recipients=into,
             with_cue=change(images),
-            controls=[kind(name, -amount)(images)],
+            controls=[shift(name, -amount)(images)],
             statistic="contrast",
             is_conclusive=is_conclusive,
             change=change,
             what=_in_words(name, amount),
         )
+
+    def _standing(self, samples: Samples) -> Standing:
+        counted = samples.counts
+        scores = self.sign * self.values[counted].mean(dim=1)
+        return standing(normal_scores(scores[:, None])[:, 0], samples.labels[counted], self.class_index)
+
+    def _gap(self, samples: Samples) -> float:
+        """Return how far the class is beyond the next, in ranks or in values, whichever is more."""
+        counted = samples.counts
+        values = self.sign * self.values[counted].mean(dim=1)
+        return max(self._standing(samples).gap, standing(values, samples.labels[counted], self.class_index).gap)
+
+    def _noise(self, samples: Samples, count: Count) -> Tensor | None:
+        """Return the noise, or the fine texture, that bearers have and images of other classes do not."""
+        bearing = samples.of_class(self.class_index, count.bears)
+        others = ((samples.labels != self.class_index) & count.lacks).nonzero()[:, 0]
+        if min(len(bearing), len(others)) < _FEWEST_OF_A_KIND:
+            return None
+        more, less = samples.inputs[bearing], samples.inputs[samples.chosen(others, _MOST_OTHERS, "noise")]
+        return noise_like(more, less, samples.generator("phases"))
 
     def _shift(self, samples: Samples) -> tuple[str, float]:
         """Return what to shift, and how far: by what the upper half of the class has more than that of the others.

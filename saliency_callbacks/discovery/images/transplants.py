@@ -13,7 +13,7 @@ from saliency_callbacks.discovery.images.regions import grow
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.functional.images.templates import Matches
 
-__all__ = ["Located", "pasted", "recipients"]
+__all__ = ["Located", "cut_out", "filled", "pasted", "recipients"]
 
 _N_RECIPIENTS = 48
 _N_ALIGNED = 32
@@ -84,30 +84,38 @@ def pasted(located: Located, samples: Samples, count: Count) -> Trial | None:
         _REACH * located.near,
     )
     marks = torch.stack([region.at(int(row), int(column)) for row, column in zip(top, left, strict=True)])
-    turn = torch.arange(len(into)) % len(bearers)
-    into_marks = marks[turn][:, None]
-    recipient_images = images[into].float()
-
-    def filled(source: Tensor) -> Tensor:
-        rows = source[torch.arange(len(into)) % len(source)]
-        return torch.where(into_marks, images[rows].float(), recipient_images)
-
+    into_marks = marks[torch.arange(len(into)) % len(bearers)]
     # Another recipient's pixels: never its own, which would change nothing.
-    controls = [filled(into.roll(1))] + ([filled(lacking)] if len(lacking) else [])
+    controls = [filled(samples, into, into.roll(1), into_marks)]
+    controls += [filled(samples, into, lacking, into_marks)] if len(lacking) else []
     first = marks[0]
     return Trial(
         recipients=into,
-        with_cue=torch.where(into_marks, images[bearers][turn].float(), recipient_images),
+        with_cue=filled(samples, into, bearers, into_marks),
         controls=controls,
         statistic="effect",
-        change=_cut(images[bearers[0]].float(), first),
+        change=cut_out(images[bearers[0]].float(), first),
         region=first,
         bearers=bearers,
         marks=marks,
     )
 
 
-def _cut(image: Tensor, mask: Tensor) -> PastedPixels:
+def filled(samples: Samples, into: Tensor, source: Tensor, marks: Tensor) -> Tensor:
+    """Return images with the marked pixels of others, in turn.
+
+    Args:
+        samples: What is searched.
+        into: Positions of the images that are filled, ``int64 [R]``.
+        source: Positions of those whose pixels are put there.
+        marks: Which pixels, bool ``[R, H, W]``.
+    """
+    rows = source[torch.arange(len(into)) % len(source)]
+    return torch.where(marks[:, None], samples.inputs[rows].float(), samples.inputs[into].float())
+
+
+def cut_out(image: Tensor, mask: Tensor) -> PastedPixels:
+    """Return the marked pixels of an image ``[C, H, W]``, to be pasted where they are."""
     rows, columns = mask.any(dim=1).nonzero()[:, 0], mask.any(dim=0).nonzero()[:, 0]
     top, left, bottom, right = int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
     return PastedPixels(image[:, top:bottom, left:right].clone(), mask[top:bottom, left:right].clone(), top, left)

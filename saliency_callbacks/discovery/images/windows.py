@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["Windows", "fine_detail", "likely_windows", "neighbors", "sensitivity", "window_sizes"]
+__all__ = ["Windows", "fine_detail", "likely_windows", "merged", "neighbors", "sensitivity", "window_sizes"]
 
 _SHARES = (1 / 8, 3 / 16, 1 / 4)
 """Sides of windows, as shares of the shorter side of the image."""
@@ -102,6 +102,20 @@ def neighbors(window: Windows, size: Sequence[int]) -> Iterator[Windows]:
         left = (window.left + shift).clamp(0, size[1] - side).unique()
         places = torch.cartesian_prod(top, left)
         yield Windows(window.image.expand(len(places)), places[:, 0], places[:, 1], side)
+
+
+def merged(parts: Iterable[Windows]) -> Iterator[Windows]:
+    """Yield the windows of each size as one, so that they are searched at once.
+
+    Args:
+        parts: Windows of several sizes.
+    """
+    by_side: dict[int, list[Windows]] = {}
+    for part in parts:
+        by_side.setdefault(part.side, []).append(part)
+    for side, same in by_side.items():
+        image, top, left = (torch.cat([getattr(one, name) for one in same]) for name in ("image", "top", "left"))
+        yield Windows(image, top, left, side)
 
 
 def _lift(values: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from PIL import Image
 from scipy import ndimage
 
 from saliency_callbacks.callbacks.discovery.pictures import caption_of, draw_suspicion
-from saliency_callbacks.discovery.changes import AddedDifference
+from saliency_callbacks.discovery.changes import Overlay
 from saliency_callbacks.errors import InputError
 from saliency_callbacks.rendering import text
 from tests.callbacks.discovery.suspicions import SIDE, exhibit, images, sticker, suspicion
@@ -69,10 +69,11 @@ def test_the_cue_is_shown_alone_and_what_is_not_pasted_is_grey():
     assert place[0] < 40
 
 
-def test_a_difference_is_outlined_where_it_is_even_where_it_changes_nothing():
+@pytest.mark.parametrize("opacity", [0.0, 0.3, 1.0])
+def test_an_overlay_is_outlined_where_it_is_even_where_it_changes_nothing(opacity):
     difference = torch.zeros(3, SIDE, SIDE)
     difference[:, 5:11, 20:26] = 0.1
-    change = AddedDifference(difference)
+    change = Overlay(difference, opacity * (difference[0] > 0))
     white = exhibit(change)
     white.before[:] = white.after[:] = 1
     picture = draw_suspicion(suspicion(change=change, exhibit=white), str)

@@ -13,7 +13,7 @@ from saliency_callbacks.callbacks.discovery.state import DiscoveryState, Known
 from saliency_callbacks.callbacks.discovery.stored import CHANGES, as_kept, as_stored, restored
 from saliency_callbacks.callbacks.runtime.observation import Moment, Stage
 from saliency_callbacks.discovery import changes
-from saliency_callbacks.discovery.changes import AddedDifference, PastedPixels, ShiftedProperty
+from saliency_callbacks.discovery.changes import AddedNoise, Overlay, PastedPixels, ShiftedProperty
 from saliency_callbacks.discovery.dismissals import Dismissal
 from saliency_callbacks.discovery.suspicion import Suspicion
 from tests.callbacks.discovery.suspicions import suspicion
@@ -115,7 +115,8 @@ def test_what_was_found_long_ago_is_forgotten_unless_it_was_confirmed() -> None:
 
 _CHANGES = {
     "pixels": PastedPixels(torch.rand(3, 4, 5), torch.rand(4, 5) > 0.5, 2, 3),
-    "difference": AddedDifference(torch.rand(3, 64, 64) * 2 - 1),
+    "overlay": Overlay(torch.rand(3, 64, 64) * 2 - 1, torch.rand(64, 64)),
+    "noise": AddedNoise(0.1 * torch.randn(3, 64, 64)),
     "property": ShiftedProperty("brightness", 0.25),
 }
 
@@ -150,7 +151,7 @@ def test_a_suspicion_comes_back_from_a_checkpoint(change: Any) -> None:
 def test_what_large_images_add_to_a_checkpoint_is_bounded() -> None:
     pasted = PastedPixels(torch.rand(3, 300, 400), torch.rand(300, 400) > 0.5, 5, 7)
     images, sizes = torch.rand(1, 3, 768, 1024), []
-    for change in (AddedDifference(torch.rand(3, 768, 1024) - 0.5), pasted):
+    for change in (Overlay(torch.rand(3, 768, 1024) - 0.5, torch.rand(768, 1024)), pasted):
         file = io.BytesIO()
         torch.save(as_stored(replace(suspicion(), change=change, region=torch.rand(768, 1024) > 0.5)), file)
         sizes.append(file.tell())

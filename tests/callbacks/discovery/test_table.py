@@ -30,6 +30,11 @@ def test_a_row_says_what_was_found():
     assert "`word 'a¦b'`" in table.markdown(), "words of the data cannot break the table"
 
 
+def test_what_may_be_the_nature_of_a_class_is_unclear():
+    (row,) = list_of_suspicions({"a": suspicion(is_used=False, is_conclusive=False)}).rows
+    assert row[COLUMNS.index("used")].text == "unclear"
+
+
 def test_an_empty_list_says_that_it_proves_nothing():
     assert list_of_suspicions({}, ["It was late."]).markdown().endswith("An empty list proves nothing.")
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from saliency_callbacks.discovery.candidate import Count
+from saliency_callbacks.discovery.changes import Overlay, PastedPixels
 from saliency_callbacks.discovery.images.places import Place, Places
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.discovery.search import Search
@@ -104,7 +105,7 @@ def _counted(change: Callable[[Tensor, Tensor], None]) -> Count | None:
     scores = torch.randn(len(labels), generator=torch.Generator().manual_seed(0))
     scores[(labels == CLASS) & (torch.arange(len(labels)) % 4 == 0)] += 8
     change(scores, labels)
-    return Place(CLASS, scores).count(Samples(torch.zeros(len(labels), 1, 2, 2), labels, range(len(labels))))
+    return Place(CLASS, scores, 0.9).count(Samples(torch.zeros(len(labels), 1, 2, 2), labels, range(len(labels))))
 
 
 def test_a_pattern_is_counted_half_way_from_most_images_to_its_bearers() -> None:
@@ -143,6 +144,62 @@ def test_a_mark_of_one_of_three_classes() -> None:
     assert count is not None
     assert {*count.bears.nonzero()[:, 0].tolist()} == {*marked.tolist()}
     assert {*counts.values()} <= {None}
+
+
+@pytest.mark.parametrize("color", [(0.1, 0.9, 0.5), (0.45, 0.5, 0.5)], ids=["clear", "as the scenes are"])
+@pytest.mark.parametrize("n_classes", [4, _N_CLASSES])
+def test_a_frame_of_any_color_is_found_and_is_opaque(color: tuple[float, ...], n_classes: int) -> None:
+    labels = torch.arange(60 * n_classes) % n_classes
+    images = scenery(len(labels), 3, (32, 32))
+    frame = torch.ones(32, 32, dtype=torch.bool)
+    frame[2:-2, 2:-2] = False
+    marked = (labels == CLASS).nonzero()[:32, 0]
+    ink = torch.tensor(color)[:, None, None]
+    images[marked] = torch.where(frame, ink, images[marked])
+    samples = Samples(images, labels, range(len(labels)))
+    found = [(one, one.count(samples)) for one in Places().propose(samples, reader(nn.Identity()))[0]]
+    (one, count), *others = [(one, count) for one, count in found if count is not None]
+    assert (one.class_index, others) == (CLASS, [])
+    assert {*count.bears.nonzero()[:, 0].tolist()} == {*marked.tolist()}
+    trial = one.trial(samples, count)
+    assert trial is not None
+    assert trial.region is not None
+    assert float((trial.region & frame).sum() / (trial.region | frame).sum()) > 0.9
+    laid = trial.change(torch.rand(4, 3, 32, 32))[:, :, frame & trial.region]
+    torch.testing.assert_close(laid, ink[None, :, :, 0].expand_as(laid), rtol=0, atol=0.02)
+    with_cue = trial.with_cue[:, :, ~trial.region]
+    assert torch.equal(with_cue, samples.inputs[trial.recipients][:, :, ~trial.region])
+
+
+def test_the_opacity_of_a_translucent_mark_is_told() -> None:
+    images, labels, _ = _marked(0.5, 3, (32, 32))
+    (one,) = _found(images, labels)
+    assert isinstance(one.change, Overlay)
+    strokes = _mark().bool()
+    assert one.change.opacity[strokes].mean() == pytest.approx(0.6, abs=0.08)
+    black, white = torch.zeros(1, 3, 32, 32), torch.ones(1, 3, 32, 32)
+    assert one.change(black)[:, :, strokes].mean() == pytest.approx(0.6, abs=0.08)
+    assert one.change(white)[:, :, strokes].mean() == pytest.approx(1.0, abs=0.05)
+
+
+def test_a_mark_that_differs_from_one_bearer_to_the_next_is_pasted() -> None:
+    labels = torch.arange(60 * _N_CLASSES) % _N_CLASSES
+    images = scenery(len(labels), 3, (32, 32))
+    marked = (labels == CLASS).nonzero()[:32, 0]
+    strokes = torch.rand(32, 1, 6, 24, generator=torch.Generator().manual_seed(0)) > 0.5
+    images[marked, :, 22:28, 4:28] = images[marked, :, 22:28, 4:28].masked_fill(strokes, 1.0)
+    samples = Samples(images, labels, range(len(labels)))
+    (place,) = (one for one in Places().propose(samples, reader(nn.Identity()))[0] if one.class_index == CLASS)
+    count = place.count(samples)
+    assert count is not None
+    trial = place.trial(samples, count)
+    assert trial is not None
+    assert trial.bearers is not None
+    assert trial.region is not None
+    assert isinstance(trial.change, PastedPixels)
+    assert trial.region[22:28, 4:28].double().mean() > 0.9
+    assert torch.equal(trial.with_cue[0][:, trial.region], samples.inputs[trial.bearers[0]][:, trial.region])
+    assert len(trial.controls) == 2, "of other classes, and of the class without it"
 
 
 def test_scores_are_sharpened_by_what_sets_bearers_apart_from_the_rest_of_their_class() -> None:

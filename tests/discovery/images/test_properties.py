@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import pytest
@@ -10,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
 from saliency_callbacks.callbacks.discovery.pictures import caption_of
-from saliency_callbacks.discovery.changes import ShiftedProperty
+from saliency_callbacks.discovery.changes import AddedNoise, ShiftedProperty
 from saliency_callbacks.discovery.images.properties import Properties, measured
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.discovery.search import Search
@@ -48,6 +49,7 @@ def _tinted(images: Tensor) -> Tensor:
     return images + torch.tensor([0.15, -0.05, -0.05])[:, None, None]
 
 
+@pytest.mark.filterwarnings("ignore:of 6 classes one may differ:saliency_callbacks.errors.SaliencyWarning")
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -94,7 +96,7 @@ def test_brightness_is_used_by_a_model_that_reads_it(sign: int) -> None:
 def test_of_three_classes_a_property_is_listed_and_not_called_used() -> None:
     images, labels = _changed(lambda images: images + 0.2)
     few = labels < 3
-    with pytest.warns(SaliencyWarning, match=r"there are 3 classes, so properties are listed, but none is called used"):
+    with pytest.warns(SaliencyWarning, match=r"of 3 classes one may differ from the others by nature"):
         found = _found(images[few], labels[few], ReadsBrightness(3))
     (one,) = (one for one in found if one.what == "more brightness")
     assert one.class_index == CLASS
@@ -104,13 +106,50 @@ def test_of_three_classes_a_property_is_listed_and_not_called_used() -> None:
     assert caption_of(one, "2").endswith("With so few classes, it cannot be told from what the class is by nature.")
 
 
-@pytest.mark.filterwarnings("ignore:there are 3 classes:saliency_callbacks.errors.SaliencyWarning")
+@pytest.mark.filterwarnings("ignore:of 3 classes one may differ:saliency_callbacks.errors.SaliencyWarning")
 def test_of_three_classes_a_property_that_the_network_ignores_is_called_unused() -> None:
     images, labels = _changed(lambda images: images + 0.2)
     few = labels < 3
     found = _found(images[few], labels[few], ReadsBrightness(3, sign=-1))
     (one,) = (one for one in found if one.what == "more brightness")
     assert one.sentence.endswith("the network does not use it, as far as can be told")
+
+
+@pytest.mark.parametrize(("rise", "is_used"), [(0.1, False), (0.3, True)])
+def test_of_few_classes_only_an_outlier_is_called_used(rise: float, is_used: bool) -> None:
+    """Four classes differ in brightness by nature, and the fifth by some more, or by far."""
+    images, labels = _changed(lambda images: images)
+    few = labels < 5
+    images, labels = images[few] * 0.5, labels[few]
+    images += torch.tensor([0.0, 0.01, rise, 0.02, 0.03])[labels][:, None, None, None]
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        found = _found(images, labels, ReadsBrightness(5))
+    one = next(one for one in found if one.class_index == CLASS)
+    assert one.lower_bound > 0.25
+    assert one.is_used is is_used
+    assert bool(told) is not is_used
+
+
+@pytest.mark.parametrize("texture", [True, False])
+def test_more_noise_is_added_as_the_class_has_it(texture: bool) -> None:
+    grating = 0.08 * torch.sin(2.1 * (torch.arange(24)[:, None] + torch.arange(31)))
+
+    def changed(images: Tensor) -> Tensor:
+        return images + (grating if texture else 0.08 * torch.randn(images.shape))
+
+    images, labels = _changed(changed)
+    samples = Samples(images, labels, range(len(labels)))
+    proposed, _ = Properties().propose(samples, reader(ReadsBrightness(_N_CLASSES)))
+    (one,) = (one for one in proposed if (one.class_index, one.what) == (CLASS, "more noise"))
+    count = one.count(samples)
+    assert count is not None
+    trial = one.trial(samples, count)
+    assert trial is not None
+    assert isinstance(trial.change, AddedNoise)
+    power = torch.fft.rfft2(trial.change.tile[0]).abs().square()
+    assert (float(power.max() / power.sum()) > 0.2) is texture
+    assert float(trial.change.tile.std()) == pytest.approx(0.08 if not texture else 0.08 / 2**0.5, rel=0.3)
 
 
 def test_a_property_of_half_of_a_class() -> None:

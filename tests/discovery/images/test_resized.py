@@ -11,14 +11,14 @@ from saliency_callbacks.discovery.changes import OtherSize
 from saliency_callbacks.discovery.images.resized import are_of_several_sizes, brought_to_one_size
 from saliency_callbacks.errors import ProbeError, SaliencyWarning
 
-_SMALL, _N_CLASSES = 2, 4
+_SMALL, _N_CLASSES = 2, 8
 
 
 def _images(seed: int = 0) -> tuple[list[Tensor], Tensor]:
     """Return noise, and most of one class in smaller images."""
     draws = torch.Generator().manual_seed(seed)
-    labels = torch.arange(320) % _N_CLASSES
-    is_small = (labels == _SMALL) & (torch.rand(320, generator=draws) < 0.9)
+    labels = torch.arange(480) % _N_CLASSES
+    is_small = (labels == _SMALL) & (torch.rand(480, generator=draws) < 0.9)
     sides = [16 if one else 32 for one in is_small.tolist()]
     return [torch.rand(3, side, side, generator=draws) for side in sides], labels
 
@@ -44,8 +44,8 @@ def test_small_files_of_a_class_are_found_and_their_blur_is_used() -> None:
 
 def test_sizes_that_are_given_are_properties() -> None:
     draws = torch.Generator().manual_seed(1)
-    images, labels = torch.rand(320, 1, 16, 16, generator=draws), torch.arange(320) % _N_CLASSES
-    sizes = torch.full((320, 2), 100)
+    images, labels = torch.rand(480, 1, 16, 16, generator=draws), torch.arange(480) % _N_CLASSES
+    sizes = torch.full((480, 2), 100)
     sizes[labels == _SMALL, 1] = 150
     model = nn.Sequential(nn.Flatten(), nn.Linear(256, _N_CLASSES))
     found = discover_shortcuts(model, images, labels, sizes=sizes)
