@@ -25,7 +25,7 @@ __all__ = [
     "unit_ranks",
 ]
 
-_SINGLE_OR_HALF = (torch.float32, torch.float16, torch.bfloat16)
+_HALF = (torch.float16, torch.bfloat16)
 
 
 def rank(values: Tensor) -> Tensor:
@@ -72,15 +72,31 @@ def rank_counted(values: Tensor, counted: Tensor) -> Tensor:
 def _order_ranks(flat: Tensor) -> Tensor:
     """Return the ranks of values ``[N, P]`` none of which is NaN."""
     ascending, order = _sorted(flat)
-    position = torch.arange(1, flat.shape[1] + 1, device=flat.device)
-    rises = ascending[:, 1:] != ascending[:, :-1]
-    edge = rises.new_ones((len(flat), 1))
-    # Within a run of ties, the largest start so far is the run's first index, and the smallest end ahead its last.
-    first = torch.where(torch.cat([edge, rises], dim=1), position, 1).cummax(dim=1).values
-    ends = torch.where(torch.cat([rises, edge], dim=1), position, flat.shape[1])
-    last = ends.flip(1).cummin(dim=1).values.flip(1)
-    shared = widen(first + last) / 2
-    return torch.empty_like(shared).scatter_(1, order, shared)
+    return _put_back(_ascending_ranks(ascending), order)
+
+
+def _ascending_ranks(ascending: Tensor) -> Tensor:
+    """Return the ranks of values ``[N, P]`` that are sorted already; those of ties, few as a rule, are put right."""
+    count = ascending.shape[1]
+    ranks = widen(torch.arange(1, count + 1, device=ascending.device)).repeat(len(ascending), 1)
+    is_tied = torch.zeros_like(ascending, dtype=torch.bool)
+    is_tied[:, 1:] = ascending[:, 1:] == ascending[:, :-1]
+    tied = is_tied.flatten().nonzero()[:, 0]
+    if len(tied):
+        begins = (torch.diff(tied, prepend=tied[:1] - 2) > 1).nonzero()[:, 0]
+        lengths = torch.diff(begins, append=begins.new_tensor([len(tied)]))
+        # The one before belongs to the run, too.
+        first = tied[begins] - 1
+        shared = widen(first % count + 1) + widen(lengths) / 2
+        flat = ranks.view(-1)
+        flat[first] = shared
+        flat[tied] = shared.repeat_interleave(lengths)
+    return ranks
+
+
+def _put_back(ascending: Tensor, order: Tensor) -> Tensor:
+    """Return values ``[N, P]`` where they stood before they were sorted."""
+    return ascending.new_empty(order.shape).scatter_(1, order, ascending)
 
 
 def pearson(a: Tensor, b: Tensor) -> Tensor:
@@ -157,10 +173,18 @@ def unit_ranks(values: Tensor, counted: Tensor | None = None) -> Tensor:
         tensor([-1.])
     """
     flat = values.flatten(1)
-    ranks = rank(flat) if counted is None else rank_counted(flat, counted)
-    count = flat.shape[1] if counted is None else widen(counted.sum(dim=1, keepdim=True))
+    if counted is not None:
+        return _unit(rank_counted(flat, counted), widen(counted.sum(dim=1, keepdim=True)))
+    ascending, order = _sorted(flat)
+    is_finite = flat.isfinite().all(dim=1, keepdim=True)
+    unit = _unit(_ascending_ranks(ascending), flat.shape[1])
+    return _put_back(unit, order).masked_fill_(~is_finite, torch.nan)
+
+
+def _unit(ranks: Tensor, count: Tensor | int) -> Tensor:
+    """Return the ranks of ``count`` values, centred and scaled to unit length, in float32."""
     # The mean of ranks is known, and exact: those of a constant are 0 / 0 here.
-    centred = ranks.sub_((count + 1) / 2)
+    centred = ranks - (count + 1) / 2
     return centred.div_(torch.linalg.vector_norm(centred, dim=1, keepdim=True)).float()
 
 
@@ -228,16 +252,14 @@ def require_same_shape(a: Tensor, b: Tensor) -> None:
 
 def _sorted(flat: Tensor) -> tuple[Tensor, Tensor]:
     """Return what sorts and ties as the rows of ``flat [N, P]`` do, ascending, and where it stood in its row."""
-    if flat.device.type != "cpu" or flat.dtype not in _SINGLE_OR_HALF:
+    if flat.device.type != "cpu":
         ascending, order = flat.sort(dim=1)
         return ascending, order
-    # Whole numbers are sorted several times faster than fractions on a CPU, most of all in one long row. The bits of a
-    # fraction are in its order once those of negative ones are turned round; 0 is added as -0 is a tie with it.
-    bits = (flat.float() + 0.0).view(torch.int32)
-    keys = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).long() + 2**31
-    row = torch.arange(len(flat))[:, None]
-    ascending, order = (keys + row * 2**32).flatten().sort()
-    return ascending.view_as(keys), order.view_as(keys) - row * flat.shape[1]
+    # Several times faster than torch's on a CPU, as NumPy sorts with vector instructions. In which order ties come makes
+    # no difference: they share their ranks.
+    values = flat.detach().float() if flat.dtype in _HALF else flat.detach()
+    order = torch.from_numpy(values.numpy().argsort(axis=1))
+    return values.gather(1, order), order
 
 
 def _centred(values: Tensor) -> Tensor:

@@ -54,6 +54,21 @@ def test_rank_is_nan_only_for_the_sample_that_is_not_finite(bad):
     assert ranks[1].isnan().all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("levels", [3, 10_000])
+def test_unit_ranks_are_scipys_centred_and_scaled(dtype, levels):
+    """With and without ties, and with a sample that is not finite beside."""
+    values = torch.stack([torch.randperm(900, generator=torch.Generator().manual_seed(seed)) for seed in range(3)])
+    values = (values % levels).to(dtype)
+    values[1, 4] = torch.inf
+    ranks = scipy.stats.rankdata(values.double().numpy(), axis=1) - 450.5
+    expected = ranks / np.linalg.norm(ranks, axis=1, keepdims=True)
+    found = functional.unit_ranks(values.reshape(3, 1, 30, 30))
+    assert found.dtype == torch.float32
+    assert found[1].isnan().all()
+    np.testing.assert_allclose(found[[0, 2]].numpy(), expected[[0, 2]], rtol=1e-6)
+
+
 @pytest.mark.parametrize(("offset", "scale"), [(0, 1), (1000, 1), (0, 1e-30), (0, 1e15)])
 def test_pearson_is_numpys_for_a_million_values_in_single_precision(offset, scale):
     a = (noise(1, 1_000_000) * scale + offset).float()
