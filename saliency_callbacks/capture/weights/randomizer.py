@@ -88,11 +88,11 @@ class WeightRandomizer:
         for layer in layers:
             with _drawing(layer, _seed_of(self._seed, number, layer.name)) as self._sharded:
                 for name, module in layer.modules.items():
-                    self._draw_module(name, module, layer)
+                    self._draw_module(name, module, layer, number)
                 for module in layer.modules.values():
                     _settle(module)
 
-    def _draw_module(self, name: str, module: nn.Module, layer: WeightLayer) -> None:
+    def _draw_module(self, name: str, module: nn.Module, layer: WeightLayer, number: int) -> None:
         redraw = self._redraw_of(module)
         if redraw is not None:
             # It may reach further: what is below belongs to layers of its own, drawn or not.
@@ -100,14 +100,15 @@ class WeightRandomizer:
             redraw(module)
             below.restore()
         for parameter_name, parameter in module.named_parameters(recurse=False):
+            full_name = f"{name}.{parameter_name}".strip(".")
             original = self._original(parameter)
             if not callable(self._redraw) and original is not None and same_content(parameter, original):
                 if _draw_orthogonal(module, parameter):
                     # The parameter itself may be as it was: what has changed is the base that it stands on.
                     original = None
                 else:
-                    _permute(parameter, original)
-            self._note(f"{name}.{parameter_name}".strip("."), parameter, original)
+                    _permute(parameter, original, _seed_of(self._seed, number, full_name))
+            self._note(full_name, parameter, original)
         reset_statistics: Any = getattr(module, "reset_running_stats", None)
         if reset_statistics is not None:
             reset_statistics()
@@ -203,11 +204,13 @@ def _reset(module: nn.Module) -> None:
         reset()
 
 
-def _permute(parameter: Tensor, original: Tensor) -> None:
+def _permute(parameter: Tensor, original: Tensor, seed: int) -> None:
     """Write the values of ``original``, which are those of ``parameter``, into ``parameter`` in a random order."""
+    # Of its own: whether a parameter is permuted depends on the weights, and what is drawn after it must not.
+    generator = torch.Generator().manual_seed(seed)
     # Half the size of the default, which would be two more copies of the parameter.
     dtype = torch.int32 if parameter.numel() < 2**31 else torch.int64
-    order = torch.randperm(parameter.numel(), dtype=dtype).to(parameter.device)
+    order = torch.randperm(parameter.numel(), dtype=dtype, generator=generator).to(parameter.device)
     if type(parameter) is nn.Parameter and parameter.is_contiguous():
         # From one to the other, as indexing would make another copy in between.
         torch.index_select(original.view(-1), 0, order, out=parameter.detach().view(-1))

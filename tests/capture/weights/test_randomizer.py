@@ -233,6 +233,20 @@ def test_reinitialized_weights_are_those_of_a_new_layer():
         assert torch.equal(model[2].bias, torch.zeros(DIM))
 
 
+@pytest.mark.parametrize("name", ["plain", "tied", "recurrent", "attending"])
+def test_a_draw_does_not_depend_on_the_training(name):
+    """Before it, biases may be zero, which a reset leaves as they are; after it they are not."""
+    before, after = MODELS[name]().eval(), trained(MODELS[name])
+    drawn = []
+    for model in (before, after):
+        layers = layers_of(model)
+        with randomizer(model) as weights:
+            weights.draw(layers, 0)
+            drawn.append(values_of(model))
+    assert drawn[0].keys() == drawn[1].keys()
+    assert [key for key in drawn[0] if not torch.equal(drawn[0][key], drawn[1][key])] == []
+
+
 @pytest.mark.parametrize("redraw", REDRAWS)
 @pytest.mark.parametrize("name", MODELS)
 def test_nothing_is_left_behind(name, redraw):
