@@ -46,11 +46,14 @@ def randomizer(model: nn.Module, redraw: Redraw = "reinitialize", *, seed: int =
     """
     resharded(model)
     weights = _Weights(model.modules())
+    records_gradients = torch.is_grad_enabled()
     # A weight that older norms compute from others is a plain attribute, which resets write into.
     with unchanged_attributes(model):
         try:
             yield WeightRandomizer(model, weights, redraw, seed)
         finally:
+            # A Ctrl-C may have come just where a context that switches them off ends.
+            torch.set_grad_enabled(records_gradients)
             resharded(model)
             weights.restore()
 
