@@ -255,7 +255,7 @@ def _sorted(flat: Tensor) -> tuple[Tensor, Tensor]:
     if flat.device.type != "cpu":
         ascending, order = flat.sort(dim=1)
         return ascending, order
-    # Several times faster than torch's on a CPU, as NumPy sorts with vector instructions. In which order ties come makes
+    # Several times faster than torch on a CPU, as NumPy sorts with vector instructions. In which order ties come makes
     # no difference: they share their ranks.
     values = flat.detach().float() if flat.dtype in _HALF else flat.detach()
     order = torch.from_numpy(values.numpy().argsort(axis=1))

@@ -11,16 +11,22 @@ import torch
 from torch import Tensor, nn
 
 from saliency_callbacks.capture.text.settings import TokenSettings
-from saliency_callbacks.capture.weights.layers import WeightLayer
-from saliency_callbacks.capture.weights.randomizer import Redraw, WeightRandomizer, randomizer
+from saliency_callbacks.capture.weights.randomizer import Redraw, randomizer
 from saliency_callbacks.config.checks import checked_integer
 from saliency_callbacks.config.dotted_paths import resolve_callable
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.engine.settled import settled
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.methods.registry import resolve_methods
+from saliency_callbacks.randomization.comparison import compared, nested
 from saliency_callbacks.randomization.result import PRIMARY, RandomizationResult
-from saliency_callbacks.randomization.states import Maps, explain_reference, random_maps, weight_layers
+from saliency_callbacks.randomization.states import (
+    Maps,
+    check_randomized,
+    explain_reference,
+    random_maps,
+    weight_layers,
+)
 from saliency_callbacks.randomization.steps import Order, Step, check_order, steps_of
 from saliency_callbacks.scores.similarities import Similarity, resolve_similarities
 from saliency_callbacks.targets.selectors import Target
@@ -165,7 +171,7 @@ def run_test(
         for number in range(n_draws):
             found: defaultdict[tuple[str, str], list[Tensor]] = defaultdict(list)
             for n_steps, maps in enumerate(random_maps(model, inputs, reference, weights, steps, number), 1):
-                for key, value in _compared(maps, reference.maps, similarities).items():
+                for key, value in compared(maps, reference.maps, similarities).items():
                     found[key].append(value)
                 done = _told(progress, done, total)
                 # And one state with all layers, for the floor.
@@ -180,15 +186,15 @@ def run_test(
                 (maps,) = random_maps(model, inputs, reference, weights, [whole], number)
                 done = _told(progress, done, total)
             finals.append(maps)
-            _check_randomized(model, weights, layers)
+            check_randomized(model, weights, layers)
         unchanged = tuple(sorted(weights.unchanged))
     return RandomizationResult(
         order=order,
         steps=tuple(step.name for step in steps),
-        values=_nested({key: torch.stack([torch.stack(draw) for draw in draws], 1) for key, draws in values.items()}),
-        floors=_nested(_floors(finals, similarities)),
-        ceilings=_nested(_compared(reference.ceilings, reference.maps, similarities)),
-        random_logit=_nested(_compared(reference.others or {}, reference.maps, similarities)),
+        values=nested({key: torch.stack([torch.stack(draw) for draw in draws], 1) for key, draws in values.items()}),
+        floors=nested(_floors(finals, similarities)),
+        ceilings=nested(compared(reference.ceilings, reference.maps, similarities)),
+        random_logit=nested(compared(reference.others or {}, reference.maps, similarities)),
         unchanged=unchanged,
         n_draws=n_draws,
         seed=settings.seed,
@@ -198,13 +204,14 @@ def run_test(
     )
 
 
-def check_draws(n_draws: int, argument: str = "n_draws") -> int:
-    """Return ``n_draws``.
+def check_draws(n_draws: Any, argument: str = "n_draws", or_else: str | None = None) -> int:
+    """Return ``n_draws``; ``or_else`` is what else the argument takes, for the message.
 
     Raises:
         ConfigurationError: If it is not a whole number of at least 2.
     """
     expected = "a whole number of at least 2, as the floor compares two random models"
+    expected += f", or {or_else}" if or_else else ""
     return checked_integer(argument, n_draws, 2, expected=expected)
 
 
@@ -238,35 +245,6 @@ def _told(progress: Callable[[int, int], Any] | None, done: int, total: int) -> 
     return done + 1
 
 
-def _compared(maps: Maps, others: Maps, similarities: Sequence[Similarity]) -> dict[tuple[str, str], Tensor]:
-    return {
-        (similarity.name, method): similarity.compare(prepared_map, others[similarity.name][method]).cpu()
-        for similarity in similarities
-        for method, prepared_map in maps.get(similarity.name, {}).items()
-    }
-
-
 def _floors(finals: Sequence[Maps], similarities: Sequence[Similarity]) -> dict[tuple[str, str], Tensor]:
-    pairs = [_compared(one, other, similarities) for one, other in combinations(finals, 2)]
+    pairs = [compared(one, other, similarities) for one, other in combinations(finals, 2)]
     return {key: torch.stack([pair[key] for pair in pairs]) for key in pairs[0]}
-
-
-def _nested(flat: dict[tuple[str, str], Tensor]) -> dict[str, dict[str, Tensor]]:
-    nested: dict[str, dict[str, Tensor]] = {}
-    for (similarity, method), value in flat.items():
-        nested.setdefault(similarity, {})[method] = value
-    return nested
-
-
-def _check_randomized(model: nn.Module, weights: WeightRandomizer, layers: Sequence[WeightLayer]) -> None:
-    names = {
-        f"{name}.{parameter}".strip(".")
-        for layer in layers
-        for name, module in layer.modules.items()
-        for parameter, _ in module.named_parameters(recurse=False)
-    }
-    if names <= weights.unchanged:
-        raise ConfigurationError(
-            f"no parameter of {type(model).__name__} could be randomized: all are constant, and no module "
-            "initializes them to anything else. Give randomize= a callable (module -> None) that draws new values"
-        )

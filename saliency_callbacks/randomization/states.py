@@ -25,7 +25,16 @@ from saliency_callbacks.targets.other_class import OtherClass
 from saliency_callbacks.targets.selectors import Labels, Target, selector
 from saliency_callbacks.types import Attribution, Method
 
-__all__ = ["Maps", "Reference", "draws_noise", "explain_reference", "prepared", "random_maps", "weight_layers"]
+__all__ = [
+    "Maps",
+    "Reference",
+    "check_randomized",
+    "draws_noise",
+    "explain_reference",
+    "prepared",
+    "random_maps",
+    "weight_layers",
+]
 
 Maps = Mapping[str, Mapping[str, Tensor]]
 """Similarity → method → what its maps are compared by, ``[N, …]``."""
@@ -132,6 +141,25 @@ def random_maps(
         weights.draw(step.layers, number)
         explanation = run_engine(model, inputs, reference.settings, [reference.target])
         yield prepared(explanation.maps[0], reference.similarities)
+
+
+def check_randomized(model: nn.Module, weights: WeightRandomizer, layers: Sequence[WeightLayer]) -> None:
+    """Check that a draw of all ``layers`` has changed something.
+
+    Raises:
+        ConfigurationError: If it has not.
+    """
+    names = {
+        f"{name}.{parameter}".strip(".")
+        for layer in layers
+        for name, module in layer.modules.items()
+        for parameter, _ in module.named_parameters(recurse=False)
+    }
+    if names <= weights.unchanged:
+        raise ConfigurationError(
+            f"no parameter of {type(model).__name__} could be randomized: all are constant, and no module "
+            "initializes them to anything else. Give randomize= a callable (module -> None) that draws new values"
+        )
 
 
 def prepared(found: Mapping[str, Attribution | Unscaled], similarities: Sequence[Similarity]) -> Maps:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from saliency_callbacks.scores.means import mean_of_finite
 
-__all__ = ["FLOOR_LIMIT", "LEAST_RANGE", "Estimate", "calibrate", "estimate", "verdict"]
+__all__ = [
+    "FLOOR_LIMIT",
+    "LEAST_RANGE",
+    "Estimate",
+    "calibrate",
+    "estimate",
+    "floor_error",
+    "is_certain",
+    "verdict",
+]
 
 FLOOR_LIMIT = 0.3
 """Signed floor above which two random networks have alike maps: they do not come from the weights."""
@@ -18,6 +28,9 @@ LEAST_RANGE = 0.2
 """Least distance of ceiling and floor at which a similarity between them says anything."""
 
 _MOST_INVALID = 0.75
+
+# By as many standard errors a number has to differ from a limit, so that further draws do not change the verdict.
+_CERTAIN = 4.0
 
 DEPENDS = "depends on the weights"
 DOES_NOT_DEPEND = "does not depend on the weights"
@@ -89,6 +102,68 @@ def verdict(similarity: Estimate, floor: Estimate, ceiling: float = 1.0) -> str:
         return DOES_NOT_DEPEND
     reason = _obstacle(similarity, floor, ceiling)
     return DEPENDS if reason is None else f"undecided: {reason}"
+
+
+def floor_error(floors: Tensor, pairs: Sequence[tuple[int, int]]) -> float:
+    r"""Return the standard error of a floor over its copies, by the jackknife.
+
+    Pairs that share a copy are not independent of each other, so what is left out is one copy k at a time, with all its
+    pairs: SE² = (n - 1) / n · Σₖ (s₋ₖ - mean of all s₋ₖ)².
+
+    Args:
+        floors: Similarity of each pair, ``[pairs, N]``.
+        pairs: The two copies of each, counted from 0.
+
+    Returns:
+        NaN for less than three copies, or where no pair without some copy has a similarity.
+
+    Reference:
+        Efron and Stein 1981, Annals of Statistics 9(3).
+
+    Example:
+        >>> import torch
+        >>> pairs = [(0, 1), (0, 2), (1, 2)]
+        >>> round(floor_error(torch.tensor([[0.1], [0.2], [0.3]]), pairs), 4)
+        0.1155
+    """
+    n_copies = 1 + max((copy for pair in pairs for copy in pair), default=0)
+    if n_copies < 3:
+        return math.nan
+    means = [mean_of_finite(values) for values in floors]
+    without = []
+    for copy in range(n_copies):
+        left = [mean for pair, mean in zip(pairs, means, strict=True) if copy not in pair and math.isfinite(mean)]
+        without.append(math.fsum(left) / len(left) if left else math.nan)
+    middle = math.fsum(without) / n_copies
+    return math.sqrt((n_copies - 1) / n_copies * math.fsum((one - middle) ** 2 for one in without))
+
+
+def is_certain(similarity: Tensor, floors: Tensor, pairs: Sequence[tuple[int, int]], ceiling: float = 1.0) -> bool:
+    """Return whether further draws would hardly change the verdict.
+
+    What it rests on is then at least four of its standard errors away from every limit.
+
+    Args:
+        similarity: Between the trained and randomized networks, ``[draws, N]``.
+        floors: Between two randomized networks, ``[pairs, N]``.
+        pairs: The two networks of each floor.
+        ceiling: Between two seeds of the method.
+
+    Example:
+        >>> import torch
+        >>> pairs = [(0, 1), (0, 2), (1, 2)]
+        >>> low, spread = torch.tensor([[0.0], [0.01], [0.02]]), torch.tensor([[0.0], [0.3], [0.6]])
+        >>> is_certain(low, low, pairs), is_certain(low, spread, pairs)
+        (True, False)
+    """
+    trained, floor, error = estimate(similarity), estimate(floors), floor_error(floors, pairs)
+    if not abs(floor.mean - FLOOR_LIMIT) > _CERTAIN * error:
+        return False
+    if floor.mean > FLOOR_LIMIT:
+        return True
+    is_range_known = abs(ceiling - floor.mean - LEAST_RANGE) > _CERTAIN * error
+    trained_error = trained.std / math.sqrt(len(similarity))
+    return is_range_known and abs(trained.mean - FLOOR_LIMIT) > _CERTAIN * trained_error
 
 
 def _obstacle(similarity: Estimate, floor: Estimate, ceiling: float) -> str | None:

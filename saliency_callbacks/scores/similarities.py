@@ -51,6 +51,7 @@ class Similarity:
         prepare: From an attribution to the tensor ``[N, ...]`` that ``compare`` takes.
         compare: From two prepared tensors to one value a sample, ``[N]``: 1 for maps that are the same, NaN where one
             of them is constant or not finite.
+        is_of_ranks: Whether what is compared are ranks, which 16 bits tell well enough.
 
     Example:
         >>> import torch
@@ -66,6 +67,7 @@ class Similarity:
     compares: Literal["signed", "magnitude"]
     prepare: Callable[[Comparable], Tensor]
     compare: Callable[[Tensor, Tensor], Tensor]
+    is_of_ranks: bool = False
 
 
 def _signed(attribution: Comparable) -> Tensor:
@@ -115,8 +117,8 @@ def _inner_product(a: Tensor, b: Tensor) -> Tensor:
 
 
 _ALL = (
-    Similarity("spearman", "signed", _signed_ranks, _inner_product),
-    Similarity("abs_spearman", "magnitude", _reduced_ranks, _inner_product),
+    Similarity("spearman", "signed", _signed_ranks, _inner_product, is_of_ranks=True),
+    Similarity("abs_spearman", "magnitude", _reduced_ranks, _inner_product, is_of_ranks=True),
     Similarity("ssim", "magnitude", _magnitude, ssim),
     Similarity("hog", "magnitude", _magnitude, hog_similarity),
     Similarity("cosine", "signed", _signed, cosine),

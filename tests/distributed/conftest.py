@@ -18,6 +18,8 @@ _SCENARIOS = (
     "found_ddp",
     "found_fsdp2",
     "randomized_fsdp2",
+    "kept_ddp",
+    "kept_fsdp2",
     "texts_ddp",
     "discovered_ddp",
     "discovered_fsdp2",

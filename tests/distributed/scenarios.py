@@ -207,6 +207,40 @@ def randomized(mode: str, root: Path) -> dict[str, Any]:
     return results
 
 
+def _kept(mode: str, root: Path) -> dict[str, Any]:
+    """Train with random copies that are explained once, and with some that are explained at every test."""
+    found: dict[str, Any] = {}
+    for name in ("kept", "anew", "kept shared", "anew shared", "raw"):
+        sink, changes = MemorySink(), {"max_mib": 0 if "anew" in name else 64, "shard_probe": "shared" in name}
+        settings = {"n_draws": 3, "cascade_at_fit_end": False, "save_maps": False, "sinks": [sink], **changes}
+        test = RandomizationTest(
+            ["gradient", "grad_cam"], 5, **grouped(RandomizationTest, **settings), on_error="raise"
+        )
+        fit(mode, root, _ShiftedModule() if name == "raw" else Module(), test, max_epochs=2)
+        found[name] = {
+            "scores": [dict(snapshot.scores) for snapshot in sink.snapshots],
+            "passes": [snapshot.metadata["n_passes"] for snapshot in sink.snapshots],
+            "last": test.state.scores,
+        }
+    return found
+
+
+class _ShiftedModule(Module):
+    """Has a trained parameter that no module initializes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net.add_module("shift", _Shift())
+
+
+def kept_ddp(rank: int, root: Path) -> dict[str, Any]:
+    return _kept("ddp", root)
+
+
+def kept_fsdp2(rank: int, root: Path) -> dict[str, Any]:
+    return _kept("fsdp2", root)
+
+
 class TextModule(text_runs.LstmClassifier):
     """A recurrent network whose weights do not change."""
 

@@ -78,6 +78,19 @@ def test_sharded_weights_are_drawn_as_those_of_one_process(ranks: Ranks, tmp_pat
         _assert_close(found, alone)
 
 
+@_ENGINES
+def test_ranks_keep_random_copies_together(ranks: Ranks, engine: str) -> None:
+    zero, one = ranks(f"kept_{engine}")
+    for kept, anew in (("kept", "anew"), ("kept shared", "anew shared")):
+        # Of four states at first, and of the trained one alone from then on.
+        assert zero[kept]["passes"] == [4, 1, 1, 1]
+        assert zero[anew]["passes"] == [3, 3, 3, 3]
+        _assert_close(zero[kept]["scores"], zero[anew]["scores"])
+        assert repr(zero[kept]["last"]) == repr(one[kept]["last"]), "bit by bit"
+    # All of them see that a part of the copies is made of the trained weights.
+    assert zero["raw"]["passes"][1:] == [4, 3, 3]
+
+
 @cache
 def _texts_alone(size: int) -> dict[str, Any]:
     with warnings.catch_warnings(), TemporaryDirectory() as root:

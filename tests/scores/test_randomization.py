@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -10,7 +11,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saliency_callbacks.scores.randomization import FLOOR_LIMIT, LEAST_RANGE, Estimate, calibrate, estimate, verdict
+from saliency_callbacks.scores.randomization import (
+    FLOOR_LIMIT,
+    LEAST_RANGE,
+    Estimate,
+    calibrate,
+    estimate,
+    floor_error,
+    is_certain,
+    verdict,
+)
 
 NAN = math.nan
 DEPENDS = "depends on the weights"
@@ -119,3 +129,57 @@ def test_every_verdict_is_one_of_three(similarity, floor, invalid, floor_invalid
     assert found in {DEPENDS, DOES_NOT_DEPEND} or found.startswith("undecided: ")
     if math.isnan(similarity) or math.isnan(floor):
         assert found.startswith("undecided: ")
+
+
+def pairs_of(n_copies):
+    return list(itertools.combinations(range(n_copies), 2))
+
+
+@pytest.mark.parametrize("n_copies", [3, 5, 9])
+def test_the_error_of_a_floor_is_the_jackknife_over_copies(n_copies):
+    pairs = pairs_of(n_copies)
+    floors = torch.rand(len(pairs), 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    means = floors.mean(1).numpy()
+    without = [
+        np.mean([mean for pair, mean in zip(pairs, means, strict=True) if k not in pair]) for k in range(n_copies)
+    ]
+    expected = math.sqrt((n_copies - 1) / n_copies * np.sum((np.array(without) - np.mean(without)) ** 2))
+    assert floor_error(floors, pairs) == pytest.approx(expected)
+
+
+def test_the_error_is_as_large_as_the_floor_varies_over_sets_of_copies():
+    """Each copy has a direction of its own, so that pairs hang together."""
+    generator = torch.Generator().manual_seed(0)
+    pairs, floors, errors = pairs_of(8), [], []
+    for _ in range(400):
+        copies = torch.randn(8, 20, generator=generator) + 0.5
+        copies = copies / copies.norm(dim=1, keepdim=True)
+        values = torch.stack([(copies[i] * copies[j]).sum() for i, j in pairs])[:, None]
+        floors.append(float(values.mean()))
+        errors.append(floor_error(values, pairs))
+    assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(np.std(floors), rel=0.25)
+
+
+def test_two_copies_or_constant_maps_tell_no_error():
+    assert math.isnan(floor_error(torch.rand(1, 3), [(0, 1)]))
+    assert math.isnan(floor_error(torch.full((3, 2), NAN), pairs_of(3)))
+    assert not is_certain(torch.zeros(2, 3), torch.zeros(1, 3), [(0, 1)])
+
+
+@pytest.mark.parametrize(
+    ("trained", "floor", "spread", "ceiling", "expected"),
+    [
+        (0.0, 0.0, 0.01, 1.0, True),
+        (0.0, 0.9, 0.01, 1.0, True),
+        (0.31, 0.0, 0.01, 1.0, False),
+        (0.9, 0.0, 0.01, 1.0, True),
+        (0.0, FLOOR_LIMIT + 0.01, 0.05, 1.0, False),
+        (0.0, 0.0, 0.5, 1.0, False),
+        (0.0, 0.0, 0.01, LEAST_RANGE + 0.002, False),
+        (NAN, 0.0, 0.01, 1.0, False),
+    ],
+)
+def test_a_verdict_is_certain_far_from_its_limits(trained, floor, spread, ceiling, expected):
+    waves = torch.linspace(-spread, spread, 10)[:, None]
+    similarity = trained + torch.linspace(-0.01, 0.01, 5)[:, None]
+    assert is_certain(similarity, floor + waves, pairs_of(5), ceiling) == expected

@@ -112,6 +112,7 @@ draws:
   randomize: permute
   similarities: [abs_spearman, cosine]
   random_logit: false
+  max_mib: 64
 cascade:
   at_fit_end: false
   order: bottom_up

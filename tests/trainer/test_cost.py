@@ -126,5 +126,5 @@ def test_every_callback_tells(tmp_path: Path, said: list[str]) -> None:
     share = "50% of the validation epoch with it"
     assert told == [
         f"CueAlarm (cue/corner): an observation takes 0.5 s, {share}, 1 pass of one method, 2 forwards without maps",
-        f"RandomizationTest (randomization): an observation takes 0.5 s, {share}, 3 passes shared by 2 methods",
+        f"RandomizationTest (randomization): an observation takes 0.5 s, {share}, 1 pass shared by 2 methods",
     ]

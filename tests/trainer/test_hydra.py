@@ -106,7 +106,7 @@ test:
   methods: [gradient]
   probe: 4
   target_layers: [net.2]
-  draws: {_target_: saliency_callbacks.Draws, similarities: [spearman, cosine], n_draws: 2}
+  draws: {_target_: saliency_callbacks.Draws, similarities: [spearman, cosine], n_draws: 2, max_mib: 64}
   cascade: {n_draws: 2}
 alarm:
   _target_: saliency_callbacks.CueAlarm
@@ -138,7 +138,7 @@ def test_hydras_own_lists_and_mappings(tmp_path: Path) -> None:
     assert [type(sink) for sink in monitor.sinks] == [DiskSink, MemorySink]
     assert monitor.appearance.normalization == ((0.5,), (0.2,))
     assert monitor.storage.keep_maps == {"last": 1, "every": 2}
-    assert (test.draws.n_draws, test.cascade_settings.n_draws) == (2, 2)
+    assert (test.draws.n_draws, test.draws.max_mib, test.cascade_settings.n_draws) == (2, 64, 2)
     assert alarm.confirmation.method == Gradient()
     assert shift.cue == ChannelShiftCue({0: 0.25})
     monitor.target = None

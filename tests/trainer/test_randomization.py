@@ -233,6 +233,7 @@ draws:
   randomize: torch.nn.init.calculate_gain
   similarities: [ssim, spearman]
   random_logit: false
+  max_mib: 64
 cascade: {at_fit_end: false, order: bottom_up, n_draws: 4, max_seconds: 20}
 every_n_epochs: 2
 reading:
@@ -283,6 +284,7 @@ def test_every_argument_can_be_written_as_yaml(
         assert (test.target, test.draws.order, test.draws.n_draws, test.every_n_epochs) == (3, "bottom_up", 3, 2)
         assert test.cascade_settings == Cascade(at_fit_end=False, order="bottom_up", n_draws=4, max_seconds=20)
         assert not test.draws.random_logit
+        assert test.draws.max_mib == 64
         assert test.redraw is torch.nn.init.calculate_gain
         assert [similarity.name for similarity in test.similarities] == ["spearman", "ssim"]
         assert (test.reading.module, test.on_error, test.namespace) == ("net", "raise", "trust")

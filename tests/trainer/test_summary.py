@@ -165,7 +165,8 @@ def test_the_verdicts_are_of_the_model_that_the_training_ends_with(tmp_path: Pat
     expected = randomization_test(run.lightning_module, images, methods="gradient", target=labels, n_draws=2)
     similarity = expected.similarity("gradient").mean
     tag = "randomization/gradient/similarity"
-    assert sink.snapshots[-1].scores[tag] == pytest.approx(similarity)
+    # Ranks of the copies that are kept are rounded.
+    assert sink.snapshots[-1].scores[tag] == pytest.approx(similarity, abs=1e-5)
     assert sink.snapshots[1].scores[tag] != pytest.approx(similarity)
     assert f"randomization: gradient {expected.verdicts['gradient']}" in said
     assert (test.cascade.order, test.cascade.steps) == ("bottom_up", ("net.0", "net.2", "net.6"))

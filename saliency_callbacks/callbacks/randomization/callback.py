@@ -12,8 +12,10 @@ from typing_extensions import override
 
 from saliency_callbacks.callbacks.base import ObservingCallback
 from saliency_callbacks.callbacks.outputs import link_of
+from saliency_callbacks.callbacks.randomization.keeping import CopyKeeping
 from saliency_callbacks.callbacks.randomization.pace import Pace, describe_cascade, describe_left_out, shown
 from saliency_callbacks.callbacks.randomization.settings import Cascade, Draws
+from saliency_callbacks.callbacks.randomization.trial import Trial, run_layerwise
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.arguments import OnError, checked_target
 from saliency_callbacks.callbacks.runtime.host import Host
@@ -25,7 +27,7 @@ from saliency_callbacks.errors import DegenerateMapWarning
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.randomization.result import RandomizationResult
-from saliency_callbacks.randomization.run import check_redraw, run_test, with_primary
+from saliency_callbacks.randomization.run import check_redraw, with_primary
 from saliency_callbacks.randomization.scores import sample_scores, scores
 from saliency_callbacks.randomization.states import weight_layers
 from saliency_callbacks.targets.resolution import resolve_target, settled_reference
@@ -74,7 +76,8 @@ class RandomizationTest(ObservingCallback[PinnedState]):
             between tokens and ids, a function ids → tokens, or the dotted path of one of these. Padding and special
             tokens are then not compared. What is compared is one number a token.
         draws: The random copies, and how maps are compared: ``Draws(n_draws, order, randomize, similarities,
-            random_logit)``. The same copies are drawn at every epoch.
+            random_logit, max_mib)``. The same copies are drawn at every epoch, and explained at the first one alone
+            where they do not depend on the trained weights.
         cascade: The layer-by-layer randomization at the end of fit: ``Cascade(at_fit_end, order, n_draws,
             max_seconds)``. What it will cost is said with the first test.
         every_n_epochs: Epochs between two tests.
@@ -159,7 +162,9 @@ class RandomizationTest(ObservingCallback[PinnedState]):
         self.result: RandomizationResult | None = None
         self.cascade: RandomizationResult | None = None
         self._tested_step: int | None = None
+        self._n_explained = 0
         self._is_announced = False
+        self._keeping = CopyKeeping(self.draws, self.namespace)
 
     @override
     def _check_model(self, model: nn.Module) -> None:
@@ -170,6 +175,7 @@ class RandomizationTest(ObservingCallback[PinnedState]):
         check_labels(probe, self.target)
         self.result = self.cascade = None
         self._is_announced = False
+        self._keeping = CopyKeeping(self.draws, self.namespace)
 
     @override
     def _observe(self, model: nn.Module, moment: Moment, host: Host) -> Observation[PinnedState]:
@@ -214,7 +220,7 @@ class RandomizationTest(ObservingCallback[PinnedState]):
         settings = self.cascade_settings
         pace = Pace(settings.max_seconds)
         with shown(pace, f"{self.namespace}: cascade", host) as note:
-            cascade, _ = self._run(model, host, settings, pace, note)
+            cascade, _ = self._run(model, host, lambda trial: run_layerwise(trial, settings, pace), note)
         if cascade.left_out:
             notices.tell(f"{self.namespace}: {describe_left_out(cascade, pace)}")
         pictures = {f"{self.namespace}/{name}/cascade": cascade.plot(methods=[name]) for name in cascade.methods}
@@ -226,42 +232,37 @@ class RandomizationTest(ObservingCallback[PinnedState]):
         notices.tell(f"{self.namespace}: {describe_cascade(self.cascade_settings, pace, n_layers)}")
 
     def _test(self, model: nn.Module, host: Host, pace: Pace) -> tuple[RandomizationResult, PinnedState]:
-        self.result, state = self._run(model, host, self.draws, pace, pace.note)
-        self._tested_step = host.global_step
+        self.result, state = self._run(model, host, lambda trial: self._keeping.test(trial, self.target), pace.note)
+        self._tested_step, self._n_explained = host.global_step, pace.n_states
         return self.result, state
 
     def _run(
         self,
         model: nn.Module,
         host: Host,
-        asked: Draws | Cascade,
-        pace: Pace,
-        note: Callable[[int, int], None],
+        test: Callable[[Trial], RandomizationResult],
+        progress: Callable[[int, int], None],
     ) -> tuple[RandomizationResult, PinnedState]:
-        ranks, n_samples = host.ranks, self._probe.size
+        ranks, probe = host.ranks, self._probe
         settings = replace(self.state.settled(self.settings), forward_context=host.forward_context)
-        state = self._outputs.settled(self.state, model, self._probe, settings, host, target=self.target)
-        link = link_of(state, self._probe)
-        target = resolve_target(self.target, self._probe, state.pinned, link, state.reference)
+        state = self._outputs.settled(self.state, model, probe, settings, host, target=self.target)
+        target = resolve_target(self.target, probe, state.pinned, link_of(state, probe), state.reference)
         if isinstance(target, SimilarityTarget) and target.is_open and target.view is None:
-            now = ranks.logits(model, host.to_device(self._probe.inputs), settings)
+            now = ranks.logits(model, host.to_device(probe.inputs), settings)
             state = replace(state, reference=settled_reference(target, None, now))
-        settings = ranks.settings(settings, n_samples)
-        with ranks.together():
-            result = run_test(
-                model,
-                host.to_device(self._probe.inputs),
-                settings,
-                target,
-                order=asked.order,
-                n_draws=asked.n_draws,
-                redraw=self.redraw,
-                similarities=self.similarities,
-                random_logit=isinstance(asked, Draws) and asked.random_logit,
-                progress=note,
-                is_over=lambda n_states: pace.max_seconds is not None and ranks.from_zero(pace.is_over(n_states)),
-            )
-        result = result.mapped(ranks.all_samples(settings, n_samples))
+        trial = Trial(
+            model=model,
+            inputs=lambda: host.to_device(probe.inputs),
+            inputs_name=probe.identity,
+            n_samples=probe.size,
+            settings=ranks.settings(settings, probe.size),
+            target=target,
+            similarities=self.similarities,
+            redraw=self.redraw,
+            ranks=ranks,
+            progress=progress,
+        )
+        result = test(trial)
         pinned = result.target if state.pinned is None else state.pinned
         return result, replace(state, target_layers=result.target_layers, pinned=pinned)
 
@@ -293,7 +294,7 @@ class RandomizationTest(ObservingCallback[PinnedState]):
             "probe": self._probe.fingerprint,
             "order": result.order,
             "n_draws": result.n_draws,
-            "n_passes": result.n_states * len({one for method in self.settings.methods for one in method.requires()}),
+            "n_passes": self._n_explained * len({one for method in self.settings.methods for one in method.requires()}),
             "not_randomized": list(result.unchanged),
             "verdicts": dict(result.verdicts),
         }

@@ -20,31 +20,38 @@ class Draws:
     """The random copies of a model, and how its maps are compared with theirs.
 
     Args:
-        n_draws: How many random copies, one after the other; at least 2. An observation costs ``n_draws + 1`` times the
-            passes of its methods.
+        n_draws: How many random copies, at least 2. ``"auto"`` takes 5, and where the verdict could still change up to
+            20: until floor and similarity are four of their standard errors away from the limits of the verdict.
         order: What is randomized: ``full`` all weights at once, or layer by layer ``top_down``, ``bottom_up`` or
             ``independent``, of which the last step, or the mean over the layers, is logged.
         randomize: ``reinitialize``, ``permute``, or a callable or dotted path of one; see
             :func:`~saliency_callbacks.randomization_test`.
         similarities: Names of :data:`saliency_callbacks.scores.SIMILARITIES`; ``spearman`` is always computed.
         random_logit: Whether to compare the maps of the explained and of another class, too; one more backward.
+        max_mib: Most memory, in MiB, for what is compared of the copies: they are then explained once, with ``n_draws``
+            times the passes of the methods, and each further test explains the trained model alone. 0 explains all at
+            every test, as it is where the copies depend on the trained weights: with another order or ``permute``, for
+            parameters that no layer initializes, and for ``target="predicted"`` or a function as target.
 
     Raises:
-        ConfigurationError: If there are fewer than two draws, or no such order or similarity.
+        ConfigurationError: If there are fewer than two draws, no such order or similarity, or the memory is negative.
 
     Example:
         >>> Draws(n_draws=10).order
         'full'
     """
 
-    n_draws: int = 5
+    n_draws: int | str = "auto"
     order: Order = "full"
     randomize: str | Callable[..., Any] = "reinitialize"
     similarities: str | Sequence[str] = ("spearman", "abs_spearman")
     random_logit: bool = True
+    max_mib: float = 512
 
     def __post_init__(self) -> None:
-        set_field(self, "n_draws", check_draws(self.n_draws))
+        if self.n_draws != "auto":
+            set_field(self, "n_draws", check_draws(self.n_draws, or_else='"auto"'))
+        set_field(self, "max_mib", checked_real("max_mib", self.max_mib, at_least=0))
         check_order(self.order)
         checked_flag("random_logit", self.random_logit)
         set_field(self, "similarities", plain(self.similarities))

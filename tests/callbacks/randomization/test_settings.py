@@ -1,6 +1,7 @@
 """What is drawn by a randomization test: what can be asked for."""
 
-from __future__ import annotations
+from dataclasses import dataclass
+from typing import get_type_hints
 
 import pytest
 from omegaconf import OmegaConf
@@ -51,3 +52,34 @@ def test_a_limit_of_a_cascade_is_a_positive_number(value):
         Cascade(max_seconds=value)
     assert Cascade().max_seconds is None
     assert Cascade(max_seconds=5).max_seconds == 5
+
+
+def test_the_number_of_draws_may_be_left_to_the_verdict():
+    assert Draws(n_draws="auto").n_draws == "auto"
+    with pytest.raises(ConfigurationError, match=r"n_draws='Auto'; expected .*, or \"auto\""):
+        Draws(n_draws="Auto")
+    with pytest.raises(ConfigurationError, match=r"cascade.n_draws='auto'; expected .* two random models$"):
+        Cascade(n_draws="auto")
+
+
+@pytest.mark.parametrize("value", [-1, "512 MiB", None, True, float("inf")])
+def test_memory_is_a_number_of_mebibytes(value):
+    with pytest.raises(ConfigurationError, match="max_mib="):
+        Draws(max_mib=value)
+    assert Draws(max_mib=64).max_mib == 64
+    assert Draws(max_mib=0.5).max_mib == 0.5
+
+
+@pytest.mark.parametrize("written", ["{n_draws: auto, max_mib: 64}", "{n_draws: 7, max_mib: 0.5}"])
+def test_numbers_and_words_of_a_structured_configuration(written):
+    """OmegaConf takes no literals in a union."""
+    made = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Numbers), OmegaConf.create(written)))
+    assert Draws(**vars(made)).n_draws == made.n_draws
+
+
+@dataclass
+class Numbers:
+    """The fields of `Draws` that are more than one kind of thing, with their types."""
+
+    n_draws: get_type_hints(Draws)["n_draws"] = 2
+    max_mib: get_type_hints(Draws)["max_mib"] = 1.0

@@ -1,0 +1,169 @@
+"""Random copies that are explained once in a run, where they do not depend on the trained weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from saliency_callbacks.callbacks.randomization.settings import Draws
+from saliency_callbacks.callbacks.randomization.trial import Trial, run_anew
+from saliency_callbacks.callbacks.runtime import notices
+from saliency_callbacks.capture.weights.layers import WeightLayer
+from saliency_callbacks.engine.settled import settled
+from saliency_callbacks.randomization.copies import Conditions, RandomCopies, take_stamp
+from saliency_callbacks.randomization.result import RandomizationResult
+from saliency_callbacks.randomization.states import Reference, explain_reference, weight_layers
+from saliency_callbacks.scores.randomization import is_certain
+from saliency_callbacks.targets.multi_label import MultiLabels
+
+__all__ = ["CopyKeeping"]
+
+_FEWEST = 5
+_MOST = 20
+_MORE = 3
+_MIB = 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class _Explained:
+    """The trained model of a trial, explained, and what its copies have to be like."""
+
+    trial: Trial
+    inputs: Any
+    layers: tuple[WeightLayer, ...]
+    reference: Reference
+    fresh: RandomCopies
+
+    @classmethod
+    def now(cls, trial: Trial, draws: Draws) -> _Explained:
+        inputs = trial.inputs()
+        settings = settled(trial.model, inputs, trial.settings, trial.target)
+        layers = weight_layers(trial.model, inputs, settings)
+        reference = explain_reference(
+            trial.model, inputs, settings, trial.target, trial.similarities, random_logit=draws.random_logit
+        )
+        trial.progress(1, 1)
+        conditions = Conditions.of(reference, trial.inputs_name, trial.redraw)
+        stamp = take_stamp(trial.model, inputs, reference, layers, trial.redraw)
+        return cls(trial, inputs, layers, reference, RandomCopies(conditions, stamp))
+
+    def extended(self, copies: RandomCopies, n_draws: int) -> RandomCopies:
+        trial = self.trial
+        return copies.extended(trial.model, self.inputs, self.reference, self.layers, n_draws, trial.progress)
+
+
+class CopyKeeping:
+    """Tests a model against random copies, and keeps what is compared of them from one test to the next.
+
+    Nothing of it is in a checkpoint: a run that goes on explains the copies once more, with the same result.
+
+    Args:
+        draws: Which copies there are.
+        name: Of the callback, for what is said.
+    """
+
+    def __init__(self, draws: Draws, name: str) -> None:
+        self._draws = draws
+        self._name = name
+        self._copies: RandomCopies | None = None
+        # What was seen to change with the trained weights.
+        self._dependence: str | None = None
+
+    def test(self, trial: Trial, asked: Any) -> RandomizationResult:
+        """Test a model; all ranks must call it.
+
+        Args:
+            trial: What is tested.
+            asked: The target that was asked for.
+        """
+        obstacle = self._obstacle(trial, asked) or self._dependence
+        if obstacle is None:
+            result = self._against_kept(trial)
+            if result is not None:
+                return result
+            obstacle = self._dependence
+        if self._draws.max_mib > 0:
+            message = f"{self._name}: the random copies are explained at every test: {obstacle}"
+            notices.tell_once(("copies anew", self._name), message)
+        n_draws = self._draws.n_draws if isinstance(self._draws.n_draws, int) else _FEWEST
+        return run_anew(trial, order=self._draws.order, n_draws=n_draws, random_logit=self._draws.random_logit)
+
+    def _obstacle(self, trial: Trial, asked: Any) -> str | None:
+        """Return why copies cannot be kept, as far as the settings tell."""
+        if self._draws.max_mib == 0:
+            return "max_mib=0"
+        if self._draws.order != "full":
+            return f"with order={self._draws.order!r} they have trained weights, too"
+        if trial.redraw == "permute":
+            return "randomize='permute' makes them of the trained weights"
+        if asked == "predicted":
+            return "with target='predicted' the explained classes may be others every time"
+        if callable(trial.target) and not isinstance(trial.target, MultiLabels):
+            return "a function as target may score something else every time"
+        return None
+
+    def _against_kept(self, trial: Trial) -> RandomizationResult | None:
+        """Return ``None`` where the copies turn out to depend on the trained weights."""
+        ranks = trial.ranks
+        with ranks.together():
+            explained = _Explained.now(trial, self._draws)
+            changes = self._changes(explained.fresh)
+        # Only where all of them have their copies still, as they are explained together.
+        on_ranks = zip(*ranks.from_all(changes), strict=True)
+        changed, self._dependence = (next(filter(None, found), None) for found in on_ranks)
+        if changed is not None:
+            self._copies = None
+            notices.tell(f"{self._name}: the random copies are explained anew: {changed} changed")
+        if self._dependence is not None:
+            self._copies = None
+            return None
+        copies, result = self._compared(explained, self._copies or explained.fresh)
+        self._keep(copies)
+        return result
+
+    def _changes(self, now: RandomCopies) -> tuple[str | None, str | None]:
+        """Return what has changed since the copies were explained: around them, and in them."""
+        if self._copies is None:
+            return None, None
+        changed = self._copies.conditions.change(now.conditions)
+        return changed, None if changed is not None else self._copies.stamp.change(now.stamp)
+
+    def _compared(self, explained: _Explained, copies: RandomCopies) -> tuple[RandomCopies, RandomizationResult]:
+        """Return as many copies as are needed, and the result of the test."""
+        trial, ranks = explained.trial, explained.trial.ranks
+        is_auto = not isinstance(self._draws.n_draws, int)
+        n_draws = max(_FEWEST, len(copies.maps)) if is_auto else int(self._draws.n_draws)
+        while True:
+            with ranks.together():
+                copies = explained.extended(copies, n_draws)
+                part = copies.compared(explained.reference, explained.fresh.stamp.unchanged)
+            result = trial.whole(part)
+            n_draws = min(n_draws + _MORE, _MOST)
+            is_enough = not is_auto or n_draws == len(copies.maps) or not self._fits(copies, n_draws)
+            # Devices may round differently.
+            if is_enough or ranks.from_zero(_is_decided(result, copies)):
+                return copies, result
+
+    def _keep(self, copies: RandomCopies) -> None:
+        n_draws, mib = len(copies.maps), copies.n_bytes / _MIB
+        if self._fits(copies, n_draws):
+            self._copies = copies
+            told = f"{n_draws} random copies are explained once; what is compared of them takes {mib:.2g} MiB"
+        else:
+            told = (
+                f"the random copies are explained at every test: what is compared of {n_draws} would take {mib:.2g} "
+                f"MiB, and Draws(max_mib={self._draws.max_mib:g}) is less"
+            )
+        notices.tell_once(("copies kept", self._name), f"{self._name}: {told}")
+
+    def _fits(self, copies: RandomCopies, n_draws: int) -> bool:
+        return copies.n_bytes / len(copies.maps) * n_draws <= self._draws.max_mib * _MIB
+
+
+def _is_decided(result: RandomizationResult, copies: RandomCopies) -> bool:
+    """Return whether more copies would hardly change a verdict."""
+    name = result.similarities[0]
+    return all(
+        is_certain(result.last_values(method), result.floors[name][method], copies.pairs, result.ceiling(method))
+        for method in result.methods
+    )

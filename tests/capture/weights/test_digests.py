@@ -1,0 +1,58 @@
+"""Digests tell weights that differ in a single bit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from saliency_callbacks.capture.weights.digests import weight_digests
+
+
+def _model():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+
+
+def _differing(model):
+    now, before = weight_digests(model), weight_digests(_model())
+    return {name for name in now if now[name] != before[name]}
+
+
+def test_every_parameter_and_buffer_has_one():
+    assert weight_digests(_model()).keys() == _model().state_dict().keys()
+    assert all(weight_digests(_model()).values())
+    assert _differing(_model()) == set()
+
+
+def test_a_single_bit_is_seen():
+    model = _model()
+    model[0].weight.data.view(torch.int32)[1, 2] ^= 1
+    assert _differing(model) == {"0.weight"}
+
+
+def test_the_order_of_values_is_seen():
+    model = _model()
+    model[0].weight.data = model[0].weight.data.flip(0)
+    assert _differing(model) == {"0.weight"}
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_another_precision_is_seen(dtype):
+    assert _differing(_model().to(dtype)) == set(_model().state_dict()) - {"1.num_batches_tracked"}
+
+
+def test_a_shape_is_seen():
+    model = _model()
+    model[0].weight.data = model[0].weight.data.view(4, 3).reshape(3, 4)
+    assert "0.weight" in _differing(model)
+
+
+def test_what_is_no_memory_has_an_empty_one():
+    assert set(weight_digests(nn.Linear(2, 2, device="meta")).values()) == {""}
+
+
+def test_a_weight_that_is_shared_is_named_once():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    model[1].weight = model[0].weight
+    assert set(weight_digests(model)) == {"0.weight", "0.bias", "1.bias"}
