@@ -31,7 +31,7 @@ from benchmarks.cost.measure import Row
 from benchmarks.cost.memory import measure_memory
 from benchmarks.cost.multi_pass import measure_integrated_gradients, measure_smooth_grad
 from benchmarks.cost.observation import measure_observation
-from benchmarks.cost.randomization import measure_cascade, measure_randomization
+from benchmarks.cost.randomization import measure_cascade, measure_kept_copies, measure_randomization
 from benchmarks.cost.single_pass import measure_grad_cam, measure_seven
 from benchmarks.cost.streamed import measure_streamed
 from benchmarks.cost.tokens import measure_tokens, measure_tokens_ig
@@ -51,6 +51,7 @@ _TOPICS: Mapping[str, Callable[[Workload], list[Row]]] = {
     "smooth_grad": measure_smooth_grad,
     "adaptive": measure_adaptive,
     "randomization": measure_randomization,
+    "kept_copies": measure_kept_copies,
     "cascade": measure_cascade,
     "cue": measure_cue,
     "distributed": measure_distributed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -16,13 +17,20 @@ from torchvision.models import ResNet
 
 from benchmarks.cost.measure import Row, cost, gain, interleave
 from benchmarks.cost.workload import Workload, floor, photographs, random_resnet18
-from saliency_callbacks import randomization_test
+from saliency_callbacks import Compute, Draws, ModelReading, randomization_test
+from saliency_callbacks.callbacks.randomization.keeping import CopyKeeping
+from saliency_callbacks.callbacks.randomization.trial import Trial
+from saliency_callbacks.callbacks.runtime.ranks import ALONE
+from saliency_callbacks.callbacks.runtime.settings import engine_settings
+from saliency_callbacks.randomization.run import with_primary
+from saliency_callbacks.randomization.scores import sample_scores, scores
 
-__all__ = ["measure_cascade", "measure_randomization"]
+__all__ = ["measure_cascade", "measure_kept_copies", "measure_randomization"]
 
 _FIVE = ("gradient", "input_x_gradient", "grad_cam", "hires_cam", "layer_cam")
 _THREE = ("gradient", "input_x_gradient", "grad_cam")
 _N_DRAWS = 5
+_N_KEPT = 20
 _CASCADE_SIZE = 64
 _CASCADE_IMAGES = 8
 # Two draws tell chance from effect; the other library makes one.
@@ -58,6 +66,38 @@ def measure_randomization(workload: Workload) -> list[Row]:
     ]
 
 
+def measure_kept_copies(workload: Workload) -> list[Row]:
+    """Twenty random copies that are explained once: the first test, and one after it, each with its scores.
+
+    A test with the random logit takes one forward and two backwards, so that it is compared with as many.
+    """
+    # What is kept would be told at every test here.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    model = random_resnet18()
+    images, target = photographs(workload.images, workload.size)
+    by_hand, twice = "forward + gradient by hand", "forward + 2 gradients by hand"
+    later, with_logit = f"{len(_FIVE)} methods, {_N_KEPT} draws, a later test", "the same, with random logit"
+    sides: dict[str, Callable[[], Any]] = {
+        later: partial(_test_again, CopyKeeping(Draws(_N_KEPT, random_logit=False), "bench"), model, images, target),
+        with_logit: partial(_test_again, CopyKeeping(Draws(_N_KEPT), "bench"), model, images, target),
+        by_hand: partial(floor, model, images, target),
+        twice: partial(_two_gradients, model, images, target),
+    }
+    timings = interleave(sides, workload.rounds, workload.clock)
+    first, repeated = f"{len(_FIVE)} methods, {_N_KEPT} draws, the first test", f"{_N_KEPT + 1} × {by_hand}"
+    once: dict[str, Callable[[], Any]] = {
+        first: partial(_test_first, Draws(_N_KEPT, random_logit=False), model, images, target),
+        repeated: partial(_repeatedly, sides[by_hand], _N_KEPT + 1),
+    }
+    many = interleave(once, workload.path_rounds, workload.clock, warm_up=False)
+    return [
+        cost("randomization/later", timings, ours=later, other=by_hand, limit=1.5),
+        cost("randomization/later/with_logit", timings, ours=with_logit, other=by_hand, limit=None),
+        cost("randomization/later/with_logit", timings, ours=with_logit, other=twice, limit=1.5),
+        cost("randomization/first", many, ours=first, other=repeated, limit=1.15),
+    ]
+
+
 def measure_cascade(workload: Workload) -> list[Row]:
     """A top-down cascade of three methods, against Quantus' MPRT, which runs once for each, and once for each draw."""
     model = random_resnet18()
@@ -84,6 +124,36 @@ def measure_cascade(workload: Workload) -> list[Row]:
         gain("randomization/cascade", timings, ours=ours, other=once, limit=4.0),
         gain("randomization/cascade/draws", timings, ours=ours, other=as_often, limit=4.0),
     ]
+
+
+def _test_first(draws: Draws, model: ResNet, images: Tensor, target: Tensor) -> None:
+    _test_again(CopyKeeping(draws, "bench"), model, images, target)
+
+
+def _test_again(copies: CopyKeeping, model: ResNet, images: Tensor, target: Tensor) -> None:
+    """Test the model as :class:`RandomizationTest` does, against copies that are kept from the test before."""
+    trial = Trial(
+        model=model,
+        inputs=lambda: images,
+        inputs_name="photographs",
+        n_samples=len(images),
+        settings=engine_settings(_FIVE, ModelReading(), Compute(), target_layers="layer4"),
+        target=target,
+        similarities=with_primary(Draws().similarities),
+        redraw="reinitialize",
+        ranks=ALONE,
+        progress=lambda done, total: None,
+    )
+    result = copies.test(trial, "label")
+    scores(result, "randomization")
+    sample_scores(result, "randomization")
+
+
+def _two_gradients(model: ResNet, images: Tensor, target: Tensor) -> None:
+    inputs = images.clone().requires_grad_()
+    logits = model(inputs)
+    for classes, keeps in ((target, True), ((target + 1) % logits.shape[1], False)):
+        torch.autograd.grad(logits.gather(1, classes[:, None]).sum(), inputs, retain_graph=keeps)
 
 
 def _repeatedly(work: Callable[[], Any], times: int) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from saliency_callbacks.scores.means import mean_of_finite
+from saliency_callbacks.scores.means import means_of_finite
 
 __all__ = [
     "FLOOR_LIMIT",
@@ -53,7 +53,7 @@ class Estimate:
 
 def estimate(values: Tensor) -> Estimate:
     """Return mean and standard deviation over the draws of ``values [draws, N]``."""
-    means = [mean_of_finite(draw) for draw in values]
+    means = means_of_finite(values)
     finite = [mean for mean in means if math.isfinite(mean)]
     invalid = 1 - float(values.isfinite().double().mean()) if values.numel() else 1.0
     if not finite:
@@ -129,7 +129,7 @@ def floor_error(floors: Tensor, pairs: Sequence[tuple[int, int]]) -> float:
     n_copies = 1 + max((copy for pair in pairs for copy in pair), default=0)
     if n_copies < 3:
         return math.nan
-    means = [mean_of_finite(values) for values in floors]
+    means = means_of_finite(floors)
     without = []
     for copy in range(n_copies):
         left = [mean for pair, mean in zip(pairs, means, strict=True) if copy not in pair and math.isfinite(mean)]
