@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -22,6 +21,7 @@ from saliency_callbacks.callbacks.randomization.keeping import CopyKeeping
 from saliency_callbacks.callbacks.randomization.trial import Trial
 from saliency_callbacks.callbacks.runtime.ranks import ALONE
 from saliency_callbacks.callbacks.runtime.settings import engine_settings
+from saliency_callbacks.errors import each_kind_once
 from saliency_callbacks.randomization.run import with_primary
 from saliency_callbacks.randomization.scores import sample_scores, scores
 
@@ -71,8 +71,6 @@ def measure_kept_copies(workload: Workload) -> list[Row]:
 
     A test with the random logit takes one forward and two backwards, so that it is compared with as many.
     """
-    # What is kept would be told at every test here.
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     model = random_resnet18()
     images, target = photographs(workload.images, workload.size)
     by_hand, twice = "forward + gradient by hand", "forward + 2 gradients by hand"
@@ -83,13 +81,16 @@ def measure_kept_copies(workload: Workload) -> list[Row]:
         by_hand: partial(floor, model, images, target),
         twice: partial(_two_gradients, model, images, target),
     }
-    timings = interleave(sides, workload.rounds, workload.clock)
+    # Outside of a run, what is kept is told at every test.
+    with each_kind_once(set()):
+        timings = interleave(sides, workload.rounds, workload.clock)
     first, repeated = f"{len(_FIVE)} methods, {_N_KEPT} draws, the first test", f"{_N_KEPT + 1} × {by_hand}"
     once: dict[str, Callable[[], Any]] = {
         first: partial(_test_first, Draws(_N_KEPT, random_logit=False), model, images, target),
         repeated: partial(_repeatedly, sides[by_hand], _N_KEPT + 1),
     }
-    many = interleave(once, workload.path_rounds, workload.clock, warm_up=False)
+    with each_kind_once(set()):
+        many = interleave(once, workload.path_rounds, workload.clock, warm_up=False)
     return [
         cost("randomization/later", timings, ours=later, other=by_hand, limit=1.5),
         cost("randomization/later/with_logit", timings, ours=with_logit, other=by_hand, limit=None),
