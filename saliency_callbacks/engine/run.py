@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from saliency_callbacks.capture.inputs import ModelInputs
+from saliency_callbacks.capture.isolation.arithmetic import UNCHANGED
 from saliency_callbacks.capture.layers.maps import LayerMaps
 from saliency_callbacks.capture.oom import is_out_of_memory
 from saliency_callbacks.capture.passes.run import Clean, Selector, Subject, collect, run_clean
@@ -122,9 +123,12 @@ def _like(explained: Tensor, view: Any) -> Any:
 def run_logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
     """Return the class scores of a batch, ``[N, classes]``, from a forward alone, under the same precautions.
 
+    Whatever ``arithmetic`` the settings have: scores are those of the model as it is trained.
+
     Raises:
         ConfigurationError: If an input or output cannot be used, or there are not as many outputs as inputs.
     """
+    settings = replace(settings, arithmetic=UNCHANGED)
     return settings.within_memory(inputs, lambda fitting: _logits(model, inputs, fitting))
 
 

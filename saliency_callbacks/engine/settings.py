@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from saliency_callbacks.capture.axes import checked_layout
 from saliency_callbacks.capture.inputs import ModelInputs
+from saliency_callbacks.capture.isolation.arithmetic import UNCHANGED, Arithmetic
 from saliency_callbacks.capture.isolation.context import quiescence
 from saliency_callbacks.capture.isolation.full_precision import full_precision, undone, widened
 from saliency_callbacks.capture.isolation.grad_mode import through_no_grad
@@ -54,6 +55,9 @@ class Settings:
         on_any_rank: Which samples ``[M]`` one process runs again → which all of them do, where every forward is a
             collective.
         full_precision: Whether what is float16 or bfloat16 (inputs, weights, autocast) is run in float32.
+        arithmetic: In which type and memory format maps are computed, where ``full_precision`` is not asked for.
+        is_fast: Whether ``arithmetic`` is to be the fastest one that changes no map much; see
+            :func:`~saliency_callbacks.engine.fastest.fastest`.
     """
 
     methods: tuple[Method, ...]
@@ -72,6 +76,8 @@ class Settings:
     on_any_rank: Callable[[Tensor], Tensor] = field(default=_alone, compare=False)
     full_precision: bool = False
     through_no_grad: bool = False
+    arithmetic: Arithmetic = UNCHANGED
+    is_fast: bool = False
 
     def __post_init__(self) -> None:
         if self.internal_batch_size is not None:
@@ -105,7 +111,8 @@ class Settings:
         running = replace(self, forward_context=forward_context)
         with quiescence(model, seed=self.seed):
             if not self.full_precision:
-                yield running
+                with self.arithmetic.applied(model, forward_context) as opened:
+                    yield replace(running, forward_context=opened)
                 return
             devices = frozenset(tensor.device.type for tensor in (*model.parameters(), *model.buffers()))
             with full_precision(model):
