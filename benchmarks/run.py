@@ -26,6 +26,7 @@ import torch
 from benchmarks.cost.adaptive import measure_adaptive
 from benchmarks.cost.cue import measure_cue
 from benchmarks.cost.distributed import measure_distributed
+from benchmarks.cost.fast import measure_fast
 from benchmarks.cost.large_pictures import measure_large_pictures
 from benchmarks.cost.measure import Row
 from benchmarks.cost.memory import measure_memory
@@ -50,6 +51,7 @@ _TOPICS: Mapping[str, Callable[[Workload], list[Row]]] = {
     "integrated_gradients": measure_integrated_gradients,
     "smooth_grad": measure_smooth_grad,
     "adaptive": measure_adaptive,
+    "fast": measure_fast,
     "randomization": measure_randomization,
     "kept_copies": measure_kept_copies,
     "cascade": measure_cascade,

@@ -22,7 +22,7 @@ from benchmarks.cost.workload import MEAN, STD, Workload
 from saliency_callbacks import Attribution, explain
 from saliency_callbacks.methods import IntegratedGradients, SmoothGrad
 
-__all__ = ["measure_adaptive"]
+__all__ = ["measure_adaptive", "trained_resnet18"]
 
 _SIZE = 96
 _CLASSES = 4

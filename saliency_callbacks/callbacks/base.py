@@ -288,8 +288,8 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
             observation = make(model, moment, host)
         if observation is None:
             return None
-        weights = host.weights(self, at_end=moment.stage == "final")
-        observation = observation.under({"precision": host.precision, "weights": weights})
+        facts = {"precision": host.precision, "arithmetic": observation.next_state.arithmetic}
+        observation = observation.under({**facts, "weights": host.weights(self, at_end=moment.stage == "final")})
         writer.write(observation.snapshot, observation.pictures)
         return observation
 

@@ -29,6 +29,8 @@ _SCENARIOS = (
     "identity_fsdp2",
     "resumed_ddp",
     "resumed_fsdp2",
+    "fast_ddp",
+    "fast_fsdp2",
     "one_fails",
     "different_data",
 )

@@ -29,6 +29,7 @@ from saliency_callbacks import (
     Storage,
     TokenSaliencyMonitor,
 )
+from saliency_callbacks.callbacks import fast_precision
 from saliency_callbacks.callbacks.runtime import ranks
 from saliency_callbacks.callbacks.saliency.streaming import probe as streamed_probe
 from saliency_callbacks.discovery.kinds import GENERATORS
@@ -36,6 +37,7 @@ from saliency_callbacks.methods import IntegratedGradients, SmoothGrad
 from saliency_callbacks.probe import PatchCue, TokenCue
 from saliency_callbacks.sinks import MemorySink
 from tests.discovery.planted import CLASS, CORNER, Corners, planted_digits
+from tests.engine.priced import PRICES, Clock, Priced
 from tests.grouping import grouped
 from tests.trainer import text_runs
 from tests.trainer.runs import Augmented, Classifier, digits, small_net, trainer
@@ -541,6 +543,38 @@ def _outcome(root: Path, module: Module, *callbacks: L.Callback, **changes: Any)
             return type(error).__name__, str(error)
     skipped = [str(warning.message) for warning in caught if "is skipped" in str(warning.message)]
     return "went on", "; ".join(skipped)
+
+
+class _Priced(Module):
+    """Says what its forwards cost, on each rank something else."""
+
+    def __init__(self, net: Priced) -> None:
+        super().__init__(learning_rate=0.0)
+        self.net = net
+
+
+def _fast(mode: str, rank: int, root: Path, **changes: Any) -> dict[str, Any]:
+    clock, sink = Clock(), MemorySink()
+    # By itself, the second rank would take channels last.
+    prices = PRICES if rank == 0 else {**PRICES, "bfloat16, channels last": 5.0, "bfloat16": 5.0}
+    net = Priced(clock, prices)
+    monitor, test, alarm = observers(sink, 5, precision="fast", **changes)
+    with patch.object(fast_precision, "perf_counter", clock):
+        run = fit(mode, root, _Priced(net), monitor, test, alarm, max_epochs=1, limit_train_batches=1)
+    return {
+        "arithmetics": [one.state.arithmetic for one in (monitor, test, alarm)],
+        "metrics": {name: float(value) for name, value in run.callback_metrics.items() if "/" in name},
+        "tried": sorted(net.runs),
+        "written": sorted({str(one.metadata.get("arithmetic")) for one in sink.snapshots if one.stage == "fit"}),
+    }
+
+
+def fast_ddp(rank: int, root: Path) -> dict[str, Any]:
+    return {"all": _fast("ddp", rank, root), "shared": _fast("ddp", rank, root, shard_probe=True)}
+
+
+def fast_fsdp2(rank: int, root: Path) -> dict[str, Any]:
+    return {"all": _fast("fsdp2", rank, root)}
 
 
 def one_fails(rank: int, root: Path) -> dict[str, tuple[str, str]]:

@@ -189,6 +189,22 @@ def test_a_resumed_training_goes_on_as_if_it_had_not_ended(ranks: Ranks, engine:
     ]
 
 
+@pytest.mark.parametrize("probe", ["all", "shared"])
+def test_all_ranks_compute_as_rank_zero_has_measured(ranks: Ranks, probe: str) -> None:
+    zero, one = (found[probe] for found in ranks("fast_ddp"))
+    assert zero["arithmetics"] == one["arithmetics"] == ["bfloat16, channels last"] * 3
+    assert len(zero["tried"]) == 4
+    assert one["tried"] == ["bfloat16, channels last"], "it measures nothing"
+    assert zero["written"] == ["bfloat16, channels last"]
+    assert repr(zero["metrics"]) == repr(one["metrics"]), "bit by bit"
+
+
+def test_sharded_weights_compute_as_they_are_trained(ranks: Ranks) -> None:
+    for found in ranks("fast_fsdp2"):
+        assert found["all"]["arithmetics"] == ["unchanged"] * 3
+        assert found["all"]["tried"] == ["unchanged"]
+
+
 def test_what_fails_on_one_rank_fails_on_all(ranks: Ranks) -> None:
     zero, one = ranks("one_fails")
     for name in ("passes", "passes of a part", "randomization"):

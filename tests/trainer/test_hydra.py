@@ -195,6 +195,12 @@ def test_a_group_is_a_mapping_or_an_object(target: str) -> None:
     assert_plain(vars(alarm))
 
 
+@pytest.mark.parametrize("written", ["fast", "trainer", '"32"', "32"])
+def test_every_precision(written: str) -> None:
+    given = OmegaConf.create(f"{{_target_: saliency_callbacks.SaliencyMonitor, compute: {{precision: {written}}}}}")
+    assert str(instantiate(given).compute.precision) == written.strip('"')
+
+
 def test_a_setting_of_a_group_from_the_command_line(tmp_path: Path) -> None:
     overrides = ("callbacks.saliency_monitor.storage.save_maps=true", "+callbacks.saliency_monitor.compute.seed=5")
     (monitor,) = instantiated(composed(tmp_path, "saliency_economy", overrides=overrides))

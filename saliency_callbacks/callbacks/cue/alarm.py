@@ -14,7 +14,7 @@ from saliency_callbacks.callbacks.alarm_actions import act, checked_actions
 from saliency_callbacks.callbacks.base import ObservingCallback
 from saliency_callbacks.callbacks.cue.actions import describe_alarm
 from saliency_callbacks.callbacks.cue.confirmation import Confirmation
-from saliency_callbacks.callbacks.cue.evaluation import evaluate_cue, warn_of_broken_logits
+from saliency_callbacks.callbacks.cue.evaluation import evaluate_cue, warn_of_broken_logits, with_fastest
 from saliency_callbacks.callbacks.cue.group_accuracy import GroupAccuracy, group_accuracy, validation_batches
 from saliency_callbacks.callbacks.cue.preparation import chosen_method, for_text_inputs, prepare_cue_probe
 from saliency_callbacks.callbacks.cue.probe import AnyCue, CueProbe, checked_cue
@@ -89,8 +89,7 @@ class CueAlarm(ObservingCallback[CueState]):
             with the cue always share their scale.
         storage: What is kept on disk: ``Storage(save_maps, keep_maps, directory)``.
         sinks: Further places to write to, beside the run's loggers: objects with ``write(snapshot, pictures)``.
-        on_error: ``"warn"`` skips a failed evaluation, ``"raise"`` stops the training. A wrong configuration always
-            raises, before the first training step.
+        on_error: ``"warn"`` skips a failed evaluation, ``"raise"`` stops the training, as a wrong configuration does.
         namespace: First part of every tag and name of the directory.
 
     Attributes:
@@ -202,7 +201,8 @@ class CueAlarm(ObservingCallback[CueState]):
             self.state, model, self._probe, settings, host, target=self.suspect_class, of_classes="CueAlarm"
         )
         link = link_of(before, self._probe)
-        finding = evaluate_cue(model, self._prepared_cue, self.suspect_class, settings, host, link)
+        before = with_fastest(before, model, self._prepared_cue, self.suspect_class, settings, host, name=self.identity)
+        finding = evaluate_cue(model, self._prepared_cue, self.suspect_class, before.settled(settings), host, link)
         warn_of_broken_logits(finding.effect, self.cue.name, moment.epoch)
         bound = self.rule.lower_bound(finding.effect, self._watched, self.settings.seed)
         state = before.judged(moment, finding.effect, self._watched, bound, self.rule)

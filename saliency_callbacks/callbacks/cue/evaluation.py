@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from saliency_callbacks.callbacks.cue.pictures import Pair
 from saliency_callbacks.callbacks.cue.probe import CueProbe
+from saliency_callbacks.callbacks.cue.state import CueState
+from saliency_callbacks.callbacks.fast_precision import with_arithmetic
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.callbacks.runtime.host import Host
@@ -22,7 +24,7 @@ from saliency_callbacks.targets.link import LOGITS, Link
 from saliency_callbacks.targets.selectors import Labels
 from saliency_callbacks.types import Attribution
 
-__all__ = ["CueFinding", "evaluate_cue", "warn_of_broken_logits"]
+__all__ = ["CueFinding", "evaluate_cue", "warn_of_broken_logits", "with_fastest"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +119,23 @@ def evaluate_cue(
     )
 
 
+def with_fastest(
+    state: CueState,
+    model: nn.Module,
+    probe: CueProbe,
+    suspect_class: int,
+    settings: Settings,
+    host: Host,
+    *,
+    name: str,
+) -> CueState:
+    """Return the state in which it is known how the maps of the shown samples are computed."""
+    if not settings.methods:
+        return state
+    inputs, target = host.to_device(probe.pairs()), _explained(probe, suspect_class)
+    return with_arithmetic(state, model, inputs, settings, target, host, name=name)
+
+
 def warn_of_broken_logits(effect: CueEffect, cue: str, epoch: int) -> None:
     """Warn of samples whose logits tell nothing, as without any there is no alarm."""
     n_broken = int((effect.usable & ~effect.effect.isfinite()).sum())
@@ -139,6 +158,10 @@ def _maps(
     """Explain the suspect class in the samples of the picture, where there are methods to explain with."""
     if not settings.methods:
         return None
-    explained = Labels(torch.full((2 * len(probe.shown),), suspect_class))
+    explained = _explained(probe, suspect_class)
     maps = host.ranks.explain(model, host.to_device(probe.pairs()), settings, [explained]).attributions[0]
     return next(iter(maps.values())).cpu()
+
+
+def _explained(probe: CueProbe, suspect_class: int) -> Labels:
+    return Labels(torch.full((2 * len(probe.shown),), suspect_class))

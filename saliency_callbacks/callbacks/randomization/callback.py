@@ -11,6 +11,7 @@ from torch import nn
 from typing_extensions import override
 
 from saliency_callbacks.callbacks.base import ObservingCallback
+from saliency_callbacks.callbacks.fast_precision import with_arithmetic
 from saliency_callbacks.callbacks.outputs import link_of
 from saliency_callbacks.callbacks.randomization.keeping import CopyKeeping
 from saliency_callbacks.callbacks.randomization.pace import Pace, describe_cascade, describe_left_out, shown
@@ -87,8 +88,7 @@ class RandomizationTest(ObservingCallback[PinnedState]):
             shard_probe, seed)``. Weights are drawn in their own precision, by the seed.
         storage: What is kept on disk: ``Storage(save_maps, keep_maps, directory)``.
         sinks: Further places to write to, beside the run's loggers: objects with ``write(snapshot, pictures)``.
-        on_error: ``"warn"`` skips a failed test, ``"raise"`` stops the training. A wrong configuration always raises,
-            before the first training step.
+        on_error: ``"warn"`` skips a failed test, ``"raise"`` stops the training, as a wrong configuration does.
         namespace: First part of every tag and name of the directory; must differ between the tests of a Trainer.
 
     Attributes:
@@ -250,12 +250,14 @@ class RandomizationTest(ObservingCallback[PinnedState]):
         if isinstance(target, SimilarityTarget) and target.is_open and target.view is None:
             now = ranks.logits(model, host.to_device(probe.inputs), settings)
             state = replace(state, reference=settled_reference(target, None, now))
+        inputs = host.to_device(probe.inputs)
+        state = with_arithmetic(state, model, inputs, settings, target, host, name=self.namespace)
         trial = Trial(
             model=model,
             inputs=lambda: host.to_device(probe.inputs),
             inputs_name=probe.identity,
             n_samples=probe.size,
-            settings=ranks.settings(settings, probe.size),
+            settings=ranks.settings(state.settled(settings), probe.size),
             target=target,
             similarities=self.similarities,
             redraw=self.redraw,

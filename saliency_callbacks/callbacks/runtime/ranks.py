@@ -87,6 +87,11 @@ class Ranks:
         return self.size > 1 and self._others.has_own_data
 
     @property
+    def is_lockstep(self) -> bool:
+        """Whether every forward is a collective, so that no rank can run one alone."""
+        return self.size > 1 and self._others.has_sharded_weights
+
+    @property
     def _others(self) -> Collectives:
         assert self.collectives is not None, "one that is alone has nobody to ask"
         return self.collectives
@@ -164,7 +169,7 @@ class Ranks:
         if self.size > 1:
             # One rank that runs more often than the others would leave them waiting in a collective.
             settings = replace(settings, back_off=None)
-        if self.size > 1 and self._others.has_sharded_weights:
+        if self.is_lockstep:
             settings = replace(settings, on_any_rank=self._on_any)
         return replace(settings, samples=self.share(n_samples).rows) if self.shards_probe else settings
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from typing_extensions import Self, override
 
 from saliency_callbacks.callbacks.runtime.arguments import is_auto
+from saliency_callbacks.capture.isolation.arithmetic import Arithmetic
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.targets.link import Kind
 
@@ -108,6 +109,8 @@ class RunState(Stateful):
         finite: The last finite value of each score.
         outputs: What the outputs of the model are, a kind of :class:`~saliency_callbacks.targets.link.Link`; ``None``
             before the first observation.
+        arithmetic: Name of the :class:`~saliency_callbacks.capture.isolation.arithmetic.Arithmetic` that was chosen for
+            ``precision="fast"``; ``None`` where none was.
     """
 
     indices: tuple[int, ...] | None = None
@@ -119,6 +122,13 @@ class RunState(Stateful):
     skipped: int = 0
     finite: dict[str, float] = field(default_factory=dict, metadata={ADDED: True})
     outputs: Kind | None = field(default=None, metadata={ADDED: True})
+    arithmetic: str | None = field(default=None, metadata={ADDED: True})
+
+    def settled(self, settings: Settings) -> Settings:
+        """Return settings with what was found out at an earlier observation."""
+        if not settings.is_fast or self.arithmetic is None:
+            return settings
+        return replace(settings, arithmetic=Arithmetic.named(self.arithmetic))
 
     def restarted(self) -> Self:
         """Return the state without what compares with the maps of another probe."""
@@ -139,11 +149,13 @@ class PinnedState(RunState):
     pinned: Tensor | None = None
     reference: Tensor | None = field(default=None, metadata={ADDED: True})
 
+    @override
     def settled(self, settings: Settings) -> Settings:
-        """Return settings with the target layers that were found, so that maps compare.
+        """Return settings with the target layers that were found, too, so that maps compare.
 
         Layers that were named are the user's to change.
         """
+        settings = super().settled(settings)
         if not self.target_layers or not is_auto(settings.target_layers):
             return settings
         return replace(settings, target_layers=list(self.target_layers))

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from saliency_callbacks.callbacks.fast_precision import with_arithmetic
 from saliency_callbacks.callbacks.outputs import OutputReading, link_of
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.appearance import Appearance, SampleNames, wrong_predictions
@@ -133,7 +134,10 @@ class ProbeExplainer:
         state = self.outputs.settled(state, model, self.probe, settings, host, target=self.target)
         link = link_of(state, self.probe)
         target = resolve_target(self.target, self.probe, state.pinned, link, state.reference)
-        explanation = host.ranks.explain(model, host.to_device(self.probe.inputs), settings, [target])
+        inputs = host.to_device(self.probe.inputs)
+        state = with_arithmetic(state, model, inputs, settings, target, host, name=self.namespace)
+        settings = state.settled(settings)
+        explanation = host.ranks.explain(model, inputs, settings, [target])
         attributions = {name: self._shown(found.cpu()) for name, found in explanation.attributions[0].items()}
         warn_of_degenerate_maps(attributions, self.probe)
         state = state.comparable_with(attributions)

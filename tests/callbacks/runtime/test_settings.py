@@ -166,9 +166,9 @@ def test_a_precision(precision, is_full):
     assert Compute(precision=precision).is_full_precision == is_full
 
 
-@pytest.mark.parametrize("precision", [16, "bf16", None, "32-true"])
+@pytest.mark.parametrize("precision", [16, "bf16", None, "32-true", "fastest", True])
 def test_no_precision(precision):
-    with pytest.raises(ConfigurationError, match="precision="):
+    with pytest.raises(ConfigurationError, match=r"precision=.*'trainer'.*'32'.*'fast'"):
         Compute(precision=precision)
 
 
@@ -198,6 +198,13 @@ def test_the_settings_of_the_engine():
     assert settings.full_precision
     assert settings.tokens is None
     assert settings.back_off is not None
+
+
+@pytest.mark.parametrize("precision", ["fast", "trainer", "32"])
+def test_the_settings_of_the_engine_say_whether_it_is_to_be_fast(precision):
+    settings = engine_settings("gradient", ModelReading(), Compute(precision=precision))
+    assert settings.is_fast == (precision == "fast")
+    assert settings.full_precision == (precision == "32")
 
 
 def test_an_embedding_or_a_tokenizer_is_for_text_inputs():

@@ -1,0 +1,123 @@
+"""Who makes the choice of ``precision="fast"``, and what is said of it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from saliency_callbacks.callbacks import fast_precision
+from saliency_callbacks.callbacks.fast_precision import describe_choice, with_arithmetic
+from saliency_callbacks.callbacks.runtime import packages
+from saliency_callbacks.callbacks.runtime.ranks import Ranks
+from saliency_callbacks.callbacks.runtime.state import PinnedState, RunState
+from saliency_callbacks.capture.isolation.arithmetic import UNCHANGED, Arithmetic
+from saliency_callbacks.engine.fastest import Choice, Trial
+from saliency_callbacks.engine.settings import Settings
+from saliency_callbacks.methods import Gradient
+from tests.callbacks.plain_host import PlainHost
+
+HALF = Arithmetic("bfloat16", is_channels_last=True)
+TAKEN = Choice((Trial(HALF, 2.51, 0.9976), Trial(Arithmetic("bfloat16"), 1.8)))
+FAST = Settings((Gradient(),), is_fast=True)
+
+
+class Others:
+    """The processes of a training, of which this one is the second; the first has made a choice."""
+
+    size, number, has_own_data = 2, 1, True
+
+    def __init__(self, *, sharded: bool = False) -> None:
+        self.has_sharded_weights = sharded
+
+    def do_all(self, decision, *, patience=None):
+        return decision
+
+    def from_zero(self, value):
+        assert value is None, "nothing was measured here"
+        return TAKEN
+
+
+@pytest.fixture
+def lines(monkeypatch):
+    found = []
+    monkeypatch.setattr(packages, "rank_zero_info", found.append)
+    return found
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """How often something was measured."""
+    found = []
+    monkeypatch.setattr(fast_precision, "fastest", lambda *given: found.append(given) or TAKEN)
+    return found
+
+
+def chosen(state=None, settings=FAST, ranks=None):
+    state = RunState() if state is None else state
+    host = PlainHost(nn.Conv2d(1, 2, 3), **({} if ranks is None else {"ranks": ranks}))
+    return with_arithmetic(state, host.module, torch.rand(1, 1, 4, 4), settings, 0, host, name="saliency")
+
+
+def test_it_is_chosen_once(measured, lines):
+    state = chosen()
+    assert state.arithmetic == HALF.name
+    assert chosen(state) is state
+    assert len(measured) == len(lines) == 1
+    assert lines[0].startswith("saliency: precision='fast' explains in bfloat16, channels last")
+
+
+def test_it_is_not_chosen_where_nobody_asks(measured, lines):
+    assert chosen(settings=Settings((Gradient(),))).arithmetic is None
+    assert measured == lines == []
+
+
+def test_another_rank_measures_nothing_and_takes_that_of_rank_zero(measured):
+    assert chosen(ranks=Ranks(Others())).arithmetic == HALF.name
+    assert measured == []
+
+
+def test_sharded_weights_are_left_as_they_are(measured, lines):
+    assert chosen(ranks=Ranks(Others(sharded=True))).arithmetic == "unchanged"
+    assert measured == []
+    assert "sharded over processes" in lines[0]
+
+
+def test_a_model_that_cannot_be_explained_now_may_be_later(monkeypatch, lines):
+    monkeypatch.setattr(fast_precision, "fastest", lambda *given: None)
+    assert chosen().arithmetic is None
+    assert lines == []
+
+
+def test_what_was_chosen_is_in_the_settings():
+    state = PinnedState(arithmetic=HALF.name, target_layers=("0",))
+    assert state.settled(FAST).arithmetic == HALF
+    assert state.settled(FAST).target_layers == ["0"]
+    assert state.settled(Settings((Gradient(),))).arithmetic == UNCHANGED
+    assert RunState().settled(FAST) is FAST
+
+
+def test_it_goes_through_a_checkpoint_and_is_left_out_of_others():
+    assert RunState.from_state_dict(RunState(arithmetic=HALF.name).state_dict()).arithmetic == HALF.name
+    assert "arithmetic" not in RunState().state_dict()
+
+
+def test_what_is_said():
+    assert describe_choice(TAKEN) == (
+        "precision='fast' explains in bfloat16, channels last: 2.5 times as fast as in the Trainer's precision, with "
+        "rank correlations of at least 0.9976"
+    )
+    refused = Choice(
+        (
+            Trial(HALF, 2.5, 0.93),
+            Trial(Arithmetic("float16"), 1.5, 0.995, is_slower_in_all=True),
+            Trial(Arithmetic(is_channels_last=True), 1.04),
+            Trial(Arithmetic("bfloat16"), 0.0),
+        )
+    )
+    assert describe_choice(refused) == (
+        "precision='fast' explains in the Trainer's precision: nothing else is both faster and as exact (bfloat16, "
+        "channels last 2.5 times as fast, rank correlation 0.9300; float16 1.5 times as fast, but slower as a whole; "
+        "channels last 1.0 times as fast; bfloat16 failed, or was given up as too slow)"
+    )
+    assert refused.arithmetic == UNCHANGED

@@ -1,0 +1,259 @@
+"""``precision="fast"`` in a training: chosen once, kept, told, and without a trace in the training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from saliency_callbacks import (
+    Compute,
+    CueAlarm,
+    Probe,
+    RandomizationTest,
+    SaliencyMonitor,
+    Storage,
+    TokenSaliencyMonitor,
+)
+from saliency_callbacks.callbacks import fast_precision
+from saliency_callbacks.callbacks.runtime import packages
+from saliency_callbacks.functional.similarity import spearman
+from saliency_callbacks.methods import IntegratedGradients, SmoothGrad
+from saliency_callbacks.probe import PatchCue
+from saliency_callbacks.sinks import MemorySink
+from tests.engine.priced import PRICES, Clock, Priced
+from tests.grouping import grouped
+from tests.trainer import text_runs
+from tests.trainer.runs import WEIGHTS_ONLY, Classifier, digits, trainer
+
+_METHODS = ["gradient", IntegratedGradients(6), SmoothGrad(4)]
+_TAKEN = "bfloat16, channels last"
+_SLOW = {**PRICES, _TAKEN: 3.0, "bfloat16": 3.0, "channels last": 3.0}
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(fast_precision, "perf_counter", found)
+    return found
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was said of the choice."""
+    found: list[str] = []
+    monkeypatch.setattr(packages, "rank_zero_info", found.append)
+    return found
+
+
+def _monitor(sink: MemorySink, **changes: Any) -> SaliencyMonitor:
+    settings = {"methods": _METHODS, "probe": 6, "precision": "fast", "save_maps": False, "on_error": "raise"}
+    return SaliencyMonitor(**grouped(SaliencyMonitor, **{**settings, "sinks": [sink], **changes}))
+
+
+def _randomization(sink: MemorySink, **changes: Any) -> RandomizationTest:
+    settings = {"probe": 6, "n_draws": 2, "cascade_draws": 2, "precision": "fast", "save_maps": False}
+    changes = {**settings, "on_error": "raise", "sinks": [sink], **changes}
+    return RandomizationTest(["gradient", SmoothGrad(4)], **grouped(RandomizationTest, **changes))
+
+
+def _alarm(sink: MemorySink, **changes: Any) -> CueAlarm:
+    settings = {"probe": 12, "on_alarm": "log", "precision": "fast", "save_maps": False, "on_error": "raise"}
+    return CueAlarm(PatchCue((0, 0, 2, 2)), 0, **grouped(CueAlarm, **{**settings, "sinks": [sink], **changes}))
+
+
+_BUILDS = [_monitor, _randomization, _alarm]
+
+
+def _module(clock: Clock, prices: Mapping[str, float] = PRICES, **changes: Any) -> Classifier:
+    return Classifier(Priced(clock, prices, **changes), optimizer="adam")
+
+
+def _fit(root: Path, module: Classifier, *callbacks: L.Callback, **changes: Any) -> L.Trainer:
+    torch.manual_seed(1)
+    ckpt_path = changes.pop("ckpt_path", None)
+    run = trainer(root, *callbacks, **{"max_epochs": 2, "num_sanity_val_steps": 0, **changes})
+    loaders = DataLoader(digits(0, 40), 8, shuffle=True), DataLoader(digits(100, 120), 8)
+    run.fit(module, *loaders, ckpt_path=ckpt_path, **(WEIGHTS_ONLY if ckpt_path else {}))
+    return run
+
+
+def _arithmetics(sink: MemorySink) -> list[str | None]:
+    return [one.metadata.get("arithmetic") for one in sink.snapshots if one.stage != "final"]
+
+
+class Strides(L.Callback):
+    """Compares what lies where in memory before and after the callbacks of a validation."""
+
+    def __init__(self) -> None:
+        self.n_compared = 0
+
+    def _now(self, module: L.LightningModule) -> list[Any]:
+        tensors = module.state_dict(keep_vars=True).values()
+        return [(id(one), one.stride(), one.data_ptr(), one.dtype) for one in tensors]
+
+    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.before = self._now(pl_module)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert self._now(pl_module) == self.before
+        assert not torch.is_autocast_enabled("cpu")
+        self.n_compared += 1
+
+
+@pytest.mark.parametrize(
+    ("precision", "taken"),
+    [
+        ("32-true", _TAKEN),
+        ("bf16-mixed", "channels last"),
+        ("bf16-true", "channels last"),
+        ("64-true", "channels last"),
+    ],
+)
+@pytest.mark.parametrize("build", _BUILDS)
+def test_training_is_bit_identical(
+    tmp_path: Path, clock: Clock, build: Callable[..., L.Callback], precision: str, taken: str
+) -> None:
+    """Whatever the model is trained in; that is what another type or format has to beat."""
+    final, strides, sink = [], Strides(), MemorySink()
+    # Channels last is the faster one by far where bfloat16 is the training's own, as it is then of any forward.
+    prices = PRICES if precision == "32-true" else {**PRICES, "channels last": 0.5, _TAKEN: 0.2}
+    for callbacks in ((), (strides, build(sink))):
+        torch.manual_seed(0)
+        module = _module(clock, prices)
+        run = _fit(tmp_path, module, *callbacks, precision=precision)
+        moments = [state["exp_avg"] for state in run.optimizers[0].state.values()]
+        final.append([*module.state_dict().values(), *moments, torch.get_rng_state()])
+    assert strides.n_compared == 2
+    assert _arithmetics(sink) == [taken] * 3
+    for plain, observed in zip(*final, strict=True):
+        assert plain.dtype == observed.dtype
+        assert torch.equal(plain, observed)
+
+
+@pytest.mark.parametrize("build", _BUILDS)
+def test_the_choice_is_made_once_and_kept(
+    tmp_path: Path, clock: Clock, lines: list[str], build: Callable[..., L.Callback]
+) -> None:
+    class Slower(L.Callback):
+        """From the first step on, what was fast is slow."""
+
+        def on_train_start(self, trainer: L.Trainer, pl_module: Classifier) -> None:
+            pl_module.net.prices = _SLOW
+            assert pl_module.net.last == _TAKEN, "the first observation is what it was chosen for"
+            tried.update(pl_module.net.runs)
+            pl_module.net.runs.clear()
+
+    tried: dict[str, int] = {}
+    sink, module = MemorySink(), _module(clock)
+    _fit(tmp_path, module, build(sink), Slower(), max_epochs=3)
+    assert set(tried) == set(PRICES)
+    assert _arithmetics(sink) == [_TAKEN] * 4
+    assert set(module.net.runs) == {_TAKEN}
+    (line,) = [one for one in lines if "precision='fast'" in one]
+    assert "explains in bfloat16, channels last: 2.5 times as fast" in line
+    assert "rank correlations of at least 0.999" in line
+
+
+@pytest.mark.parametrize("build", _BUILDS)
+def test_a_resumed_run_keeps_it_on_any_machine(tmp_path: Path, clock: Clock, build: Callable[..., L.Callback]) -> None:
+    first, second = MemorySink(), MemorySink()
+    run = _fit(tmp_path, _module(clock), build(first), max_epochs=1)
+    run.save_checkpoint(tmp_path / "one.ckpt")
+    module = _module(clock, _SLOW)
+    _fit(tmp_path, module, build(second), max_epochs=3, ckpt_path=tmp_path / "one.ckpt")
+    assert _arithmetics(second) == [_TAKEN] * 2
+    assert set(module.net.runs) == {_TAKEN}
+
+
+def test_a_run_that_goes_on_without_it_forgets_it(tmp_path: Path, clock: Clock) -> None:
+    _fit(tmp_path, _module(clock), _monitor(MemorySink()), max_epochs=1).save_checkpoint(tmp_path / "one.ckpt")
+    sink, module = MemorySink(), _module(clock)
+    monitor = _monitor(sink, precision="trainer")
+    _fit(tmp_path, module, monitor, ckpt_path=tmp_path / "one.ckpt")
+    assert _arithmetics(sink) == [None]
+    assert set(module.net.runs) == {"unchanged"}
+    assert "arithmetic" not in monitor.state_dict()
+
+
+def test_where_nothing_is_both_faster_and_exact_one_line_says_why(
+    tmp_path: Path, clock: Clock, lines: list[str]
+) -> None:
+    sink = MemorySink()
+    prices = {**PRICES, "channels last": 1.0, "bfloat16": 20.0}
+    module = _module(clock, prices, rough=(_TAKEN,))
+    _fit(tmp_path, module, _monitor(sink))
+    assert _arithmetics(sink) == ["unchanged"] * 3
+    (line,) = [one for one in lines if "precision='fast'" in one]
+    assert "in the Trainer's precision: nothing else is both faster and as exact" in line
+    assert "bfloat16, channels last 2.5 times as fast, rank correlation" in line
+    assert "channels last 1.0 times as fast;" in line
+    assert "bfloat16 failed, or was given up as too slow" in line
+
+
+@pytest.mark.parametrize("size", [6, 12])
+def test_maps_are_those_of_the_trainers_precision(tmp_path: Path, clock: Clock, size: int) -> None:
+    """Also of a probe that is streamed."""
+    found = []
+    for precision in ("trainer", "fast"):
+        sink, module = MemorySink(), _module(clock)
+        monitor = _monitor(sink, precision=precision, probe=Probe(size, shown=6), target="label")
+        _fit(tmp_path / precision, module, monitor)
+        found.append(sink.snapshots)
+    assert module.net.runs[_TAKEN] > 6
+    for exact, other in zip(*found, strict=True):
+        assert exact.scores["saliency/probe_accuracy"] == other.scores["saliency/probe_accuracy"]
+        for name, one in exact.attributions.items():
+            assert other.attributions[name].values.dtype == torch.float32
+            assert spearman(*(each.values[:, 0].flatten(1) for each in (one, other.attributions[name]))).min() > 0.99
+
+
+def test_effects_of_a_cue_are_those_of_the_model_as_it_is(tmp_path: Path, clock: Clock) -> None:
+    found = []
+    for precision in ("trainer", "fast"):
+        alarm = _alarm(MemorySink(), precision=precision)
+        _fit(tmp_path, _module(clock), alarm)
+        # NaN, of samples that cannot tell, is not equal to itself.
+        found.append(repr([one.effects for one in alarm.history]))
+    assert found[0] == found[1]
+
+
+def test_texts_are_explained_fast(tmp_path: Path, clock: Clock) -> None:
+    class Timed(text_runs.LstmClassifier):
+        def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+            clock.now += 0.5 if torch.is_autocast_enabled("cpu") else 1.0
+            found: Tensor = super().forward(*args, **kwargs)
+            return found
+
+    sink = MemorySink()
+    monitor = TokenSaliencyMonitor(
+        ["gradient_norm", SmoothGrad(4)],
+        4,
+        text_runs.WORDS,
+        compute=Compute(precision="fast"),
+        storage=Storage(save_maps=False),
+        sinks=[sink],
+        on_error="raise",
+    )
+    trainer(tmp_path, monitor).fit(Timed(), text_runs.pairs(), text_runs.pairs())
+    assert _arithmetics(sink) == ["bfloat16"] * 3
+
+
+def test_an_explanation_that_fails_leaves_the_weights_where_they_are(tmp_path: Path, clock: Clock) -> None:
+    class Fails(Priced):
+        def forward(self, images: Tensor) -> Tensor:
+            found = super().forward(images)
+            if torch.is_autocast_enabled("cpu") and self.runs[_TAKEN] > 40:
+                raise RuntimeError("as if out of memory")
+            return found
+
+    strides, module = Strides(), Classifier(Fails(clock))
+    with pytest.warns(UserWarning, match="as if out of memory"):
+        _fit(tmp_path, module, strides, _monitor(MemorySink(), on_error="warn"), max_epochs=3)
+    assert strides.n_compared == 3
