@@ -73,7 +73,7 @@ def test_a_single_map_is_enough_to_refuse():
 
 
 def test_nothing_is_taken_that_is_not_clearly_faster():
-    clock, model = priced(dict.fromkeys(PRICES, 0.97) | {"unchanged": 1.0})
+    clock, model = priced(dict.fromkeys(PRICES, 0.92) | {"unchanged": 1.0})
     found = choice(clock, model)
     assert found.taken is None
     assert found.arithmetic == UNCHANGED
