@@ -11,7 +11,7 @@ from torch import nn
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.state import RunState
-from saliency_callbacks.engine.fastest import LEAST_CORRELATION, Choice, Trial, fastest
+from saliency_callbacks.engine.fastest import LEAST_CORRELATION, Choice, Measured, fastest
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.targets.selectors import Target
 
@@ -77,7 +77,7 @@ def describe_choice(choice: Choice) -> str:
     return f"precision='fast' explains in the Trainer's precision: {reason}"
 
 
-def _described(trial: Trial) -> str:
+def _described(trial: Measured) -> str:
     found = f"{trial.arithmetic.name} {trial.speedup:.1f} times as fast"
     if trial.speedup == 0:
         return f"{trial.arithmetic.name} failed, or was given up as too slow"

@@ -22,7 +22,7 @@ from saliency_callbacks.scores.drift import drift, ranks
 from saliency_callbacks.targets.selectors import Target
 from saliency_callbacks.types import Attribution, Pass
 
-__all__ = ["LEAST_CORRELATION", "Choice", "Trial", "fastest"]
+__all__ = ["LEAST_CORRELATION", "Choice", "Measured", "fastest"]
 
 LEAST_CORRELATION = 0.99
 """Rank correlation that every map of every tried sample has to have with the unchanged one."""
@@ -40,7 +40,7 @@ _Maps = Mapping[str, Attribution]
 
 
 @dataclass(frozen=True)
-class Trial:
+class Measured:
     """What was found of one way to compute.
 
     Args:
@@ -71,10 +71,10 @@ class Choice:
         trials: What was tried, the fastest first.
     """
 
-    trials: tuple[Trial, ...] = ()
+    trials: tuple[Measured, ...] = ()
 
     @property
-    def taken(self) -> Trial | None:
+    def taken(self) -> Measured | None:
         """The fastest that is exact enough; ``None`` where none is, and the model is run as it was."""
         return next((trial for trial in self.trials if trial.is_accepted), None)
 
@@ -183,10 +183,10 @@ def _speedups(work: _Work, others: Sequence[Arithmetic], chunk: Settings) -> dic
 
 def _chosen(work: _Work, speedups: Mapping[Arithmetic, float]) -> Choice:
     """Compare the maps of the methods themselves, from the fastest way on until one is exact."""
-    trials: list[Trial] = []
+    trials: list[Measured] = []
     exact: tuple[float, _Maps] | None = None
     for one, speedup in sorted(speedups.items(), key=lambda item: -item[1]):
-        trial = Trial(one, speedup)
+        trial = Measured(one, speedup)
         # What rounds too much does so in any memory format.
         is_settled = any(other.is_accepted or other.arithmetic.autocast == one.autocast for other in trials)
         if speedup >= _WORTH_IT and not is_settled:

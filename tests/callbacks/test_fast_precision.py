@@ -12,13 +12,13 @@ from saliency_callbacks.callbacks.runtime import packages
 from saliency_callbacks.callbacks.runtime.ranks import Ranks
 from saliency_callbacks.callbacks.runtime.state import PinnedState, RunState
 from saliency_callbacks.capture.isolation.arithmetic import UNCHANGED, Arithmetic
-from saliency_callbacks.engine.fastest import Choice, Trial
+from saliency_callbacks.engine.fastest import Choice, Measured
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.methods import Gradient
 from tests.callbacks.plain_host import PlainHost
 
 HALF = Arithmetic("bfloat16", is_channels_last=True)
-TAKEN = Choice((Trial(HALF, 2.51, 0.9976), Trial(Arithmetic("bfloat16"), 1.8)))
+TAKEN = Choice((Measured(HALF, 2.51, 0.9976), Measured(Arithmetic("bfloat16"), 1.8)))
 FAST = Settings((Gradient(),), is_fast=True)
 
 
@@ -109,10 +109,10 @@ def test_what_is_said():
     )
     refused = Choice(
         (
-            Trial(HALF, 2.5, 0.93),
-            Trial(Arithmetic("float16"), 1.5, 0.995, is_slower_in_all=True),
-            Trial(Arithmetic(is_channels_last=True), 1.04),
-            Trial(Arithmetic("bfloat16"), 0.0),
+            Measured(HALF, 2.5, 0.93),
+            Measured(Arithmetic("float16"), 1.5, 0.995, is_slower_in_all=True),
+            Measured(Arithmetic(is_channels_last=True), 1.04),
+            Measured(Arithmetic("bfloat16"), 0.0),
         )
     )
     assert describe_choice(refused) == (

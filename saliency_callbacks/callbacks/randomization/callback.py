@@ -183,7 +183,9 @@ class RandomizationTest(ObservingCallback[PinnedState]):
         result, state = self._test(model, host, pace)
         if self.cascade_settings.at_fit_end and moment.stage != "validate" and not self._is_announced:
             self._is_announced = True
-            self._announce_cascade(model, host, pace)
+            settings = replace(self.settings, forward_context=host.forward_context)
+            n_layers = len(weight_layers(model, host.to_device(self._probe.inputs), settings))
+            notices.tell(f"{self.namespace}: {describe_cascade(self.cascade_settings, pace, n_layers)}")
         for method in result.methods:
             if not math.isfinite(result.similarity(method).mean):
                 kind = ("untold verdict", self.namespace, method)
@@ -226,11 +228,6 @@ class RandomizationTest(ObservingCallback[PinnedState]):
         pictures = {f"{self.namespace}/{name}/cascade": cascade.plot(methods=[name]) for name in cascade.methods}
         return cascade, {f"{self.namespace}/cascade": cascade.plot(), **pictures}
 
-    def _announce_cascade(self, model: nn.Module, host: Host, pace: Pace) -> None:
-        settings = replace(self.settings, forward_context=host.forward_context)
-        n_layers = len(weight_layers(model, host.to_device(self._probe.inputs), settings))
-        notices.tell(f"{self.namespace}: {describe_cascade(self.cascade_settings, pace, n_layers)}")
-
     def _test(self, model: nn.Module, host: Host, pace: Pace) -> tuple[RandomizationResult, PinnedState]:
         self.result, state = self._run(model, host, lambda trial: self._keeping.test(trial, self.target), pace.note)
         self._tested_step, self._n_explained = host.global_step, pace.n_states
@@ -244,17 +241,17 @@ class RandomizationTest(ObservingCallback[PinnedState]):
         progress: Callable[[int, int], None],
     ) -> tuple[RandomizationResult, PinnedState]:
         ranks, probe = host.ranks, self._probe
+        inputs = host.to_device(probe.inputs)
         settings = replace(self.state.settled(self.settings), forward_context=host.forward_context)
         state = self._outputs.settled(self.state, model, probe, settings, host, target=self.target)
         target = resolve_target(self.target, probe, state.pinned, link_of(state, probe), state.reference)
         if isinstance(target, SimilarityTarget) and target.is_open and target.view is None:
-            now = ranks.logits(model, host.to_device(probe.inputs), settings)
+            now = ranks.logits(model, inputs, settings)
             state = replace(state, reference=settled_reference(target, None, now))
-        inputs = host.to_device(probe.inputs)
         state = with_arithmetic(state, model, inputs, settings, target, host, name=self.namespace)
         trial = Trial(
             model=model,
-            inputs=lambda: host.to_device(probe.inputs),
+            inputs=inputs,
             inputs_name=probe.identity,
             n_samples=probe.size,
             settings=ranks.settings(state.settled(settings), probe.size),

@@ -36,7 +36,7 @@ class _Explained:
 
     @classmethod
     def now(cls, trial: Trial, draws: Draws) -> _Explained:
-        inputs = trial.inputs()
+        inputs = trial.inputs
         settings = settled(trial.model, inputs, trial.settings, trial.target)
         layers = weight_layers(trial.model, inputs, settings)
         reference = explain_reference(

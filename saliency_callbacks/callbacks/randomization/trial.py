@@ -28,7 +28,7 @@ class Trial:
 
     Args:
         model: The model with its trained weights.
-        inputs: Makes what is explained, on the model's device.
+        inputs: What is explained, on the model's device.
         inputs_name: What these inputs are called and no others.
         n_samples: How many samples they have.
         settings: How they are explained by this process.
@@ -40,7 +40,7 @@ class Trial:
     """
 
     model: nn.Module
-    inputs: Callable[[], Any]
+    inputs: Any
     inputs_name: Any
     n_samples: int
     settings: Settings
@@ -67,7 +67,7 @@ def run_anew(
     with trial.ranks.together():
         result = run_test(
             trial.model,
-            trial.inputs(),
+            trial.inputs,
             trial.settings,
             trial.target,
             order=order,
