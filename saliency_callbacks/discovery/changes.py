@@ -1,4 +1,4 @@
-"""What puts a discovered cue into an input: pasted pixels, an overlay, a shifted property.
+"""What puts a discovered cue into an input: pasted pixels, an overlay, noise, another size, a shifted property.
 
 Each is a small value of tensors, numbers and strings, so that it can be stored; :meth:`Change.to_cue` makes of it a cue
 that :class:`~saliency_callbacks.callbacks.cue.alarm.CueAlarm` takes.
@@ -101,12 +101,12 @@ class PastedPixels:
 
 @dataclass(frozen=True, eq=False)
 class Overlay:
-    r"""A mark that is laid over images at a fixed place, opaque, translucent, or only added.
+    r"""A mark that is laid over images at a fixed place, opaque, translucent, or purely additive.
 
     .. math:: x' = (1 - \alpha) x + a
 
     Args:
-        added: What is added, a; of a mark with a color its color times :math:`\alpha`, ``[C, H, W]``. One that is
+        added: What is added, a; for a colored mark, its color times :math:`\alpha`, ``[C, H, W]``. One that is
             smaller than the images is enlarged to their size.
         opacity: :math:`\alpha`, in [0, 1], ``[H, W]``.
 

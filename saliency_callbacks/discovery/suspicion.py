@@ -45,8 +45,8 @@ class Suspicion:
         control_bound: Lower bootstrap bound of ``effect`` minus that control.
         statistic: ``"effect"``, the rise of the margin m_c; or ``"contrast"``, that of class c minus the median of the
             others, for what changes the whole input.
-        is_used: Whether ``lower_bound`` exceeds the threshold, and ``control_bound`` 0; never for a property of images
-            by which the class may differ from so few others by nature.
+        is_used: Whether ``lower_bound`` exceeds the threshold, and ``control_bound`` 0; never for a property in which
+            the class may differ naturally, with so few others to compare.
         region: Where it is in its first bearer, bool ``[H, W]``; ``None`` where it has no place.
         bearers: Ids of all samples of the class that bear it, the most typical first.
         change: What puts the cue into an input.

@@ -25,7 +25,7 @@ def least_outlying_gap(n_values: int, significance: float = 0.05) -> float:
     .. math:: \frac{Q}{1 - Q}, \quad Q = \frac{x_{(n)} - x_{(n - 1)}}{x_{(n)} - x_{(1)}}
 
     Args:
-        n_values: How many there are, the outlier included. Above 20 the number for 20 is returned, which is too strict;
+        n_values: How many there are, the outlier included. Above 20 that for 20 is returned, which is conservative;
             of one or two values none is an outlier.
         significance: How often normal values have an outlier by chance, at either end: .05 or .01.
 

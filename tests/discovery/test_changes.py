@@ -151,7 +151,7 @@ def _half(images: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("convert", [_half, Tensor.double], ids=["half", "double"])
-def test_pixels_and_overlays_keep_the_precision_of_the_images(convert) -> None:
+def test_pixels_overlays_and_noise_keep_the_precision_of_the_images(convert) -> None:
     images = convert(torch.rand(2, 3, 7, 9))
     for change in _all(3)[:3]:
         assert change(images).dtype == images.dtype

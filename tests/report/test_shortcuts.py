@@ -14,7 +14,7 @@ from saliency_callbacks.report.runs import read_run
 from saliency_callbacks.report.shortcuts import shortcuts_of
 from saliency_callbacks.sinks import DiskSink
 from saliency_callbacks.types import Cell, Snapshot, Table
-from tests.report.shortcuts import write_discovery
+from tests.report.shortcuts import KEYS, write_discovery
 from tests.report.test_document import payload_of
 
 
@@ -101,6 +101,11 @@ def test_the_headline_of_what_is_not_used_and_of_nothing(tmp_path):
     (found,) = headlines(write_discovery(tmp_path / "b", found=())).values()
     assert (found["level"], found["title"]) == ("plain", "No shortcut was discovered")
     assert "proves nothing" in found["text"]
+
+
+def test_the_headline_of_what_may_be_the_nature_of_a_class(tmp_path):
+    (found,) = headlines(write_discovery(tmp_path, found=KEYS[:1], is_used=False, is_conclusive=False)).values()
+    assert (found["level"], found["title"]) == ("plain", "Suspected in the data, unclear whether it is used: 1 cue")
 
 
 def test_other_tables_called_list_are_no_shortcuts(tmp_path):

@@ -140,10 +140,13 @@ def _cue_alone(change: Change, bands: Sequence[int] | None) -> npt.NDArray[np.ui
     if isinstance(change, PastedPixels):
         alone = torch.where(change.mask, change.pixels.float(), _NOTHING)
     elif isinstance(change, Overlay):
-        difference = change.added.float() - _GREY * change.opacity
+        marked = change.opacity[change.opacity > 0]
+        is_opaque = marked.numel() > 0 and float(marked.median()) > _OPAQUE
+        ground = _NOTHING if is_opaque else _GREY
+        difference = change.added.float() - ground * change.opacity
         largest = difference.abs().max().clamp_min(torch.finfo(torch.float32).tiny)
         # An opaque mark has a color, which is shown as it is.
-        alone = _GREY + difference * (1 if change.opacity.max() > _OPAQUE else _GREY / largest)
+        alone = ground + difference * (1 if is_opaque else _GREY / largest)
     else:
         return None
     picture: npt.NDArray[np.uint8] = display_images(alone[None].cpu(), bands=bands)[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib import import_module
 from typing import Any
 
@@ -34,6 +34,9 @@ _KINDS = (
 CHANGES: dict[str, str] = {kind.__name__: kind.__module__ for kind in _KINDS}
 """Name of a class of changes → its module. Only these are restored: a checkpoint must not choose what is imported."""
 
+_FORMER = {"AddedDifference": lambda difference: Overlay(difference, difference.new_zeros(difference.shape[1:]))}
+"""Changes of earlier versions → what does the same now."""
+
 _LEFT_OUT = ("exhibit",)
 _KIND = "kind"
 _LARGE = 4096
@@ -43,9 +46,13 @@ _MOST_PIXELS = 128 * 128
 def as_kept(change: Change) -> Change:
     """Return a change as it is kept for later evaluations: that of a large image has at most 128 × 128 pixels.
 
-    A search of images of 1024×768 would otherwise add 5 MB to a checkpoint for each mark that it finds.
+    A search of images of 1024×768 would otherwise add 5 MB to a checkpoint for each mark that it finds. Values are
+    rounded as a checkpoint rounds them, so that a resumed run goes on with the same.
     """
-    return change.reduced(_MOST_PIXELS) if isinstance(change, PastedPixels | Overlay) else change
+    small = change.reduced(_MOST_PIXELS) if isinstance(change, PastedPixels | Overlay) else change
+    given = {one.name: getattr(small, one.name) for one in fields(small)}  # type: ignore[arg-type]
+    rounded = {name: _full(_light(value)) for name, value in given.items() if _is_halved(value)}
+    return replace(small, **rounded) if rounded else small  # type: ignore[type-var]
 
 
 def as_stored(suspicion: Suspicion) -> dict[str, Any]:
@@ -86,9 +93,14 @@ def _stored_change(change: Change) -> dict[str, Any]:
 
 
 def _restored_change(state: Mapping[str, Any]) -> Change:
-    kind = getattr(import_module(CHANGES[state[_KIND]]), state[_KIND])
-    change: Change = kind(**{name: _full(value) for name, value in state["values"].items()})
+    values = {name: _full(value) for name, value in state["values"].items()}
+    kind = _FORMER.get(state[_KIND]) or getattr(import_module(CHANGES[state[_KIND]]), state[_KIND])
+    change: Change = kind(**values)
     return change
+
+
+def _is_halved(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.dtype == torch.float32 and value.numel() > _LARGE
 
 
 def _light(value: Any) -> Any:
@@ -98,7 +110,7 @@ def _light(value: Any) -> Any:
         return value
     kept = value.detach().cpu()
     # A view would be saved with all that it is a view of.
-    return kept.half() if kept.dtype == torch.float32 and kept.numel() > _LARGE else kept.clone()
+    return kept.half() if _is_halved(kept) else kept.clone()
 
 
 def _full(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,8 +29,8 @@ def list_of_suspicions(suspicions: Mapping[str, Suspicion], said: Sequence[str] 
     Returns:
         One row a suspicion: ``share`` and ``share_elsewhere`` are shares of the class and of the class ``elsewhere``,
         with their ``counts``; ``effect``, ``lower_bound`` and ``control`` are in standard deviations of the logits;
-        ``used`` is ``yes``, ``no``, or ``unclear`` where the class may be like that by nature; ``first_seen`` is an
-        epoch, or empty.
+        ``used`` is ``yes``, ``no``, or ``unclear`` where the class may be like that by nature, or outputs are not
+        finite; ``first_seen`` is an epoch, or empty.
 
     Example:
         >>> list_of_suspicions({}).rows
@@ -76,6 +77,6 @@ def _row(key: str, one: Suspicion) -> tuple[Cell, ...]:
         Cell(f"{one.effect:.2f}"),
         Cell(f"{one.lower_bound:.2f}"),
         Cell(f"{one.control:.2f}"),
-        Cell("yes" if one.is_used else "no" if one.is_conclusive else "unclear"),
+        Cell("yes" if one.is_used else "no" if one.is_conclusive and math.isfinite(one.effect) else "unclear"),
         Cell("" if one.first_seen is None else str(one.first_seen)),
     )

@@ -39,7 +39,7 @@ _OF_DETAIL = 0.7
 alike in all objects of a class."""
 
 _BLACK = 0.05
-"""A level this close to an end of the range is even where an image is cut off, or over- or underexposed."""
+"""Levels this close to black or white are even wherever an image is cropped, or over- or underexposed."""
 
 _COMMON = 0.5
 """What this share of other images have is no cue, however often the class has it."""

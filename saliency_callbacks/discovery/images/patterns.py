@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -15,6 +17,8 @@ FEWEST_OF_A_GROUP = 5
 """Images of a class that bear a mark, and that do not."""
 
 _LEAST_Z = 2.0
+"""Low, as many faint values make a pattern."""
+
 _FEWEST_VALUES = 4
 _N_SHARPENINGS = 2
 """The first finds most of the bearers, the second the whole mark."""
@@ -22,6 +26,8 @@ _N_SHARPENINGS = 2
 _LEAST_Z_OF_LIKELIHOOD = 2.5
 _N_ESTIMATES = 3
 _LEAST_DEVIATION = 0.01
+"""Some steps of 8 bits, so that equal values do not decide alone."""
+
 _WEIGHT_OF_ALL = 8
 """How many images the variance over all images counts as, beside that of a few."""
 
@@ -81,12 +87,14 @@ def likelihood_scores(
 ) -> Tensor | None:
     r"""Return how much likelier each image is as one of the bearers than as one of the rest of their class.
 
-    .. math:: \sum_p \frac12 \left[ \frac{(x_p - \mu_p)^2}{\sigma_p^2} - \frac{(x_p - \mu'_p)^2}{\sigma'^2_p}
-        + \log \frac{\sigma_p^2}{\sigma'^2_p} \right]
+    .. math:: \sum_{p \in S} \operatorname{clamp} \left( \frac12 \left[ \frac{(x_p - \mu_p)^2}{\sigma_p^2}
+        - \frac{(x_p - \mu'_p)^2}{\sigma'^2_p} + \log \frac{\sigma_p^2}{\sigma'^2_p} \right], -4, 4 \right)
 
-    with mean and variance of the bearers, :math:`\mu'` and :math:`\sigma'^2`, and of the rest, as if values were normal
-    and independent. What hides an image, such as a frame of any color, makes its bearers alike, though it may change no
-    mean. Bearers and scores are estimated in turn, from those that were given.
+    where :math:`\mu, \sigma^2` are mean and variance of the rest, :math:`\mu', \sigma'^2` those of the bearers, as if
+    values were normal and independent, and S the values in which mean or variance differ beyond chance. Variances are
+    shrunk to that of all images, save those of bearers that differ. What hides an image, such as a frame of any color,
+    makes its bearers alike, though it may change no mean. Bearers and scores are estimated in turn, from those that
+    were given.
 
     Args:
         scores: How much of a pattern each image has, ``[N]``, by any measure.
@@ -114,11 +122,19 @@ def likelihood_scores(
     return ratios(images) if separation >= least_separation * separation_of_one_group(len(found)) else None
 
 
+@dataclass(frozen=True, eq=False)
 class _Ratios:
-    """Logarithms of ratios of likelihoods, summed over the values in which two groups differ."""
+    """Logarithms of ratios of likelihoods, summed over the values in which two groups differ.
 
-    def __init__(self, columns: Tensor, means: Tensor, variances: Tensor) -> None:
-        self.columns, self._means, self._variances = columns, means, variances
+    Args:
+        columns: Which values, ``int64 [S]``.
+        means: Of the rest and of the bearers, ``[2, S]``.
+        variances: Likewise.
+    """
+
+    columns: Tensor
+    means: Tensor
+    variances: Tensor
 
     @classmethod
     def between(cls, bearing: Tensor, rest: Tensor, usual: Tensor) -> _Ratios:
@@ -141,7 +157,7 @@ class _Ratios:
         values = images[:, self.columns]
         rest, bearing = (
             (values - mean).square() / variance + variance.log()
-            for mean, variance in zip(self._means, self._variances, strict=True)
+            for mean, variance in zip(self.means, self.variances, strict=True)
         )
         scores: Tensor = ((rest - bearing) / 2).clamp(-_MOST_OF_A_VALUE, _MOST_OF_A_VALUE).sum(dim=1)
         return scores

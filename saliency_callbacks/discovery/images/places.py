@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,13 +24,17 @@ __all__ = ["Places"]
 
 _LEAST_Z = 5.0
 _LEAST_GAP = 1.5
+
 _MOST_REST = 0.25
-"""How far those of the class without the mark may be from the other classes, on the way to those with it."""
+"""How far images of the class without the mark may be from the other classes, as a share of the distance to bearers."""
 
 _LEAST_OF_BOTH = 6.0
 """How large the product of z and the separation is at least: either alone is seen in classes without a mark."""
 
 _LEAST_SKEW = 0.2
+_FEWEST_CLASSES = 4
+"""From so many on, two clear groups tell a mark, however far the other classes are apart."""
+
 _FADING = 0.9
 _CLEAR = 2.0
 """Least separation of bearers, over that of values in one group: by what is added, and by likeness."""
@@ -135,10 +140,12 @@ def _is_set_apart(found: Standing, groups: TwoGroups, separation: float, n_class
         n_classes: How many classes there are; the fewer, the further apart they are by chance, which two clear groups
             are not.
     """
-    least_gap = _LEAST_GAP if separation >= _CLEAR else max(_LEAST_GAP, least_outlying_gap(n_classes))
+    is_told = separation >= _CLEAR and n_classes >= _FEWEST_CLASSES
+    least_gap = _LEAST_GAP if is_told else max(_LEAST_GAP, least_outlying_gap(n_classes))
     rest = abs(groups.lower - found.usual)
     return (
-        found.gap >= least_gap
+        math.isfinite(least_gap)
+        and found.gap >= least_gap
         and found.z >= _LEAST_Z
         and found.z * separation >= _LEAST_OF_BOTH
         and rest <= _MOST_REST * (groups.upper - found.usual)

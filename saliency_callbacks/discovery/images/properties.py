@@ -33,7 +33,9 @@ _LEAST_Z_NEARLY_EVERYWHERE = 1.9
 _LEAST_GAP = 0.8
 _MUCH = 0.75
 _FEWEST_OF_A_KIND = 8
-_MOST_OTHERS = 256
+_MOST_OF_A_KIND = 128
+"""Images that the spectrum of noise is taken of."""
+
 
 _OF_SIZES = ("size", "aspect")
 _TINTS = ("red", "green", "blue")
@@ -85,10 +87,10 @@ class Properties:
 def _tell_of_few_classes(n_classes: int) -> None:
     warn(
         "few classes",
-        f"of {n_classes} classes one may differ from the others by nature as far as one here does, so properties are "
-        "listed that are not called used: how far classes differ by nature is told by how far the others differ from "
-        "each other, and few classes tell little. Look at the pictures, and watch what is not natural to a class with "
-        "a CueAlarm, suspicion.to_cue()",
+        f"of {n_classes} classes one may differ from the others by nature as far as one does here, so properties are "
+        "listed but not called used. How far classes differ by nature is told by how far the others differ from each "
+        "other, and few classes tell little. Look at the pictures, and watch what is not natural to a class with a "
+        "CueAlarm, suspicion.to_cue()",
     )
 
 
@@ -196,7 +198,7 @@ class Property:
         others = ((samples.labels != self.class_index) & count.lacks).nonzero()[:, 0]
         if min(len(bearing), len(others)) < _FEWEST_OF_A_KIND:
             return None
-        more, less = samples.inputs[bearing], samples.inputs[samples.chosen(others, _MOST_OTHERS, "noise")]
+        more, less = (samples.inputs[samples.chosen(some, _MOST_OF_A_KIND, "noise")] for some in (bearing, others))
         return noise_like(more, less, samples.generator("phases"))
 
     def _shift(self, samples: Samples) -> tuple[str, float]:

@@ -1,4 +1,4 @@
-"""Noise with the spectrum that some images have more of than others: of a grating the grating, of white noise white."""
+"""Noise with the spectrum that some images have more of than others: a grating for a grating, white for white."""
 
 from __future__ import annotations
 
@@ -14,14 +14,20 @@ _FINEST = 0.25
 """Cycles per pixel, in one direction at least, of what is noise rather than detail."""
 
 _LEAST_Z = 4.0
+"""Of the thousands of waves of a tile hardly one is beyond it by chance."""
+
+_TINY = 1e-8
 
 
 def noise_like(more: Tensor, less: Tensor, generator: torch.Generator) -> Tensor | None:
     r"""Return noise with the fine detail that images have more of than others.
 
-    Each wave whose power stands out is drawn with its excess of power and a random phase, which the channels share:
+    Of each wave whose power stands out, the excess of the cross-spectrum over the channels,
 
-    .. math:: n_c = \mathcal F^{-1} \sqrt{\max(0, \bar P_c - \bar P'_c)} \, e^{i \varphi}
+    .. math:: S = \mathbb E [F F^H] - \mathbb E [F' F'^H] = V \Lambda V^H, \quad
+        n = \mathcal F^{-1} V \sqrt{\max(0, \Lambda)} \, e^{i \varphi},
+
+    gets a random phase for each of its components, so that channels go together as they do in the images.
 
     Args:
         more: ``[N, C, H, W]``, N ≥ 2.
@@ -30,7 +36,7 @@ def noise_like(more: Tensor, less: Tensor, generator: torch.Generator) -> Tensor
 
     Returns:
         A tile ``[C, h, w]`` of at most 64×64 pixels with mean 0 that can be repeated without a seam, as strong as it is
-        in the images; ``None`` where no wave stands out.
+        in the images; ``None`` where no wave stands out. Of larger images, tiles in the corners and the center count.
 
     Example:
         >>> images = torch.rand(20, 1, 32, 32)
@@ -39,15 +45,21 @@ def noise_like(more: Tensor, less: Tensor, generator: torch.Generator) -> Tensor
         torch.Size([1, 32, 32])
     """
     height, width = (min(_SIDE, side) for side in more.shape[2:])
-    ours, theirs = (_log_power(images, height, width) for images in (more, less))
-    error = (ours.var(dim=0) / len(ours) + theirs.var(dim=0) / len(theirs)).sqrt().clamp(min=1e-6)
-    stands_out = ((ours.mean(dim=0) - theirs.mean(dim=0)) / error > _LEAST_Z) & _is_fine(height, width)
+    ours, theirs = (_waves(images, height, width) for images in (more, less))
+    logs, usual = (waves.abs().square().mean(dim=1).clamp(min=_TINY).log() for waves in (ours, theirs))
+    error = (logs.var(dim=0) / len(logs) + usual.var(dim=0) / len(usual)).sqrt().clamp(min=1e-6)
+    stands_out = ((logs.mean(dim=0) - usual.mean(dim=0)) / error > _LEAST_Z).any(dim=0) & _is_fine(height, width)
     if not stands_out.any():
         return None
-    excess = (ours.exp().mean(dim=0) - theirs.exp().mean(dim=0)).clamp(min=0) * stands_out
-    phase = torch.fft.rfft2(torch.randn(height, width, generator=generator))
-    noise: Tensor = torch.fft.irfft2(excess.sqrt() * phase / phase.abs().clamp(min=1e-6), s=(height, width))
-    return noise
+    excess = _cross_spectrum(ours[..., stands_out]) - _cross_spectrum(theirs[..., stands_out])
+    powers, components = torch.linalg.eigh(excess)
+    noise = torch.fft.rfft2(torch.randn(len(more[0]), height, width, generator=generator))[:, stands_out].T
+    phases = noise / noise.abs().clamp(min=1e-6)
+    found = (components * powers.clamp(min=0).sqrt()[:, None] * phases[:, None]).sum(dim=2)
+    waves = torch.zeros(ours.shape[2:], dtype=found.dtype)
+    waves[:, stands_out] = found.T
+    tile: Tensor = torch.fft.irfft2(waves, s=(height, width))
+    return tile
 
 
 def tiled(noise: Tensor, height: int, width: int) -> Tensor:
@@ -61,12 +73,19 @@ def tiled(noise: Tensor, height: int, width: int) -> Tensor:
     return noise.repeat(1, down, across)[:, :height, :width]
 
 
-def _log_power(images: Tensor, height: int, width: int) -> Tensor:
-    """Return the logarithm of the power of each wave in a tile of each image, ``[N, C, h, w // 2 + 1]``."""
-    tiles = images.float()[:, :, :height, :width]
-    centered = tiles - tiles.mean(dim=(2, 3), keepdim=True)
-    power: Tensor = torch.fft.rfft2(centered).abs().square()
-    return power.clamp(min=1e-8).log()
+def _waves(images: Tensor, height: int, width: int) -> Tensor:
+    """Return the Fourier transforms of tiles of each image, ``[N, tiles, C, h, w // 2 + 1]``."""
+    down, across = images.shape[2] - height, images.shape[3] - width
+    corners = {(0, 0), (0, across), (down, 0), (down, across), (down // 2, across // 2)}
+    tiles = torch.stack([images[:, :, y : y + height, x : x + width].float() for y, x in sorted(corners)], dim=1)
+    waves: Tensor = torch.fft.rfft2(tiles - tiles.mean(dim=(3, 4), keepdim=True))
+    return waves
+
+
+def _cross_spectrum(waves: Tensor) -> Tensor:
+    """Return the mean products of channels of each wave, ``[P, C, C]`` of ``[N, tiles, C, P]``."""
+    by_wave = waves.flatten(0, 1).permute(2, 1, 0)
+    return by_wave @ by_wave.mH / by_wave.shape[2]
 
 
 def _is_fine(height: int, width: int) -> Tensor:

@@ -64,7 +64,7 @@ def shortcut_headlines(archive: Archive) -> Iterator[tuple[str, str, str, int]]:
     for one in lists_of([archive]):
         dismissed = one.dismissed()
         rows = [row for row in one.rows if row["key"] not in dismissed]
-        used = [row for row in rows if row["used"] == "yes"]
+        used, unclear = ([row for row in rows if row["used"] == answer] for answer in ("yes", "unclear"))
         step = one.entry["step"]
         if used:
             what = "a suspected shortcut" if len(used) == 1 else f"{len(used)} suspected shortcuts"
@@ -73,7 +73,8 @@ def shortcut_headlines(archive: Archive) -> Iterator[tuple[str, str, str, int]]:
             )
             yield "caution", f"The network uses {what}", text, step
         elif rows:
-            title = f"Suspected in the data, not used: {_count(len(rows))}"
+            use = "unclear whether it is used" if unclear else "not used"
+            title = f"Suspected in the data, {use}: {_count(len(rows))}"
             yield "plain", title, _sentence(rows[0]), step
         else:
             text = "Nothing that was looked for is in one class far more than in the others. That proves nothing."

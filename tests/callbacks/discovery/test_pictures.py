@@ -69,15 +69,23 @@ def test_the_cue_is_shown_alone_and_what_is_not_pasted_is_grey():
     assert place[0] < 40
 
 
-@pytest.mark.parametrize("opacity", [0.0, 0.3, 1.0])
-def test_an_overlay_is_outlined_where_it_is_even_where_it_changes_nothing(opacity):
-    difference = torch.zeros(3, SIDE, SIDE)
-    difference[:, 5:11, 20:26] = 0.1
-    change = Overlay(difference, opacity * (difference[0] > 0))
-    white = exhibit(change)
-    white.before[:] = white.after[:] = 1
-    picture = draw_suspicion(suspicion(change=change, exhibit=white), str)
+@pytest.mark.parametrize(("added", "opacity"), [(0.1, 0.0), (0.3, 0.3), (0.0, 1.0)], ids=["light", "mist", "black"])
+def test_an_overlay_is_outlined_where_it_is_even_where_it_changes_nothing(added, opacity):
+    mark = torch.zeros(SIDE, SIDE)
+    mark[5:11, 20:26] = 1
+    change = Overlay((added * mark).expand(3, -1, -1), opacity * mark)
+    same = exhibit(change)
+    same.before[:] = same.after[:] = 1 if added else 0.2
+    picture = draw_suspicion(suspicion(change=change, exhibit=same), str)
     assert len(outlined_tiles(picture)) == 6, "four bearers and two others"
+
+
+def test_an_opaque_mark_is_shown_in_its_color_and_not_on_the_same():
+    mark = torch.zeros(SIDE, SIDE)
+    mark[5:11, 20:26] = 1
+    change = Overlay((0.5 * mark).expand(3, -1, -1), mark)
+    picture = draw_suspicion(suspicion(change=change, exhibit=exhibit(change)), str)
+    assert place_of(picture, np.full((8, 8, 3), 128, np.uint8)) is not None
 
 
 def test_what_has_no_place_has_no_outline():

@@ -162,6 +162,21 @@ def test_what_large_images_add_to_a_checkpoint_is_bounded() -> None:
     assert max(sizes) < 160_000
 
 
+@pytest.mark.parametrize("change", _CHANGES.values(), ids=_CHANGES.keys())
+def test_a_resumed_run_goes_on_with_the_same_change(change: Any) -> None:
+    images = torch.rand(2, 3, 64, 64)
+    kept = as_kept(change)
+    assert torch.equal(as_kept(restored(as_stored(replace(suspicion(), change=kept))).change)(images), kept(images))
+
+
+def test_a_difference_of_an_earlier_version_is_an_overlay_that_hides_nothing() -> None:
+    difference = torch.tensor([[[0.5, -0.5, 0.0]]])
+    state = as_stored(suspicion())
+    state["change"] = {"kind": "AddedDifference", "values": {"difference": difference}}
+    images = torch.rand(2, 1, 1, 3)
+    assert torch.equal(restored(state).change(images), (images + difference).clamp(0, 1))
+
+
 def test_a_checkpoint_does_not_say_what_is_imported() -> None:
     state = as_stored(suspicion())
     state["change"]["kind"] = "system"

@@ -202,6 +202,29 @@ def test_a_mark_that_differs_from_one_bearer_to_the_next_is_pasted() -> None:
     assert len(trial.controls) == 2, "of other classes, and of the class without it"
 
 
+def test_of_two_classes_no_fading_mark_is_told() -> None:
+    images, labels, _ = _marked(0.5, 3, (32, 32), n_classes=3)
+    labels = (labels == CLASS).long()
+    samples = Samples(images, labels, range(len(labels)))
+    assert not any(one.count(samples) for one in Places().propose(samples, reader(nn.Identity()))[0])
+
+
+def test_where_nearly_all_bear_a_mark_the_object_of_the_class_is_not_hidden() -> None:
+    labels = torch.arange(60 * _N_CLASSES) % _N_CLASSES
+    images = scenery(len(labels), 3, (32, 32))
+    own = (labels == CLASS).nonzero()[:, 0]
+    for index in range(_N_CLASSES):
+        images[labels == index, :, 16:24, 16:24] = 0.15 * index + 0.05 * images[labels == index, :, 16:24, 16:24]
+    images[own[:54]] += 0.6 * _mark() * (1 - images[own[:54]])
+    samples = Samples(images, labels, range(len(labels)))
+    bears = torch.isin(torch.arange(len(labels)), own[:54])
+    trial = Place(CLASS, bears.float(), 0.9).trial(samples, Count(bears, bears.float(), 0.0))
+    assert trial is not None
+    assert isinstance(trial.change, Overlay)
+    assert float(trial.change.opacity[16:24, 16:24].mean()) < 0.2
+    assert float(trial.change.opacity[_mark().bool()].mean()) == pytest.approx(0.6, abs=0.12)
+
+
 def test_scores_are_sharpened_by_what_sets_bearers_apart_from_the_rest_of_their_class() -> None:
     images, labels, marked = _marked(0.5, 3, (32, 32))
     images[labels == CLASS, :, 20:30, 20:30] *= 0.6

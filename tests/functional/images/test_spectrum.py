@@ -40,7 +40,22 @@ def test_of_white_noise_it_has_the_strength_in_what_is_fine(deviation: float) ->
     assert found is not None
     # Three quarters of all waves have a quarter of a cycle per pixel or more in one direction.
     assert float(found.std()) == pytest.approx(deviation * 0.75**0.5, rel=0.15)
-    assert not torch.equal(found[0], found[1])
+    assert float(torch.corrcoef(found.flatten(1)).tril(-1).abs().max()) < 0.35
+
+
+@pytest.mark.parametrize("signs", [(1, 1, 1), (1, -1, 0)], ids=str)
+def test_channels_go_together_as_they_do_in_the_images(signs: tuple[int, ...]) -> None:
+    grating = 0.08 * torch.sin(2.1 * (torch.arange(32)[:, None] + torch.arange(32)))
+    found = _found(_images(0) + torch.tensor(signs)[:, None, None] * grating, _images(1))
+    assert found is not None
+    assert float(torch.corrcoef(found[:2].flatten(1))[0, 1]) == pytest.approx(signs[1], abs=0.05)
+    assert float(found[0].std()) == pytest.approx(float(grating.std()), rel=0.15)
+
+
+def test_a_texture_in_a_corner_of_large_images_is_seen() -> None:
+    images = _images(0, (160, 160))
+    images[:, :, 80:, 80:] += 0.08 * torch.sin(2.1 * (torch.arange(80)[:, None] + torch.arange(80)))
+    assert _found(images, _images(1, (160, 160))) is not None
 
 
 def test_images_that_are_alike_have_none() -> None:
