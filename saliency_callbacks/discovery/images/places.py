@@ -33,7 +33,7 @@ _LEAST_OF_BOTH = 6.0
 
 _LEAST_SKEW = 0.2
 _FEWEST_CLASSES = 4
-"""From so many on, two clear groups tell a mark, however far the other classes are apart."""
+"""From so many on, two clear groups tell a mark, however far the others are apart; of three, two are often alike."""
 
 _FADING = 0.9
 _CLEAR = 2.0
@@ -140,12 +140,13 @@ def _is_set_apart(found: Standing, groups: TwoGroups, separation: float, n_class
         n_classes: How many classes there are; the fewer, the further apart they are by chance, which two clear groups
             are not.
     """
-    is_told = separation >= _CLEAR and n_classes >= _FEWEST_CLASSES
-    least_gap = _LEAST_GAP if is_told else max(_LEAST_GAP, least_outlying_gap(n_classes))
+    are_few = n_classes < _FEWEST_CLASSES
+    is_told = separation >= _CLEAR and not are_few
+    least_gap = 0.0 if is_told else least_outlying_gap(n_classes, 0.01 if are_few else 0.05)
     rest = abs(groups.lower - found.usual)
     return (
         math.isfinite(least_gap)
-        and found.gap >= least_gap
+        and found.gap >= max(_LEAST_GAP, least_gap)
         and found.z >= _LEAST_Z
         and found.z * separation >= _LEAST_OF_BOTH
         and rest <= _MOST_REST * (groups.upper - found.usual)
