@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -76,8 +76,11 @@ class Arithmetic:
     @contextmanager
     def _half(self, devices: frozenset[str], forward_context: _Context) -> Iterator[None]:
         assert self.autocast is not None
-        (device,) = devices
-        with forward_context(), torch.autocast(device, dtype=getattr(torch, self.autocast)):
+        # A choice of a checkpoint is kept where the model lies on several types of device, or has no parameter left.
+        with forward_context(), ExitStack() as stack:
+            for device in sorted(devices):
+                if torch.amp.is_autocast_available(device):
+                    stack.enter_context(torch.autocast(device, dtype=getattr(torch, self.autocast)))
             yield
 
 

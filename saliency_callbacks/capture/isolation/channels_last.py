@@ -62,7 +62,8 @@ def _weights(model: nn.Module) -> Iterator[_Weight]:
 
 
 def _is_replaceable(weight: Tensor) -> bool:
-    is_plain = type(weight) is nn.Parameter and weight.layout == torch.strided
+    # Packed weights of a subclass may have another number of axes.
+    is_plain = type(weight) is nn.Parameter and weight.layout == torch.strided and weight.ndim in _FORMATS
     return is_plain and not weight.is_contiguous(memory_format=_FORMATS[weight.ndim])
 
 

@@ -99,5 +99,20 @@ def test_a_model_without_parameters_or_on_two_devices_stays_what_it_is():
     assert names(nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1, device="meta"))) == []
 
 
+@pytest.mark.parametrize(
+    ("model", "dtype"),
+    [
+        (nn.Sequential(nn.ReLU()), torch.float32),
+        (nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2, device="meta")), torch.bfloat16),
+    ],
+    ids=["no parameters", "two devices"],
+)
+def test_a_kept_choice_runs_on_any_devices(model, dtype):
+    with Arithmetic("bfloat16").applied(model, contextlib.nullcontext) as opened, opened():
+        assert torch.is_autocast_enabled("cpu") == (dtype == torch.bfloat16)
+        assert model[0](torch.rand(1, 2)).dtype == dtype
+    assert not torch.is_autocast_enabled("cpu")
+
+
 def test_unchanged_is_the_default():
     assert Arithmetic() == UNCHANGED

@@ -76,6 +76,13 @@ def test_volumes_have_a_format_of_their_own():
     assert model.weight.is_contiguous()
 
 
+def packed():
+    """A convolution that keeps its weight as a matrix."""
+    model = nn.Conv2d(3, 2, 3)
+    model.weight = nn.Parameter(model.weight.detach().flatten(1))
+    return model
+
+
 @pytest.mark.parametrize(
     "model",
     [
@@ -83,8 +90,9 @@ def test_volumes_have_a_format_of_their_own():
         nn.Conv1d(3, 2, 3),
         nn.Conv2d(3, 2, 3).to(memory_format=torch.channels_last),
         parametrizations.weight_norm(nn.Conv2d(3, 2, 3)),
+        packed(),
     ],
-    ids=["no convolution", "of signals", "channels last already", "of a parametrization"],
+    ids=["no convolution", "of signals", "channels last already", "of a parametrization", "packed"],
 )
 def test_nothing_to_replace(model):
     assert not has_channels_first(model)
