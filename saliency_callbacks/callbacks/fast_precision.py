@@ -11,7 +11,7 @@ from torch import nn
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.state import RunState
-from saliency_callbacks.engine.fastest import LEAST_CORRELATION, Choice, Measured, fastest
+from saliency_callbacks.engine.fastest import Choice, Measured, fastest
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.targets.selectors import Target
 
@@ -25,7 +25,8 @@ def with_arithmetic(
 ) -> _State:
     """Return the state in which it is known how maps are computed; all ranks must call it.
 
-    Nothing is measured where that is known already, or ``"fast"`` is not asked for.
+    Nothing is measured where that is known already, or ``"fast"`` is not asked for. Where there is nothing to compare
+    with yet, it stays open until the next observation.
 
     Args:
         state: The state before an observation.
@@ -37,7 +38,7 @@ def with_arithmetic(
         name: Of the callback, for the line that says what was chosen.
     """
     if not settings.is_fast:
-        # Of a run that went on without it, nothing is left to tell.
+        # A checkpoint of a run with it may hold a choice, which would be told of maps that are not computed like this.
         return replace(state, arithmetic=None)
     if state.arithmetic is not None:
         return state
@@ -81,6 +82,6 @@ def _described(trial: Measured) -> str:
     found = f"{trial.arithmetic.name} {trial.speedup:.1f} times as fast"
     if trial.speedup == 0:
         return f"{trial.arithmetic.name} failed, or was given up as too slow"
-    if trial.correlation is not None and not trial.correlation >= LEAST_CORRELATION:
+    if trial.is_too_rough:
         return f"{found}, rank correlation {trial.correlation:.4f}"
     return f"{found}, but slower as a whole" if trial.is_slower_in_all else found

@@ -1,4 +1,4 @@
-"""How a model computes its maps fastest: measured, and only where the maps stay what they are."""
+"""How a model computes its maps fastest: measured, and only where the maps keep nearly the same order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import nn
 from saliency_callbacks.capture.isolation.arithmetic import UNCHANGED, Arithmetic, other_arithmetics
 from saliency_callbacks.engine.run import run_engine
 from saliency_callbacks.engine.settings import Settings, count_samples
-from saliency_callbacks.errors import each_kind_once
+from saliency_callbacks.errors import each_kind_once, warn
 from saliency_callbacks.methods.smooth import SmoothGrad
 from saliency_callbacks.scores.drift import drift, ranks
 from saliency_callbacks.targets.selectors import Target
@@ -29,9 +29,13 @@ LEAST_CORRELATION = 0.99
 
 # Less is within what a busy machine makes of equal times.
 _WORTH_IT = 1.1
+# The fewest whose median leaves out one that was disturbed.
 _ROUNDS = 3
+# Bounds the comparison, which runs all methods on each of them, several times.
 _MOST_SAMPLES = 8
+# Bounds time and memory of a chunk where the whole probe is run at once; a gain by more rows is not seen.
 _MOST_ROWS = 32
+# More than a busy machine makes of equal times, so that no further round is spent on it.
 _TOO_SLOW = 1.5
 # A first run may load or compile kernels, which takes its time once.
 _TOO_SLOW_AT_FIRST, _SECONDS_TO_START = 3.0, 1.0
@@ -46,8 +50,7 @@ class Measured:
     Args:
         arithmetic: The way.
         speedup: How many times as fast a chunk was; below 1 for slower, 0 where it failed or was given up.
-        correlation: The lowest rank correlation of all methods and samples; ``None`` where it was not looked at, NaN
-            where no map has ranks.
+        correlation: The lowest rank correlation of all methods and samples; ``None`` where it was not looked at.
         is_slower_in_all: Whether it was faster by chunk, but took longer for the methods as a whole: some go on until
             an error is small, which rounding may keep from them.
     """
@@ -60,7 +63,12 @@ class Measured:
     @property
     def is_accepted(self) -> bool:
         """Whether it is fast and exact enough."""
-        return self.correlation is not None and self.correlation >= LEAST_CORRELATION and not self.is_slower_in_all
+        return self.correlation is not None and not self.is_too_rough and not self.is_slower_in_all
+
+    @property
+    def is_too_rough(self) -> bool:
+        """Whether its maps are in another order than those of the model as it runs."""
+        return self.correlation is not None and self.correlation < LEAST_CORRELATION
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,8 @@ def fastest(
 ) -> Choice | None:
     """Time a chunk of each way to compute, and compare the maps of the fast ones with those of the model as it runs.
 
-    Of up to 8 samples. A way that fails is out, as is one that takes too long at once.
+    Of up to 8 samples, or of all where ``target`` is a callable. A way that fails is out, as is one that takes too long
+    at once.
 
     Args:
         model: Any module; it is left as it was.
@@ -103,7 +112,8 @@ def fastest(
         clock: Seconds, from any start.
 
     Returns:
-        The choice; ``None`` where the model cannot be explained as it is, so that there is nothing to compare with.
+        The choice; ``None`` where there is nothing to compare with yet: the model cannot be explained as it is, or all
+        of its maps are constant or not finite, which is warned of.
     """
     others = other_arithmetics(model, settings.forward_context)
     if not others:
@@ -116,13 +126,25 @@ def fastest(
             # A callable may have been written for exactly as many rows as there are.
             tried = None if callable(target) else range(min(n_samples, _MOST_SAMPLES))
             work = _Work(model, inputs, replace(settings, samples=tried, arithmetic=UNCHANGED), target, clock)
-            return _chosen(work, _speedups(work, others, _chunk(work.settings, n_samples)))
+            return _chosen(work, _speedups(work, others, _chunk(work.settings, target, n_samples)))
         except _UnexplainedError:
             return None
+        except _NoRanksError:
+            pass
+    warn(
+        "precision='fast' without ranks",
+        "precision='fast' chooses at a later observation: all maps are constant or not finite, as those of a head that "
+        "starts at zero, so that they have no ranks yet that could be compared",
+    )
+    return None
 
 
 class _UnexplainedError(Exception):
     """The model as it is raises an error, which the observation will tell of."""
+
+
+class _NoRanksError(Exception):
+    """No map of the model as it is has ranks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,15 +172,23 @@ class _Work:
 
     def _now(self) -> float:
         for device in {parameter.device for parameter in self.model.parameters()}:
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
+            _wait_for(device)
         return self.clock()
 
 
-def _chunk(settings: Settings, n_samples: int) -> Settings:
+def _wait_for(device: torch.device) -> None:
+    synchronize = getattr(getattr(torch, device.type, None), "synchronize", None)
+    if synchronize is not None:
+        # There is only one device of MPS, and its function takes none.
+        synchronize(*([] if device.type == "mps" else [device]))
+
+
+def _chunk(settings: Settings, target: Target, n_samples: int) -> Settings:
     """Return settings that run about as many rows as are run at once, by one forward and one gradient."""
     if {pass_ for method in settings.methods for pass_ in method.requires()} == {Pass()}:
         return settings
+    if callable(target):
+        return replace(settings, methods=(SmoothGrad(nt_samples=1),))
     rows = min(settings.internal_batch_size or n_samples, _MOST_ROWS)
     copies = SmoothGrad(nt_samples=-(-rows // len(settings.samples_of(n_samples))))
     return replace(settings, methods=(copies,), internal_batch_size=rows)
@@ -188,19 +218,35 @@ def _chosen(work: _Work, speedups: Mapping[Arithmetic, float]) -> Choice:
     for one, speedup in sorted(speedups.items(), key=lambda item: -item[1]):
         trial = Measured(one, speedup)
         # What rounds too much does so in any memory format.
-        is_settled = any(other.is_accepted or other.arithmetic.autocast == one.autocast for other in trials)
+        is_settled = any(
+            other.is_accepted or (other.is_too_rough and other.arithmetic.autocast == one.autocast) for other in trials
+        )
         if speedup >= _WORTH_IT and not is_settled:
-            exact = exact or work.run(UNCHANGED, work.settings)
-            seconds, maps = work.run(one, work.settings)
-            trial = replace(trial, correlation=_lowest(exact[1], maps), is_slower_in_all=seconds > exact[0])
+            exact = exact or _run_twice(work)
+            trial = _compared(work, trial, *exact)
         trials.append(trial)
-    return Choice(tuple(trials))
+    return Choice(tuple(sorted(trials, key=lambda trial: -trial.speedup)))
+
+
+def _run_twice(work: _Work) -> tuple[float, _Maps]:
+    """Return the maps of the model as it is, and the seconds of the faster run: the first may be a cold one."""
+    first, maps = work.run(UNCHANGED, work.settings)
+    return min(first, work.seconds(UNCHANGED, work.settings)), maps
+
+
+def _compared(work: _Work, trial: Measured, usual: float, exact: _Maps) -> Measured:
+    """Return what is found of the methods as a whole, which take ``usual`` seconds in the model as it is."""
+    seconds, maps = work.run(trial.arithmetic, work.settings)
+    if not maps:
+        return replace(trial, speedup=0.0)
+    trial = replace(trial, correlation=_lowest(exact, maps))
+    if trial.is_too_rough:
+        return trial
+    return replace(trial, is_slower_in_all=min(seconds, work.seconds(trial.arithmetic, work.settings)) > usual)
 
 
 def _lowest(exact: _Maps, others: _Maps) -> float:
     """Return the lowest rank correlation of two maps of a sample, by the signed maps that drift compares."""
-    if not others:
-        return -1.0
     found: list[float] = []
     for name, attribution in exact.items():
         usual, other = ranks(attribution), ranks(others[name])
@@ -208,4 +254,6 @@ def _lowest(exact: _Maps, others: _Maps) -> float:
         has_ranks = drift(usual, usual).isfinite()
         correlation = (1 - drift(other, usual)).nan_to_num(nan=-1.0)
         found += correlation[has_ranks].tolist()
-    return min(found, default=math.nan)
+    if not found:
+        raise _NoRanksError
+    return min(found)

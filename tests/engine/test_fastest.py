@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 
 import pytest
@@ -10,9 +9,11 @@ import torch
 from torch import nn
 
 from saliency_callbacks.capture.isolation.arithmetic import UNCHANGED, Arithmetic
-from saliency_callbacks.engine.fastest import Choice, fastest
+from saliency_callbacks.engine import fastest as module
+from saliency_callbacks.engine.fastest import Choice, Measured, fastest
 from saliency_callbacks.engine.run import run_engine, run_logits
 from saliency_callbacks.engine.settings import Settings
+from saliency_callbacks.errors import SaliencyWarning
 from saliency_callbacks.functional.similarity import spearman
 from saliency_callbacks.methods import Gradient, IntegratedGradients, SmoothGrad
 from tests.engine.priced import PRICES, Clock, Priced
@@ -34,6 +35,11 @@ def choice(clock, model, methods=METHODS, target=TARGET, **settings):
 def priced(prices=PRICES, **changes):
     clock = Clock()
     return clock, Priced(clock, prices, **changes)
+
+
+def is_on_a_path(rows):
+    """Whether they are of integrated gradients, and not of a chunk."""
+    return bool((rows.flatten(1).mean(1) < 0.3).any())
 
 
 def test_the_fastest_is_taken():
@@ -130,12 +136,49 @@ def test_what_goes_on_for_longer_is_not_taken():
     assert found.arithmetic == Arithmetic(is_channels_last=True)
 
 
-def test_maps_without_ranks_tell_nothing():
+def test_one_that_fails_in_the_methods_alone_settles_nothing():
+    class Fails(Priced):
+        def forward(self, rows):
+            found = super().forward(rows)
+            if torch.is_grad_enabled() and self.last == "bfloat16, channels last" and is_on_a_path(rows):
+                raise RuntimeError("as if out of memory")
+            return found
+
+    clock = Clock()
+    found = choice(clock, Fails(clock))
+    assert found.arithmetic == Arithmetic("bfloat16")
+    assert found.trials[-1] == Measured(Arithmetic("bfloat16", is_channels_last=True), 0.0)
+
+
+@pytest.mark.parametrize(("cold", "taken"), [("unchanged", "unchanged"), ("bfloat16", "bfloat16")])
+def test_a_cold_run_of_the_methods_does_not_decide(cold, taken):
+    """Neither for what is slower, nor against what is faster."""
+
+    class Cold(Priced):
+        def forward(self, rows):
+            found = super().forward(rows)
+            if torch.is_grad_enabled() and is_on_a_path(rows):
+                # Slower on the whole, where nothing but the path is.
+                clock.now += 10 if taken == "unchanged" and self.last != "unchanged" else 0
+                clock.now += 1000 if times["cold"] and self.last == cold else 0
+                times["cold"] = times["cold"] and self.last != cold
+            return found
+
+    clock, times = Clock(), {"cold": True}
+    found = choice(clock, Cold(clock, PRICES | {"bfloat16": 0.3}))
+    assert not times["cold"]
+    assert found.arithmetic.name == taken
+
+
+def test_maps_without_ranks_leave_it_open():
+    """As those of a head that starts at zero; once it has learned something, there are ranks."""
     clock, model = priced()
+    weight = model[-1].weight.detach().clone()
     nn.init.zeros_(model[-1].weight)
-    found = choice(clock, model)
-    assert math.isnan(found.trials[0].correlation)
-    assert found.arithmetic == UNCHANGED
+    with pytest.warns(SaliencyWarning, match="at a later observation: all maps are constant or not finite"):
+        assert fastest(model.eval(), images(), Settings(METHODS), TARGET, clock) is None
+    model[-1].weight.data.copy_(weight)
+    assert choice(clock, model).taken is not None
 
 
 def test_a_few_samples_are_enough():
@@ -153,11 +196,12 @@ def test_a_callable_target_sees_all_samples():
 
     def target(output):
         seen.append(len(output))
+        assert len(output) == 40
         return output[:, 0]
 
-    found = fastest(model.eval(), images(20), Settings((Gradient(),)), target, clock)
+    found = fastest(model.eval(), images(40), Settings(METHODS), target, clock)
     assert found.taken is not None
-    assert set(seen) == {20}
+    assert set(seen) == {40}
 
 
 def test_no_trace_is_left():
@@ -215,6 +259,21 @@ def test_class_scores_are_those_of_the_model_as_it_is():
     exact = run_logits(model.eval(), images(), Settings(()))
     found = run_logits(model, images(), Settings((), arithmetic=Arithmetic("bfloat16", is_channels_last=True)))
     assert torch.equal(found, exact)
+
+
+@pytest.mark.parametrize(
+    ("name", "given"), [("cuda:1", [torch.device("cuda:1")]), ("xpu:0", [torch.device("xpu:0")]), ("mps", [])]
+)
+def test_times_wait_for_the_device(monkeypatch, name, given):
+    device, waited = torch.device(name), []
+    monkeypatch.setattr(getattr(torch, device.type), "synchronize", lambda *args: waited.append(list(args)))
+    module._wait_for(device)
+    assert waited == [given]
+
+
+@pytest.mark.parametrize("name", ["cpu", "meta"])
+def test_there_is_nothing_to_wait_for(name):
+    module._wait_for(torch.device(name))
 
 
 def test_nothing_to_try_is_no_choice_to_make():

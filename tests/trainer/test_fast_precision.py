@@ -23,6 +23,7 @@ from saliency_callbacks import (
 )
 from saliency_callbacks.callbacks import fast_precision
 from saliency_callbacks.callbacks.runtime import packages
+from saliency_callbacks.errors import SaliencyWarning
 from saliency_callbacks.functional.similarity import spearman
 from saliency_callbacks.methods import IntegratedGradients, SmoothGrad
 from saliency_callbacks.probe import PatchCue
@@ -177,9 +178,21 @@ def test_a_run_that_goes_on_without_it_forgets_it(tmp_path: Path, clock: Clock) 
     sink, module = MemorySink(), _module(clock)
     monitor = _monitor(sink, precision="trainer")
     _fit(tmp_path, module, monitor, ckpt_path=tmp_path / "one.ckpt")
-    assert _arithmetics(sink) == [None]
+    assert not any("arithmetic" in one.metadata for one in sink.snapshots)
     assert set(module.net.runs) == {"unchanged"}
     assert "arithmetic" not in monitor.state_dict()
+
+
+def test_a_head_that_starts_at_zero_is_measured_once_it_has_learned(
+    tmp_path: Path, clock: Clock, lines: list[str]
+) -> None:
+    sink, module = MemorySink(), _module(clock)
+    torch.nn.init.zeros_(module.net[-1].weight)
+    with pytest.warns(SaliencyWarning) as said:
+        _fit(tmp_path, module, _monitor(sink))
+    assert _arithmetics(sink) == [None, _TAKEN, _TAKEN]
+    assert len([one for one in said if "chooses at a later observation" in str(one.message)]) == 1
+    assert len([one for one in lines if "precision='fast'" in one]) == 1
 
 
 def test_where_nothing_is_both_faster_and_exact_one_line_says_why(
