@@ -45,7 +45,7 @@ another way since. The second was stopped half way: in two clean runs it took th
 three timestamps of five. Since then coarse copies have to agree in their fine detail. The third, of 250 runs, missed
 three borders of ten, and put marks into other images too faintly: r was .92. Borders are told by how alike images are
 there since then, marks are laid over images with their opacity, and fine textures added with their spectrum; these were
-chosen on about 20 further networks and 150 drawn data sets. All random numbers of this fourth series are new. The lines of two
-and three classes without a cue were repeated after a false mark in one of them had made the gate of few classes
-stricter; nothing else was.
+chosen on about 20 further networks and 150 drawn data sets. All random numbers of this fourth series are new. The
+lines of two and three classes without a cue were repeated after a false mark in one of them had made the gate of few
+classes stricter; nothing else was.
 """
