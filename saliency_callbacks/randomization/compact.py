@@ -1,4 +1,4 @@
-"""What is compared of maps, in half the memory where that tells as much."""
+"""What is compared of maps, kept on the CPU: ranks in 16 bits, everything else as it is."""
 
 from __future__ import annotations
 

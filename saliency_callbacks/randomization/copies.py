@@ -23,7 +23,7 @@ from saliency_callbacks.randomization.steps import steps_of
 
 __all__ = ["Conditions", "RandomCopies", "Stamp", "take_stamp"]
 
-# Processors may sum up in another order.
+# Part of the largest output by which others may differ, as processors may sum up in another order.
 _SAME_OUTPUTS = 1e-4
 
 
@@ -48,8 +48,11 @@ class Conditions:
     @classmethod
     def of(cls, reference: Reference, inputs: Any, redraw: Redraw) -> Conditions:
         """Return the conditions under which a model is explained now."""
-        # Its effect on numbers is seen in the outputs.
-        settings = replace(reference.settings, forward_context=nullcontext)
+        # What belongs to one training is left out, so that it does not outlive it; the effect of the context is seen
+        # in the outputs.
+        settings = replace(
+            reference.settings, forward_context=nullcontext, back_off=None, on_any_rank=Settings.on_any_rank
+        )
         similarities = tuple(similarity.name for similarity in reference.similarities)
         return cls(inputs, reference.explained, settings, similarities, redraw)
 
@@ -69,7 +72,7 @@ class Conditions:
 
 @dataclass(frozen=True, eq=False)
 class Stamp:
-    """The first random copy, by which all are known: drawn from other weights, it is the same or none is.
+    """What identifies the first random copy; while it stays the same, all copies are taken to.
 
     Args:
         weights: Name → digest of each of its parameters and buffers.
@@ -189,7 +192,7 @@ class RandomCopies:
 def take_stamp(
     model: nn.Module, inputs: Any, reference: Reference, layers: Sequence[WeightLayer], redraw: Redraw
 ) -> Stamp:
-    """Draw the first random copy and note what it is; the model is as before afterwards.
+    """Draw the first random copy and return its stamp; the model is as before afterwards.
 
     Raises:
         ConfigurationError: If nothing of the model can be randomized.
@@ -207,8 +210,11 @@ def take_stamp(
 def _is_close(one: Tensor, other: Tensor) -> bool:
     if one.shape != other.shape or one.dtype != other.dtype:
         return False
-    scale = max(1.0, float(one.abs().nan_to_num().max()))
-    return torch.allclose(one.double(), other.double(), rtol=0, atol=_SAME_OUTPUTS * scale, equal_nan=True)
+    tolerance = max(_SAME_OUTPUTS, 2 * torch.finfo(one.dtype).eps)
+    finite = one[one.isfinite()].double().abs()
+    largest = float(finite.max()) if finite.numel() else 0.0
+    # An infinity is close to itself alone.
+    return torch.allclose(one.double(), other.double(), rtol=0, atol=tolerance * largest, equal_nan=True)
 
 
 def _device(reference: Reference) -> torch.device:

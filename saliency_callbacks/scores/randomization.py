@@ -141,7 +141,8 @@ def floor_error(floors: Tensor, pairs: Sequence[tuple[int, int]]) -> float:
 def is_certain(similarity: Tensor, floors: Tensor, pairs: Sequence[tuple[int, int]], ceiling: float = 1.0) -> bool:
     """Return whether further draws would hardly change the verdict.
 
-    What it rests on is then at least four of its standard errors away from every limit.
+    What it rests on is then at least four of its standard errors away from every limit, or most maps are constant or
+    not finite, so that the verdict stays undecided.
 
     Args:
         similarity: Between the trained and randomized networks, ``[draws, N]``.
@@ -157,6 +158,8 @@ def is_certain(similarity: Tensor, floors: Tensor, pairs: Sequence[tuple[int, in
         (True, False)
     """
     trained, floor, error = estimate(similarity), estimate(floors), floor_error(floors, pairs)
+    if _invalid(trained, floor) > _MOST_INVALID:
+        return True
     if not abs(floor.mean - FLOOR_LIMIT) > _CERTAIN * error:
         return False
     if floor.mean > FLOOR_LIMIT:

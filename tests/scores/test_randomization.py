@@ -176,10 +176,19 @@ def test_two_copies_or_constant_maps_tell_no_error():
         (0.0, FLOOR_LIMIT + 0.01, 0.05, 1.0, False),
         (0.0, 0.0, 0.5, 1.0, False),
         (0.0, 0.0, 0.01, LEAST_RANGE + 0.002, False),
-        (NAN, 0.0, 0.01, 1.0, False),
+        (NAN, 0.0, 0.01, 1.0, True),
+        (0.0, NAN, 0.01, 1.0, True),
     ],
 )
 def test_a_verdict_is_certain_far_from_its_limits(trained, floor, spread, ceiling, expected):
     waves = torch.linspace(-spread, spread, 10)[:, None]
     similarity = trained + torch.linspace(-0.01, 0.01, 5)[:, None]
     assert is_certain(similarity, floor + waves, pairs_of(5), ceiling) == expected
+
+
+@pytest.mark.parametrize(("n_constant", "expected"), [(3, False), (4, True)])
+def test_more_copies_do_not_help_where_most_maps_are_constant(n_constant, expected):
+    floors = FLOOR_LIMIT + torch.linspace(-0.1, 0.1, 10)[:, None].repeat(1, 5)
+    floors[:, :n_constant] = NAN
+    # With 3 of 5 samples constant, it is the floor at its limit that is not certain.
+    assert is_certain(torch.zeros(5, 5), floors, pairs_of(5)) == expected

@@ -332,6 +332,46 @@ def test_a_failed_test_keeps_no_half_of_the_copies(tmp_path: Path) -> None:
     assert _n_states(sink) == [4, 1, 1]
 
 
+def _resumed(root: Path, net: Callable[[], nn.Module], test: RandomizationTest, **changes: Any) -> MemorySink:
+    """Train for two epochs, go on for two more with another callback, and return what that one wrote."""
+    first = _test(MemorySink(), **changes)
+    run = trainer(root, first, max_epochs=2)
+    run.fit(_module(net), train_loader(), val_loader())
+    run.save_checkpoint(root / "run.ckpt")
+    again = trainer(root, test, max_epochs=4)
+    again.fit(_module(net), train_loader(), val_loader(), ckpt_path=root / "run.ckpt", **WEIGHTS_ONLY)
+    return test.sinks[0]
+
+
+def test_a_run_that_goes_on_has_as_many_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = {"methods": "gradient", "n_draws": "auto"}
+    # Three copies are added at the second test of each run, before its checkpoint; they are enough from then on.
+    answers = iter([True, False, *[True] * 20])
+    monkeypatch.setattr(keeping, "is_certain", lambda *numbers: next(answers))
+    whole = _fit(tmp_path, small_net, _test(MemorySink(), **changes), max_epochs=4)
+    answers = iter([True, False, *[True] * 20])
+    parted = _resumed(tmp_path, small_net, _test(MemorySink(), **changes), **changes)
+    assert [snapshot.metadata["n_draws"] for snapshot in whole.snapshots] == [5, 8, 8, 8, 8, 8]
+    assert [dict(one.scores) for one in parted.snapshots] == [dict(one.scores) for one in whole.snapshots[3:]]
+
+
+def test_a_run_that_goes_on_knows_that_copies_depend_on_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "is_certain", lambda *numbers: False)
+    sink = _resumed(tmp_path, Shifted, _test(MemorySink(), n_draws="auto"), n_draws="auto")
+    assert {snapshot.metadata["n_draws"] for snapshot in sink.snapshots} == {5}
+
+
+def test_a_run_that_goes_on_with_less_memory_keeps_what_it_has_memory_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "is_certain", lambda *numbers: False)
+    test = _test(MemorySink(), n_draws="auto", max_mib=0.03)
+    sink = _resumed(tmp_path, small_net, test, n_draws="auto")
+    assert {snapshot.metadata["n_draws"] for snapshot in sink.snapshots} <= {5, 8}
+
+
 @pytest.mark.parametrize(("is_certain", "n_draws"), [(True, 5), (False, 20)])
 def test_as_many_copies_as_the_verdict_needs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_certain: bool, n_draws: int

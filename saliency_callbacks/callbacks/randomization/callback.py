@@ -16,6 +16,7 @@ from saliency_callbacks.callbacks.outputs import link_of
 from saliency_callbacks.callbacks.randomization.keeping import CopyKeeping
 from saliency_callbacks.callbacks.randomization.pace import Pace, describe_cascade, describe_left_out, shown
 from saliency_callbacks.callbacks.randomization.settings import Cascade, Draws
+from saliency_callbacks.callbacks.randomization.state import CopiesState
 from saliency_callbacks.callbacks.randomization.trial import Trial, run_layerwise
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.arguments import OnError, checked_target
@@ -23,7 +24,6 @@ from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
 from saliency_callbacks.callbacks.runtime.preconditions import check_labels, check_layers
 from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, Storage, engine_settings, settings_of
-from saliency_callbacks.callbacks.runtime.state import PinnedState
 from saliency_callbacks.errors import DegenerateMapWarning
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
@@ -38,7 +38,7 @@ from saliency_callbacks.types import Method, Picture, Sink, Snapshot, Table
 __all__ = ["RandomizationTest"]
 
 
-class RandomizationTest(ObservingCallback[PinnedState]):
+class RandomizationTest(ObservingCallback[CopiesState]):
     """Compare the maps of the model with those of random copies of it, at every validation epoch.
 
     A map that looks the same with random weights shows the picture, not the model. The random copies differ from the
@@ -77,8 +77,8 @@ class RandomizationTest(ObservingCallback[PinnedState]):
             between tokens and ids, a function ids → tokens, or the dotted path of one of these. Padding and special
             tokens are then not compared. What is compared is one number a token.
         draws: The random copies, and how maps are compared: ``Draws(n_draws, order, randomize, similarities,
-            random_logit, max_mib)``. The same copies are drawn at every epoch, and explained at the first one alone
-            where they do not depend on the trained weights.
+            random_logit, max_mib)``. The same copies are drawn at every epoch, and with ``n_draws="auto"`` more at a
+            later one that needs them. Each is explained once where copies do not depend on the trained weights.
         cascade: The layer-by-layer randomization at the end of fit: ``Cascade(at_fit_end, order, n_draws,
             max_seconds)``. What it will cost is said with the first test.
         every_n_epochs: Epochs between two tests.
@@ -107,7 +107,7 @@ class RandomizationTest(ObservingCallback[PinnedState]):
         >>> # trainer = L.Trainer(callbacks=[test])
     """
 
-    state_type = PinnedState
+    state_type = CopiesState
     save_pictures = True
     kinds: ClassVar[Mapping[str, type]] = {
         "draws": Draws,
@@ -178,7 +178,7 @@ class RandomizationTest(ObservingCallback[PinnedState]):
         self._keeping = CopyKeeping(self.draws, self.namespace)
 
     @override
-    def _observe(self, model: nn.Module, moment: Moment, host: Host) -> Observation[PinnedState]:
+    def _observe(self, model: nn.Module, moment: Moment, host: Host) -> Observation[CopiesState]:
         pace = Pace()
         result, state = self._test(model, host, pace)
         if self.cascade_settings.at_fit_end and moment.stage != "validate" and not self._is_announced:
@@ -193,7 +193,7 @@ class RandomizationTest(ObservingCallback[PinnedState]):
         return Observation(self._snapshot(model, moment, result), state)
 
     @override
-    def _summarize(self, model: nn.Module, moment: Moment, host: Host) -> Observation[PinnedState] | None:
+    def _summarize(self, model: nn.Module, moment: Moment, host: Host) -> Observation[CopiesState] | None:
         """Randomize layer by layer, and say what was found."""
         if self.result is None and not self._is_resumed:
             return None
@@ -228,10 +228,11 @@ class RandomizationTest(ObservingCallback[PinnedState]):
         pictures = {f"{self.namespace}/{name}/cascade": cascade.plot(methods=[name]) for name in cascade.methods}
         return cascade, {f"{self.namespace}/cascade": cascade.plot(), **pictures}
 
-    def _test(self, model: nn.Module, host: Host, pace: Pace) -> tuple[RandomizationResult, PinnedState]:
-        self.result, state = self._run(model, host, lambda trial: self._keeping.test(trial, self.target), pace.note)
+    def _test(self, model: nn.Module, host: Host, pace: Pace) -> tuple[RandomizationResult, CopiesState]:
+        keeping, n_copies = self._keeping, self.state.n_copies
+        self.result, state = self._run(model, host, lambda trial: keeping.test(trial, self.target, n_copies), pace.note)
         self._tested_step, self._n_explained = host.global_step, pace.n_states
-        return self.result, state
+        return self.result, replace(state, n_copies=keeping.n_copies)
 
     def _run(
         self,
@@ -239,7 +240,7 @@ class RandomizationTest(ObservingCallback[PinnedState]):
         host: Host,
         test: Callable[[Trial], RandomizationResult],
         progress: Callable[[int, int], None],
-    ) -> tuple[RandomizationResult, PinnedState]:
+    ) -> tuple[RandomizationResult, CopiesState]:
         ranks, probe = host.ranks, self._probe
         inputs = host.to_device(probe.inputs)
         settings = replace(self.state.settled(self.settings), forward_context=host.forward_context)

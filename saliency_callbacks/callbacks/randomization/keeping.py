@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from saliency_callbacks.callbacks.randomization.settings import Draws
 from saliency_callbacks.callbacks.randomization.trial import Trial, run_anew
 from saliency_callbacks.callbacks.runtime import notices
+from saliency_callbacks.callbacks.runtime.ranks import Ranks
 from saliency_callbacks.capture.weights.layers import WeightLayer
 from saliency_callbacks.engine.settled import settled
 from saliency_callbacks.randomization.copies import Conditions, RandomCopies, take_stamp
@@ -18,8 +20,11 @@ from saliency_callbacks.targets.multi_label import MultiLabels
 
 __all__ = ["CopyKeeping"]
 
+# 5 copies make 10 pairs, enough for a standard error of the floor. That of 20 is about half as large; a verdict that is
+# still open then is close to a limit, and hardly worth more memory.
 _FEWEST = 5
 _MOST = 20
+# Adding 3 at a time comes from 5 to 20 in five steps, and explains at most 2 copies more than are needed.
 _MORE = 3
 _MIB = 2**20
 
@@ -55,27 +60,43 @@ class _Explained:
 class CopyKeeping:
     """Tests a model against random copies, and keeps what is compared of them from one test to the next.
 
-    Nothing of it is in a checkpoint: a run that goes on explains the copies once more, with the same result.
+    Of it only ``n_copies`` is for a checkpoint, and nothing of the copies in a duplicate or pickle: a run that goes on
+    explains them once more, with the same result.
 
     Args:
         draws: Which copies there are.
         name: Of the callback, for what is said.
+
+    Attributes:
+        n_copies: After a test, see :class:`~saliency_callbacks.callbacks.randomization.state.CopiesState`.
     """
 
     def __init__(self, draws: Draws, name: str) -> None:
         self._draws = draws
         self._name = name
+        self.n_copies: int | None = None
         self._copies: RandomCopies | None = None
         # What was seen to change with the trained weights.
         self._dependence: str | None = None
 
-    def test(self, trial: Trial, asked: Any) -> RandomizationResult:
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_copies": None}
+
+    @property
+    def _is_auto(self) -> bool:
+        return not isinstance(self._draws.n_draws, int)
+
+    def test(self, trial: Trial, asked: Any, n_copies: int | None = None) -> RandomizationResult:
         """Test a model; all ranks must call it.
 
         Args:
             trial: What is tested.
             asked: The target that was asked for.
+            n_copies: What this was after the last test, of an interrupted run, too.
         """
+        self.n_copies = n_copies
+        if n_copies == 0 and self._dependence is None:
+            self._dependence = "earlier in the run they were found to depend on the trained weights"
         obstacle = self._obstacle(trial, asked) or self._dependence
         if obstacle is None:
             result = self._against_kept(trial)
@@ -85,7 +106,9 @@ class CopyKeeping:
         if self._draws.max_mib > 0:
             message = f"{self._name}: the random copies are explained at every test: {obstacle}"
             notices.tell_once(("copies anew", self._name), message)
-        n_draws = self._draws.n_draws if isinstance(self._draws.n_draws, int) else _FEWEST
+        if self._is_auto and self._dependence is not None:
+            self.n_copies = 0
+        n_draws = _FEWEST if self._is_auto else int(self._draws.n_draws)
         return run_anew(trial, order=self._draws.order, n_draws=n_draws, random_logit=self._draws.random_logit)
 
     def _obstacle(self, trial: Trial, asked: Any) -> str | None:
@@ -108,18 +131,28 @@ class CopyKeeping:
         with ranks.together():
             explained = _Explained.now(trial, self._draws)
             changes = self._changes(explained.fresh)
-        # Only where all of them have their copies still, as they are explained together.
-        on_ranks = zip(*ranks.from_all(changes), strict=True)
-        changed, self._dependence = (next(filter(None, found), None) for found in on_ranks)
-        if changed is not None:
-            self._copies = None
-            notices.tell(f"{self._name}: the random copies are explained anew: {changed} changed")
+        changed, dependences, kept = zip(*ranks.from_all((*changes, self._n_kept)), strict=True)
+        self._dependence = next(filter(None, dependences), None)
+        self._drop_where_changed(changed, kept)
         if self._dependence is not None:
             self._copies = None
             return None
         copies, result = self._compared(explained, self._copies or explained.fresh)
-        self._keep(copies)
+        self._keep(copies, ranks)
         return result
+
+    @property
+    def _n_kept(self) -> int:
+        return 0 if self._copies is None else len(self._copies.maps)
+
+    def _drop_where_changed(self, changed: Sequence[str | None], kept: Sequence[int]) -> None:
+        """Keep the copies only where all ranks can, and have equally many, as they explain them together."""
+        what = next(filter(None, changed), None)
+        if what is None and len(set(kept)) > 1:
+            what = "what one of the processes keeps"
+        if what is not None:
+            self._copies = None
+            notices.tell(f"{self._name}: the random copies are explained anew: {what} changed")
 
     def _changes(self, now: RandomCopies) -> tuple[str | None, str | None]:
         """Return what has changed since the copies were explained: around them, and in them."""
@@ -131,22 +164,26 @@ class CopyKeeping:
     def _compared(self, explained: _Explained, copies: RandomCopies) -> tuple[RandomCopies, RandomizationResult]:
         """Return as many copies as are needed, and the result of the test."""
         trial, ranks = explained.trial, explained.trial.ranks
-        is_auto = not isinstance(self._draws.n_draws, int)
-        n_draws = max(_FEWEST, len(copies.maps)) if is_auto else int(self._draws.n_draws)
+        n_before = self.n_copies or 0
+        n_draws = max(_FEWEST, len(copies.maps)) if self._is_auto else int(self._draws.n_draws)
         while True:
             with ranks.together():
                 copies = explained.extended(copies, n_draws)
                 part = copies.compared(explained.reference, explained.fresh.stamp.unchanged)
             result = trial.whole(part)
-            n_draws = min(n_draws + _MORE, _MOST)
-            is_enough = not is_auto or n_draws == len(copies.maps) or not self._fits(copies, n_draws)
+            if not self._is_auto or n_draws >= _MOST:
+                return copies, result
+            is_decided = n_draws >= n_before and _is_decided(result, copies)
+            n_draws = n_before if n_draws < n_before else min(n_draws + _MORE, _MOST)
             # Devices may round differently.
-            if is_enough or ranks.from_zero(_is_decided(result, copies)):
+            if ranks.from_zero(is_decided or not self._fits(copies, n_draws)):
                 return copies, result
 
-    def _keep(self, copies: RandomCopies) -> None:
+    def _keep(self, copies: RandomCopies, ranks: Ranks) -> None:
         n_draws, mib = len(copies.maps), copies.n_bytes / _MIB
-        if self._fits(copies, n_draws):
+        if self._is_auto:
+            self.n_copies = n_draws
+        if ranks.from_zero(self._fits(copies, n_draws)):
             self._copies = copies
             told = f"{n_draws} random copies are explained once; what is compared of them takes {mib:.2g} MiB"
         else:

@@ -30,8 +30,8 @@ class Draws:
         random_logit: Whether to compare the maps of the explained and of another class, too; one more backward.
         max_mib: Most memory, in MiB, for what is compared of the copies: they are then explained once, with ``n_draws``
             times the passes of the methods, and each further test explains the trained model alone. 0 explains all at
-            every test, as it is where the copies depend on the trained weights: with another order or ``permute``, for
-            parameters that no layer initializes, and for ``target="predicted"`` or a function as target.
+            every test, as happens where the copies depend on the trained weights: with another order or ``permute``,
+            for parameters that no layer initializes, and for ``target="predicted"`` or a function as target.
 
     Raises:
         ConfigurationError: If there are fewer than two draws, no such order or similarity, or the memory is negative.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from saliency_callbacks.callbacks.cue.state import CueState, Evaluation
+from saliency_callbacks.callbacks.randomization.state import CopiesState
 from saliency_callbacks.callbacks.runtime.state import PinnedState, RunState, Stateful
 from saliency_callbacks.callbacks.saliency.history import Frame, Frames, MethodHistory
 from saliency_callbacks.callbacks.saliency.state import MonitorState
@@ -54,16 +55,21 @@ def _states():
         "run": RunState(**_RUN),
         "pinned": PinnedState(**pinned),
         "monitor": MonitorState(**pinned, histories={"m": _history(), "new": MethodHistory()}),
+        "copies": CopiesState(**pinned),
         "cue": CueState(**_RUN, streak=3, history=evaluations),
         "evaluation": Evaluation(**_EVALUATION),
         "frame": _frame(wrong=torch.tensor([False, True])),
         "frames": _history().frames,
         "history": _history(),
-        **{f"new {kind.__name__}": kind() for kind in (RunState, PinnedState, MonitorState, CueState, Frames)},
+        **{
+            f"new {kind.__name__}": kind()
+            for kind in (RunState, PinnedState, CopiesState, MonitorState, CueState, Frames)
+        },
     }
 
 
 _KEYS = {
+    CopiesState: [],
     RunState: ["indices", "fingerprint", "scores", "last_observed", "n_observations", "thinning", "skipped"],
     PinnedState: ["target_layers", "pinned"],
     MonitorState: ["histories"],
@@ -133,6 +139,7 @@ def test_what_earlier_versions_lack_is_in_a_checkpoint_where_it_says_something()
     plain = state.state_dict()
     assert plain.keys() - MonitorState().state_dict().keys() == {"finite", "outputs", "reference"}
     assert _same(MonitorState.from_state_dict(plain), state)
+    assert CopiesState(n_copies=0).state_dict() == {**CopiesState().state_dict(), "n_copies": 0}
 
 
 @pytest.mark.parametrize("name", [name for name, state in _states().items() if isinstance(state, RunState)])
@@ -207,6 +214,10 @@ def test_another_probe_starts_what_compares_anew(kind, forgotten):
     changed = {one.name for one in fields(state) if not _same(getattr(anew, one.name), getattr(state, one.name))}
     assert changed == forgotten
     assert anew.pinned is None
+
+
+def test_another_probe_needs_other_numbers_of_copies():
+    assert CopiesState(n_copies=8).restarted() == CopiesState()
 
 
 def test_a_run_alone_compares_with_nothing():
