@@ -94,7 +94,7 @@ def measure_kept_copies(workload: Workload) -> list[Row]:
     return [
         cost("randomization/later", timings, ours=later, other=by_hand, limit=1.5),
         cost("randomization/later/with_logit", timings, ours=with_logit, other=by_hand, limit=None),
-        cost("randomization/later/with_logit", timings, ours=with_logit, other=twice, limit=1.5),
+        cost("randomization/later/with_logit/two_gradients", timings, ours=with_logit, other=twice, limit=1.5),
         cost("randomization/first", many, ours=first, other=repeated, limit=1.15),
     ]
 
