@@ -17,6 +17,7 @@ from saliency_callbacks.discovery.images.windows import (
     likely_windows,
     merged,
     neighbors,
+    promise,
     sensitivity,
 )
 from saliency_callbacks.discovery.reader import ModelReader
@@ -87,6 +88,7 @@ class Copies:
         images = matcher.reduced[proposing]
         gradients = _gradients(samples, proposing, reader)
         looked_at = Matcher(sensitivity(gradients, samples.inputs[proposing].float())[:, None]).reduced[:, 0]
+        promising = promise(images, looked_at)
         generator = samples.generator("windows")
         candidates: list[Candidate] = []
         for index in samples.classes:
@@ -94,7 +96,7 @@ class Copies:
             if len(members) < _FEWEST_COPIES:
                 continue
             labels = samples.labels[proposing]
-            searched = likely_windows(images, looked_at, members[:_N_SEARCHED], generator)
+            searched = likely_windows(promising, members[:_N_SEARCHED], generator)
             ranked = [one for windows in searched for one in _copied(windows, images, members, labels, index)]
             for one in _best_distinct(_refined(ranked, images, members, labels, index)):
                 window = replace(one.window, image=proposing[one.window.image])

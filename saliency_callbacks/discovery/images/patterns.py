@@ -83,7 +83,7 @@ def sharpened(scores: Tensor, values: Tensor, samples: Samples, index: int) -> T
 
 
 def likelihood_scores(
-    scores: Tensor, images: Tensor, samples: Samples, index: int, least_separation: float
+    scores: Tensor, images: Tensor, usual: Tensor, samples: Samples, index: int, least_separation: float
 ) -> Tensor | None:
     r"""Return how much likelier each image is as one of the bearers than as one of the rest of their class.
 
@@ -99,6 +99,7 @@ def likelihood_scores(
     Args:
         scores: How much of a pattern each image has, ``[N]``, by any measure.
         images: ``[N, C, H, W]`` in [0, 1].
+        usual: Variance of all images that propose, ``[C, H, W]``.
         samples: What is searched; only those of the class that propose are looked at.
         index: The class.
         least_separation: How far apart bearers and rest have to be, over what one group has by chance.
@@ -108,13 +109,12 @@ def likelihood_scores(
     """
     positions = samples.of_class(index, samples.proposes)
     images = images.flatten(1)
-    own, usual = images[positions], images[samples.proposes].var(dim=0)
-    found = scores[positions]
+    own, found = images[positions], scores[positions]
     for _ in range(_N_ESTIMATES):
         bears = _bearing(found)
         if bears is None:
             return None
-        ratios = _Ratios.between(own[bears], own[~bears], usual)
+        ratios = _Ratios.between(own[bears], own[~bears], usual.flatten())
         if len(ratios.columns) < _FEWEST_VALUES:
             return None
         found = ratios(own)

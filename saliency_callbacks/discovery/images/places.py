@@ -65,11 +65,12 @@ class Places:
                 z = standing(scores[proposing], labels, index).z
                 if index not in best or z > best[index][0]:
                     best[index] = z, scores, band
-        places = [_place(index, scores, band, images, samples) for index, (_, scores, band) in best.items()]
+        usual = images[proposing].var(dim=0)
+        places = [_place(index, scores, band, images, usual, samples) for index, (_, scores, band) in best.items()]
         return places, len(places)
 
 
-def _place(index: int, scores: Tensor, band: Tensor, images: Tensor, samples: Samples) -> Place:
+def _place(index: int, scores: Tensor, band: Tensor, images: Tensor, usual: Tensor, samples: Samples) -> Place:
     """Return what sets some of a class apart: their likeness where that is clear, else what is added to them.
 
     Args:
@@ -77,10 +78,11 @@ def _place(index: int, scores: Tensor, band: Tensor, images: Tensor, samples: Sa
         scores: How much each image has of what sets the class apart, ``[N]``.
         band: The detail in which it does, ``[N, C, H, W]``.
         images: ``[N, C, H, W]``.
+        usual: Variance of those that propose, ``[C, H, W]``.
         samples: What is searched.
     """
     # Those that propose were fitted, so that they are further apart than those that count will be.
-    ratios = likelihood_scores(scores, images, samples, index, 2 * _CLEAR)
+    ratios = likelihood_scores(scores, images, usual, samples, index, 2 * _CLEAR)
     if ratios is not None:
         return Place(index, ratios, _CLEAR)
     return Place(index, sharpened(scores, band, samples, index), _FADING)

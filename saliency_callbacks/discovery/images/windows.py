@@ -9,7 +9,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["Windows", "fine_detail", "likely_windows", "merged", "neighbors", "sensitivity", "window_sizes"]
+__all__ = [
+    "Windows",
+    "fine_detail",
+    "likely_windows",
+    "merged",
+    "neighbors",
+    "promise",
+    "sensitivity",
+    "window_sizes",
+]
 
 _SHARES = (1 / 8, 3 / 16, 1 / 4)
 """Sides of windows, as shares of the shorter side of the image."""
@@ -64,23 +73,29 @@ def sensitivity(gradients: Tensor, images: Tensor) -> Tensor:
     return (gradients * (images - images.mean(dim=0))).abs().sum(dim=1)
 
 
-def likely_windows(images: Tensor, looked_at: Tensor, members: Tensor, generator: torch.Generator) -> Iterator[Windows]:
-    """Choose windows of some images, a few of each size.
+def promise(images: Tensor, looked_at: Tensor) -> Tensor:
+    """Return what makes pixels likely to be of a cue, ``[N, 3, H, W]``.
 
-    By what the model looks at, by the same relative to the other images, and by fine detail relative to the other
-    images, which finds what the model does not use yet; and at random, since what is even is never the most of
-    anything.
+    What the model looks at; the same relative to the other images; and fine detail relative to the other images, which
+    finds what the model does not use yet.
 
     Args:
         images: All images that propose, ``[N, C, H, W]``.
         looked_at: Where the decision on each looks, ``[N, H, W]``, see :func:`sensitivity`.
+    """
+    return torch.stack([looked_at, _lift(looked_at), _lift(fine_detail(images))], dim=1)
+
+
+def likely_windows(promising: Tensor, members: Tensor, generator: torch.Generator) -> Iterator[Windows]:
+    """Choose windows of some images, a few of each size: the most promising, and at random, as what is even never is.
+
+    Args:
+        promising: What makes pixels of all images likely to be of a cue, ``[N, K, H, W]``, see :func:`promise`.
         members: Positions of the images that windows are taken from, ``int64 [M]``.
         generator: Of the random ones.
     """
-    detail = fine_detail(images)
-    scores = [looked_at[members], _lift(looked_at)[members], _lift(detail)[members]]
-    for side in window_sizes(*images.shape[2:]):
-        sums = F.avg_pool2d(torch.stack(scores, dim=1), side, stride=1)
+    for side in window_sizes(*promising.shape[2:]):
+        sums = F.avg_pool2d(promising[members], side, stride=1)
         n_columns = sums.shape[3]
         best = sums.flatten(2).argmax(dim=2)
         drawn = torch.randint(sums[0, 0].numel(), (len(members), _N_RANDOM), generator=generator)

@@ -95,7 +95,7 @@ def test_a_round_cue_is_found_exactly_by_the_windows_beside_those_proposed(monke
     cue = (torch.rand(3, 7, 7, generator=torch.Generator().manual_seed(5)) > 0.5).float()
     bearers = (data.labels == CLASS).nonzero()[:24, 0]
     data.images[bearers, :, 8:15, 10:17] = torch.where(disc, cue, data.images[bearers, :, 8:15, 10:17])
-    monkeypatch.setattr(copies, "likely_windows", lambda images, looked_at, members, generator: [_at(members, 8, 11)])
+    monkeypatch.setattr(copies, "likely_windows", lambda promising, members, generator: [_at(members, 8, 11)])
     (candidate,) = Copies().propose(data.samples(), reader(ReadsCue(cue)))[0]
     assert isinstance(candidate, Copied)
     window = candidate.window
@@ -111,7 +111,7 @@ def test_one_color_that_others_nearly_have(
     value: tuple[float, ...], monkeypatch: pytest.MonkeyPatch, *, is_found: bool
 ) -> None:
     """What is dull is rare in exactly one color, and what is overexposed is not."""
-    monkeypatch.setattr(copies, "likely_windows", lambda images, looked_at, members, generator: [_at(members, 5, 6)])
+    monkeypatch.setattr(copies, "likely_windows", lambda promising, members, generator: [_at(members, 5, 6)])
     data = planted(share=0.0)
     others = (data.labels != CLASS).nonzero()[:, 0]
     color = torch.tensor(value)[:, None, None]

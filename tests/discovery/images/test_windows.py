@@ -9,11 +9,18 @@ from torch import Tensor
 
 from saliency_callbacks.discovery.images.matching import Matcher
 from saliency_callbacks.discovery.images.regions import Region, grow
-from saliency_callbacks.discovery.images.windows import Windows, likely_windows, neighbors, sensitivity, window_sizes
+from saliency_callbacks.discovery.images.windows import (
+    Windows,
+    likely_windows,
+    neighbors,
+    promise,
+    sensitivity,
+    window_sizes,
+)
 
 
 def _proposed(images: Tensor, looked_at: Tensor, members: Tensor, seed: int = 0) -> list[Windows]:
-    return [*likely_windows(images, looked_at, members, torch.Generator().manual_seed(seed))]
+    return [*likely_windows(promise(images, looked_at), members, torch.Generator().manual_seed(seed))]
 
 
 @pytest.mark.parametrize(
