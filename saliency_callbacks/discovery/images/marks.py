@@ -50,13 +50,16 @@ def marked(class_index: int, samples: Samples, count: Count) -> Trial | None:
         class_index: The class c.
         samples: What is searched.
         count: Who bears it.
+
+    Returns:
+        ``None`` where too few images bear it, or no other class has two without it to make a control of.
     """
     into = recipients(class_index, samples, count)
     bearing = samples.of_class(class_index, count.bears)
-    lacking = samples.of_class(class_index, ~count.bears)
-    others = _of_other_classes(class_index, samples, ~count.bears)
+    lacking = samples.of_class(class_index, count.lacks)
+    others = _of_other_classes(class_index, samples, count.lacks)
     is_told_by_own = len(lacking) >= _FEWEST_OF_A_KIND
-    if len(into) < 2 or len(bearing) < _FEWEST_OF_A_KIND or (not is_told_by_own and not others):
+    if len(into) < 2 or len(bearing) < _FEWEST_OF_A_KIND or not others:
         return None
     ours = _moments(samples.inputs[bearing])
     # With the class's own images the object cancels out; where nearly all bear the mark, it cannot.
@@ -72,7 +75,7 @@ def marked(class_index: int, samples: Samples, count: Count) -> Trial | None:
     is_one_mark = float(_spread(ours, theirs)[region].median()) <= _MOST_SPREAD
     if is_one_mark and _explains(overlay, samples.inputs[bearing].float(), region):
         with_cue = overlay(images)
-        controls = [one(images) for one in _controls(_of_other_classes(class_index, samples, count.lacks), overlay)]
+        controls = [control(images) for control in _controls(others, overlay)]
     else:
         change = cut_out(samples.inputs[bearers[0]].float(), region)
         sources = _sources(class_index, samples, count, into, bearers)

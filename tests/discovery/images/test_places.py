@@ -225,6 +225,16 @@ def test_where_nearly_all_bear_a_mark_the_object_of_the_class_is_not_hidden() ->
     assert float(trial.change.opacity[_mark().bool()].mean()) == pytest.approx(0.6, abs=0.12)
 
 
+def test_without_two_images_of_another_class_that_lack_a_mark_there_is_no_trial() -> None:
+    images, labels, marked = _marked(0.5, 3, (32, 32))
+    bears = labels != CLASS
+    bears[marked] = True
+    for index in range(_N_CLASSES):
+        bears[(labels == index).nonzero()[0]] = False
+    samples = Samples(images, labels, range(len(labels)))
+    assert Place(CLASS, bears.float(), 0.9).trial(samples, Count(bears, bears.float(), 0.0)) is None
+
+
 def test_scores_are_sharpened_by_what_sets_bearers_apart_from_the_rest_of_their_class() -> None:
     images, labels, marked = _marked(0.5, 3, (32, 32))
     images[labels == CLASS, :, 20:30, 20:30] *= 0.6
