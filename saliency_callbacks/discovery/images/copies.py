@@ -24,7 +24,7 @@ from saliency_callbacks.discovery.reader import ModelReader
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.discovery.shares import share, skew_of
 from saliency_callbacks.errors import GradientError
-from saliency_callbacks.functional.images.templates import Matches, best_matches, least_distances
+from saliency_callbacks.functional.images.templates import Matches, best_distances, least_distances
 
 __all__ = ["Copies", "Tolerance"]
 
@@ -141,19 +141,23 @@ def _copied(
     few = members[:_N_FIRST_LOOK]
     may_be = (least_distances(images[few], templates) < widest[:, None]) & (windows.image[:, None] != few)
     rows = may_be.any(dim=1).nonzero()[:, 0]
-    first = best_matches(images[few], templates[rows]).distance
+    first = best_distances(images[few], templates[rows])
     is_copied = (first < widest[rows, None]) & (windows.image[rows, None] != few)
     rows = rows[is_copied.any(dim=1)]
+    own = best_distances(images[members], templates[rows])
+    # What is not skewed even if no other image has it need not be looked for in them.
+    near = own < torch.tensor([tolerance.near for tolerance in tolerances])[:, None, None]
+    is_copied = (near.sum(dim=2) >= _FEWEST_COPIES) & (near.double().mean(dim=2) >= _LEAST_SKEW) & telling[:, rows]
+    hopeful = is_copied.any(dim=0)
+    rows, own = rows[hopeful], own[hopeful]
     other_few = others[:: max(1, len(others) // (2 * _N_FIRST_LOOK))]
     far = torch.where(is_even[rows], _EVEN.far, _EXACT.far)
-    everywhere = best_matches(images[other_few], templates[rows]).distance < far[:, None]
-    rows = rows[everywhere.double().mean(dim=1) < _COMMON]
-    own = best_matches(images[members], templates[rows]).distance
-    enough = (own < widest[rows, None]).sum(dim=1) >= _FEWEST_COPIES
-    kept, own = rows[enough], own[enough]
+    everywhere = best_distances(images[other_few], templates[rows]) < far[:, None]
+    is_rare = everywhere.double().mean(dim=1) < _COMMON
+    kept, own = rows[is_rare], own[is_rare]
     if not len(kept):
         return
-    distances = best_matches(images[others], templates[kept]).distance
+    distances = best_distances(images[others], templates[kept])
     for tolerance, tells in zip(tolerances, telling[:, kept], strict=True):
         near = own < tolerance.near
         skew = near.double().mean(dim=1) - _largest_share(distances < tolerance.far, labels[others])

@@ -12,7 +12,7 @@ from saliency_callbacks.discovery.candidate import Candidate, Count, Trial
 from saliency_callbacks.discovery.images.marks import marked
 from saliency_callbacks.discovery.images.matching import Matcher
 from saliency_callbacks.discovery.images.patterns import FEWEST_OF_A_GROUP, likelihood_scores, linear_scores, sharpened
-from saliency_callbacks.discovery.images.standing import Standing, class_means, deviation, standing
+from saliency_callbacks.discovery.images.standing import Standing, class_means, deviations, standing
 from saliency_callbacks.discovery.reader import ModelReader
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.discovery.shares import skew_of
@@ -58,8 +58,8 @@ class Places:
         best: dict[int, tuple[float, Tensor, Tensor]] = {}
         for band in detail_bands(images):
             moments = class_means(band[proposing], labels)
-            for row, index in enumerate(samples.classes):
-                scores = linear_scores(band, *deviation(*moments, row))
+            for index, deviation in zip(samples.classes, deviations(*moments), strict=True):
+                scores = linear_scores(band, *deviation)
                 if scores is None:
                     continue
                 z = standing(scores[proposing], labels, index).z

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-__all__ = ["Standing", "class_means", "class_z", "deviation", "normal_scores", "over_places", "standing"]
+from saliency_callbacks.functional.others import medians_and_spreads_of_others, medians_of_others
+
+__all__ = ["Standing", "class_means", "class_z", "deviations", "normal_scores", "over_places", "standing"]
 
 _AS_SIGMA = 1.4826
 """The standard deviation of a normal distribution, in median absolute deviations."""
@@ -57,14 +60,14 @@ def class_means(values: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]
         values: ``[N, …]``.
         labels: ``int64 [N]``; the classes are in the order of their indices.
     """
-    classes = labels.unique().tolist()
-    means = torch.stack([values[labels == index].mean(dim=0) for index in classes])
-    variances = torch.stack([values[labels == index].var(dim=0, unbiased=False) for index in classes])
-    return means, variances, torch.tensor([int((labels == index).sum()) for index in classes])
+    groups = [values[labels == index] for index in labels.unique().tolist()]
+    means = torch.stack([group.mean(dim=0) for group in groups])
+    variances = torch.stack([group.var(dim=0, unbiased=False) for group in groups])
+    return means, variances, torch.tensor([len(group) for group in groups])
 
 
-def deviation(means: Tensor, variances: Tensor, counts: Tensor, row: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return how class c differs from the median of the others at every place, in values, as z, and their variance.
+def deviations(means: Tensor, variances: Tensor, counts: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Yield how each class differs from the median of the others at every place: in values, as z, and their variance.
 
     The spread that z is measured by is that within classes, that between the other classes, and that of the difference
     itself over all places, so that a place has to stand out from the rest of the image as well.
@@ -73,15 +76,16 @@ def deviation(means: Tensor, variances: Tensor, counts: Tensor, row: int) -> tup
         means: Mean of each class, ``[K, …]``.
         variances: Variance within each class.
         counts: Samples of each class, ``[K]``.
-        row: Which of them is c.
     """
-    others = [other for other in range(len(means)) if other != row]
-    middle = means[others].median(dim=0).values
-    difference = means[row] - middle
-    between = _AS_SIGMA * (means[others] - middle).abs().median(dim=0).values
-    within = variances[others].median(dim=0).values
-    error = (within / counts[row] + between.square() + over_places(difference).square()).sqrt()
-    return difference, difference / error.clamp(min=1e-4), within
+    for difference, between, within, count in zip(*_beside_others(means, variances), counts, strict=True):
+        error = (within / count + between.square() + over_places(difference).square()).sqrt()
+        yield difference, difference / error.clamp(min=1e-4), within
+
+
+def _beside_others(means: Tensor, variances: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return each class's difference from the others' median, their robust spread and the variance within them."""
+    middle, spread = medians_and_spreads_of_others(means)
+    return means - middle, _AS_SIGMA * spread, medians_of_others(variances)
 
 
 def over_places(difference: Tensor) -> Tensor:
@@ -114,12 +118,6 @@ def class_z(scores: Tensor, labels: Tensor) -> Tensor:
         ``[K, P]``, the classes in the order of their indices.
     """
     means, variances, counts = class_means(scores, labels)
-    rows = []
-    for row in range(len(means)):
-        others = [other for other in range(len(means)) if other != row]
-        middle = means[others].median(dim=0).values
-        between = _AS_SIGMA * (means[others] - middle).abs().median(dim=0).values
-        within = variances[others].median(dim=0).values
-        error = (within / counts[row] + between.square()).sqrt().clamp(min=1e-3)
-        rows.append((means[row] - middle) / error)
-    return torch.stack(rows)
+    difference, between, within = _beside_others(means, variances)
+    z: Tensor = difference / (within / counts[:, None] + between.square()).sqrt().clamp(min=1e-3)
+    return z

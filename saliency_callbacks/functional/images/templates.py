@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 
 from saliency_callbacks.errors import ConfigurationError
 
-__all__ = ["Matches", "best_matches", "least_distances", "matches_near"]
+__all__ = ["Matches", "best_distances", "best_matches", "least_distances", "matches_near"]
 
 _BLOCK = 2
 _MOST_VALUES = 2**19
@@ -54,7 +55,31 @@ def best_matches(images: Tensor, templates: Tensor) -> Matches:
     if not len(templates) or not len(images):
         nothing = images.new_zeros(len(templates), len(images))
         return Matches(nothing, nothing.long(), nothing.long())
-    return _search(images, templates, templates[0].numel())
+    centered, own = _centered(images, templates)
+    found = [values.flatten(2).min(dim=2) for values in _without_own_squares(centered, own, dilation=1)]
+    least, place = (torch.cat([part[at] for part in found]).T for at in (0, 1))
+    n_columns = images.shape[3] - templates.shape[3] + 1
+    return Matches(_rooted(least, own, templates[0].numel()), place // n_columns, place % n_columns)
+
+
+def best_distances(images: Tensor, templates: Tensor) -> Tensor:
+    """Return the distances of :func:`best_matches` alone, ``[T, N]``, for less work than the places take.
+
+    Args:
+        images: ``[N, C, H, W]``.
+        templates: ``[T, C, h, w]``, no larger than the images.
+
+    Raises:
+        ConfigurationError: If the shapes do not fit.
+
+    Example:
+        >>> best_distances(torch.eye(3)[None, None], torch.ones(1, 1, 1, 1))
+        tensor([[0.]])
+    """
+    _require_fitting(images, templates)
+    if not len(templates) or not len(images):
+        return images.new_zeros(len(templates), len(images))
+    return _least(images, templates, templates[0].numel(), dilation=1)
 
 
 def least_distances(images: Tensor, templates: Tensor) -> Tensor:
@@ -85,7 +110,7 @@ def least_distances(images: Tensor, templates: Tensor) -> Tensor:
     means = F.avg_pool2d(images.mean(dim=1, keepdim=True), _BLOCK, stride=1)
     blocks = F.avg_pool2d(templates.mean(dim=1, keepdim=True), _BLOCK)
     height, width = templates.shape[2:]
-    return _search(means, blocks, height * width / _BLOCK**2, dilation=_BLOCK).distance
+    return _least(means, blocks, height * width / _BLOCK**2, dilation=_BLOCK)
 
 
 def matches_near(images: Tensor, template: Tensor, top: Tensor, left: Tensor, reach: int) -> Matches:
@@ -122,32 +147,40 @@ def matches_near(images: Tensor, template: Tensor, top: Tensor, left: Tensor, re
     return Matches(found.distance, found.top + first_row, found.left + first_column)
 
 
-def _search(images: Tensor, templates: Tensor, size: float, dilation: int = 1) -> Matches:
-    """Return the least sum of squared differences over ``size``, and where it is.
+def _least(images: Tensor, templates: Tensor, size: float, dilation: int) -> Tensor:
+    """Return the root of the least sum of squared differences over ``size``, ``[T, N]``."""
+    centered, own = _centered(images, templates)
+    least = [values.amin(dim=(2, 3)) for values in _without_own_squares(centered, own, dilation)]
+    return _rooted(torch.cat(least).T, own, size)
+
+
+def _centered(images: Tensor, templates: Tensor) -> tuple[Tensor, Tensor]:
+    """Move both to a common center, about which the squares are small, and so is their rounding."""
+    center = images.mean()
+    return images - center, templates - center
+
+
+def _without_own_squares(images: Tensor, templates: Tensor, dilation: int) -> Iterator[Tensor]:
+    """Yield Σ (t − x)² − Σ t² at all places of a few images at a time, ``[n, T, rows, columns]``.
 
     Args:
         images: ``[N, C, H, W]``.
         templates: ``[T, C, h, w]``.
-        size: What the sum is divided by.
         dilation: Pixels of the image from one value of a template to the next.
     """
-    # About a common center the squares are small, and so is their rounding.
-    center = images.mean()
-    centered, own = images - center, templates - center
     window = images.new_ones(1, 1, *templates.shape[2:])
-    squares = F.conv2d(centered.square().sum(dim=1, keepdim=True), window, dilation=dilation)
+    squares = F.conv2d(images.square().sum(dim=1, keepdim=True), window, dilation=dilation)
     chunk = max(1, _MOST_VALUES // (squares[0].numel() * len(templates)))
-    offsets = own.square().sum(dim=(1, 2, 3))
-    distances, places = [], []
-    for part, square in zip(centered.split(chunk), squares.split(chunk), strict=True):
+    twice = -2 * templates
+    for part, square in zip(images.split(chunk), squares.split(chunk), strict=True):
         # In place: these are the largest tensors of a search.
-        values = F.conv2d(part, own, dilation=dilation).mul_(-2).add_(square)
-        least, place = values.flatten(2).min(dim=2)
-        distances.append(((least + offsets).clamp(min=0) / size).sqrt().T)
-        places.append(place.T)
-    place = torch.cat(places, dim=1)
-    columns = squares.shape[3]
-    return Matches(torch.cat(distances, dim=1), place // columns, place % columns)
+        yield F.conv2d(part, twice, dilation=dilation).add_(square)
+
+
+def _rooted(sums: Tensor, templates: Tensor, size: float) -> Tensor:
+    """Return √((Σ (t − x)² − Σ t² + Σ t²) / size), ``[T, N]``."""
+    own_squares = templates.square().sum(dim=(1, 2, 3))
+    return ((sums + own_squares[:, None]).clamp(min=0) / size).sqrt()
 
 
 def _require_fitting(images: Tensor, templates: Tensor) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from saliency_callbacks.discovery.images.standing import (
     class_means,
     class_z,
-    deviation,
+    deviations,
     normal_scores,
     standing,
 )
@@ -111,7 +111,7 @@ def test_a_deviation_is_where_one_class_differs() -> None:
     images = torch.randn(400, 1, 8, 8, dtype=torch.double)
     labels = torch.arange(400) % 4
     images[labels == 1, :, 2:4, 5:7] += 2
-    difference, z, within = deviation(*class_means(images, labels), 1)
+    difference, z, within = list(deviations(*class_means(images, labels)))[1]
     stands_out = torch.zeros(1, 8, 8, dtype=torch.bool)
     stands_out[:, 2:4, 5:7] = True
     assert torch.equal(z > 6, stands_out)
@@ -121,6 +121,6 @@ def test_a_deviation_is_where_one_class_differs() -> None:
 
 def test_what_all_classes_have_is_no_deviation() -> None:
     means = torch.rand(1, 2, 3, 3).expand(5, -1, -1, -1)
-    difference, z, _ = deviation(means, torch.zeros(5, 2, 3, 3), torch.full((5,), 9), 0)
+    difference, z, _ = next(deviations(means, torch.zeros(5, 2, 3, 3), torch.full((5,), 9)))
     assert torch.equal(difference, torch.zeros(2, 3, 3))
     assert torch.equal(z, torch.zeros(2, 3, 3))

@@ -12,7 +12,13 @@ from torch import Tensor
 
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.functional.images import templates as module
-from saliency_callbacks.functional.images.templates import Matches, best_matches, least_distances, matches_near
+from saliency_callbacks.functional.images.templates import (
+    Matches,
+    best_distances,
+    best_matches,
+    least_distances,
+    matches_near,
+)
 
 
 def _distances(image: np.ndarray, template: np.ndarray) -> np.ndarray:
@@ -42,7 +48,9 @@ def test_places_and_distances_are_those_of_loops(seed: int, channels: int, heigh
     generator = torch.Generator().manual_seed(seed)
     images = torch.rand(3, channels, 6, 9, generator=generator)
     templates = torch.rand(2, channels, height, width, generator=generator)
-    _require_best(best_matches(images, templates), images, templates)
+    found = best_matches(images, templates)
+    _require_best(found, images, templates)
+    assert torch.equal(best_distances(images, templates), found.distance)
 
 
 def test_a_piece_of_a_photograph_is_found_where_scikit_image_finds_it() -> None:
@@ -112,6 +120,7 @@ def test_near_is_not_elsewhere() -> None:
 def test_nothing_to_match() -> None:
     assert best_matches(torch.rand(3, 1, 4, 4), torch.rand(0, 1, 2, 2)).distance.shape == (0, 3)
     assert best_matches(torch.rand(0, 1, 4, 4), torch.rand(2, 1, 2, 2)).top.shape == (2, 0)
+    assert best_distances(torch.rand(0, 1, 4, 4), torch.rand(2, 1, 2, 2)).shape == (2, 0)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 5, 2), (1, 1, 2, 5), (1, 3, 2, 2), (1, 2, 2)])
