@@ -17,7 +17,7 @@ from saliency_callbacks.sinks import read_index
     "ignore::saliency_callbacks.errors.SaliencyWarning",
 )
 def test_it_says_what_each_callback_found(tmp_path):
-    result = run_demo(tmp_path)
+    result = run_demo(tmp_path, epochs=5)
     output = "\n".join(result.lines)
     shares = {
         method: (int(before), int(after))
@@ -39,14 +39,14 @@ def test_it_says_what_each_callback_found(tmp_path):
         flags=re.MULTILINE,
     ), output
     epochs = re.findall(r"^(start|\d+)  +-?\d", output, flags=re.MULTILINE)
-    assert epochs == ["start", *map(str, range(8))]
+    assert epochs == ["start", *map(str, range(5))]
 
     assert result.directory == tmp_path / "demo" / "version_0"
     events = EventAccumulator(str(result.directory), size_guidance={"images": 0}).Reload()
-    assert len(events.Images("saliency/hires_cam")) == 9
+    assert len(events.Images("saliency/hires_cam")) == 6
     assert {f"randomization/{method}/similarity" for method in TESTED} <= set(events.Tags()["scalars"])
     stages = [entry["stage"] for entry in read_index(result.directory / "saliency")["observations"]]
-    assert stages == ["initial", *["fit"] * 8, "final"]
+    assert stages == ["initial", *["fit"] * 5, "final"]
 
 
 @pytest.mark.timeout(400)
@@ -55,6 +55,6 @@ def test_it_says_what_each_callback_found(tmp_path):
     "ignore::saliency_callbacks.errors.SaliencyWarning",
 )
 def test_without_the_sticker_nothing_is_found(tmp_path):
-    result = run_demo(tmp_path, epochs=3, is_patched=False)
+    result = run_demo(tmp_path, epochs=2, is_patched=False)
     assert "shortcuts found without a hint: 0, of which the network uses 0" in result.lines
     assert any(line.startswith("the alarm stayed silent") for line in result.lines)

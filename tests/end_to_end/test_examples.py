@@ -43,25 +43,25 @@ def shares_on_the_sticker(output: str) -> dict[str, tuple[int, int]]:
 
 @pytest.mark.timeout(400)
 def test_the_heatmaps_move_onto_the_sticker(tmp_path):
-    output = run_example("digits_with_a_shortcut.py", tmp_path, "--epochs", "4")
+    output = run_example("digits_with_a_shortcut.py", tmp_path, "--epochs", "3")
     shares = shares_on_the_sticker(output)
     assert set(shares) == {"gradient", "integrated_gradients", "hires_cam", "layer_cam"}
     for method, (before, after) in shares.items():
         assert after >= 1.5 * before, f"{method}: {before}% → {after}%"
-    assert re.search(r"^the alarm went on in epoch [1-3]$", output, flags=re.MULTILINE)
+    assert re.search(r"^the alarm went on in epoch [12]$", output, flags=re.MULTILINE)
     assert "--samples_per_plugin images=1000" in output
 
     run = tmp_path / "lightning_logs" / "digits_with_a_shortcut" / "version_0"
     events = EventAccumulator(str(run), size_guidance={"images": 0}).Reload()
-    assert len(events.Images("saliency/hires_cam")) == 5
+    assert len(events.Images("saliency/hires_cam")) == 4
     assert "saliency/hires_cam/region_mass" in events.Tags()["scalars"]
     index = read_index(run / "saliency")
-    assert [entry["stage"] for entry in index["observations"]] == ["initial", *["fit"] * 4, "final"]
+    assert [entry["stage"] for entry in index["observations"]] == ["initial", *["fit"] * 3, "final"]
     assert read_maps(run / "saliency", index["observations"][-2])["gradient/values"].shape == (12, 3, 48, 48)
 
 
 def test_the_control_run_does_not_look_at_the_sticker_more_than_at_the_start(tmp_path):
-    output = run_example("digits_with_a_shortcut.py", tmp_path, "--no-sticker", "--epochs", "4")
+    output = run_example("digits_with_a_shortcut.py", tmp_path, "--no-sticker", "--epochs", "2")
     before, after = shares_on_the_sticker(output)["gradient"]
     assert after <= 2 * before
     assert "the alarm stayed silent" in output
@@ -88,7 +88,7 @@ def test_natural_templates_are_found(tmp_path):
 
 
 def test_balanced_backgrounds_do_not(tmp_path):
-    output = run_example("digits_on_backgrounds.py", tmp_path, "--epochs", "5", "--balanced")
+    output = run_example("digits_on_backgrounds.py", tmp_path, "--epochs", "3", "--balanced")
     assert "the alarm stayed silent" in output
 
 
@@ -126,7 +126,7 @@ def test_a_word_that_gives_the_class_away(tmp_path):
 
 @pytest.mark.timeout(400)
 def test_the_same_word_in_every_class_does_not(tmp_path):
-    output = run_example("docstrings_with_a_giveaway.py", tmp_path, "--epochs", "3", "--no-giveaway")
+    output = run_example("docstrings_with_a_giveaway.py", tmp_path, "--epochs", "2", "--no-giveaway")
     assert "the alarm stayed silent" in output
 
 
