@@ -170,7 +170,7 @@ class LightningHost:
         directory = self.trainer.strategy.broadcast(directory)
         return None if directory is None or "://" in str(directory) else Path(directory)
 
-    def log(self, scores: Mapping[str, float]) -> None:
+    def log(self, scores: Mapping[str, float], *, is_drawn: bool = True) -> None:
         """Log scores so that ``EarlyStopping`` and ``ModelCheckpoint`` can monitor them.
 
         To take the highest of equal values changes none; that they are synchronized at all keeps Lightning from
@@ -185,6 +185,7 @@ class LightningHost:
                 on_step=False,
                 on_epoch=True,
                 batch_size=1,
+                logger=None if is_drawn else False,
                 add_dataloader_idx=False,
                 sync_dist=True,
                 reduce_fx="max",
