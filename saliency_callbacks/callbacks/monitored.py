@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.host import Host
-from saliency_callbacks.callbacks.runtime.scalars import Scalars, drawn
+from saliency_callbacks.scores.drawn import Scalars, drawn
 from saliency_callbacks.scores.undefined import when_undefined
 
 __all__ = ["log_monitored"]

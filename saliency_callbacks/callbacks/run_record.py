@@ -10,10 +10,10 @@ from typing import Any, Generic
 from saliency_callbacks.callbacks.monitored import log_monitored
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import State
-from saliency_callbacks.callbacks.runtime.scalars import drawn
 from saliency_callbacks.callbacks.runtime.settings import Storage
 from saliency_callbacks.callbacks.runtime.sink_writer import SinkWriter
 from saliency_callbacks.errors import each_kind_once
+from saliency_callbacks.scores.drawn import drawn
 
 __all__ = ["RunRecord"]
 

@@ -101,7 +101,7 @@ class PlainHost:
     def epoch_step(self) -> int:
         return max(0, self.global_step - 1)
 
-    def run_directory(self) -> Path | None:
+    def run_directory(self) -> Path:
         return self.directory
 
     def log(self, scores: Mapping[str, float], *, is_drawn: bool = True) -> None:

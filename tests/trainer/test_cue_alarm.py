@@ -46,7 +46,7 @@ from tests.trainer.runs import (
 )
 
 _CORNER = PatchCue((-2, -2, 2, 2))
-_OF_EPOCH = {"effect", "contrast", "lower_bound", "flip_rate", "alarm", "mass", "lift"}
+_OF_EPOCH = {"effect", "contrast", "lower_bound", "threshold", "flip_rate", "alarm", "mass", "lift"}
 _OF_GROUPS = {"worst_group_accuracy", "average_accuracy"}
 
 called = SimpleNamespace(messages=[])
@@ -81,6 +81,7 @@ class Leaning(Classifier):
 
 def _alarm(cue: Any = _CORNER, suspect_class: int = 0, **changes: Any) -> CueAlarm:
     settings = {"probe": 16, "on_alarm": "log", "groups_at_fit_end": False, "n_bootstrap": 200, "panel_size": 3}
+    settings["scalars"] = "all"
     return CueAlarm(cue, suspect_class, **grouped(CueAlarm, **{**settings, **changes}))
 
 

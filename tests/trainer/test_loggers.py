@@ -139,7 +139,7 @@ def test_maps_are_not_kept_where_that_is_asked_for(tmp_path: Path) -> None:
     assert list(tmp_path.rglob("*")) == []
 
 
-def test_a_remote_directory_is_reported_once(tmp_path: Path) -> None:
+def test_maps_of_a_remote_logger_are_below_the_root(tmp_path: Path) -> None:
     class Remote(RecordingLogger):
         @property
         def save_dir(self) -> str:
@@ -147,8 +147,8 @@ def test_a_remote_directory_is_reported_once(tmp_path: Path) -> None:
 
     sink = MemorySink()
     run = trainer(tmp_path, SaliencyMonitor("gradient", probe=4, sinks=[sink]), logger=Remote(tmp_path))
-    with pytest.warns(SaliencyWarning, match=r"raw maps are not kept.*remote.*save_maps=False") as seen:
-        run.fit(Classifier(), train_loader(), val_loader())
-    assert len([one for one in seen if "not kept" in str(one.message)]) == 1
+    run.fit(Classifier(), train_loader(), val_loader())
     assert len(sink.snapshots) == 3
-    assert not list(tmp_path.rglob("*.safetensors"))
+    (index,) = tmp_path.rglob("index.json")
+    assert index.relative_to(tmp_path).parts[0] == "remote"
+    assert len(list(index.parent.glob("maps/*.safetensors"))) == 3

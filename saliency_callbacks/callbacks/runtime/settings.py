@@ -16,7 +16,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from saliency_callbacks.callbacks.runtime.scalars import Scalars, checked_scalars
 from saliency_callbacks.capture.axes import checked_layout
 from saliency_callbacks.capture.oom import BackOff
 from saliency_callbacks.capture.text.settings import TokenSettings
@@ -26,6 +25,7 @@ from saliency_callbacks.config.hydra import plain
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import ConfigurationError, nearest_names
 from saliency_callbacks.methods.registry import resolve_methods
+from saliency_callbacks.scores.drawn import Scalars, checked_scalars
 from saliency_callbacks.sinks.disk.retention import KeepMaps, checked_retention
 from saliency_callbacks.targets.recognition import DECLARED, Declared
 from saliency_callbacks.types import Method

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from saliency_callbacks import Storage
-from saliency_callbacks.callbacks.runtime.scalars import drawn
 from saliency_callbacks.errors import ConfigurationError
+from saliency_callbacks.scores.drawn import drawn
 
 _SCORES = {
     "saliency/grad_cam/drift_previous": 0.1,
