@@ -877,7 +877,7 @@ appearance:
   contour: 0.1
   normalization: [[0.5], [0.2]]
   class_names: [a, b]
-storage: {{save_maps: false, keep_maps: 5, directory: kept}}
+storage: {{save_maps: false, keep_maps: 5, directory: kept, scalars: all}}
 sinks: []
 on_error: raise
 namespace: watch
@@ -931,7 +931,7 @@ def test_every_argument_can_be_written_as_yaml(
             class_names=["a", "b"],
             bands=[2, 1, 0],
         )
-        assert alarm.storage == Storage(save_maps=False, keep_maps=5, directory="kept")
+        assert alarm.storage == Storage(save_maps=False, keep_maps=5, directory="kept", scalars="all")
         assert (alarm.sinks, alarm.on_error) == ((), "raise")
         assert (alarm.namespace, alarm.settings.seed) == ("watch", 7)
 

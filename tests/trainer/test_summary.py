@@ -200,7 +200,7 @@ def test_pictures_that_no_map_leads_back_to_are_kept_beside_a_logger(tmp_path: P
         directory = Path(logger.log_dir) / name
         kept[name] = {tag for entry in read_index(directory)["observations"] for tag in entry["pictures"]}
     assert kept["saliency"] == set()
-    assert kept["randomization"] == {"randomization/cascade", "randomization/gradient/cascade"}
+    assert kept["randomization"] == {"randomization/cascade"}
     assert kept["cue/patch"] == {"cue/patch/panel"}
 
 
