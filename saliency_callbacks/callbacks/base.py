@@ -162,7 +162,7 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
             with self.cost.measured(host.device):
                 snapshot = self.observe(host, stage, host.step, is_early=True)
             if snapshot is not None:
-                host.log_directly(snapshot.scores, host.step)
+                self.log_directly(host, snapshot.scores)
 
     @override
     def validation_starts(self, host: Host) -> None:
@@ -191,7 +191,7 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
         if self._frozen is not None:
             snapshot = self.observe(host, "final", host.step, is_early=False)
             if snapshot is not None:
-                host.log_directly(changed_scores(snapshot.scores, self.state.scores), host.step)
+                self.log_directly(host, changed_scores(snapshot.scores, self.state.scores))
 
     @override
     def close(self, host: Host, *, is_complete: bool) -> None:

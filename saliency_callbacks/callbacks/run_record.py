@@ -10,8 +10,10 @@ from typing import Any, Generic
 from saliency_callbacks.callbacks.monitored import log_monitored
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import State
+from saliency_callbacks.callbacks.runtime.settings import Storage
 from saliency_callbacks.callbacks.runtime.sink_writer import SinkWriter
 from saliency_callbacks.errors import each_kind_once
+from saliency_callbacks.scores.drawn import drawn
 
 __all__ = ["RunRecord"]
 
@@ -21,6 +23,7 @@ class RunRecord(Generic[State]):
 
     Attributes:
         namespace: First part of every tag and name of the directory.
+        storage: What is kept on disk, and what of it loggers draw.
         state: What the next observation goes on from.
     """
 
@@ -28,6 +31,7 @@ class RunRecord(Generic[State]):
     """Class of the state; without arguments that before the first observation."""
 
     namespace: str
+    storage: Storage
     state: State
     _writer: SinkWriter | None
     _current_run: object
@@ -91,4 +95,8 @@ class RunRecord(Generic[State]):
 
     def _log(self, host: Host, scores: Mapping[str, float], step: int) -> None:
         with self._once():
-            log_monitored(host, scores, self.state.finite, step)
+            log_monitored(host, scores, self.state.finite, step, self.storage.scalars)
+
+    def log_directly(self, host: Host, scores: Mapping[str, float]) -> None:
+        """Let loggers draw scores where nothing can monitor them: before the training starts and when it ends."""
+        host.log_directly(drawn(scores, self.storage.scalars), host.step)

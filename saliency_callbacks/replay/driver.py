@@ -113,7 +113,7 @@ def _observe_if_due(callback: ObservingCallback[Any], host: LightningHost) -> bo
         snapshot = callback.observe(host, "initial" if is_untrained else "fit", host.step, is_early=True)
         scores = scores if snapshot is None else dict(snapshot.scores)
     if scores:
-        host.log_directly(scores, host.step)
+        callback.log_directly(host, scores)
     return snapshot is not None
 
 

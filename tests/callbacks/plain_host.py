@@ -29,6 +29,7 @@ class PlainHost:
     Attributes:
         logged: Every call of ``log`` and ``log_directly``: the step, ``None`` for the former, and the scores.
         held: What was shown to monitors alone.
+        hidden: Every call of ``log`` with what loggers do not draw.
         is_stopped: Whether the training was told to end.
     """
 
@@ -49,6 +50,7 @@ class PlainHost:
     has_forward: bool = True
     logged: list[tuple[int | None, dict[str, float]]] = field(default_factory=list)
     held: dict[str, float] = field(default_factory=dict)
+    hidden: list[tuple[int | None, dict[str, float]]] = field(default_factory=list)
     is_stopped: bool = False
 
     @property
@@ -99,11 +101,12 @@ class PlainHost:
     def epoch_step(self) -> int:
         return max(0, self.global_step - 1)
 
-    def run_directory(self) -> Path | None:
+    def run_directory(self) -> Path:
         return self.directory
 
-    def log(self, scores: Mapping[str, float]) -> None:
-        self.logged.append((None, dict(scores)))
+    def log(self, scores: Mapping[str, float], *, is_drawn: bool = True) -> None:
+        if scores:
+            (self.logged if is_drawn else self.hidden).append((None, dict(scores)))
 
     def hold(self, scores: Mapping[str, float]) -> None:
         self.held |= scores

@@ -45,6 +45,7 @@ def test_it_says_what_each_callback_found(tmp_path):
     events = EventAccumulator(str(result.directory), size_guidance={"images": 0}).Reload()
     assert len(events.Images("saliency/hires_cam")) == 6
     assert {f"randomization/{method}/similarity" for method in TESTED} <= set(events.Tags()["scalars"])
+    assert len(events.Tags()["scalars"]) <= 40, "few enough to find something"
     stages = [entry["stage"] for entry in read_index(result.directory / "saliency")["observations"]]
     assert stages == ["initial", *["fit"] * 5, "final"]
 

@@ -54,7 +54,7 @@ def test_the_heatmaps_move_onto_the_sticker(tmp_path):
     run = tmp_path / "lightning_logs" / "digits_with_a_shortcut" / "version_0"
     events = EventAccumulator(str(run), size_guidance={"images": 0}).Reload()
     assert len(events.Images("saliency/hires_cam")) == 4
-    assert "saliency/hires_cam/region_mass" in events.Tags()["scalars"]
+    assert "saliency/hires_cam/region_lift" in events.Tags()["scalars"]
     index = read_index(run / "saliency")
     assert [entry["stage"] for entry in index["observations"]] == ["initial", *["fit"] * 3, "final"]
     assert read_maps(run / "saliency", index["observations"][-2])["gradient/values"].shape == (12, 3, 48, 48)

@@ -86,6 +86,7 @@ storage:
     last: 5
     every: 10
   directory: kept
+  scalars: ["*/gini"]
 report: true
 sinks:
   - class_path: saliency_callbacks.sinks.DiskSink
@@ -139,6 +140,7 @@ storage:
   save_maps: false
   keep_maps: 50
   directory: kept
+  scalars: ["*/gini"]
 sinks:
   - class_path: saliency_callbacks.sinks.MemorySink
 on_error: raise
@@ -206,6 +208,7 @@ storage:
   save_maps: false
   keep_maps: all
   directory: kept
+  scalars: ["*/gini"]
 sinks: []
 on_error: raise
 namespace: suspicion
@@ -254,6 +257,7 @@ storage:
   save_maps: true
   keep_maps: 5
   directory: kept
+  scalars: ["*/gini"]
 report: true
 sinks:
   - class_path: saliency_callbacks.sinks.MemorySink
@@ -300,6 +304,7 @@ storage:
   save_maps: false
   keep_maps: 5
   directory: kept
+  scalars: ["*/gini"]
 sinks:
   - class_path: saliency_callbacks.sinks.MemorySink
 on_error: raise

@@ -46,7 +46,7 @@ from tests.trainer.runs import (
 )
 
 _CORNER = PatchCue((-2, -2, 2, 2))
-_OF_EPOCH = {"effect", "contrast", "lower_bound", "flip_rate", "alarm", "mass", "lift"}
+_OF_EPOCH = {"effect", "contrast", "lower_bound", "threshold", "flip_rate", "alarm", "mass", "lift"}
 _OF_GROUPS = {"worst_group_accuracy", "average_accuracy"}
 
 called = SimpleNamespace(messages=[])
@@ -81,6 +81,7 @@ class Leaning(Classifier):
 
 def _alarm(cue: Any = _CORNER, suspect_class: int = 0, **changes: Any) -> CueAlarm:
     settings = {"probe": 16, "on_alarm": "log", "groups_at_fit_end": False, "n_bootstrap": 200, "panel_size": 3}
+    settings["scalars"] = "all"
     return CueAlarm(cue, suspect_class, **grouped(CueAlarm, **{**settings, **changes}))
 
 
@@ -876,7 +877,7 @@ appearance:
   contour: 0.1
   normalization: [[0.5], [0.2]]
   class_names: [a, b]
-storage: {{save_maps: false, keep_maps: 5, directory: kept}}
+storage: {{save_maps: false, keep_maps: 5, directory: kept, scalars: all}}
 sinks: []
 on_error: raise
 namespace: watch
@@ -930,7 +931,7 @@ def test_every_argument_can_be_written_as_yaml(
             class_names=["a", "b"],
             bands=[2, 1, 0],
         )
-        assert alarm.storage == Storage(save_maps=False, keep_maps=5, directory="kept")
+        assert alarm.storage == Storage(save_maps=False, keep_maps=5, directory="kept", scalars="all")
         assert (alarm.sinks, alarm.on_error) == ((), "raise")
         assert (alarm.namespace, alarm.settings.seed) == ("watch", 7)
 

@@ -45,11 +45,11 @@ def test_a_csv_logger_gets_the_scores_and_its_directory_the_pictures(tmp_path: P
     )
     _pictures_on_disk(Path(logger.log_dir, "saliency"), sink)
     with Path(logger.log_dir, "metrics.csv").open() as file:
-        rows = [row for row in csv.DictReader(file) if row["saliency/gradient/gini"]]
+        rows = [row for row in csv.DictReader(file) if row["saliency/probe_accuracy"]]
     assert [int(row["step"]) for row in rows] == [snapshot.step for snapshot in sink.snapshots]
     for row, snapshot in zip(rows, sink.snapshots, strict=True):
-        gini = snapshot.scores["saliency/gradient/gini"]
-        assert math.isclose(float(row["saliency/gradient/gini"]), gini, rel_tol=1e-5)
+        gini = snapshot.scores["saliency/probe_accuracy"]
+        assert math.isclose(float(row["saliency/probe_accuracy"]), gini, rel_tol=1e-5)
     assert rows[0]["saliency/gradient/drift_initial"] == ""
 
 
@@ -59,7 +59,7 @@ def test_a_logger_of_ones_own_gets_the_scores_and_its_directory_the_pictures(tmp
         Classifier(), train_loader(), val_loader()
     )
     _pictures_on_disk(tmp_path / "recording" / "0" / "saliency", sink)
-    assert len(logger.of("saliency/gradient/gini")) == 3
+    assert len(logger.of("saliency/probe_accuracy")) == 3
 
 
 @pytest.mark.parametrize("logger", [True, False])
@@ -113,7 +113,7 @@ def test_two_loggers(tmp_path: Path) -> None:
     events = EventAccumulator(tensorboard.log_dir)
     events.Reload()
     assert len(events.Images("saliency/gradient")) == 3
-    assert len(recording.of("saliency/gradient/gini")) == 3
+    assert len(recording.of("saliency/probe_accuracy")) == 3
     directory = Path(tensorboard.log_dir, "saliency")
     entries = read_index(directory)["observations"]
     assert [entry["pictures"] for entry in entries] == [{}, {}, {}], "TensorBoard has them"
@@ -139,7 +139,7 @@ def test_maps_are_not_kept_where_that_is_asked_for(tmp_path: Path) -> None:
     assert list(tmp_path.rglob("*")) == []
 
 
-def test_a_remote_directory_is_reported_once(tmp_path: Path) -> None:
+def test_maps_of_a_remote_logger_are_below_the_root(tmp_path: Path) -> None:
     class Remote(RecordingLogger):
         @property
         def save_dir(self) -> str:
@@ -147,8 +147,8 @@ def test_a_remote_directory_is_reported_once(tmp_path: Path) -> None:
 
     sink = MemorySink()
     run = trainer(tmp_path, SaliencyMonitor("gradient", probe=4, sinks=[sink]), logger=Remote(tmp_path))
-    with pytest.warns(SaliencyWarning, match=r"raw maps are not kept.*remote.*save_maps=False") as seen:
-        run.fit(Classifier(), train_loader(), val_loader())
-    assert len([one for one in seen if "not kept" in str(one.message)]) == 1
+    run.fit(Classifier(), train_loader(), val_loader())
     assert len(sink.snapshots) == 3
-    assert not list(tmp_path.rglob("*.safetensors"))
+    (index,) = tmp_path.rglob("index.json")
+    assert index.relative_to(tmp_path).parts[0] == "remote"
+    assert len(list(index.parent.glob("maps/*.safetensors"))) == 3

@@ -14,7 +14,7 @@ from PIL import Image
 from scipy.stats import spearmanr
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from saliency_callbacks import Probe, SaliencyMonitor
+from saliency_callbacks import Probe, SaliencyMonitor, Storage
 from saliency_callbacks.sinks import MemorySink, read_index
 from tests.score_tags import MAP_TAGS
 from tests.trainer.runs import Classifier, RecordingLogger, digits, stages, train_loader, trainer, val_loader
@@ -28,6 +28,7 @@ _SCALARS = {
     "saliency/probe_accuracy",
     "saliency/probe_confidence",
 }
+_DRAWN = {tag for tag in _SCALARS if tag.rpartition("/")[2] in ("drift_previous", "drift_initial", "probe_accuracy")}
 _PICTURES = {f"saliency/{method}{suffix}" for method in ("gradient", "grad_cam") for suffix in ("", "/filmstrip")}
 _PICTURES.add("saliency/methods")
 
@@ -43,13 +44,13 @@ def _image(encoded: bytes) -> Any:
     return np.asarray(Image.open(io.BytesIO(encoded)))
 
 
-def test_without_arguments_every_tag_is_logged(tmp_path: Path) -> None:
+def test_without_arguments_few_scalars_are_drawn_and_all_are_monitored(tmp_path: Path) -> None:
     logger = TensorBoardLogger(tmp_path)
     run = trainer(tmp_path, SaliencyMonitor(), logger=logger)
     run.fit(Classifier(), train_loader(), val_loader())
     events = _events(logger)
     assert set(events.Tags()["images"]) == _PICTURES
-    assert {tag for tag in events.Tags()["scalars"] if tag.startswith("saliency/")} == _SCALARS
+    assert {tag for tag in events.Tags()["scalars"] if tag.startswith("saliency/")} == _DRAWN
     assert run.callback_metrics.keys() >= _SCALARS
     index = read_index(Path(logger.log_dir, "saliency"))
     assert [(entry["stage"], entry["epoch"]) for entry in index["observations"]] == [
@@ -72,7 +73,7 @@ def test_pictures_and_scores_have_the_steps_of_lightnings_metrics(tmp_path: Path
     for tag in ("saliency/gradient", "saliency/gradient/filmstrip"):
         assert [event.step for event in events.Images(tag)] == [0, *steps]
     assert [event.step for event in events.Scalars("saliency/gradient/drift_initial")] == steps
-    assert [event.step for event in events.Scalars("saliency/gradient/gini")] == [0, *steps]
+    assert [event.step for event in events.Scalars("saliency/probe_accuracy")] == [0, *steps]
 
 
 def test_train_epochs_have_the_steps_of_lightnings_metrics(tmp_path: Path) -> None:
@@ -86,7 +87,7 @@ def test_train_epochs_have_the_steps_of_lightnings_metrics(tmp_path: Path) -> No
     steps = [step for step, _ in logger.of("epoch_end")]
     assert steps == [3, 7]
     assert [snapshot.step for snapshot in sink.snapshots] == [0, *steps]
-    assert [step for step, _ in logger.of("saliency/gradient/gini")] == [0, *steps]
+    assert [step for step, _ in logger.of("saliency/probe_accuracy")] == [0, *steps]
 
 
 def test_pictures_in_the_event_file_are_the_rendered_ones(tmp_path: Path) -> None:
@@ -138,7 +139,7 @@ def test_drift_is_one_minus_spearman_of_the_raw_maps(tmp_path: Path) -> None:
 
 def test_logged_scores_are_those_of_the_snapshots(tmp_path: Path) -> None:
     logger, sink = RecordingLogger(tmp_path), MemorySink()
-    trainer(tmp_path, SaliencyMonitor(probe=4, sinks=[sink]), logger=logger).fit(
+    trainer(tmp_path, SaliencyMonitor(probe=4, sinks=[sink], storage=Storage(scalars="all")), logger=logger).fit(
         Classifier(), train_loader(), val_loader()
     )
     for tag in _SCALARS:
@@ -187,7 +188,8 @@ def test_masks_give_localization_scores(tmp_path: Path) -> None:
     masks = torch.zeros(4, 8, 8, dtype=torch.bool)
     masks[:, :, :4] = True
     logger, sink = RecordingLogger(tmp_path), MemorySink()
-    monitor = SaliencyMonitor("gradient", probe=Probe.from_tensors(images, labels, masks=masks), sinks=[sink])
+    probe = Probe.from_tensors(images, labels, masks=masks)
+    monitor = SaliencyMonitor("gradient", probe, sinks=[sink], storage=Storage(scalars=["*/region_*"]))
     trainer(tmp_path, monitor, logger=logger, max_epochs=1).fit(Classifier(), train_loader(), val_loader())
     maps = sink.latest.attributions["gradient"].magnitude
     mass = (maps[:, :, :4].flatten(1).sum(1) / maps.flatten(1).sum(1)).mean().item()
@@ -211,4 +213,4 @@ def test_validate_alone_observes_without_training(tmp_path: Path) -> None:
     run = trainer(tmp_path, SaliencyMonitor("gradient", probe=4, sinks=[sink]), logger=logger)
     (metrics,) = run.validate(Classifier(), val_loader(), verbose=False)
     assert stages(sink) == [("validate", 0)]
-    assert metrics["saliency/gradient/gini"] == pytest.approx(sink.latest.scores["saliency/gradient/gini"], rel=1e-6)
+    assert metrics["saliency/probe_accuracy"] == pytest.approx(sink.latest.scores["saliency/probe_accuracy"], rel=1e-6)

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from saliency_callbacks import CueAlarm, RandomizationTest, SaliencyMonitor
+from saliency_callbacks import CueAlarm, RandomizationTest, SaliencyMonitor, Storage
 from saliency_callbacks.probe import PatchCue, Probe
 from saliency_callbacks.sinks import MemorySink
 from tests.trainer.runs import WEIGHTS_ONLY, Classifier, RecordingLogger, small_net, train_loader, trainer, val_loader
@@ -63,9 +63,9 @@ def test_early_stopping_waits_for_a_head_that_starts_at_zero(tmp_path: Path) -> 
 def test_no_callback_lets_others_monitor_what_is_no_number(tmp_path: Path) -> None:
     logger, seen, stopping = RecordingLogger(tmp_path), Seen(), EarlyStopping(_DRIFT, patience=9)
     callbacks = [
-        SaliencyMonitor(probe=8),
-        RandomizationTest(probe=8),
-        CueAlarm(PatchCue((2, 2, 3, 3)), 0, probe=12, on_alarm="log"),
+        SaliencyMonitor(probe=8, storage=Storage(scalars="all")),
+        RandomizationTest(probe=8, storage=Storage(scalars="all")),
+        CueAlarm(PatchCue((2, 2, 3, 3)), 0, probe=12, on_alarm="log", storage=Storage(scalars="all")),
     ]
     run = _fit(tmp_path, _zero_head(forever=True), *callbacks, stopping, seen, logger=logger, max_epochs=2)
     assert run.current_epoch == 2, stopping.stopping_reason_message

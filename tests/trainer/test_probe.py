@@ -11,7 +11,7 @@ import yaml
 from lightning.pytorch.cli import LightningCLI
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from saliency_callbacks import Probe, SaliencyMonitor
+from saliency_callbacks import Probe, SaliencyMonitor, Storage
 from saliency_callbacks.errors import ProbeError, SaliencyWarning
 from saliency_callbacks.sinks import MemorySink
 from tests.trainer.runs import (
@@ -292,7 +292,12 @@ def with_masks(batch: Any) -> tuple[torch.Tensor, ...]:
 
 def _masked_run(tmp_path: Path, probe: Probe | int, module: Classifier | None = None, **changes: Any) -> Any:
     sink, logger = MemorySink(), RecordingLogger(tmp_path)
-    run = trainer(tmp_path, SaliencyMonitor("gradient", probe=probe, sinks=[sink]), logger=logger, **changes)
+    run = trainer(
+        tmp_path,
+        SaliencyMonitor("gradient", probe, sinks=[sink], storage=Storage(scalars="all")),
+        logger=logger,
+        **changes,
+    )
     data = [DataLoader(Masked(*bounds), 10) for bounds in ((0, 40), (100, 140))]
     run.fit(DictClassifier() if module is None else module, *data)
     return sink, logger, run

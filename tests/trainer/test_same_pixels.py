@@ -50,7 +50,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
         }
         memory = MemorySink()
         sinks = [memory, DiskSink(directory / "disk", pictures=True)]
-        monitor = SaliencyMonitor("gradient", probe=4, sinks=sinks, on_error="raise")
+        monitor = SaliencyMonitor("gradient", probe=4, sinks=sinks, on_error="raise", report=True)
         trainer(directory, monitor, logger=list(loggers.values())).fit(Classifier(), train_loader(), val_loader())
         yield directory, loggers, memory
         loggers["wandb"].experiment.finish()
@@ -120,9 +120,32 @@ def test_every_logger_holds_the_very_panels(run: Any, name: str) -> None:
         np.testing.assert_array_equal(found[step], panel)
 
 
+def _reports_of_comet(logger: Any) -> list[bytes]:
+    return [content for facts, _, content in archived(logger, "asset") if facts["fileName"] == "saliency/report.html"]
+
+
+def _reports_of_wandb(logger: WandbLogger) -> list[bytes]:
+    return [file.read_bytes() for file in Path(logger.experiment.dir, "media/html").rglob("report_*.html")]
+
+
+REPORTS = {
+    "comet": _reports_of_comet,
+    "mlflow": lambda logger: [kept_in(logger).joinpath("report.html").read_bytes()],
+    "tensorboard": lambda logger: [Path(logger.log_dir, "report.html").read_bytes()],
+    "wandb": _reports_of_wandb,
+}
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_every_logger_that_can_show_it_has_the_report(run: Any, name: str) -> None:
+    _, loggers, _ = run
+    (found,) = REPORTS[name](loggers[name])
+    assert found == Path(loggers["tensorboard"].log_dir, "report.html").read_bytes()
+
+
 def test_the_csv_logger_beside_them_gets_the_scores_alone(run: Any) -> None:
     _, loggers, _ = run
-    assert "saliency/gradient/gini" in Path(loggers["csv"].log_dir, "metrics.csv").read_text()
+    assert "saliency/gradient/drift_previous" in Path(loggers["csv"].log_dir, "metrics.csv").read_text()
     assert not list(Path(loggers["csv"].log_dir).rglob("*.png"))
 
 

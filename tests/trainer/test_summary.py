@@ -16,12 +16,20 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from saliency_callbacks import CueAlarm, Probe, RandomizationTest, SaliencyMonitor, randomization_test
-from saliency_callbacks.callbacks.runtime.lightning import LightningHost
 from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
 from saliency_callbacks.probe import PatchCue
 from saliency_callbacks.sinks import MemorySink, read_index
 from tests.grouping import grouped
-from tests.trainer.runs import Classifier, digits, stages, train_loader, trainer, val_loader
+from tests.trainer.runs import (
+    WEIGHTS_ONLY,
+    Classifier,
+    RecordingLogger,
+    digits,
+    stages,
+    train_loader,
+    trainer,
+    val_loader,
+)
 
 WITH_SUMMARY = True
 
@@ -192,7 +200,7 @@ def test_pictures_that_no_map_leads_back_to_are_kept_beside_a_logger(tmp_path: P
         directory = Path(logger.log_dir) / name
         kept[name] = {tag for entry in read_index(directory)["observations"] for tag in entry["pictures"]}
     assert kept["saliency"] == set()
-    assert kept["randomization"] == {"randomization/cascade", "randomization/gradient/cascade"}
+    assert kept["randomization"] == {"randomization/cascade"}
     assert kept["cue/patch"] == {"cue/patch/panel"}
 
 
@@ -228,14 +236,29 @@ def test_a_report_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on
         _fit(tmp_path, _monitor(report=True, on_error=on_error), max_epochs=1)
 
 
-@pytest.mark.filterwarnings("ignore:raw maps are not kept")
-def test_a_report_needs_maps_on_disk(tmp_path: Path, reports: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_needs_maps_on_disk() -> None:
     with pytest.raises(ConfigurationError, match=r"report=True with storage\.save_maps=False"):
         _monitor(report=True, save_maps=False)
-    monkeypatch.setattr(LightningHost, "run_directory", lambda run: None)
-    with pytest.warns(SaliencyWarning, match="there is no report: the run's directory is remote"):
-        _fit(tmp_path, _monitor(report=True), max_epochs=1)
-    assert reports == []
+
+
+class _Elsewhere(RecordingLogger):
+    """A logger that keeps nothing on this disk, as MLflow's on a server."""
+
+    save_dir = None
+    name = "digits"
+    version = "3fa9"
+
+
+def test_with_a_logger_elsewhere_maps_and_report_are_below_the_root_and_found_again(tmp_path: Path) -> None:
+    run = tmp_path / "_elsewhere" / "digits" / "3fa9"
+    checkpoint = tmp_path / "last.ckpt"
+    first = _fit(tmp_path, _monitor(report=True), max_epochs=1, logger=_Elsewhere(tmp_path))
+    first.save_checkpoint(checkpoint)
+    assert (run / "report.html").stat().st_size > 10_000
+    again = trainer(tmp_path, _monitor(report=True), max_epochs=2, logger=_Elsewhere(tmp_path))
+    again.fit(Classifier(), train_loader(), val_loader(), ckpt_path=checkpoint, **WEIGHTS_ONLY)
+    stages = [entry["stage"] for entry in read_index(run / "saliency")["observations"]]
+    assert stages == ["initial", "fit", "final", "fit", "final"]
 
 
 def test_what_the_cascade_will_cost_is_said_once_before_the_training(

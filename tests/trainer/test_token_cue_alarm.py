@@ -89,7 +89,7 @@ def loaders(planted: str, side: str = "right", collate: Any = None) -> tuple[Dat
 
 def alarm(**changes: Any) -> CueAlarm:
     cue = changes.pop("cue", None) or TokenCue("imdb", changes.pop("position", "start"), tokenizer=WORDS)
-    settings = {"probe": 30, "on_alarm": "log", "n_bootstrap": 200, "panel_size": 4}
+    settings = {"probe": 30, "on_alarm": "log", "n_bootstrap": 200, "panel_size": 4, "scalars": "all"}
     return CueAlarm(cue, 0, **grouped(CueAlarm, **{**settings, **changes}))
 
 

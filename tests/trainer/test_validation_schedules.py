@@ -67,7 +67,7 @@ def test_the_sanity_check_logs_and_counts_nothing(tmp_path: Path) -> None:
     run.fit(Classifier(), train_loader(), val_loader())
     assert seen == [(0, [], 0)]
     assert monitor.state.n_observations == 3
-    assert [step for step, _ in logger.of("saliency/gradient/gini")] == [0, 3, 7]
+    assert [step for step, _ in logger.of("saliency/probe_accuracy")] == [0, 3, 7]
 
 
 def test_a_fast_dev_run_writes_nothing(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_validate_before_and_after_fit(tmp_path: Path, inference_mode: bool) -> 
     run.fit(module, train_loader(), val_loader())
     (after,) = run.validate(module, val_loader(), verbose=False)
     assert stages(sink) == [("validate", 0), ("initial", 0), ("fit", 0), ("fit", 1), ("validate", 2)]
-    assert "saliency/gradient/gini" in before
+    assert "saliency/probe_accuracy" in before
     assert "saliency/gradient/drift_initial" in after
     # The same weights as at the last observation of the training.
     assert after["saliency/gradient/drift_previous"] == pytest.approx(0, abs=1e-6)
@@ -159,7 +159,7 @@ def test_a_validation_before_the_training_does_not_replace_its_initial_observati
     (metrics,) = run.validate(Classifier(seed=1), val_loader(), verbose=False)
     validated = sink.latest
     assert (validated.stage, validated.moment) == ("validate", "validation")
-    assert metrics["saliency/gradient/gini"] == pytest.approx(validated.scores["saliency/gradient/gini"], rel=1e-6)
+    assert metrics["saliency/probe_accuracy"] == pytest.approx(validated.scores["saliency/probe_accuracy"], rel=1e-6)
     state = monitor.state
     assert (state.n_observations, state.pinned, state.histories, state.scores) == (0, None, {}, {})
     run.fit(Classifier(), train_loader(), val_loader())

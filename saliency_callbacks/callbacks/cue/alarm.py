@@ -54,7 +54,7 @@ class CueAlarm(ObservingCallback[CueState]):
     ==================================  ================================================================
     ``cue/{cue}/effect``                mean effect on the suspect class, in standard deviations; 0 none
     ``cue/{cue}/contrast``              effect minus the median effect on the other classes
-    ``cue/{cue}/lower_bound``           lower bound on the mean of the statistic that is watched
+    ``cue/{cue}/lower_bound``           lower bound on the mean of what is watched; compared with ``/threshold``
     ``cue/{cue}/flip_rate``             share of samples whose prediction becomes the suspect class
     ``cue/{cue}/alarm``                 1 while the alarm is on, else 0
     ``cue/{cue}/mass``, ``/lift``       share of the map in the cue's region if it is there; over chance (1)
@@ -207,7 +207,7 @@ class CueAlarm(ObservingCallback[CueState]):
         bound = self.rule.lower_bound(finding.effect, self._watched, self.settings.seed)
         state = before.judged(moment, finding.effect, self._watched, bound, self.rule)
         evaluation = state.history[-1]
-        scores = {**finding.scores(), "lower_bound": bound, "alarm": float(evaluation.alarm)}
+        scores = {**finding.scores(), **evaluation.scores(self.rule.threshold)}
         texts, alerts, tables = dict[str, str](), dict[str, str](), dict[str, Table]()
         if evaluation.fired and "log" in self.on_alarm:
             # Dashboards read texts as Markdown, which a name out of the data must not be taken for.

@@ -58,8 +58,7 @@ class RandomizationTest(ObservingCallback[CopiesState]):
     ``…/similarity_std``, ``…/floor_std``   standard deviation over the draws (also that of the drift), and their pairs
     ``…/calibrated_std``                    standard deviation over the draws
     ``…/{name}``, ``…/{name}_floor``        the same by the other ``similarities``, e.g. ``abs_spearman``; with ``_std``
-    ``randomization/{method}/cascade``      picture, at the end of fit: similarity after each layer
-    ``randomization/cascade``               the same, all methods in one
+    ``randomization/cascade``               picture, at the end of fit: similarity after each layer
     ``randomization/verdicts``              text, at the end of fit: a table with a verdict in words
     ======================================  ==============================================================
 
@@ -225,8 +224,7 @@ class RandomizationTest(ObservingCallback[CopiesState]):
             cascade, _ = self._run(model, host, lambda trial: run_layerwise(trial, settings, pace), note)
         if cascade.left_out:
             notices.tell(f"{self.namespace}: {describe_left_out(cascade, pace)}")
-        pictures = {f"{self.namespace}/{name}/cascade": cascade.plot(methods=[name]) for name in cascade.methods}
-        return cascade, {f"{self.namespace}/cascade": cascade.plot(), **pictures}
+        return cascade, {f"{self.namespace}/cascade": cascade.plot()}
 
     def _test(self, model: nn.Module, host: Host, pace: Pace) -> tuple[RandomizationResult, CopiesState]:
         keeping, n_copies = self._keeping, self.state.n_copies

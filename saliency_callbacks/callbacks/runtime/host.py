@@ -122,11 +122,16 @@ class Host(Protocol):
     def shows_progress(self) -> bool:
         """Whether the run shows how far it is, on this process."""
 
-    def run_directory(self) -> Path | None:
-        """Return the directory of this run; ``None`` where it is not on this machine's disk. All ranks must call it."""
+    def run_directory(self) -> Path:
+        """Return a directory on this machine's disk that belongs to this run alone. All ranks must call it."""
 
-    def log(self, scores: Mapping[str, float]) -> None:
-        """Log scores so that other parts of the training can monitor them. All ranks must call it, with the same."""
+    def log(self, scores: Mapping[str, float], *, is_drawn: bool = True) -> None:
+        """Let other parts of the training monitor scores, and loggers draw them. All ranks must call it, with the same.
+
+        Args:
+            scores: Tag → finite number.
+            is_drawn: Whether loggers draw them.
+        """
 
     def hold(self, scores: Mapping[str, float]) -> None:
         """Let what monitors the training see these values, without logging them. All ranks must call it."""

@@ -5,7 +5,6 @@ See :class:`~saliency_callbacks.callbacks.runtime.host.Host`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from saliency_callbacks.callbacks.runtime.packages import (
     move_data_to_device,
 )
 from saliency_callbacks.callbacks.runtime.ranks import Ranks
+from saliency_callbacks.sinks.loggers.directory import local_directory
 
 __all__ = ["LightningHost", "is_fitting", "is_replayed", "validating", "without_logging"]
 
@@ -164,17 +164,16 @@ class LightningHost:
         """As of ``Host``: where the Trainer has a progress bar."""
         return self.trainer.progress_bar_callback is not None and self.trainer.is_global_zero
 
-    def run_directory(self) -> Path | None:
-        """Return the directory of the first logger, else the Trainer's; ``None`` for a remote one."""
-        directory = _logger_directory(self.loggers[0]) if self.loggers else self.trainer.default_root_dir
-        directory = self.trainer.strategy.broadcast(directory)
-        return None if directory is None or "://" in str(directory) else Path(directory)
+    def run_directory(self) -> Path:
+        """As of ``Host``: that of the first logger, on this disk."""
+        logger = self.loggers[0] if self.loggers else None
+        directory = str(local_directory(logger, self.trainer.default_root_dir))
+        return Path(self.trainer.strategy.broadcast(directory))
 
-    def log(self, scores: Mapping[str, float]) -> None:
-        """Log scores so that ``EarlyStopping`` and ``ModelCheckpoint`` can monitor them.
+    def log(self, scores: Mapping[str, float], *, is_drawn: bool = True) -> None:
+        """As of ``Host``.
 
-        To take the highest of equal values changes none; that they are synchronized at all keeps Lightning from
-        recommending it, tag by tag.
+        The highest of equal values is any; not to synchronize would have Lightning recommend it, tag by tag.
         """
         for tag, value in scores.items():
             # `self.log`, which Lightning binds to callbacks, would make them unpicklable.
@@ -185,6 +184,7 @@ class LightningHost:
                 on_step=False,
                 on_epoch=True,
                 batch_size=1,
+                logger=None if is_drawn else False,
                 add_dataloader_idx=False,
                 sync_dist=True,
                 reduce_fx="max",
@@ -271,17 +271,6 @@ def _flatten(loaders: Any) -> list[Any]:
 
 def _ignore(*args: Any, **kwargs: Any) -> None:
     pass
-
-
-def _logger_directory(logger: Any) -> str | None:
-    log_dir = getattr(logger, "log_dir", None)
-    if isinstance(log_dir, str):
-        return log_dir
-    if not isinstance(logger.save_dir, (str, Path)) or "://" in str(logger.save_dir):
-        return None
-    # Loggers without a directory of their own share `save_dir` between runs.
-    parts = [re.sub(r"[^\w.-]+", "_", str(part)).strip(".") for part in (logger.name, logger.version) if part]
-    return str(Path(logger.save_dir, *filter(None, parts)))
 
 
 def _weights(trainer: Trainer, averaging: Any, *, is_first: bool, at_end: bool) -> Weights | None:

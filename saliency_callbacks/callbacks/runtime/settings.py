@@ -25,6 +25,7 @@ from saliency_callbacks.config.hydra import plain
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import ConfigurationError, nearest_names
 from saliency_callbacks.methods.registry import resolve_methods
+from saliency_callbacks.scores.drawn import Scalars, checked_scalars
 from saliency_callbacks.sinks.disk.retention import KeepMaps, checked_retention
 from saliency_callbacks.targets.recognition import DECLARED, Declared
 from saliency_callbacks.types import Method
@@ -151,7 +152,7 @@ class Compute:
 
 @dataclass(frozen=True)
 class Storage:
-    """What is kept on disk, and where.
+    """What is kept on disk, where, and what of it loggers draw.
 
     Args:
         save_maps: Whether to keep raw maps, scores and texts on disk. A report is made of them.
@@ -160,9 +161,14 @@ class Storage:
             Scores are kept of all.
         directory: Directory in which each callback makes its own, named by its ``namespace``. By default that of the
             run, which is derived from the first logger.
+        scalars: Which scores loggers draw: ``"few"``, those that a person acts on (drift, lift of a region, accuracy on
+            the probe; similarity and floor; effect, bound and alarm; numbers of shortcuts), ``"all"``, or a list of
+            patterns of tags such as ``["*/drift_previous", "saliency/grad_cam/*"]``. Whatever they draw, all scores are
+            kept on disk and can be monitored by ``EarlyStopping`` and ``ModelCheckpoint``.
 
     Raises:
-        ConfigurationError: If ``keep_maps`` says nothing, or the directory is not on this machine.
+        ConfigurationError: If ``keep_maps`` says nothing, the directory is not on this machine, or ``scalars`` is no
+            list of patterns.
 
     Example:
         >>> Storage(keep_maps={"last": 2, "every": 10}).save_maps
@@ -172,9 +178,11 @@ class Storage:
     save_maps: bool = True
     keep_maps: KeepMaps = "all"
     directory: str | Path | None = None
+    scalars: Scalars = "few"
 
     def __post_init__(self) -> None:
         checked_flag("save_maps", self.save_maps)
+        set_field(self, "scalars", checked_scalars(plain(self.scalars)))
         set_field(self, "directory", _checked_directory(self.directory))
         set_field(self, "keep_maps", plain(self.keep_maps))
         checked_retention(self.keep_maps)

@@ -18,6 +18,7 @@ from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.settings import Storage
 from saliency_callbacks.errors import PictureError
 from saliency_callbacks.sinks import DiskSink, sink_for_logger
+from saliency_callbacks.sinks.loggers.directory import own_directory
 from saliency_callbacks.types import Picture, Sink, Snapshot
 
 __all__ = ["BackgroundQueue", "SinkWriter", "open_sinks"]
@@ -219,17 +220,16 @@ def open_sinks(
     if not host.is_dry_run:
         of_loggers = [sink for sink in map(sink_for_logger, host.loggers) if sink is not None]
         sinks += of_loggers
-        if storage.save_maps and directory is not None:
+        if storage.save_maps:
             keeps_pictures = save_pictures or not of_loggers
             place = _free_directory(directory / namespace, resumed)
             sinks.append(DiskSink(place, pictures=keeps_pictures, keep_maps=storage.keep_maps))
             kept_in = directory
-        elif storage.save_maps:
-            notices.warn(
-                "no directory",
-                "raw maps are not kept: the run's directory is remote. Name a local one with "
-                "storage=Storage(directory=…), or use storage=Storage(save_maps=False) to silence this warning",
-            )
+            if storage.directory is None and host.loggers and own_directory(host.loggers[0]) is None:
+                logger = type(host.loggers[0]).__name__
+                notices.tell_once(
+                    "where maps are", f"{logger} keeps nothing on this disk: raw maps of this run are in {directory}"
+                )
     return SinkWriter(sinks, on_error, kept_in)
 
 

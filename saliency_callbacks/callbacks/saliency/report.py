@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
-from pathlib import Path
 
 from saliency_callbacks.callbacks.base import ObservingCallback
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.arguments import OnError
 from saliency_callbacks.callbacks.runtime.host import Host
+from saliency_callbacks.callbacks.runtime.sink_writer import SinkWriter
 from saliency_callbacks.config.checks import checked_flag
 from saliency_callbacks.errors import ConfigurationError
 
@@ -30,37 +32,44 @@ def checked_report(report: bool, *, save_maps: bool) -> bool:
     return report
 
 
-def write_report(host: Host, directory: Path | None, on_error: OnError) -> None:
-    """Write one HTML file of all that the run's callbacks kept, and say where it is. Only rank zero writes.
+def write_report(host: Host, writer: SinkWriter, title: str, on_error: OnError) -> None:
+    """Write one HTML file of all that the run's callbacks kept, say where it is, and give it to the loggers.
+
+    Only rank zero writes.
 
     Args:
         host: The run; what its callbacks have observed is written first.
-        directory: Where they keep it; without one there is no report.
+        writer: Where the callback writes; a sink that can show a report has ``add_report(path, title)``.
+        title: Its tag.
         on_error: ``"raise"`` to let a failure through, else it is a warning.
 
     Raises:
-        Exception: Whatever the report raises, with ``on_error="raise"``.
+        Exception: Whatever the report or a sink raises, with ``on_error="raise"``.
     """
     observing = [callback for callback in host.callbacks if isinstance(callback, ObservingCallback)]
     for callback in observing:
         callback.drain()
-    if not host.ranks.is_main or host.is_dry_run:
+    directory = writer.run_directory
+    if not host.ranks.is_main or host.is_dry_run or directory is None:
         return
-    if directory is None:
-        notices.warn(
-            "no report",
-            "there is no report: the run's directory is remote. Name a local one with storage=Storage(directory=…), or "
-            "use report=False to silence this warning",
-        )
-        return
-    try:
+    with _warned("there is no report", on_error):
         # Late: most runs need no report, and the template engine is none of a training's business.
         path = import_module("saliency_callbacks.report").write_report([directory])
+        elsewhere = [callback.identity for callback in observing if callback.kept_in not in (None, directory)]
+        left_out = f"; what {', '.join(elsewhere)} keeps in another directory is not in it" if elsewhere else ""
+        notices.tell(f"the report of this run is in {path}{left_out}")
+        for sink in writer.sinks:
+            add_report = getattr(sink, "add_report", None)
+            if add_report is not None:
+                with _warned(f"{type(sink).__name__} got no report", on_error):
+                    add_report(path, title)
+
+
+@contextmanager
+def _warned(what: str, on_error: OnError) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:
         if on_error == "raise":
             raise
-        notices.warn("no report", f"there is no report ({type(error).__name__}: {error})")
-        return
-    elsewhere = [callback.identity for callback in observing if callback.kept_in not in (None, directory)]
-    left_out = f"; what {', '.join(elsewhere)} keeps in another directory is not in it" if elsewhere else ""
-    notices.tell(f"the report of this run is in {path}{left_out}")
+        notices.warn(what, f"{what} ({type(error).__name__}: {error})")

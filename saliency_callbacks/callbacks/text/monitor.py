@@ -164,8 +164,8 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
 
     @override
     def _on_closed(self, host: Host) -> None:
-        if self.report:
-            write_report(host, self.kept_in, self.on_error)
+        if self.report and self._writer is not None:
+            write_report(host, self._writer, f"{self.identity}/report", self.on_error)
 
     @override
     def _check_model(self, model: nn.Module) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from saliency_callbacks.sinks.image_files import encode_gif, encode_png, is_animation
@@ -39,6 +40,10 @@ class CometSink:
     def __init__(self, logger: Any) -> None:
         logger_package("comet_ml", logger=logger, extra="comet")
         self.logger = logger
+
+    def add_report(self, path: Path, title: str) -> None:
+        """Add a report as an asset."""
+        self.logger.experiment.log_asset(str(path), file_name=f"{title}.html")
 
     def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
         """Write pictures, texts, tables and alerts; see :class:`~saliency_callbacks.types.Sink`."""

@@ -45,6 +45,11 @@ class MLflowSink:
         logger_package("mlflow", logger=logger, extra="mlflow")
         self.logger = logger
 
+    def add_report(self, path: Path, title: str) -> None:
+        """Add a report as an artifact, which MLflow's page shows in place."""
+        del title
+        self.logger.experiment.log_artifact(self.logger.run_id, str(path))
+
     def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
         """Write pictures, texts, tables and alerts; see :class:`~saliency_callbacks.types.Sink`."""
         client, run = self.logger.experiment, self.logger.run_id

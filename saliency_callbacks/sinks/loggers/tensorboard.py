@@ -12,6 +12,7 @@ from typing import Any
 import google_crc32c
 
 from saliency_callbacks.sinks.image_files import encode_gif, encode_png, is_animation
+from saliency_callbacks.sinks.loggers.tensorboard_layout import LAYOUT
 from saliency_callbacks.types import Picture, Snapshot
 
 __all__ = ["TensorBoardSink", "with_fast_checksums"]
@@ -23,7 +24,9 @@ class TensorBoardSink:
     An animation is an image summary that holds a GIF file, which TensorBoard's page plays. A writer without a
     ``file_writer`` takes arrays only, and gets no animations.
 
-    Scalars are not written: the callbacks log them through Lightning, which sends them to every logger.
+    Scalars are not written: the callbacks log them through Lightning, which sends them to every logger. The page
+    *Custom scalars* draws those that are read together in one chart: drift of all methods, similarity with its floor,
+    effect with its bound and threshold.
 
     TensorBoard's page shows only a random 10 steps of each image tag unless it is started with
     ``tensorboard --logdir ... --samples_per_plugin images=1000``.
@@ -42,9 +45,11 @@ class TensorBoardSink:
 
     def __init__(self, experiment: Any) -> None:
         self.experiment = experiment
+        self._is_laid_out = False
 
     def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
         """Write pictures, texts and tables at the snapshot's step; see :class:`~saliency_callbacks.types.Sink`."""
+        self._lay_out()
         for tag, text in snapshot.markdown.items():
             self.experiment.add_text(tag, text, snapshot.step)
         # Looked up every time: its owner closes it after a run, and opens another for the next.
@@ -60,6 +65,13 @@ class TensorBoardSink:
             for summary in pool.map(partial(_image_summary, pictures), pictures):
                 if summary is not None:
                     file_writer.add_summary(summary, snapshot.step)
+
+    def _lay_out(self) -> None:
+        """Say once which scalars are drawn in one chart, where the writer can be told."""
+        lay_out = getattr(self.experiment, "add_custom_scalars", None)
+        if lay_out is not None and not self._is_laid_out:
+            lay_out(LAYOUT)
+        self._is_laid_out = True
 
 
 def with_fast_checksums(file_writer: Any) -> Any:

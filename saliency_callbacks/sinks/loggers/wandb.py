@@ -7,6 +7,7 @@ import inspect
 import io
 import itertools
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from saliency_callbacks.sinks.image_files import encode_gif, is_animation
@@ -47,6 +48,14 @@ class WandbSink:
         self._wandb: Any = logger_package("wandb", logger=logger, extra="wandb")
         self._table: GrowingTable | None = None
         self.logger = logger
+
+    def add_report(self, path: Path, title: str) -> None:
+        """Add a report as HTML, which the page of the run shows, and as an artifact."""
+        run = self.logger.experiment
+        self.logger.log_metrics({title: self._wandb.Html(path.read_text(encoding="utf-8"), inject=False)})
+        artifact = self._wandb.Artifact(f"{title.replace('/', '-')}-{run.id}", type="report")
+        artifact.add_file(str(path))
+        run.log_artifact(artifact)
 
     def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
         """Write pictures, texts, tables, the samples' rows and alerts; see :class:`~saliency_callbacks.types.Sink`."""

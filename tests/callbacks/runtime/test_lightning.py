@@ -83,14 +83,20 @@ def test_a_dataloader_that_does_not_exist():
         (SimpleNamespace(save_dir="runs", name="my run", version="a:b"), "runs/my_run/a_b"),
         (SimpleNamespace(save_dir=Path("runs"), name=None, version=7), "runs/7"),
         (SimpleNamespace(save_dir="runs", name="..", version="../up"), "runs/_up"),
-        (SimpleNamespace(log_dir="s3://bucket/logs"), None),
-        (SimpleNamespace(save_dir="s3://bucket", name="n", version="v"), None),
-        (SimpleNamespace(save_dir=None, name="n", version="v"), None),
+        (SimpleNamespace(log_dir="s3://bucket/logs", name="n", version="v"), "root/simplenamespace/n/v"),
+        (SimpleNamespace(save_dir="s3://bucket", name="n", version="v"), "root/simplenamespace/n/v"),
+        (SimpleNamespace(save_dir=None, name="../n", version="v"), "root/simplenamespace/_n/v"),
     ],
 )
 def test_the_run_directory(logger, expected):
     host = _host(loggers=[] if logger is None else [logger], default_root_dir="root")
-    assert host.run_directory() == (None if expected is None else Path(expected))
+    assert host.run_directory() == Path(expected)
+
+
+def test_the_working_directory_stands_for_a_remote_root():
+    remote = SimpleNamespace(save_dir=None, name="n", version=7)
+    assert _host(loggers=[remote], default_root_dir="s3://bucket").run_directory() == Path("simplenamespace/n/7")
+    assert _host(loggers=[], default_root_dir="gs://bucket").run_directory() == Path()
 
 
 def test_the_run_directory_is_that_of_rank_zero():

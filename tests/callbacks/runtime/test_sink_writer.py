@@ -3,10 +3,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.ranks import Ranks
 from saliency_callbacks.callbacks.runtime.settings import Storage
 from saliency_callbacks.callbacks.runtime.sink_writer import BackgroundQueue, SinkWriter, open_sinks
-from saliency_callbacks.errors import PictureError, SaliencyWarning
+from saliency_callbacks.errors import PictureError, SaliencyWarning, each_kind_once
 from saliency_callbacks.sinks import DiskSink, MemorySink
 from saliency_callbacks.types import Snapshot
 from tests.callbacks.plain_host import PlainHost
@@ -146,10 +147,17 @@ def test_nothing_is_kept_where_that_was_asked_for(tmp_path):
     assert (writer.sinks, writer.run_directory) == ([], None)
 
 
-def test_a_remote_directory_keeps_no_maps():
-    expected = r"raw maps are not kept: .*storage=Storage\(directory=…\), or use storage=Storage\(save_maps=False\)"
-    with pytest.warns(SaliencyWarning, match=expected):
-        assert _opened(PlainHost(directory=None)).sinks == []
+def test_where_maps_are_is_said_once_if_the_logger_keeps_nothing_on_this_disk(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(notices, "tell", told.append)
+    elsewhere, here = SimpleNamespace(save_dir=None, name="n", version="v"), SimpleNamespace(save_dir=str(tmp_path))
+    with each_kind_once(set()):
+        for _ in range(2):
+            assert len(_opened(PlainHost(directory=tmp_path, loggers=[elsewhere])).sinks) == 1
+    assert told == [f"SimpleNamespace keeps nothing on this disk: raw maps of this run are in {tmp_path}"]
+    here.name = here.version = "v"
+    _opened(PlainHost(directory=tmp_path, loggers=[here]))
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize("save_pictures", [True, False])

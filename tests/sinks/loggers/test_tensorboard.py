@@ -46,7 +46,7 @@ def test_no_scalars_are_written(tmp_path, make_snapshot, picture):
         TensorBoardSink(writer).write(make_snapshot(), {"tag": picture})
     tags = EventAccumulator(str(tmp_path)).Reload().Tags()
     assert tags["scalars"] == []
-    assert tags["tensors"] == []
+    assert tags["tensors"] == ["custom_scalars__config__"]
 
 
 def test_the_event_holds_our_png_and_its_size(tmp_path, make_snapshot, picture):

@@ -45,6 +45,20 @@ def picture(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (12, 20, 3), dtype=np.uint8)
 
 
+def test_a_report_is_shown_and_kept_as_an_artifact(logger, monkeypatch, tmp_path):
+    kept = []
+    log_artifact = logger.experiment.log_artifact
+    monkeypatch.setattr(logger.experiment, "log_artifact", lambda one: (kept.append(one), log_artifact(one)))
+    report = tmp_path / "report.html"
+    report.write_text("<!doctype html><p>Ümlaut</p>", encoding="utf-8")
+    WandbSink(logger).add_report(report, "saliency/report")
+    (shown,) = media(logger, "html", "html")
+    assert shown.read_bytes() == report.read_bytes()
+    (artifact,) = kept
+    assert (artifact.type, artifact.name.partition(":")[0]) == ("report", f"saliency-report-{logger.experiment.id}")
+    assert Path(artifact.manifest.entries["report.html"].local_path).read_bytes() == report.read_bytes()
+
+
 def test_the_files_of_a_run_have_the_very_pixels_and_texts(logger, monkeypatch):
     logged, alerts = [], []
     log, alert = logger.log_metrics, logger.experiment.alert

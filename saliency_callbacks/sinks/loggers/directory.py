@@ -1,0 +1,69 @@
+"""Where a run is kept on this machine's disk: beside what its logger keeps there, or by the logger's names for it."""
+
+from __future__ import annotations
+
+import re
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+__all__ = ["is_remote", "local_directory", "own_directory"]
+
+
+def local_directory(logger: Any | None, root: str | PathLike[str]) -> Path:
+    """Return a directory on this machine that belongs to one run alone, and is found again when the run goes on.
+
+    It is the logger's own where that is on this disk. Else, as with MLflow on a database or a server, it is
+    ``root/<kind of logger>/<experiment>/<run>``, by the logger's names.
+
+    Args:
+        logger: The run's first logger; ``None`` where there is none, for ``root`` itself.
+        root: The Trainer's ``default_root_dir``. Where that is remote, the working directory stands for it.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> logger = SimpleNamespace(save_dir=None, name="digits", version="3fa9")
+        >>> local_directory(logger, "runs").as_posix()
+        'runs/simplenamespace/digits/3fa9'
+    """
+    base = Path() if is_remote(root) else Path(root)
+    if logger is None:
+        return base
+    kind = re.sub(r"_?logger$", "", type(logger).__name__.lower())
+    return own_directory(logger) or base.joinpath(kind, *_names(logger))
+
+
+def own_directory(logger: Any) -> Path | None:
+    """Return where a logger keeps a run on this machine's disk; ``None`` where it does not.
+
+    Args:
+        logger: One of a Trainer's loggers.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> own_directory(SimpleNamespace(log_dir="runs/version_3")).as_posix()
+        'runs/version_3'
+    """
+    log_dir = getattr(logger, "log_dir", None)
+    if isinstance(log_dir, str):
+        return None if is_remote(log_dir) else Path(log_dir)
+    save_dir = getattr(logger, "save_dir", None)
+    if not isinstance(save_dir, str | Path) or is_remote(save_dir):
+        return None
+    # Loggers without a directory of their own share `save_dir` between runs.
+    return Path(save_dir, *_names(logger))
+
+
+def is_remote(directory: object) -> bool:
+    """Return whether a path is an address, such as ``s3://bucket/runs``.
+
+    Example:
+        >>> is_remote("s3://bucket"), is_remote("runs")
+        (True, False)
+    """
+    return "://" in str(directory)
+
+
+def _names(logger: Any) -> list[str]:
+    parts = [re.sub(r"[^\w.-]+", "_", str(part)).strip(".") for part in (logger.name, logger.version) if part]
+    return [part for part in parts if part]
