@@ -26,8 +26,11 @@ from saliency_callbacks.sinks.disk.atomic import replace_file
 __all__ = ["write_report"]
 
 _SCRIPTS = (
-    "data", "state", "sprites", "paint", "tiles", "views",
-    "compare", "charts", "controls", "summary", "shortcuts", "keyboard", "main",
+    "base/elements", "base/format", "base/data", "base/source", "base/state", "base/place",
+    "maps/sprites", "maps/paint", "maps/painting", "maps/tiles",
+    "views/grid", "views/sample", "views/strip", "views/compare",
+    "parts/charts", "parts/timeline", "parts/controls", "parts/summary", "parts/shortcuts", "parts/keyboard",
+    "live/connection", "live/queue", "live/live", "live/chooser", "main",
 )  # fmt: skip
 _ATTEMPTS = 4
 _MEGABYTE = 1_000_000

@@ -2,21 +2,24 @@
 
 function fillShortcuts() {
   const box = document.getElementById("shortcuts");
-  const lists = runs.flatMap((run, place) => run.shortcuts.map((list) => [list, RUN_NAMES[place]]));
+  const lists = runs.flatMap((run, place) => run.shortcuts.map((list) => [list, runLetter(place)]));
   box.hidden = lists.length === 0;
-  for (const [list, run] of lists) {
+  fill(box, lists.flatMap(([list, run]) => {
+    const id = `${run}/${list.tag}`;
     const title = `${run ? `${run} · ` : ""}Suspected shortcuts`;
-    const items = list.items.map(suspicionOf);
-    box.append(
-      element("h2", {}, title, element("span", { class: "muted which" }, ` ${list.moment}`)),
-      element("p", { class: "muted words-of-caution" }, [list.note, list.words].filter(Boolean).join(" ")),
-      items.length ? element("ol", { class: "suspicions" }, items) : element("p", {}, "Nothing is suspected."),
-    );
-  }
+    const words = [list.note, list.words].filter(Boolean).join(" ");
+    const items = list.items.map((item, place) => ({ id: item.key, from: [item, place], make: () => suspicionOf(item, place) }));
+    return [
+      { id: `${id}/title`, from: list.moment, make: () => element("h2", {}, title, element("span", { class: "muted which" }, ` ${list.moment}`)) },
+      { id: `${id}/words`, from: words, make: () => element("p", { class: "muted words-of-caution" }, words) },
+      items.length ? { id: `${id}/items`, make: () => element("ol", { class: "suspicions" }), update: (node) => fill(node, items) }
+        : { id: `${id}/nothing`, make: () => element("p", {}, "Nothing is suspected.") },
+    ];
+  }));
 }
 
 function suspicionOf(item, place) {
-  const picture = item.picture && element("img", { src: `data:image/webp;base64,${item.picture}`, alt: item.alt, loading: "lazy" });
+  const picture = item.picture && element("img", { src: source().picture(item.picture), alt: item.alt, loading: "lazy" });
   return element("li", {}, element("details", { class: "suspicion", "data-key": item.key, open: place === 0 && !item.dismissed },
     element("summary", {},
       element("h3", {}, `${place + 1}. ${item.title}`),
@@ -34,7 +37,7 @@ function actionOn(words, label, text) {
   const shown = element("pre", {}, element("code", {}, text));
   const button = element("button", { type: "button", class: "quiet copy", onclick: async () => {
     button.textContent = (await copied(text, shown)) ? "Copied" : "Press Ctrl+C";
-    document.getElementById("live").textContent = button.textContent;
+    say(button.textContent);
   }, onblur: () => { button.textContent = label; } }, label);
   return element("div", { class: "action" }, element("p", {}, words), shown, button);
 }

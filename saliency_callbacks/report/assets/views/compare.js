@@ -7,30 +7,30 @@ function sides() {
 }
 
 function momentName({ run, frame }) {
-  const name = RUN_NAMES[run] ? `run ${RUN_NAMES[run]}, ` : "";
+  const name = runLetter(run) ? `run ${runLetter(run)}, ` : "";
   return `${name}${currentMonitor(run).frames[frame].title}`;
 }
 
 function momentPicker() {
   const frames = element("select", { id: "against-frame", "aria-label": "Compare with this moment", onchange: () => change({ against: { ...state.against, frame: Number(frames.value) } }) });
-  const fill = () => {
-    const options = currentMonitor(state.against.run).frames.map((frame, place) => element("option", { value: place }, capital(frame.title)));
-    frames.replaceChildren(...(runs.length > 1 ? [element("option", { value: -1 }, "Same epoch")] : []), ...options);
+  const option = (value, text) => ({ id: value, from: text, make: () => element("option", { value }, text) });
+  const offer = () => {
+    const options = currentMonitor(state.against.run).frames.map((frame, place) => option(place, capital(frame.title)));
+    fill(frames, [...(runs.length > 1 ? [option(-1, "Same epoch")] : []), ...options]);
     frames.value = String(state.against.frame);
   };
   const runPicker = (id, label, get, set) => {
     if (runs.length < 2) return null;
     const select = element("select", { id, "aria-label": label, onchange: () => set(Number(select.value)) },
-      runs.map((run, place) => element("option", { value: place }, `${RUN_NAMES[place]} · ${run.name}`)));
+      runs.map((run, place) => element("option", { value: place }, `${runLetter(place)} · ${run.name}`)));
     select.value = String(get());
     return select;
   };
   const first = runPicker("against-run", "Compare with this run", () => state.against.run, (run) => change({ against: { run, frame: -1 } }));
   const second = runPicker("compared-run", "Compared run", () => state.run, (run) => change({ run }));
-  fill();
   const now = element("b", {});
   const refresh = () => {
-    fill();
+    offer();
     now.textContent = momentName(sides().after);
     for (const { unit, node } of swatches) node.style.backgroundColor = `rgb(${divergingColor(unit).join(",")})`;
   };
@@ -62,5 +62,5 @@ function compareView() {
     picker.refresh();
     cards.forEach((card) => card.refresh());
   };
-  return { node: element("div", {}, picker.node, grid), tiles: cards.flatMap((card) => card.tiles), refresh };
+  return { node: element("div", {}, picker.node, grid), refresh };
 }

@@ -1,6 +1,5 @@
 // A map and a picture → the pixels of a canvas.
 
-const COLORS = { overlay: bytesOf(report.colors.overlay), heatmap: bytesOf(report.colors.heatmap) };
 const OPACITY_EXPONENT = 0.7;
 const LEGIBLE_SIDE = 240;
 const SHARP_FROM = 160;
@@ -10,10 +9,6 @@ function backing(pictures, small) {
   const longest = Math.max(pictures.width, pictures.height);
   const factor = longest >= SHARP_FROM || small ? Math.max(1, Math.floor(96 / longest)) : Math.ceil(LEGIBLE_SIDE / longest);
   return { factor, width: pictures.width * factor, height: pictures.height * factor };
-}
-
-function fullColor(run, method, sample, own) {
-  return state.scale === "shared" ? currentMonitor(run).shared[method][sample] : own;
 }
 
 // For each column or row of the canvas: the two cells it lies between, and how near it is to the second.
@@ -69,15 +64,15 @@ function enlarged(picture, size) {
   return image;
 }
 
-function layOver(image, heat) {
-  const colors = COLORS[state.style];
-  const isHeatmap = state.style === "heatmap";
-  const opacity = Float32Array.from({ length: 256 }, (_, level) => (isHeatmap ? 1 : state.opacity * (level / 255) ** OPACITY_EXPONENT));
+function layOver(image, heat, style) {
+  const table = colors[style.name];
+  const isHeatmap = style.name === "heatmap";
+  const opacity = Float32Array.from({ length: 256 }, (_, level) => (isHeatmap ? 1 : style.opacity * (level / 255) ** OPACITY_EXPONENT));
   for (let place = 0, at = 0; place < heat.length; place++, at += 4) {
     const level = Math.min(255, heat[place] * 256) | 0;
     const paint = opacity[level];
     for (let channel = 0; channel < 3; channel++) {
-      image.data[at + channel] += (colors[3 * level + channel] - image.data[at + channel]) * paint;
+      image.data[at + channel] += (table[3 * level + channel] - image.data[at + channel]) * paint;
     }
   }
 }

@@ -98,10 +98,10 @@ function makeChart(chart, moments) {
     readout.replaceChildren(...namesOf(chart).map((name, place) => {
       const key = element("i", { class: "key" });
       key.style.color = lineColor(name, place);
-      return element("li", {}, key, name, element("b", {}, everyRun.map((run) => valueAt(chart, name, run, step)).join(" | ")));
+      return element("li", {}, key, name, element("b", {}, everyRun().map((run) => valueAt(chart, name, run, step)).join(" | ")));
     }));
   };
-  const refresh = () => show(hasMaps ? nearestStep(steps, currentFrame().step) : last, false);
+  const refresh = () => show(hasMaps() ? nearestStep(steps, currentFrame().step) : last, false);
   const stepAt = (event) => {
     const box = drawing.getBoundingClientRect();
     const at = ((event.clientX - box.left) / box.width) * SIZE.width;
@@ -127,32 +127,37 @@ function nearestStep(steps, step) {
   return steps[nearest(steps, step)];
 }
 
-function buildCharts() {
-  const place = document.getElementById("charts");
-  const made = [];
-  const draw = (charts, moments) => element("div", { class: "multiples" }, charts.map((chart) => {
-    const drawn = makeChart(chart, moments);
-    made.push(drawn);
-    return drawn.node;
-  }));
-  for (const section of chartsOfRuns()) {
-    const charts = [...section.charts.values()];
-    const [first, rest] = [charts.filter((chart) => chart.first), charts.filter((chart) => !chart.first)];
-    place.append(element("h2", {}, "Scores of ", element("span", { class: "tag" }, section.name),
-      element("span", { class: "muted which" }, runs.length > 1 ? " solid A, dashed B" : "")), draw(first.length ? first : rest, section.moments));
-    if (first.length && rest.length) {
-      const more = element("details", { ontoggle: () => {
-        if (!more.open || more.dataset.drawn) return;
-        more.dataset.drawn = "yes";
-        more.append(draw(rest, section.moments));
-        refreshCharts(made);
-      } }, element("summary", {}, `${rest.length} more`));
-      place.append(more);
-    }
-  }
-  return () => refreshCharts(made);
+const refreshChart = new WeakMap();
+
+// The charts that lead come first; the rest are drawn when they are opened.
+function fillCharts() {
+  const plot = (chart, moments) => ({ id: chart.key, from: [chart, moments], make: () => {
+    const { node, refresh } = makeChart(chart, moments);
+    refreshChart.set(node, refresh);
+    return node;
+  } });
+  const multiples = (id, plots) => ({ id, make: () => element("div", { class: "multiples" }), update: (node) => fill(node, plots) });
+  const more = (id, plots) => {
+    const update = (node) => {
+      node.firstElementChild.textContent = `${plots.length} more`;
+      node.ontoggle = () => {
+        if (node.open) fill(node.lastElementChild, plots);
+        refreshCharts();
+      };
+      if (node.open) fill(node.lastElementChild, plots);
+    };
+    return { id, make: () => element("details", {}, element("summary"), element("div", { class: "multiples" })), update };
+  };
+  const entries = chartsOfRuns().flatMap(({ name, moments, charts }) => {
+    const plots = [...charts.values()];
+    const [first, rest] = [plots.filter((chart) => chart.first), plots.filter((chart) => !chart.first)].map((some) => some.map((chart) => plot(chart, moments)));
+    const title = { id: `${name}/title`, from: runs.length, make: () => element("h2", {}, "Scores of ", element("span", { class: "tag" }, name),
+      element("span", { class: "muted which" }, runs.length > 1 ? " solid A, dashed B" : "")) };
+    return [title, multiples(`${name}/first`, first.length ? first : rest), ...(first.length && rest.length ? [more(`${name}/rest`, rest)] : [])];
+  });
+  fill(document.getElementById("charts"), entries);
 }
 
-function refreshCharts(made) {
-  for (const chart of made) chart.refresh();
+function refreshCharts() {
+  for (const node of document.querySelectorAll("#charts .chart")) refreshChart.get(node)();
 }

@@ -2,6 +2,7 @@
 
 const KEYS = [
   ["←  →", "epoch before, epoch after"],
+  ["PgUp  PgDn", "ten epochs on, ten back"],
   ["Home  End", "first, last epoch"],
   ["Space", "play, pause"],
   ["↑  ↓  or  k  j", "sample before, sample after"],
@@ -10,6 +11,7 @@ const KEYS = [
   ["o", "overlay or heatmap"],
   ["n", "shared or own color scale"],
   ["x", "outline of the mask"],
+  ...(isLive ? [["f", "follow the newest"], ["r", "choose a run"]] : []),
   ["t", "light or dark"],
   ["?", "these keys"],
 ];
@@ -21,8 +23,10 @@ function actionOf(key) {
   const actions = {
     ArrowLeft: () => step(-1),
     ArrowRight: () => step(1),
+    PageUp: () => step(10),
+    PageDown: () => step(-10),
     Home: () => ({ frame: 0, playing: false }),
-    End: () => ({ frame: currentMonitor().frames.length - 1, playing: false }),
+    End: () => ({ frame: newestFrame(), playing: false }),
     ArrowUp: () => ({ sample: state.sample - 1 }),
     ArrowDown: () => ({ sample: state.sample + 1 }),
     k: () => ({ sample: state.sample - 1 }),
@@ -36,6 +40,7 @@ function actionOf(key) {
     o: () => ({ style: state.style === "overlay" ? "heatmap" : "overlay" }),
     n: () => ({ scale: state.scale === "shared" ? "map" : "shared" }),
     x: () => ({ mask: !state.mask }),
+    ...(isLive && { f: followOrStay }),
   };
   return actions[key];
 }
@@ -53,7 +58,8 @@ function listenToKeys(help) {
     if (event.ctrlKey || event.metaKey || event.altKey || belongsToElement(event)) return;
     if (event.key === "?") help.showModal();
     else if (event.key === "t") switchTheme();
-    else if (hasMaps && actionOf(event.key)) change(actionOf(event.key)());
+    else if (event.key === "r" && isLive) chooser.open();
+    else if (hasMaps() && actionOf(event.key)) change(actionOf(event.key)());
     else return;
     event.preventDefault();
     if (/^(Arrow(Up|Down)|j|k)$/.test(event.key)) followSample();
@@ -64,7 +70,7 @@ function followSample() {
   requestAnimationFrame(() => requestAnimationFrame(() => {
     const card = document.querySelector(`#viewer [data-sample="${state.sample}"]`);
     if (card) card.scrollIntoView({ block: "nearest" });
-    document.getElementById("live").textContent = `Sample ${sampleName(currentMonitor(), state.sample)}, ${titleOf(state.sample)}`;
+    say(`Sample ${sampleName(currentMonitor(), state.sample)}, ${titleOf(state.sample)}`);
   }));
 }
 
