@@ -30,7 +30,7 @@ _SCRIPTS = (
     "maps/sprites", "maps/paint", "maps/painting", "maps/tiles",
     "views/grid", "views/sample", "views/strip", "views/compare",
     "parts/charts", "parts/timeline", "parts/controls", "parts/summary", "parts/shortcuts", "parts/keyboard",
-    "live/connection", "live/queue", "live/live", "live/chooser", "main",
+    "live/connection", "live/queue", "live/frame", "live/live", "live/chooser", "main",
 )  # fmt: skip
 _ATTEMPTS = 4
 _MEGABYTE = 1_000_000

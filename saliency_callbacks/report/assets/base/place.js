@@ -40,7 +40,8 @@ const KEPT_PLACE = "saliency-place";
 function remember() {
   const words = new URLSearchParams({ ...source().address?.(), ...placeNow() });
   try {
-    history.replaceState(null, "", `#${words}`);
+    // In full: a page may have a base elsewhere.
+    history.replaceState(null, "", `${location.pathname}${location.search}#${words}`);
     if (isFramed) sessionStorage.setItem(KEPT_PLACE, String(words));
   } catch {
     // Some browsers refuse it for files; the page works without.

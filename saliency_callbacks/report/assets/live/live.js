@@ -9,11 +9,13 @@ const live = {
   refused: "",
 
   isEager: false,
-  picture: (picture) => new URL(picture.url, BASE).href,
+  picture: ({ url }) => (url ? new URL(url, BASE).href : null),
   address: () => ({ run: live.ids[0] ?? "", ...(live.ids[1] ? { second: live.ids[1] } : {}) }),
 
   map({ key, run, monitor, moment, method }) {
     const words = Object.entries({ run: run.id, monitor: monitor.name, step: moment.step, stage: moment.stage, method });
+    // Two runs have one scale, which says where the levels of a map end.
+    words.push(...live.ids.filter((id) => id !== run.id).map((id) => ["beside", id]));
     if (connection.isLost) return Promise.reject(new Refusal("The server does not answer.", false));
     return enqueue(key, () => ask("map.json", words));
   },
@@ -24,6 +26,8 @@ const live = {
     document.querySelector("main").prepend(problemBox, welcome);
     document.querySelector("header").append(connectionSign);
     document.getElementById("stage").hidden = true;
+    document.querySelector("h1").textContent = "Saliency";
+    takeThemeOfFrame();
     chooser.build();
     live.look = keepLooking(look);
     live.look();

@@ -49,7 +49,7 @@ function actionOf(key) {
 function belongsToElement(event) {
   const target = event.target;
   if (target.closest("select, textarea, dialog")) return true;
-  if (target.matches('input[type="range"]')) return target.id === "opacity" && event.key.startsWith("Arrow") || false;
+  if (target.matches('input[type="range"]')) return target.id === "opacity" && /^(Arrow|Page|Home|End)/.test(event.key);
   return event.key === " " && target.closest("button, summary, input, a") !== null;
 }
 
@@ -76,7 +76,7 @@ function followSample() {
 
 function buildHelp() {
   const help = document.getElementById("help");
-  const close = element("button", { type: "button", class: "quiet", onclick: () => help.close(), autofocus: true }, "Close");
+  const close = element("button", { type: "button", class: "quiet", onclick: () => help.close() }, "Close");
   help.append(element("h2", { id: "help-title" }, "Keys"), element("dl", {}, KEYS.flatMap(([keys, text]) => [element("dt", {}, element("kbd", {}, keys)), element("dd", {}, text)])), close);
   document.getElementById("help-button").addEventListener("click", () => help.showModal());
   return help;

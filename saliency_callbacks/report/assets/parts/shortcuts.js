@@ -19,7 +19,8 @@ function fillShortcuts() {
 }
 
 function suspicionOf(item, place) {
-  const picture = item.picture && element("img", { src: source().picture(item.picture), alt: item.alt, loading: "lazy" });
+  const address = source().picture(item);
+  const picture = address && element("img", { src: address, alt: item.alt, loading: "lazy" });
   return element("li", {}, element("details", { class: "suspicion", "data-key": item.key, open: place === 0 && !item.dismissed },
     element("summary", {},
       element("h3", {}, `${place + 1}. ${item.title}`),

@@ -17,7 +17,7 @@ function fillHead() {
 }
 
 function fillNotes() {
-  const notes = runs.flatMap((run, place) => run.notes.map((note) => (runLetter(place) ? `Run ${runLetter(place)}: ${note}` : note)));
+  const notes = (source().notes ?? []).concat(runs.flatMap((run, place) => run.notes.map((note) => (runLetter(place) ? `Run ${runLetter(place)}: ${note}` : note))));
   if (!hasMaps()) notes.unshift("There are no maps to show: no monitor kept any, or none could be read.");
   const box = document.getElementById("notes");
   box.hidden = notes.length === 0;
