@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.resources import files
 from os import PathLike
 from pathlib import Path
-from typing import Any
-
-import jinja2
-from markupsafe import Markup
 
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.report.comparison import check_comparable
+from saliency_callbacks.report.media import Embedded
+from saliency_callbacks.report.page import render_page
 from saliency_callbacks.report.payload import payload_of
 from saliency_callbacks.report.run_contents import Contents, read_contents
 from saliency_callbacks.report.runs import read_run, short_names
@@ -25,13 +19,6 @@ from saliency_callbacks.sinks.disk.atomic import replace_file
 
 __all__ = ["write_report"]
 
-_SCRIPTS = (
-    "base/elements", "base/format", "base/data", "base/source", "base/state", "base/place",
-    "maps/sprites", "maps/paint", "maps/painting", "maps/tiles",
-    "views/grid", "views/sample", "views/strip", "views/compare",
-    "parts/charts", "parts/timeline", "parts/controls", "parts/summary", "parts/shortcuts", "parts/keyboard",
-    "live/connection", "live/queue", "live/frame", "live/live", "live/chooser", "main",
-)  # fmt: skip
 _ATTEMPTS = 4
 _MEGABYTE = 1_000_000
 
@@ -88,33 +75,13 @@ def write_report(
     return path
 
 
-def render_page(payload: dict[str, Any]) -> bytes:
-    """Return the page for a payload."""
-    assets = files("saliency_callbacks.report") / "assets"
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    template = environment.from_string((assets / "report.html.j2").read_text("utf-8"))
-    style = (assets / "report.css").read_text("utf-8")
-    parts = "\n".join((assets / f"{name}.js").read_text("utf-8") for name in _SCRIPTS)
-    script = f'(() => {{\n"use strict";\n{parts}\n}})();\n'
-    page = template.render(
-        title=payload["title"],
-        # Ours, and allowed by their digests: no other script or style would run.
-        style=Markup(style),  # noqa: S704
-        script=Markup(script),  # noqa: S704
-        style_digest=_digest(style),
-        script_digest=_digest(script),
-        payload=_embedded(payload),
-    )
-    return page.encode()
-
-
 def _fitting_page(contents: Sequence[Contents], max_megabytes: float) -> bytes:
     limit = max_megabytes * _MEGABYTE
     monitors = [monitor for content in contents for monitor in content.monitors]
-    bare = len(render_page(payload_of(contents, None)))
+    bare = len(render_page(payload_of(contents, Embedded(None))))
     budget = limit - bare
     for _ in range(_ATTEMPTS):
-        page = render_page(payload_of(contents, choose_quality(monitors, budget)))
+        page = render_page(payload_of(contents, Embedded(choose_quality(monitors, budget))))
         if len(page) <= limit:
             return page
         budget -= 1.1 * (len(page) - limit)
@@ -122,15 +89,3 @@ def _fitting_page(contents: Sequence[Contents], max_megabytes: float) -> bytes:
         f"max_megabytes={max_megabytes:g} is too little for this run: without any map the report takes "
         f"{bare / _MEGABYTE:.1f} MB; allow at least {2 * bare / _MEGABYTE:.1f}"
     )
-
-
-def _embedded(payload: dict[str, Any]) -> Markup:
-    """Return JSON that cannot close the element around it, whatever strings it contains."""
-    text = json.dumps(payload, separators=(",", ":"), allow_nan=False)
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)  # noqa: S704 - escaped above
-
-
-def _digest(content: str) -> str:
-    return base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +15,26 @@ from saliency_callbacks.report.run_contents import Contents
 from saliency_callbacks.report.sprites import encode_picture
 from saliency_callbacks.sinks.disk.archive import inside
 
-__all__ = ["MOST_BYTES", "read_picture", "stored_pictures"]
+__all__ = ["MOST_BYTES", "ReadPicture", "embedded_picture", "stored_pictures"]
+
+ReadPicture = Callable[[Path, str], dict[str, str] | None]
+"""Directory of an archive and a path in there → what stands for the picture; ``None`` where it cannot be read."""
 
 MOST_BYTES = 2_500_000
 """As text, of all pictures together."""
 _WIDEST = 1600
 
 
-def stored_pictures(content: Contents, shown_elsewhere: Collection[str] = ()) -> tuple[list[dict[str, str]], list[str]]:
+def stored_pictures(
+    content: Contents, picture: ReadPicture, shown_elsewhere: Collection[str] = ()
+) -> tuple[list[dict[str, str]], list[str]]:
     """Return the newest picture of every tag as ``{"tag", "moment", "data"}``, and notes on those left out.
 
     Panels and filmstrips of a monitor are left out: the page shows the maps themselves.
 
     Args:
         content: What the run left.
+        picture: Returns what stands for a picture, such as its ``data``.
         shown_elsewhere: Tags of pictures that are left out, too.
     """
     shown = {monitor.archive.name for monitor in content.monitors}
@@ -44,20 +50,21 @@ def stored_pictures(content: Contents, shown_elsewhere: Collection[str] = ()) ->
     pictures: list[dict[str, str]] = []
     notes, spent = [], 0
     for tag, (directory, file, entry) in newest.items():
-        data = read_picture(directory, file)
-        if data is None:
+        found = picture(directory, file)
+        if found is None:
             notes.append(f"The picture {tag} of {moment_of(entry)} cannot be read.")
             continue
-        if spent + len(data) <= MOST_BYTES:
-            pictures.append({"tag": tag, "moment": moment_of(entry), "data": data})
-            spent += len(data)
+        size = len(found.get("data", ""))
+        if spent + size <= MOST_BYTES:
+            pictures.append({"tag": tag, "moment": moment_of(entry), **found})
+            spent += size
         else:
             notes.append(f"The picture {tag} is left out to keep the file small.")
     return pictures, notes
 
 
-def read_picture(directory: Path, file: str) -> str | None:
-    """Return a picture of an archive as base64 of a WebP; ``None`` where it cannot be read.
+def embedded_picture(directory: Path, file: str) -> dict[str, str] | None:
+    """Return a picture of an archive as ``{"data"}``, base64 of a WebP; ``None`` where it cannot be read.
 
     Args:
         directory: The archive's directory.
@@ -69,4 +76,4 @@ def read_picture(directory: Path, file: str) -> str | None:
             pixels = np.asarray(opened.convert("RGB"))
     except (OSError, ConfigurationError, Image.DecompressionBombError):
         return None
-    return encode_picture(pixels, lossless=False, quality=88)
+    return {"data": encode_picture(pixels, lossless=False, quality=88)}

@@ -21,6 +21,7 @@ from saliency_callbacks.callbacks.saliency.streaming import capacity
 from saliency_callbacks.callbacks.saliency.streaming import probe as streamed
 from saliency_callbacks.errors import ProbeError, SaliencyWarning, TargetError
 from saliency_callbacks.report import statistics
+from saliency_callbacks.report.media import Embedded
 from saliency_callbacks.report.payload import payload_of
 from saliency_callbacks.report.run_contents import read_contents
 from saliency_callbacks.report.runs import read_run
@@ -373,7 +374,7 @@ def test_the_report_shows_the_classes(tmp_path: Path) -> None:
     storage = Storage(directory=tmp_path / "kept")
     monitor = SaliencyMonitor(_METHODS, _probe(), storage=storage, on_error="raise")
     _fit(tmp_path, monitor)
-    payload = payload_of([read_contents(read_run(tmp_path / "kept"), 1e6)], None)
+    payload = payload_of([read_contents(read_run(tmp_path / "kept"), 1e6)], Embedded(None))
     (run,) = payload["runs"]
     assert run["notes"] == []
     shown = {one["tag"]: one for one in run["pictures"]}
