@@ -23,6 +23,11 @@ function counted(count, noun) {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
+// A long name breaks where its words do.
+function breakable(name) {
+  return name.split(/(?<=_)/).flatMap((word) => [word, element("wbr")]);
+}
+
 function className(monitor, index) {
   const names = monitor.classNames;
   return names && names[index] !== undefined ? names[index] : String(index);

@@ -38,7 +38,9 @@ const isFramed = window !== window.top;
 const KEPT_PLACE = "saliency-place";
 
 function remember() {
-  const words = new URLSearchParams({ ...source().address?.(), ...placeNow() });
+  const { against, againstStage, ...place } = placeNow();
+  const compared = state.view === "compare" && against ? { against, againstStage } : {};
+  const words = new URLSearchParams({ ...source().address?.(), ...place, ...compared });
   try {
     // In full: a page may have a base elsewhere.
     history.replaceState(null, "", `${location.pathname}${location.search}#${words}`);
@@ -63,10 +65,12 @@ let isOpen = false;
 function adopt(payload, words = isOpen ? placeNow() : rememberedWords()) {
   const newest = isOpen && hasMaps() ? currentMonitor().frames.at(-1) : null;
   const count = runs.length;
+  const wasOpen = isOpen;
   install(payload);
   if (count !== runs.length) {
     state.run = runs.length - 1;
     state.against = { run: 0, frame: runs.length > 1 ? -1 : 0 };
+    if (wasOpen) delete words.against;
   }
   if (!isOpen) state.opacity = report.alpha;
   isOpen = true;

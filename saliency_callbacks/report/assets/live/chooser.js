@@ -27,6 +27,7 @@ const chooser = {
   open(isSecond = false) {
     if (live.list.length === 0) return;
     chooser.isSecond = isSecond;
+    tell("");
     chooser.search.value = "";
     chooser.list.replaceChildren();
     chooser.refresh();

@@ -12,7 +12,8 @@ const connection = { isLost: false };
 // What an error says is for a person. It is final if asking again would not help.
 class Refusal extends Error {
   constructor(words, isFinal) {
-    super(words);
+    // Fingerprints are told apart by how they begin.
+    super(capital(words.replace(/\b([0-9a-f]{8})[0-9a-f]{24,}\b/g, "$1…")));
     this.isFinal = isFinal;
   }
 }

@@ -25,7 +25,10 @@ const live = {
   begin() {
     document.querySelector("main").prepend(problemBox, welcome);
     document.querySelector("header").append(connectionSign);
-    document.getElementById("stage").hidden = true;
+    const stage = document.getElementById("stage");
+    stage.hidden = true;
+    // Who watches a training comes for the maps; the findings above them say if there are shortcuts.
+    stage.after(document.getElementById("shortcuts"));
     document.querySelector("h1").textContent = "Saliency";
     takeThemeOfFrame();
     chooser.build();

@@ -24,13 +24,15 @@ function fillNotes() {
   fill(box, [{ id: "notes", from: notes, make: () => element("div", {}, element("b", {}, "Some of the run is missing"), element("ul", {}, notes.map((note) => element("li", {}, note)))) }]);
 }
 
+// A file tells everything; a page that is watched leaves room for the maps, and tells the rest when it is asked.
 function findingOf({ level, title, text }) {
-  return element("li", { class: `finding ${level}` }, element("p", { class: "level" }, LEVELS[level]), element("h3", {}, title), element("p", {}, text));
+  return element("li", { class: `finding ${level}` }, element("details", { open: source().isEager || (level === "alarm" && runs.length === 1) },
+    element("summary", {}, element("p", { class: "level" }, LEVELS[level]), element("h3", {}, title)), element("p", {}, text)));
 }
 
 function fillFindings() {
   const list = (run) => ({ id: `${run}/list`, make: () => element("ul", { class: "finding-list" }),
-    update: (node) => fill(node, runs[run].headlines.map((headline, at) => ({ id: at, from: headline, make: () => findingOf(headline) }))) });
+    update: (node) => fill(node, runs[run].headlines.map((headline) => ({ id: `${runs.length}/${runs[run].id}/${headline.title}`, from: headline, make: () => findingOf(headline) }))) });
   const name = (run) => ({ id: `${run}/name`, from: runs[run].name, make: () => element("h2", { class: "run-heading" }, `${runLetter(run)} · ${runs[run].name}`) });
   fill(document.getElementById("findings"), everyRun().flatMap((run) => [...(runs.length > 1 ? [name(run)] : []), list(run)]));
 }

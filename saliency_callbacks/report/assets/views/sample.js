@@ -27,7 +27,7 @@ function sampleView() {
       const tile = makeTile(() => ({ kind: "map", run, frame: frameOf(run), method: method.name, sample }));
       const scores = scoresLine(run, method.name, sample);
       updates.push(scores.update);
-      const name = element("p", { class: "card-title" }, method.name, element("span", { class: "muted" }, method.layer ? ` at ${method.layer}` : ""));
+      const name = element("p", { class: "card-title" }, breakable(method.name), element("span", { class: "muted" }, method.layer ? ` at ${method.layer}` : ""));
       return methodButton(method.name, tile.node, name, scores.node);
     });
     const input = makeTile(() => ({ kind: "input", run, frame: state.frame, method: state.method, sample }));
