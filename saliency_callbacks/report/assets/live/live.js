@@ -81,7 +81,7 @@ async function openRuns(ids) {
   const request = ++latest;
   const versions = versionsOf(ids);
   document.body.classList.toggle("opening", ids.join("\n") !== live.ids.join("\n"));
-  if (!isOpen) document.getElementById("subtitle").textContent = `Opening ${ids.join(" and ")} …`;
+  if (document.body.classList.contains("opening")) document.getElementById("subtitle").textContent = `Opening ${ids.join(" and ")} …`;
   try {
     const payload = await ask("run.json", ids.map((id) => ["run", id]));
     if (request !== latest) return;
@@ -93,6 +93,7 @@ async function openRuns(ids) {
     announce();
   } catch (problem) {
     if (request !== latest) return;
+    if (isOpen) fillHead();
     // It is asked for again when a run changes, or the server is back.
     if (!problem.isFinal) throw problem;
     live.refused = versions;
