@@ -9,8 +9,7 @@ from os import PathLike
 from pathlib import Path
 
 from saliency_callbacks.errors import ConfigurationError
-from saliency_callbacks.sinks import read_index
-from saliency_callbacks.sinks.disk.archive import INDEX_NAME, read_table
+from saliency_callbacks.sinks.disk.archive import INDEX_NAME, read_index, read_table
 from saliency_callbacks.sinks.disk.entries import MethodEntry, ObservationEntry, ProbeEntry
 
 __all__ = [
