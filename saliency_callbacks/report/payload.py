@@ -6,6 +6,7 @@ import base64
 import io
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from saliency_callbacks.report.shortcuts import lists_of, shortcuts_of
 from saliency_callbacks.report.sprites import encode_picture, shared_scales, sheet
 from saliency_callbacks.report.stored_pictures import stored_pictures
 from saliency_callbacks.sinks.disk.array_file import Array
+from saliency_callbacks.sinks.disk.arrays import StoredProbe
 
 __all__ = ["payload_of"]
 
@@ -120,7 +122,7 @@ def _monitor(monitor: Monitor, pair: Sequence[Monitor], medium: Medium) -> dict[
         "groups": None if probe.groups is None else list(probe.groups),
         "tokens": None if probe.tokens is None else [list(tokens) for tokens in probe.tokens],
         "special": None if probe.special is None else [list(flags) for flags in probe.special],
-        "pictures": _pictures(probe.images),
+        "pictures": _pictures(probe),
         "masks": _masks(probe.masks) if probe.images is not None else None,
         "methods": [method for method in methods if method["name"] in shared],
         "shared": {method: [float(f"{value:.4g}") for value in scales.tolist()] for method, scales in shared.items()},
@@ -165,7 +167,9 @@ def _frame(
     }
 
 
-def _pictures(images: Array | None) -> dict[str, Any] | None:
+@lru_cache(maxsize=4)  # they do not change while observations are added
+def _pictures(probe: StoredProbe) -> dict[str, Any] | None:
+    images = probe.images
     if images is None:
         return None
     height, width = images.shape[1:3]

@@ -25,6 +25,7 @@ last line without its newline was being written when the process died.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -37,12 +38,14 @@ from saliency_callbacks.types.tables import Cell, CellStyle, Table
 __all__ = [
     "FORMAT",
     "INDEX_NAME",
+    "KEY",
     "OBSERVATIONS_NAME",
     "inside",
     "parse_index",
     "parse_observations",
     "read_index",
     "read_table",
+    "sorted_observations",
 ]
 
 FORMAT = 2
@@ -53,6 +56,9 @@ INDEX_NAME = "index.json"
 
 OBSERVATIONS_NAME = "observations.jsonl"
 """Name of the list of observations inside the directory."""
+
+KEY = ("step", "stage")
+"""What tells one observation from another."""
 
 
 def inside(directory: Path, relative: str) -> Path:
@@ -122,7 +128,11 @@ def parse_index(encoded: bytes, path: Path) -> ProbeEntry | None:
 
 def parse_observations(encoded: bytes) -> tuple[list[ObservationEntry], int]:
     """Return the entries of ``observations.jsonl``, oldest step first, and how many lines and entries are damaged."""
-    entries, damaged = last_states(encoded, ("step", "stage"))
+    return sorted_observations(*last_states(encoded, KEY))
+
+
+def sorted_observations(entries: Sequence[Mapping[str, Any]], damaged: int) -> tuple[list[ObservationEntry], int]:
+    """Return the whole ones of some records, oldest step first, and the number of damaged ones with ``damaged``."""
     whole = [cast("ObservationEntry", entry) for entry in entries if _has(entry, ObservationEntry)]
     # Sorting is stable and the initial observation has the lowest step, so equal steps keep their order.
     return sorted(whole, key=lambda entry: entry["step"]), damaged + len(entries) - len(whole)

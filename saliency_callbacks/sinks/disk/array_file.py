@@ -121,7 +121,7 @@ class ArrayFile:
             entries.pop("__metadata__", None)
             if not all(_is_whole(entry) for entry in entries.values()):
                 raise ValueError("an entry of the header is incomplete")
-        except (OSError, ValueError, AttributeError) as error:
+        except (OSError, ValueError, AttributeError, TypeError) as error:
             raise self._damaged(f"no header of a safetensors file: {error}") from error
         return entries, 8 + length
 

@@ -16,7 +16,7 @@ from saliency_callbacks.arrays.scales import degenerate, finite, full_color, lar
 from saliency_callbacks.sinks.disk.array_file import Array
 from saliency_callbacks.sinks.disk.entries import MethodEntry
 
-__all__ = ["LONGEST_SIDE", "SCALE_NAMES", "Maps", "Scales", "magnitude_of", "shown_maps", "shrink"]
+__all__ = ["LONGEST_SIDE", "REDUCTIONS", "SCALE_NAMES", "Maps", "Scales", "magnitude_of", "shown_maps", "shrink"]
 
 LONGEST_SIDE = 256
 """Largest height or width at which a map is shown."""
@@ -24,7 +24,7 @@ LONGEST_SIDE = 256
 Floats = npt.NDArray[np.float32]
 
 # Those of `read_maps`, without torch.
-_REDUCTIONS: dict[str, Callable[[Floats], Floats]] = {
+REDUCTIONS: dict[str, Callable[[Floats], Floats]] = {
     "abs_max": lambda values: np.abs(values).max(axis=1),
     "positive_max": lambda values: np.maximum(values, 0).max(axis=1),
     "l2": lambda values: np.sqrt(np.square(values).sum(axis=1)),
@@ -78,7 +78,7 @@ class Maps:
 def magnitude_of(values: Array, facts: MethodEntry) -> Floats:
     """Return the magnitude ``[N, *size]`` that values ``[N, C, *spatial]`` give."""
     assert facts["reduction"] is not None, "otherwise the magnitude is stored"
-    return linear(_REDUCTIONS[facts["reduction"]](values.astype(np.float32)), facts["size"])
+    return linear(REDUCTIONS[facts["reduction"]](values.astype(np.float32)), facts["size"])
 
 
 def shown_maps(values: Array, magnitude: Array, facts: MethodEntry, picture_width: int | None) -> Maps:
@@ -97,7 +97,7 @@ def shown_maps(values: Array, magnitude: Array, facts: MethodEntry, picture_widt
     reduction, heat = facts["reduction"], finite(magnitude)
     if magnitude.ndim == 3 and reduction is not None and values.shape[2:] != magnitude.shape[1:]:
         # A class activation map is kept at the layer's size; the page interpolates it as the magnitude was.
-        small = _relative(finite(_REDUCTIONS[reduction](values.astype(np.float32))), shows_nothing)
+        small = _relative(finite(REDUCTIONS[reduction](values.astype(np.float32))), shows_nothing)
         return Maps(small.cells, small.peak, full_color(heat), shows_nothing)
     if magnitude.ndim == 2:
         heat = display_maps(heat, (1, picture_width))
