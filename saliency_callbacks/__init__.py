@@ -5,8 +5,9 @@ Public names are imported on first use, so that ``import saliency_callbacks.func
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from saliency_callbacks._lazy import attributes_of
 
 if TYPE_CHECKING:
     from saliency_callbacks._explain import explain
@@ -82,12 +83,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        value = getattr(import_module(_HOMES[name]), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = attributes_of(globals(), _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from http import HTTPStatus
 from importlib.resources import files
@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from saliency_callbacks.dashboard.answers import Answer, RequestError, StartResponse, respond, wrap_json
+from saliency_callbacks.dashboard.found_runs import FoundRun
 from saliency_callbacks.dashboard.library import Library
 from saliency_callbacks.dashboard.origins import check_method, check_origin
 
@@ -63,31 +64,37 @@ class App:
             internal = RequestError(HTTPStatus.INTERNAL_SERVER_ERROR, f"{type(error).__name__}: {error}")
             return respond(internal.answer(), environ, start_response)
 
-    def _run(self, query: Query) -> Answer:
-        from saliency_callbacks.dashboard import contents  # noqa: PLC0415 - TensorBoard's start need not wait for it
+    @cached_property
+    def _views(self) -> Any:
+        from saliency_callbacks.dashboard.views import Views  # noqa: PLC0415 - TensorBoard's start need not wait for it
 
-        names = query.get("run", [])
-        if not 1 <= len(names) <= _MOST_RUNS:
-            raise RequestError(HTTPStatus.BAD_REQUEST, f"{len(names)} runs were named; name one, or two")
-        runs = [self.library.run(name) for name in names]
-        return wrap_json(contents.payload(runs))
+        return Views()
+
+    def _run(self, query: Query) -> Answer:
+        answer: Answer = self._views.run(self._runs(query.get("run", [])))
+        return answer
 
     def _map(self, query: Query) -> Answer:
-        from saliency_callbacks.dashboard import contents  # noqa: PLC0415
-
-        run = self.library.run(_one(query, "run"))
         step = _one(query, "step")
-        if not step.lstrip("-").isdecimal():
+        if not step.removeprefix("-").isdecimal():
             raise RequestError(HTTPStatus.BAD_REQUEST, f"step={step!r} is not a number")
-        found = contents.sprite_of(run, _one(query, "monitor"), int(step), _one(query, "stage"), _one(query, "method"))
-        return wrap_json(found)
+        runs = self._runs([_one(query, "run"), *query.get("with", [])])
+        moment = int(step), _one(query, "stage")
+        answer: Answer = self._views.map(runs, _one(query, "monitor"), moment, _one(query, "method"))
+        return answer
 
     def _picture(self, query: Query) -> Answer:
-        from saliency_callbacks.dashboard import contents  # noqa: PLC0415
+        run, archive = self.library.run(_one(query, "run")), _one(query, "archive")
+        if "drawing" in query:
+            answer: Answer = self._views.drawing(run, archive, _one(query, "drawing"))
+        else:
+            answer = self._views.picture(run, archive, _one(query, "file"))
+        return answer
 
-        run = self.library.run(_one(query, "run"))
-        content = contents.picture_of(run, _one(query, "archive"), _one(query, "file"))
-        return Answer(lambda: content, "image/webp")
+    def _runs(self, names: Sequence[str]) -> list[FoundRun]:
+        if not 1 <= len(names) <= _MOST_RUNS:
+            raise RequestError(HTTPStatus.BAD_REQUEST, f"{len(names)} runs were named; name one, or two")
+        return [self.library.run(name) for name in names]
 
 
 def _one(query: Query, name: str) -> str:

@@ -14,7 +14,7 @@ from saliency_callbacks.discovery.dismissals import FILE as DISMISSALS_NAME
 from saliency_callbacks.report.runs import archive_directories
 from saliency_callbacks.sinks.disk.archive import INDEX_NAME, OBSERVATIONS_NAME
 
-__all__ = ["FoundRun", "find_runs"]
+__all__ = ["FoundRun", "any_run", "find_runs"]
 
 _DEEPEST = 10
 _NUMBERED = re.compile(r"-\d+$")
@@ -48,6 +48,11 @@ class FoundRun:
                 seen.append(f"{archive}/{name} {status.st_mtime_ns} {status.st_size} {status.st_ino}")
                 newest = max(newest, status.st_mtime)
         return hashlib.sha256("\n".join(seen).encode()).hexdigest()[:16], newest
+
+
+def any_run(directories: Sequence[LogDirectory]) -> bool:
+    """Return whether there is a run; the search ends with the first."""
+    return any(next(archive_directories(one.path, _DEEPEST), None) is not None for one in directories)
 
 
 def find_runs(directories: Sequence[LogDirectory]) -> Iterator[FoundRun]:

@@ -18,12 +18,15 @@ from saliency_callbacks.sinks.disk.archive import INDEX_NAME, OBSERVATIONS_NAME,
 __all__ = ["Library"]
 
 _SECONDS_KEPT = 1.0
+_TIMES_KEPT = 10
+_MOST_GONE = 20
 
 
 @dataclass(frozen=True)
 class _Listing:
-    made: float
+    until: float
     runs: dict[str, FoundRun]
+    gone: tuple[FoundRun, ...]
 
 
 class Library:
@@ -42,11 +45,22 @@ class Library:
 
     def runs(self) -> dict[str, FoundRun]:
         """Return the runs by their ids."""
+        return self._current().runs
+
+    def _current(self) -> _Listing:
         with self._lock:
-            now = self._clock()
-            if self._listing is None or now - self._listing.made > _SECONDS_KEPT:
-                self._listing = _Listing(now, {run.id: run for run in find_runs(self.directories)})
-            return self._listing.runs
+            if self._listing is None or self._clock() >= self._listing.until:
+                self._listing = self._list()
+            return self._listing
+
+    def _list(self) -> _Listing:
+        before, start = self._listing, self._clock()
+        runs = {run.id: run for run in find_runs(self.directories)}
+        known = [*before.runs.values(), *before.gone] if before is not None else []
+        end = self._clock()
+        # What takes long is not done all the time.
+        until = end + max(_SECONDS_KEPT, _TIMES_KEPT * (end - start))
+        return _Listing(until, runs, tuple(run for run in known if run.id not in runs)[:_MOST_GONE])
 
     def run(self, name: str) -> FoundRun:
         """Return the run with an id.
@@ -62,10 +76,12 @@ class Library:
     def overview(self) -> dict[str, Any]:
         """Return what is known of all runs, without reading them; the newest first."""
         rows: list[dict[str, Any]] = []
-        for run in self.runs().values():
+        listing = self._current()
+        for run in (*listing.runs.values(), *listing.gone):
             version, updated = run.state()
             named = {"id": run.id, "name": run.id, "version": version}
-            rows.append({**named, "problem": _problem(run), "updated": updated})
+            problem = _problem(run) if run.id in listing.runs else f"{str(run.directory)!r} is gone"
+            rows.append({**named, "problem": problem, "updated": updated})
         rows.sort(key=lambda row: -row["updated"])
         return {"title": self._title(), "notes": self._notes(), "runs": rows}
 

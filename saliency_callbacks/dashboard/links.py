@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from torch import Tensor
-
 from saliency_callbacks.report.monitors import ExplainedObservation
 from saliency_callbacks.report.runs import Archive
+from saliency_callbacks.sinks.disk.array_file import Array
 
 __all__ = ["Links", "drawing_address"]
 
@@ -28,10 +27,10 @@ class Links:
     stride: int = 1
 
     def maps(
-        self, observation: ExplainedObservation, shared: Mapping[str, Tensor], *, is_text: bool
+        self, observation: ExplainedObservation, shared: Mapping[str, Array], *, is_text: bool
     ) -> dict[str, dict[str, Any]]:
         """Return that there are maps, by method; their address follows from where they stand."""
-        return {method: {"lazy": True} for method in observation.maps}
+        return {method: {"lazy": True} for method in observation.scales}
 
     def picture(self, directory: Path, file: str) -> dict[str, str] | None:
         """Return ``{"url"}``, relative to the page."""

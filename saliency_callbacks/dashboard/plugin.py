@@ -11,6 +11,7 @@ from typing import Any
 
 from tensorboard.plugins import base_plugin
 
+from saliency_callbacks.dashboard.activity import Activity
 from saliency_callbacks.dashboard.logdirs import LogDirectory, parse_logdir, parse_logdir_spec
 
 __all__ = ["SaliencyPlugin"]
@@ -38,7 +39,7 @@ class SaliencyPlugin(base_plugin.TBPlugin):  # type: ignore[misc, unused-ignore]
 
     def is_active(self) -> bool:
         """Return whether there is a run to show."""
-        return bool(self._app.library.runs())
+        return self._activity.is_active()
 
     def frontend_metadata(self) -> base_plugin.FrontendMetadata:
         """Return how TensorBoard lists the tab."""
@@ -46,6 +47,15 @@ class SaliencyPlugin(base_plugin.TBPlugin):  # type: ignore[misc, unused-ignore]
 
     def _serve(self, route: str, environ: dict[str, Any], start_response: Any) -> Any:
         return self._app.serve(route, environ, start_response)
+
+    @cached_property
+    def _activity(self) -> Activity:
+        def search() -> bool:
+            from saliency_callbacks.dashboard.found_runs import any_run  # noqa: PLC0415 - see above
+
+            return any_run(self._directories)
+
+        return Activity(search)
 
     @cached_property
     def _app(self) -> Any:

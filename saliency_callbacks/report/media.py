@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from torch import Tensor
-
 from saliency_callbacks.report.monitors import ExplainedObservation
 from saliency_callbacks.report.sprites import Quality, encode_text, sprite
 from saliency_callbacks.report.stored_pictures import embedded_picture
+from saliency_callbacks.sinks.disk.array_file import Array
 
 __all__ = ["Embedded", "Medium"]
 
@@ -24,7 +23,7 @@ class Medium(Protocol):
         """1 to show every observation, 2 to show every other one, and so on."""
 
     def maps(
-        self, observation: ExplainedObservation, shared: Mapping[str, Tensor], *, is_text: bool
+        self, observation: ExplainedObservation, shared: Mapping[str, Array], *, is_text: bool
     ) -> dict[str, dict[str, Any]]:
         """Return what stands for the maps of one observation, by method."""
 
@@ -48,7 +47,7 @@ class Embedded:
         return 1 if self.quality is None else self.quality.stride
 
     def maps(
-        self, observation: ExplainedObservation, shared: Mapping[str, Tensor], *, is_text: bool
+        self, observation: ExplainedObservation, shared: Mapping[str, Array], *, is_text: bool
     ) -> dict[str, dict[str, Any]]:
         """Return sprites, or words."""
         if self.quality is None:

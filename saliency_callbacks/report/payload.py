@@ -6,13 +6,12 @@ import base64
 import io
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
-from torch import Tensor
 
 from saliency_callbacks.rendering.colormap import DEFAULT_ALPHA, overlay_table
 from saliency_callbacks.report.attention import rank_samples
@@ -28,6 +27,8 @@ from saliency_callbacks.report.runs import Archive
 from saliency_callbacks.report.shortcuts import lists_of, shortcuts_of
 from saliency_callbacks.report.sprites import encode_picture, shared_scales, sheet
 from saliency_callbacks.report.stored_pictures import stored_pictures
+from saliency_callbacks.sinks.disk.array_file import Array
+from saliency_callbacks.sinks.disk.arrays import StoredProbe
 
 __all__ = ["payload_of"]
 
@@ -106,7 +107,7 @@ def _monitor(monitor: Monitor, pair: Sequence[Monitor], medium: Medium) -> dict[
             "name": name,
             "layer": entry["layer"],
             "setting": str(settings.get(name, "")) if settings else "",
-            "signed": any(bool((one.maps[name].cells < 0).any()) for one in observations if name in one.maps),
+            "signed": any(bool(one.scales[name].signed.any()) for one in observations if name in one.scales),
         }
         for name, entry in monitor.methods.items()
     ]
@@ -121,7 +122,7 @@ def _monitor(monitor: Monitor, pair: Sequence[Monitor], medium: Medium) -> dict[
         "groups": None if probe.groups is None else list(probe.groups),
         "tokens": None if probe.tokens is None else [list(tokens) for tokens in probe.tokens],
         "special": None if probe.special is None else [list(flags) for flags in probe.special],
-        "pictures": _pictures(probe.images),
+        "pictures": _pictures(probe),
         "masks": _masks(probe.masks) if probe.images is not None else None,
         "methods": [method for method in methods if method["name"] in shared],
         "shared": {method: [float(f"{value:.4g}") for value in scales.tolist()] for method, scales in shared.items()},
@@ -146,7 +147,7 @@ def _attention(monitor: Monitor, observations: Sequence[ExplainedObservation]) -
 
 
 def _frame(
-    observation: ExplainedObservation, shared: dict[str, Tensor], medium: Medium, *, is_text: bool
+    observation: ExplainedObservation, shared: dict[str, Array], medium: Medium, *, is_text: bool
 ) -> dict[str, Any]:
     entry = observation.entry
     scores: dict[str, dict[str, list[float | None]]] = {}
@@ -166,25 +167,26 @@ def _frame(
     }
 
 
-def _pictures(images: Tensor | None) -> dict[str, Any] | None:
+@lru_cache(maxsize=4)  # they do not change while observations are added
+def _pictures(probe: StoredProbe) -> dict[str, Any] | None:
+    images = probe.images
     if images is None:
         return None
-    pixels = images.numpy()
-    height, width = pixels.shape[1:3]
+    height, width = images.shape[1:3]
     factor = min(1.0, _LARGEST_PICTURE / max(height, width))
     size = max(1, round(width * factor)), max(1, round(height * factor))
     lossless = max(height, width) <= _LOSSLESS_PICTURE
-    shown = pixels if factor == 1 else np.stack([np.asarray(Image.fromarray(one).resize(size)) for one in pixels])
+    shown = images if factor == 1 else np.stack([np.asarray(Image.fromarray(one).resize(size)) for one in images])
     encoded = [encode_picture(picture, lossless=lossless, quality=85) for picture in shown]
     return {"data": encoded, "width": size[0], "height": size[1]}
 
 
-def _masks(masks: Tensor | None) -> dict[str, Any] | None:
+def _masks(masks: Array | None) -> dict[str, Any] | None:
     """Return the masks as one black and white picture; ``None`` if they are not masks of pictures."""
     if masks is None or masks.ndim != 3 or not masks.any():
         return None
     height, width = masks.shape[1:]
-    levels, columns = sheet((masks > 0).numpy().astype(np.uint8) * 255)
+    levels, columns = sheet((masks > 0).astype(np.uint8) * 255)
     buffer = io.BytesIO()
     Image.fromarray(levels).convert("1").save(buffer, "png", optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode()
@@ -192,7 +194,7 @@ def _masks(masks: Tensor | None) -> dict[str, Any] | None:
 
 
 def _has(observations: Sequence[ExplainedObservation], method: str) -> bool:
-    return any(method in observation.maps for observation in observations)
+    return any(method in observation.scales for observation in observations)
 
 
 def _table(name: str) -> str:
@@ -200,9 +202,9 @@ def _table(name: str) -> str:
     return base64.b64encode(np.ascontiguousarray(table).tobytes()).decode()
 
 
-def _integers(values: Tensor | None) -> list[int] | None:
-    return None if values is None else [int(value) for value in values.to(torch.int64).tolist()]
+def _integers(values: Array | None) -> list[int] | None:
+    return None if values is None else [int(value) for value in values.tolist()]
 
 
-def _decimals(values: Tensor) -> list[float | None]:
+def _decimals(values: Array) -> list[float | None]:
     return [float(f"{value:.3g}") if math.isfinite(value) else None for value in values.tolist()]

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
 from saliency_callbacks.errors import ConfigurationError
-from saliency_callbacks.sinks import read_index
-from saliency_callbacks.sinks.disk.archive import INDEX_NAME, read_table
-from saliency_callbacks.sinks.disk.entries import MethodEntry, ObservationEntry, ProbeEntry
+from saliency_callbacks.sinks.disk.archive import INDEX_NAME, read_index, read_table
+from saliency_callbacks.sinks.disk.entries import Index, MethodEntry, ObservationEntry, ProbeEntry
 
 __all__ = [
     "Archive",
@@ -77,7 +76,7 @@ def read_run(directory: str | PathLike[str]) -> RunDirectory:
             f"{str(directory)!r} is not a directory; expected what a run left, such as lightning_logs/version_0, "
             "or one of DiskSink's directories"
         )
-    archives, notes = read_archives(path, archive_directories(path))
+    archives, notes = read_archives(path, list(archive_directories(path)))
     if not any(archive.observations for archive in archives):
         reason = f": {notes[0]}" if notes else f" (no {INDEX_NAME} with observations)"
         raise ConfigurationError(
@@ -87,18 +86,21 @@ def read_run(directory: str | PathLike[str]) -> RunDirectory:
     return RunDirectory(path, short_names([path])[0], archives, notes)
 
 
-def read_archives(run: Path, directories: Sequence[Path]) -> tuple[tuple[Archive, ...], tuple[str, ...]]:
+def read_archives(
+    run: Path, directories: Sequence[Path], read: Callable[[Path], Index] = read_index
+) -> tuple[tuple[Archive, ...], tuple[str, ...]]:
     """Return what can be read of the archives of a run, those with a probe first, and notes on the rest.
 
     Args:
         run: Directory of the run, by which archives are named.
         directories: Those of the archives.
+        read: Reads the index of one.
     """
     archives, notes = [], []
     for found in directories:
         name = run.name if found == run else found.relative_to(run).as_posix()
         try:
-            index = read_index(found)
+            index = read(found)
         except ConfigurationError as error:
             notes.append(f"{name} is left out: {error}")
             continue
@@ -146,19 +148,17 @@ def _has_whole_tables(entry: ObservationEntry) -> bool:
         return False
 
 
-def archive_directories(root: Path, deepest: int = _DEEPEST) -> list[Path]:
-    """Return the directories of DiskSinks at ``root`` or at most ``deepest`` levels below, in the order of their names.
+def archive_directories(root: Path, deepest: int = _DEEPEST) -> Iterator[Path]:
+    """Yield the directories of DiskSinks at ``root`` or at most ``deepest`` levels below, in the order of their names.
 
     Links to other directories are not followed.
     """
-    found = []
     for parent, children, files in os.walk(root):
         depth = len(Path(parent).relative_to(root).parts)
         if INDEX_NAME in files and (depth == 0 or "maps" in children or _begins_like_ours(Path(parent, INDEX_NAME))):
-            found.append(Path(parent))
+            yield Path(parent)
         # A DiskSink's own directories hold thousands of files and no further index.
         children[:] = sorted(set(children) - {"maps", "pictures", "checkpoints"}) if depth < deepest else []
-    return found
 
 
 def _begins_like_ours(index: Path) -> bool:

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
-from torch import Tensor
 
-from saliency_callbacks.report.monitors import ExplainedObservation, Maps, Monitor, shrink
+from saliency_callbacks.report.monitors import ExplainedObservation, Monitor
+from saliency_callbacks.sinks.disk.array_file import Array
+from saliency_callbacks.sinks.disk.shown import Maps, shrink
 
 __all__ = [
     "LONGEST_SIDES",
@@ -71,18 +71,19 @@ def choose_quality(monitors: Sequence[Monitor], budget: float) -> Quality:
 def _estimate(tried: Sequence[tuple[Monitor, ExplainedObservation]], count: int, quality: Quality) -> float:
     total = 0.0
     for maps in (maps for _, observation in tried for maps in observation.maps.values()):
-        some = Maps(*(tensor[:_TRIED_SAMPLES] for tensor in (maps.cells, maps.peak, maps.full, maps.degenerate)))
+        first = slice(_TRIED_SAMPLES)
+        some = Maps(maps.cells[first], maps.peak[first], maps.full[first], maps.degenerate[first])
         total += len(sprite(some, some.full, quality)["data"]) * len(maps.peak) / len(some.peak)
     # The estimate is based on a few samples of a few observations; others may have finer maps.
     return 1.05 * total / len(tried) * count
 
 
-def shared_scales(observations: Sequence[ExplainedObservation], method: str) -> Tensor:
+def shared_scales(observations: Sequence[ExplainedObservation], method: str) -> Array:
     """Return the value of each sample that gets the full color on a scale shared by ``observations``, ``[N]``."""
-    return torch.stack([one.maps[method].full for one in observations if method in one.maps]).amax(0)
+    return np.asarray(np.stack([one.scales[method].full for one in observations if method in one.scales]).max(axis=0))
 
 
-def sprite(maps: Maps, shared: Tensor, quality: Quality) -> dict[str, Any]:
+def sprite(maps: Maps, shared: Array, quality: Quality) -> dict[str, Any]:
     """Return all samples of one method and observation as one picture.
 
     A level g stands for ``clip · (g / 255)²``: the square root spends the 256 levels where most of a map's values are.
@@ -98,9 +99,10 @@ def sprite(maps: Maps, shared: Tensor, quality: Quality) -> dict[str, Any]:
         and ``full``, its own full color.
     """
     small = shrink(maps, quality.longest_side)
-    clip = torch.minimum(small.peak, torch.maximum(small.full, shared))
-    divisor = torch.where(clip > 0, clip / small.peak, 1.0)[:, None, None]
-    levels = (small.cells.float() / divisor).clamp(0, 1).sqrt().mul(255).round().to(torch.uint8).numpy()
+    clip = np.minimum(small.peak, np.maximum(small.full, shared))
+    divisor = np.divide(clip, small.peak, out=np.ones_like(clip), where=clip > 0)[:, None, None]
+    unit = np.clip(small.cells.astype(np.float32) / divisor, 0, 1)
+    levels = np.round(np.sqrt(unit) * 255).astype(np.uint8)
     height, width = levels.shape[1:]
     lossless = quality.lossless or max(height, width) <= _LOSSY_FROM // 2
     picture, columns = sheet(levels)
@@ -117,7 +119,7 @@ def sprite(maps: Maps, shared: Tensor, quality: Quality) -> dict[str, Any]:
 
 def encode_text(maps: Maps) -> dict[str, Any]:
     """Return the signed scores of words: ``data``, base64 of ``int8 [N, W]`` in 1/127 of each sample's ``clip``."""
-    levels = maps.cells[:, 0].float().mul(127).round().to(torch.int8).numpy()
+    levels = np.round(maps.cells[:, 0].astype(np.float32) * 127).astype(np.int8)
     return {
         "data": base64.b64encode(levels.tobytes()).decode(),
         "width": levels.shape[1],
@@ -148,5 +150,5 @@ def sheet(levels: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], int]:
     return np.ascontiguousarray(grid.reshape(rows * height, columns * width)), columns
 
 
-def _numbers(values: Tensor) -> list[float]:
+def _numbers(values: Array) -> list[float]:
     return [float(f"{value:.4g}") for value in values.tolist()]
