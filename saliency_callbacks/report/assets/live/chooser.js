@@ -5,6 +5,8 @@ const MOST_LISTED = 200;
 
 const chooser = {
   isSecond: false,
+  // Those that were there when the list was last looked at.
+  known: null,
   search: element("input", { type: "search", id: "run-search", "aria-label": "Search runs", placeholder: "Search", oninput: () => chooser.refresh() }),
   title: element("h2", { id: "run-title" }),
   count: element("p", { class: "muted", role: "status" }),
@@ -30,6 +32,7 @@ const chooser = {
     tell("");
     chooser.search.value = "";
     chooser.list.replaceChildren();
+    chooser.known = idsOfList();
     chooser.refresh();
     chooser.dialog.showModal();
     (chooser.search.hidden ? chooser.dialog.querySelector("[aria-current]") ?? chooser.dialog : chooser.search).focus();
@@ -39,7 +42,10 @@ const chooser = {
     const words = chooser.search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const found = live.list.filter(({ name }) => words.every((word) => name.toLowerCase().includes(word)));
     const others = chooser.isSecond ? found.filter(({ id }) => id !== live.ids[0]) : found;
-    chooser.openButton.textContent = live.list.length > 1 ? `Runs (${live.list.length})` : "Runs";
+    if (live.list.length) chooser.known ??= idsOfList();
+    const fresh = live.list.filter(({ id }) => !chooser.known.has(id)).length;
+    chooser.openButton.textContent = live.list.length > 1 ? `Runs (${live.list.length}${fresh ? `, ${fresh} new` : ""})` : "Runs";
+    chooser.openButton.classList.toggle("new", fresh > 0);
     chooser.openButton.disabled = live.list.length === 0;
     chooser.secondButton.hidden = live.ids.length === 0 || live.list.filter(({ problem }) => !problem).length < 2;
     chooser.title.textContent = chooser.isSecond ? `Compare ${live.list.find(({ id }) => id === live.ids[0])?.name ?? "the run"} with` : "Choose a run";
@@ -50,6 +56,10 @@ const chooser = {
     fill(chooser.list, [...(chooser.isSecond && live.ids.length > 1 ? [none] : []), ...others.slice(0, MOST_LISTED).map(entryOf)]);
   },
 };
+
+function idsOfList() {
+  return new Set(live.list.map(({ id }) => id));
+}
 
 function entryOf(run) {
   const isShown = live.ids[chooser.isSecond ? 1 : 0] === run.id;

@@ -71,6 +71,8 @@ function showConnection(isLost) {
   connection.isLost = isLost;
   connectionSign.hidden = !isLost;
   connectionSign.textContent = isLost ? "The server does not answer; trying again" : "";
+  if (isLost) return;
   // What failed meanwhile is tried again.
-  if (!isLost) change({});
+  tell("");
+  change({});
 }

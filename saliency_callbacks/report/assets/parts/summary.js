@@ -21,7 +21,7 @@ function fillNotes() {
   if (!hasMaps()) notes.unshift("There are no maps to show: no monitor kept any, or none could be read.");
   const box = document.getElementById("notes");
   box.hidden = notes.length === 0;
-  fill(box, [{ id: "notes", from: notes, make: () => element("div", {}, element("b", {}, "Some of the run is missing"), element("ul", {}, notes.map((note) => element("li", {}, note)))) }]);
+  fill(box, [{ id: "notes", from: notes, make: () => element("div", {}, element("b", {}, "What to know of this data"), element("ul", {}, notes.map((note) => element("li", {}, note)))) }]);
 }
 
 // A file tells everything; a page that is watched leaves room for the maps, and tells the rest when it is asked.

@@ -65,7 +65,7 @@ function labeledPlaces(frames, gap) {
 
 // Live only: stay with the newest observation, or be told of new ones.
 function newestButtons() {
-  const follow = element("button", { type: "button", id: "follow", class: "pill", title: "Show each new observation as it arrives (f)", onclick: () => change(followOrStay()) }, "Follow");
+  const follow = element("button", { type: "button", id: "follow", class: "pill", "aria-label": "Follow the newest", title: "Show each new observation as it arrives (f)", onclick: () => change(followOrStay()) }, "Follow");
   const unseen = element("button", { type: "button", id: "unseen", class: "pill new", title: "Show the newest", onclick: () => change({ frame: newestFrame(), playing: false }) });
   const refresh = () => {
     follow.setAttribute("aria-pressed", state.following);
