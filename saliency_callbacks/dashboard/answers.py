@@ -84,15 +84,15 @@ def respond(answer: Answer, environ: dict[str, Any], start_response: StartRespon
     if answer.status is HTTPStatus.METHOD_NOT_ALLOWED:
         headers.append(("Allow", "GET, HEAD"))
     if answer.status is HTTPStatus.OK and known is not None and etag in known:
-        start_response("304 Not Modified", [*headers, ("Content-Type", answer.kind)])
-        return [b""]
+        start_response("304 Not Modified", headers)
+        return []
     content = answer.body() if body is None else body
     if len(content) >= _LEAST_COMPRESSED and answer.kind.startswith(_COMPRESSED) and _takes_gzip(environ):
         content = gzip.compress(content, compresslevel=1, mtime=0)
         headers.append(("Content-Encoding", "gzip"))
     headers += [("Content-Type", answer.kind), ("Content-Length", str(len(content)))]
     start_response(f"{answer.status.value} {answer.status.phrase}", headers)
-    return [b"" if environ["REQUEST_METHOD"] == "HEAD" else content]
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [content]
 
 
 def _takes_gzip(environ: dict[str, Any]) -> bool:

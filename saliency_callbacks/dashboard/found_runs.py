@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from saliency_callbacks.dashboard.logdirs import LogDirectory
@@ -17,6 +18,7 @@ from saliency_callbacks.sinks.disk.archive import INDEX_NAME, OBSERVATIONS_NAME
 __all__ = ["FoundRun", "any_run", "find_runs"]
 
 _DEEPEST = 10
+_LINES = 20
 _NUMBERED = re.compile(r"-\d+$")
 # What other tools leave at the top of a run.
 _OF_A_RUN = ("hparams.yaml", "metrics.csv", "events.out.tfevents.*")
@@ -101,7 +103,15 @@ def _run_of(archive: Path, root: Path) -> Path:
 def _first_tags(archive: Path) -> list[str]:
     try:
         with (archive / OBSERVATIONS_NAME).open("rb") as opened:
-            entry = json.loads(opened.readline())
+            found = (_tags(line) for line in islice(opened, _LINES))
+            return next(filter(None, found), [])
+    except OSError:
+        return []
+
+
+def _tags(line: bytes) -> list[str]:
+    try:
+        entry = json.loads(line)
         return [str(tag) for key in ("scores", "texts", "tables", "pictures") for tag in entry.get(key, {})]
-    except (OSError, ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError):
         return []

@@ -19,8 +19,8 @@ from saliency_callbacks.report.run_contents import Contents
 from saliency_callbacks.report.runs import Archive, RunDirectory, read_archives
 from saliency_callbacks.report.statistics import drawings_of
 from saliency_callbacks.sinks.disk.archive import inside
-from saliency_callbacks.sinks.disk.arrays import StoredProbe, open_maps, read_scales, read_shown_maps
-from saliency_callbacks.sinks.disk.entries import ObservationEntry
+from saliency_callbacks.sinks.disk.arrays import StoredProbe, open_maps, read_scales, read_shown_maps, read_stored_probe
+from saliency_callbacks.sinks.disk.entries import ObservationEntry, ProbeEntry
 from saliency_callbacks.sinks.disk.shown import LONGEST_SIDE, Maps, Scales, shrink
 
 __all__ = ["LiveRun", "read_method"]
@@ -41,6 +41,7 @@ class LiveRun:
         self._version = ""
         self._contents: Contents | None = None
         self._indices: dict[Path, GrowingIndex] = {}
+        self._probes: dict[Path, tuple[tuple[Any, ...], StoredProbe]] = {}
         self._observations: dict[tuple[Any, ...], ExplainedObservation] = {}
         self._scales: dict[tuple[Any, ...], Mapping[str, Scales]] = {}
         self._used: set[tuple[Any, ...]] = set()
@@ -68,7 +69,8 @@ class LiveRun:
         if not any(archive.observations for archive in archives):
             raise RequestError(HTTPStatus.NOT_FOUND, " ".join(notes) or "nothing was observed yet")
         self._used.clear()
-        read = [monitor for archive in archives if (monitor := read_monitor(archive, self._observation)) is not None]
+        all_read = (read_monitor(archive, self._observation, self._probe) for archive in archives)
+        read = [monitor for monitor in all_read if monitor is not None]
         for gone in self._observations.keys() - self._used:
             del self._observations[gone]
             self._scales.pop(gone, None)
@@ -81,6 +83,13 @@ class LiveRun:
 
     def _read_index(self, directory: Path) -> Any:
         return self._indices.setdefault(directory, GrowingIndex(directory)).read()
+
+    def _probe(self, directory: Path, entry: ProbeEntry) -> StoredProbe:
+        key = (directory, *_state(directory, entry["file"]))
+        known = self._probes.get(directory)
+        if known is None or known[0] != key:
+            known = self._probes[directory] = key, read_stored_probe(directory, entry)
+        return known[1]
 
     def _observation(self, archive: Archive, entry: ObservationEntry, probe: StoredProbe) -> ExplainedObservation:
         key = _key(archive, entry)
@@ -154,9 +163,13 @@ def _moment(one: ExplainedObservation) -> tuple[int, str]:
 
 
 def _key(archive: Archive, entry: ObservationEntry) -> tuple[Any, ...]:
-    """Return what changes when the maps of an observation are written again."""
+    return archive.directory, *_state(archive.directory, entry["file"] or "")
+
+
+def _state(directory: Path, file: str) -> tuple[str, int, int]:
+    """Return what changes when a file is written again."""
     try:
-        status = inside(archive.directory, entry["file"] or "").stat()
+        status = inside(directory, file).stat()
     except OSError as error:
-        raise ConfigurationError(f"{entry['file']} cannot be read ({error.strerror})") from error
-    return archive.directory, entry["file"], status.st_mtime_ns, status.st_size
+        raise ConfigurationError(f"{file} cannot be read ({error.strerror})") from error
+    return file, status.st_mtime_ns, status.st_size

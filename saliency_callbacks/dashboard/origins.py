@@ -60,9 +60,7 @@ def check_host(environ: dict[str, Any], names: Collection[str]) -> None:
         served = [known for known in map(_address, names) if known is not None]
         if address.is_loopback or address in served or any(known.is_unspecified for known in served):
             return
-    raise RequestError(
-        HTTPStatus.FORBIDDEN, f"this is not {given!r}; open the address that saliency-callbacks view printed"
-    )
+    raise RequestError(HTTPStatus.FORBIDDEN, f"{given!r} is another host; open the address that was printed")
 
 
 def _name(host: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.report.runs import Archive
 from saliency_callbacks.sinks.disk.array_file import Array, ArrayFile
 from saliency_callbacks.sinks.disk.arrays import StoredProbe, open_maps, read_shown_maps, read_stored_probe
-from saliency_callbacks.sinks.disk.entries import MethodEntry, ObservationEntry
+from saliency_callbacks.sinks.disk.entries import MethodEntry, ObservationEntry, ProbeEntry
 from saliency_callbacks.sinks.disk.shown import Maps, Scales, shrink
 
 __all__ = [
@@ -62,14 +63,16 @@ class Monitor:
 
 
 ReadObservation = Callable[[Archive, ObservationEntry, StoredProbe], ExplainedObservation]
+ReadProbe = Callable[[Path, ProbeEntry], StoredProbe]
 
 
-def read_monitor(archive: Archive, read: ReadObservation) -> Monitor | None:
+def read_monitor(archive: Archive, read: ReadObservation, read_probe: ReadProbe = read_stored_probe) -> Monitor | None:
     """Read the observations and the probe of an archive; ``None`` if it has no probe or no maps.
 
     Args:
         archive: One directory of the run.
         read: Reads one observation; from :func:`with_maps`, for a file that holds the maps.
+        read_probe: Reads the probe.
 
     Returns:
         Its monitor, with notes on observations that are left out.
@@ -78,7 +81,7 @@ def read_monitor(archive: Archive, read: ReadObservation) -> Monitor | None:
     if entry is None or not explained:
         return None
     try:
-        probe = read_stored_probe(archive.directory, entry)
+        probe = read_probe(archive.directory, entry)
     except (ConfigurationError, KeyError, TypeError) as error:
         return Monitor(archive, StoredProbe("", ()), (), (f"{archive.name}: no pictures, because {_reason(error)}",))
     observations, gone, notes = [], [], []
