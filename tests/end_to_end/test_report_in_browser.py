@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from html import escape
 
 import pytest
 import torch
@@ -198,6 +199,19 @@ def test_light_and_dark(show, report):
 def test_a_narrow_window_does_not_scroll_sideways(show, report):
     page = show(report, viewport={"width": 390, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_it_works_in_a_frame_without_an_address(browser, report):
+    """As the pages of loggers and notebooks show it."""
+    page = browser.new_page()
+    complaints = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.set_content(f'<iframe sandbox="allow-scripts" width="900" height="700" srcdoc="{escape(report.read_text())}">')
+    page.frame_locator("iframe").locator("#viewer [data-painted]").first.wait_for()
+    assert is_hot(painted(page.frames[1], MAP, frame=2)[2])
+    assert complaints == []
+    page.close()
 
 
 def test_two_runs_side_by_side(show, tmp_path):

@@ -25,11 +25,12 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def tensorboard(run, tmp_path_factory):
     """Start TensorBoard below the run's parent, and return its address."""
-    paths = [str(Path.cwd())]
+    paths = [str(Path(__file__).parents[2])]
     if PLUGIN not in {one.value for one in entry_points(group="tensorboard_plugins")}:
         paths.append(str(installed_plugin(tmp_path_factory.mktemp("site"))))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(run.parent), "--host", "127.0.0.1", "--port", "0"]
+    arguments = ["-m", "tensorboard.main", "--host", "127.0.0.1", "--port", "0", "--logdir"]
+    command = [sys.executable, *arguments, str(run.parent)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         told = []
         for line in process.stderr:

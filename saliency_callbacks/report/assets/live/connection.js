@@ -4,8 +4,12 @@ const ASK_EVERY = 3_000;
 const ASK_SELDOM = 30_000;
 const PATIENCE = 60_000;
 
-// In TensorBoard the page is elsewhere than its script, beside which everything else is.
-const BASE = new URL(".", document.currentScript?.src || location.href);
+// In TensorBoard the page is elsewhere than its script, beside which everything else is. Known only while the script loads.
+const scriptAddress = document.currentScript?.src;
+
+function addressOf(route) {
+  return new URL(route, scriptAddress);
+}
 
 const connection = { isLost: false };
 
@@ -19,7 +23,7 @@ class Refusal extends Error {
 }
 
 async function ask(route, words = []) {
-  const address = new URL(route, BASE);
+  const address = addressOf(route);
   for (const [name, value] of words) address.searchParams.append(name, value);
   let answer;
   let content;

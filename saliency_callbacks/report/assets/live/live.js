@@ -9,7 +9,7 @@ const live = {
   refused: "",
 
   isEager: false,
-  picture: ({ url }) => (url ? new URL(url, BASE).href : null),
+  picture: ({ url }) => (url ? addressOf(url).href : null),
   address: () => ({ run: live.ids[0] ?? "", ...(live.ids[1] ? { second: live.ids[1] } : {}) }),
 
   map({ key, run, monitor, moment, method }) {

@@ -3,16 +3,20 @@
 const AT_ONCE = 4;
 const waiting = new Map();
 let underWay = 0;
+let isScheduled = false;
 
 function enqueue(key, ask) {
   return new Promise((resolve, reject) => {
     waiting.set(key, { ask, resolve, reject });
+    if (isScheduled) return;
+    isScheduled = true;
     // Later in this turn, other tiles say what they want.
     queueMicrotask(startNext);
   });
 }
 
 function startNext() {
+  isScheduled = false;
   const wanted = wantedMaps();
   for (const [key, { reject }] of waiting) {
     if (wanted.has(key)) continue;

@@ -67,24 +67,30 @@ function enlarged(picture, size) {
 function layOver(image, heat, style) {
   const table = colors[style.name];
   const isHeatmap = style.name === "heatmap";
-  const opacity = Float32Array.from({ length: 256 }, (_, level) => (isHeatmap ? 1 : style.opacity * (level / 255) ** OPACITY_EXPONENT));
+  // In 256ths: integers are several times as fast, and a million pixels are painted at each step of the slider.
+  const opacity = Int32Array.from({ length: 256 }, (_, level) => Math.round(256 * (isHeatmap ? 1 : style.opacity * (level / 255) ** OPACITY_EXPONENT)));
+  const { data } = image;
   for (let place = 0, at = 0; place < heat.length; place++, at += 4) {
     const level = Math.min(255, heat[place] * 256) | 0;
     const paint = opacity[level];
-    for (let channel = 0; channel < 3; channel++) {
-      image.data[at + channel] += (table[3 * level + channel] - image.data[at + channel]) * paint;
-    }
+    const color = 3 * level;
+    data[at] += ((table[color] - data[at]) * paint) >> 8;
+    data[at + 1] += ((table[color + 1] - data[at + 1]) * paint) >> 8;
+    data[at + 2] += ((table[color + 2] - data[at + 2]) * paint) >> 8;
   }
 }
 
 // Red where the second map is stronger, blue where the first is, the background color where they agree.
 function layDifference(image, before, after) {
   const table = isDark() ? DARK_DIVERGING : LIGHT_DIVERGING;
+  const { data } = image;
   for (let place = 0, at = 0; place < before.length; place++, at += 4) {
     const change = Math.min(1, after[place]) - Math.min(1, before[place]);
     const color = table[Math.round((change + 1) * 255)];
-    for (let channel = 0; channel < 3; channel++) image.data[at + channel] = color[channel];
-    image.data[at + 3] = 255;
+    data[at] = color[0];
+    data[at + 1] = color[1];
+    data[at + 2] = color[2];
+    data[at + 3] = 255;
   }
 }
 

@@ -9,8 +9,8 @@ async function paintPixels(spec, [sheet, sheetBefore]) {
   const size = backing(pictures, spec.small);
   const heatIn = (cell) => heatOf(cell, pictures, size, fullOf(cell));
   const style = { name: state.style, opacity: state.opacity };
-  const [picture, mask] = await Promise.all([pictureOf(run, sample), state.mask ? maskOf(sample) : null]);
-  const image = enlarged(picture, size);
+  const [picture, mask] = await Promise.all([pictureOf(run, sample, size), state.mask ? maskOf(sample) : null]);
+  const image = new ImageData(new Uint8ClampedArray(picture.data), size.width, size.height);
   const [cell, before] = [cellIn(sheet, sample), cellIn(sheetBefore, sample)];
   if (cell && spec.kind === "map") layOver(image, heatIn(cell), style);
   if (cell && spec.kind === "difference") layDifference(image, heatIn(before ?? cell), heatIn(cell));

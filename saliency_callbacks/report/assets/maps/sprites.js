@@ -82,9 +82,11 @@ function cellIn(sheet, sample) {
   return { levels, stride, start, width, height, clip, full, empty };
 }
 
-function pictureOf(run, sample) {
+// A sample's picture at the size of a canvas; whoever paints on it copies it.
+function pictureOf(run, sample, size) {
   const { name, pictures } = currentMonitor(run);
-  return remembered(`picture/${runs[run].id ?? run}/${name}/${sample}`, () => pixelsOf(pictures.data[sample], "webp"), (pixels) => pixels.data.length);
+  const key = `picture/${runs[run].id ?? run}/${name}/${sample}/${size.factor}`;
+  return remembered(key, async () => enlarged(await pixelsOf(pictures.data[sample], "webp"), size), (image) => image.data.length);
 }
 
 async function maskOf(sample) {

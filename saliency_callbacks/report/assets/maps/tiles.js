@@ -103,8 +103,9 @@ async function show(tile, spec, sheets, isNow) {
   tile.hasPainted = true;
   tile.node.classList.toggle("empty", painted.empty);
   if (isText) return tile.surface.replaceChildren(...painted.words);
-  tile.surface.width = painted.image.width;
-  tile.surface.height = painted.image.height;
+  const { width, height } = painted.image;
+  // A canvas that is given a size is laid out again, and with it a table of hundreds.
+  if (tile.surface.width !== width || tile.surface.height !== height) Object.assign(tile.surface, { width, height });
   tile.surface.getContext("2d").putImageData(painted.image, 0, 0);
 }
 

@@ -24,8 +24,24 @@ function momentEntries(run, sample, make) {
     id: `${frame.step}/${frame.stage}`,
     from: [place, frame.title, verdictOf(run, place, sample)],
     make: () => make({ step: frame.step, stage: frame.stage, title: frame.title }),
-    update: (node) => markNow(node, place === frameOf(run)),
   }));
+}
+
+// Fill a strip when there is other data, and mark the chosen moment; `nodesAt` returns all nodes of a moment.
+function refreshStrip(run, fillStrip, nodesAt, onMove) {
+  let filled = null;
+  let now = -1;
+  const mark = (isNow) => nodesAt(now).forEach((node) => markNow(node, isNow));
+  return () => {
+    const { frames } = currentMonitor(run);
+    if (filled === frames && now === frameOf(run)) return;
+    if (now >= 0) mark(false);
+    if (filled !== frames) fillStrip();
+    const hasMoved = now !== frameOf(run);
+    [filled, now] = [frames, frameOf(run)];
+    mark(true);
+    if (hasMoved) onMove(now);
+  };
 }
 
 function markNow(node, isNow) {
@@ -48,8 +64,7 @@ function stripOfPictures(run, sample) {
   const table = element("table", { class: "strip", "aria-label": title },
     element("thead", {}, head), element("tbody", {}, rows.map((row) => row.node)));
   const box = element("div", { class: "scroll" }, table);
-  let shown = -1;
-  const refresh = () => {
+  const fillTable = () => {
     fill(head, [corner, ...momentEntries(run, sample, (moment) => element("th", { scope: "col" }, momentButton(run, moment, sample)))]);
     for (const row of rows) {
       const name = { id: "name", make: () => element("th", { scope: "row" }, row.name) };
@@ -57,10 +72,10 @@ function stripOfPictures(run, sample) {
       // A map does not depend on what the model said then.
       fill(row.node, [name, ...cells.map((cell) => ({ ...cell, from: null }))]);
     }
-    if (shown !== frameOf(run)) bringIntoView(box, head.children[1 + frameOf(run)], rows[0]?.node.firstElementChild.offsetWidth ?? 0);
-    shown = frameOf(run);
   };
-  return { node: element("div", {}, element("h3", { class: "strip-title" }, title), box), refresh };
+  const nodesAt = (place) => [head, ...rows.map((row) => row.node)].map((row) => row.children[1 + place]).filter(Boolean);
+  const bring = (place) => bringIntoView(box, head.children[1 + place], rows[0]?.node.firstElementChild.offsetWidth ?? 0);
+  return { node: element("div", {}, element("h3", { class: "strip-title" }, title), box), refresh: refreshStrip(run, fillTable, nodesAt, bring) };
 }
 
 // Sideways only: the page stays where it is.
@@ -74,7 +89,7 @@ function bringIntoView(box, cell, hidden) {
 // Text inputs need room: one row per moment, of the chosen method.
 function stripOfWords(run, sample) {
   const node = element("div", { class: "text-strip" });
-  const refresh = () => fill(node, momentEntries(run, sample, (moment) =>
+  const fillRows = () => fill(node, momentEntries(run, sample, (moment) =>
     element("div", { class: "text-moment" }, momentButton(run, moment, sample), smallTile(run, moment, sample))));
-  return { node, refresh };
+  return { node, refresh: refreshStrip(run, fillRows, (place) => [node.children[place]].filter(Boolean), () => {}) };
 }
