@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from saliency_callbacks.callbacks.saliency.monitor import SaliencyMonitor
     from saliency_callbacks.callbacks.text.appearance import TextAppearance
     from saliency_callbacks.callbacks.text.monitor import TokenSaliencyMonitor
+    from saliency_callbacks.dashboard.notebook import show
     from saliency_callbacks.discovery.discover import discover_shortcuts
     from saliency_callbacks.probe.probe import Probe
     from saliency_callbacks.randomization import DataRandomizationResult, RandomizationResult, randomization_test
@@ -52,6 +53,7 @@ __all__ = [
     "discover_shortcuts",
     "explain",
     "randomization_test",
+    "show",
 ]
 
 __version__ = "0.1.0"
@@ -80,6 +82,7 @@ _HOMES = {
     "discover_shortcuts": "saliency_callbacks.discovery.discover",
     "explain": "saliency_callbacks._explain",
     "randomization_test": "saliency_callbacks.randomization",
+    "show": "saliency_callbacks.dashboard.notebook",
 }
 
 

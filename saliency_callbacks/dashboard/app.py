@@ -78,7 +78,7 @@ class App:
         step = _one(query, "step")
         if not step.removeprefix("-").isdecimal():
             raise RequestError(HTTPStatus.BAD_REQUEST, f"step={step!r} is not a number")
-        runs = self._runs([_one(query, "run"), *query.get("with", [])])
+        runs = self._runs([_one(query, "run"), *query.get("beside", [])])
         moment = int(step), _one(query, "stage")
         answer: Answer = self._views.map(runs, _one(query, "monitor"), moment, _one(query, "method"))
         return answer

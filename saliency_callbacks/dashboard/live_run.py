@@ -15,9 +15,9 @@ from saliency_callbacks.dashboard.growing_index import GrowingIndex
 from saliency_callbacks.dashboard.links import drawing_address
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.report.monitors import ExplainedObservation, Monitor, read_monitor, sample_facts
+from saliency_callbacks.report.pictures.statistics import drawings_of
 from saliency_callbacks.report.run_contents import Contents
 from saliency_callbacks.report.runs import Archive, RunDirectory, read_archives
-from saliency_callbacks.report.statistics import drawings_of
 from saliency_callbacks.sinks.disk.archive import inside
 from saliency_callbacks.sinks.disk.arrays import StoredProbe, open_maps, read_scales, read_shown_maps, read_stored_probe
 from saliency_callbacks.sinks.disk.entries import ObservationEntry, ProbeEntry

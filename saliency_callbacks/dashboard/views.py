@@ -22,9 +22,9 @@ from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.report.comparison import check_comparable, pairs
 from saliency_callbacks.report.monitors import ExplainedObservation, Monitor
 from saliency_callbacks.report.payload import payload_of
+from saliency_callbacks.report.pictures.sprites import Quality, encode_text, shared_scales, sprite
+from saliency_callbacks.report.pictures.statistics import draw_class_picture
 from saliency_callbacks.report.run_contents import Contents
-from saliency_callbacks.report.sprites import Quality, encode_text, shared_scales, sprite
-from saliency_callbacks.report.statistics import draw_class_picture
 from saliency_callbacks.sinks.disk.archive import inside
 from saliency_callbacks.sinks.disk.array_file import Array
 from saliency_callbacks.sinks.disk.shown import LONGEST_SIDE

@@ -12,12 +12,12 @@ from saliency_callbacks.report.comparison import check_comparable
 from saliency_callbacks.report.media import Embedded
 from saliency_callbacks.report.page import render_page
 from saliency_callbacks.report.payload import payload_of
+from saliency_callbacks.report.pictures.sprites import choose_quality
 from saliency_callbacks.report.run_contents import Contents, read_contents
-from saliency_callbacks.report.runs import read_run, short_names
-from saliency_callbacks.report.sprites import choose_quality
+from saliency_callbacks.report.runs import RunDirectory, read_run, short_names
 from saliency_callbacks.sinks.disk.atomic import replace_file
 
-__all__ = ["write_report"]
+__all__ = ["report_page", "write_report"]
 
 _ATTEMPTS = 4
 _MEGABYTE = 1_000_000
@@ -63,9 +63,7 @@ def write_report(
     path = path.expanduser().absolute()
     if path.is_dir():
         raise ConfigurationError(f"output={str(output)!r} is a directory; expected a file, e.g. report.html in it")
-    contents = [read_contents(run, max_megabytes * _MEGABYTE / len(found)) for run in found]
-    check_comparable(contents)
-    page = _fitting_page(contents, max_megabytes)
+    page = report_page(found, max_megabytes)
     try:
         replace_file(path, page)
     except OSError as error:
@@ -73,6 +71,17 @@ def write_report(
             f"{str(path)!r} cannot be written ({error.strerror}); name another file with output"
         ) from error
     return path
+
+
+def report_page(runs: Sequence[RunDirectory], max_megabytes: float) -> bytes:
+    """Return the page of one run, or of two side by side.
+
+    Raises:
+        ConfigurationError: If the probes of two runs differ, or the page cannot be made small enough.
+    """
+    contents = [read_contents(run, max_megabytes * _MEGABYTE / len(runs)) for run in runs]
+    check_comparable(contents)
+    return _fitting_page(contents, max_megabytes)
 
 
 def _fitting_page(contents: Sequence[Contents], max_megabytes: float) -> bytes:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from saliency_callbacks.report.monitors import ExplainedObservation
-from saliency_callbacks.report.sprites import Quality, encode_text, sprite
-from saliency_callbacks.report.stored_pictures import embedded_picture
+from saliency_callbacks.report.pictures.sprites import Quality, encode_text, sprite
+from saliency_callbacks.report.pictures.stored_pictures import embedded_picture
 from saliency_callbacks.sinks.disk.array_file import Array
 
 __all__ = ["Embedded", "Medium"]

@@ -22,11 +22,11 @@ from saliency_callbacks.report.facts import facts_of
 from saliency_callbacks.report.headlines import headlines_of
 from saliency_callbacks.report.media import Medium
 from saliency_callbacks.report.monitors import ExplainedObservation, Monitor, moment_of
+from saliency_callbacks.report.pictures.sprites import encode_picture, shared_scales, sheet
+from saliency_callbacks.report.pictures.stored_pictures import stored_pictures
 from saliency_callbacks.report.run_contents import Contents
 from saliency_callbacks.report.runs import Archive
 from saliency_callbacks.report.shortcuts import lists_of, shortcuts_of
-from saliency_callbacks.report.sprites import encode_picture, shared_scales, sheet
-from saliency_callbacks.report.stored_pictures import stored_pictures
 from saliency_callbacks.sinks.disk.array_file import Array
 from saliency_callbacks.sinks.disk.arrays import StoredProbe
 

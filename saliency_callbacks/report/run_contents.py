@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 
 from saliency_callbacks.report.monitors import Monitor, read_monitor, with_maps
+from saliency_callbacks.report.pictures.sprites import LONGEST_SIDES
+from saliency_callbacks.report.pictures.statistics import class_pictures
 from saliency_callbacks.report.runs import RunDirectory
-from saliency_callbacks.report.sprites import LONGEST_SIDES
-from saliency_callbacks.report.statistics import class_pictures
 
 __all__ = ["Contents", "read_contents"]
 

@@ -11,9 +11,9 @@ import pytest
 from saliency_callbacks.cli import main
 from saliency_callbacks.discovery.dismissals import FILE, Dismissal, dismiss, is_dismissed, load
 from saliency_callbacks.report.headlines import headlines_of
+from saliency_callbacks.report.pictures.stored_pictures import embedded_picture
 from saliency_callbacks.report.runs import read_run
 from saliency_callbacks.report.shortcuts import shortcuts_of
-from saliency_callbacks.report.stored_pictures import embedded_picture
 from saliency_callbacks.sinks import DiskSink
 from saliency_callbacks.types import Snapshot
 from tests.callbacks.discovery.suspicions import suspicion

@@ -15,9 +15,9 @@ from saliency_callbacks.dashboard.logdirs import LogDirectory
 from saliency_callbacks.report import write_report
 from saliency_callbacks.report.media import Embedded
 from saliency_callbacks.report.payload import payload_of
+from saliency_callbacks.report.pictures.sprites import Quality
 from saliency_callbacks.report.run_contents import read_contents
 from saliency_callbacks.report.runs import read_run
-from saliency_callbacks.report.sprites import Quality
 from saliency_callbacks.sinks import DiskSink
 from saliency_callbacks.sinks.disk.array_file import ArrayFile
 from saliency_callbacks.types import ProbeView, Snapshot
@@ -145,7 +145,7 @@ def test_two_runs_share_one_scale(client, tmp_path, write_run):
     first, second = (run["monitors"][0]["shared"]["gradient"] for run in found["runs"])
     assert first == second
     alone = client.get(map_address("weak", 39, "gradient"))
-    beside = client.get(map_address("weak", 39, "gradient", **{"with": "strong"}))
+    beside = client.get(map_address("weak", 39, "gradient", beside="strong"))
     assert max(alone.json["clip"]) <= max(beside.json["clip"])
     assert alone.headers["ETag"] != beside.headers["ETag"]
 

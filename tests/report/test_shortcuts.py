@@ -10,9 +10,9 @@ from saliency_callbacks.discovery.words import HONEST_WORDS
 from saliency_callbacks.report import write_report
 from saliency_callbacks.report.facts import facts_of
 from saliency_callbacks.report.headlines import headlines_of
+from saliency_callbacks.report.pictures.stored_pictures import embedded_picture
 from saliency_callbacks.report.runs import read_run
 from saliency_callbacks.report.shortcuts import shortcuts_of
-from saliency_callbacks.report.stored_pictures import embedded_picture
 from saliency_callbacks.sinks import DiskSink
 from saliency_callbacks.types import Cell, Snapshot, Table
 from tests.report.shortcuts import KEYS, write_discovery

@@ -15,9 +15,9 @@ from saliency_callbacks import Compute, ShortcutDiscovery
 from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.cli import main
 from saliency_callbacks.discovery.kinds import GENERATORS
+from saliency_callbacks.report.pictures.stored_pictures import embedded_picture
 from saliency_callbacks.report.runs import read_run
 from saliency_callbacks.report.shortcuts import shortcuts_of
-from saliency_callbacks.report.stored_pictures import embedded_picture
 from tests.discovery.planted import CLASS, CORNER, Corners, Nothing, planted_digits
 from tests.trainer.runs import Classifier, trainer
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from saliency_callbacks.discovery.words import HONEST_WORDS
+from saliency_callbacks.report.pictures.stored_pictures import MOST_BYTES, ReadPicture
 from saliency_callbacks.report.runs import Archive, RunDirectory
 from saliency_callbacks.report.shortcuts.lists import ShortcutList, lists_of
-from saliency_callbacks.report.stored_pictures import MOST_BYTES, ReadPicture
 
 __all__ = ["shortcut_headlines", "shortcuts_of"]
 

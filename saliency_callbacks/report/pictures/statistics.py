@@ -15,7 +15,7 @@ from saliency_callbacks.rendering.colormap import overlay
 from saliency_callbacks.rendering.panel import Caption, panel
 from saliency_callbacks.rendering.text import legible
 from saliency_callbacks.report.monitors import Monitor, moment_of
-from saliency_callbacks.report.sprites import encode_picture
+from saliency_callbacks.report.pictures.sprites import encode_picture
 from saliency_callbacks.sinks.disk.array_file import ArrayFile
 from saliency_callbacks.sinks.disk.arrays import open_maps
 

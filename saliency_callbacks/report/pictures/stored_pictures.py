@@ -11,8 +11,8 @@ from PIL import Image
 
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.report.monitors import moment_of
+from saliency_callbacks.report.pictures.sprites import encode_picture
 from saliency_callbacks.report.run_contents import Contents
-from saliency_callbacks.report.sprites import encode_picture
 from saliency_callbacks.sinks.disk.archive import inside
 
 __all__ = ["MOST_BYTES", "ReadPicture", "embedded_picture", "stored_pictures"]

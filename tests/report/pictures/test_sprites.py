@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 from saliency_callbacks.report.monitors import read_monitor, with_maps
+from saliency_callbacks.report.pictures.sprites import Quality, choose_quality, encode_text, shared_scales, sprite
 from saliency_callbacks.report.runs import read_run
-from saliency_callbacks.report.sprites import Quality, choose_quality, encode_text, shared_scales, sprite
 from saliency_callbacks.sinks import DiskSink
 from saliency_callbacks.sinks.disk.shown import Maps
 from saliency_callbacks.types import ProbeView, Snapshot
