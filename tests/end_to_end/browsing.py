@@ -8,16 +8,11 @@ MAP = "#viewer .card[data-sample='0'] .tile:nth-child(2) canvas"
 # What is waited for is given as a function: the page's policy forbids the evaluation of strings.
 def painted(page, selector, **wanted):
     """Wait until the canvas shows what is wanted, and return its pixels in three places: two corners, the middle."""
-    page.wait_for_function(
+    pixels = page.wait_for_function(
         """([selector, wanted]) => {
-            const painted = document.querySelector(selector)?.dataset.painted;
-            return painted && Object.entries(wanted).every(([key, value]) => JSON.parse(painted)[0][key] === value);
-        }""",
-        arg=[selector, wanted],
-    )
-    return page.evaluate(
-        """(selector) => {
             const canvas = document.querySelector(selector);
+            const painted = JSON.parse(canvas?.dataset.painted ?? "[{}]")[0];
+            if (!Object.entries(wanted).every(([key, value]) => painted[key] === value)) return null;
             const copy = document.createElement("canvas");
             [copy.width, copy.height] = [canvas.width, canvas.height];
             const context = copy.getContext("2d", { willReadFrequently: true });
@@ -25,8 +20,9 @@ def painted(page, selector, **wanted):
             const at = (share) => [...context.getImageData(share * copy.width, share * copy.height, 1, 1).data];
             return [at(3 / 16), at(8 / 16), at(13 / 16)];
         }""",
-        selector,
+        arg=[selector, wanted],
     )
+    return pixels.json_value()
 
 
 def is_hot(pixel):
