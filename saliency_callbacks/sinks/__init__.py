@@ -11,12 +11,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from saliency_callbacks.sinks.disk.archive import read_index as read_index
-    from saliency_callbacks.sinks.disk.sink import DiskSink as DiskSink
-    from saliency_callbacks.sinks.disk.tensors import read_maps as read_maps
-    from saliency_callbacks.sinks.disk.tensors import read_probe as read_probe
-    from saliency_callbacks.sinks.memory import MemorySink as MemorySink
+    from saliency_callbacks.sinks import registry
+    from saliency_callbacks.sinks.disk.archive import read_index
+    from saliency_callbacks.sinks.disk.sink import DiskSink
+    from saliency_callbacks.sinks.disk.tensors import read_maps, read_probe
+    from saliency_callbacks.sinks.memory import MemorySink
     from saliency_callbacks.sinks.registry import *  # noqa: F403
+
+    __all__ = ["DiskSink", "MemorySink", "read_index", "read_maps", "read_probe"]
+    __all__ += registry.__all__
 
 # The format on disk is read where there is no torch. What the registry names is exported as well.
 _HOMES = {
