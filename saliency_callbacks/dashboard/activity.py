@@ -34,12 +34,13 @@ class Activity:
     def is_active(self) -> bool:
         """Return whether the last search found anything; the first one is waited for a moment."""
         with self._lock:
+            is_first = self._thread is None
             is_due = self._thread is None or (not self._thread.is_alive() and self._clock() >= self._next)
             if is_due:
                 self._thread = Thread(target=self._look, name="saliency-activity", daemon=True)
                 self._thread.start()
             thread = self._thread
-        if not self._found and thread is not None:
+        if is_first and thread is not None:
             thread.join(_LONGEST_WAIT)
         return self._found
 

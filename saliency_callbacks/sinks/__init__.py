@@ -7,48 +7,37 @@ instead.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from saliency_callbacks._lazy import attributes_of
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from saliency_callbacks.sinks import registry
     from saliency_callbacks.sinks.disk.archive import read_index
     from saliency_callbacks.sinks.disk.sink import DiskSink
     from saliency_callbacks.sinks.disk.tensors import read_maps, read_probe
     from saliency_callbacks.sinks.memory import MemorySink
-    from saliency_callbacks.sinks.registry import (
-        CometSink,
-        MLflowSink,
-        TensorBoardSink,
-        WandbSink,
-        sink_for_logger,
-    )
+    from saliency_callbacks.sinks.registry import *  # noqa: F403
 
-__all__ = [
-    "CometSink",
-    "DiskSink",
-    "MLflowSink",
-    "MemorySink",
-    "TensorBoardSink",
-    "WandbSink",
-    "read_index",
-    "read_maps",
-    "read_probe",
-    "sink_for_logger",
-]
+    __all__ = ["DiskSink", "MemorySink", "read_index", "read_maps", "read_probe"]
+    __all__ += registry.__all__
 
-# The format on disk is read where there is no torch.
+# The format on disk is read where there is no torch. What the registry names is exported as well.
 _HOMES = {
-    "CometSink": "saliency_callbacks.sinks.registry",
     "DiskSink": "saliency_callbacks.sinks.disk.sink",
-    "MLflowSink": "saliency_callbacks.sinks.registry",
     "MemorySink": "saliency_callbacks.sinks.memory",
-    "TensorBoardSink": "saliency_callbacks.sinks.registry",
-    "WandbSink": "saliency_callbacks.sinks.registry",
     "read_index": "saliency_callbacks.sinks.disk.archive",
     "read_maps": "saliency_callbacks.sinks.disk.tensors",
     "read_probe": "saliency_callbacks.sinks.disk.tensors",
-    "sink_for_logger": "saliency_callbacks.sinks.registry",
 }
 
-__getattr__ = attributes_of(globals(), _HOMES)
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name == "__all__" or not name.startswith("__"):
+        registry = import_module("saliency_callbacks.sinks.registry")
+        if name == "__all__":
+            return sorted([*_HOMES, *registry.__all__])
+        if name in registry.__all__:
+            return getattr(registry, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

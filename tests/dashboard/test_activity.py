@@ -28,6 +28,8 @@ def test_it_is_searched_again_after_a_while():
     assert not activity.is_active()
     assert answers == [True]
     now[0] = 60.0
+    activity.is_active()
+    activity._thread.join(30)
     assert activity.is_active()
 
 

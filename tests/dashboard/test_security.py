@@ -25,7 +25,7 @@ def test_every_answer_is_inert(client, tmp_path, write_run, address):
     assert headers["X-Content-Type-Options"] == "nosniff"
     policy = dict(part.strip().split(" ", 1) for part in headers["Content-Security-Policy"].split(";"))
     assert policy["default-src"] == "'none'"
-    assert policy["script-src"] == "'self'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
     assert "Access-Control-Allow-Origin" not in headers
 
 

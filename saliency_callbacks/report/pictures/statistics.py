@@ -52,7 +52,7 @@ def drawings_of(monitor: Monitor) -> tuple[list[tuple[str, str]], list[str]]:
     except ConfigurationError as error:
         return [], [_undrawn(monitor, error)]
     found = [f"{method}/classes" for method in entry["methods"] if f"{_MAPS}{method}/mean_rank" in names]
-    found += [f"{name.removeprefix(_MISTAKES)}/mistakes" for name in names if name.startswith(_MISTAKES)]
+    found += [f"{method}/mistakes" for method in entry["methods"] if f"{_MISTAKES}{method}" in names]
     return [(name, moment_of(entry)) for name in found], []
 
 
