@@ -35,6 +35,7 @@ from benchmarks.cost.observation import measure_observation
 from benchmarks.cost.randomization import measure_cascade, measure_kept_copies, measure_randomization
 from benchmarks.cost.single_pass import measure_grad_cam, measure_seven
 from benchmarks.cost.streamed import measure_streamed
+from benchmarks.cost.tab import measure_tab
 from benchmarks.cost.tokens import measure_tokens, measure_tokens_ig
 from benchmarks.cost.workload import FULL, QUICK, Workload
 from benchmarks.discovery.cost import measure_discovery
@@ -58,6 +59,7 @@ _TOPICS: Mapping[str, Callable[[Workload], list[Row]]] = {
     "cue": measure_cue,
     "distributed": measure_distributed,
     "streamed": measure_streamed,
+    "tab": measure_tab,
     "tokens": measure_tokens,
     "tokens_ig": measure_tokens_ig,
     "discovery": measure_discovery,

@@ -5,8 +5,9 @@ Public names are imported on first use, so that ``import saliency_callbacks.func
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from saliency_callbacks._lazy import attributes_of
 
 if TYPE_CHECKING:
     from saliency_callbacks._explain import explain
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from saliency_callbacks.callbacks.saliency.monitor import SaliencyMonitor
     from saliency_callbacks.callbacks.text.appearance import TextAppearance
     from saliency_callbacks.callbacks.text.monitor import TokenSaliencyMonitor
+    from saliency_callbacks.dashboard.notebook import show
     from saliency_callbacks.discovery.discover import discover_shortcuts
     from saliency_callbacks.probe.probe import Probe
     from saliency_callbacks.randomization import DataRandomizationResult, RandomizationResult, randomization_test
@@ -51,6 +53,7 @@ __all__ = [
     "discover_shortcuts",
     "explain",
     "randomization_test",
+    "show",
 ]
 
 __version__ = "0.1.0"
@@ -79,15 +82,11 @@ _HOMES = {
     "discover_shortcuts": "saliency_callbacks.discovery.discover",
     "explain": "saliency_callbacks._explain",
     "randomization_test": "saliency_callbacks.randomization",
+    "show": "saliency_callbacks.dashboard.notebook",
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        value = getattr(import_module(_HOMES[name]), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = attributes_of(globals(), _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -147,7 +147,18 @@ def explain(
     found = run_engine(model, inputs, settings, [target] if targets is None else _several(targets))
     for attributions in found.attributions:
         _warn_of_degenerate_maps(attributions.values())
-    return found.attributions[0] if targets is None else list(found.attributions)
+    explained = [Explained(attributions) for attributions in found.attributions]
+    return explained[0] if targets is None else list[dict[str, Attribution]](explained)
+
+
+class Explained(dict[str, Attribution]):
+    """Attributions by method; a notebook shows their heatmaps."""
+
+    def _repr_html_(self) -> str:
+        # Drawing needs Matplotlib, which explaining does not.
+        from saliency_callbacks._html import attributions_html  # noqa: PLC0415
+
+        return attributions_html(self)
 
 
 def _several(targets: Any) -> list[Target]:

@@ -1,4 +1,4 @@
-"""The command line: ``saliency-callbacks demo | dismiss | methods | replay | report | shortcuts``."""
+"""The command line: ``saliency-callbacks demo | dismiss | methods | replay | report | shortcuts | view``."""
 
 from saliency_callbacks.cli.program import build_parser, main
 

@@ -19,6 +19,7 @@ from saliency_callbacks.cli.parsing import PROGRAM, Command, make_parser
 from saliency_callbacks.cli.replay import REPLAY
 from saliency_callbacks.cli.report import REPORT
 from saliency_callbacks.cli.shortcuts import SHORTCUTS
+from saliency_callbacks.cli.view import VIEW
 from saliency_callbacks.errors import ConfigurationError, nearest_names
 
 __all__ = ["build_parser", "main"]
@@ -30,6 +31,7 @@ _COMMANDS: Mapping[str, Command] = {
     "replay": REPLAY,
     "report": REPORT,
     "shortcuts": SHORTCUTS,
+    "view": VIEW,
 }
 
 
@@ -58,7 +60,8 @@ examples:
   {PROGRAM} methods
   {PROGRAM} replay --config config.yaml --checkpoints checkpoints/
   {PROGRAM} report lightning_logs/version_0
-  {PROGRAM} shortcuts --config config.yaml --checkpoint last.ckpt""",
+  {PROGRAM} shortcuts --config config.yaml --checkpoint last.ckpt
+  {PROGRAM} view lightning_logs""",
         prog=PROGRAM,
         version=__version__,
     )

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from saliency_callbacks._html import picture_html, table_html
 from saliency_callbacks.rendering.curves import Curve, draw_curves
 from saliency_callbacks.scores.means import mean_of_finite
 from saliency_callbacks.scores.randomization import LEAST_RANGE, Estimate, calibrate, estimate, verdict
@@ -221,6 +222,12 @@ class RandomizationResult:
         n_layers = len(self.steps) + len(self.left_out)
         note = f"{len(self.steps)} of {n_layers} layers; for the others there was no time" if self.left_out else None
         return Table(("randomized", *self.methods), tuple(rows), note=note)
+
+    def _repr_html_(self) -> str:
+        table = table_html(self.verdict_table)
+        return (
+            table + picture_html(self.plot(), "similarity after each step", width=640) if len(self.steps) > 1 else table
+        )
 
     def steps_table(self) -> str:
         """Return :attr:`cascade_table` as Markdown."""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
-from torch.nn import functional as F
 
+from saliency_callbacks.arrays.resampling import area_mean, linear
 from saliency_callbacks.errors import ConfigurationError, InputError
 
 __all__ = ["check_contour", "draw_contour", "top_region"]
@@ -58,15 +56,15 @@ def top_region(heat: npt.NDArray[np.floating], share: float) -> npt.NDArray[np.b
         [[[False, True], [False, False]]]
     """
     check_contour(share)
-    values = _smoothed(torch.from_numpy(np.ascontiguousarray(heat, dtype=np.float32)))
-    flat = values.flatten(1)
+    values = _smoothed(heat.astype(np.float32))
+    flat = values.reshape(len(values), -1)
     wanted = max(1, round(share * flat.shape[1]))
-    threshold = flat.topk(wanted, dim=1).values[:, -1:]
+    threshold = np.partition(flat, -wanted, axis=1)[:, -wanted][:, None]
     at_least, above = flat >= threshold, flat > threshold
     # Of tied values take all or none, whichever comes closer to the share.
-    excess, lack = at_least.sum(dim=1) - wanted, wanted - above.sum(dim=1)
-    region = torch.where((excess <= lack)[:, None], at_least, above) & (flat > flat.amin(dim=1, keepdim=True))
-    return np.asarray(region.view(values.shape).numpy())
+    excess, lack = at_least.sum(axis=1) - wanted, wanted - above.sum(axis=1)
+    region = np.where((excess <= lack)[:, None], at_least, above) & (flat > flat.min(axis=1, keepdims=True))
+    return np.asarray(region.reshape(values.shape))
 
 
 def draw_contour(
@@ -114,12 +112,11 @@ def _beside(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     return found
 
 
-def _smoothed(maps: Tensor) -> Tensor:
+def _smoothed(maps: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Average maps to about `_CELLS` cells and interpolate between them."""
     height, width = maps.shape[1:]
     shrink = (_CELLS / (height * width)) ** 0.5
     if shrink >= 1:
         return maps
     cells = min(height, max(1, round(height * shrink))), min(width, max(1, round(width * shrink)))
-    coarse = F.adaptive_avg_pool2d(maps[:, None], cells)
-    return F.interpolate(coarse, size=(height, width), mode="bilinear", align_corners=False)[:, 0]
+    return linear(area_mean(maps, cells), (height, width))

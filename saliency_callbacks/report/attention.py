@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from saliency_callbacks.report.monitors import ExplainedObservation, Monitor, moment_of
-from saliency_callbacks.types import ProbeView
+from saliency_callbacks.sinks.disk.array_file import Array
+from saliency_callbacks.sinks.disk.arrays import StoredProbe
 
 __all__ = ["rank_samples"]
 
@@ -49,7 +49,7 @@ def rank_samples(monitor: Monitor) -> list[dict[str, Any]]:
     ]
 
 
-def class_name(probe: ProbeView, index: int) -> str:
+def class_name(probe: StoredProbe, index: int) -> str:
     """Return the name of a class, or its number."""
     names = probe.class_names
     return names[index] if names is not None and 0 <= index < len(names) else str(index)
@@ -93,10 +93,10 @@ def _moved_most(monitor: Monitor) -> Iterator[tuple[int, Reason]]:
         known = [(position, values) for position, values in steps if values is not None]
         if not known:
             continue
-        moves = torch.stack([values for _, values in known])
-        usual = float(moves.nanmedian())
+        moves = np.stack([values for _, values in known])
+        usual = _median(moves)
         for sample in range(moves.shape[1]):
-            column = torch.nan_to_num(moves[:, sample], nan=-1.0)
+            column = np.nan_to_num(moves[:, sample], nan=-1.0)
             largest = float(column.max())
             if largest < max(_LEAST_DRIFT, 2 * usual):
                 continue
@@ -113,7 +113,7 @@ def _outside_mask(monitor: Monitor) -> Iterator[tuple[int, Reason]]:
     last = monitor.observations[position]
     for sample in range(len(monitor.probe.ids)):
         inside = {}
-        for method in last.maps:
+        for method in last.scales:
             values = _values(last, method, "region_mass")
             if values is not None and math.isfinite(float(values[sample])):
                 inside[method] = float(values[sample])
@@ -127,18 +127,24 @@ def _outside_mask(monitor: Monitor) -> Iterator[tuple[int, Reason]]:
 
 def _shows_nothing(monitor: Monitor) -> Iterator[tuple[int, Reason]]:
     for position, observation in _trained(monitor)[-1:]:
-        for method, maps in observation.maps.items():
-            for sample in maps.degenerate.nonzero()[:, 0].tolist():
+        for method, scales in observation.scales.items():
+            for sample in scales.degenerate.nonzero()[0].tolist():
                 yield (
                     sample,
                     (0.8, f"Its {method} map shows nothing at {moment_of(observation.entry)}.", position, method),
                 )
 
 
+def _median(values: Array) -> float:
+    """Return the lower of the two middle values, of those that are numbers."""
+    known = np.sort(values[~np.isnan(values)])
+    return float(known[(len(known) - 1) // 2]) if len(known) else math.nan
+
+
 def _confidence(observation: ExplainedObservation, sample: int) -> str:
     return "" if observation.confidences is None else f" ({float(observation.confidences[sample]):.0%} sure)"
 
 
-def _values(observation: ExplainedObservation, method: str, metric: str) -> Tensor | None:
+def _values(observation: ExplainedObservation, method: str, metric: str) -> Array | None:
     ending = f"/{method}/{metric}"
     return next((values for tag, values in observation.samples.items() if tag.endswith(ending)), None)

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.resources import files
 from os import PathLike
 from pathlib import Path
-from typing import Any
-
-import jinja2
-from markupsafe import Markup
 
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.report.comparison import check_comparable
+from saliency_callbacks.report.media import Embedded
+from saliency_callbacks.report.page import render_page
 from saliency_callbacks.report.payload import payload_of
+from saliency_callbacks.report.pictures.sprites import choose_quality
 from saliency_callbacks.report.run_contents import Contents, read_contents
-from saliency_callbacks.report.runs import read_run, short_names
-from saliency_callbacks.report.sprites import choose_quality
+from saliency_callbacks.report.runs import RunDirectory, read_run, short_names
 from saliency_callbacks.sinks.disk.atomic import replace_file
 
-__all__ = ["write_report"]
+__all__ = ["report_page", "write_report"]
 
-_SCRIPTS = (
-    "data", "state", "sprites", "paint", "tiles", "views",
-    "compare", "charts", "controls", "summary", "shortcuts", "keyboard", "main",
-)  # fmt: skip
 _ATTEMPTS = 4
 _MEGABYTE = 1_000_000
 
@@ -73,9 +63,7 @@ def write_report(
     path = path.expanduser().absolute()
     if path.is_dir():
         raise ConfigurationError(f"output={str(output)!r} is a directory; expected a file, e.g. report.html in it")
-    contents = [read_contents(run, max_megabytes * _MEGABYTE / len(found)) for run in found]
-    check_comparable(contents)
-    page = _fitting_page(contents, max_megabytes)
+    page = report_page(found, max_megabytes)
     try:
         replace_file(path, page)
     except OSError as error:
@@ -85,33 +73,24 @@ def write_report(
     return path
 
 
-def render_page(payload: dict[str, Any]) -> bytes:
-    """Return the page for a payload."""
-    assets = files("saliency_callbacks.report") / "assets"
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    template = environment.from_string((assets / "report.html.j2").read_text("utf-8"))
-    style = (assets / "report.css").read_text("utf-8")
-    parts = "\n".join((assets / f"{name}.js").read_text("utf-8") for name in _SCRIPTS)
-    script = f'(() => {{\n"use strict";\n{parts}\n}})();\n'
-    page = template.render(
-        title=payload["title"],
-        # Ours, and allowed by their digests: no other script or style would run.
-        style=Markup(style),  # noqa: S704
-        script=Markup(script),  # noqa: S704
-        style_digest=_digest(style),
-        script_digest=_digest(script),
-        payload=_embedded(payload),
-    )
-    return page.encode()
+def report_page(runs: Sequence[RunDirectory], max_megabytes: float) -> bytes:
+    """Return the page of one run, or of two side by side.
+
+    Raises:
+        ConfigurationError: If the probes of two runs differ, or the page cannot be made small enough.
+    """
+    contents = [read_contents(run, max_megabytes * _MEGABYTE / len(runs)) for run in runs]
+    check_comparable(contents)
+    return _fitting_page(contents, max_megabytes)
 
 
 def _fitting_page(contents: Sequence[Contents], max_megabytes: float) -> bytes:
     limit = max_megabytes * _MEGABYTE
     monitors = [monitor for content in contents for monitor in content.monitors]
-    bare = len(render_page(payload_of(contents, None)))
+    bare = len(render_page(payload_of(contents, Embedded(None))))
     budget = limit - bare
     for _ in range(_ATTEMPTS):
-        page = render_page(payload_of(contents, choose_quality(monitors, budget)))
+        page = render_page(payload_of(contents, Embedded(choose_quality(monitors, budget))))
         if len(page) <= limit:
             return page
         budget -= 1.1 * (len(page) - limit)
@@ -119,15 +98,3 @@ def _fitting_page(contents: Sequence[Contents], max_megabytes: float) -> bytes:
         f"max_megabytes={max_megabytes:g} is too little for this run: without any map the report takes "
         f"{bare / _MEGABYTE:.1f} MB; allow at least {2 * bare / _MEGABYTE:.1f}"
     )
-
-
-def _embedded(payload: dict[str, Any]) -> Markup:
-    """Return JSON that cannot close the element around it, whatever strings it contains."""
-    text = json.dumps(payload, separators=(",", ":"), allow_nan=False)
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)  # noqa: S704 - escaped above
-
-
-def _digest(content: str) -> str:
-    return base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()

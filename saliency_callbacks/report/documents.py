@@ -9,7 +9,7 @@ from saliency_callbacks.report.markdown import parse_markdown
 from saliency_callbacks.report.runs import Archive
 from saliency_callbacks.sinks.disk.archive import read_table
 from saliency_callbacks.sinks.disk.entries import ObservationEntry
-from saliency_callbacks.types import CellStyle, Table
+from saliency_callbacks.types.tables import CellStyle, Table
 
 __all__ = ["documents_of"]
 

@@ -113,8 +113,8 @@ def _accuracy(monitor: Monitor) -> list[Headline]:
 def _degenerate(monitor: Monitor) -> list[Headline]:
     found = []
     for method in monitor.methods:
-        shown = [(one.entry, one.maps[method]) for one in monitor.observations if method in one.maps]
-        counts = [(entry, int(maps.degenerate.sum())) for entry, maps in shown]
+        shown = [(one.entry, one.scales[method]) for one in monitor.observations if method in one.scales]
+        counts = [(entry, int(scales.degenerate.sum())) for entry, scales in shown]
         bad = [(entry, count) for entry, count in counts if count]
         if bad:
             entry, count = max(bad, key=lambda item: item[1])

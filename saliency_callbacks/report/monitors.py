@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+import numpy as np
 
 from saliency_callbacks.errors import ConfigurationError
-from saliency_callbacks.functional import degenerate, percentile
-from saliency_callbacks.rendering import display_maps
 from saliency_callbacks.report.runs import Archive
-from saliency_callbacks.sinks import read_maps, read_probe
-from saliency_callbacks.sinks.disk.archive import REDUCTIONS
-from saliency_callbacks.sinks.disk.entries import MethodEntry, ObservationEntry
-from saliency_callbacks.types import ProbeView
+from saliency_callbacks.sinks.disk.array_file import Array, ArrayFile
+from saliency_callbacks.sinks.disk.arrays import StoredProbe, open_maps, read_shown_maps, read_stored_probe
+from saliency_callbacks.sinks.disk.entries import MethodEntry, ObservationEntry, ProbeEntry
+from saliency_callbacks.sinks.disk.shown import Maps, Scales, shrink
 
-__all__ = ["ExplainedObservation", "Maps", "Monitor", "moment_of", "read_monitor", "shrink"]
-
-_QUANTILE = 0.99
-
-
-@dataclass(frozen=True, eq=False)
-class Maps:
-    """The maps of one method in one observation, as they are shown.
-
-    Args:
-        cells: Relative to ``peak``: ``float16 [N, h, w]``, in [0, 1] for pictures; in [-1, 1] and ``[N, 1, W]`` for
-            text inputs.
-        peak: Largest absolute value of each map ``[N]``.
-        full: The value that gets the full color if each map has its own scale ``[N]``.
-        degenerate: Which maps show nothing ``[N]``.
-    """
-
-    cells: Tensor
-    peak: Tensor
-    full: Tensor
-    degenerate: Tensor
+__all__ = [
+    "ExplainedObservation",
+    "Monitor",
+    "ReadObservation",
+    "moment_of",
+    "read_monitor",
+    "sample_facts",
+    "with_maps",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,16 +33,18 @@ class ExplainedObservation:
 
     Args:
         entry: Its entry in the index.
-        maps: By method.
+        scales: What is known of the maps of each method.
+        maps: The maps themselves by method; empty where they are read when they are looked at.
         predictions, confidences: As in :class:`~saliency_callbacks.types.Snapshot`.
         samples: The values ``[N]`` behind its scores, by tag.
     """
 
     entry: ObservationEntry
-    maps: Mapping[str, Maps]
-    predictions: Tensor | None = None
-    confidences: Tensor | None = None
-    samples: Mapping[str, Tensor] = field(default_factory=dict)
+    scales: Mapping[str, Scales]
+    maps: Mapping[str, Maps] = field(default_factory=dict)
+    predictions: Array | None = None
+    confidences: Array | None = None
+    samples: Mapping[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +52,7 @@ class Monitor:
     """One archive that has maps of a probe."""
 
     archive: Archive
-    probe: ProbeView
+    probe: StoredProbe
     observations: tuple[ExplainedObservation, ...]
     notes: tuple[str, ...] = ()
 
@@ -74,12 +62,17 @@ class Monitor:
         return {name: entry for one in self.observations for name, entry in one.entry["methods"].items()}
 
 
-def read_monitor(archive: Archive, longest_side: int = 256) -> Monitor | None:
-    """Read the maps and the probe of an archive; ``None`` if it has no probe or no maps.
+ReadObservation = Callable[[Archive, ObservationEntry, StoredProbe], ExplainedObservation]
+ReadProbe = Callable[[Path, ProbeEntry], StoredProbe]
+
+
+def read_monitor(archive: Archive, read: ReadObservation, read_probe: ReadProbe = read_stored_probe) -> Monitor | None:
+    """Read the observations and the probe of an archive; ``None`` if it has no probe or no maps.
 
     Args:
         archive: One directory of the run.
-        longest_side: Largest height or width at which a map is kept.
+        read: Reads one observation; from :func:`with_maps`, for a file that holds the maps.
+        read_probe: Reads the probe.
 
     Returns:
         Its monitor, with notes on observations that are left out.
@@ -90,7 +83,7 @@ def read_monitor(archive: Archive, longest_side: int = 256) -> Monitor | None:
     try:
         probe = read_probe(archive.directory, entry)
     except (ConfigurationError, KeyError, TypeError) as error:
-        return Monitor(archive, ProbeView("", ()), (), (f"{archive.name}: no pictures, because {_reason(error)}",))
+        return Monitor(archive, StoredProbe("", ()), (), (f"{archive.name}: no pictures, because {_reason(error)}",))
     observations, gone, notes = [], [], []
     for listed in explained:
         if listed["metadata"].get("probe", probe.fingerprint) != probe.fingerprint:
@@ -100,7 +93,7 @@ def read_monitor(archive: Archive, longest_side: int = 256) -> Monitor | None:
             gone.append(listed)
             continue
         try:
-            observations.append(_read_observation(archive, listed, probe, longest_side))
+            observations.append(read(archive, listed, probe))
         except (ConfigurationError, KeyError, TypeError, ValueError, RuntimeError) as error:
             notes.append(f"{archive.name}: {moment_of(listed)} has no pictures, because {_reason(error)}")
     if gone:
@@ -111,73 +104,33 @@ def read_monitor(archive: Archive, longest_side: int = 256) -> Monitor | None:
     return Monitor(archive, probe, tuple(observations), tuple(notes))
 
 
-def shrink(maps: Maps, longest_side: int) -> Maps:
-    """Return maps of at most ``longest_side`` cells per side; each cell is the mean of the area that it covers."""
-    height, width = maps.cells.shape[1:]
-    if max(height, width) <= longest_side:
-        return maps
-    factor = longest_side / max(height, width)
-    size = max(1, round(height * factor)), max(1, round(width * factor))
-    cells = F.adaptive_avg_pool2d(maps.cells.float().unsqueeze(1), size).squeeze(1)
-    # A fine map fades in the mean, so its full color is taken from the shrunk map.
-    return Maps(cells.half(), maps.peak, _full(cells) * maps.peak, maps.degenerate)
+def with_maps(longest_side: int) -> ReadObservation:
+    """Return what reads an observation with its maps.
+
+    Args:
+        longest_side: Largest height or width at which a map is kept.
+    """
+
+    def read(archive: Archive, entry: ObservationEntry, probe: StoredProbe) -> ExplainedObservation:
+        with open_maps(archive.directory, entry) as file:
+            shown = {name: read_shown_maps(file, name, facts, probe) for name, facts in entry["methods"].items()}
+            if probe.images is not None:
+                shown = {name: shrink(maps, longest_side) for name, maps in shown.items()}
+            scales = {name: maps.scales for name, maps in shown.items()}
+            return ExplainedObservation(entry, scales, shown, **sample_facts(file, len(probe.ids)))
+
+    return read
 
 
-def _read_observation(
-    archive: Archive, entry: ObservationEntry, probe: ProbeView, longest_side: int
-) -> ExplainedObservation:
-    tensors = read_maps(archive.directory, entry)
-    count = len(probe.ids)
-    maps = {}
-    for name, facts in entry["methods"].items():
-        values, magnitude = tensors[f"{name}/values"], tensors[f"{name}/magnitude"]
-        if len(values) != count or len(magnitude) != count:
-            raise ConfigurationError(f"the maps of {name} have {len(values)} samples, the probe has {count}.")
-        shown = _words(values, magnitude) if probe.images is None else _cells(values, magnitude, facts, probe)
-        maps[name] = shrink(shown, longest_side) if probe.images is not None else shown
+def sample_facts(file: ArrayFile, count: int) -> dict[str, Any]:
+    """Return predictions, confidences and the values behind the scores, where there is one for each sample."""
     samples = {
-        name.removeprefix("samples/"): tensor.float()
-        for name, tensor in tensors.items()
-        if name.startswith("samples/") and tensor.shape == (count,)
+        name.removeprefix("samples/"): file.read(name).astype(np.float32)
+        for name in file.names
+        if name.startswith("samples/") and file.shape(name) == (count,)
     }
-    known = {name: tensors[name] for name in ("predictions", "confidences") if name in tensors}
-    return ExplainedObservation(
-        entry, maps, **{name: tensor for name, tensor in known.items() if tensor.shape == (count,)}, samples=samples
-    )
-
-
-def _words(values: Tensor, magnitude: Tensor) -> Maps:
-    return _relative(values.float().sum(1, keepdim=True), degenerate(magnitude.float()))
-
-
-def _cells(values: Tensor, magnitude: Tensor, facts: MethodEntry, probe: ProbeView) -> Maps:
-    reduction = facts["reduction"]
-    magnitude = magnitude.float()
-    shows_nothing = degenerate(magnitude)
-    finite = torch.nan_to_num(magnitude, nan=0.0, posinf=0.0, neginf=0.0)
-    if magnitude.ndim == 3 and reduction is not None and values.shape[2:] != magnitude.shape[1:]:
-        # A class activation map is kept at the layer's size; the page interpolates it as the magnitude was.
-        small = _relative(REDUCTIONS[reduction](values.float()), shows_nothing)
-        return Maps(small.cells, small.peak, _full(finite), shows_nothing)
-    assert probe.images is not None, "told apart by the caller"
-    if magnitude.ndim == 2:
-        finite = torch.from_numpy(display_maps(finite, (1, probe.images.shape[2])))
-    elif magnitude.ndim == 4:
-        finite = finite[:, finite.shape[1] // 2]
-    return _relative(finite, shows_nothing)
-
-
-def _relative(maps: Tensor, shows_nothing: Tensor) -> Maps:
-    finite = torch.nan_to_num(maps, nan=0.0, posinf=0.0, neginf=0.0)
-    peak = finite.abs().flatten(1).amax(1)
-    divisor = torch.where(peak > 0, peak, 1.0)[:, None, None]
-    return Maps((finite / divisor).half(), peak, _full(finite), shows_nothing)
-
-
-def _full(maps: Tensor) -> Tensor:
-    sizes = maps.abs()
-    quantile = percentile(sizes, _QUANTILE)
-    return torch.where(quantile > 0, quantile, sizes.flatten(1).amax(1))
+    known = [name for name in ("predictions", "confidences") if name in file and file.shape(name) == (count,)]
+    return {"samples": samples, **{name: file.read(name) for name in known}}
 
 
 def moment_of(entry: ObservationEntry) -> str:

@@ -6,13 +6,12 @@ import base64
 import io
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
-from torch import Tensor
 
 from saliency_callbacks.rendering.colormap import DEFAULT_ALPHA, overlay_table
 from saliency_callbacks.report.attention import rank_samples
@@ -21,12 +20,15 @@ from saliency_callbacks.report.comparison import pairs
 from saliency_callbacks.report.documents import documents_of
 from saliency_callbacks.report.facts import facts_of
 from saliency_callbacks.report.headlines import headlines_of
+from saliency_callbacks.report.media import Medium
 from saliency_callbacks.report.monitors import ExplainedObservation, Monitor, moment_of
+from saliency_callbacks.report.pictures.sprites import encode_picture, shared_scales, sheet
+from saliency_callbacks.report.pictures.stored_pictures import stored_pictures
 from saliency_callbacks.report.run_contents import Contents
 from saliency_callbacks.report.runs import Archive
 from saliency_callbacks.report.shortcuts import lists_of, shortcuts_of
-from saliency_callbacks.report.sprites import Quality, encode_picture, encode_text, shared_scales, sheet, sprite
-from saliency_callbacks.report.stored_pictures import stored_pictures
+from saliency_callbacks.sinks.disk.array_file import Array
+from saliency_callbacks.sinks.disk.arrays import StoredProbe
 
 __all__ = ["payload_of"]
 
@@ -35,30 +37,34 @@ _LOSSLESS_PICTURE = 64
 _SAMPLE_SCORES = ("drift_previous", "drift_initial", "entropy", "region_mass")
 
 
-def payload_of(contents: Sequence[Contents], quality: Quality | None) -> dict[str, Any]:
-    """Return the data of the page; without a quality, everything except the maps."""
+def payload_of(contents: Sequence[Contents], medium: Medium) -> dict[str, Any]:
+    """Return the data of the page.
+
+    Args:
+        contents: One run, or two that are compared.
+        medium: What stands for maps and pictures.
+    """
     matched = pairs(contents)
     return {
         "title": " and ".join(content.run.name for content in contents),
         "alpha": DEFAULT_ALPHA,
         "colors": {"overlay": _table("auto"), "heatmap": _table("inferno")},
         "runs": [
-            _run(content, [(pair[number], pair) for pair in matched], quality)
-            for number, content in enumerate(contents)
+            _run(content, [(pair[number], pair) for pair in matched], medium) for number, content in enumerate(contents)
         ],
     }
 
 
-def _run(
-    content: Contents, monitors: Sequence[tuple[Monitor, tuple[Monitor, ...]]], quality: Quality | None
-) -> dict[str, Any]:
+def _run(content: Contents, monitors: Sequence[tuple[Monitor, tuple[Monitor, ...]]], medium: Medium) -> dict[str, Any]:
     archives = content.run.archives
     lists = lists_of(archives)
-    shortcuts, unshown = shortcuts_of(content.run)
-    pictures, left_out = stored_pictures(content, {tag for one in lists for tag in one.picture_tags.values()})
+    shortcuts, unshown = shortcuts_of(content.run, medium.picture)
+    pictures, left_out = stored_pictures(
+        content, medium.picture, {tag for one in lists for tag in one.picture_tags.values()}
+    )
     notes = [*content.notes, *unshown, *left_out]
-    if quality is not None and quality.stride > 1:
-        notes.append(f"To keep the file small, every {quality.stride}th observation has pictures; the charts show all.")
+    if medium.stride > 1:
+        notes.append(f"To keep the file small, every {medium.stride}th observation has pictures; the charts show all.")
     return {
         "name": content.run.name,
         "notes": notes,
@@ -68,7 +74,7 @@ def _run(
         "facts": [facts_of(archive) for archive in archives] + [_probe_facts(monitor) for monitor, _ in monitors],
         "sections": [_section(archive) for archive in archives],
         "pictures": [*content.class_pictures, *pictures],
-        "monitors": [_monitor(monitor, pair, quality) for monitor, pair in monitors],
+        "monitors": [_monitor(monitor, pair, medium) for monitor, pair in monitors],
     }
 
 
@@ -93,20 +99,20 @@ def _probe_facts(monitor: Monitor) -> dict[str, Any]:
     return {"title": f"Probe of {monitor.archive.name}", "rows": rows}
 
 
-def _monitor(monitor: Monitor, pair: Sequence[Monitor], quality: Quality | None) -> dict[str, Any]:
-    probe, observations = monitor.probe, _thinned(monitor.observations, quality)
+def _monitor(monitor: Monitor, pair: Sequence[Monitor], medium: Medium) -> dict[str, Any]:
+    probe, observations = monitor.probe, _thinned(monitor.observations, medium.stride)
     settings = observations[-1].entry["metadata"].get("methods") or {}
     methods = [
         {
             "name": name,
             "layer": entry["layer"],
             "setting": str(settings.get(name, "")) if settings else "",
-            "signed": any(bool((one.maps[name].cells < 0).any()) for one in observations if name in one.maps),
+            "signed": any(bool(one.scales[name].signed.any()) for one in observations if name in one.scales),
         }
         for name, entry in monitor.methods.items()
     ]
     # One scale for both runs, so that their colors can be compared.
-    on_scale = [shown for one in pair for shown in _thinned(one.observations, quality)]
+    on_scale = [shown for one in pair for shown in _thinned(one.observations, medium.stride)]
     shared = {name: shared_scales(on_scale, name) for name in monitor.methods if _has(observations, name)}
     return {
         "name": monitor.archive.name,
@@ -116,19 +122,17 @@ def _monitor(monitor: Monitor, pair: Sequence[Monitor], quality: Quality | None)
         "groups": None if probe.groups is None else list(probe.groups),
         "tokens": None if probe.tokens is None else [list(tokens) for tokens in probe.tokens],
         "special": None if probe.special is None else [list(flags) for flags in probe.special],
-        "pictures": _pictures(probe.images),
+        "pictures": _pictures(probe),
         "masks": _masks(probe.masks) if probe.images is not None else None,
         "methods": [method for method in methods if method["name"] in shared],
         "shared": {method: [float(f"{value:.4g}") for value in scales.tolist()] for method, scales in shared.items()},
-        "frames": [_frame(observation, shared, quality, is_text=probe.images is None) for observation in observations],
+        "frames": [_frame(observation, shared, medium, is_text=probe.images is None) for observation in observations],
         "attention": _attention(monitor, observations),
     }
 
 
-def _thinned(observations: Sequence[ExplainedObservation], quality: Quality | None) -> list[ExplainedObservation]:
-    if quality is None or quality.stride == 1:
-        return list(observations)
-    kept, last = list(observations[:: quality.stride]), observations[-1]
+def _thinned(observations: Sequence[ExplainedObservation], stride: int) -> list[ExplainedObservation]:
+    kept, last = list(observations[::stride]), observations[-1]
     return kept if kept[-1] is last else [*kept[:-1], last] if len(kept) > 1 else [last]
 
 
@@ -143,15 +147,9 @@ def _attention(monitor: Monitor, observations: Sequence[ExplainedObservation]) -
 
 
 def _frame(
-    observation: ExplainedObservation, shared: dict[str, Tensor], quality: Quality | None, *, is_text: bool
+    observation: ExplainedObservation, shared: dict[str, Array], medium: Medium, *, is_text: bool
 ) -> dict[str, Any]:
     entry = observation.entry
-    maps: dict[str, Any] = {}
-    if quality is not None:
-        maps = {
-            method: encode_text(found) if is_text else sprite(found, shared[method], quality)
-            for method, found in observation.maps.items()
-        }
     scores: dict[str, dict[str, list[float | None]]] = {}
     for tag, values in observation.samples.items():
         metric, method = split_tag(tag, entry["methods"])
@@ -164,30 +162,31 @@ def _frame(
         "title": moment_of(entry),
         "predictions": _integers(observation.predictions),
         "confidences": None if observation.confidences is None else _decimals(observation.confidences),
-        "maps": maps,
+        "maps": medium.maps(observation, shared, is_text=is_text),
         "scores": scores,
     }
 
 
-def _pictures(images: Tensor | None) -> dict[str, Any] | None:
+@lru_cache(maxsize=4)  # they do not change while observations are added
+def _pictures(probe: StoredProbe) -> dict[str, Any] | None:
+    images = probe.images
     if images is None:
         return None
-    pixels = images.numpy()
-    height, width = pixels.shape[1:3]
+    height, width = images.shape[1:3]
     factor = min(1.0, _LARGEST_PICTURE / max(height, width))
     size = max(1, round(width * factor)), max(1, round(height * factor))
     lossless = max(height, width) <= _LOSSLESS_PICTURE
-    shown = pixels if factor == 1 else np.stack([np.asarray(Image.fromarray(one).resize(size)) for one in pixels])
+    shown = images if factor == 1 else np.stack([np.asarray(Image.fromarray(one).resize(size)) for one in images])
     encoded = [encode_picture(picture, lossless=lossless, quality=85) for picture in shown]
     return {"data": encoded, "width": size[0], "height": size[1]}
 
 
-def _masks(masks: Tensor | None) -> dict[str, Any] | None:
+def _masks(masks: Array | None) -> dict[str, Any] | None:
     """Return the masks as one black and white picture; ``None`` if they are not masks of pictures."""
     if masks is None or masks.ndim != 3 or not masks.any():
         return None
     height, width = masks.shape[1:]
-    levels, columns = sheet((masks > 0).numpy().astype(np.uint8) * 255)
+    levels, columns = sheet((masks > 0).astype(np.uint8) * 255)
     buffer = io.BytesIO()
     Image.fromarray(levels).convert("1").save(buffer, "png", optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode()
@@ -195,7 +194,7 @@ def _masks(masks: Tensor | None) -> dict[str, Any] | None:
 
 
 def _has(observations: Sequence[ExplainedObservation], method: str) -> bool:
-    return any(method in observation.maps for observation in observations)
+    return any(method in observation.scales for observation in observations)
 
 
 def _table(name: str) -> str:
@@ -203,9 +202,9 @@ def _table(name: str) -> str:
     return base64.b64encode(np.ascontiguousarray(table).tobytes()).decode()
 
 
-def _integers(values: Tensor | None) -> list[int] | None:
-    return None if values is None else [int(value) for value in values.to(torch.int64).tolist()]
+def _integers(values: Array | None) -> list[int] | None:
+    return None if values is None else [int(value) for value in values.tolist()]
 
 
-def _decimals(values: Tensor) -> list[float | None]:
+def _decimals(values: Array) -> list[float | None]:
     return [float(f"{value:.3g}") if math.isfinite(value) else None for value in values.tolist()]

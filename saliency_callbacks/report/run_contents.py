@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from saliency_callbacks.report.monitors import Monitor, read_monitor
+from saliency_callbacks.report.monitors import Monitor, read_monitor, with_maps
+from saliency_callbacks.report.pictures.sprites import LONGEST_SIDES
+from saliency_callbacks.report.pictures.statistics import class_pictures
 from saliency_callbacks.report.runs import RunDirectory
-from saliency_callbacks.report.sprites import LONGEST_SIDES
-from saliency_callbacks.report.statistics import class_pictures
 
 __all__ = ["Contents", "read_contents"]
 
@@ -35,8 +35,8 @@ class Contents:
 
 def read_contents(run: RunDirectory, budget: float) -> Contents:
     """Read the maps of a run, no larger than can fit into ``budget`` bytes."""
-    side = _longest_side(run, budget)
-    read = [monitor for archive in run.archives if (monitor := read_monitor(archive, side)) is not None]
+    read_maps = with_maps(_longest_side(run, budget))
+    read = [monitor for archive in run.archives if (monitor := read_monitor(archive, read_maps)) is not None]
     monitors = tuple(monitor for monitor in read if monitor.observations)
     of_classes = [class_pictures(monitor) for monitor in monitors]
     notes = [*run.notes, *(note for monitor in read for note in monitor.notes)]

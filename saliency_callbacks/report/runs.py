@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
 from saliency_callbacks.errors import ConfigurationError
-from saliency_callbacks.sinks import read_index
-from saliency_callbacks.sinks.disk.archive import INDEX_NAME, read_table
-from saliency_callbacks.sinks.disk.entries import MethodEntry, ObservationEntry, ProbeEntry
+from saliency_callbacks.sinks.disk.archive import INDEX_NAME, read_index, read_table
+from saliency_callbacks.sinks.disk.entries import Index, MethodEntry, ObservationEntry, ProbeEntry
 
-__all__ = ["Archive", "RunDirectory", "read_run", "short_names", "take_stock"]
+__all__ = [
+    "Archive",
+    "RunDirectory",
+    "archive_directories",
+    "read_archives",
+    "read_run",
+    "short_names",
+    "take_stock",
+]
 
 _DEEPEST = 4
 _TYPES = {
@@ -69,11 +76,31 @@ def read_run(directory: str | PathLike[str]) -> RunDirectory:
             f"{str(directory)!r} is not a directory; expected what a run left, such as lightning_logs/version_0, "
             "or one of DiskSink's directories"
         )
+    archives, notes = read_archives(path, list(archive_directories(path)))
+    if not any(archive.observations for archive in archives):
+        reason = f": {notes[0]}" if notes else f" (no {INDEX_NAME} with observations)"
+        raise ConfigurationError(
+            f"{str(directory)!r} holds nothing to report on{reason}. Name the directory of a run with SaliencyMonitor, "
+            "RandomizationTest or CueAlarm that kept its maps (storage=Storage(save_maps=True))"
+        )
+    return RunDirectory(path, short_names([path])[0], archives, notes)
+
+
+def read_archives(
+    run: Path, directories: Sequence[Path], read: Callable[[Path], Index] = read_index
+) -> tuple[tuple[Archive, ...], tuple[str, ...]]:
+    """Return what can be read of the archives of a run, those with a probe first, and notes on the rest.
+
+    Args:
+        run: Directory of the run, by which archives are named.
+        directories: Those of the archives.
+        read: Reads the index of one.
+    """
     archives, notes = [], []
-    for found in _directories(path):
-        name = path.name if found == path else found.relative_to(path).as_posix()
+    for found in directories:
+        name = run.name if found == run else found.relative_to(run).as_posix()
         try:
-            index = read_index(found)
+            index = read(found)
         except ConfigurationError as error:
             notes.append(f"{name} is left out: {error}")
             continue
@@ -83,13 +110,7 @@ def read_run(directory: str | PathLike[str]) -> RunDirectory:
             notes.append(f"{name}: {damaged} of {len(whole) + damaged} entries of the index are damaged.")
         archives.append(Archive(name, found, index["probe"], tuple(whole)))
     archives.sort(key=lambda archive: archive.probe is None)
-    if not any(archive.observations for archive in archives):
-        reason = f": {notes[0]}" if notes else f" (no {INDEX_NAME} with observations)"
-        raise ConfigurationError(
-            f"{str(directory)!r} holds nothing to report on{reason}. Name the directory of a run with SaliencyMonitor, "
-            "RandomizationTest or CueAlarm that kept its maps (storage=Storage(save_maps=True))"
-        )
-    return RunDirectory(path, short_names([path])[0], tuple(archives), tuple(notes))
+    return tuple(archives), tuple(notes)
 
 
 def short_names(directories: Sequence[Path]) -> list[str]:
@@ -127,16 +148,17 @@ def _has_whole_tables(entry: ObservationEntry) -> bool:
         return False
 
 
-def _directories(root: Path) -> list[Path]:
-    """Return the directories of DiskSinks at ``root`` or at most four levels below, in the order of their names."""
-    found = []
+def archive_directories(root: Path, deepest: int = _DEEPEST) -> Iterator[Path]:
+    """Yield the directories of DiskSinks at ``root`` or at most ``deepest`` levels below, in the order of their names.
+
+    Links to other directories are not followed.
+    """
     for parent, children, files in os.walk(root):
         depth = len(Path(parent).relative_to(root).parts)
         if INDEX_NAME in files and (depth == 0 or "maps" in children or _begins_like_ours(Path(parent, INDEX_NAME))):
-            found.append(Path(parent))
+            yield Path(parent)
         # A DiskSink's own directories hold thousands of files and no further index.
-        children[:] = sorted(set(children) - {"maps", "pictures", "checkpoints"}) if depth < _DEEPEST else []
-    return found
+        children[:] = sorted(set(children) - {"maps", "pictures", "checkpoints"}) if depth < deepest else []
 
 
 def _begins_like_ours(index: Path) -> bool:

@@ -4,12 +4,19 @@ Data moves one way: probe → evidence → attribution → score → snapshot �
 frozen; nothing here touches a model, a file or a logger. What holds tensors is compared by identity.
 """
 
-from saliency_callbacks.types.attribution import Attribution, Evidence, Quantity, RawMap, Reduction
-from saliency_callbacks.types.passes import Baseline, Noise, Pass, Path, PathRule, ReluRule, TensorBaseline, Until
-from saliency_callbacks.types.protocols import Method, Sink
-from saliency_callbacks.types.snapshot import Picture, ProbeView, Snapshot
-from saliency_callbacks.types.statistics import ClassMaps, Mistakes, ProbeStatistics
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from saliency_callbacks._lazy import attributes_of
 from saliency_callbacks.types.tables import Cell, CellStyle, Table
+
+if TYPE_CHECKING:
+    from saliency_callbacks.types.attribution import Attribution, Evidence, Quantity, RawMap, Reduction
+    from saliency_callbacks.types.passes import Baseline, Noise, Pass, Path, PathRule, ReluRule, TensorBaseline, Until
+    from saliency_callbacks.types.protocols import Method, Sink
+    from saliency_callbacks.types.snapshot import Picture, ProbeView, Snapshot
+    from saliency_callbacks.types.statistics import ClassMaps, Mistakes, ProbeStatistics
 
 __all__ = [
     "Attribution",
@@ -37,3 +44,30 @@ __all__ = [
     "TensorBaseline",
     "Until",
 ]
+
+# A table is read where there is no torch.
+_HOMES = {
+    "Attribution": "saliency_callbacks.types.attribution",
+    "Baseline": "saliency_callbacks.types.passes",
+    "ClassMaps": "saliency_callbacks.types.statistics",
+    "Evidence": "saliency_callbacks.types.attribution",
+    "Method": "saliency_callbacks.types.protocols",
+    "Mistakes": "saliency_callbacks.types.statistics",
+    "Noise": "saliency_callbacks.types.passes",
+    "Pass": "saliency_callbacks.types.passes",
+    "Path": "saliency_callbacks.types.passes",
+    "PathRule": "saliency_callbacks.types.passes",
+    "Picture": "saliency_callbacks.types.snapshot",
+    "ProbeStatistics": "saliency_callbacks.types.statistics",
+    "ProbeView": "saliency_callbacks.types.snapshot",
+    "Quantity": "saliency_callbacks.types.attribution",
+    "RawMap": "saliency_callbacks.types.attribution",
+    "Reduction": "saliency_callbacks.types.attribution",
+    "ReluRule": "saliency_callbacks.types.passes",
+    "Sink": "saliency_callbacks.types.protocols",
+    "Snapshot": "saliency_callbacks.types.snapshot",
+    "TensorBaseline": "saliency_callbacks.types.passes",
+    "Until": "saliency_callbacks.types.passes",
+}
+
+__getattr__ = attributes_of(globals(), _HOMES)

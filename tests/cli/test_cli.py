@@ -16,7 +16,7 @@ from saliency_callbacks.cli import main
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.methods import BUILT_IN
 
-COMMANDS = ("demo", "dismiss", "methods", "replay", "report", "shortcuts")
+COMMANDS = ("demo", "dismiss", "methods", "replay", "report", "shortcuts", "view")
 
 
 @pytest.fixture

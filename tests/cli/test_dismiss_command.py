@@ -11,6 +11,7 @@ import pytest
 from saliency_callbacks.cli import main
 from saliency_callbacks.discovery.dismissals import FILE, Dismissal, dismiss, is_dismissed, load
 from saliency_callbacks.report.headlines import headlines_of
+from saliency_callbacks.report.pictures.stored_pictures import embedded_picture
 from saliency_callbacks.report.runs import read_run
 from saliency_callbacks.report.shortcuts import shortcuts_of
 from saliency_callbacks.sinks import DiskSink
@@ -62,10 +63,10 @@ def test_what_a_later_list_leaves_out_is_still_known(run: Path) -> None:
 
 def test_the_report_sets_it_apart_and_its_command_takes_it_back(run: Path) -> None:
     dismiss(run / "shortcuts", Dismissal(4, "copies", ("17",), "the same 32 pixels", FINGERPRINT))
-    ((section,), _) = shortcuts_of(read_run(run))
+    ((section,), _) = shortcuts_of(read_run(run), embedded_picture)
     assert [item["dismissed"] for item in section["items"]] == [True, True]
     assert main(shlex.split(section["items"][0]["dismiss"])[1:]) == 0
-    ((section,), _) = shortcuts_of(read_run(run))
+    ((section,), _) = shortcuts_of(read_run(run), embedded_picture)
     assert [item["dismissed"] for item in section["items"]] == [False, False]
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from saliency_callbacks import explain
 from saliency_callbacks.methods import BUILT_IN, resolve_methods
-from saliency_callbacks.sinks.disk import archive
+from saliency_callbacks.sinks.disk import tensors
 from saliency_callbacks.types import Method, Pass, Quantity, Reduction
 
 SPATIAL = [(12,), (6, 9), (4, 5, 6)]
@@ -89,7 +89,7 @@ def test_shapes_and_range(name, spatial, n_channels, n_samples):
 def test_the_magnitude_follows_from_the_values(name, spatial):
     found = attribute(name, network(3, spatial), batch(2, 3, spatial), internal_batch_size=64)
     assert found.reduction in get_args(Reduction)
-    expected = archive.reduce_values(found.values, found.reduction, list(spatial))
+    expected = tensors.reduce_values(found.values, found.reduction, list(spatial))
     torch.testing.assert_close(found.magnitude, expected)
 
 

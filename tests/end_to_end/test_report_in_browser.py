@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from html import escape
 
 import pytest
 import torch
@@ -12,70 +13,13 @@ from saliency_callbacks.errors import SaliencyWarning
 from saliency_callbacks.probe import TokenCue
 from saliency_callbacks.report import write_report
 from saliency_callbacks.sinks import DiskSink
-from saliency_callbacks.types import Cell, ProbeView, Snapshot, Table
-from tests.report.maps import attribution, hot_maps
+from saliency_callbacks.types import ProbeView, Snapshot
+from tests.end_to_end.browsing import MAP, is_hot, painted
+from tests.end_to_end.page_runs import EVIL, write_image_run
+from tests.report.maps import attribution
 from tests.report.shortcuts import write_discovery
 from tests.trainer import text_runs
 from tests.trainer.runs import trainer
-
-EVIL = "<img src=x onerror='window.hacked=1'></script><script>window.hacked=1</script>"
-SIDE = 16
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no chromium on the PATH")
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield launched
-        launched.close()
-
-
-def write_image_run(directory, *, strength=1.0, fingerprint="ab" * 32):
-    """Write three epochs of two dark pictures: hot in the upper left at first, in the lower right at the end."""
-    view = ProbeView(
-        fingerprint,
-        (EVIL, "val/1"),
-        images=torch.full((2, SIDE, SIDE, 3), 30, dtype=torch.uint8),
-        labels=torch.tensor([0, 1]),
-        class_names=(EVIL, "dog"),
-    )
-    monitor, alarm = DiskSink(directory / "saliency"), DiskSink(directory / "cue" / "patch")
-    for epoch, place in enumerate([(1, 1), (6, 6), (11, 11)]):
-        maps = {
-            "gradient": attribution("gradient", hot_maps(2, place, strength)),
-            "other": attribution("other", hot_maps(2, (11, 1), strength)),
-        }
-        facts = {"epoch": epoch, "step": 10 * epoch + 9, "stage": "fit", "ids": view.ids, "labels": view.labels}
-        scores = {f"saliency/{method}/drift_previous": (epoch + 1) / 10 for method in maps}
-        monitor.write(
-            Snapshot(
-                attributions=maps,
-                predictions=torch.tensor([0, 0]),
-                confidences=torch.tensor([0.9, 0.8]),
-                scores={**scores, "saliency/probe_accuracy": 0.5, f"saliency/{EVIL}": epoch},
-                metadata={"model": EVIL, "target": "label", "probe": fingerprint},
-                texts={f"saliency/{EVIL}": f"| {EVIL} |\n|---|\n| {EVIL} |"},
-                tables={f"saliency/table/{EVIL}": Table((EVIL,), ((Cell(EVIL, "name"),),), note=EVIL)},
-                probe=view,
-                **facts,
-            ),
-            {},
-        )
-        alarm.write(
-            Snapshot(
-                attributions={},
-                scores={"cue/patch/effect": epoch, "cue/patch/lower_bound": epoch - 0.1, "cue/patch/alarm": epoch == 2},
-                metadata={"threshold": 0.25, "patience": 2},
-                alerts={"cue/patch/alarm": "the model uses the cue"} if epoch == 2 else {},
-                **facts,
-            ),
-            {},
-        )
-    return directory
 
 
 def write_text_run(directory):
@@ -117,38 +61,6 @@ def show(browser):
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     return write_report([write_image_run(tmp_path_factory.mktemp("run"))])
-
-
-# What is waited for is given as a function: the page's policy forbids the evaluation of strings.
-def painted(page, selector, **wanted):
-    """Wait until the canvas shows what is wanted, and return its pixels in three places: two corners, the middle."""
-    page.wait_for_function(
-        """([selector, wanted]) => {
-            const painted = document.querySelector(selector)?.dataset.painted;
-            return painted && Object.entries(wanted).every(([key, value]) => JSON.parse(painted)[0][key] === value);
-        }""",
-        arg=[selector, wanted],
-    )
-    return page.evaluate(
-        """(selector) => {
-            const canvas = document.querySelector(selector);
-            const copy = document.createElement("canvas");
-            [copy.width, copy.height] = [canvas.width, canvas.height];
-            const context = copy.getContext("2d", { willReadFrequently: true });
-            context.drawImage(canvas, 0, 0);
-            const at = (share) => [...context.getImageData(share * copy.width, share * copy.height, 1, 1).data];
-            return [at(3 / 16), at(8 / 16), at(13 / 16)];
-        }""",
-        selector,
-    )
-
-
-def is_hot(pixel):
-    red, green, blue, _ = pixel
-    return red > 150 and red > green + 80 and red > blue + 80
-
-
-MAP = "#viewer .card[data-sample='0'] .tile:nth-child(2) canvas"
 
 
 def test_the_overlay_is_hot_where_the_map_is(show, report):
@@ -287,6 +199,19 @@ def test_light_and_dark(show, report):
 def test_a_narrow_window_does_not_scroll_sideways(show, report):
     page = show(report, viewport={"width": 390, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_it_works_in_a_frame_without_an_address(browser, report):
+    """As the pages of loggers and notebooks show it."""
+    page = browser.new_page()
+    complaints = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.set_content(f'<iframe sandbox="allow-scripts" width="900" height="700" srcdoc="{escape(report.read_text())}">')
+    page.frame_locator("iframe").locator("#viewer [data-painted]").first.wait_for()
+    assert is_hot(painted(page.frames[1], MAP, frame=2)[2])
+    assert complaints == []
+    page.close()
 
 
 def test_two_runs_side_by_side(show, tmp_path):

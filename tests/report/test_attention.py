@@ -1,12 +1,12 @@
 import torch
 
 from saliency_callbacks.report.attention import rank_samples
-from saliency_callbacks.report.monitors import read_monitor
+from saliency_callbacks.report.monitors import read_monitor, with_maps
 from saliency_callbacks.report.runs import read_run
 
 
 def ranked(directory):
-    found = rank_samples(read_monitor(read_run(directory).archives[0]))
+    found = rank_samples(read_monitor(read_run(directory).archives[0], with_maps(256)))
     return {item["sample"]: [reason["text"] for reason in item["reasons"]] for item in found}
 
 

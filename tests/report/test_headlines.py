@@ -1,11 +1,11 @@
 from saliency_callbacks.report.headlines import headlines_of
-from saliency_callbacks.report.monitors import read_monitor
+from saliency_callbacks.report.monitors import read_monitor, with_maps
 from saliency_callbacks.report.runs import read_run
 
 
 def headlines(directory):
     archives = read_run(directory).archives
-    monitors = [monitor for archive in archives if (monitor := read_monitor(archive))]
+    monitors = [monitor for archive in archives if (monitor := read_monitor(archive, with_maps(256)))]
     return {headline["title"]: headline for headline in headlines_of(archives, monitors)}
 
 

@@ -10,6 +10,7 @@ from saliency_callbacks.discovery.words import HONEST_WORDS
 from saliency_callbacks.report import write_report
 from saliency_callbacks.report.facts import facts_of
 from saliency_callbacks.report.headlines import headlines_of
+from saliency_callbacks.report.pictures.stored_pictures import embedded_picture
 from saliency_callbacks.report.runs import read_run
 from saliency_callbacks.report.shortcuts import shortcuts_of
 from saliency_callbacks.sinks import DiskSink
@@ -19,7 +20,7 @@ from tests.report.test_document import payload_of
 
 
 def test_the_newest_list_with_its_numbers(tmp_path):
-    ((section,), notes) = shortcuts_of(read_run(write_discovery(tmp_path)))
+    ((section,), notes) = shortcuts_of(read_run(write_discovery(tmp_path)), embedded_picture)
     assert notes == []
     assert (section["tag"], section["moment"]) == ("shortcuts/list", "at epoch 1")
     first, second = section["items"]
@@ -38,17 +39,17 @@ def test_the_newest_list_with_its_numbers(tmp_path):
 
 
 def test_the_honest_words_are_said_once_whoever_wrote_the_list(tmp_path):
-    ((own,), _) = shortcuts_of(read_run(write_discovery(tmp_path / "own")))
+    ((own,), _) = shortcuts_of(read_run(write_discovery(tmp_path / "own")), embedded_picture)
     assert (own["note"] + own["words"]).count(HONEST_WORDS) == 1
     table = Table(COLUMNS, (), note="The search had too little time.")
     DiskSink(tmp_path / "other").write(Snapshot(0, 9, "fit", {}, tables={"shortcuts/list": table}), {})
-    ((other,), _) = shortcuts_of(read_run(tmp_path / "other"))
+    ((other,), _) = shortcuts_of(read_run(tmp_path / "other"), embedded_picture)
     assert (other["note"], other["words"]) == ("The search had too little time.", HONEST_WORDS)
 
 
 def test_the_picture_is_that_of_the_suspicion(tmp_path):
     run = write_discovery(tmp_path)
-    ((section,), _) = shortcuts_of(read_run(run))
+    ((section,), _) = shortcuts_of(read_run(run), embedded_picture)
     shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(section["items"][0]["picture"]))).convert("RGB"))
     stored = np.asarray(Image.open(run / "shortcuts/pictures/shortcuts__copies-4-17/000000019.png"))
     assert shown.shape == stored.shape
@@ -58,7 +59,7 @@ def test_the_picture_is_that_of_the_suspicion(tmp_path):
 def test_a_torn_picture_leaves_the_numbers(tmp_path):
     run = write_discovery(tmp_path)
     (run / "shortcuts/pictures/shortcuts__copies-4-17/000000019.png").write_bytes(b"torn")
-    ((section,), notes) = shortcuts_of(read_run(run))
+    ((section,), notes) = shortcuts_of(read_run(run), embedded_picture)
     assert notes == ["The picture of copies-4-17 cannot be read."]
     assert section["items"][0]["picture"] is None
     assert section["items"][1]["picture"] is not None
@@ -66,7 +67,7 @@ def test_a_torn_picture_leaves_the_numbers(tmp_path):
 
 def test_the_command_and_the_snippet_survive_any_name(tmp_path):
     run = write_discovery(tmp_path / "a 'run'")
-    ((section,), _) = shortcuts_of(read_run(run))
+    ((section,), _) = shortcuts_of(read_run(run), embedded_picture)
     item = section["items"][0]
     assert shlex.split(item["dismiss"]) == ["saliency-callbacks", "dismiss", str(run), "copies-4-17"]
     compile(item["cue"], "snippet", "exec")
@@ -110,7 +111,7 @@ def test_the_headline_of_what_may_be_the_nature_of_a_class(tmp_path):
 
 def test_other_tables_called_list_are_no_shortcuts(tmp_path):
     DiskSink(tmp_path).write(Snapshot(0, 9, "fit", {}, tables={"x/list": Table(("a",), ((Cell("1"),),))}), {})
-    assert shortcuts_of(read_run(tmp_path)) == ([], [])
+    assert shortcuts_of(read_run(tmp_path), embedded_picture) == ([], [])
 
 
 def test_a_run_without_a_discovery_has_no_section(tmp_path, write_alarm):

@@ -15,6 +15,7 @@ from saliency_callbacks import Compute, ShortcutDiscovery
 from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.cli import main
 from saliency_callbacks.discovery.kinds import GENERATORS
+from saliency_callbacks.report.pictures.stored_pictures import embedded_picture
 from saliency_callbacks.report.runs import read_run
 from saliency_callbacks.report.shortcuts import shortcuts_of
 from tests.discovery.planted import CLASS, CORNER, Corners, Nothing, planted_digits
@@ -60,7 +61,7 @@ def trained(directory: Path) -> Path:
 
 
 def items_of(run: Path) -> list[dict]:
-    ((section,), notes) = shortcuts_of(read_run(run))
+    ((section,), notes) = shortcuts_of(read_run(run), embedded_picture)
     assert notes == []
     return section["items"]
 
@@ -88,5 +89,5 @@ def test_what_is_dismissed_is_left_out_by_a_later_run_and_in_the_report(run: Pat
     assert [one["dismissed"] for one in items_of(run)] == [True]
     later = trained(tmp_path / "version_1")
     assert items_of(later) == []
-    ((section,), _) = shortcuts_of(read_run(later))
+    ((section,), _) = shortcuts_of(read_run(later), embedded_picture)
     assert section["note"].startswith("1 dismissed.")

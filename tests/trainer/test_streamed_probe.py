@@ -9,6 +9,7 @@ import lightning as L
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from scipy.stats import rankdata
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset
@@ -19,9 +20,13 @@ from saliency_callbacks.callbacks.randomization.settings import Cascade, Draws
 from saliency_callbacks.callbacks.runtime.settings import Compute, Storage
 from saliency_callbacks.callbacks.saliency.streaming import capacity
 from saliency_callbacks.callbacks.saliency.streaming import probe as streamed
+from saliency_callbacks.dashboard.found_runs import FoundRun
+from saliency_callbacks.dashboard.live_run import LiveRun
 from saliency_callbacks.errors import ProbeError, SaliencyWarning, TargetError
-from saliency_callbacks.report import statistics
+from saliency_callbacks.rendering.statistics import statistics_drawings
+from saliency_callbacks.report.media import Embedded
 from saliency_callbacks.report.payload import payload_of
+from saliency_callbacks.report.pictures.statistics import draw_class_picture
 from saliency_callbacks.report.run_contents import read_contents
 from saliency_callbacks.report.runs import read_run
 from saliency_callbacks.sinks import MemorySink, read_index, read_maps
@@ -373,7 +378,7 @@ def test_the_report_shows_the_classes(tmp_path: Path) -> None:
     storage = Storage(directory=tmp_path / "kept")
     monitor = SaliencyMonitor(_METHODS, _probe(), storage=storage, on_error="raise")
     _fit(tmp_path, monitor)
-    payload = payload_of([read_contents(read_run(tmp_path / "kept"), 1e6)], None)
+    payload = payload_of([read_contents(read_run(tmp_path / "kept"), 1e6)], Embedded(None))
     (run,) = payload["runs"]
     assert run["notes"] == []
     shown = {one["tag"]: one for one in run["pictures"]}
@@ -383,10 +388,30 @@ def test_the_report_shows_the_classes(tmp_path: Path) -> None:
     assert ["samples explained", str(N_VAL)] in [row for fact in run["facts"] for row in fact["rows"]]
 
 
-def test_a_report_says_where_statistics_are_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_draws_the_classes_as_the_callback_does(tmp_path: Path) -> None:
     storage = Storage(directory=tmp_path / "kept")
     _fit(tmp_path, SaliencyMonitor(_METHODS, _probe(), storage=storage, on_error="raise"))
-    monkeypatch.setattr(statistics, "read_statistics", lambda tensors, entry: tensors["missing"])
+    run = FoundRun("run", tmp_path / "kept", (tmp_path / "kept" / "saliency",))
+    live = LiveRun(run).contents(run)[1]
+    (monitor,) = live.monitors
+    entry = monitor.observations[-1].entry
+    statistics = read_statistics(read_maps(tmp_path / "kept" / "saliency", entry), entry)
+    assert statistics is not None
+    drawings = statistics_drawings(statistics, str, "epoch 0")
+    assert {one["tag"] for one in live.class_pictures} == {f"saliency/{name}" for name in drawings}
+    for name, draw in drawings.items():
+        np.testing.assert_array_equal(draw_class_picture(monitor, name), draw())
+
+
+def test_a_report_says_where_statistics_are_damaged(tmp_path: Path) -> None:
+    storage = Storage(directory=tmp_path / "kept")
+    _fit(tmp_path, SaliencyMonitor(_METHODS, _probe(), storage=storage, on_error="raise"))
+    for path in (tmp_path / "kept" / "saliency" / "maps").iterdir():
+        tensors = load_file(path)
+        tensors.pop("statistics/class_indices", None)
+        save_file(tensors, path)
     contents = read_contents(read_run(tmp_path / "kept"), 1e6)
     assert contents.class_pictures == ()
-    assert contents.notes == ("saliency: no pictures of its classes (KeyError: 'missing').",)
+    (note,) = contents.notes
+    assert "saliency: no pictures of its classes" in note
+    assert "there is no statistics/class_indices in it" in note

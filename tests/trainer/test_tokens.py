@@ -33,8 +33,7 @@ from saliency_callbacks.errors import (
     TargetError,
 )
 from saliency_callbacks.methods import IntegratedGradients
-from saliency_callbacks.sinks import MemorySink
-from saliency_callbacks.sinks.disk.archive import read_index, read_maps, read_probe
+from saliency_callbacks.sinks import MemorySink, read_index, read_maps, read_probe
 from tests import texts
 from tests.grouping import grouped
 from tests.score_tags import MAP_TAGS

@@ -1,19 +1,42 @@
-// Fill in the fixed parts once, and refresh the parts that depend on the state when it changes.
+// The parts of the page are filled when there is data, and again when there is new data; what depends on the state is
+// refreshed when it changes.
 
-function buildViewer() {
+let viewer = { key: "", refresh: () => {} };
+
+function fillViewer() {
   const place = document.getElementById("viewer");
-  let view = null;
-  let built = "";
-  return () => {
-    const key = [state.view, state.monitor, state.view === "sample" ? state.sample : ""].join("/");
-    if (key !== built) {
-      view = { grid: gridView, sample: sampleView, compare: compareView }[state.view]();
-      place.replaceChildren(view.node);
-      built = key;
-    }
-    view.refresh();
-    view.tiles.forEach(refreshTile);
-  };
+  const { name, ids, methods } = currentMonitor();
+  const key = JSON.stringify([runs.map((run) => run.id), name, ids, methods.map((method) => method.name), state.view, state.view === "sample" && state.sample]);
+  if (key !== viewer.key) {
+    const hadFocus = place.contains(document.activeElement);
+    const view = { grid: gridView, sample: sampleView, compare: compareView }[state.view]();
+    place.replaceChildren(view.node);
+    viewer = { key, refresh: view.refresh };
+    if (hadFocus) (place.querySelector(`.card[data-sample="${state.sample}"]`) ?? place).focus({ preventScroll: true });
+  }
+  viewer.refresh();
+  refreshTiles(place);
+}
+
+function refreshData() {
+  fillHead();
+  fillNotes();
+  fillFindings();
+  fillShortcuts();
+  fillCharts();
+  fillDocuments();
+  fillFacts();
+  document.getElementById("stage").hidden = !hasMaps();
+}
+
+function refreshState() {
+  if (hasMaps()) {
+    fillControls();
+    fillAttention();
+    refreshControls();
+    fillViewer();
+  }
+  refreshCharts();
 }
 
 function start() {
@@ -23,41 +46,15 @@ function start() {
     change({});
   });
   nameTheme();
-  const help = buildHelp();
-  fillHead();
-  fillNotes();
-  fillFindings();
-  fillShortcuts();
-  const refreshCharts_ = buildCharts();
-  fillDocuments();
-  fillFacts();
-  listenToKeys(help);
-  if (hasMaps) {
-    recall();
-    let monitor = state.monitor;
-    let refreshControls = buildControls();
-    const refreshViewer = buildViewer();
-    fillAttention();
-    playOn();
-    onChange(() => {
-      if (monitor !== state.monitor) {
-        monitor = state.monitor;
-        refreshControls = buildControls();
-        fillAttention();
-      }
-      refreshControls();
-      refreshViewer();
-      refreshCharts_();
-    });
-    window.addEventListener("hashchange", () => {
-      recall();
-      change({});
-    });
+  listenToKeys(buildHelp());
+  playOn();
+  onChange(refreshState);
+  window.addEventListener("hashchange", () => {
+    goTo(wordsOfAddress());
+    source().visit?.(wordsOfAddress());
     change({});
-  } else {
-    document.getElementById("stage").hidden = true;
-    refreshCharts_();
-  }
+  });
+  source().begin();
 }
 
 start();

@@ -11,7 +11,7 @@ from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.report.runs import Archive
 from saliency_callbacks.sinks.disk.archive import read_table
 from saliency_callbacks.sinks.disk.entries import ObservationEntry
-from saliency_callbacks.types import Table
+from saliency_callbacks.types.tables import Table
 
 __all__ = ["ShortcutList", "lists_in", "lists_of"]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from saliency_callbacks.discovery.words import HONEST_WORDS
+from saliency_callbacks.report.pictures.stored_pictures import MOST_BYTES, ReadPicture
 from saliency_callbacks.report.runs import Archive, RunDirectory
 from saliency_callbacks.report.shortcuts.lists import ShortcutList, lists_of
-from saliency_callbacks.report.stored_pictures import MOST_BYTES, read_picture
 
 __all__ = ["shortcut_headlines", "shortcuts_of"]
 
@@ -26,13 +26,17 @@ alarm = CueAlarm(found.to_cue(), suspect_class=found.class_index)
 """
 
 
-def shortcuts_of(run: RunDirectory) -> tuple[list[dict[str, Any]], list[str]]:
+def shortcuts_of(run: RunDirectory, picture: ReadPicture) -> tuple[list[dict[str, Any]], list[str]]:
     """Return what the page shows of each list, and notes on pictures that are left out.
+
+    Args:
+        run: What the run left.
+        picture: Returns what stands for a picture, such as its ``data``.
 
     Returns:
         For each list ``tag``, ``moment``, ``note``, ``words`` and ``items``; each of these has ``key``, ``title``,
         ``used``, ``dismissed``, ``short``, ``facts`` as names and values, ``picture`` (base64 of a WebP, or ``None``),
-        ``alt``, ``dismiss``, a shell command, and ``cue``, lines of Python.
+        ``url`` where the picture is at an address, ``alt``, ``dismiss``, a shell command, and ``cue``, lines of Python.
     """
     notes: list[str] = []
     sections = []
@@ -40,12 +44,13 @@ def shortcuts_of(run: RunDirectory) -> tuple[list[dict[str, Any]], list[str]]:
     for one in lists_of(run.archives):
         items, dismissed = [], one.dismissed()
         for row in one.rows:
-            picture = _picture(one, row["key"], notes)
-            if picture is not None and len(picture) > left:
+            shown = _picture(one, row["key"], picture, notes)
+            size = len(shown.get("data", ""))
+            if size > left:
                 notes.append(f"The picture of {row['key']} is left out to keep the file small.")
-                picture = None
-            left -= len(picture or "")
-            items.append(_item(one, row, picture, run.directory, is_dismissed=row["key"] in dismissed))
+                shown, size = {}, 0
+            left -= size
+            items.append(_item(one, row, shown, run.directory, is_dismissed=row["key"] in dismissed))
         when = "at the end" if one.entry["stage"] == "final" else f"at epoch {one.entry['epoch']}"
         note = one.table.note or ""
         words = "" if HONEST_WORDS in note else HONEST_WORDS
@@ -82,7 +87,7 @@ def shortcut_headlines(archive: Archive) -> Iterator[tuple[str, str, str, int]]:
 
 
 def _item(
-    one: ShortcutList, row: dict[str, str], picture: str | None, run: Path, *, is_dismissed: bool
+    one: ShortcutList, row: dict[str, str], shown: dict[str, str], run: Path, *, is_dismissed: bool
 ) -> dict[str, Any]:
     undo = ["--undo"] if is_dismissed else []
     first_seen = [["first seen", f"epoch {row['first_seen']}"]] if row["first_seen"] else []
@@ -102,7 +107,8 @@ def _item(
             ["control", row["control"]],
             *first_seen,
         ],
-        "picture": picture,
+        "picture": shown.get("data"),
+        **{key: address for key, address in shown.items() if key == "url"},
         "alt": _sentence(row),
         "dismiss": shlex.join(["saliency-callbacks", "dismiss", str(run), row["key"], *undo]),
         "cue": _CUE.format(namespace=one.tag.rpartition("/")[0], key=row["key"]),
@@ -117,16 +123,16 @@ def _sentence(row: dict[str, str]) -> str:
     )
 
 
-def _picture(one: ShortcutList, key: str, notes: list[str]) -> str | None:
-    """Return the newest picture of a suspicion, as base64 of a WebP."""
+def _picture(one: ShortcutList, key: str, picture: ReadPicture, notes: list[str]) -> dict[str, str]:
+    """Return what stands for the newest picture of a suspicion."""
     tag = one.picture_tags[key]
     for entry in reversed(one.archive.observations):
         if tag in entry["pictures"]:
-            found = read_picture(one.archive.directory, entry["pictures"][tag])
+            found = picture(one.archive.directory, entry["pictures"][tag])
             if found is None:
                 notes.append(f"The picture of {key} cannot be read.")
-            return found
-    return None
+            return found or {}
+    return {}
 
 
 def _count(number: int) -> str:

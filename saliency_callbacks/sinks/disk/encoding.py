@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from saliency_callbacks.sinks.disk.archive import REDUCTIONS
 from saliency_callbacks.sinks.disk.entries import MethodEntry, TableEntry
+from saliency_callbacks.sinks.disk.shown import LONGEST_SIDE, SCALE_NAMES, shown_maps, shrink
 from saliency_callbacks.sinks.disk.statistics import statistics_tensors
-from saliency_callbacks.types import Attribution, Snapshot, Table
+from saliency_callbacks.sinks.disk.tensors import REDUCTIONS
+from saliency_callbacks.types import Attribution, ProbeView, Snapshot, Table
 
 __all__ = ["finite_or_none", "method_entry", "observation_tensors", "plain", "table_entry", "unshared_tensors"]
 
@@ -28,6 +30,7 @@ def observation_tensors(snapshot: Snapshot) -> dict[str, Tensor]:
             tensors[f"{method}/magnitude"] = attribution.magnitude
         for name, extra in attribution.extras.items():
             tensors[f"{method}/extras/{name}"] = extra
+        tensors.update(_shown(attribution, snapshot.probe))
     for tag, values in snapshot.sample_scores.items():
         tensors[f"samples/{tag}"] = values
     for name in ("predictions", "confidences", "labels"):
@@ -86,6 +89,22 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, str | int):
         return value
     return str(value)
+
+
+def _shown(attribution: Attribution, probe: ProbeView | None) -> dict[str, Tensor]:
+    """Return what is known of the maps without looking at them; nothing where they cannot be shown."""
+    if probe is None or not probe.ids or len(attribution.values) != len(probe.ids):
+        return {}
+    width = None if probe.images is None else probe.images.shape[2]
+    values, magnitude = (
+        tensor.detach().float().cpu().numpy() for tensor in (attribution.values, attribution.magnitude)
+    )
+    try:
+        maps = shown_maps(values, magnitude, method_entry(attribution), width)
+        scales = (maps if width is None else shrink(maps, LONGEST_SIDE)).scales
+    except (IndexError, ValueError):  # of shapes that no page shows; the maps are kept all the same
+        return {}
+    return {f"{attribution.method}/shown/{name}": torch.from_numpy(getattr(scales, name)) for name in SCALE_NAMES}
 
 
 def _reduction(attribution: Attribution) -> str | None:

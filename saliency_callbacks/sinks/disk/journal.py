@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["append_line", "last_states"]
+__all__ = ["States", "append_line", "last_states"]
 
 
 def append_line(path: Path, record: Mapping[str, Any]) -> None:
@@ -35,12 +35,37 @@ def append_line(path: Path, record: Mapping[str, Any]) -> None:
 def last_states(encoded: bytes, key: Sequence[str]) -> tuple[list[dict[str, Any]], int]:
     """Return the records, those of the same ``key`` merged in the order of writing, and how many lines are damaged."""
     *lines, rest = encoded.split(b"\n")
-    states: dict[tuple[Any, ...], dict[str, Any]] = {}
-    records = [_record(line, key) for line in lines]
-    for record in filter(None, records):
-        name = tuple(record[part] for part in key)
-        states[name] = {**states.get(name, {}), **record}
-    return list(states.values()), records.count(None) + bool(rest)
+    states = States(key)
+    states.add(lines)
+    return states.records, states.damaged + bool(rest)
+
+
+class States:
+    """The records of lines that were read so far, those of the same key merged.
+
+    Args:
+        key: What tells records apart.
+    """
+
+    def __init__(self, key: Sequence[str]) -> None:
+        self._key = key
+        self._states: dict[tuple[Any, ...], dict[str, Any]] = {}
+        self.damaged = 0
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The records, in the order of writing."""
+        return list(self._states.values())
+
+    def add(self, lines: Iterable[bytes]) -> None:
+        """Take in further lines, without their newlines."""
+        for line in lines:
+            record = _record(line, self._key)
+            if record is None:
+                self.damaged += 1
+            else:
+                name = tuple(record[part] for part in self._key)
+                self._states[name] = {**self._states.get(name, {}), **record}
 
 
 def _record(line: bytes, key: Sequence[str]) -> dict[str, Any] | None:

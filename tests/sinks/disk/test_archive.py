@@ -4,7 +4,8 @@ import pytest
 
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.sinks import DiskSink, read_index, read_maps
-from saliency_callbacks.sinks.disk import archive
+from saliency_callbacks.sinks.disk import shown, tensors
+from saliency_callbacks.sinks.disk.archive import read_table
 from saliency_callbacks.types import Cell, Reduction
 
 
@@ -15,7 +16,7 @@ def written(tmp_path, make_snapshot):
 
 
 def test_the_format_knows_every_reduction():
-    assert set(archive.REDUCTIONS) == set(get_args(Reduction))
+    assert set(tensors.REDUCTIONS) == set(shown.REDUCTIONS) == set(get_args(Reduction))
 
 
 def test_no_index(tmp_path):
@@ -67,9 +68,9 @@ def test_an_edited_index_cannot_read_elsewhere(written, file):
 )
 def test_a_damaged_table(damaged):
     with pytest.raises(ConfigurationError, match="table"):
-        archive.read_table(damaged)
+        read_table(damaged)
 
 
 def test_a_style_that_only_later_versions_know_is_plain():
-    found = archive.read_table({"columns": ["a"], "rows": [[["1", "script"]]], "note": None})
+    found = read_table({"columns": ["a"], "rows": [[["1", "script"]]], "note": None})
     assert found.rows == ((Cell("1"),),)

@@ -1,0 +1,109 @@
+"""Maps at other sizes, as torch resamples them.
+
+Each axis is multiplied by a matrix ``[new, old]`` of weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["area_mean", "display_maps", "linear", "nearest"]
+
+Floats = npt.NDArray[np.float32]
+# So precise that a constant map stays constant.
+_Weights = npt.NDArray[np.float64]
+
+
+def linear(maps: Floats, size: Sequence[int]) -> Floats:
+    """Interpolate ``[N, *spatial]`` linearly to ``[N, *size]``; pixels are areas, so corners are not aligned.
+
+    Example:
+        >>> linear(np.array([[0.0, 1.0]], dtype=np.float32), [4])[0].tolist()
+        [0.0, 0.25, 0.75, 1.0]
+    """
+    return _resample(maps, size, _linear_weights)
+
+
+def area_mean(maps: Floats, size: Sequence[int]) -> Floats:
+    """Return ``[N, *size]`` of ``[N, *spatial]``: each pixel is the mean of the area that it covers.
+
+    Example:
+        >>> area_mean(np.array([[0.0, 1.0, 2.0, 3.0]], dtype=np.float32), [2])[0].tolist()
+        [0.5, 2.5]
+    """
+    return _resample(maps, size, _area_weights)
+
+
+def nearest(maps: Floats, size: Sequence[int]) -> Floats:
+    """Resample ``[N, *spatial]`` to the nearest pixel, ``[N, *size]``.
+
+    Example:
+        >>> nearest(np.array([[0.0, 1.0]], dtype=np.float32), [3])[0].tolist()
+        [0.0, 1.0, 1.0]
+    """
+    for axis, new in enumerate(size, start=1):
+        old = maps.shape[axis]
+        maps = np.take(maps, np.minimum(((np.arange(new) + 0.5) * old / new).astype(int), old - 1), axis=axis)
+    return maps
+
+
+def display_maps(maps: Floats, size: tuple[int, int]) -> Floats:
+    """Return finite maps ``[N, *spatial]`` at the size of the pictures of their samples, ``[N, height, width]``.
+
+    The same as :func:`saliency_callbacks.rendering.display_maps` of tensors.
+
+    Example:
+        >>> display_maps(np.array([[0.0, 1.0]], dtype=np.float32), (2, 4))[0].tolist()
+        [[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0]]
+    """
+    height, width = size
+    if maps.ndim == 2:
+        bands = nearest(maps, [width]) if maps.shape[1] <= width else _extremes(maps, width)
+        return np.repeat(bands[:, None, :], height, axis=1)
+    planes = maps[:, maps.shape[1] // 2] if maps.ndim == 4 else maps
+    if planes.shape[1:] == size:
+        return planes
+    is_smaller = height < planes.shape[1] or width < planes.shape[2]
+    return area_mean(planes, size) if is_smaller else nearest(planes, size)
+
+
+def _resample(maps: Floats, size: Sequence[int], weights: Callable[[int, int], _Weights]) -> Floats:
+    found: npt.NDArray[np.floating] = maps
+    for axis, new in enumerate(size, start=1):
+        if found.shape[axis] != new:
+            moved = np.moveaxis(found, axis, -1) @ weights(found.shape[axis], new).T
+            found = np.moveaxis(moved, -1, axis)
+    return np.ascontiguousarray(found, dtype=np.float32)
+
+
+def _linear_weights(old: int, new: int) -> _Weights:
+    place = np.maximum((np.arange(new) + 0.5) * old / new - 0.5, 0)
+    below = np.minimum(place.astype(int), old - 1)
+    share = place - below
+    weights = np.zeros((new, old))
+    rows = np.arange(new)
+    np.add.at(weights, (rows, below), 1 - share)
+    np.add.at(weights, (rows, np.minimum(below + 1, old - 1)), share)
+    return weights
+
+
+def _area_weights(old: int, new: int) -> _Weights:
+    weights = np.zeros((new, old))
+    for row, (start, end) in enumerate(_windows(old, new)):
+        weights[row, start:end] = 1 / (end - start)
+    return weights
+
+
+def _windows(old: int, new: int) -> list[tuple[int, int]]:
+    return [(row * old // new, -(-(row + 1) * old // new)) for row in range(new)]
+
+
+def _extremes(maps: Floats, width: int) -> Floats:
+    """Shrink ``[N, P]`` to ``[N, width]``, keeping the value of largest magnitude in each column."""
+    columns = [maps[:, start:end] for start, end in _windows(maps.shape[1], width)]
+    highest = np.stack([column.max(axis=1) for column in columns], axis=1)
+    lowest = np.stack([column.min(axis=1) for column in columns], axis=1)
+    return np.where(highest >= -lowest, highest, lowest)

@@ -1,0 +1,53 @@
+"""``saliency-callbacks view``: the page of the runs below a directory, live."""
+
+from __future__ import annotations
+
+import webbrowser
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from saliency_callbacks.cli.parsing import PROGRAM, Command, make_parser
+from saliency_callbacks.errors import ConfigurationError
+
+__all__ = ["VIEW"]
+
+
+def _parser() -> ArgumentParser:
+    parser = make_parser(
+        f"""Look at all runs below a directory in a browser, also while they train. Ctrl-C ends it.
+
+examples:
+  {PROGRAM} view lightning_logs
+  {PROGRAM} view lightning_logs --port 8000 --open"""
+    )
+    parser.add_argument("directory", type=str, help="directory with runs below it, or that of one run")
+    parser.add_argument(
+        "--host", type=str, default="127.0.0.1", help="address to listen at; this machine only by default"
+    )
+    parser.add_argument("--port", type=int, default=0, help="port to listen at; a free one by default")
+    parser.add_argument("--open", action="store_true", help="open it in the browser")
+    return parser
+
+
+def _run(given: Namespace) -> None:
+    directory = Path(given.directory).expanduser().absolute()
+    if not directory.is_dir():
+        raise ConfigurationError(
+            f"directory={given.directory!r} does not exist; expected a directory with runs below it, such as "
+            "lightning_logs"
+        )
+    server: Any = import_module("saliency_callbacks.dashboard.server").make_server(directory, given.host, given.port)
+    with server:
+        print(f"{server.address} (Ctrl-C to end)", flush=True)
+        if given.open:
+            webbrowser.open(server.address)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print()
+
+
+VIEW = Command("look at the runs below a directory in a browser, live", _parser, _run)

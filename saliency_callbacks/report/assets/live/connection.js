@@ -1,0 +1,82 @@
+// Questions to the server, and whether it answers.
+
+const ASK_EVERY = 3_000;
+const ASK_SELDOM = 30_000;
+const PATIENCE = 60_000;
+
+// In TensorBoard the page is elsewhere than its script, beside which everything else is. Known only while the script loads.
+const scriptAddress = document.currentScript?.src;
+
+function addressOf(route) {
+  return new URL(route, scriptAddress);
+}
+
+const connection = { isLost: false };
+
+// What an error says is for a person. It is final if asking again would not help.
+class Refusal extends Error {
+  constructor(words, isFinal) {
+    // Fingerprints are told apart by how they begin.
+    super(capital(words.replace(/\b([0-9a-f]{8})[0-9a-f]{24,}\b/g, "$1…")));
+    this.isFinal = isFinal;
+  }
+}
+
+async function ask(route, words = []) {
+  const address = addressOf(route);
+  for (const [name, value] of words) address.searchParams.append(name, value);
+  let answer;
+  let content;
+  try {
+    answer = await fetch(address, { cache: "no-cache", signal: AbortSignal.timeout(PATIENCE) });
+    content = await answer.text();
+  } catch {
+    throw new Refusal("The server does not answer.", false);
+  }
+  let data;
+  try {
+    data = JSON.parse(content);
+  } catch {
+    throw new Refusal(`The server gave no readable answer (status ${answer.status}).`, false);
+  }
+  if (!answer.ok) throw new Refusal(data.error ?? `The server refused (status ${answer.status}).`, answer.status < 500);
+  return data;
+}
+
+// A page that is hidden, as TensorBoard's frame is while another tab of it is open, asks for nothing.
+function isLookedAt() {
+  return document.visibilityState === "visible" && window.innerWidth > 0;
+}
+
+// Call `look` every few seconds while the page is looked at, and at once when that begins; less often while it fails.
+function keepLooking(look) {
+  let timer = null;
+  let wait = ASK_EVERY;
+  let isLooking = false;
+  const again = async () => {
+    clearTimeout(timer);
+    if (isLooking || !isLookedAt()) return;
+    isLooking = true;
+    const isLost = await look().then(() => false, () => true);
+    isLooking = false;
+    wait = isLost ? Math.min(2 * wait, ASK_SELDOM) : ASK_EVERY;
+    showConnection(isLost);
+    timer = setTimeout(again, wait);
+  };
+  document.addEventListener("visibilitychange", again);
+  for (const event of ["focus", "online", "resize", "pageshow"]) window.addEventListener(event, again);
+  return again;
+}
+
+const connectionSign = element("p", { id: "connection", class: "pill", role: "status", hidden: true });
+
+function showConnection(isLost) {
+  if (isLost === connection.isLost) return;
+  connection.isLost = isLost;
+  connectionSign.hidden = !isLost;
+  connectionSign.textContent = isLost ? "The server does not answer; trying again" : "";
+  if (isLost) return;
+  // What failed meanwhile is tried again.
+  tell("");
+  change({});
+}

@@ -1,0 +1,43 @@
+// What a tile shows: the pixels of a picture with its map, or words with their colors.
+
+// `sheets` are those of the map, and of the one before it for a difference.
+async function paintPixels(spec, [sheet, sheetBefore]) {
+  const { run, method, sample } = spec;
+  const { pictures, shared } = currentMonitor(run);
+  const isShared = state.scale === "shared";
+  const fullOf = (cell) => (isShared ? shared[method][sample] : cell.full);
+  const size = backing(pictures, spec.small);
+  const heatIn = (cell) => heatOf(cell, pictures, size, fullOf(cell));
+  const style = { name: state.style, opacity: state.opacity };
+  const [picture, mask] = await Promise.all([pictureOf(run, sample, size), state.mask ? maskOf(sample) : null]);
+  const image = new ImageData(new Uint8ClampedArray(picture.data), size.width, size.height);
+  const [cell, before] = [cellIn(sheet, sample), cellIn(sheetBefore, sample)];
+  if (cell && spec.kind === "map") layOver(image, heatIn(cell), style);
+  if (cell && spec.kind === "difference") layDifference(image, heatIn(before ?? cell), heatIn(cell));
+  if (mask) outline(image, mask, size);
+  return { image, empty: spec.kind !== "input" && (!cell || (spec.kind === "map" && cell.empty)) };
+}
+
+function paintWords(spec, [sheet, sheetBefore]) {
+  const monitor = currentMonitor(spec.run);
+  const tokens = monitor.tokens ? monitor.tokens[spec.sample] : [];
+  const special = monitor.special ? monitor.special[spec.sample] : [];
+  const relative = (words) => (place) => {
+    const full = state.scale === "shared" ? monitor.shared[spec.method][spec.sample] : words.full;
+    return full > 0 ? clamp((words.values[place] ?? 0) / full, -1, 1) : 0;
+  };
+  const [found, other] = [wordsIn(sheet, spec.sample), wordsIn(sheetBefore, spec.sample)];
+  const [now, before] = [found, other].map((words) => (words ? relative(words) : () => 0));
+  const difference = (place) => (found && other ? clamp(now(place) - before(place), -1, 1) : 0);
+  const unit = spec.kind === "difference" ? difference : now;
+  const words = tokens.flatMap((token, place) => [wordOf(token, special[place], unit(place)), " "]);
+  return { words, empty: spec.kind === "map" && (!found || found.empty) };
+}
+
+function wordOf(token, isSpecial, unit) {
+  const word = element("span", { class: isSpecial ? "word special" : "word", title: number(unit) }, token);
+  // A transparent color works on light and dark backgrounds, and the text stays legible.
+  const [red, blue] = ["214, 39, 40", "31, 97, 200"];
+  if (Math.abs(unit) > 0.01) word.style.backgroundColor = `rgba(${unit > 0 ? red : blue}, ${(0.72 * Math.abs(unit) ** 0.8).toFixed(3)})`;
+  return word;
+}

@@ -1,0 +1,119 @@
+// One tile: the input, a map over it, or the difference of two maps; words instead of pixels for text inputs.
+
+const tileOf = new WeakMap();
+
+// `spec` returns { kind: "input" | "map" | "difference", run, frame, method, sample, small, before: { run, frame } }.
+function makeTile(spec) {
+  const { pictures } = currentMonitor();
+  const { small } = spec();
+  const surface = pictures ? element("canvas", { role: "img" }) : element("p", { class: "words" });
+  if (pictures) {
+    // The size is known before the picture is, so nothing moves when it comes.
+    const size = backing(pictures, small);
+    [surface.width, surface.height] = [size.width, size.height];
+  }
+  const note = element("span", { class: "tile-note", "aria-hidden": "true" });
+  const node = element("div", { class: `tile ${small ? "small" : ""} ${pictures ? "" : "of-words"}` }, surface, note);
+  tileOf.set(node, { node, surface, note, spec, isSeen: source().isEager, shown: "", wants: [], hasPainted: false, job: 0 });
+  if (!source().isEager) whenSeen.observe(node);
+  return { node };
+}
+
+// A tile far out of sight is left as it is: its map is asked for when it is looked at.
+const whenSeen = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    const tile = tileOf.get(target);
+    tile.isSeen = isIntersecting;
+    if (isIntersecting) refreshTile(tile);
+    else if (target.classList.contains("waiting")) stopWaiting(tile);
+    if (!target.isConnected) whenSeen.unobserve(target);
+  }
+}, { rootMargin: "300px", scrollMargin: "200px" });
+
+function stopWaiting(tile) {
+  tile.job++;
+  tile.shown = "";
+  tile.wants = [];
+  tile.node.classList.remove("waiting");
+}
+
+function tilesIn(place) {
+  return [...place.querySelectorAll(".tile")].map((node) => tileOf.get(node));
+}
+
+function refreshTiles(place) {
+  tilesIn(place).forEach(refreshTile);
+}
+
+// The maps that tiles in sight wait for, the large ones first.
+function wantedMaps() {
+  const waiting = [...document.querySelectorAll("#viewer .tile.waiting:not(.small)"), ...document.querySelectorAll("#viewer .tile.small.waiting")];
+  return new Set(waiting.flatMap((node) => tileOf.get(node).wants));
+}
+
+async function refreshTile(tile) {
+  if (!tile.isSeen) return;
+  const spec = tile.spec();
+  const sides = { input: [], map: [spec], difference: [spec, spec.before] }[spec.kind];
+  const wants = sides.map(({ run, frame }) => mapKey(run, frame, spec.method));
+  const look = [state.style, state.opacity, state.scale, state.mask, state.monitor, spec.kind === "difference" && isDark()];
+  const key = JSON.stringify([spec, spec.kind === "input" ? [state.mask, state.monitor] : look, runs[spec.run].id, wants]);
+  if (tile.shown === key) return;
+  const job = ++tile.job;
+  const isNow = () => job === tile.job && tile.node.isConnected;
+  Object.assign(tile, { shown: key, wants });
+  tile.node.classList.add("waiting");
+  tile.surface.setAttribute("aria-label", tileLabel(spec));
+  const wished = Promise.all(sides.map(({ run, frame }) => sheetOf(run, frame, spec.method)));
+  try {
+    // The sample itself is there sooner than the first map of it.
+    if (!tile.hasPainted && !source().isEager) await Promise.race([wished, show(tile, { ...spec, kind: "input" }, [], isNow)]);
+    await show(tile, spec, await wished, isNow);
+    if (isNow()) settleTile(tile, key);
+  } catch (problem) {
+    if (!isNow()) return;
+    await show(tile, { ...spec, kind: "input" }, [], isNow).catch(() => {});
+    if (isNow()) tellProblem(tile, spec, problem);
+  }
+}
+
+function settleTile(tile, key) {
+  tile.node.classList.remove("waiting", "failed");
+  tile.note.textContent = "";
+  tile.node.removeAttribute("title");
+  tile.surface.dataset.painted = key;
+}
+
+function tellProblem(tile, spec, problem) {
+  tile.node.classList.remove("waiting", "empty");
+  delete tile.surface.dataset.painted;
+  // Unless it is gone for good, it is tried again when something changes.
+  if (!problem.isFinal) tile.shown = "";
+  if (problem.isDropped) return refreshTile(tile);
+  tile.node.classList.add("failed");
+  tile.node.title = problem.message;
+  tile.note.textContent = spec.small ? "!" : problem.message;
+  tile.surface.setAttribute("aria-label", `${tileLabel(spec)}: ${problem.message}`);
+}
+
+async function show(tile, spec, sheets, isNow) {
+  const isText = tile.surface.localName === "p";
+  const painted = isText ? paintWords(spec, sheets) : await paintPixels(spec, sheets);
+  if (!isNow()) return;
+  tile.hasPainted = true;
+  tile.node.classList.toggle("empty", painted.empty);
+  if (isText) return tile.surface.replaceChildren(...painted.words);
+  const { width, height } = painted.image;
+  // A canvas that is given a size is laid out again, and with it a table of hundreds.
+  if (tile.surface.width !== width || tile.surface.height !== height) Object.assign(tile.surface, { width, height });
+  tile.surface.getContext("2d").putImageData(painted.image, 0, 0);
+}
+
+function tileLabel(spec) {
+  const monitor = currentMonitor(spec.run);
+  const name = `sample ${sampleName(monitor, spec.sample)}`;
+  if (spec.kind === "input") return `Input of ${name}`;
+  const title = monitor.frames[spec.frame].title;
+  const run = runLetter(spec.run) ? `, run ${runLetter(spec.run)}` : "";
+  return spec.kind === "map" ? `${spec.method} map of ${name} at ${title}${run}` : `Difference of two ${spec.method} maps of ${name}`;
+}

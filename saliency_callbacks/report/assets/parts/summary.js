@@ -1,0 +1,116 @@
+// The parts that do not depend on the chosen moment: findings, notes, samples worth a look, texts, facts.
+
+const WORDS_OF_A_BEGINNING = 8;
+const LEVELS = { alarm: "Alarm", caution: "Caution", plain: "Note", good: "Good" };
+
+function fillHead() {
+  document.querySelector("h1").textContent = report.title;
+  document.title = `${report.title} · saliency`;
+  const parts = [];
+  if (hasMaps()) {
+    const monitor = currentMonitor();
+    const facts = Object.fromEntries(runs[0].facts[0]?.rows ?? []);
+    const target = facts.target === undefined ? null : `target ${facts.target}`;
+    parts.push(facts.model, target, counted(monitor.methods.length, "method"), counted(monitor.ids.length, "sample"), counted(monitor.frames.length, "observation"));
+  }
+  document.getElementById("subtitle").textContent = parts.filter(Boolean).join("  ·  ");
+}
+
+function fillNotes() {
+  const notes = (source().notes ?? []).concat(runs.flatMap((run, place) => run.notes.map((note) => (runLetter(place) ? `Run ${runLetter(place)}: ${note}` : note))));
+  if (!hasMaps()) notes.unshift("There are no maps to show: no monitor kept any, or none could be read.");
+  const box = document.getElementById("notes");
+  box.hidden = notes.length === 0;
+  fill(box, [{ id: "notes", from: notes, make: () => element("div", {}, element("b", {}, "What to know of this data"), element("ul", {}, notes.map((note) => element("li", {}, note)))) }]);
+}
+
+// A file tells everything; a page that is watched leaves room for the maps, and tells the rest when it is asked.
+function findingOf({ level, title, text }) {
+  return element("li", { class: `finding ${level}` }, element("details", { open: source().isEager || (level === "alarm" && runs.length === 1) },
+    element("summary", {}, element("p", { class: "level" }, LEVELS[level]), element("h3", {}, title)), element("p", {}, text)));
+}
+
+function fillFindings() {
+  const list = (run) => ({ id: `${run}/list`, make: () => element("ul", { class: "finding-list" }),
+    update: (node) => fill(node, runs[run].headlines.map((headline) => ({ id: `${runs.length}/${runs[run].id}/${headline.title}`, from: headline, make: () => findingOf(headline) }))) });
+  const name = (run) => ({ id: `${run}/name`, from: runs[run].name, make: () => element("h2", { class: "run-heading" }, `${runLetter(run)} · ${runs[run].name}`) });
+  fill(document.getElementById("findings"), everyRun().flatMap((run) => [...(runs.length > 1 ? [name(run)] : []), list(run)]));
+}
+
+// The beginning of a text, since its number says little.
+function beginningOf(sample) {
+  const { tokens, special } = currentMonitor();
+  if (!tokens) return null;
+  const words = tokens[sample].filter((_, place) => !(special && special[sample][place]));
+  return element("p", { class: "beginning" }, words.slice(0, WORDS_OF_A_BEGINNING).join(" "), words.length > WORDS_OF_A_BEGINNING ? " …" : "");
+}
+
+function lookOf({ sample, reasons }) {
+  const open = (reason) => change({ view: "sample", sample, frame: reason.frame, method: reason.method ?? state.method, playing: false });
+  return element("li", { class: "look", "data-sample": sample }, element("p", { class: "card-title" }, titleOf(sample), element("span", { class: "muted" }, ` ${sampleName(currentMonitor(), sample)}`)), beginningOf(sample),
+    element("ul", {}, reasons.map((reason) => element("li", {}, element("button", { type: "button", class: "reason", onclick: () => open(reason) }, reason.text)))));
+}
+
+function fillAttention() {
+  const { name, attention } = currentMonitor();
+  const title = `Worth a look${runs.length > 1 ? " in run A" : ""}`;
+  const empty = () => element("p", { class: "muted" }, "No prediction flipped, no map moved far, and none lies outside the mask.");
+  const list = { id: "list", make: () => element("ol"),
+    update: (node) => fill(node, attention.map((item) => ({ id: item.sample, from: [name, item, titleOf(item.sample)], make: () => lookOf(item) }))) };
+  fill(document.getElementById("attention"), [{ id: "title", from: title, make: () => element("h2", {}, title) }, attention.length ? list : { id: "empty", make: empty }]);
+}
+
+function spansOf(spans) {
+  return spans.map(([kind, text]) => (kind === "text" ? text : element(kind, {}, text)));
+}
+
+function blockOf(block) {
+  if (block.paragraph) return element("p", {}, spansOf(block.paragraph));
+  const { head, rows } = block.table;
+  const isNumber = (spans) => spans.length > 0 && /^[-−+]?[\d.]+( ?%| ± [\d.]+)?$/.test(spans.map((span) => span[1]).join(""));
+  const isShort = (spans) => spans.map((span) => span[1]).join("").length < 20;
+  const cell = (tag) => (spans) => element(tag, { class: `${isNumber(spans) ? "number" : ""} ${isShort(spans) ? "short" : ""}` }, spansOf(spans));
+  const numeric = head.map((_, column) => rows.length > 0 && rows.every((row) => isNumber(row[column] ?? [])));
+  const heads = head.map((spans, column) => element("th", { scope: "col", class: numeric[column] ? "number" : "" }, spansOf(spans)));
+  return element("div", { class: "scroll" }, element("table", {}, element("thead", {}, element("tr", {}, heads)), element("tbody", {}, rows.map((row) => element("tr", {}, row.map(cell("td")))))));
+}
+
+function articleOf(run, { tag, moment }, kind, ...inside) {
+  const letter = runLetter(run) ? `${runLetter(run)} · ` : "";
+  return element("article", { class: kind }, element("h3", {}, letter, element("span", { class: "tag" }, tag), element("span", { class: "muted" }, ` ${moment}`)), inside.flat());
+}
+
+function fillDocuments() {
+  const shown = runs.flatMap((run, place) => [
+    ...run.documents.map((text) => ({ id: `${place}/text/${text.tag}`, from: text, make: () => articleOf(place, text, "", text.blocks.map(blockOf)) })),
+    ...run.pictures.map((picture) => ({ id: `${place}/picture/${picture.tag}`, from: picture, make: () => articleOf(place, picture, "wide",
+      element("img", { src: source().picture(picture), alt: `${picture.tag} at ${picture.moment}`, loading: "lazy" })) })),
+  ]);
+  const title = { id: "title", make: () => element("h2", {}, "Tables and pictures") };
+  const articles = { id: "articles", make: () => element("div", { class: "articles" }), update: (node) => fill(node, shown) };
+  fill(document.getElementById("documents"), shown.length ? [title, articles] : []);
+}
+
+const READING = [
+  ["Maps", "A map shows where the score is sensitive, not why. Maps that move do not prove that the model got worse, and maps that stay do not prove that it did not."],
+  ["Colors", "On the shared scale, the full color is the largest 99th percentile of a sample's maps in the run, so you can see attention grow and fade. Per map, every map reaches the full color, however weak it is."],
+  ["Drift", "1 − Spearman correlation of two signed maps of a sample: 0 is the same order of importance, 1 is unrelated, 2 is reversed; the line is the mean over the samples."],
+  ["Similarity and floor", "How similar the maps are to those of a network with random weights, and how similar the maps of two random networks are. A floor above 0.3 means that the maps show the input. It is a test to pass, not a ranking."],
+  ["Effect and alarm", "What inserting the cue into samples of other classes adds to the suspect class, in standard deviations of the logits. The alarm goes on when the lower bound of its mean stays above the threshold. A silent alarm does not prove that there is no shortcut."],
+  ["Difference", "Red where the later map is stronger, blue where the earlier one is; white where they agree or show nothing."],
+];
+
+function factsOf(facts, run) {
+  return element("details", { open: runs.length === 1 }, element("summary", {}, runLetter(run) ? `${runLetter(run)} · ` : "", facts.title),
+    element("dl", {}, facts.rows.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)])));
+}
+
+function fillFacts() {
+  const lists = runs.flatMap((run, place) => run.facts.map((facts) => ({ id: `${place}/${facts.title}`, from: [facts, runs.length], make: () => factsOf(facts, place) })));
+  const reading = () => element("dl", { class: "reading" }, READING.map(([name, text]) => element("div", {}, element("dt", {}, name), element("dd", {}, text))));
+  fill(document.getElementById("facts"), [
+    { id: "how to read", make: () => element("h2", {}, "How to read it") }, { id: "reading", make: reading },
+    { id: "how made", make: () => element("h2", {}, "How it was made") },
+    { id: "facts", make: () => element("div", { class: "fact-lists" }), update: (node) => fill(node, lists) },
+  ]);
+}

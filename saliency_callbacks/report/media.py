@@ -1,0 +1,62 @@
+"""How the page gets what is large: within the file, or, while it is looked at, by an address."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from saliency_callbacks.report.monitors import ExplainedObservation
+from saliency_callbacks.report.pictures.sprites import Quality, encode_text, sprite
+from saliency_callbacks.report.pictures.stored_pictures import embedded_picture
+from saliency_callbacks.sinks.disk.array_file import Array
+
+__all__ = ["Embedded", "Medium"]
+
+
+class Medium(Protocol):
+    """What stands for maps and pictures in the payload."""
+
+    @property
+    def stride(self) -> int:
+        """1 to show every observation, 2 to show every other one, and so on."""
+
+    def maps(
+        self, observation: ExplainedObservation, shared: Mapping[str, Array], *, is_text: bool
+    ) -> dict[str, dict[str, Any]]:
+        """Return what stands for the maps of one observation, by method."""
+
+    def picture(self, directory: Path, file: str) -> dict[str, str] | None:
+        """Return what stands for a file in the directory of an archive; ``None`` where it cannot be read."""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Everything is within the file.
+
+    Args:
+        quality: How maps are stored; ``None`` for no maps.
+    """
+
+    quality: Quality | None
+
+    @property
+    def stride(self) -> int:
+        """See :class:`Medium`."""
+        return 1 if self.quality is None else self.quality.stride
+
+    def maps(
+        self, observation: ExplainedObservation, shared: Mapping[str, Array], *, is_text: bool
+    ) -> dict[str, dict[str, Any]]:
+        """Return sprites, or words."""
+        if self.quality is None:
+            return {}
+        return {
+            method: encode_text(found) if is_text else sprite(found, shared[method], self.quality)
+            for method, found in observation.maps.items()
+        }
+
+    def picture(self, directory: Path, file: str) -> dict[str, str] | None:
+        """Return ``{"data"}``, base64 of a WebP."""
+        return embedded_picture(directory, file)

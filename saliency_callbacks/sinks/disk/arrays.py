@@ -1,0 +1,94 @@
+"""Probe, maps and what belongs to them, read back as arrays where there is no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from saliency_callbacks.errors import ConfigurationError
+from saliency_callbacks.sinks.disk.archive import inside
+from saliency_callbacks.sinks.disk.array_file import Array, ArrayFile
+from saliency_callbacks.sinks.disk.entries import MethodEntry, ObservationEntry, ProbeEntry
+from saliency_callbacks.sinks.disk.shown import SCALE_NAMES, Maps, Scales, magnitude_of, shown_maps
+
+__all__ = ["StoredProbe", "open_maps", "read_scales", "read_shown_maps", "read_stored_probe"]
+
+
+@dataclass(frozen=True, eq=False)
+class StoredProbe:
+    """The probe as people look at it: a :class:`~saliency_callbacks.types.ProbeView` of arrays."""
+
+    fingerprint: str
+    ids: tuple[str, ...]
+    images: Array | None = None
+    tokens: tuple[tuple[str, ...], ...] | None = None
+    special: tuple[tuple[bool, ...], ...] | None = None
+    labels: Array | None = None
+    class_names: tuple[str, ...] | None = None
+    masks: Array | None = None
+    groups: tuple[str, ...] | None = None
+
+    @property
+    def picture_width(self) -> int | None:
+        """Width of the samples' pictures; ``None`` for text inputs."""
+        return None if self.images is None else int(self.images.shape[2])
+
+
+def read_stored_probe(directory: Path, entry: ProbeEntry) -> StoredProbe:
+    """Read the probe that was explained.
+
+    Raises:
+        ConfigurationError: If the file is missing, damaged or outside the directory.
+    """
+    with ArrayFile(inside(directory, entry["file"]), "the probe") as file:
+        found = {name: file.read(name) for name in ("images", "labels", "masks") if name in file}
+    tokens, special, names, groups = entry["tokens"], entry["special"], entry["class_names"], entry["groups"]
+    return StoredProbe(
+        fingerprint=entry["fingerprint"],
+        ids=tuple(entry["ids"]),
+        tokens=None if tokens is None else tuple(map(tuple, tokens)),
+        special=None if special is None else tuple(map(tuple, special)),
+        class_names=None if names is None else tuple(names),
+        groups=None if groups is None else tuple(groups),
+        **found,
+    )
+
+
+def open_maps(directory: Path, entry: ObservationEntry) -> ArrayFile:
+    """Open the file of an observation.
+
+    Raises:
+        ConfigurationError: If the maps were removed, or the file is missing, damaged or outside the directory.
+    """
+    if entry["file"] is None:
+        raise ConfigurationError(f"the maps of step {entry['step']} were removed; keep more with keep_maps='all'")
+    return ArrayFile(inside(directory, entry["file"]), f"the maps of step {entry['step']}")
+
+
+def read_shown_maps(file: ArrayFile, method: str, facts: MethodEntry, probe: StoredProbe) -> Maps:
+    """Read the maps of one method as they are shown.
+
+    Raises:
+        ConfigurationError: If they cannot be read, or are not those of the probe.
+    """
+    values = file.read(f"{method}/values")
+    magnitude = file.read(f"{method}/magnitude") if facts["reduction"] is None else magnitude_of(values, facts)
+    if len(values) != len(probe.ids) or len(magnitude) != len(probe.ids):
+        raise ConfigurationError(f"the maps of {method} have {len(values)} samples, the probe has {len(probe.ids)}.")
+    return shown_maps(values, magnitude, facts, probe.picture_width)
+
+
+def read_scales(file: ArrayFile, method: str, probe: StoredProbe) -> Scales | None:
+    """Read what is known of the maps of one method without reading them; ``None`` where earlier versions wrote them.
+
+    Raises:
+        ConfigurationError: If it cannot be read, or is not that of the probe.
+    """
+    names = [f"{method}/shown/{name}" for name in SCALE_NAMES]
+    if not all(name in file for name in names):
+        return None
+    found = Scales(*map(file.read, names))
+    count = len(found.peak)
+    if count != len(probe.ids):
+        raise ConfigurationError(f"the maps of {method} have {count} samples, the probe has {len(probe.ids)}.")
+    return found

@@ -1,0 +1,124 @@
+"""Stored maps as they are shown, and the few numbers of each that a page needs before any map is looked at.
+
+Beside the maps of a method there are ``{method}/shown/{name}``, one for each field of :class:`Scales`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+
+from saliency_callbacks.arrays.resampling import area_mean, display_maps, linear
+from saliency_callbacks.arrays.scales import degenerate, finite, full_color, largest
+from saliency_callbacks.sinks.disk.array_file import Array
+from saliency_callbacks.sinks.disk.entries import MethodEntry
+
+__all__ = ["LONGEST_SIDE", "REDUCTIONS", "SCALE_NAMES", "Maps", "Scales", "magnitude_of", "shown_maps", "shrink"]
+
+LONGEST_SIDE = 256
+"""Largest height or width at which a map is shown."""
+
+Floats = npt.NDArray[np.float32]
+
+# Those of `read_maps`, without torch.
+REDUCTIONS: dict[str, Callable[[Floats], Floats]] = {
+    "abs_max": lambda values: np.abs(values).max(axis=1),
+    "positive_max": lambda values: np.maximum(values, 0).max(axis=1),
+    "l2": lambda values: np.sqrt(np.square(values).sum(axis=1)),
+    "abs_sum": lambda values: np.abs(values).sum(axis=1),
+    "sum": lambda values: np.abs(values.sum(axis=1)),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Scales:
+    """What is known of the maps of one method without looking at them.
+
+    Args:
+        peak: Largest absolute value of each map ``[N]``.
+        full: The value that gets the full color if each map has its own scale ``[N]``.
+        degenerate: Which maps show nothing ``[N]``.
+        signed: Which maps have a negative value ``[N]``.
+    """
+
+    peak: Floats
+    full: Floats
+    degenerate: npt.NDArray[np.bool_]
+    signed: npt.NDArray[np.bool_]
+
+
+SCALE_NAMES = tuple(field.name for field in fields(Scales))
+
+
+@dataclass(frozen=True, eq=False)
+class Maps:
+    """The maps of one method in one observation, as they are shown.
+
+    Args:
+        cells: Relative to ``peak``: ``float16 [N, h, w]``, in [0, 1] for pictures; in [-1, 1] and ``[N, 1, W]`` for
+            text inputs.
+        peak, full, degenerate: As in :class:`Scales`.
+    """
+
+    cells: npt.NDArray[np.float16]
+    peak: Floats
+    full: Floats
+    degenerate: npt.NDArray[np.bool_]
+
+    @property
+    def scales(self) -> Scales:
+        """The same without the maps."""
+        signed = np.asarray((self.cells < 0).reshape(len(self.cells), -1).any(axis=1))
+        return Scales(self.peak, self.full, self.degenerate, signed)
+
+
+def magnitude_of(values: Array, facts: MethodEntry) -> Floats:
+    """Return the magnitude ``[N, *size]`` that values ``[N, C, *spatial]`` give."""
+    assert facts["reduction"] is not None, "otherwise the magnitude is stored"
+    return linear(REDUCTIONS[facts["reduction"]](values.astype(np.float32)), facts["size"])
+
+
+def shown_maps(values: Array, magnitude: Array, facts: MethodEntry, picture_width: int | None) -> Maps:
+    """Return the maps of one method as they are shown.
+
+    Args:
+        values: As stored, ``[N, C, *spatial]``.
+        magnitude: ``[N, *spatial]``.
+        facts: What the index says of the method.
+        picture_width: That of the samples' pictures; ``None`` for text inputs.
+    """
+    magnitude = magnitude.astype(np.float32)
+    shows_nothing = degenerate(magnitude)
+    if picture_width is None:
+        return _relative(finite(values.astype(np.float32).sum(axis=1, keepdims=True)), shows_nothing)
+    reduction, heat = facts["reduction"], finite(magnitude)
+    if magnitude.ndim == 3 and reduction is not None and values.shape[2:] != magnitude.shape[1:]:
+        # A class activation map is kept at the layer's size; the page interpolates it as the magnitude was.
+        small = _relative(finite(REDUCTIONS[reduction](values.astype(np.float32))), shows_nothing)
+        return Maps(small.cells, small.peak, full_color(heat), shows_nothing)
+    if magnitude.ndim == 2:
+        heat = display_maps(heat, (1, picture_width))
+    elif magnitude.ndim == 4:
+        heat = heat[:, heat.shape[1] // 2]
+    return _relative(heat, shows_nothing)
+
+
+def shrink(maps: Maps, longest_side: int) -> Maps:
+    """Return maps of at most ``longest_side`` cells per side; each cell is the mean of the area that it covers."""
+    height, width = maps.cells.shape[1:]
+    if max(height, width) <= longest_side:
+        return maps
+    factor = longest_side / max(height, width)
+    size = max(1, round(height * factor)), max(1, round(width * factor))
+    cells = area_mean(maps.cells.astype(np.float32), size)
+    # A fine map fades in the mean, so its full color is taken from the shrunk map.
+    return Maps(cells.astype(np.float16), maps.peak, full_color(cells) * maps.peak, maps.degenerate)
+
+
+def _relative(maps: Floats, shows_nothing: npt.NDArray[np.bool_]) -> Maps:
+    peak = largest(maps)
+    divisor = np.where(peak > 0, peak, np.float32(1))[:, None, None]
+    return Maps((maps / divisor).astype(np.float16), peak, full_color(maps), shows_nothing)

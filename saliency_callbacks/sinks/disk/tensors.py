@@ -1,0 +1,99 @@
+"""Probe and maps, read back as tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from saliency_callbacks.errors import ConfigurationError
+from saliency_callbacks.sinks.disk.archive import inside
+from saliency_callbacks.sinks.disk.entries import ObservationEntry, ProbeEntry
+from saliency_callbacks.types import ProbeView
+
+__all__ = ["REDUCTIONS", "read_maps", "read_probe", "reduce_values"]
+
+# The format owns these definitions: what an old file means must not change with the package's mathematics.
+REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "abs_max": lambda values: values.abs().amax(1),
+    "positive_max": lambda values: values.clamp(min=0).amax(1),
+    "l2": lambda values: values.square().sum(1).sqrt(),
+    "abs_sum": lambda values: values.abs().sum(1),
+    "sum": lambda values: values.sum(1).abs(),
+}
+_INTERPOLATIONS = {1: "linear", 2: "bilinear", 3: "trilinear"}
+
+
+def reduce_values(values: Tensor, reduction: str, size: list[int]) -> Tensor:
+    """Reduce ``[N, C, *spatial]`` over the channels, and resize the result linearly to ``[N, *size]``."""
+    reduced = REDUCTIONS[reduction](values.float())
+    if list(reduced.shape[1:]) == size:
+        return reduced
+    mode = _INTERPOLATIONS[len(size)]
+    return interpolate(reduced.unsqueeze(1), size=tuple(size), mode=mode, align_corners=False).squeeze(1)
+
+
+def read_probe(directory: str | PathLike[str], entry: ProbeEntry) -> ProbeView:
+    """Read the probe that was explained.
+
+    Args:
+        directory: The sink's directory.
+        entry: ``read_index(directory)["probe"]``.
+
+    Raises:
+        ConfigurationError: If the file is missing, damaged or outside the directory.
+    """
+    tensors = _load(inside(Path(directory), entry["file"]), "the probe")
+    tokens, special, names, groups = entry["tokens"], entry["special"], entry["class_names"], entry["groups"]
+    return ProbeView(
+        fingerprint=entry["fingerprint"],
+        ids=tuple(entry["ids"]),
+        images=tensors.get("images"),
+        tokens=None if tokens is None else tuple(map(tuple, tokens)),
+        special=None if special is None else tuple(map(tuple, special)),
+        labels=tensors.get("labels"),
+        class_names=None if names is None else tuple(names),
+        masks=tensors.get("masks"),
+        groups=None if groups is None else tuple(groups),
+    )
+
+
+def read_maps(directory: str | PathLike[str], entry: ObservationEntry) -> dict[str, Tensor]:
+    """Read the tensors of one observation.
+
+    Args:
+        directory: The sink's directory.
+        entry: One of ``read_index(directory)["observations"]``.
+
+    Returns:
+        Every stored tensor by its name, and ``{method}/magnitude`` of every method whether stored or not.
+
+    Raises:
+        ConfigurationError: If the maps were removed, or the file is missing, damaged or outside the directory.
+    """
+    if entry["file"] is None:
+        raise ConfigurationError(
+            f"the maps of step {entry['step']} were removed; expected an entry with a file. Look at entry['file'] "
+            "first, and keep more with keep_maps='all'"
+        )
+    tensors = _load(inside(Path(directory), entry["file"]), f"the maps of step {entry['step']}")
+    for method, facts in entry["methods"].items():
+        if facts["reduction"] is not None:
+            values = tensors[f"{method}/values"]
+            tensors[f"{method}/magnitude"] = reduce_values(values, facts["reduction"], facts["size"])
+    return tensors
+
+
+def _load(path: Path, expected: str) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load(path.read_bytes())
+    except (OSError, SafetensorError) as error:
+        raise ConfigurationError(
+            f"{str(path)!r} cannot be read ({error}); expected {expected}. "
+            "Copy the whole directory, index and maps together."
+        ) from error

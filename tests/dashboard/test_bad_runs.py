@@ -1,0 +1,149 @@
+"""What cannot be shown is said, and the rest is shown."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from threading import Thread
+
+import pytest
+
+from saliency_callbacks.dashboard.growing_index import GrowingIndex
+from saliency_callbacks.dashboard.logdirs import LogDirectory
+from saliency_callbacks.sinks import DiskSink, read_index
+from saliency_callbacks.sinks.disk import journal
+from saliency_callbacks.types import Snapshot
+from tests.dashboard.conftest import Client
+
+
+def listed(client):
+    return {run["id"]: run["problem"] for run in client.get("runs.json").json["runs"]}
+
+
+def test_a_directory_without_runs(client, tmp_path):
+    listing = client.get("runs.json").json
+    assert listing["runs"] == []
+    assert f"No run with maps was found below {tmp_path}" in listing["notes"][0]
+
+
+def test_a_directory_that_does_not_exist(tmp_path):
+    listing = Client(LogDirectory(tmp_path / "absent")).get("runs.json").json
+    assert (listing["runs"], listing["notes"]) == ([], [f"{tmp_path / 'absent'} is not a directory that can be read."])
+
+
+def test_no_directory():
+    assert "--logdir" in Client().get("runs.json").json["notes"][0]
+
+
+def _nothing_yet(run):
+    (run / "saliency" / "observations.jsonl").unlink()
+
+
+def _torn_index(run):
+    (run / "saliency" / "index.json").write_text('{"format": 2, "pro')
+
+
+def _newer(run):
+    index = run / "saliency" / "index.json"
+    index.write_text(json.dumps({**json.loads(index.read_text()), "format": 3}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (_nothing_yet, "nothing was observed yet"),
+        (_torn_index, "is not JSON"),
+        (_newer, "is not an index of format 2 (found 3). Use the version of saliency-callbacks that wrote it"),
+    ],
+)
+def test_a_run_that_cannot_be_shown(client, tmp_path, write_run, damage, problem):
+    write_run(tmp_path / "good")
+    damage(write_run(tmp_path / "bad"))
+    found = listed(client)
+    assert found.pop("good") is None
+    ((name, said),) = found.items()
+    assert problem in said
+    reply = client.get(f"run.json?run={name}")
+    assert reply.status == 404
+    assert problem.partition(" (")[0] in reply.json["error"]
+    assert client.get("run.json?run=good").status == 200
+
+
+def test_one_damaged_archive_leaves_the_others(client, tmp_path, write_run, write_alarm):
+    write_run(tmp_path / "run")
+    _torn_index(write_alarm(tmp_path / "run").parent / "run")
+    assert listed(client)["run"] is None
+    (run,) = client.get("run.json?run=run").json["runs"]
+    assert [section["name"] for section in run["sections"]] == ["cue/patch"]
+    assert "is left out" in run["notes"][0]
+
+
+def test_torn_lines_and_maps(client, tmp_path, write_run):
+    archive = write_run(tmp_path / "run") / "saliency"
+    with (archive / "observations.jsonl").open("ab") as file:
+        file.write(b'garbage\n{"step": 49, "sta')
+    maps = archive / "maps" / "000000019.safetensors"
+    maps.write_bytes(maps.read_bytes()[:50])
+    (run,) = client.get("run.json?run=run").json["runs"]
+    assert [frame["step"] for frame in run["monitors"][0]["frames"]] == [9, 29, 39]
+    assert "2 of 6 entries of the index are damaged" in run["notes"][0]
+    assert "has no pictures" in run["notes"][1]
+
+
+def test_a_run_that_disappears(client, tmp_path, write_run):
+    write_run(tmp_path / "stays")
+    write_run(tmp_path / "goes")
+    assert listed(client) == {"stays": None, "goes": None}
+    client.get("run.json?run=goes")
+    shutil.rmtree(tmp_path / "goes")
+    found = listed(client)
+    assert found["stays"] is None
+    assert found["goes"].endswith("is gone")
+    assert client.get("run.json?run=goes").status == 404
+    write_run(tmp_path / "goes")
+    assert listed(client) == {"stays": None, "goes": None}
+    assert client.get("run.json?run=goes").status == 200
+
+
+def test_a_run_that_is_being_written(client, tmp_path, write_run):
+    write_run(tmp_path / "run")
+    writer = Thread(target=write_run, args=(tmp_path / "run",), kwargs={"epochs": 12})
+    writer.start()
+    seen = []
+    while writer.is_alive():
+        reply = client.get("run.json?run=run")
+        assert reply.status == 200, reply.body
+        seen.append(len(reply.json["runs"][0]["monitors"][0]["frames"]))
+    writer.join()
+    assert seen == sorted(seen), "an observation that was shown stays"
+    assert len(client.get("run.json?run=run").json["runs"][0]["monitors"][0]["frames"]) == 12
+
+
+def test_the_index_is_read_on_where_it_ended(tmp_path, write_run, monkeypatch):
+    archive = write_run(tmp_path) / "saliency"
+    growing = GrowingIndex(archive)
+    assert growing.read() == read_index(archive)
+    parsed = []
+    original = journal._record
+    monkeypatch.setattr(journal, "_record", lambda line, key: parsed.append(line) or original(line, key))
+    growing.read()
+    assert parsed == []
+    torn = b'{"step": 99, "sta'
+    with (archive / "observations.jsonl").open("ab") as file:
+        file.write(torn)
+    assert (growing.read()["damaged"], parsed) == (1, [])
+    DiskSink(archive).write(Snapshot(9, 99, "fit", {}, scores={"x": 1.0}), {})
+    found = growing.read()
+    assert len(parsed) == 1
+    assert found == read_index(archive)
+
+
+def test_an_index_that_was_replaced_is_read_anew(tmp_path, write_run):
+    archive = write_run(tmp_path / "a") / "saliency"
+    growing = GrowingIndex(archive)
+    growing.read()
+    other = write_run(tmp_path / "b", epochs=9, strength=3.0, metadata={"other": 1}) / "saliency"
+    shutil.copy(other / "observations.jsonl", archive / "observations.jsonl")
+    assert growing.read() == read_index(archive)
+    (archive / "observations.jsonl").write_bytes(b"")
+    assert growing.read()["observations"] == []

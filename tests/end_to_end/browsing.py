@@ -1,0 +1,30 @@
+"""What is painted on the page."""
+
+from __future__ import annotations
+
+MAP = "#viewer .card[data-sample='0'] .tile:nth-child(2) canvas"
+
+
+# What is waited for is given as a function: the page's policy forbids the evaluation of strings.
+def painted(page, selector, **wanted):
+    """Wait until the canvas shows what is wanted, and return its pixels in three places: two corners, the middle."""
+    pixels = page.wait_for_function(
+        """([selector, wanted]) => {
+            const canvas = document.querySelector(selector);
+            const painted = JSON.parse(canvas?.dataset.painted ?? "[{}]")[0];
+            if (!Object.entries(wanted).every(([key, value]) => painted[key] === value)) return null;
+            const copy = document.createElement("canvas");
+            [copy.width, copy.height] = [canvas.width, canvas.height];
+            const context = copy.getContext("2d", { willReadFrequently: true });
+            context.drawImage(canvas, 0, 0);
+            const at = (share) => [...context.getImageData(share * copy.width, share * copy.height, 1, 1).data];
+            return [at(3 / 16), at(8 / 16), at(13 / 16)];
+        }""",
+        arg=[selector, wanted],
+    )
+    return pixels.json_value()
+
+
+def is_hot(pixel):
+    red, green, blue, _ = pixel
+    return red > 150 and red > green + 80 and red > blue + 80
