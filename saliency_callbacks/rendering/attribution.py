@@ -44,8 +44,8 @@ def render(
         style: One of ``overlay``, ``heatmap``, ``signed``, ``signed_color``, ``greyscale``.
         scale: The value that gets the full color, ``[N]`` or one number for all; in units of ``magnitude``, or of
             ``values`` for signed styles. Where it is not positive the map is shown as zero.
-        colormap: Name of a Matplotlib color map, for ``overlay`` and ``heatmap``; ``auto`` is ``rainbow`` for an
-            overlay and ``inferno`` for a heatmap.
+        colormap: Name of a Matplotlib color map, for ``overlay`` and ``heatmap``; ``auto`` is ``inferno``, of which an
+            overlay has the bright part over a dimmed grey picture.
         alpha: Opacity of an ``overlay`` at the map maximum, in [0, 1].
 
     Returns:

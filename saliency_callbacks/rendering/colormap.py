@@ -20,6 +20,7 @@ __all__ = [
     "DEFAULT_COLORMAP",
     "apply",
     "greyscale",
+    "ground",
     "overlay",
     "overlay_table",
     "signed",
@@ -29,12 +30,17 @@ __all__ = [
 Entry = TypeVar("Entry", bound=np.generic)
 
 DEFAULT_COLORMAP = "auto"
-"""``rainbow`` for overlays, ``inferno`` for maps on their own."""
+"""The bright part of ``inferno`` over a dimmed grey picture for overlays, ``inferno`` for maps on their own."""
 
-# Ends in a bright red that stands out on dark and bright pictures; turbo and jet end in a red that is lost on black.
-_OVERLAY_COLORMAP = "rainbow"
-# Grows in lightness throughout, so that a map on its own cannot be misread.
+# Grows in lightness throughout, so that a map cannot be misread, in grey print or without red and green either.
 _HEATMAP_COLORMAP = "inferno"
+# An overlay begins with a bright red: dark purple would pass for a shadow.
+_FIRST_OF_OVERLAY = 0.55
+# A grey picture of this brightness is no brighter than heat, and has no color that could be taken for it.
+_GROUND = 0.55
+_LUMA = (54, 183, 19)
+"""Of red, green and blue, in 1/256 (ITU-R BT.709)."""
+
 DEFAULT_ALPHA = 0.85
 
 # Below 1 so that the flanks of a map stay visible on dark pictures; at 0.5 faint noise already veils the picture.
@@ -86,12 +92,14 @@ def overlay(
 ) -> npt.NDArray[np.uint8]:
     """Lay colored heat over pictures; the opacity is ``alpha · heat^0.7``.
 
-    Where the heat is 0 the picture is left exactly as it is.
+    By default the picture is turned grey and dimmed, so that the brightest is where the map is largest, for people who
+    do not tell red from green, and in grey print. With a color map of a person's choice, such as ``rainbow``, it keeps
+    its colors, and where the heat is 0 it is left exactly as it is.
 
     Args:
         images: ``uint8 [N, H, W, 3]``.
         heat: ``[N, H, W]``, clipped to [0, 1].
-        colormap: Name of a Matplotlib color map; ``auto`` is ``rainbow``.
+        colormap: Name of a Matplotlib color map; ``auto`` is the bright part of ``inferno``, over grey.
         alpha: Opacity at the map maximum, in [0, 1].
 
     Returns:
@@ -103,14 +111,33 @@ def overlay(
     Example:
         >>> picture = np.full((1, 1, 2, 3), 200, dtype=np.uint8)
         >>> overlay(picture, np.array([[[0.0, 1.0]]]), alpha=1.0)[0, 0].tolist()
+        [[110, 110, 110], [252, 254, 164]]
+        >>> overlay(picture, np.array([[[0.0, 1.0]]]), alpha=1.0, colormap="rainbow")[0, 0].tolist()
         [[200, 200, 200], [255, 0, 0]]
     """
+    if colormap == DEFAULT_COLORMAP:
+        images = ground(images)
     keep, paint = _blend_tables(colormap, alpha)
     entries = _entries(heat)
     blended = images * _look_up(keep, entries)
     blended += _look_up(paint, entries)
     blended >>= 8
     return blended.astype(np.uint8)
+
+
+def ground(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return pictures as heat is laid over by default: grey, and dimmed to 0.55 of their brightness.
+
+    Args:
+        images: ``uint8 [N, H, W, 3]``.
+
+    Example:
+        >>> ground(np.array([[[[255, 255, 255], [255, 0, 0]]]], dtype=np.uint8))[0, 0].tolist()
+        [[140, 140, 140], [29, 29, 29]]
+    """
+    luma = images @ np.array(_LUMA, dtype=np.uint16) >> 8
+    grey = np.take(np.round(_GROUND * np.arange(256)).astype(np.uint8), luma)
+    return np.repeat(grey[..., None], 3, axis=-1)
 
 
 def signed(values: npt.NDArray[np.floating], scale: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
@@ -170,10 +197,10 @@ def overlay_table(colormap: str = DEFAULT_COLORMAP) -> npt.NDArray[np.uint8]:
         ConfigurationError: If no color map has that name.
 
     Example:
-        >>> overlay_table()[-1].tolist()
+        >>> overlay_table("rainbow")[-1].tolist()
         [255, 0, 0]
     """
-    return _table(_OVERLAY_COLORMAP if colormap == DEFAULT_COLORMAP else colormap)
+    return _table(_HEATMAP_COLORMAP, _FIRST_OF_OVERLAY) if colormap == DEFAULT_COLORMAP else _table(colormap)
 
 
 def _finite(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
@@ -199,12 +226,12 @@ def _look_up(table: npt.NDArray[Entry], entries: npt.NDArray[np.uint8]) -> npt.N
 
 
 @lru_cache(maxsize=64)
-def _table(name: str) -> npt.NDArray[np.uint8]:
+def _table(name: str, first: float = 0.0) -> npt.NDArray[np.uint8]:
     if name not in mpl.colormaps:
         message = f"Unknown color map {name!r}; expected the name of a Matplotlib color map: "
         raise ConfigurationError(message + nearest_names(name, list(mpl.colormaps)))
     # Through [0, 1] rather than by index: a color map need not have 256 colors of its own.
-    colors = mpl.colormaps[name](np.linspace(0, 1, 256), bytes=True)
+    colors = mpl.colormaps[name](np.linspace(first, 1, 256), bytes=True)
     return _constant(np.asarray(colors, dtype=np.uint8)[:, :3])
 
 

@@ -1,6 +1,7 @@
 import matplotlib as mpl
 import numpy as np
 import pytest
+from PIL import Image
 
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.rendering import colormap as colors
@@ -41,22 +42,55 @@ def test_overlay_leaves_pixels_at_0_and_paints_the_map_maximum():
     assert np.abs(drawn[:, 4, 3] - (0.8 * top + 0.2 * PICTURES[:, 4, 3])).max() <= 1.5
 
 
-@pytest.mark.parametrize("background", [0, 255])
-def test_the_default_overlay_has_its_strongest_color_at_the_map_maximum(background):
+_LINEAR_LUMA = np.array([0.2126, 0.7152, 0.0722])
+
+# Machado et al. 2009, severity 1, for linear RGB.
+_BLINDNESS = {
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
+}
+
+
+def _ramp(level, **given):
+    """Return an overlay of all strengths of heat over one grey, ``[256, 3]``."""
     heat = np.linspace(0, 1, 256)[None, None]
-    drawn = colors.overlay(np.full((1, 1, 256, 3), background, np.uint8), heat)[0, 0].astype(int)
-    redness = drawn[:, 0] - drawn[:, 1:].max(axis=1)
-    assert redness.argmax() >= 250
-    assert drawn[-1, 0] > 200
+    return colors.overlay(np.full((1, 1, 256, 3), level, np.uint8), heat, **given)[0, 0].astype(float)
+
+
+@pytest.mark.parametrize("level", [0, 60, 128, 200, 255])
+def test_the_default_overlay_grows_brighter_with_the_heat_over_any_picture(level):
+    """In grey print."""
+    grey = _ramp(level) @ _LINEAR_LUMA
+    assert grey.argmax() >= 254
+    assert (np.maximum.accumulate(grey) - grey).max() < 8, "hardly anything looks weaker than what is"
+    assert grey[-1] - grey[0] > 80
+    rainbow = _ramp(level, colormap="rainbow") @ _LINEAR_LUMA
+    assert rainbow[-1] < rainbow.max() - 50, "the familiar look is darkest where it is strongest"
+
+
+@pytest.mark.parametrize("kind", _BLINDNESS)
+def test_the_default_overlay_is_told_from_grey_without_red_or_green(kind):
+    linear = np.clip((_ramp(128) / 255) ** 2.2 @ np.array(_BLINDNESS[kind]).T, 0, 1)
+    seen = 255 * linear ** (1 / 2.2)
+    assert seen[0].max() - seen[0].min() < 5, "no heat is grey"
+    chroma = seen.max(axis=1) - seen.min(axis=1)
+    assert chroma[128] > 40
+    assert chroma[-1] > 60
 
 
 def test_opacity_grows_with_the_heat():
-    heat = np.linspace(0, 1, 256)[None, None]
-    black, white = (colors.overlay(np.full((1, 1, 256, 3), level, np.uint8), heat).astype(int) for level in (0, 255))
-    visible = (white - black)[0, 0, :, 0]
+    visible = (_ramp(255, colormap="rainbow") - _ramp(0, colormap="rainbow"))[:, 0]
     assert visible[0] == 255
     assert (np.diff(visible) <= 1).all()
     assert visible[-1] == pytest.approx(255 * (1 - colors.DEFAULT_ALPHA), abs=2)
+
+
+def test_the_ground_is_grey_as_pillow_makes_it():
+    grey = [np.asarray(Image.fromarray(picture).convert("L", (0.2126, 0.7152, 0.0722, 0))) for picture in PICTURES]
+    found = colors.ground(PICTURES)
+    assert (found[..., 0] == found[..., 1]).all()
+    assert (found[..., 0] == found[..., 2]).all()
+    np.testing.assert_allclose(found[..., 0], 0.55 * np.stack(grey), atol=1.5)
 
 
 @pytest.mark.parametrize("alpha", [-0.1, 1.1, float("nan")])
@@ -103,7 +137,7 @@ def test_what_is_not_finite_never_reaches_a_picture():
     odd = np.array([[[np.nan, np.inf, -np.inf, 0.0]]])
     grey = np.full((1, 1, 4, 3), 90, np.uint8)
     assert colors.greyscale(odd)[0, 0, :, 0].tolist() == [0, 255, 0, 0]
-    assert (colors.overlay(grey, odd)[0, 0, [0, 2, 3]] == 90).all()
+    assert (colors.overlay(grey, odd, colormap="rainbow")[0, 0, [0, 2, 3]] == 90).all()
     assert (colors.signed(odd, np.ones(1))[0, 0, 0] == 255).all()
     assert (colors.signed(odd, np.array([np.nan])) == 255).all()
     assert colors.signed_color(odd[:, None], np.ones(1))[0, 0, :, 0].tolist() == [128, 255, 1, 128]

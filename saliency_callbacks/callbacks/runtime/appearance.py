@@ -35,7 +35,8 @@ class Appearance:
         style: ``overlay`` of the map on the image, ``heatmap`` alone, ``signed`` or ``signed_color`` for values with
             their sign, or ``greyscale``.
         color_scale: ``shared`` over the epochs for each sample, so that fading and growing can be seen, or ``per_map``.
-        colormap: Name of a Matplotlib color map; by default ``rainbow`` for overlays and ``inferno`` for heatmaps.
+        colormap: Name of a Matplotlib color map; by default the bright part of ``inferno`` over a dimmed grey
+            picture for overlays, and ``inferno`` for heatmaps; ``rainbow`` is the familiar look.
         alpha: Opacity of an overlay at the map maximum, in [0, 1].
         contour: Share of the pixels, in (0, 1), that is outlined: those where the map is largest, with 0.1 the top
             tenth. Maps of more than 24 × 24 pixels are smoothed for it. By default there is no outline.
