@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from saliency_callbacks.functional import percentile
 from saliency_callbacks.report.monitors import read_monitor, with_maps
 from saliency_callbacks.report.runs import read_run
 from saliency_callbacks.sinks import DiskSink, read_index, read_maps
@@ -69,6 +70,9 @@ def test_pictures(tmp_path, shape, reduction, size, kind):
         expected = getattr(monitor.observations[0].scales["method"], name)
         np.testing.assert_allclose(getattr(stored, name), expected, rtol=1e-5)
     assert stored.degenerate.tolist() == [False, True, False]
+    if size == (20, 16):
+        expected = percentile(attribution.magnitude, 0.99)
+        np.testing.assert_allclose(stored.full, expected.numpy(), rtol=1e-5, err_msg="of the map at the input's size")
     np.testing.assert_allclose(magnitude, attribution.magnitude.numpy(), rtol=1e-4, atol=1e-5)
     assert read_maps(tmp_path, entry)["method/values"].dtype == kind
 
