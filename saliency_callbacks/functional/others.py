@@ -50,8 +50,8 @@ def medians_and_spreads_of_others(values: Tensor) -> tuple[Tensor, Tensor]:
     """
     lower, upper, takes_lower = _middle(values)
     # At each place, the median over the others is one of two values.
-    spreads = [medians_of_others((values - middle).abs()) for middle in (lower, upper)]
-    return torch.where(takes_lower, lower, upper), torch.where(takes_lower, *spreads)
+    around_lower, around_upper = (medians_of_others((values - middle).abs()) for middle in (lower, upper))
+    return torch.where(takes_lower, lower, upper), torch.where(takes_lower, around_lower, around_upper)
 
 
 def _middle(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:

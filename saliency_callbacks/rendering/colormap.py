@@ -18,6 +18,7 @@ from saliency_callbacks.errors import ConfigurationError, nearest_names
 __all__ = [
     "DEFAULT_ALPHA",
     "DEFAULT_COLORMAP",
+    "GROUND",
     "apply",
     "greyscale",
     "ground",
@@ -36,10 +37,11 @@ DEFAULT_COLORMAP = "auto"
 _HEATMAP_COLORMAP = "inferno"
 # An overlay begins with a bright red: dark purple would pass for a shadow.
 _FIRST_OF_OVERLAY = 0.55
-# A grey picture of this brightness is no brighter than heat, and has no color that could be taken for it.
-_GROUND = 0.55
-_LUMA = (54, 183, 19)
-"""Of red, green and blue, in 1/256 (ITU-R BT.709)."""
+GROUND = (30, 101, 10)
+"""How much red, green and blue add to a grey picture that heat is laid over, in 1/256: 0.55 of their luma (BT.709).
+
+So it is no brighter than heat, and has no color that could be taken for it.
+"""
 
 DEFAULT_ALPHA = 0.85
 
@@ -135,8 +137,7 @@ def ground(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         >>> ground(np.array([[[[255, 255, 255], [255, 0, 0]]]], dtype=np.uint8))[0, 0].tolist()
         [[140, 140, 140], [29, 29, 29]]
     """
-    luma = images @ np.array(_LUMA, dtype=np.uint16) >> 8
-    grey = np.take(np.round(_GROUND * np.arange(256)).astype(np.uint8), luma)
+    grey = (images @ np.array(GROUND, dtype=np.uint16) >> 8).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=-1)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from saliency_callbacks.rendering.colormap import DEFAULT_ALPHA, overlay_table
+from saliency_callbacks.rendering.colormap import DEFAULT_ALPHA, GROUND, overlay_table
 from saliency_callbacks.report.attention import rank_samples
 from saliency_callbacks.report.charts import charts_of, split_tag
 from saliency_callbacks.report.comparison import pairs
@@ -48,7 +48,7 @@ def payload_of(contents: Sequence[Contents], medium: Medium) -> dict[str, Any]:
     return {
         "title": " and ".join(content.run.name for content in contents),
         "alpha": DEFAULT_ALPHA,
-        "colors": {"overlay": _table("auto"), "heatmap": _table("inferno")},
+        "colors": {"overlay": _table("auto"), "heatmap": _table("inferno"), "ground": list(GROUND)},
         "runs": [
             _run(content, [(pair[number], pair) for pair in matched], medium) for number, content in enumerate(contents)
         ],

@@ -26,5 +26,6 @@ def painted(page, selector, **wanted):
 
 
 def is_hot(pixel):
+    """Whether a pixel is yellow or orange: heat is, and what it is laid over is grey."""
     red, green, blue, _ = pixel
-    return red > 150 and red > green + 80 and red > blue + 80
+    return red > 150 and red > blue + 60 and green > blue

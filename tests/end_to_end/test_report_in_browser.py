@@ -79,7 +79,7 @@ def test_opacity_style_and_scale(show, report):
     page.wait_for_function(
         '() => JSON.parse(document.querySelector("#viewer .tile:nth-child(2) canvas").dataset.painted)[1][1] === 0'
     )
-    assert painted(page, MAP, frame=2)[2] == [30, 30, 30, 255]
+    assert painted(page, MAP, frame=2)[2] == [16, 16, 16, 255], "the dimmed picture"
     page.keyboard.press("o")
     page.wait_for_function(
         '() => JSON.parse(document.querySelector("#viewer .tile:nth-child(2) canvas").dataset.painted)'

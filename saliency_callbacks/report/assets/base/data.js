@@ -8,7 +8,7 @@ let methodNames = [];
 function install(payload) {
   report = payload;
   runs = payload.runs;
-  colors = { overlay: bytesOf(payload.colors.overlay), heatmap: bytesOf(payload.colors.heatmap) };
+  colors = { overlay: bytesOf(payload.colors.overlay), heatmap: bytesOf(payload.colors.heatmap), ground: payload.colors.ground };
   methodNames = [...new Set(runs.flatMap((run) => [
     ...run.monitors.flatMap((monitor) => monitor.methods.map((method) => method.name)),
     ...run.sections.flatMap((section) => section.charts.filter((chart) => chart.key === "similarity" || chart.key === "entropy")

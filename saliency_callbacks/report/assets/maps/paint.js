@@ -70,13 +70,16 @@ function layOver(image, heat, style) {
   // In 256ths: integers are several times as fast, and a million pixels are painted at each step of the slider.
   const opacity = Int32Array.from({ length: 256 }, (_, level) => Math.round(256 * (isHeatmap ? 1 : style.opacity * (level / 255) ** OPACITY_EXPONENT)));
   const { data } = image;
+  // Heat is laid over a dimmed grey picture, which it is brighter than.
+  const [red, green, blue] = colors.ground;
   for (let place = 0, at = 0; place < heat.length; place++, at += 4) {
+    const ground = (red * data[at] + green * data[at + 1] + blue * data[at + 2]) >> 8;
     const level = Math.min(255, heat[place] * 256) | 0;
     const paint = opacity[level];
     const color = 3 * level;
-    data[at] += ((table[color] - data[at]) * paint) >> 8;
-    data[at + 1] += ((table[color + 1] - data[at + 1]) * paint) >> 8;
-    data[at + 2] += ((table[color + 2] - data[at + 2]) * paint) >> 8;
+    data[at] = ground + (((table[color] - ground) * paint) >> 8);
+    data[at + 1] = ground + (((table[color + 1] - ground) * paint) >> 8);
+    data[at + 2] = ground + (((table[color + 2] - ground) * paint) >> 8);
   }
 }
 
