@@ -12,7 +12,8 @@ from saliency_callbacks.report.shortcuts import shortcut_headlines
 __all__ = ["headlines_of"]
 
 Headline = dict[str, Any]
-"""``level`` (``alarm``, ``caution``, ``good`` or ``plain``), ``title``, ``text`` and the ``step`` it speaks of."""
+"""``level`` (``alarm``, ``caution``, ``good`` or ``plain``), ``title``, ``text``, the ``step`` it speaks of, and where
+there is one the ``section`` of the page that tells more."""
 
 _DEPENDS = "depends on the weights"
 _DEPENDS_NOT = "does not depend on the weights"
@@ -21,7 +22,8 @@ _DEPENDS_NOT = "does not depend on the weights"
 def headlines_of(archives: Sequence[Archive], monitors: Sequence[Monitor]) -> list[Headline]:
     """Return what to read first: alarms, shortcuts, verdicts, wrong predictions and maps that show nothing."""
     found = [headline for archive in archives for headline in (*_alarms(archive), *_verdicts(archive))]
-    found += [_headline(*said) for archive in archives for said in shortcut_headlines(archive)]
+    of_shortcuts = [_headline(*said) for archive in archives for said in shortcut_headlines(archive)]
+    found += [{**headline, "section": "shortcuts"} for headline in of_shortcuts]
     for monitor in monitors:
         found += [*_accuracy(monitor), *_degenerate(monitor)]
     order = ("alarm", "caution", "plain", "good")

@@ -284,7 +284,10 @@ def test_suspected_shortcuts_are_ranked_with_pictures_and_numbers(show, discover
         "() => [...document.querySelectorAll('#shortcuts img')].every((one) => one.naturalWidth > 500)"
     )
     assert page.locator("#shortcuts img").count() == 2
-    assert "The network uses a suspected shortcut" in page.locator("#findings").text_content()
+    finding = page.locator(".finding", has_text="The network uses a suspected shortcut")
+    finding.get_by_role("button", name="See the list").click()
+    page.wait_for_function("() => document.querySelector('#shortcuts').contains(document.activeElement)")
+    page.wait_for_function("() => document.querySelector('#shortcuts').getBoundingClientRect().top < innerHeight / 2")
 
 
 def test_what_to_do_about_a_suspicion_is_copied(show, discovered):

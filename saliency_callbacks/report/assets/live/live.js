@@ -27,8 +27,6 @@ const live = {
     document.querySelector("header").append(connectionSign);
     const stage = document.getElementById("stage");
     stage.hidden = true;
-    // Who watches a training comes for the maps; the findings above them say if there are shortcuts.
-    stage.after(document.getElementById("shortcuts"));
     document.querySelector("h1").textContent = "Saliency";
     takeThemeOfFrame();
     chooser.build();

@@ -25,9 +25,18 @@ function fillNotes() {
 }
 
 // A file tells everything; a page that is watched leaves room for the maps, and tells the rest when it is asked.
-function findingOf({ level, title, text }) {
+function findingOf({ level, title, text, section }) {
   return element("li", { class: `finding ${level}` }, element("details", { open: source().isEager || (level === "alarm" && runs.length === 1) },
-    element("summary", {}, element("p", { class: "level" }, LEVELS[level]), element("h3", {}, title)), element("p", {}, text)));
+    element("summary", {}, element("p", { class: "level" }, LEVELS[level]), element("h3", {}, title)), element("p", {}, text), section ? wayTo(section) : null));
+}
+
+function wayTo(section) {
+  const go = () => {
+    const there = document.getElementById(section);
+    there.scrollIntoView();
+    there.querySelector("summary")?.focus({ preventScroll: true });
+  };
+  return element("button", { type: "button", class: "quiet way", onclick: go }, "See the list");
 }
 
 function fillFindings() {
