@@ -15,8 +15,9 @@ from saliency_callbacks import errors
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.collectives import Collectives
 from saliency_callbacks.engine.explanation import Explanation, Unscaled
+from saliency_callbacks.engine.logits import run_logits
 from saliency_callbacks.engine.outputs import Outputs, run_outputs
-from saliency_callbacks.engine.run import run_engine, run_logits
+from saliency_callbacks.engine.run import run_engine
 from saliency_callbacks.engine.settings import Settings, count_samples
 from saliency_callbacks.errors import RankError, SaliencyError
 from saliency_callbacks.probe.batch import ProbeBatch
