@@ -45,7 +45,13 @@ class _Explained:
         settings = settled(trial.model, inputs, trial.settings, trial.target)
         layers = weight_layers(trial.model, inputs, settings)
         reference = explain_reference(
-            trial.model, inputs, settings, trial.target, trial.similarities, random_logit=draws.random_logit
+            trial.model,
+            inputs,
+            settings,
+            trial.target,
+            trial.similarities,
+            random_logit=draws.random_logit,
+            explanation=trial.explanation,
         )
         trial.progress(1, 1)
         conditions = Conditions.of(reference, trial.inputs_name, trial.redraw)

@@ -180,6 +180,10 @@ class Ranks:
             # Only who shares the work has to know how much there is.
             n_samples = count_samples(inputs, settings) if self.shards_probe else 0
             found = run_engine(model, inputs, self.settings(settings, n_samples), targets)
+        return self.whole(found, n_samples)
+
+    def whole(self, found: Explanation, n_samples: int) -> Explanation:
+        """Return what was found of all samples, from what each rank has explained."""
         if not self.shards_probe:
             return found
         return replace(
