@@ -26,6 +26,7 @@ from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
 from saliency_callbacks.callbacks.runtime.preconditions import check_labels, check_layers
 from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, Storage, engine_settings, settings_of
 from saliency_callbacks.callbacks.shared_pass.wish import Wish
+from saliency_callbacks.engine.settled import settled_tokens
 from saliency_callbacks.engine.wants import union
 from saliency_callbacks.errors import DegenerateMapWarning
 from saliency_callbacks.probe.batch import ProbeBatch
@@ -164,8 +165,7 @@ class RandomizationTest(ObservingCallback[CopiesState]):
         self.result: RandomizationResult | None = None
         self.cascade: RandomizationResult | None = None
         self._tested_step: int | None = None
-        self._n_explained = 0
-        self._is_announced = False
+        self._n_explained, self._is_announced = 0, False
         self._keeping = CopyKeeping(self.draws, self.namespace)
 
     @override
@@ -261,6 +261,10 @@ class RandomizationTest(ObservingCallback[CopiesState]):
         ranks, probe = host.ranks, self._probe
         inputs = host.to_device(probe.inputs)
         settings = replace(self.state.settled(self.settings), forward_context=host.forward_context)
+        with ranks.together():
+            # As a monitor of text inputs finds them, so that both want the same.
+            self._settled = replace(self._settled, tokens=settled_tokens(model, inputs, settings))
+        settings = replace(settings, tokens=self._settled.tokens)
         state = self._outputs.settled(self.state, model, probe, settings, host, target=self.target)
         target = resolve_target(self.target, probe, state.pinned, link_of(state, probe), state.reference)
         if isinstance(target, SimilarityTarget) and target.is_open and target.view is None:
@@ -268,8 +272,7 @@ class RandomizationTest(ObservingCallback[CopiesState]):
             state = replace(state, reference=settled_reference(target, None, now))
         state = with_arithmetic(state, model, inputs, settings, target, host, name=self.namespace)
         settings = state.settled(settings)
-        has_other = self.draws.random_logit
-        wish = moment and wish_for(model, probe, settings, target, host, random_logit=has_other)
+        wish = moment and wish_for(model, probe, settings, target, host, random_logit=self.draws.random_logit)
         trial = Trial(
             model=model,
             inputs=inputs,
