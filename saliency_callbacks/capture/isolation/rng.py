@@ -52,4 +52,5 @@ def seed_all(seed: int) -> None:
 
 
 def _has_cuda() -> bool:
-    return torch.cuda.is_available() and torch.cuda.is_initialized()
+    # In this order: to look for devices takes a while, and there is one isolation for each layer that is drawn.
+    return torch.cuda.is_initialized() and torch.cuda.is_available()
