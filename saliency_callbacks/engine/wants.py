@@ -45,12 +45,16 @@ def asking(pass_: Pass, wants: Sequence[Want]) -> tuple[int, ...]:
     return tuple(sorted({target for want in of_pass for target in want.targets}))
 
 
-def are_independent(wants: Sequence[Want]) -> bool:
+def are_independent(wants: Sequence[Want], *, any_graph: bool = False) -> bool:
     """Return whether each want gets, bit by bit, what it gets alone, and all of them share a pass with another.
 
     Three things make a pass run in another way for the sake of others: with squares it is summed up in float64; with a
-    gradient of the input, its forward records a graph from there on; and one that goes on until an error is small runs
-    as many samples together as any of its targets needs.
+    gradient of the input, its forward records a graph from there on, for which torch may choose another kernel; and one
+    that goes on until an error is small runs as many samples together as any of its targets needs.
+
+    Args:
+        wants: Who wants what.
+        any_graph: Whether the model was seen to compute the same with a graph as without.
 
     Example:
         >>> from saliency_callbacks.methods import resolve_methods
@@ -60,11 +64,12 @@ def are_independent(wants: Sequence[Want]) -> bool:
         >>> are_independent([Want(smooth, (0,)), Want(variance, (0,))])
         False
     """
+    compared = 1 if any_graph else 2
     whole = _measured([method for want in wants for method in want.methods])
     plans = [_measured(want.methods) for want in wants]
     return all(
         (Pass() in plan) == (Pass() in whole)
-        and all(_arithmetic(quantities) == _arithmetic(whole[pass_]) for pass_, quantities in plan.items())
+        and all(_arithmetic(one)[:compared] == _arithmetic(whole[pass_])[:compared] for pass_, one in plan.items())
         and all(asking(pass_, wants) == want.targets for pass_ in plan if measured_by(pass_))
         and any(plan.keys() & other.keys() for other in plans if other is not plan)
         for want, plan in zip(wants, plans, strict=True)

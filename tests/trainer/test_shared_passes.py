@@ -225,6 +225,28 @@ def test_what_does_not_matter_need_not_be_the_same(tmp_path: Path, runs: list[in
     assert runs == [1, 2, 2]
 
 
+class _ByMode(nn.Module):
+    """Has a kernel of its own for forwards that record no graph, which rounds otherwise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = small_net()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.net(images if torch.is_grad_enabled() else images * (1 + 1e-6))
+
+
+@pytest.mark.parametrize(("net", "joins"), [(small_net, True), (_ByMode, False)])
+def test_class_activation_maps_alone_need_no_graph(tmp_path: Path, runs: list[int], net: Any, joins: bool) -> None:
+    """They join those that need one where that was seen to make no difference, at the first moment."""
+    both = [_monitor("grad_cam"), _test(["gradient", "grad_cam"])]
+    _fit(tmp_path, *both, net=net)
+    assert runs[2:] == ([2, 2] if joins else [1, 1, 1, 1])
+    for callback, alone in zip(both, [_monitor("grad_cam"), _test(["gradient", "grad_cam"])], strict=True):
+        _fit(tmp_path, alone, net=net)
+        _assert_same(_found(callback), _found(alone))
+
+
 def test_only_those_that_are_due_are_asked(tmp_path: Path, runs: list[int]) -> None:
     _fit(tmp_path, _monitor(), _test(every_n_epochs=2), max_epochs=4)
     # In the end, the test looks at the weights that it has not seen yet.

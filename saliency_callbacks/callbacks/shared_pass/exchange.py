@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, Protocol
 
 from saliency_callbacks.callbacks.runtime import notices
@@ -51,12 +52,14 @@ class _Kept:
         mark: Of the model that it is of.
         seconds: What each of those pays that were asked before; others nothing.
         payers: Their identities.
+        by: Who was explained alone.
     """
 
     found: Found
     mark: ModelMark
     seconds: float = 0.0
     payers: frozenset[str] = frozenset()
+    by: str | None = None
 
 
 class SharedPasses:
@@ -70,6 +73,8 @@ class SharedPasses:
         self._apart: set[frozenset[str]] = set()
         self._failing: set[str] = set()
         self._swapped: set[frozenset[str]] = set()
+        # Pairs that were explained at the same moment, each in its own way, with the same result.
+        self._equal: set[frozenset[str]] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_kept": []}
@@ -133,11 +138,16 @@ class SharedPasses:
             return joining
         asked = [(one, wanted) for one, wanted in self._asked(own, later, moment, host) if wanted is not None]
         # Who shares no pass with the first may share one with the next.
-        while more := next((one for one in asked if can_join(one[1], [wish, *(they for _, they in joining)])), None):
+        while more := next((one for one in asked if self._can_join(one, [(own, wish), *joining])), None):
             asked.remove(more)
             joining.append(more)
         names = frozenset((own.identity, *(one.identity for one, _ in joining)))
         return [] if names in self._apart else joining
+
+    def _can_join(self, one: tuple[Participant, Wish], others: Sequence[tuple[Participant, Wish]]) -> bool:
+        names = [other.identity for other, _ in (one, *others)]
+        any_graph = all(frozenset(pair) in self._equal for pair in combinations(names, 2))
+        return can_join(one[1], [wanted for _, wanted in others], any_graph=any_graph)
 
     def _asked(
         self, own: Participant, later: Sequence[Participant], moment: Moment, host: Host
@@ -182,8 +192,11 @@ class SharedPasses:
             self._note_failing(own, error)
             raise
         self._failing.discard(own.identity)
+        for known in self._kept:
+            if known.by is not None and wish.agrees_with(known.found.wish) and known.found.is_equal(found):
+                self._equal.add(frozenset((own.identity, known.by)))
         if is_kept:
-            self._kept.append(_Kept(found, mark_of(wish.model)))
+            self._kept.append(_Kept(found, mark_of(wish.model), by=own.identity))
         return found.explanation
 
     def _note_failing(self, own: Participant, error: Exception) -> None:

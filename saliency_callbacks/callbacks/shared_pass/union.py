@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import torch
+from torch import Tensor
+
 from saliency_callbacks.callbacks.runtime.ranks import Ranks
 from saliency_callbacks.callbacks.shared_pass.wish import Wish, is_same_target
 from saliency_callbacks.engine.explanation import Explanation
@@ -47,13 +50,36 @@ class Found:
             n_passes=len(union(methods)),
         )
 
+    def is_equal(self, other: Found) -> bool:
+        """Return whether another wish, which agrees with this one, was found to have the same outputs and maps.
 
-def can_join(wish: Wish, others: Sequence[Wish]) -> bool:
-    """Return whether a wish can be explained with others, so that all get bit by bit what they get alone."""
+        Bit by bit, where both have a map of a method: as it was explained in another way, that makes no difference.
+        """
+        one, two = self.explanation, other.explanation
+        pairs = [
+            (one.maps[0][method.name].values, two.maps[0][method.name].values)
+            for method in self.wish.settings.methods
+            if method in other.wish.settings.methods
+        ]
+        pairs.append((_score(one), _score(two)))
+        if one.logits is not None and two.logits is not None:
+            pairs.append((one.logits, two.logits))
+        return all(torch.equal(mine, theirs) for mine, theirs in pairs)
+
+
+def can_join(wish: Wish, others: Sequence[Wish], *, any_graph: bool = False) -> bool:
+    """Return whether a wish can be explained with others, so that all get bit by bit what they get alone.
+
+    Args:
+        wish: The wish.
+        others: Those that are explained together already.
+        any_graph: As of :func:`~saliency_callbacks.engine.wants.are_independent`.
+    """
     if any(one.settings.back_off is not None and one.settings.back_off.most_rows for one in (*others, wish)):
         # The memory was not enough for one of them.
         return False
-    return all(wish.agrees_with(other) for other in others) and are_independent(_wants([*others, wish])[1])
+    is_alike = all(wish.agrees_with(other) for other in others)
+    return is_alike and are_independent(_wants([*others, wish])[1], any_graph=any_graph)
 
 
 def explain(wishes: Sequence[Wish], ranks: Ranks) -> list[Found]:
@@ -71,6 +97,10 @@ def explain(wishes: Sequence[Wish], ranks: Ranks) -> list[Found]:
         if len(wishes) > 1 and found[0].through_no_grad:
             raise ObservationError("gradients are recorded through the model's own `no_grad` for some methods only")
     return [Found(wish, one) for wish, one in zip(wishes, found, strict=True)]
+
+
+def _score(found: Explanation) -> Tensor:
+    return next(iter(found.maps[0].values())).clean.score
 
 
 def _settings(wishes: Sequence[Wish]) -> Settings:
