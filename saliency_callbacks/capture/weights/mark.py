@@ -9,11 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from saliency_callbacks.capture.isolation.shards import local
+from saliency_callbacks.capture.weights.bits import bit_sum, is_readable
 
 __all__ = ["ModelMark", "mark_of"]
 
-# A prime, so that rows of a weight that change places change the columns, too.
-_COLUMNS = 4093
 _PLAIN = (bool, int, float, str, type(None))
 
 
@@ -51,10 +50,10 @@ def mark_of(model: nn.Module) -> ModelMark:
     """
     tensors = [local(tensor).detach() for tensor in (*model.parameters(), *model.buffers())]
     attributes = tuple(_attributes(name, module) for name, module in model.named_modules())
-    if not all(map(_is_readable, tensors)):
+    if not all(map(is_readable, tensors)):
         return ModelMark(None, attributes)
     with torch.inference_mode(False), torch.no_grad():
-        sums = [_sum(tensor) for tensor in tensors]
+        sums = [bit_sum(tensor) for tensor in tensors]
         device = sums[0].device if sums else None
         # Together, so that a device is waited for once.
         return ModelMark(torch.stack([one.to(device) for one in sums]) if sums else torch.zeros(0), attributes)
@@ -65,21 +64,3 @@ def _attributes(name: str, module: nn.Module) -> tuple[Any, ...]:
     plain = {key: value for key, value in vars(module).items() if isinstance(value, _PLAIN) and key != "training"}
     hooks = (tuple(getattr(module, kind, ())) for kind in ("_forward_hooks", "_forward_pre_hooks"))
     return name, id(module), plain, *hooks
-
-
-def _is_readable(tensor: Tensor) -> bool:
-    is_plain = type(tensor) in (Tensor, nn.Parameter) and tensor.layout == torch.strided
-    return is_plain and not (tensor.is_meta or tensor.is_quantized or tensor.is_conj() or tensor.is_neg())
-
-
-def _sum(tensor: Tensor) -> Tensor:
-    """Return a sum in which every number counts by its bits and its place."""
-    flat = tensor.reshape(-1).contiguous()
-    size = flat.element_size()
-    kinds = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-    bits = flat.view(kinds.get(size, torch.int64))
-    whole = bits.numel() // _COLUMNS * _COLUMNS
-    columns = bits[:whole].view(-1, _COLUMNS).sum(dim=0, dtype=torch.int64)
-    columns[: bits.numel() - whole] += bits[whole:]
-    # Odd factors, which lose no bit where the sum overflows.
-    return (columns * torch.arange(1, 2 * _COLUMNS, 2, device=bits.device)).sum()
