@@ -69,7 +69,7 @@ class RandomizationTest(ObservingCallback[CopiesState]):
     It is a test that a method passes or not, never a ranking: pure noise would come first.
 
     Args:
-        methods: Names or method objects; all share the passes of each state.
+        methods: Names or method objects; all share the passes of each state; other callbacks, of the trained one, too.
         probe: What is explained: a :class:`~saliency_callbacks.probe.probe.Probe`, or the number of samples to take
             from the validation data.
         target: The explained score: ``"label"``, ``"initial_prediction"`` (both stay the same over time),
