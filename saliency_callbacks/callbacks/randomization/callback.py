@@ -272,7 +272,7 @@ class RandomizationTest(ObservingCallback[CopiesState]):
             state = replace(state, reference=settled_reference(target, None, now))
         state = with_arithmetic(state, model, inputs, settings, target, host, name=self.namespace)
         settings = state.settled(settings)
-        wish = moment and wish_for(model, probe, settings, target, host, random_logit=self.draws.random_logit)
+        wish = wish_for(model, probe, settings, target, host, random_logit=self.draws.random_logit)
         trial = Trial(
             model=model,
             inputs=inputs,
