@@ -36,6 +36,7 @@ from benchmarks.cost.randomization import measure_cascade, measure_kept_copies, 
 from benchmarks.cost.single_pass import measure_grad_cam, measure_seven
 from benchmarks.cost.streamed import measure_streamed
 from benchmarks.cost.tab import measure_tab
+from benchmarks.cost.together import measure_epoch, measure_together
 from benchmarks.cost.tokens import measure_tokens, measure_tokens_ig
 from benchmarks.cost.workload import FULL, QUICK, Workload
 from benchmarks.discovery.cost import measure_discovery
@@ -56,6 +57,8 @@ _TOPICS: Mapping[str, Callable[[Workload], list[Row]]] = {
     "randomization": measure_randomization,
     "kept_copies": measure_kept_copies,
     "cascade": measure_cascade,
+    "together": measure_together,
+    "epoch": measure_epoch,
     "cue": measure_cue,
     "distributed": measure_distributed,
     "streamed": measure_streamed,

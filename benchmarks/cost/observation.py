@@ -25,7 +25,7 @@ from saliency_callbacks.callbacks.saliency.history import Frame, Frames
 from saliency_callbacks.engine.run import run_engine
 from saliency_callbacks.targets.selectors import Labels
 
-__all__ = ["BLOCKED", "WHOLE", "TimedMonitor", "measure_observation", "time_observations"]
+__all__ = ["BLOCKED", "WHOLE", "Classifier", "TimedMonitor", "measure_observation", "time_observations"]
 
 WHOLE = "an observation until it is written"
 """Side: an observation until everything is written."""
@@ -66,12 +66,14 @@ def time_observations(monitor: TimedMonitor, network: nn.Module, rounds: int) ->
             enable_model_summary=False,
             log_every_n_steps=1,
         )
-        trainer.fit(_Classifier(network), few, few)
+        trainer.fit(Classifier(network), few, few)
         _check_written(Path(logger.log_dir))
     return monitor.seconds
 
 
-class _Classifier(L.LightningModule):
+class Classifier(L.LightningModule):
+    """A network in a training whose steps are as cheap as can be."""
+
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network

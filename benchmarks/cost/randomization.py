@@ -135,7 +135,7 @@ def _test_again(copies: CopyKeeping, model: ResNet, images: Tensor, target: Tens
     """Test the model as :class:`RandomizationTest` does, against copies that are kept from the test before."""
     trial = Trial(
         model=model,
-        inputs=lambda: images,
+        inputs=images,
         inputs_name="photographs",
         n_samples=len(images),
         settings=engine_settings(_FIVE, ModelReading(), Compute(), target_layers="layer4"),

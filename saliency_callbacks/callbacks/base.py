@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import nn
 from typing_extensions import override
@@ -20,7 +20,9 @@ from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
 from saliency_callbacks.callbacks.runtime.probe_loader import freeze_probe
 from saliency_callbacks.callbacks.runtime.schedule import ObservationCost, takes_turn
 from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, Storage, settings_of
-from saliency_callbacks.callbacks.runtime.sink_writer import SinkWriter, open_sinks
+from saliency_callbacks.callbacks.runtime.sink_writer import SinkWriter
+from saliency_callbacks.callbacks.shared_pass.exchange import SharedPasses
+from saliency_callbacks.callbacks.shared_pass.wish import Wish
 from saliency_callbacks.config.checks import checked_choice, checked_integer
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.probe.batch import ProbeBatch
@@ -52,9 +54,6 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
     target: Any = None
     """The explained score, of those callbacks that have one."""
 
-    save_pictures: ClassVar[bool] = False
-    """Whether the pictures are kept on disk even where a logger shows them: those that no raw map leads back to."""
-
     def __init__(
         self,
         *,
@@ -83,7 +82,7 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
         self._writer: SinkWriter | None = None
         self._current_run: object = None
         self._is_resumed = self._observes_training = self._has_trained = False
-        self._n_skipped, self._said = 0, set()
+        self._n_skipped, self._said, self._passes = 0, set(), SharedPasses()
 
     @property
     def settings(self) -> Settings:
@@ -115,6 +114,15 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
         """Return the end-of-training summary; ``None`` for none. Nobody asks after an exception or without a probe."""
         return None
 
+    @override
+    def wish_at(self, moment: Moment, host: Host) -> Wish | None:
+        is_due = moment.stage == "fit" and takes_turn(self.state, host.epoch, self.every_n_epochs)[1]
+        if self.is_new or not (is_due or moment.stage == "validate"):
+            return None
+        wish = self._wish(preconditions.explained_module(host, self.reading.module), host)
+        # The host is that of the one who asks.
+        return wish and replace(wish, shards_probe=self.compute.shard_probe and host.ranks.shards)
+
     def _on_observed(self, host: Host) -> None:
         """Act on an observation of the training, once it is written and the state has moved on."""
 
@@ -127,7 +135,7 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
         preconditions.check_run(host, self)
         self.cost.restart()
         self._has_trained, self._n_skipped = False, 0
-        self._share_what_is_said(host.callbacks)
+        self._join(host.callbacks)
         if is_training and host.global_step == 0:
             self.state, self._frozen, self._is_resumed = self.state_type(), None, False
         if self._current_run is not host.run:
@@ -196,6 +204,7 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
     @override
     def close(self, host: Host, *, is_complete: bool) -> None:
         """Wait until everything is written."""
+        self._passes.release()
         if self._writer is not None:
             with self._once():
                 self._writer.close()
@@ -240,17 +249,7 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
                 self._settled = preconditions.settled_on(frozen, host, self._asked, self.reading.module)
                 self._accept_probe(frozen)
             self._frozen = frozen
-        if self._writer is None:
-            with host.ranks.together():
-                self._writer = open_sinks(
-                    host,
-                    self.sinks,
-                    namespace=self.identity,
-                    storage=self.storage,
-                    save_pictures=self.save_pictures,
-                    resumed=self._is_resumed,
-                    on_error=self.on_error,
-                )
+        self._open_writer(host)
         return self._writer
 
     def observe(self, host: Host, stage: Stage, step: int, *, is_early: bool) -> Snapshot | None:

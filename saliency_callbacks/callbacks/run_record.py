@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any, ClassVar, Generic
+
+from torch import nn
 
 from saliency_callbacks.callbacks.monitored import log_monitored
+from saliency_callbacks.callbacks.runtime.arguments import OnError
 from saliency_callbacks.callbacks.runtime.host import Host
-from saliency_callbacks.callbacks.runtime.observation import State
+from saliency_callbacks.callbacks.runtime.observation import Moment, State
+from saliency_callbacks.callbacks.runtime.schedule import ObservationCost
 from saliency_callbacks.callbacks.runtime.settings import Storage
-from saliency_callbacks.callbacks.runtime.sink_writer import SinkWriter
+from saliency_callbacks.callbacks.runtime.sink_writer import SinkWriter, open_sinks
+from saliency_callbacks.callbacks.shared_pass.exchange import SharedPasses
+from saliency_callbacks.callbacks.shared_pass.wish import Wish
+from saliency_callbacks.engine.explanation import Explanation
 from saliency_callbacks.errors import each_kind_once
+from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.scores.drawn import drawn
+from saliency_callbacks.types import Sink
 
 __all__ = ["RunRecord"]
 
@@ -30,13 +39,21 @@ class RunRecord(Generic[State]):
     state_type: type[State]
     """Class of the state; without arguments that before the first observation."""
 
+    save_pictures: ClassVar[bool] = False
+    """Whether the pictures are kept on disk even where a logger shows them: those that no raw map leads back to."""
+
     namespace: str
+    sinks: Sequence[Sink]
     storage: Storage
+    on_error: OnError
+    cost: ObservationCost
     state: State
+    _frozen: ProbeBatch | None
     _writer: SinkWriter | None
     _current_run: object
     _is_resumed: bool
     _said: set[Hashable]
+    _passes: SharedPasses
 
     @property
     def identity(self) -> str:
@@ -88,10 +105,52 @@ class RunRecord(Generic[State]):
         """Return a context in which each kind of warning is given once in the run, by whichever callback."""
         return each_kind_once(self._said)
 
-    def _share_what_is_said(self, callbacks: Iterable[object]) -> None:
-        """Begin a run in which nothing was said yet; the callbacks of a run share what was."""
+    def _join(self, callbacks: Iterable[object]) -> None:
+        """Begin a run; its callbacks share what is said, and what is explained at one moment."""
         first = next((one for one in callbacks if isinstance(one, RunRecord)), self)
-        self._said = set() if first is self else first._said  # noqa: SLF001 (of its own class)
+        if first is self:
+            self._said, self._passes = set(), SharedPasses()
+        else:
+            self._said, self._passes = first._said, first._passes  # noqa: SLF001 (of its own class)
+
+    @property
+    def is_new(self) -> bool:
+        """As of :class:`~saliency_callbacks.callbacks.shared_pass.exchange.Participant`."""
+        return self._frozen is None or self.state.n_observations == 0
+
+    def wish_at(self, moment: Moment, host: Host) -> Wish | None:
+        """As of :class:`~saliency_callbacks.callbacks.shared_pass.exchange.Participant`."""
+        raise NotImplementedError
+
+    def _wish(self, model: nn.Module, host: Host) -> Wish | None:
+        """Return what the next observation explains of the model; ``None`` where only running it would tell."""
+        return None
+
+    def _explained(self, wish: Wish, moment: Moment, host: Host) -> Explanation:
+        """Return what is wished of the samples of this process, explained together with what others wish."""
+        everyone = [one for one in host.callbacks if isinstance(one, RunRecord)]
+        return self._passes.explained(self, wish, everyone, moment, host)
+
+    def turn_ends(self, host: Host) -> None:
+        """Forget what was explained, if this was the last turn."""
+        everyone = [one for one in host.callbacks if isinstance(one, RunRecord)]
+        if not everyone or everyone[-1] is self:
+            self._passes.release()
+
+    def _open_writer(self, host: Host) -> None:
+        """Open the sinks, once in a run; all ranks must call it."""
+        if self._writer is not None:
+            return
+        with host.ranks.together():
+            self._writer = open_sinks(
+                host,
+                self.sinks,
+                namespace=self.identity,
+                storage=self.storage,
+                save_pictures=self.save_pictures,
+                resumed=self._is_resumed,
+                on_error=self.on_error,
+            )
 
     def _log(self, host: Host, scores: Mapping[str, float], step: int) -> None:
         with self._once():

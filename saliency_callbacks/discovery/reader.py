@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saliency_callbacks.config.nested import describe
-from saliency_callbacks.engine.run import run_engine, run_logits
+from saliency_callbacks.engine.logits import run_logits
+from saliency_callbacks.engine.run import run_engine
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.methods.gradients import Gradient

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from saliency_callbacks.discovery.samples import Samples
-from saliency_callbacks.functional.skew import fisher_p_value
+from saliency_callbacks.functional.groups.skew import fisher_p_value
 
 __all__ = ["share", "skew_of"]
 

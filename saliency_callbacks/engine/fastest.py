@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import nn
 
 from saliency_callbacks.capture.isolation.arithmetic import UNCHANGED, Arithmetic, other_arithmetics
+from saliency_callbacks.capture.isolation.waiting import wait_for
 from saliency_callbacks.engine.run import run_engine
 from saliency_callbacks.engine.settings import Settings, count_samples
 from saliency_callbacks.errors import each_kind_once, warn
@@ -172,15 +172,8 @@ class _Work:
 
     def _now(self) -> float:
         for device in {parameter.device for parameter in self.model.parameters()}:
-            _wait_for(device)
+            wait_for(device)
         return self.clock()
-
-
-def _wait_for(device: torch.device) -> None:
-    synchronize = getattr(getattr(torch, device.type, None), "synchronize", None)
-    if synchronize is not None:
-        # There is only one device of MPS, and its function takes none.
-        synchronize(*([] if device.type == "mps" else [device]))
 
 
 def _chunk(settings: Settings, target: Target, n_samples: int) -> Settings:

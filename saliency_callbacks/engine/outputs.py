@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from saliency_callbacks.capture.probabilities import ProbabilityMode
-from saliency_callbacks.engine.run import run_logits
+from saliency_callbacks.engine.logits import run_logits
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import OutputError
 

@@ -10,23 +10,25 @@ import torch
 from torch import Tensor, nn
 
 from saliency_callbacks.capture.inputs import ModelInputs
-from saliency_callbacks.capture.isolation.arithmetic import UNCHANGED
+from saliency_callbacks.capture.isolation.rng import seed_all
 from saliency_callbacks.capture.layers.maps import LayerMaps
 from saliency_callbacks.capture.oom import is_out_of_memory
 from saliency_callbacks.capture.passes.run import Clean, Selector, Subject, collect, run_clean
 from saliency_callbacks.capture.text.inputs import TokenInputs
 from saliency_callbacks.capture.torch_errors import known_failures
 from saliency_callbacks.engine.explanation import Explanation, Unscaled
+from saliency_callbacks.engine.logits import with_view
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.engine.settled import settled
 from saliency_callbacks.engine.stopped_gradients import computes_the_same, explained
+from saliency_callbacks.engine.wants import Want, asking, needs_layers, union
 from saliency_callbacks.errors import GradientError, LayerError, ObservationError, OutputError, TargetError
 from saliency_callbacks.targets.logits import read_logits
-from saliency_callbacks.targets.selectors import Target, class_selector, counts_rows, sample_logits, selector
+from saliency_callbacks.targets.selectors import Target, class_selector, counts_rows, selector
 from saliency_callbacks.targets.similarity import SimilarityTarget
 from saliency_callbacks.types import Evidence, Method, Pass, Quantity
 
-__all__ = ["run_engine", "run_logits"]
+__all__ = ["run_engine", "run_together"]
 
 
 def run_engine(model: nn.Module, inputs: Any, settings: Settings, targets: Sequence[Target]) -> Explanation:
@@ -45,11 +47,35 @@ def run_engine(model: nn.Module, inputs: Any, settings: Settings, targets: Seque
     """
     if not targets:
         raise TargetError("targets is empty; expected at least one class index, tensor of indices, or callable")
-    targets = [_with_view(model, inputs, settings, target) for target in targets]
+    want = Want(settings.methods, tuple(range(len(targets))))
+    (found,) = run_together(model, inputs, settings, targets, [want])
+    return found
+
+
+def run_together(
+    model: nn.Module, inputs: Any, settings: Settings, targets: Sequence[Target], wants: Sequence[Want]
+) -> list[Explanation]:
+    """Explain a batch for several at once: each distinct pass runs once, for the targets that it is wanted for.
+
+    Args:
+        model: As of :func:`run_engine`.
+        inputs: As of :func:`run_engine`.
+        settings: How it is explained; its methods are all that are wanted.
+        targets: All explained scores.
+        wants: What is wanted of them.
+
+    Returns:
+        What each wants.
+
+    Raises:
+        ConfigurationError: As of :func:`run_engine`.
+        ObservationError: As of :func:`run_engine`.
+    """
+    targets = [with_view(model, inputs, settings, target) for target in targets]
     try:
-        return settings.within_memory(inputs, lambda fitting: _explained(model, inputs, fitting, targets))
+        return settings.within_memory(inputs, lambda fitting: _explained(model, inputs, fitting, targets, wants))
     except (GradientError, LayerError, ObservationError) as error:
-        through = None if settings.through_no_grad else _explained_through(model, inputs, settings, targets)
+        through = None if settings.through_no_grad else _explained_through(model, inputs, settings, targets, wants)
         if through is not None:
             return through
         if not isinstance(error, (GradientError, LayerError)):
@@ -61,8 +87,8 @@ def run_engine(model: nn.Module, inputs: Any, settings: Settings, targets: Seque
 
 
 def _explained_through(
-    model: nn.Module, inputs: Any, settings: Settings, targets: Sequence[Target]
-) -> Explanation | None:
+    model: nn.Module, inputs: Any, settings: Settings, targets: Sequence[Target], wants: Sequence[Want]
+) -> list[Explanation] | None:
     """Explain a batch through the model's own ``no_grad`` blocks and reentrant checkpoints.
 
     ``None`` where these are not what was in the way.
@@ -71,89 +97,42 @@ def _explained_through(
     try:
         if not computes_the_same(model, inputs, settings, through):
             return None
-        found = through.within_memory(inputs, lambda fitting: _explained(model, inputs, fitting, targets))
+        found = through.within_memory(inputs, lambda fitting: _explained(model, inputs, fitting, targets, wants))
     except Exception as error:
         if is_out_of_memory(error):
             raise
         # Whatever it is, it happens to a model that is run as it never is; its own error tells more.
         return None
-    return replace(found, through_no_grad=True)
+    return [replace(one, through_no_grad=True) for one in found]
 
 
-def _explained(model: nn.Module, inputs: Any, settings: Settings, targets: Sequence[Target]) -> Explanation:
+def _explained(
+    model: nn.Module, inputs: Any, settings: Settings, targets: Sequence[Target], wants: Sequence[Want]
+) -> list[Explanation]:
     settings = settled(model, inputs, settings, targets[0])
-    plan = _union(settings.methods)
+    plan = union(settings.methods)
     # The inputs may have been made under inference mode, and must be copied outside of it.
     with settings.quiescent(model) as running, known_failures(model):
         batch = running.read(model, inputs)
         selectors = [selector(target, batch.n_samples, settings.output_fn) for target in targets]
-        subject = _subject(model, batch, selectors, running, plan, targets)
-        evidence, clean, logits = _run(subject, plan, targets, settings.output_fn)
+        subject = _subject(model, batch, selectors, running, targets)
+        evidence, clean, logits = _run(subject, plan, targets, wants, settings.output_fn)
     asked = settings.samples_of(batch.n_samples)
     counted = None if batch.counted is None else batch.counted[asked.start : asked.stop]
-    return Explanation(
-        maps=tuple(
-            {method.name: _unscaled(method, one, values, counted) for method in settings.methods}
-            for one, values in zip(clean, evidence, strict=True)
-        ),
-        logits=logits,
-        target_layers=tuple(subject.layers),
-        n_passes=len(plan),
-        embedding=batch.name if isinstance(batch, TokenInputs) else None,
-    )
-
-
-def _with_view(model: nn.Module, inputs: Any, settings: Settings, target: Target) -> Target:
-    """Return a target that compares with another view, with the embeddings that the model has of it now."""
-    if not isinstance(target, SimilarityTarget) or target.view is None:
-        return target
-    view = _like(settings.read_alone(inputs).explained, target.view)
-    return target.settled(run_logits(model, view, replace(settings, samples=None)))
-
-
-def _like(explained: Tensor, view: Any) -> Any:
-    """Return another view where the inputs are, in their precision."""
-    if isinstance(view, Tensor):
-        return view.to(explained) if view.is_floating_point() else view.to(explained.device)
-    if isinstance(view, Mapping):
-        return {key: _like(explained, value) for key, value in view.items()}
-    return tuple(_like(explained, value) for value in view) if isinstance(view, tuple | list) else view
-
-
-def run_logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
-    """Return the class scores of a batch, ``[N, classes]``, from a forward alone, under the same precautions.
-
-    Whatever ``arithmetic`` the settings have: scores are those of the model as it is trained.
-
-    Raises:
-        ConfigurationError: If an input or output cannot be used, or there are not as many outputs as inputs.
-    """
-    settings = replace(settings, arithmetic=UNCHANGED)
-    return settings.within_memory(inputs, lambda fitting: _logits(model, inputs, fitting))
-
-
-def _logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
-    settings = settled(model, inputs, settings)
-    with settings.quiescent(model) as running, torch.no_grad():
-        # Scores of text inputs need no embedding layer, so that a model in which none is found still has them.
-        batch = settings.read_alone(settings.fed(inputs))
-        asked = settings.samples_of(batch.n_samples)
-        samples = torch.arange(asked.start, asked.stop, device=batch.explained.device)
-        found = []
-        for rows in samples.split(settings.rows_at_once(batch.n_samples)):
-            with running.forward_context():
-                output = batch.call(model, batch.explained.index_select(0, rows), rows)
-            found.append(sample_logits(output, settings.output_fn, rows).detach().clone())
-        return torch.cat(found)
-
-
-def _union(methods: Sequence[Method]) -> dict[Pass, Quantity]:
-    plan: dict[Pass, Quantity] = {}
-    for method in methods:
-        for pass_, quantities in method.requires().items():
-            plan[pass_] = plan.get(pass_, Quantity(0)) | quantities
-    # The point pass goes first: it also settles the predicted class and the score of the unchanged input.
-    return dict(sorted(plan.items(), key=lambda item: item[0] != Pass()))
+    found: list[_Map] = []
+    return [
+        Explanation(
+            maps=tuple(
+                {method.name: _map_of(method, target, clean, evidence, counted, found) for method in want.methods}
+                for target in want.targets
+            ),
+            logits=logits,
+            target_layers=tuple(subject.layers) if needs_layers(want.methods) else (),
+            n_passes=len(union(want.methods)),
+            embedding=batch.name if isinstance(batch, TokenInputs) else None,
+        )
+        for want in wants
+    ]
 
 
 def _subject(
@@ -161,7 +140,6 @@ def _subject(
     batch: ModelInputs,
     selectors: Sequence[Selector],
     settings: Settings,
-    plan: Mapping[Pass, Quantity],
     targets: Sequence[Target],
 ) -> Subject:
     subject = Subject(
@@ -178,7 +156,7 @@ def _subject(
         on_any_rank=settings.on_any_rank,
         is_whole=any(map(counts_rows, targets)) or (settings.shared is None and bool(batch.undeclared)),
     )
-    if not any(Quantity.ACTIVATIONS in quantities for quantities in plan.values()):
+    if not needs_layers(settings.methods):
         return subject
     # A callable target may have been written for exactly as many rows as all passes run at once.
     whole = min(subject.batch_size, batch.n_samples)
@@ -204,6 +182,7 @@ def _run(
     subject: Subject,
     plan: Mapping[Pass, Quantity],
     targets: Sequence[Target],
+    wants: Sequence[Want],
     output_fn: Callable[[Any], Any] | None,
 ) -> tuple[list[dict[Pass, Evidence]], list[Clean], Tensor | None]:
     # By first sample, as a chunk may have to be run twice.
@@ -212,6 +191,7 @@ def _run(
         subject, selectors=[_keeping_logits(subject.selectors[0], output_fn, chunks), *subject.selectors[1:]]
     )
     evidence: list[dict[Pass, Evidence]] = [{} for _ in subject.selectors]
+    seed_all(subject.seed)
     if Pass() in plan:
         point = collect(first, Pass(), plan[Pass()], None)
         clean = [Clean(one.score, one.target) for one in point]
@@ -224,11 +204,15 @@ def _run(
         class_selector(subject.for_all_samples(one.target), output_fn) if isinstance(target, str) else select
         for target, select, one in zip(targets, subject.selectors, clean, strict=True)
     ]
-    fixed = replace(subject, selectors=selectors)
     for pass_, quantities in plan.items():
         if pass_ != Pass():
-            for kept, one in zip(evidence, collect(fixed, pass_, quantities, clean), strict=True):
-                kept[pass_] = one
+            numbers = asking(pass_, wants)
+            fixed = replace(subject, selectors=[selectors[number] for number in numbers])
+            # A model that draws in its forward draws the same for a method, whatever was run before.
+            seed_all(subject.seed)
+            found = collect(fixed, pass_, quantities, [clean[number] for number in numbers])
+            for number, one in zip(numbers, found, strict=True):
+                evidence[number][pass_] = one
     logits = [chunk for chunk in chunks.values() if chunk is not None]
     return evidence, clean, torch.cat(logits) if logits else None
 
@@ -244,6 +228,25 @@ def _keeping_logits(
         return select(output, samples)
 
     return selecting
+
+
+_Map = tuple[Method, int, Unscaled]
+
+
+def _map_of(
+    method: Method,
+    target: int,
+    clean: Sequence[Clean],
+    evidence: Sequence[Mapping[Pass, Evidence]],
+    counted: Tensor | None,
+    found: list[_Map],
+) -> Unscaled:
+    """Return the map of a method for a target, which is made once for all who want it and added to ``found``."""
+    made = next((one for known, number, one in found if number == target and known == method), None)
+    if made is None:
+        made = _unscaled(method, clean[target], evidence[target], counted)
+        found.append((method, target, made))
+    return made
 
 
 def _unscaled(method: Method, clean: Clean, evidence: Mapping[Pass, Evidence], counted: Tensor | None) -> Unscaled:

@@ -12,13 +12,15 @@ from torch import Tensor, nn
 from saliency_callbacks.capture.axes import recognize_layout
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.shared import recognize_shared
+from saliency_callbacks.capture.text.inputs import TokenInputs
+from saliency_callbacks.capture.text.settings import TokenSettings
 from saliency_callbacks.config.nested import leaves
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import ConfigurationError, InputError, OutputError
 from saliency_callbacks.targets.logits import read_logits
 from saliency_callbacks.targets.selectors import Target, selector
 
-__all__ = ["settled"]
+__all__ = ["settled", "settled_tokens"]
 
 _VIDEO_DIMENSIONS = 5
 
@@ -43,6 +45,20 @@ def settled(model: nn.Module, inputs: Any, settings: Settings, target: Target | 
     if settings.shared is None and batch.undeclared and not is_alone:
         settings = _with_shared(model, inputs, settings, target)
     return settings
+
+
+def settled_tokens(model: nn.Module, inputs: Any, settings: Settings) -> TokenSettings | None:
+    """Return what is known of tokens, with the embedding layer that is found, and the axes that it is given.
+
+    Raises:
+        ConfigurationError: If there is none, or the inputs cannot be read.
+    """
+    if settings.tokens is None or settings.tokens.layout is not None:
+        return settings.tokens
+    with settings.quiescent(model) as running:
+        batch = running.read(model, inputs)
+    assert isinstance(batch, TokenInputs), "read as text inputs"
+    return replace(settings.tokens, embedding=batch.name or settings.tokens.embedding, layout=batch.layout)
 
 
 def _layout(model: nn.Module, inputs: Any, settings: Settings) -> str:

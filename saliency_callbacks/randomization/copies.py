@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from saliency_callbacks.capture.weights.digests import weight_digests
 from saliency_callbacks.capture.weights.layers import WeightLayer
 from saliency_callbacks.capture.weights.randomizer import Redraw, randomizer
-from saliency_callbacks.engine.run import run_logits
+from saliency_callbacks.engine.logits import run_logits
 from saliency_callbacks.engine.settings import Settings, count_samples
 from saliency_callbacks.randomization.compact import CompactMaps, compacted
 from saliency_callbacks.randomization.comparison import compared, nested

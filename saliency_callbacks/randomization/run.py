@@ -14,6 +14,7 @@ from saliency_callbacks.capture.text.settings import TokenSettings
 from saliency_callbacks.capture.weights.randomizer import Redraw, randomizer
 from saliency_callbacks.config.checks import checked_integer
 from saliency_callbacks.config.dotted_paths import resolve_callable
+from saliency_callbacks.engine.explanation import Explanation
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.engine.settled import settled
 from saliency_callbacks.errors import ConfigurationError
@@ -150,15 +151,19 @@ def run_test(
     random_logit: bool = True,
     progress: Callable[[int, int], Any] | None = None,
     is_over: Callable[[int], bool] | None = None,
+    explanation: Explanation | None = None,
 ) -> RandomizationResult:
     """Run the test with checked arguments; see :func:`randomization_test`.
 
     ``is_over`` is asked after each step of the first draw, with the number of states that there would be with one more
-    step: whether that takes too long, so that all draws end with this one.
+    step: whether that takes too long, so that all draws end with this one. ``explanation`` is that of the model as it
+    is, where there is one.
     """
     settings = settled(model, inputs, settings, target)
     layers = weight_layers(model, inputs, settings)
-    reference = explain_reference(model, inputs, settings, target, similarities, random_logit=random_logit)
+    reference = explain_reference(
+        model, inputs, settings, target, similarities, random_logit=random_logit, explanation=explanation
+    )
     steps = steps_of(order, layers)
     left_out: tuple[Step, ...] = ()
     needs_whole = order == "independent"

@@ -14,7 +14,7 @@ from saliency_callbacks.capture.passes.run import Subject, run_clean
 from saliency_callbacks.capture.text.settings import read_ids
 from saliency_callbacks.capture.weights.layers import WeightLayer, find_weight_layers
 from saliency_callbacks.capture.weights.randomizer import WeightRandomizer
-from saliency_callbacks.engine.explanation import Unscaled
+from saliency_callbacks.engine.explanation import Explanation, Unscaled
 from saliency_callbacks.engine.run import run_engine
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import ConfigurationError
@@ -33,6 +33,7 @@ __all__ = [
     "explain_reference",
     "prepared",
     "random_maps",
+    "reference_targets",
     "weight_layers",
 ]
 
@@ -84,6 +85,13 @@ def weight_layers(model: nn.Module, inputs: Any, settings: Settings) -> tuple[We
     return layers
 
 
+def reference_targets(target: Target, inputs: Any, settings: Settings, *, random_logit: bool) -> list[Target]:
+    """Return what is explained of the model as it is: a target that is no name, and another class where asked for."""
+    if callable(target) or not random_logit:
+        return [target]
+    return [target, OtherClass(_classes(target, inputs, settings), settings.seed)]
+
+
 def explain_reference(
     model: nn.Module,
     inputs: Any,
@@ -92,16 +100,17 @@ def explain_reference(
     similarities: Sequence[Similarity],
     *,
     random_logit: bool = True,
+    explanation: Explanation | None = None,
 ) -> Reference:
     """Explain the model as it is: its target, another class, and again where a method draws noise.
 
     The explained class is fixed here: predicting it again with random weights would compare maps of two classes.
+    An ``explanation`` of these targets that somebody has already is taken for it.
     """
     target = _settled(model, inputs, settings, target)
-    other = (
-        None if callable(target) or not random_logit else OtherClass(_classes(target, inputs, settings), settings.seed)
-    )
-    explanation = run_engine(model, inputs, settings, [target] if other is None else [target, other])
+    targets = reference_targets(target, inputs, settings, random_logit=random_logit)
+    if explanation is None:
+        explanation = run_engine(model, inputs, settings, targets)
     settings = replace(
         settings,
         target_layers=list(explanation.target_layers) or settings.target_layers,
@@ -113,7 +122,7 @@ def explain_reference(
     if noisy:
         again = replace(settings, methods=noisy, seed=settings.seed + 1)
         ceilings = prepared(run_engine(model, inputs, again, [target]).maps[0], similarities)
-    has_other = other is not None and explanation.logits is not None and explanation.logits.shape[1] > 1
+    has_other = len(targets) > 1 and explanation.logits is not None and explanation.logits.shape[1] > 1
     return Reference(
         settings=settings,
         target=target,

@@ -102,6 +102,7 @@ def _observe(
         host = LightningHost(trainer, module, callback.compute.shard_probe)
         if _observe_if_due(callback, host):
             counts[callback.identity] += 1
+        callback.turn_ends(host)
 
 
 def _observe_if_due(callback: ObservingCallback[Any], host: LightningHost) -> bool:

@@ -12,7 +12,8 @@ from torch import nn
 
 from saliency_callbacks import randomization_test
 from saliency_callbacks.capture.oom import BackOff, is_out_of_memory
-from saliency_callbacks.engine.run import run_engine, run_logits
+from saliency_callbacks.engine.logits import run_logits
+from saliency_callbacks.engine.run import run_engine
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import SaliencyWarning
 from saliency_callbacks.methods import GradCAM, Gradient, IntegratedGradients

@@ -20,6 +20,8 @@ _SCENARIOS = (
     "randomized_fsdp2",
     "kept_ddp",
     "kept_fsdp2",
+    "together_ddp",
+    "together_fsdp2",
     "texts_ddp",
     "discovered_ddp",
     "discovered_fsdp2",

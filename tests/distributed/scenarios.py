@@ -32,6 +32,7 @@ from saliency_callbacks import (
 from saliency_callbacks.callbacks import fast_precision
 from saliency_callbacks.callbacks.runtime import ranks
 from saliency_callbacks.callbacks.saliency.streaming import probe as streamed_probe
+from saliency_callbacks.callbacks.shared_pass import union as shared_passes
 from saliency_callbacks.discovery.kinds import GENERATORS
 from saliency_callbacks.methods import IntegratedGradients, SmoothGrad
 from saliency_callbacks.probe import PatchCue, TokenCue
@@ -241,6 +242,40 @@ def kept_ddp(rank: int, root: Path) -> dict[str, Any]:
 
 def kept_fsdp2(rank: int, root: Path) -> dict[str, Any]:
     return _kept("fsdp2", root)
+
+
+def _together(mode: str, root: Path, rank: int) -> dict[str, Any]:
+    """Train with two callbacks that can be explained together, each alone, and where one rank has another mind."""
+    given = {"save_maps": False, "on_error": "raise"}
+    methods = ["gradient", "grad_cam", SmoothGrad(nt_samples=3)]
+    found: dict[str, Any] = {}
+    for name in ("both", "reversed", "monitor", "test", "rank 0 alone asks", "shared"):
+        shared = {"shard_probe": name == "shared"}
+        monitor = SaliencyMonitor([*methods, "guided_backprop"], 5, **grouped(SaliencyMonitor, **given, **shared))
+        settings = {"n_draws": 2, "cascade_at_fit_end": False, **given, **shared}
+        test = RandomizationTest(methods, 5, **grouped(RandomizationTest, **settings))
+        callbacks = {"monitor": [monitor], "test": [test], "reversed": [test, monitor]}.get(name, [monitor, test])
+        counts: list[int] = []
+        run = shared_passes.run_together
+
+        def counted(*args: Any, run: Any = run, counts: list[int] = counts) -> Any:
+            counts.append(len(args[-1]))
+            return run(*args)
+
+        with patch.object(shared_passes, "run_together", counted):
+            if name == "rank 0 alone asks" and rank == 1:
+                test._wish = lambda model, host: None
+            fit(mode, root, Module(), *callbacks, max_epochs=2)
+        found[name] = {type(one).__name__: one.state.scores for one in callbacks} | {"counts": counts}
+    return found
+
+
+def together_ddp(rank: int, root: Path) -> dict[str, Any]:
+    return _together("ddp", root, rank)
+
+
+def together_fsdp2(rank: int, root: Path) -> dict[str, Any]:
+    return _together("fsdp2", root, rank)
 
 
 class TextModule(text_runs.LstmClassifier):

@@ -69,6 +69,17 @@ def test_all_ranks_find_the_same_and_only_one_writes(ranks: Ranks, engine: str, 
     assert (zero["told"], one["told"]) == (1, 0)
 
 
+@_ENGINES
+def test_callbacks_that_are_explained_together_find_what_they_find_alone(ranks: Ranks, engine: str) -> None:
+    """All ranks decide alike, also where one of them has another mind."""
+    for found in ranks(f"together_{engine}"):
+        for name in ("both", "reversed", "rank 0 alone asks"):
+            assert repr(found[name]["SaliencyMonitor"]) == repr(found["monitor"]["SaliencyMonitor"])
+            assert repr(found[name]["RandomizationTest"]) == repr(found["test"]["RandomizationTest"])
+        assert [found[name]["counts"][2:] for name in ("both", "reversed", "shared")] == [[2, 2]] * 3
+        assert found["rank 0 alone asks"]["counts"] == [1] * 6
+
+
 def test_sharded_weights_are_drawn_as_those_of_one_process(ranks: Ranks, tmp_path: Path) -> None:
     """Permuted ones too, and those that no module initializes."""
     with warnings.catch_warnings():

@@ -11,7 +11,8 @@ from torch import nn
 from saliency_callbacks.capture.isolation.arithmetic import UNCHANGED, Arithmetic
 from saliency_callbacks.engine import fastest as module
 from saliency_callbacks.engine.fastest import Choice, Measured, fastest
-from saliency_callbacks.engine.run import run_engine, run_logits
+from saliency_callbacks.engine.logits import run_logits
+from saliency_callbacks.engine.run import run_engine
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import SaliencyWarning
 from saliency_callbacks.functional.similarity import spearman

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from saliency_callbacks.engine.run import run_engine, run_logits
+from saliency_callbacks.engine.logits import run_logits
+from saliency_callbacks.engine.run import run_engine
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import (
     ConfigurationError,

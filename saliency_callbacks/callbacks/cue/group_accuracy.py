@@ -16,7 +16,7 @@ from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.probe_loader import freeze_probe
 from saliency_callbacks.callbacks.runtime.ranks import Ranks
 from saliency_callbacks.cues.pictures import BackgroundCue
-from saliency_callbacks.engine.run import run_logits
+from saliency_callbacks.engine.logits import run_logits
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.loaders import candidate_indices, is_batched

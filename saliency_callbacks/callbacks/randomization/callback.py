@@ -15,25 +15,28 @@ from saliency_callbacks.callbacks.fast_precision import with_arithmetic
 from saliency_callbacks.callbacks.outputs import link_of
 from saliency_callbacks.callbacks.randomization.keeping import CopyKeeping
 from saliency_callbacks.callbacks.randomization.pace import Pace, describe_cascade, describe_left_out, shown
+from saliency_callbacks.callbacks.randomization.record import TestRecord
 from saliency_callbacks.callbacks.randomization.settings import Cascade, Draws
 from saliency_callbacks.callbacks.randomization.state import CopiesState
-from saliency_callbacks.callbacks.randomization.trial import Trial, run_layerwise
+from saliency_callbacks.callbacks.randomization.trial import Trial, run_layerwise, wish_for
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.arguments import OnError, checked_target
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
 from saliency_callbacks.callbacks.runtime.preconditions import check_labels, check_layers
 from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, Storage, engine_settings, settings_of
+from saliency_callbacks.callbacks.shared_pass.wish import Wish
+from saliency_callbacks.engine.settled import settled_tokens
+from saliency_callbacks.engine.wants import union
 from saliency_callbacks.errors import DegenerateMapWarning
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.randomization.result import RandomizationResult
 from saliency_callbacks.randomization.run import check_redraw, with_primary
-from saliency_callbacks.randomization.scores import sample_scores, scores
 from saliency_callbacks.randomization.states import weight_layers
 from saliency_callbacks.targets.resolution import resolve_target, settled_reference
 from saliency_callbacks.targets.similarity import SimilarityTarget
-from saliency_callbacks.types import Method, Picture, Sink, Snapshot, Table
+from saliency_callbacks.types import Method, Picture, Sink
 
 __all__ = ["RandomizationTest"]
 
@@ -65,7 +68,7 @@ class RandomizationTest(ObservingCallback[CopiesState]):
     It is a test that a method passes or not, never a ranking: pure noise would come first.
 
     Args:
-        methods: Names or method objects; all share the passes of each state.
+        methods: Names or method objects; all share the passes of each state; other callbacks, of the trained one, too.
         probe: What is explained: a :class:`~saliency_callbacks.probe.probe.Probe`, or the number of samples to take
             from the validation data.
         target: The explained score: ``"label"``, ``"initial_prediction"`` (both stay the same over time),
@@ -161,8 +164,7 @@ class RandomizationTest(ObservingCallback[CopiesState]):
         self.result: RandomizationResult | None = None
         self.cascade: RandomizationResult | None = None
         self._tested_step: int | None = None
-        self._n_explained = 0
-        self._is_announced = False
+        self._n_explained, self._is_announced = 0, False
         self._keeping = CopyKeeping(self.draws, self.namespace)
 
     @override
@@ -179,7 +181,7 @@ class RandomizationTest(ObservingCallback[CopiesState]):
     @override
     def _observe(self, model: nn.Module, moment: Moment, host: Host) -> Observation[CopiesState]:
         pace = Pace()
-        result, state = self._test(model, host, pace)
+        result, state = self._test(model, moment, host, pace)
         if self.cascade_settings.at_fit_end and moment.stage != "validate" and not self._is_announced:
             self._is_announced = True
             settings = replace(self.settings, forward_context=host.forward_context)
@@ -189,7 +191,7 @@ class RandomizationTest(ObservingCallback[CopiesState]):
             if not math.isfinite(result.similarity(method).mean):
                 kind = ("untold verdict", self.namespace, method)
                 notices.warn(kind, f"{self.namespace}: {method} {result.verdicts[method]}", DegenerateMapWarning)
-        return Observation(self._snapshot(model, moment, result), state)
+        return Observation(self._record(model, moment, result).tested(self._probe), state)
 
     @override
     def _summarize(self, model: nn.Module, moment: Moment, host: Host) -> Observation[CopiesState] | None:
@@ -198,7 +200,7 @@ class RandomizationTest(ObservingCallback[CopiesState]):
             return None
         if self.result is None or host.global_step != self._tested_step:
             notices.tell(f"{self.namespace}: the weights have changed since the last test, so they are tested now")
-            self._test(model, host, Pace())
+            self._test(model, moment, host, Pace())
         assert self.result is not None, "tested above"
         for method, words in self.result.verdicts.items():
             notices.tell(f"{self.namespace}: {method} {words}")
@@ -215,7 +217,7 @@ class RandomizationTest(ObservingCallback[CopiesState]):
                     ("no cascade", self.namespace),
                     f"the cascade is left out ({type(error).__name__}: {error}); the verdicts do not rest on it",
                 )
-        return Observation(self._snapshot(model, moment, self.result, tables), self.state, pictures)
+        return Observation(self._record(model, moment, self.result).summarized(tables), self.state, pictures)
 
     def _randomize_layerwise(self, model: nn.Module, host: Host) -> tuple[RandomizationResult, Mapping[str, Picture]]:
         settings = self.cascade_settings
@@ -226,11 +228,24 @@ class RandomizationTest(ObservingCallback[CopiesState]):
             notices.tell(f"{self.namespace}: {describe_left_out(cascade, pace)}")
         return cascade, {f"{self.namespace}/cascade": cascade.plot()}
 
-    def _test(self, model: nn.Module, host: Host, pace: Pace) -> tuple[RandomizationResult, CopiesState]:
+    def _test(
+        self, model: nn.Module, moment: Moment, host: Host, pace: Pace
+    ) -> tuple[RandomizationResult, CopiesState]:
         keeping, n_copies = self._keeping, self.state.n_copies
-        self.result, state = self._run(model, host, lambda trial: keeping.test(trial, self.target, n_copies), pace.note)
+        self.result, state = self._run(
+            model, host, lambda trial: keeping.test(trial, self.target, n_copies), pace.note, moment
+        )
         self._tested_step, self._n_explained = host.global_step, pace.n_states
         return self.result, replace(state, n_copies=keeping.n_copies)
+
+    @override
+    def _wish(self, model: nn.Module, host: Host) -> Wish | None:
+        state, probe = self.state, self._probe
+        if not state.is_settled_for(self.settings):
+            return None
+        settings = replace(state.settled(self.settings), forward_context=host.forward_context)
+        target = resolve_target(self.target, probe, state.pinned, link_of(state, probe), state.reference)
+        return wish_for(model, probe, settings, target, host, random_logit=self.draws.random_logit)
 
     def _run(
         self,
@@ -238,61 +253,46 @@ class RandomizationTest(ObservingCallback[CopiesState]):
         host: Host,
         test: Callable[[Trial], RandomizationResult],
         progress: Callable[[int, int], None],
+        moment: Moment | None = None,
     ) -> tuple[RandomizationResult, CopiesState]:
+        """Test the model now; of a ``moment`` it is explained together with what other callbacks want of it."""
         ranks, probe = host.ranks, self._probe
         inputs = host.to_device(probe.inputs)
         settings = replace(self.state.settled(self.settings), forward_context=host.forward_context)
+        with ranks.together():
+            # As a monitor of text inputs finds them, so that both want the same.
+            self._settled = replace(self._settled, tokens=settled_tokens(model, inputs, settings))
+        settings = replace(settings, tokens=self._settled.tokens)
         state = self._outputs.settled(self.state, model, probe, settings, host, target=self.target)
         target = resolve_target(self.target, probe, state.pinned, link_of(state, probe), state.reference)
         if isinstance(target, SimilarityTarget) and target.is_open and target.view is None:
             now = ranks.logits(model, inputs, settings)
             state = replace(state, reference=settled_reference(target, None, now))
         state = with_arithmetic(state, model, inputs, settings, target, host, name=self.namespace)
+        settings = state.settled(settings)
+        wish = wish_for(model, probe, settings, target, host, random_logit=self.draws.random_logit)
         trial = Trial(
             model=model,
             inputs=inputs,
             inputs_name=probe.identity,
             n_samples=probe.size,
-            settings=ranks.settings(state.settled(settings), probe.size),
+            settings=ranks.settings(settings, probe.size),
             target=target,
             similarities=self.similarities,
             redraw=self.redraw,
             ranks=ranks,
             progress=progress,
+            explanation=None if wish is None or moment is None else self._explained(wish, moment, host),
         )
         result = test(trial)
         pinned = result.target if state.pinned is None else state.pinned
         return result, replace(state, target_layers=result.target_layers, pinned=pinned)
 
-    def _snapshot(
-        self,
-        model: nn.Module,
-        moment: Moment,
-        result: RandomizationResult,
-        tables: Mapping[str, Table] | None = None,
-    ) -> Snapshot:
-        return Snapshot(
-            epoch=moment.epoch,
-            step=moment.step,
-            stage=moment.stage,
-            attributions={},
-            labels=self._probe.labels if tables is None else None,
-            ids=self._probe.ids if tables is None else (),
-            scores=scores(result, self.namespace),
-            sample_scores=sample_scores(result, self.namespace),
-            metadata=self._facts(model, result),
-            tables=tables or {},
-        )
-
-    def _facts(self, model: nn.Module, result: RandomizationResult) -> Mapping[str, Any]:
-        return {
+    def _record(self, model: nn.Module, moment: Moment, result: RandomizationResult) -> TestRecord:
+        facts = {
             "model": type(model).__name__,
             "methods": {method.name: repr(method) for method in self.settings.methods},
-            "target_layers": list(result.target_layers),
             "probe": self._probe.fingerprint,
-            "order": result.order,
-            "n_draws": result.n_draws,
-            "n_passes": self._n_explained * len({one for method in self.settings.methods for one in method.requires()}),
-            "not_randomized": list(result.unchanged),
-            "verdicts": dict(result.verdicts),
+            "n_passes": self._n_explained * len(union(self.settings.methods)),
         }
+        return TestRecord(moment, self.namespace, result, facts)

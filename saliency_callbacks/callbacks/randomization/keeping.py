@@ -10,7 +10,7 @@ from saliency_callbacks.callbacks.randomization.settings import Draws
 from saliency_callbacks.callbacks.randomization.trial import Trial, run_anew
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.ranks import Ranks
-from saliency_callbacks.capture.weights.layers import WeightLayer
+from saliency_callbacks.capture.weights.layers import KnownLayers, WeightLayer
 from saliency_callbacks.engine.settled import settled
 from saliency_callbacks.randomization.copies import Conditions, RandomCopies, take_stamp
 from saliency_callbacks.randomization.result import RandomizationResult
@@ -40,12 +40,18 @@ class _Explained:
     fresh: RandomCopies
 
     @classmethod
-    def now(cls, trial: Trial, draws: Draws) -> _Explained:
+    def now(cls, trial: Trial, draws: Draws, known: KnownLayers) -> _Explained:
         inputs = trial.inputs
         settings = settled(trial.model, inputs, trial.settings, trial.target)
-        layers = weight_layers(trial.model, inputs, settings)
+        layers = known.of(trial.model, lambda: weight_layers(trial.model, inputs, settings))
         reference = explain_reference(
-            trial.model, inputs, settings, trial.target, trial.similarities, random_logit=draws.random_logit
+            trial.model,
+            inputs,
+            settings,
+            trial.target,
+            trial.similarities,
+            random_logit=draws.random_logit,
+            explanation=trial.explanation,
         )
         trial.progress(1, 1)
         conditions = Conditions.of(reference, trial.inputs_name, trial.redraw)
@@ -76,6 +82,7 @@ class CopyKeeping:
         self._name = name
         self.n_copies: int | None = None
         self._copies: RandomCopies | None = None
+        self._layers = KnownLayers()
         # What was seen to change with the trained weights.
         self._dependence: str | None = None
 
@@ -129,7 +136,7 @@ class CopyKeeping:
         """Return ``None`` where the copies turn out to depend on the trained weights."""
         ranks = trial.ranks
         with ranks.together():
-            explained = _Explained.now(trial, self._draws)
+            explained = _Explained.now(trial, self._draws, self._layers)
             changes = self._changes(explained.fresh)
         changed, dependences, kept = zip(*ranks.from_all((*changes, self._n_kept)), strict=True)
         self._dependence = next(filter(None, dependences), None)

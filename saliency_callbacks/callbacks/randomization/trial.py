@@ -10,16 +10,22 @@ from torch import nn
 
 from saliency_callbacks.callbacks.randomization.pace import Pace
 from saliency_callbacks.callbacks.randomization.settings import Cascade
+from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.ranks import Ranks
+from saliency_callbacks.callbacks.shared_pass.wish import Wish
 from saliency_callbacks.capture.weights.randomizer import Redraw
+from saliency_callbacks.engine.explanation import Explanation
 from saliency_callbacks.engine.settings import Settings
+from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.randomization.result import RandomizationResult
 from saliency_callbacks.randomization.run import run_test
+from saliency_callbacks.randomization.states import reference_targets
 from saliency_callbacks.randomization.steps import Order
 from saliency_callbacks.scores.similarities import Similarity
 from saliency_callbacks.targets.selectors import Target
+from saliency_callbacks.targets.similarity import SimilarityTarget
 
-__all__ = ["Trial", "run_anew", "run_layerwise"]
+__all__ = ["Trial", "run_anew", "run_layerwise", "wish_for"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +43,7 @@ class Trial:
         redraw: How weights are drawn.
         ranks: All processes of the training.
         progress: Called with the number of states that are done and the total number.
+        explanation: Of the trained model, where somebody has it already.
     """
 
     model: nn.Module
@@ -49,10 +56,30 @@ class Trial:
     redraw: Redraw
     ranks: Ranks
     progress: Callable[[int, int], Any]
+    explanation: Explanation | None = None
 
     def whole(self, result: RandomizationResult) -> RandomizationResult:
         """Return what all processes have found; a collective where each has samples of its own."""
         return result.mapped(self.ranks.all_samples(self.settings, self.n_samples))
+
+
+def wish_for(
+    model: nn.Module, probe: ProbeBatch, settings: Settings, target: Target, host: Host, *, random_logit: bool
+) -> Wish | None:
+    """Return what a test explains of the trained model; ``None`` where its classes are not known before that.
+
+    Args:
+        model: The model.
+        probe: The samples.
+        settings: How they are explained.
+        target: What is explained.
+        host: What runs the training.
+        random_logit: Whether another class is, too.
+    """
+    if isinstance(target, str) or (isinstance(target, SimilarityTarget) and target.is_open):
+        return None
+    targets = reference_targets(target, probe.inputs, settings, random_logit=random_logit)
+    return Wish.of_probe(model, probe, settings, targets, host)
 
 
 def run_anew(
@@ -77,6 +104,7 @@ def run_anew(
             random_logit=random_logit,
             progress=trial.progress,
             is_over=is_over,
+            explanation=trial.explanation,
         )
     return trial.whole(result)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from typing_extensions import override
 
@@ -62,6 +64,10 @@ class LightningHooks(Callback, ABC):
         """The run ends; ``is_complete`` if it was a training, and no exception ended it."""
 
     @abstractmethod
+    def turn_ends(self, host: Host) -> None:
+        """This callback has had its turn at one of the moments from ``start`` to ``finish``."""
+
+    @abstractmethod
     def hurry(self) -> None:
         """Somebody ends the process, and the run with it: what nobody waits for need not be done any more."""
 
@@ -77,8 +83,8 @@ class LightningHooks(Callback, ABC):
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        with self.cost.at_start():
-            self.start(self._host(trainer, pl_module))
+        with self.cost.at_start(), self._turn(trainer, pl_module) as host:
+            self.start(host)
 
     @override
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -87,16 +93,18 @@ class LightningHooks(Callback, ABC):
     @override
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.sanity_checking:
-            self.validation_ends(self._host(trainer, pl_module), is_training=is_fitting(trainer))
+            with self._turn(trainer, pl_module) as host:
+                self.validation_ends(host, is_training=is_fitting(trainer))
 
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.epoch_ends(self._host(trainer, pl_module))
+        with self._turn(trainer, pl_module) as host:
+            self.epoch_ends(host)
 
     @override
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        with self.cost.at_end():
-            self.finish(self._host(trainer, pl_module))
+        with self.cost.at_end(), self._turn(trainer, pl_module) as host:
+            self.finish(host)
 
     @override
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -112,6 +120,13 @@ class LightningHooks(Callback, ABC):
             self.hurry()
         # After an exception there is no `teardown`.
         self.close(self._host(trainer, pl_module), is_complete=False)
+
+    @contextmanager
+    def _turn(self, trainer: Trainer, module: LightningModule) -> Iterator[Host]:
+        host = self._host(trainer, module)
+        yield host
+        # After an exception the run is closed.
+        self.turn_ends(host)
 
     def _host(self, trainer: Trainer, module: LightningModule) -> Host:
         return LightningHost(trainer, module, self.compute.shard_probe)

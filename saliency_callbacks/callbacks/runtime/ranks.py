@@ -15,8 +15,9 @@ from saliency_callbacks import errors
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.collectives import Collectives
 from saliency_callbacks.engine.explanation import Explanation, Unscaled
+from saliency_callbacks.engine.logits import run_logits
 from saliency_callbacks.engine.outputs import Outputs, run_outputs
-from saliency_callbacks.engine.run import run_engine, run_logits
+from saliency_callbacks.engine.run import run_engine
 from saliency_callbacks.engine.settings import Settings, count_samples
 from saliency_callbacks.errors import RankError, SaliencyError
 from saliency_callbacks.probe.batch import ProbeBatch
@@ -179,6 +180,10 @@ class Ranks:
             # Only who shares the work has to know how much there is.
             n_samples = count_samples(inputs, settings) if self.shards_probe else 0
             found = run_engine(model, inputs, self.settings(settings, n_samples), targets)
+        return self.whole(found, n_samples)
+
+    def whole(self, found: Explanation, n_samples: int) -> Explanation:
+        """Return what was found of all samples, from what each rank has explained."""
         if not self.shards_probe:
             return found
         return replace(

@@ -16,6 +16,7 @@ from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.observation import State
 from saliency_callbacks.callbacks.runtime.ranks import Ranks
 from saliency_callbacks.callbacks.runtime.sink_writer import SinkWriter, WritingCost
+from saliency_callbacks.capture.isolation.waiting import wait_for
 from saliency_callbacks.types import Snapshot
 
 __all__ = ["ObservationCost", "describe_cost", "is_due", "takes_turn"]
@@ -68,6 +69,7 @@ class ObservationCost:
     validation_seconds: float | None = field(default=None, init=False, compare=False)
     start_seconds: float = field(default=0.0, init=False, compare=False)
     end_seconds: float = field(default=0.0, init=False, compare=False)
+    _charged: float = field(default=0.0, init=False, compare=False)
     _validating_since: float | None = field(default=None, init=False, compare=False)
     _n_measured: int = field(default=0, init=False, compare=False)
     _is_told: bool = field(default=False, init=False, compare=False)
@@ -105,17 +107,21 @@ class ObservationCost:
 
     def validation_begins(self, device: torch.device) -> None:
         """Note that a validation epoch begins."""
-        self._validating_since = self._now(device)
+        self._validating_since = self.now(device)
 
     @contextmanager
     def measured(self, device: torch.device) -> Iterator[None]:
         """Measure an observation."""
-        start = self._now(device)
+        start, self._charged = self.now(device), 0.0
         self.validation_seconds = None if self._validating_since is None else start - self._validating_since
         self._validating_since = None
         yield
-        self.seconds = self._now(device) - start
+        self.seconds = self.now(device) - start + self._charged
         self._n_measured += 1
+
+    def charge(self, seconds: float) -> None:
+        """Add what another callback has spent for an observation; take away what this one spends for others."""
+        self._charged += seconds
 
     def judged(self, state: State, ranks: Ranks, name: str) -> State:
         """Return the state with half as many observations to come, where the last one took too long.
@@ -155,10 +161,9 @@ class ObservationCost:
         told = partial(describe_cost, copy(self), snapshot.metadata, in_background=writer.in_background)
         writer.when_written(lambda writing: notices.tell(f"{name}: {told(writing=writing)}"))
 
-    def _now(self, device: torch.device) -> float:
-        if device.type == "cuda":
-            # What was queued before belongs to the time before.
-            torch.cuda.synchronize(device)
+    def now(self, device: torch.device) -> float:
+        """Return the time at which a device has done what it was given so far."""
+        wait_for(device)
         return self.clock()
 
 

@@ -111,7 +111,8 @@ class Compute:
             weights, which take 4 bytes each while an observation lasts. Float64 stays float64. ``"fast"`` measures at
             the first observation whether channels last, bfloat16 or float16 (on GPUs) is faster, and takes the fastest
             whose maps have rank correlations of at least .99 with the Trainer's; it is kept for the run.
-        max_seconds_per_observation: Most seconds that the training waits for each scheduled observation, on average;
+        max_seconds_per_observation: Most seconds that the training waits for each scheduled observation, on average,
+            of which it pays its equal part where several callbacks are explained together;
             above it, every second observation is left out, repeatedly, until the limit holds. By default there is no
             limit.
         shard_probe: In a distributed training, let each process explain a part of the probe and gather what they find;

@@ -130,6 +130,10 @@ class RunState(Stateful):
             return settings
         return replace(settings, arithmetic=Arithmetic.named(self.arithmetic))
 
+    def is_settled_for(self, settings: Settings) -> bool:
+        """Return whether the model need not be run to know how it is explained."""
+        return self.outputs is not None and not (settings.is_fast and self.arithmetic is None)
+
     def restarted(self) -> Self:
         """Return the state without what compares with the maps of another probe."""
         return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -24,9 +24,12 @@ from saliency_callbacks.callbacks.saliency.inputs import input_facts, probe_imag
 from saliency_callbacks.callbacks.saliency.pictures import Pictures, for_filmstrips, for_panels
 from saliency_callbacks.callbacks.saliency.scales import frame_of, scale_of
 from saliency_callbacks.callbacks.saliency.scoring import DRIFTS, Scored, score, warn_of_degenerate_maps
+from saliency_callbacks.callbacks.saliency.simplification import methods_left
 from saliency_callbacks.callbacks.saliency.state import MonitorState
 from saliency_callbacks.callbacks.saliency.streaming.explain import ChunkExplainer, Explained
 from saliency_callbacks.callbacks.saliency.streaming.probe import StreamedProbe
+from saliency_callbacks.callbacks.shared_pass.union import explain as explain_together
+from saliency_callbacks.callbacks.shared_pass.wish import Wish
 from saliency_callbacks.engine.explanation import Explanation
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import LayerError, ObservationError
@@ -34,9 +37,12 @@ from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.rendering.lazy import LazyPictures
 from saliency_callbacks.targets.link import Link, Predictions
 from saliency_callbacks.targets.resolution import resolve_target, settled_reference, target_name
-from saliency_callbacks.types import Attribution, Method, Picture, ProbeView, Quantity, Snapshot
+from saliency_callbacks.types import Attribution, Picture, ProbeView, Snapshot
 
-__all__ = ["ProbeExplainer"]
+__all__ = ["Explain", "ProbeExplainer"]
+
+Explain = Callable[[Wish], Explanation]
+"""Explains what is wished, of the samples that this process explains."""
 
 
 @dataclass(eq=False)
@@ -64,7 +70,9 @@ class ProbeExplainer:
     outputs: OutputReading = field(default_factory=OutputReading)
     stream: StreamedProbe | None = None
 
-    def observe(self, model: nn.Module, moment: Moment, state: MonitorState, host: Host) -> Observation[MonitorState]:
+    def observe(
+        self, model: nn.Module, moment: Moment, state: MonitorState, host: Host, explain: Explain | None = None
+    ) -> Observation[MonitorState]:
         """Explain ``model`` now. Nothing is written, and ``state`` is not changed.
 
         Args:
@@ -72,19 +80,21 @@ class ProbeExplainer:
             moment: When this is.
             state: State after the previous observation.
             host: What runs the training.
+            explain: Explains what is wished; by default nothing but that.
 
         Raises:
             SaliencyError: If it cannot be explained.
         """
+        explain = explain or (lambda wish: explain_together([wish], host.ranks)[0].explanation)
         try:
-            return self._explained(model, moment, state, host)
+            return self._explained(model, moment, state, host, explain)
         except (LayerError, ObservationError) as error:
-            left = _methods_left(self.settings, needing_layers=isinstance(error, ObservationError))
+            left = methods_left(self.settings.methods, needing_layers=isinstance(error, ObservationError))
             if not self.may_simplify or not left:
                 raise
             asked, self.settings = self.settings, replace(self.settings, methods=left)
             try:
-                found = self._explained(model, moment, state, host)
+                found = self._explained(model, moment, state, host, explain)
             except BaseException:
                 # A failure that passes takes no method away for good.
                 self.settings = asked
@@ -127,8 +137,16 @@ class ProbeExplainer:
         )
         return Observation(last, state, pictures)
 
+    def wish(self, model: nn.Module, state: MonitorState, host: Host) -> Wish | None:
+        """Return what an observation after ``state`` explains; ``None`` where the model has to be run to know that."""
+        if not state.is_settled_for(self.settings):
+            return None
+        settings = replace(state.settled(self.settings), forward_context=host.forward_context)
+        target = resolve_target(self.target, self.probe, state.pinned, link_of(state, self.probe), state.reference)
+        return Wish.of_probe(model, self.probe, settings, [target], host)
+
     def _explained(
-        self, model: nn.Module, moment: Moment, state: MonitorState, host: Host
+        self, model: nn.Module, moment: Moment, state: MonitorState, host: Host, explain: Explain
     ) -> Observation[MonitorState]:
         settings = replace(state.settled(self.settings), forward_context=host.forward_context)
         state = self.outputs.settled(state, model, self.probe, settings, host, target=self.target)
@@ -137,7 +155,8 @@ class ProbeExplainer:
         inputs = host.to_device(self.probe.inputs)
         state = with_arithmetic(state, model, inputs, settings, target, host, name=self.namespace)
         settings = state.settled(settings)
-        explanation = host.ranks.explain(model, inputs, settings, [target])
+        wish = Wish.of_probe(model, self.probe, settings, [target], host)
+        explanation = host.ranks.whole(explain(wish), self.probe.size)
         attributions = {name: self._shown(found.cpu()) for name, found in explanation.attributions[0].items()}
         warn_of_degenerate_maps(attributions, self.probe)
         state = state.comparable_with(attributions)
@@ -202,7 +221,6 @@ class ProbeExplainer:
                 "methods": {method.name: repr(method) for method in self.settings.methods},
                 "target_layers": list(explanation.target_layers),
                 "n_passes": explanation.n_passes,
-                # Only where there would have been no gradient otherwise.
                 **({"through_no_grad": True} if explanation.through_no_grad else {}),
                 "probe": self.probe.fingerprint,
                 "versions": versions(),
@@ -280,13 +298,3 @@ class ProbeExplainer:
     @cached_property
     def _small_images(self) -> npt.NDArray[np.uint8]:
         return for_filmstrips(self._images, self._inputs.ndim - 2)
-
-
-def _methods_left(settings: Settings, *, needing_layers: bool) -> tuple[Method, ...]:
-    """Return those methods alone that need a target layer, or none; nothing where all of them do."""
-    left = tuple(method for method in settings.methods if _needs_layer(method) is needing_layers)
-    return left if len(left) < len(settings.methods) else ()
-
-
-def _needs_layer(method: Method) -> bool:
-    return any(Quantity.ACTIVATIONS in quantities for quantities in method.requires().values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 from torch import nn
@@ -22,6 +23,7 @@ from saliency_callbacks.callbacks.saliency.state import MonitorState
 from saliency_callbacks.callbacks.saliency.streaming.others import OtherSamples
 from saliency_callbacks.callbacks.saliency.streaming.preparation import prepared_stream
 from saliency_callbacks.callbacks.saliency.streaming.probe import StreamedProbe
+from saliency_callbacks.callbacks.shared_pass.wish import Wish
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
@@ -202,7 +204,12 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
     @override
     def _observe(self, model: nn.Module, moment: Moment, host: Host) -> Observation[MonitorState]:
         assert self._explainer is not None, "made when the probe was accepted"
-        return self._explainer.observe(model, moment, self.state, host)
+        explain = partial(self._explained, moment=moment, host=host)
+        return self._explainer.observe(model, moment, self.state, host, explain)
+
+    @override
+    def _wish(self, model: nn.Module, host: Host) -> Wish | None:
+        return None if self._explainer is None else self._explainer.wish(model, self.state, host)
 
     @override
     def _summarize(self, model: nn.Module, moment: Moment, host: Host) -> Observation[MonitorState] | None:

@@ -13,9 +13,10 @@ from typing_extensions import override
 
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
-from saliency_callbacks.callbacks.saliency.explain_probe import ProbeExplainer
+from saliency_callbacks.callbacks.saliency.explain_probe import Explain, ProbeExplainer
 from saliency_callbacks.callbacks.saliency.history import Frame, MethodHistory
 from saliency_callbacks.callbacks.saliency.state import MonitorState
+from saliency_callbacks.callbacks.shared_pass.wish import Wish
 from saliency_callbacks.callbacks.text.appearance import TextAppearance
 from saliency_callbacks.callbacks.text.probe import with_embedding
 from saliency_callbacks.functional.counted import filled, normalize_counted
@@ -45,12 +46,16 @@ class TextExplainer(ProbeExplainer):
     _is_prepared: bool = field(default=False, init=False)
 
     @override
+    def wish(self, model: nn.Module, state: MonitorState, host: Host) -> Wish | None:
+        return super().wish(model, state, host) if self._is_prepared else None
+
+    @override
     def _explained(
-        self, model: nn.Module, moment: Moment, state: MonitorState, host: Host
+        self, model: nn.Module, moment: Moment, state: MonitorState, host: Host, explain: Explain
     ) -> Observation[MonitorState]:
         if not self._is_prepared:
             self._prepare(model, host)
-        found = super()._explained(model, moment, state, host)
+        found = super()._explained(model, moment, state, host, explain)
         assert self.settings.tokens is not None, "a callback for text inputs"
         layer = self.settings.tokens.embedding
         # A name, once it is found; a module that was given stays one.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 from torch import nn
@@ -18,6 +19,7 @@ from saliency_callbacks.callbacks.runtime.preconditions import check_labels, che
 from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, Storage, engine_settings, settings_of
 from saliency_callbacks.callbacks.saliency.report import checked_report, write_report
 from saliency_callbacks.callbacks.saliency.state import MonitorState
+from saliency_callbacks.callbacks.shared_pass.wish import Wish
 from saliency_callbacks.callbacks.text.appearance import TextAppearance
 from saliency_callbacks.callbacks.text.explain_probe import TextExplainer
 from saliency_callbacks.callbacks.text.probe import texts_of
@@ -191,7 +193,12 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
     @override
     def _observe(self, model: nn.Module, moment: Moment, host: Host) -> Observation[MonitorState]:
         assert self._explainer is not None, "made when the probe was accepted"
-        return self._explainer.observe(model, moment, self.state, host)
+        explain = partial(self._explained, moment=moment, host=host)
+        return self._explainer.observe(model, moment, self.state, host, explain)
+
+    @override
+    def _wish(self, model: nn.Module, host: Host) -> Wish | None:
+        return None if self._explainer is None else self._explainer.wish(model, self.state, host)
 
 
 def _from_padding(methods: Any) -> Any:

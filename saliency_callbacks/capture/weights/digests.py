@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
 from saliency_callbacks.capture.isolation.shards import local
+from saliency_callbacks.capture.weights.bits import bit_sum, is_readable
 
 __all__ = ["weight_digests"]
 
 
 def weight_digests(model: nn.Module) -> Mapping[str, str]:
-    """Return the name of each parameter and buffer → a digest of its dtype, shape and bits; no collective.
+    """Return the name of each parameter and buffer → its dtype, shape, and a sum of its bits; no collective.
 
     Of sharded ones it is about the part that this process holds. What cannot be read as bytes (the subclasses of
     quantization, tensors without memory) has an empty digest.
@@ -23,6 +22,7 @@ def weight_digests(model: nn.Module) -> Mapping[str, str]:
         model: Any module.
 
     Example:
+        >>> import torch
         >>> layer = nn.Linear(2, 1)
         >>> before = weight_digests(layer)
         >>> with torch.no_grad():
@@ -35,9 +35,6 @@ def weight_digests(model: nn.Module) -> Mapping[str, str]:
 
 
 def _digest(tensor: Tensor) -> str:
-    is_plain = type(tensor) in (Tensor, nn.Parameter) and tensor.layout == torch.strided
-    if not is_plain or tensor.is_meta or tensor.is_quantized or tensor.is_conj() or tensor.is_neg():
+    if not is_readable(tensor):
         return ""
-    digest = hashlib.sha256(f"{tensor.dtype} {list(tensor.shape)} ".encode())
-    digest.update(tensor.detach().reshape(-1).contiguous().view(torch.uint8).cpu().numpy().data)
-    return digest.hexdigest()
+    return f"{tensor.dtype} {list(tensor.shape)} {int(bit_sum(tensor.detach())):x}"

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["WeightLayer", "find_weight_layers", "has_running_statistics"]
+__all__ = ["KnownLayers", "WeightLayer", "find_weight_layers", "has_running_statistics"]
 
 _PARAMETRIZATIONS = "parametrizations"
 
@@ -47,6 +47,39 @@ def find_weight_layers(model: nn.Module, run: Callable[[], Any]) -> tuple[Weight
     return tuple(
         WeightLayer(name or type(model).__name__, owned[name]) for name in sorted(owned, key=order.__getitem__)
     )
+
+
+class KnownLayers:
+    """Layers that were found once, for as long as the model has the same modules; by name, so that none is kept alive.
+
+    Of a model that runs other layers another time the order may be another one: for what is drawn from all layers at
+    once, it makes no difference.
+
+    Example:
+        >>> model, known = nn.Sequential(nn.Linear(2, 2)), KnownLayers()
+        >>> found = known.of(model, lambda: find_weight_layers(model, lambda: model(torch.ones(1, 2))))
+        >>> [layer.name for layer in known.of(model, tuple)]
+        ['0']
+    """
+
+    def __init__(self) -> None:
+        self._modules: tuple[tuple[str, int], ...] | None = None
+        self._names: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def of(self, model: nn.Module, find: Callable[[], tuple[WeightLayer, ...]]) -> tuple[WeightLayer, ...]:
+        """Return the layers of a model, which ``find`` is asked for where they are not known.
+
+        Args:
+            model: The model.
+            find: Finds its layers.
+        """
+        named = dict(model.named_modules())
+        modules = tuple((name, id(module)) for name, module in named.items())
+        if self._modules != modules:
+            found = find()
+            self._modules, self._names = modules, tuple((layer.name, tuple(layer.modules)) for layer in found)
+            return found
+        return tuple(WeightLayer(name, {one: named[one] for one in inside}) for name, inside in self._names)
 
 
 def has_running_statistics(module: nn.Module) -> bool:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from saliency_callbacks.discovery.images.standing import class_means, over_places
 from saliency_callbacks.discovery.samples import Samples
-from saliency_callbacks.functional.separation import separation_of_one_group, two_groups
+from saliency_callbacks.functional.groups.separation import separation_of_one_group, two_groups
 
 __all__ = ["FEWEST_OF_A_GROUP", "likelihood_scores", "linear_scores", "sharpened"]
 

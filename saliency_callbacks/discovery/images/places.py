@@ -16,9 +16,9 @@ from saliency_callbacks.discovery.images.standing import Standing, class_means, 
 from saliency_callbacks.discovery.reader import ModelReader
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.discovery.shares import skew_of
+from saliency_callbacks.functional.groups.outliers import least_outlying_gap
+from saliency_callbacks.functional.groups.separation import TwoGroups, separation_of_one_group, two_groups
 from saliency_callbacks.functional.images.blur import detail_bands
-from saliency_callbacks.functional.outliers import least_outlying_gap
-from saliency_callbacks.functional.separation import TwoGroups, separation_of_one_group, two_groups
 
 __all__ = ["Places"]
 

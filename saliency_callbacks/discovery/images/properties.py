@@ -16,10 +16,10 @@ from saliency_callbacks.discovery.reader import ModelReader
 from saliency_callbacks.discovery.samples import Samples
 from saliency_callbacks.discovery.shares import share
 from saliency_callbacks.errors import warn
+from saliency_callbacks.functional.groups.outliers import least_outlying_gap
+from saliency_callbacks.functional.groups.skew import rank_sum_p_value
 from saliency_callbacks.functional.images.properties import PROPERTIES
 from saliency_callbacks.functional.images.spectrum import noise_like
-from saliency_callbacks.functional.outliers import least_outlying_gap
-from saliency_callbacks.functional.skew import rank_sum_p_value
 
 __all__ = ["Properties"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from saliency_callbacks.functional.others import medians_and_spreads_of_others, medians_of_others
+from saliency_callbacks.functional.groups.others import medians_and_spreads_of_others, medians_of_others
 
 __all__ = ["Standing", "class_means", "class_z", "deviations", "normal_scores", "over_places", "standing"]
 

@@ -11,7 +11,7 @@ from typing_extensions import Self
 
 from saliency_callbacks.capture.structure import mapped
 from saliency_callbacks.discovery.texts.form import TextForm
-from saliency_callbacks.engine.run import run_logits
+from saliency_callbacks.engine.logits import run_logits
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import InputError
 from saliency_callbacks.targets.link import LOGITS, Link

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from saliency_callbacks.discovery.candidate import Count
 from saliency_callbacks.discovery.texts.samples import TextSamples
-from saliency_callbacks.functional.skew import binomial_p_value, fisher_p_value
+from saliency_callbacks.functional.groups.skew import binomial_p_value, fisher_p_value
 
 __all__ = ["N_RECIPIENTS", "PROPOSED_SKEW", "count_skewed", "shares_of", "skews"]
 

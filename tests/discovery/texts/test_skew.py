@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 
 from saliency_callbacks.discovery.texts.skew import count_skewed, shares_of, skews
-from saliency_callbacks.functional.skew import binomial_p_value, fisher_p_value
+from saliency_callbacks.functional.groups.skew import binomial_p_value, fisher_p_value
 from tests.discovery.texts.cases import samples
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from saliency_callbacks.errors import ConfigurationError
-from saliency_callbacks.functional.outliers import least_outlying_gap
+from saliency_callbacks.functional.groups.outliers import least_outlying_gap
 
 
 @pytest.mark.parametrize("n_values", range(3, 21))

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from saliency_callbacks.errors import ConfigurationError
-from saliency_callbacks.functional.others import medians_and_spreads_of_others, medians_of_others
+from saliency_callbacks.functional.groups.others import medians_and_spreads_of_others, medians_of_others
 
 
 def _values(rows: int) -> torch.Tensor:

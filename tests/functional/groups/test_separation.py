@@ -8,7 +8,7 @@ import torch
 from sklearn.mixture import GaussianMixture
 
 from saliency_callbacks.errors import ConfigurationError
-from saliency_callbacks.functional.separation import separation_of_one_group, two_groups
+from saliency_callbacks.functional.groups.separation import separation_of_one_group, two_groups
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import fisher_exact, mannwhitneyu
 
-from saliency_callbacks.functional.skew import fisher_p_value, rank_sum_p_value
+from saliency_callbacks.functional.groups.skew import fisher_p_value, rank_sum_p_value
 
 _SIZES = (0, 1, 3, 8)
 _TABLES = [(a, n, b, m) for n, m in itertools.product(_SIZES, _SIZES) for a in range(n + 1) for b in range(m + 1)]

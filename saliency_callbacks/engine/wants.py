@@ -1,0 +1,84 @@
+"""Who wants what of one run of the engine: several may share its passes, as the methods of one do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from saliency_callbacks.capture.passes.adaptive import measured_by
+from saliency_callbacks.types import Method, Pass, Quantity
+
+__all__ = ["Want", "are_independent", "asking", "needs_layers", "union"]
+
+
+@dataclass(frozen=True)
+class Want:
+    """Some methods for some of the targets.
+
+    Args:
+        methods: What is computed.
+        targets: Positions of the targets among those of the run.
+    """
+
+    methods: tuple[Method, ...]
+    targets: tuple[int, ...]
+
+
+def union(methods: Sequence[Method]) -> dict[Pass, Quantity]:
+    """Return every distinct pass of some methods, with all that is kept of it."""
+    plan: dict[Pass, Quantity] = {}
+    for method in methods:
+        for pass_, quantities in method.requires().items():
+            plan[pass_] = plan.get(pass_, Quantity(0)) | quantities
+    # The point pass goes first: it also settles the predicted class and the score of the unchanged input.
+    return dict(sorted(plan.items(), key=lambda item: item[0] != Pass()))
+
+
+def needs_layers(methods: Sequence[Method]) -> bool:
+    """Return whether any of some methods is of the target layers."""
+    return any(Quantity.ACTIVATIONS in quantities for quantities in union(methods).values())
+
+
+def asking(pass_: Pass, wants: Sequence[Want]) -> tuple[int, ...]:
+    """Return the targets that a pass is run for; the point pass tells the scores of all."""
+    of_pass = [want for want in wants if pass_ == Pass() or pass_ in union(want.methods)]
+    return tuple(sorted({target for want in of_pass for target in want.targets}))
+
+
+def are_independent(wants: Sequence[Want], *, any_graph: bool = False) -> bool:
+    """Return whether each want gets, bit by bit, what it gets alone, and all of them share a pass with another.
+
+    Three things make a pass run in another way for the sake of others: with squares it is summed up in float64; with a
+    gradient of the input, its forward records a graph from there on, for which torch may choose another kernel; and one
+    that goes on until an error is small runs as many samples together as any of its targets needs.
+
+    Args:
+        wants: Who wants what.
+        any_graph: Whether the model was seen to compute the same with a graph as without.
+
+    Example:
+        >>> from saliency_callbacks.methods import resolve_methods
+        >>> smooth, variance = (resolve_methods(name) for name in ("smooth_grad", "var_grad"))
+        >>> are_independent([Want(smooth, (0,)), Want(smooth, (0, 1))])
+        True
+        >>> are_independent([Want(smooth, (0,)), Want(variance, (0,))])
+        False
+    """
+    compared = 1 if any_graph else 2
+    whole = _measured([method for want in wants for method in want.methods])
+    plans = [_measured(want.methods) for want in wants]
+    return all(
+        (Pass() in plan) == (Pass() in whole)
+        and all(_arithmetic(one)[:compared] == _arithmetic(whole[pass_])[:compared] for pass_, one in plan.items())
+        and all(asking(pass_, wants) == want.targets for pass_ in plan if measured_by(pass_))
+        and any(plan.keys() & other.keys() for other in plans if other is not plan)
+        for want, plan in zip(wants, plans, strict=True)
+    )
+
+
+def _measured(methods: Sequence[Method]) -> dict[Pass, Quantity]:
+    return {pass_: quantities | measured_by(pass_) for pass_, quantities in union(methods).items()}
+
+
+def _arithmetic(quantities: Quantity) -> tuple[bool, bool]:
+    return Quantity.GRADIENT_SQUARE in quantities, bool(quantities & ~Quantity.ACTIVATIONS)

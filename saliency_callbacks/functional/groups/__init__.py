@@ -1,0 +1,1 @@
+"""Classes and groups of values: which stand apart, and by how much."""
