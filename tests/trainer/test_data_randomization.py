@@ -26,7 +26,7 @@ from tests.trainer.runs import Augmented, Classifier, DictClassifier, Dictionari
 
 METHODS = ("gradient", "integrated_gradients", "guided_backprop", "grad_cam")
 SILENT = {"accelerator": "cpu", "enable_progress_bar": False}
-SEEDS = range(5)
+SEEDS = range(3)
 INPUTS = digits(400, 464).tensors[0]
 
 
