@@ -47,6 +47,6 @@ three borders of ten, and put marks into other images too faintly: r was .92. Bo
 there since then, marks are laid over images with their opacity, and fine textures added with their spectrum; these were
 chosen on about 20 further networks and 150 drawn data sets. All random numbers of this fourth series are new. The
 lines of two and three classes without a cue were repeated after a false mark in one of them had made the gate of few
-classes stricter; nothing else was. The search has become faster since, by what changes no finding: ten of these searches were
-repeated, and every number was the same. What it costs on its own was measured after that.
+classes stricter; nothing else was. The search has become faster since, by what changes no finding: ten of these
+searches were repeated, and every number was the same. What it costs on its own was measured after that.
 """

@@ -20,6 +20,7 @@ FEW = (
     "similarity",
     "floor",
     "effect",
+    "contrast",
     "lower_bound",
     "threshold",
     "alarm",
@@ -56,7 +57,8 @@ def drawn(scores: Mapping[str, float], scalars: Scalars) -> dict[str, float]:
 
     Args:
         scores: Tag → score.
-        scalars: ``"few"`` for those that a person acts on, ``"all"``, or patterns in which ``*`` stands for anything.
+        scalars: ``"few"`` for those that a person acts on, ``"all"``, or a list of shell patterns (:mod:`fnmatch`), in
+            which ``"few"`` stands for those.
 
     Example:
         >>> scores = {"saliency/grad_cam/drift_previous": 0.2, "saliency/grad_cam/gini": 0.6}
@@ -65,6 +67,9 @@ def drawn(scores: Mapping[str, float], scalars: Scalars) -> dict[str, float]:
     """
     if scalars == "all":
         return dict(scores)
-    if scalars == "few":
-        return {tag: score for tag, score in scores.items() if tag.rpartition("/")[2] in FEW}
-    return {tag: score for tag, score in scores.items() if any(fnmatchcase(tag, pattern) for pattern in scalars)}
+    patterns = ("few",) if scalars == "few" else scalars
+    return {tag: score for tag, score in scores.items() if any(_fits(tag, pattern) for pattern in patterns)}
+
+
+def _fits(tag: str, pattern: str) -> bool:
+    return tag.rpartition("/")[2] in FEW if pattern == "few" else fnmatchcase(tag, pattern)

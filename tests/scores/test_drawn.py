@@ -35,7 +35,6 @@ def test_few_are_those_that_a_person_acts_on() -> None:
         "grad_cam/region_lift/class_cat",
         "probe_confidence",
         "gradient/similarity_std",
-        "patch/contrast",
     }
 
 
@@ -49,6 +48,7 @@ def test_all_of_them() -> None:
         (["*/entropy"], {"saliency/grad_cam/entropy"}),
         (["cue/*/[ec]*", "saliency/probe_*"], {"cue/patch/effect", "cue/patch/contrast", "saliency/probe_accuracy",
                                                "saliency/probe_confidence"}),
+        (["few", "*/entropy"], set(drawn(_SCORES, "few")) | {"saliency/grad_cam/entropy"}),
         (["entropy"], set()),
         ([], set()),
     ],

@@ -24,7 +24,7 @@ _FEW = {
     "saliency/probe_accuracy",
     *(f"saliency/{method}/{score}" for method in _METHODS for score in ("drift_previous", "drift_initial")),
     *(f"randomization/{method}/{score}" for method in _METHODS for score in ("similarity", "floor")),
-    *(f"cue/{_CUE.name}/{score}" for score in ("effect", "lower_bound", "threshold", "alarm")),
+    *(f"cue/{_CUE.name}/{score}" for score in ("effect", "contrast", "lower_bound", "threshold", "alarm")),
 }
 
 
@@ -90,8 +90,8 @@ def test_custom_scalars_draw_together_what_is_read_together(few: tuple[TensorBoa
         "Drift since the last observation": {f"saliency/{method}/drift_previous" for method in _METHODS},
         "Drift since the first observation": {f"saliency/{method}/drift_initial" for method in _METHODS},
         "Similarity with random networks, and its floor": {tag for tag in _FEW if tag.startswith("randomization/")},
-        "Effect of the cue, its lower bound, and the threshold": {
-            f"cue/{_CUE.name}/{score}" for score in ("effect", "lower_bound", "threshold")
+        "What the cue does, the lower bound of what is watched, and the threshold": {
+            f"cue/{_CUE.name}/{score}" for score in ("effect", "contrast", "lower_bound", "threshold")
         },
         "Lift inside the masks": set(),
     }

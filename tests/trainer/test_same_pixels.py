@@ -130,7 +130,7 @@ def _reports_of_wandb(logger: WandbLogger) -> list[bytes]:
 
 REPORTS = {
     "comet": _reports_of_comet,
-    "mlflow": lambda logger: [kept_in(logger).joinpath("report.html").read_bytes()],
+    "mlflow": lambda logger: [kept_in(logger).joinpath("saliency/report.html").read_bytes()],
     "tensorboard": lambda logger: [Path(logger.log_dir, "report.html").read_bytes()],
     "wandb": _reports_of_wandb,
 }

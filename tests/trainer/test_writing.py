@@ -13,9 +13,10 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from saliency_callbacks import SaliencyMonitor
-from saliency_callbacks.callbacks.runtime.sink_writer import BackgroundQueue, SinkWriter
+from saliency_callbacks.callbacks.runtime.sink_writer import SinkWriter
 from saliency_callbacks.errors import SaliencyWarning
 from saliency_callbacks.sinks import DiskSink, MemorySink, read_index, read_maps
+from saliency_callbacks.sinks.background import BackgroundQueue
 from tests.trainer.runs import Classifier, stages, train_loader, trainer, val_loader
 
 # Long enough for a loaded machine; never waited for where the code is right.

@@ -123,7 +123,7 @@ class Host(Protocol):
         """Whether the run shows how far it is, on this process."""
 
     def run_directory(self) -> Path:
-        """Return a directory on this machine's disk that belongs to this run alone. All ranks must call it."""
+        """Return the directory of this run on this machine's disk. All ranks must call it."""
 
     def log(self, scores: Mapping[str, float], *, is_drawn: bool = True) -> None:
         """Let other parts of the training monitor scores, and loggers draw them. All ranks must call it, with the same.

@@ -165,9 +165,8 @@ class LightningHost:
         return self.trainer.progress_bar_callback is not None and self.trainer.is_global_zero
 
     def run_directory(self) -> Path:
-        """As of ``Host``: that of the first logger, on this disk."""
-        logger = self.loggers[0] if self.loggers else None
-        directory = str(local_directory(logger, self.trainer.default_root_dir))
+        """As of ``Host``: that of the first logger that has one on this disk."""
+        directory = str(local_directory(self.loggers, self.trainer.default_root_dir))
         return Path(self.trainer.strategy.broadcast(directory))
 
     def log(self, scores: Mapping[str, float], *, is_drawn: bool = True) -> None:

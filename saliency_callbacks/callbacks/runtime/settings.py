@@ -161,11 +161,11 @@ class Storage:
             ``{"every": n}`` for each n-th; ``{"last": m, "every": n}`` for both. The first and the newest always do.
             Scores are kept of all.
         directory: Directory in which each callback makes its own, named by its ``namespace``. By default that of the
-            run, which is derived from the first logger.
+            run, which is that of the first logger that has one on this disk.
         scalars: Which scores loggers draw: ``"few"``, those that a person acts on (drift, lift of a region, accuracy on
-            the probe; similarity and floor; effect, bound and alarm; numbers of shortcuts), ``"all"``, or a list of
-            patterns of tags such as ``["*/drift_previous", "saliency/grad_cam/*"]``. Whatever they draw, all scores are
-            kept on disk and can be monitored by ``EarlyStopping`` and ``ModelCheckpoint``.
+            the probe; similarity and floor; effect, contrast, bound, threshold and alarm; numbers of shortcuts),
+            ``"all"``, or a list of shell patterns of tags such as ``["few", "saliency/grad_cam/*"]``. Whatever they
+            draw, all scores are kept on disk and can be monitored by ``EarlyStopping`` and ``ModelCheckpoint``.
 
     Raises:
         ConfigurationError: If ``keep_maps`` says nothing, the directory is not on this machine, or ``scalars`` is no

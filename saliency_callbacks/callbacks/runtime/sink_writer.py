@@ -7,7 +7,6 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -18,10 +17,11 @@ from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.settings import Storage
 from saliency_callbacks.errors import PictureError
 from saliency_callbacks.sinks import DiskSink, sink_for_logger
+from saliency_callbacks.sinks.background import BackgroundQueue
 from saliency_callbacks.sinks.loggers.directory import own_directory
 from saliency_callbacks.types import Picture, Sink, Snapshot
 
-__all__ = ["BackgroundQueue", "SinkWriter", "open_sinks"]
+__all__ = ["SinkWriter", "open_sinks"]
 
 
 _MOST_FAILURES = 3
@@ -103,6 +103,25 @@ class SinkWriter:
     def abandon_pictures(self) -> None:
         """Draw no more pictures. The one that is being drawn is the last one that anybody waits for."""
         self._is_abandoned.set()
+
+    def add_report(self, path: Path, title: str) -> None:
+        """Give a report to every sink that can show one: that has ``add_report(path, title)``.
+
+        Raises:
+            Exception: Whatever a sink raises, with ``on_error="raise"``.
+        """
+        for index, sink in enumerate(self.sinks):
+            add_report: Callable[[Path, str], None] | None = getattr(sink, "add_report", None)
+            if add_report is None or self._failures[index] >= _MOST_FAILURES:
+                continue
+            try:
+                add_report(path, title)
+            except Exception as error:
+                if self.on_error == "raise":
+                    raise
+                name = type(sink).__name__
+                why = f"{type(error).__name__}: {_without_passwords(error)}"
+                notices.warn(("sink without report", name), f"{name} did not take the report ({why})")
 
     def drain(self) -> None:
         """Wait until everything is written, and report what failed."""
@@ -225,7 +244,7 @@ def open_sinks(
             place = _free_directory(directory / namespace, resumed)
             sinks.append(DiskSink(place, pictures=keeps_pictures, keep_maps=storage.keep_maps))
             kept_in = directory
-            if storage.directory is None and host.loggers and own_directory(host.loggers[0]) is None:
+            if storage.directory is None and host.loggers and not any(map(own_directory, host.loggers)):
                 logger = type(host.loggers[0]).__name__
                 notices.tell_once(
                     "where maps are", f"{logger} keeps nothing on this disk: raw maps of this run are in {directory}"
@@ -241,58 +260,3 @@ def _free_directory(directory: Path, resumed: bool) -> Path:
         [directory], (directory.with_name(f"{directory.name}-{n}") for n in itertools.count(1))
     )
     return next(candidate for candidate in candidates if not (candidate / "index.json").exists())
-
-
-_MOST_WAITING = 2
-
-
-class BackgroundQueue:
-    """Runs tasks one after the other on a thread of its own.
-
-    At most two tasks wait: a training that observes faster than its disk writes is slowed down, not filled up. The
-    thread starts with the first task and ends with :meth:`close`.
-    """
-
-    def __init__(self) -> None:
-        self._executor: ThreadPoolExecutor | None = None
-        self._pending: deque[Future[None]] = deque()
-
-    def submit(self, task: Callable[[], None]) -> None:
-        """Run ``task`` later, in order; wait for the oldest one where too many wait.
-
-        Raises:
-            Exception: Whatever an earlier task raised.
-        """
-        while len(self._pending) > _MOST_WAITING:
-            self._pending.popleft().result()
-        if self._executor is None:
-            self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="saliency-writer")
-        self._pending.append(self._executor.submit(task))
-
-    def drain(self) -> None:
-        """Wait until every task is done.
-
-        Raises:
-            Exception: Whatever a task raised.
-        """
-        while self._pending:
-            self._pending.popleft().result()
-
-    def close(self) -> None:
-        """Wait until every task is done, and end the thread.
-
-        Raises:
-            Exception: Whatever a task raised.
-        """
-        try:
-            self.drain()
-        except Exception:
-            self._end()
-            raise
-        # After Ctrl-C whoever handles it decides what is still waited for, and closes again.
-        self._end()
-
-    def _end(self) -> None:
-        if self._executor is not None:
-            self._executor.shutdown()
-            self._executor = None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
 
 from saliency_callbacks.callbacks.base import ObservingCallback
@@ -39,7 +37,7 @@ def write_report(host: Host, writer: SinkWriter, title: str, on_error: OnError) 
 
     Args:
         host: The run; what its callbacks have observed is written first.
-        writer: Where the callback writes; a sink that can show a report has ``add_report(path, title)``.
+        writer: Where the callback writes.
         title: Its tag.
         on_error: ``"raise"`` to let a failure through, else it is a warning.
 
@@ -52,24 +50,15 @@ def write_report(host: Host, writer: SinkWriter, title: str, on_error: OnError) 
     directory = writer.run_directory
     if not host.ranks.is_main or host.is_dry_run or directory is None:
         return
-    with _warned("there is no report", on_error):
+    try:
         # Late: most runs need no report, and the template engine is none of a training's business.
         path = import_module("saliency_callbacks.report").write_report([directory])
-        elsewhere = [callback.identity for callback in observing if callback.kept_in not in (None, directory)]
-        left_out = f"; what {', '.join(elsewhere)} keeps in another directory is not in it" if elsewhere else ""
-        notices.tell(f"the report of this run is in {path}{left_out}")
-        for sink in writer.sinks:
-            add_report = getattr(sink, "add_report", None)
-            if add_report is not None:
-                with _warned(f"{type(sink).__name__} got no report", on_error):
-                    add_report(path, title)
-
-
-@contextmanager
-def _warned(what: str, on_error: OnError) -> Iterator[None]:
-    try:
-        yield
     except Exception as error:
         if on_error == "raise":
             raise
-        notices.warn(what, f"{what} ({type(error).__name__}: {error})")
+        notices.warn("no report", f"there is no report ({type(error).__name__}: {error})")
+        return
+    elsewhere = [callback.identity for callback in observing if callback.kept_in not in (None, directory)]
+    left_out = f"; what {', '.join(elsewhere)} keeps in another directory is not in it" if elsewhere else ""
+    notices.tell(f"the report of this run is in {path}{left_out}")
+    writer.add_report(path, title)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -10,27 +11,29 @@ from typing import Any
 __all__ = ["is_remote", "local_directory", "own_directory"]
 
 
-def local_directory(logger: Any | None, root: str | PathLike[str]) -> Path:
-    """Return a directory on this machine that belongs to one run alone, and is found again when the run goes on.
+def local_directory(loggers: Sequence[Any], root: str | PathLike[str]) -> Path:
+    """Return a directory on this machine for a run, which is found again when the run goes on.
 
-    It is the logger's own where that is on this disk. Else, as with MLflow on a database or a server, it is
-    ``root/<kind of logger>/<experiment>/<run>``, by the logger's names.
+    It is that of the first logger that has one on this disk. Where none has, as with MLflow on a database or a server,
+    it is ``root/<kind of logger>/<experiment>/<run>``, by the first logger's names; two runs that it gives the same
+    names share it.
 
     Args:
-        logger: The run's first logger; ``None`` where there is none, for ``root`` itself.
+        loggers: The run's loggers; ``root`` itself stands for none.
         root: The Trainer's ``default_root_dir``. Where that is remote, the working directory stands for it.
 
     Example:
         >>> from types import SimpleNamespace
         >>> logger = SimpleNamespace(save_dir=None, name="digits", version="3fa9")
-        >>> local_directory(logger, "runs").as_posix()
+        >>> local_directory([logger], "runs").as_posix()
         'runs/simplenamespace/digits/3fa9'
     """
     base = Path() if is_remote(root) else Path(root)
-    if logger is None:
-        return base
-    kind = re.sub(r"_?logger$", "", type(logger).__name__.lower())
-    return own_directory(logger) or base.joinpath(kind, *_names(logger))
+    own = next(filter(None, map(own_directory, loggers)), None)
+    if own is not None or not loggers:
+        return base if own is None else own
+    kind = re.sub(r"_?logger$", "", type(loggers[0]).__name__.lower())
+    return base.joinpath(kind, *_names(loggers[0]))
 
 
 def own_directory(logger: Any) -> Path | None:
@@ -65,5 +68,5 @@ def is_remote(directory: object) -> bool:
 
 
 def _names(logger: Any) -> list[str]:
-    parts = [re.sub(r"[^\w.-]+", "_", str(part)).strip(".") for part in (logger.name, logger.version) if part]
-    return [part for part in parts if part]
+    known = [str(part) for part in (logger.name, logger.version) if part is not None]
+    return [name for part in known if (name := re.sub(r"[^\w.-]+", "_", part).strip("."))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -47,8 +47,8 @@ class MLflowSink:
 
     def add_report(self, path: Path, title: str) -> None:
         """Add a report as an artifact, which MLflow's page shows in place."""
-        del title
-        self.logger.experiment.log_artifact(self.logger.run_id, str(path))
+        folder = str(PurePosixPath(nested_name(title)).parent)
+        self.logger.experiment.log_artifact(self.logger.run_id, str(path), folder)
 
     def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
         """Write pictures, texts, tables and alerts; see :class:`~saliency_callbacks.types.Sink`."""

@@ -12,7 +12,12 @@ _CHARTS: Mapping[str, tuple[str, ...]] = {
     "Drift since the last observation": ("drift_previous",),
     "Drift since the first observation": ("drift_initial",),
     "Similarity with random networks, and its floor": ("similarity", "floor"),
-    "Effect of the cue, its lower bound, and the threshold": ("effect", "lower_bound", "threshold"),
+    "What the cue does, the lower bound of what is watched, and the threshold": (
+        "effect",
+        "contrast",
+        "lower_bound",
+        "threshold",
+    ),
     "Lift inside the masks": ("region_lift",),
 }
 

@@ -82,6 +82,7 @@ def test_a_dataloader_that_does_not_exist():
         (SimpleNamespace(log_dir="runs/version_3"), "runs/version_3"),
         (SimpleNamespace(save_dir="runs", name="my run", version="a:b"), "runs/my_run/a_b"),
         (SimpleNamespace(save_dir=Path("runs"), name=None, version=7), "runs/7"),
+        (SimpleNamespace(save_dir="runs", name="n", version=0), "runs/n/0"),
         (SimpleNamespace(save_dir="runs", name="..", version="../up"), "runs/_up"),
         (SimpleNamespace(log_dir="s3://bucket/logs", name="n", version="v"), "root/simplenamespace/n/v"),
         (SimpleNamespace(save_dir="s3://bucket", name="n", version="v"), "root/simplenamespace/n/v"),
@@ -91,6 +92,12 @@ def test_a_dataloader_that_does_not_exist():
 def test_the_run_directory(logger, expected):
     host = _host(loggers=[] if logger is None else [logger], default_root_dir="root")
     assert host.run_directory() == Path(expected)
+
+
+def test_the_run_directory_is_that_of_the_first_logger_that_has_one():
+    remote = SimpleNamespace(save_dir=None, name="n", version="v")
+    local = SimpleNamespace(log_dir="runs/version_3")
+    assert _host(loggers=[remote, local], default_root_dir="root").run_directory() == Path("runs/version_3")
 
 
 def test_the_working_directory_stands_for_a_remote_root():

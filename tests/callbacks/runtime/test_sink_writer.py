@@ -6,9 +6,10 @@ import pytest
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.ranks import Ranks
 from saliency_callbacks.callbacks.runtime.settings import Storage
-from saliency_callbacks.callbacks.runtime.sink_writer import BackgroundQueue, SinkWriter, open_sinks
+from saliency_callbacks.callbacks.runtime.sink_writer import SinkWriter, open_sinks
 from saliency_callbacks.errors import PictureError, SaliencyWarning, each_kind_once
 from saliency_callbacks.sinks import DiskSink, MemorySink
+from saliency_callbacks.sinks.background import BackgroundQueue
 from saliency_callbacks.types import Snapshot
 from tests.callbacks.plain_host import PlainHost
 
@@ -102,6 +103,35 @@ def test_an_interrupt_is_no_failure():
     with pytest.raises(KeyboardInterrupt):
         write_times(writer, 1)
     assert len(writer.sinks) == 1
+
+
+class Reported(Failing):
+    """A sink that cannot be reached, neither with observations nor with a report."""
+
+    n_reports = 0
+
+    def add_report(self, path, title):
+        self.n_reports += 1
+        raise OSError("https://me:secret@host/ is down")
+
+
+def test_a_report_that_a_sink_does_not_take_is_told_without_its_password(tmp_path):
+    sink = Reported()
+    with pytest.warns(SaliencyWarning, match=r"Reported did not take the report \(OSError: https://\*\*\*@host/ is"):
+        SinkWriter([MemorySink(), sink]).add_report(tmp_path / "report.html", "saliency/report")
+    with pytest.raises(OSError, match="is down"):
+        SinkWriter([sink], "raise").add_report(tmp_path / "report.html", "saliency/report")
+    assert sink.n_reports == 2
+
+
+@pytest.mark.filterwarnings("ignore::saliency_callbacks.errors.SaliencyWarning")
+def test_a_sink_that_is_left_out_gets_no_report(tmp_path):
+    sink = Reported()
+    writer = SinkWriter([sink])
+    write_times(writer, 3)
+    writer.drain()
+    writer.add_report(tmp_path / "report.html", "saliency/report")
+    assert sink.n_reports == 0
 
 
 def test_the_users_own_and_the_disk(tmp_path):
