@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Generic
 
 from torch import nn
@@ -41,6 +42,9 @@ class RunRecord(Generic[State]):
 
     save_pictures: ClassVar[bool] = False
     """Whether the pictures are kept on disk even where a logger shows them: those that no raw map leads back to."""
+
+    references: Mapping[str, float] = MappingProxyType({})
+    """Constants that loggers draw beside the scores: tag → number."""
 
     namespace: str
     sinks: Sequence[Sink]
@@ -155,7 +159,10 @@ class RunRecord(Generic[State]):
     def _log(self, host: Host, scores: Mapping[str, float], step: int) -> None:
         with self._once():
             log_monitored(host, scores, self.state.finite, step, self.storage.scalars)
+        if scores and self.references:
+            host.log_directly(drawn(self.references, self.storage.scalars), step)
 
     def log_directly(self, host: Host, scores: Mapping[str, float]) -> None:
         """Let loggers draw scores where nothing can monitor them: before the training starts and when it ends."""
-        host.log_directly(drawn(scores, self.storage.scalars), host.step)
+        shown = {**scores, **self.references} if scores else scores
+        host.log_directly(drawn(shown, self.storage.scalars), host.step)

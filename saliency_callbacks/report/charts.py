@@ -20,7 +20,7 @@ _JOINED = {
     "average_accuracy": ("worst_group_accuracy", "average"),
     "worst_group_accuracy": ("worst_group_accuracy", "worst group"),
 }
-_HIDDEN = ("alarm", "threshold")
+_HIDDEN = ("alarm",)
 
 
 def charts_of(archive: Archive) -> list[dict[str, Any]]:

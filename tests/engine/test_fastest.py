@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from saliency_callbacks.capture.isolation.arithmetic import UNCHANGED, Arithmetic
-from saliency_callbacks.engine import fastest as module
 from saliency_callbacks.engine.fastest import Choice, Measured, fastest
 from saliency_callbacks.engine.logits import run_logits
 from saliency_callbacks.engine.run import run_engine
@@ -260,21 +259,6 @@ def test_class_scores_are_those_of_the_model_as_it_is():
     exact = run_logits(model.eval(), images(), Settings(()))
     found = run_logits(model, images(), Settings((), arithmetic=Arithmetic("bfloat16", is_channels_last=True)))
     assert torch.equal(found, exact)
-
-
-@pytest.mark.parametrize(
-    ("name", "given"), [("cuda:1", [torch.device("cuda:1")]), ("xpu:0", [torch.device("xpu:0")]), ("mps", [])]
-)
-def test_times_wait_for_the_device(monkeypatch, name, given):
-    device, waited = torch.device(name), []
-    monkeypatch.setattr(getattr(torch, device.type), "synchronize", lambda *args: waited.append(list(args)))
-    module._wait_for(device)
-    assert waited == [given]
-
-
-@pytest.mark.parametrize("name", ["cpu", "meta"])
-def test_there_is_nothing_to_wait_for(name):
-    module._wait_for(torch.device(name))
 
 
 def test_nothing_to_try_is_no_choice_to_make():

@@ -61,8 +61,7 @@ class CueAlarm(ObservingCallback[CueState]):
     ``cue/{cue}/removal_effect``        how much the cue's removal lowers the suspect class (``removal``)
     ``cue/{cue}/panel``                 picture: samples without and with the cue, and the maps of both
     ``cue/{cue}/alarm``                 text, when the alarm goes on: why
-    ``cue/{cue}/worst_group_accuracy``  on the validation set without and with the cue: the class that
-                                        fares worst; with ``/average_accuracy``, and a table as text
+    ``cue/{cue}/worst_group_accuracy``  without and with the cue; ``/average_accuracy``; a table as text
     ==================================  ================================================================
 
     It tests the cue and the class that are named, no others; an inserted cue is not quite a real one; and a silent
@@ -152,6 +151,7 @@ class CueAlarm(ObservingCallback[CueState]):
         self.cue = checked_cue(cue)
         self.suspect_class = checked_integer("suspect_class", suspect_class, 0)
         self.rule = settings_of(AlarmRule, "rule", rule)
+        self.references = {f"{self.identity}/threshold": self.rule.threshold}
         self.on_alarm = checked_actions("on_alarm", on_alarm)
         self.confirmation = settings_of(Confirmation, "confirmation", confirmation)
         self.appearance = settings_of(Appearance, "appearance", appearance)
@@ -207,7 +207,7 @@ class CueAlarm(ObservingCallback[CueState]):
         bound = self.rule.lower_bound(finding.effect, self._watched, self.settings.seed)
         state = before.judged(moment, finding.effect, self._watched, bound, self.rule)
         evaluation = state.history[-1]
-        scores = {**finding.scores(), **evaluation.scores(self.rule.threshold)}
+        scores = {**finding.scores(), "lower_bound": bound, "alarm": float(evaluation.alarm)}
         texts, alerts, tables = dict[str, str](), dict[str, str](), dict[str, Table]()
         if evaluation.fired and "log" in self.on_alarm:
             # Dashboards read texts as Markdown, which a name out of the data must not be taken for.

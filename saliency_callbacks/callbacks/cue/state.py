@@ -53,10 +53,6 @@ class Evaluation(Stateful):
         """Value of the watched statistic of each sample."""
         return self.effects if self.statistic == "effect" else self.contrasts
 
-    def scores(self, threshold: float) -> dict[str, float]:
-        """Return what the alarm goes by: name → number."""
-        return {"lower_bound": self.lower_bound, "threshold": threshold, "alarm": float(self.alarm)}
-
 
 @dataclass(kw_only=True)
 class CueState(RunState):
