@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from saliency_callbacks import Probe
-from saliency_callbacks.callbacks.runtime import sink_writer as writer
 from saliency_callbacks.rendering.lazy import LazyPictures
-from saliency_callbacks.sinks import MemorySink
+from saliency_callbacks.sinks import MemorySink, background
 from tests.faults.runs import KINDS, Fault, Scene, is_observed, seed
 from tests.trainer.runs import WEIGHTS_ONLY, trainer
 
@@ -107,7 +106,7 @@ def _no_thread(scene: Scene, patch: Any) -> None:
 
         def shutdown(self) -> None: ...
 
-    patch.setattr(writer, "ThreadPoolExecutor", NoThread)
+    patch.setattr(background, "ThreadPoolExecutor", NoThread)
 
 
 def _full(times: range) -> Any:
