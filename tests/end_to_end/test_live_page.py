@@ -247,6 +247,25 @@ def test_two_runs_side_by_side(show, serve, run):
     assert page.locator("#problem").is_hidden()
 
 
+def test_a_method_that_only_one_run_has(show, serve, tmp_path):
+    for name in "ab":
+        write_image_run(tmp_path / name, other=f"only_{name}", n_epochs=2)
+    page = show(serve(tmp_path)[0], "#run=a&second=b&method=only_a")
+    missing = page.locator("#viewer .tile-note", has_text="B has no maps by this method")
+    missing.first.wait_for()
+    painted(page, MAP, method="only_a")
+    page.keyboard.press("s")
+    page.wait_for_selector(".sample-view")
+    missing.first.wait_for()
+    page.keyboard.press("c")
+    page.wait_for_selector(".compare-head")
+    missing.nth(1).wait_for()
+    painted(page, "#viewer .card[data-sample='0'] .tile:nth-child(3) canvas", kind="difference")
+    page.locator("#choose-method button", has_text="gradient").click()
+    painted(page, "#viewer .card[data-sample='0'] .tile:nth-child(3) canvas", kind="difference", method="gradient")
+    page.wait_for_function("() => [...document.querySelectorAll('.tile-note')].every((note) => !note.textContent)")
+
+
 def test_runs_are_searched_and_chosen_by_keyboard(show, serve, tmp_path):
     for number in range(8):
         write_image_run(tmp_path / f"run-{number}", n_epochs=1)
