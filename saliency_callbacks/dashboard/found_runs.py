@@ -121,7 +121,7 @@ def _run_by_tags(archive: Path, root: Path) -> Path | None:
 
 
 def _run_around(archive: Path, root: Path, known: Collection[Path]) -> Path:
-    """Return the run of an archive whose tags do not tell: that of its neighbors, one that another tool marked, its own.
+    """Return the run of an archive whose tags do not tell: of its neighbors, one that another tool marked, or its own.
 
     The tags of an archive that is only being begun, or is damaged, cannot be read.
     """

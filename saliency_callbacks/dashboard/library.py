@@ -108,9 +108,7 @@ class Library:
         gone = [str(one.path) for one in self.directories if not one.path.is_dir()]
         notes = [f"{path} is not a directory that can be read." for path in gone]
         if self._listing.failure is not None:
-            notes.append(
-                f"The directories cannot be searched now ({self._listing.failure}); runs found before are listed."
-            )
+            notes.append(f"The directories cannot be searched now ({self._listing.failure}); the list is older.")
         if not listing.runs and not gone:
             places = " or ".join(str(one.path) for one in self.directories)
             notes.append(f"No run with maps was found below {places}. Train with {CALLBACKS}.")

@@ -23,7 +23,7 @@ class Renewed(Generic[Found]):
         look: Returns what there is; it may take minutes on a network's file system. If it fails, what was found before
             stays.
         pause: How long after a look the next one begins, in seconds, by how long it took.
-        first_wait: How long whoever asks waits while nothing was found yet, in seconds; ``None`` for as long as it takes.
+        first_wait: How long, in seconds, whoever asks waits while nothing was found yet; ``None`` until it is.
         later_wait: How long whoever begins a later look waits for it, in seconds.
         clock: Returns seconds.
 

@@ -129,11 +129,11 @@ def short_names(directories: Sequence[Path]) -> list[str]:
 
 
 def readable(path: str) -> str:
-    """Return a path as text that can be sent; bytes that are not UTF-8, which a path may have, are written in hex.
+    r"""Return a path as text that can be sent; bytes that are not UTF-8, which a path may have, are written in hex.
 
     Example:
-        >>> readable(os.fsdecode(b"r\\xe9sum\\xe9"))
-        'r\\\\xe9sum\\\\xe9'
+        >>> print(readable(os.fsdecode(b"r\xe9sum\xe9")))
+        r\xe9sum\xe9
     """
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 

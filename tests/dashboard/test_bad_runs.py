@@ -36,10 +36,8 @@ def test_links_that_were_passed_over_are_told(tmp_path, write_run):
     write_run(tmp_path / "elsewhere")
     (tmp_path / "logs" / "deep").mkdir(parents=True)
     (tmp_path / "logs" / "deep" / "link").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
-    assert (
-        "Links to directories are not followed"
-        in Client(LogDirectory(tmp_path / "logs")).get("runs.json").json["notes"][1]
-    )
+    notes = Client(LogDirectory(tmp_path / "logs")).get("runs.json").json["notes"]
+    assert "Links to directories are not followed" in notes[1]
 
 
 def test_a_name_that_is_not_text(client, tmp_path, write_run):
@@ -166,6 +164,20 @@ def test_torn_lines_and_maps(client, tmp_path, write_run):
     assert [frame["step"] for frame in run["monitors"][0]["frames"]] == [9, 29, 39]
     assert "2 of 6 entries of the index are damaged" in run["notes"][0]
     assert "has no pictures" in run["notes"][1]
+
+
+@pytest.mark.parametrize(("number", "status"), [(b"NaN", 200), (b"-Infinity", 200), (b"1e999", 422)])
+def test_a_number_that_is_not_finite(client, tmp_path, write_run, number, status):
+    """Python's JSON takes it, browsers do not."""
+    observations = write_run(tmp_path / "run") / "saliency" / "observations.jsonl"
+    lines = observations.read_bytes()
+    score = b'"saliency/probe_accuracy": 0.25'
+    assert score in lines
+    observations.write_bytes(lines.replace(score, b'"saliency/probe_accuracy": ' + number))
+    reply = client.get("run.json?run=run")
+    assert reply.status == status
+    if status != 200:
+        assert "has a number that is not finite" in reply.json["error"]
 
 
 def test_a_run_that_disappears(client, tmp_path, write_run):

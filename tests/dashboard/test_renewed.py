@@ -58,7 +58,7 @@ def test_a_search_that_fails_is_not_begun_again_at_once(failure, caplog):
 
 def test_what_was_found_stays_while_a_search_fails():
     answers = [3]
-    renewed = Renewed(lambda: answers.pop(), pause=lambda _: 0.0)
+    renewed = Renewed(answers.pop, pause=lambda _: 0.0)
     assert renewed.latest() == 3
     renewed.renew()
     assert (renewed.latest(), type(renewed.failure)) == (3, IndexError)
