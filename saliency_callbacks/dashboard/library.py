@@ -91,7 +91,7 @@ class Library:
                 problem = _problem(run) if run.id in listing.runs else f"{str(run.directory)!r} is gone"
                 version, updated = run.state()
             except Exception as error:  # the others are listed all the same
-                _log.warning("%s could not be looked at", run.id, exc_info=True)
+                _log.debug("%s could not be looked at", run.id, exc_info=True)
                 problem, version, updated = f"{type(error).__name__}: {error}", "", 0.0
             updated = updated or self._last_seen.get(run.id, 0.0)
             rows.append({"id": run.id, "name": run.id, "version": version, "problem": problem, "updated": updated})

@@ -64,13 +64,14 @@ class Renewed(Generic[Found]):
 
     def renew(self) -> None:
         """Look now, and wait for it."""
-        start = end = self._clock()
+        start = self._clock()
         try:
             self.found = self._look()
             self.failure = None
-            end = self._clock()
         except Exception as failure:
+            if repr(failure) != repr(self.failure):  # told once, though it is looked for again and again
+                _log.warning("looking for runs failed", exc_info=True)
             self.failure = failure
-            _log.warning("looking for runs failed", exc_info=True)
         finally:
+            end = self._clock()
             self._next = end + self._pause(end - start)

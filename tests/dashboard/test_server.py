@@ -34,9 +34,11 @@ def asking(server):
         connection.close()
         return reply.status, body
 
-    yield request
-    server.shutdown()
-    thread.join()
+    try:
+        yield request
+    finally:
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture
