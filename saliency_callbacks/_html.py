@@ -55,7 +55,8 @@ def attributions_html(attributions: Mapping[str, Attribution]) -> str:
             ]
         )
     heads = ["method", *(f"sample {number}" for number in range(min(count, _MOST_SAMPLES)))]
-    more = f"<p>{count - _MOST_SAMPLES} more samples</p>" if count > _MOST_SAMPLES else ""
+    left = count - _MOST_SAMPLES
+    more = f"<p>{left} more sample{'s' if left > 1 else ''}</p>" if left > 0 else ""
     return _table(heads, rows) + more
 
 

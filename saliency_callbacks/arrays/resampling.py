@@ -1,6 +1,6 @@
 """Maps at other sizes, as torch resamples them.
 
-Each axis is multiplied by a matrix ``[new, old]`` of weights.
+For means, each axis is multiplied by a matrix ``[new, old]`` of weights.
 """
 
 from __future__ import annotations
@@ -24,7 +24,18 @@ def linear(maps: Floats, size: Sequence[int]) -> Floats:
         >>> linear(np.array([[0.0, 1.0]], dtype=np.float32), [4])[0].tolist()
         [0.0, 0.25, 0.75, 1.0]
     """
-    return _resample(maps, size, _linear_weights)
+    found: npt.NDArray[np.floating] = maps
+    for axis, new in enumerate(size, start=1):
+        old = found.shape[axis]
+        if old != new:
+            place = np.maximum((np.arange(new) + 0.5) * old / new - 0.5, 0)
+            below = np.minimum(place.astype(int), old - 1)
+            above = np.minimum(below + 1, old - 1)
+            share = (place - below).reshape(-1, *[1] * (found.ndim - axis - 1))
+            # Not by a matrix: a value that is not finite would be everywhere.
+            with np.errstate(invalid="ignore"):
+                found = np.take(found, below, axis) * (1 - share) + np.take(found, above, axis) * share
+    return np.ascontiguousarray(found, dtype=np.float32)
 
 
 def area_mean(maps: Floats, size: Sequence[int]) -> Floats:
@@ -77,17 +88,6 @@ def _resample(maps: Floats, size: Sequence[int], weights: Callable[[int, int], _
             moved = np.moveaxis(found, axis, -1) @ weights(found.shape[axis], new).T
             found = np.moveaxis(moved, -1, axis)
     return np.ascontiguousarray(found, dtype=np.float32)
-
-
-def _linear_weights(old: int, new: int) -> _Weights:
-    place = np.maximum((np.arange(new) + 0.5) * old / new - 0.5, 0)
-    below = np.minimum(place.astype(int), old - 1)
-    share = place - below
-    weights = np.zeros((new, old))
-    rows = np.arange(new)
-    np.add.at(weights, (rows, below), 1 - share)
-    np.add.at(weights, (rows, np.minimum(below + 1, old - 1)), share)
-    return weights
 
 
 def _area_weights(old: int, new: int) -> _Weights:

@@ -25,9 +25,12 @@ examples:
     )
     parser.add_argument("directory", type=str, help="directory with runs below it, or that of one run")
     parser.add_argument(
-        "--host", type=str, default="127.0.0.1", help="address to listen at; this machine only by default"
+        "--host", type=str, default="127.0.0.1", help="address to listen on; this machine only by default"
     )
-    parser.add_argument("--port", type=int, default=0, help="port to listen at; a free one by default")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on; a free one by default")
+    parser.add_argument(
+        "--host-name", type=str, help="further name under which browsers may ask, such as that of a proxy"
+    )
     parser.add_argument("--open", action="store_true", help="open it in the browser")
     return parser
 
@@ -39,9 +42,9 @@ def _run(given: Namespace) -> None:
             f"directory={given.directory!r} does not exist; expected a directory with runs below it, such as "
             "lightning_logs"
         )
-    server: Any = import_module("saliency_callbacks.dashboard.server").make_server(directory, given.host, given.port)
-    with server:
-        print(f"{server.address} (Ctrl-C to end)", flush=True)
+    make_server: Any = import_module("saliency_callbacks.dashboard.server").make_server
+    with make_server(directory, given.host, given.port, given.host_name) as server:
+        print(" or ".join(server.addresses(given.host_name)), "(Ctrl-C to end)", flush=True)
         if given.open:
             webbrowser.open(server.address)
         try:

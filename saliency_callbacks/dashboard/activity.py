@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from threading import Lock, Thread
+
+from saliency_callbacks.dashboard.renewed import Renewed
 
 __all__ = ["Activity"]
 
@@ -25,28 +26,8 @@ class Activity:
     """
 
     def __init__(self, search: Callable[[], bool], clock: Callable[[], float] = time.monotonic) -> None:
-        self._search, self._clock = search, clock
-        self._lock = Lock()
-        self._thread: Thread | None = None
-        self._found = False
-        self._next = 0.0
+        self._search = Renewed(search, pause=lambda _: _SECONDS_BETWEEN, first_wait=_LONGEST_WAIT, clock=clock)
 
     def is_active(self) -> bool:
         """Return whether the last search found anything; the first one is waited for a moment."""
-        with self._lock:
-            is_first = self._thread is None
-            is_due = self._thread is None or (not self._thread.is_alive() and self._clock() >= self._next)
-            if is_due:
-                self._thread = Thread(target=self._look, name="saliency-activity", daemon=True)
-                self._thread.start()
-            thread = self._thread
-        if is_first and thread is not None:
-            thread.join(_LONGEST_WAIT)
-        return self._found
-
-    def _look(self) -> None:
-        try:
-            self._found = self._search()
-        except OSError:
-            self._found = False
-        self._next = self._clock() + _SECONDS_BETWEEN
+        return bool(self._search.latest())

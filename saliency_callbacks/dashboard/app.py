@@ -75,11 +75,9 @@ class App:
         return answer
 
     def _map(self, query: Query) -> Answer:
-        step = _one(query, "step")
-        if not step.removeprefix("-").isdecimal():
-            raise RequestError(HTTPStatus.BAD_REQUEST, f"step={step!r} is not a number")
+        step = _integer(query, "step")
         runs = self._runs([_one(query, "run"), *query.get("beside", [])])
-        moment = int(step), _one(query, "stage")
+        moment = step, _one(query, "stage")
         answer: Answer = self._views.map(runs, _one(query, "monitor"), moment, _one(query, "method"))
         return answer
 
@@ -102,6 +100,14 @@ def _one(query: Query, name: str) -> str:
     if len(given) != 1:
         raise RequestError(HTTPStatus.BAD_REQUEST, f"{name} was given {len(given)} times; give it once")
     return given[0]
+
+
+def _integer(query: Query, name: str) -> int:
+    given = _one(query, name)
+    try:
+        return int(given)
+    except ValueError as error:  # also of numbers with thousands of digits
+        raise RequestError(HTTPStatus.BAD_REQUEST, f"{name}={given[:20]!r} is not a number") from error
 
 
 def _text(make: Callable[[], str], kind: str) -> Answer:

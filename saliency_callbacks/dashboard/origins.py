@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Collection
+from fnmatch import fnmatchcase
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -45,15 +46,15 @@ def check_host(environ: dict[str, Any], names: Collection[str]) -> None:
 
     Args:
         environ: The request.
-        names: Under which names it may be asked, besides ``localhost`` and loopback addresses. With an address that
-            stands for all of the machine's, any address may be named.
+        names: Under which names it may be asked, besides ``localhost`` and loopback addresses; ``machine.*`` is
+            any name that begins so. With an address that stands for all of the machine's, any address may be named.
 
     Raises:
         RequestError: If the name is none of these.
     """
     given = environ.get("HTTP_HOST", "")
     name = _name(given)
-    if name == "localhost" or name in {known.lower() for known in names}:
+    if name == "localhost" or (name and any(fnmatchcase(name, known.lower()) for known in names)):
         return
     address = _address(name)
     if address is not None:

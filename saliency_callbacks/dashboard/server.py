@@ -43,10 +43,15 @@ class ViewServer(ThreadingMixIn, WSGIServer):
 
     @property
     def address(self) -> str:
-        """Where the page is opened."""
-        host, port = self.server_address[:2]
-        name = "localhost" if host in _ANY else str(host)
-        return f"http://[{name}]:{port}/" if ":" in name else f"http://{name}:{port}/"
+        """Where the page is opened on this machine."""
+        return self.addresses()[0]
+
+    def addresses(self, host_name: str | None = None) -> list[str]:
+        """Return where the page is opened, on this machine and on others, which may know it by ``host_name``."""
+        host, port = str(self.server_address[0]), self.server_address[1]
+        names = ["localhost", host_name or socket.gethostname()] if host in _ANY else [host_name or host]
+        bracketed = [f"[{name}]" if ":" in name else name for name in dict.fromkeys(names)]
+        return [f"http://{name}:{port}/" for name in bracketed]
 
     def server_bind(self) -> None:
         """Bind without asking for the machine's full name, which may take seconds."""
@@ -64,19 +69,20 @@ class _SixServer(ViewServer):
     address_family = socket.AF_INET6
 
 
-def make_server(directory: Path, host: str = "127.0.0.1", port: int = 0) -> ViewServer:
+def make_server(directory: Path, host: str = "127.0.0.1", port: int = 0, host_name: str | None = None) -> ViewServer:
     """Return a server of the runs below a directory, bound and not yet serving.
 
     Args:
         directory: Where runs are looked for.
-        host: Address that it listens at; by default only this machine reaches it.
+        host: Address to listen on; by default only this machine reaches it.
         port: Port; 0 for a free one.
+        host_name: A further name under which it may be asked, such as that of a proxy.
 
     Raises:
         ConfigurationError: If it cannot listen there.
     """
     app = App(Library((LogDirectory(directory),)))
-    names = {host, socket.gethostname()} if host in _ANY else {host}
+    names = {name for name in (host, host_name) if name}
 
     def serve(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         try:
@@ -90,7 +96,16 @@ def make_server(directory: Path, host: str = "127.0.0.1", port: int = 0) -> View
         server = (_SixServer if ":" in host else ViewServer)((host, port), _Quiet)
     except (OSError, OverflowError) as error:
         raise ConfigurationError(
-            f"host={host!r} and port={port} cannot be listened at ({error}); name another port, or 0 for a free one"
+            f"cannot listen on {host}:{port} ({error}); name another port, or 0 for a free one"
         ) from error
+    names.add(str(server.server_address[0]))
+    if server.server_address[0] in _ANY:
+        names |= _own_names()
     server.set_app(serve)
     return server
+
+
+def _own_names() -> set[str]:
+    """Return this machine's name, alone and with any domain: asking for its full name may take seconds."""
+    first = socket.gethostname().partition(".")[0]
+    return set() if first in ("", "localhost") else {first, f"{first}.*"}

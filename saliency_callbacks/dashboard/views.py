@@ -124,7 +124,14 @@ class Views:
                 for archive in content.run.archives
             }
         )
-        encoded = dump({**payload_of(contents, links), "versions": list(versions)})
+        content = {**payload_of(contents, links), "versions": list(versions)}
+        try:
+            encoded = dump(content)
+        except ValueError as error:
+            names = " and ".join(one.id for one in found)
+            raise RequestError(
+                HTTPStatus.UNPROCESSABLE_ENTITY, f"the index of {names} has a number that is not finite; it was edited"
+            ) from error
         with self._lock:
             self._payloads[etag] = encoded
             while len(self._payloads) > _MOST_PAYLOADS:
@@ -184,4 +191,4 @@ def _gone(what: str) -> RequestError:
 
 
 def _digest(*parts: object) -> str:
-    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:32]
+    return hashlib.sha256("\n".join(map(str, parts)).encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -33,7 +33,7 @@ Entry = TypeVar("Entry", bound=np.generic)
 DEFAULT_COLORMAP = "auto"
 """The bright part of ``inferno`` over a dimmed grey picture for overlays, ``inferno`` for maps on their own."""
 
-# Grows in lightness throughout, so that a map cannot be misread, in grey print or without red and green either.
+# Grows in lightness throughout, so that a map cannot be misread, in grayscale print or without red and green either.
 _HEATMAP_COLORMAP = "inferno"
 # An overlay begins with a bright red: dark purple would pass for a shadow.
 _FIRST_OF_OVERLAY = 0.55
@@ -95,7 +95,7 @@ def overlay(
     """Lay colored heat over pictures; the opacity is ``alpha · heat^0.7``.
 
     By default the picture is turned grey and dimmed, so that the brightest is where the map is largest, for people who
-    do not tell red from green, and in grey print. With a color map of a person's choice, such as ``rainbow``, it keeps
+    do not tell red from green, and in grayscale print. With a color map of your choice, such as ``rainbow``, it keeps
     its colors, and where the heat is 0 it is left exactly as it is.
 
     Args:

@@ -39,5 +39,5 @@ def check_comparable(contents: Sequence[Contents]) -> None:
         if len(set(fingerprints)) > 1:
             raise ConfigurationError(
                 f"the runs explain different probes, {fingerprints[0]} and {fingerprints[1]}, so their maps do not "
-                "compare; observe both with the same probe, or write two reports"
+                "compare; observe both with the same probe"
             )

@@ -80,7 +80,10 @@ def report_page(runs: Sequence[RunDirectory], max_megabytes: float) -> bytes:
         ConfigurationError: If the probes of two runs differ, or the page cannot be made small enough.
     """
     contents = [read_contents(run, max_megabytes * _MEGABYTE / len(runs)) for run in runs]
-    check_comparable(contents)
+    try:
+        check_comparable(contents)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error}, or write two reports") from error
     return _fitting_page(contents, max_megabytes)
 
 

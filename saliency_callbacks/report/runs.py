@@ -13,14 +13,19 @@ from saliency_callbacks.sinks.disk.archive import INDEX_NAME, read_index, read_t
 from saliency_callbacks.sinks.disk.entries import Index, MethodEntry, ObservationEntry, ProbeEntry
 
 __all__ = [
+    "CALLBACKS",
     "Archive",
     "RunDirectory",
     "archive_directories",
     "read_archives",
     "read_run",
+    "readable",
     "short_names",
     "take_stock",
 ]
+
+CALLBACKS = "SaliencyMonitor, TokenSaliencyMonitor, RandomizationTest, CueAlarm or ShortcutDiscovery"
+"""Those that leave something to show."""
 
 _DEEPEST = 4
 _TYPES = {
@@ -80,8 +85,8 @@ def read_run(directory: str | PathLike[str]) -> RunDirectory:
     if not any(archive.observations for archive in archives):
         reason = f": {notes[0]}" if notes else f" (no {INDEX_NAME} with observations)"
         raise ConfigurationError(
-            f"{str(directory)!r} holds nothing to report on{reason}. Name the directory of a run with SaliencyMonitor, "
-            "RandomizationTest or CueAlarm that kept its maps (storage=Storage(save_maps=True))"
+            f"{str(directory)!r} holds nothing to report on{reason}. Name the directory of a run with {CALLBACKS} "
+            "that kept its maps (storage=Storage(save_maps=True))"
         )
     return RunDirectory(path, short_names([path])[0], archives, notes)
 
@@ -98,11 +103,11 @@ def read_archives(
     """
     archives, notes = [], []
     for found in directories:
-        name = run.name if found == run else found.relative_to(run).as_posix()
+        name = readable(run.name if found == run else found.relative_to(run).as_posix())
         try:
             index = read(found)
         except ConfigurationError as error:
-            notes.append(f"{name} is left out: {error}")
+            notes.append(f"{name} is left out: {str(error).rstrip('.')}.")
             continue
         whole, incomplete = take_stock(index["observations"])
         damaged = index["damaged"] + incomplete
@@ -117,10 +122,20 @@ def short_names(directories: Sequence[Path]) -> list[str]:
     """Return the last parts of each path: two, or as many as distinguish them."""
     longest = max(len(path.parts) for path in directories)
     for count in range(2, longest + 1):
-        names = ["/".join(path.parts[-count:]).lstrip("/") for path in directories]
+        names = [readable("/".join(path.parts[-count:]).lstrip("/")) for path in directories]
         if len(set(names)) == len(set(directories)):
             return names
-    return [str(path) for path in directories]
+    return [readable(str(path)) for path in directories]
+
+
+def readable(path: str) -> str:
+    r"""Return a path as text that can be sent; bytes that are not UTF-8, which a path may have, are written in hex.
+
+    Example:
+        >>> print(readable(os.fsdecode(b"r\xe9sum\xe9")))
+        r\xe9sum\xe9
+    """
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def take_stock(observations: Sequence[ObservationEntry]) -> tuple[list[ObservationEntry], int]:

@@ -12,7 +12,8 @@ from torch import nn
 
 from saliency_callbacks import explain
 from saliency_callbacks.methods import BUILT_IN, resolve_methods
-from saliency_callbacks.sinks.disk import tensors
+from saliency_callbacks.sinks.disk.entries import MethodEntry
+from saliency_callbacks.sinks.disk.shown import magnitude_of
 from saliency_callbacks.types import Method, Pass, Quantity, Reduction
 
 SPATIAL = [(12,), (6, 9), (4, 5, 6)]
@@ -89,8 +90,9 @@ def test_shapes_and_range(name, spatial, n_channels, n_samples):
 def test_the_magnitude_follows_from_the_values(name, spatial):
     found = attribute(name, network(3, spatial), batch(2, 3, spatial), internal_batch_size=64)
     assert found.reduction in get_args(Reduction)
-    expected = tensors.reduce_values(found.values, found.reduction, list(spatial))
-    torch.testing.assert_close(found.magnitude, expected)
+    facts = MethodEntry(layer=None, reduction=found.reduction, size=list(spatial))
+    expected = magnitude_of(found.values.numpy(), facts)
+    torch.testing.assert_close(found.magnitude, torch.from_numpy(expected))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])

@@ -155,7 +155,7 @@ def test_runs_of_different_probes_are_not_compared(client, tmp_path, write_run, 
     write_run(tmp_path / "b", view=ProbeView("ef" * 32, view.ids, images=view.images))
     refused = client.get("run.json?run=a&run=b")
     assert refused.status == 422
-    assert "different probes" in refused.json["error"]
+    assert refused.json["error"].endswith("observe both with the same probe")
 
 
 def test_pictures_are_files_that_the_index_lists(client, tmp_path):
@@ -207,6 +207,7 @@ def test_not_modified_and_head(client, tmp_path, write_run):
         ("run.json?run=other", 404),
         ("map.json?run=run", 400),
         (map_address("run", "x", "gradient"), 400),
+        (map_address("run", "9" * 5000, "gradient"), 400),
         (map_address("run", 7, "gradient"), 404),
         (map_address("run", 9, "other"), 404),
         ("picture?run=run&archive=saliency&drawing=x", 404),

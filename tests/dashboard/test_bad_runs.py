@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from threading import Thread
+from urllib.parse import urlencode
 
 import pytest
 
+from saliency_callbacks.dashboard.found_runs import FoundRun
 from saliency_callbacks.dashboard.growing_index import GrowingIndex
 from saliency_callbacks.dashboard.logdirs import LogDirectory
+from saliency_callbacks.report import write_report
 from saliency_callbacks.sinks import DiskSink, read_index
 from saliency_callbacks.sinks.disk import journal
 from saliency_callbacks.types import Snapshot
@@ -23,7 +27,78 @@ def listed(client):
 def test_a_directory_without_runs(client, tmp_path):
     listing = client.get("runs.json").json
     assert listing["runs"] == []
-    assert f"No run with maps was found below {tmp_path}" in listing["notes"][0]
+    (note,) = listing["notes"]
+    assert f"No run with maps was found below {tmp_path}" in note
+    assert all(name in note for name in ("SaliencyMonitor", "TokenSaliencyMonitor", "ShortcutDiscovery"))
+
+
+def test_links_that_were_passed_over_are_told(tmp_path, write_run):
+    write_run(tmp_path / "elsewhere")
+    (tmp_path / "logs" / "deep").mkdir(parents=True)
+    (tmp_path / "logs" / "deep" / "link").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    notes = Client(LogDirectory(tmp_path / "logs")).get("runs.json").json["notes"]
+    assert "Links to directories are not followed" in notes[1]
+
+
+def test_a_name_that_is_not_text(client, tmp_path, write_run):
+    directory = tmp_path / os.fsdecode(b"r\xe9sum\xe9")
+    try:
+        directory.mkdir()
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 only")
+    write_run(directory)
+    shutil.copytree(directory / "saliency", directory / "deep" / os.fsdecode(b"\xff"))
+    ((run, problem),) = listed(client).items()
+    assert (run, problem) == ("r\\xe9sum\\xe9", None)
+    (monitor, other) = client.get(f"run.json?{urlencode({'run': run})}").json["runs"][0]["monitors"]
+    assert {monitor["name"], other["name"]} == {"saliency", "deep/\\xff"}
+    for name in (monitor["name"], other["name"]):
+        query = {"run": run, "monitor": name, "step": 9, "stage": "fit", "method": "gradient"}
+        assert client.get(f"map.json?{urlencode(query)}").status == 200
+    assert "r\\xe9sum\\xe9" in write_report([directory], tmp_path / "report.html").read_text()
+
+
+def test_a_run_that_cannot_be_looked_at_is_one_row(client, tmp_path, write_run, monkeypatch):
+    for name in ("bad", "good"):
+        write_run(tmp_path / name)
+    original = FoundRun.state
+
+    def state(run):
+        if run.id == "bad":
+            raise RuntimeError("no")
+        return original(run)
+
+    monkeypatch.setattr(FoundRun, "state", state)
+    assert listed(client) == {"good": None, "bad": "RuntimeError: no"}
+
+
+def test_a_list_that_cannot_be_opened(client, tmp_path, write_run):
+    observations = write_run(tmp_path / "run") / "saliency" / "observations.jsonl"
+    observations.unlink()
+    observations.mkdir()
+    (observations / "file").touch()
+    (problem,) = listed(client).values()
+    assert f"{observations} cannot be read (Is a directory)" in problem
+
+
+def test_a_run_is_one_from_its_first_line_on(client, tmp_path, write_run, write_alarm):
+    """The tags of an archive tell which run it belongs to, once it has any."""
+    write_alarm(tmp_path / "logs" / "run")
+    archive = write_run(tmp_path / "logs" / "run") / "saliency"
+    lines = (archive / "observations.jsonl").read_bytes()
+    (archive / "observations.jsonl").write_bytes(b"")
+    assert listed(client) == {"logs/run": None}
+    (archive / "observations.jsonl").write_bytes(lines)
+    assert listed(client) == {"logs/run": None}
+
+
+def test_a_run_that_gets_another_name_is_not_gone(client, tmp_path, write_run):
+    archive = write_run(tmp_path / "run") / "saliency"
+    lines = (archive / "observations.jsonl").read_bytes()
+    (archive / "observations.jsonl").unlink()
+    assert listed(client) == {"run/saliency": "nothing was observed yet"}
+    (archive / "observations.jsonl").write_bytes(lines)
+    assert listed(client) == {"run": None}
 
 
 def test_a_directory_that_does_not_exist(tmp_path):
@@ -65,6 +140,7 @@ def test_a_run_that_cannot_be_shown(client, tmp_path, write_run, damage, problem
     assert problem in said
     reply = client.get(f"run.json?run={name}")
     assert reply.status == 404
+    assert reply.json["error"].endswith(".") is (damage is not _nothing_yet)
     assert problem.partition(" (")[0] in reply.json["error"]
     assert client.get("run.json?run=good").status == 200
 
@@ -90,12 +166,29 @@ def test_torn_lines_and_maps(client, tmp_path, write_run):
     assert "has no pictures" in run["notes"][1]
 
 
+@pytest.mark.parametrize(("number", "status"), [(b"NaN", 200), (b"-Infinity", 200), (b"1e999", 422)])
+def test_a_number_that_is_not_finite(client, tmp_path, write_run, number, status):
+    """Python's JSON takes it, browsers do not."""
+    observations = write_run(tmp_path / "run") / "saliency" / "observations.jsonl"
+    lines = observations.read_bytes()
+    score = b'"saliency/probe_accuracy": 0.25'
+    assert score in lines
+    observations.write_bytes(lines.replace(score, b'"saliency/probe_accuracy": ' + number))
+    reply = client.get("run.json?run=run")
+    assert reply.status == status
+    if status != 200:
+        assert "has a number that is not finite" in reply.json["error"]
+
+
 def test_a_run_that_disappears(client, tmp_path, write_run):
     write_run(tmp_path / "stays")
     write_run(tmp_path / "goes")
     assert listed(client) == {"stays": None, "goes": None}
     client.get("run.json?run=goes")
+    seen = {run["id"]: run["updated"] for run in client.get("runs.json").json["runs"]}
     shutil.rmtree(tmp_path / "goes")
+    for _ in range(2):
+        assert {run["id"]: run["updated"] for run in client.get("runs.json").json["runs"]} == seen
     found = listed(client)
     assert found["stays"] is None
     assert found["goes"].endswith("is gone")

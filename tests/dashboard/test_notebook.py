@@ -73,6 +73,8 @@ def test_explanations_are_a_dictionary_and_show_heatmaps():
     assert len(html.tags("img")) == 2 * 8
     assert len(html.tags("tr")) == 1 + 2
     assert "2 more samples" in html.text
+    nine = explain(model(), torch.rand(9, 3, 6, 6), methods=["gradient"])
+    assert Elements(nine._repr_html_()).text.endswith("1 more sample")
     target, score = int(found["gradient"].target[3]), float(found["gradient"].score[3])
     assert f"class {target} · {score:.2f}" in html.text
 

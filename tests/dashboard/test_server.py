@@ -6,9 +6,12 @@ import http.client
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
+from contextlib import contextmanager
 from threading import Thread
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -17,25 +20,32 @@ from saliency_callbacks.dashboard.server import make_server
 from saliency_callbacks.errors import ConfigurationError
 
 
-@pytest.fixture
-def ask(tmp_path, write_run):
-    """Ask a server; the host is what the client calls it."""
-    write_run(tmp_path / "run")
-    with make_server(tmp_path) as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+@contextmanager
+def asking(server):
+    """Serve; what is returned asks the server, and the host is what the client calls it."""
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
 
-        def request(path, method="GET", **headers):
-            connection = http.client.HTTPConnection(*server.server_address[:2], timeout=60)
-            connection.request(method, path, headers=headers)
-            reply = connection.getresponse()
-            body = reply.read()
-            connection.close()
-            return reply.status, body
+    def request(path, method="GET", **headers):
+        connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=60)
+        connection.request(method, path, headers=headers)
+        reply = connection.getresponse()
+        body = reply.read()
+        connection.close()
+        return reply.status, body
 
+    try:
         yield request
+    finally:
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def ask(tmp_path, write_run):
+    write_run(tmp_path / "run")
+    with make_server(tmp_path) as server, asking(server) as request:
+        yield request
 
 
 def test_the_page_is_at_the_root(ask):
@@ -74,7 +84,7 @@ def test_a_port_that_is_taken(tmp_path):
 
 @pytest.mark.parametrize("port", [-1, 70000])
 def test_a_port_that_does_not_exist(tmp_path, port):
-    with pytest.raises(ConfigurationError, match=f"port={port} cannot be listened at"):
+    with pytest.raises(ConfigurationError, match=f"cannot listen on 127.0.0.1:{port} "):
         make_server(tmp_path, port=port)
 
 
@@ -83,6 +93,26 @@ def test_it_listens_to_this_machine_only(tmp_path):
         assert server.address == f"http://127.0.0.1:{server.server_port}/"
     with make_server(tmp_path, host="0.0.0.0") as server:
         assert server.address == f"http://localhost:{server.server_port}/"
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({"host": "localhost"}, []),
+        ({"host": "0"}, ["0", "localhost", "machine", "192.168.0.7"]),
+        ({"host": "0.0.0.0"}, ["localhost", "machine", "machine.lab.example", "192.168.0.7"]),
+        ({"host": ""}, ["localhost", "machine", "machine.lab.example", "192.168.0.7"]),
+        ({"host": "0.0.0.0", "host_name": "runs.example"}, ["runs.example"]),
+        ({"host_name": "runs.example"}, ["127.0.0.1", "runs.example"]),
+    ],
+)
+def test_it_answers_under_the_names_that_it_prints(tmp_path, monkeypatch, given, names):
+    monkeypatch.setattr(socket, "gethostname", lambda: "machine.example.org")
+    with make_server(tmp_path, **given) as server, asking(server) as request:
+        printed = server.addresses(given.get("host_name"))
+        for name in [*names, *(urlsplit(address).netloc for address in printed)]:
+            assert request("/page.js", Host=name)[0] == 200, name
+        assert request("/page.js", Host="evil.example")[0] == 403
 
 
 def test_a_directory_that_does_not_exist(tmp_path, capsys):

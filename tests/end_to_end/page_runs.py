@@ -13,14 +13,14 @@ SIDE = 16
 PLACES = ((1, 1), (6, 6), (11, 11))
 
 
-def write_image_run(directory, *, n_epochs=3, strength=1.0, fingerprint="ab" * 32, cue=True):
+def write_image_run(directory, *, n_epochs=3, **facts):
     """Write epochs of two dark pictures: hot in the upper left at first, in the lower right at the end."""
     for epoch in range(n_epochs):
-        write_epoch(directory, epoch, strength=strength, fingerprint=fingerprint, cue=cue)
+        write_epoch(directory, epoch, **facts)
     return directory
 
 
-def write_epoch(directory, epoch, *, strength=1.0, fingerprint="ab" * 32, cue=True):
+def write_epoch(directory, epoch, *, strength=1.0, fingerprint="ab" * 32, cue=True, other="other"):
     """Write one more epoch, as a training does."""
     view = ProbeView(
         fingerprint,
@@ -31,7 +31,7 @@ def write_epoch(directory, epoch, *, strength=1.0, fingerprint="ab" * 32, cue=Tr
     )
     maps = {
         "gradient": attribution("gradient", hot_maps(2, PLACES[epoch % 3], strength)),
-        "other": attribution("other", hot_maps(2, (11, 1), strength)),
+        other: attribution(other, hot_maps(2, (11, 1), strength)),
     }
     facts = {"epoch": epoch, "step": 10 * epoch + 9, "stage": "fit", "ids": view.ids, "labels": view.labels}
     scores = {f"saliency/{method}/drift_previous": (epoch + 1) / 10 for method in maps}

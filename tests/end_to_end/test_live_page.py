@@ -198,6 +198,42 @@ def test_a_server_that_goes_away_and_comes_back(show, serve, run):
     page.locator("#unseen", has_text="1 new observation").wait_for()
 
 
+def test_what_a_server_says_is_shown(show, address):
+    page = show(address, fails=True)
+    failure = {"status": 500, "content_type": "application/json", "body": '{"error": "the disk is on fire"}'}
+    page.route("**/runs.json", lambda route: route.fulfill(**failure))
+    look_again(page)
+    sign = page.locator("#connection:visible")
+    sign.wait_for()
+    assert sign.text_content() == "The disk is on fire; trying again"
+    page.keyboard.press("Home")
+    assert is_hot(painted(page, MAP, frame=0)[0]), "what can be answered is asked for"
+    page.unroute("**/runs.json")
+    look_again(page)
+    page.locator("#connection").wait_for(state="hidden")
+
+
+def test_a_run_that_changes_while_it_is_opened_is_read_once(show, address, run):
+    page = show(address)
+    opened = []
+
+    def write_meanwhile(route):
+        opened.append(route)
+        if len(opened) == 1:
+            write_epoch(run, 4)
+        route.continue_()
+
+    page.route("**/run.json*", write_meanwhile)
+    write_epoch(run, 3)
+    look_again(page)
+    page.wait_for_function(MOMENT, arg="Epoch 4")
+    with page.expect_response("**/runs.json"):
+        look_again(page)
+    with page.expect_response("**/runs.json"):
+        look_again(page)
+    assert len(opened) == 1
+
+
 @pytest.fixture(scope="module")
 def long_run(tmp_path_factory):
     return write_image_run(tmp_path_factory.mktemp("runs") / "long", n_epochs=200, cue=False)
@@ -245,6 +281,25 @@ def test_two_runs_side_by_side(show, serve, run):
     page.locator("#run-dialog button", has_text="No other run").click()
     page.wait_for_function("() => document.querySelector('h1').textContent === 'one'")
     assert page.locator("#problem").is_hidden()
+
+
+def test_a_method_that_only_one_run_has(show, serve, tmp_path):
+    for name in "ab":
+        write_image_run(tmp_path / name, other=f"only_{name}", n_epochs=2)
+    page = show(serve(tmp_path)[0], "#run=a&second=b&method=only_a")
+    missing = page.locator("#viewer .tile-note", has_text="B has no maps by this method")
+    missing.first.wait_for()
+    painted(page, MAP, method="only_a")
+    page.keyboard.press("s")
+    page.wait_for_selector(".sample-view")
+    missing.first.wait_for()
+    page.keyboard.press("c")
+    page.wait_for_selector(".compare-head")
+    missing.nth(1).wait_for()
+    painted(page, "#viewer .card[data-sample='0'] .tile:nth-child(3) canvas", kind="difference")
+    page.locator("#choose-method button", has_text="gradient").click()
+    painted(page, "#viewer .card[data-sample='0'] .tile:nth-child(3) canvas", kind="difference", method="gradient")
+    page.wait_for_function("() => [...document.querySelectorAll('.tile-note')].every((note) => !note.textContent)")
 
 
 def test_runs_are_searched_and_chosen_by_keyboard(show, serve, tmp_path):

@@ -59,7 +59,7 @@ def _ramp(level, **given):
 
 @pytest.mark.parametrize("level", [0, 60, 128, 200, 255])
 def test_the_default_overlay_grows_brighter_with_the_heat_over_any_picture(level):
-    """In grey print."""
+    """In grayscale print."""
     grey = _ramp(level) @ _LINEAR_LUMA
     assert grey.argmax() >= 254
     assert (np.maximum.accumulate(grey) - grey).max() < 8, "hardly anything looks weaker than what is"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -96,6 +97,8 @@ class ArrayFile:
         if end - start != count * np.dtype(dtype).itemsize or start < 0:
             raise self._damaged(f"the size of {name} is not that of its shape")
         try:
+            if self._start + end > os.fstat(self._file.fileno()).st_size:
+                raise self._damaged(f"it ends within {name}")
             self._file.seek(self._start + start)
             content = self._file.read(end - start)
         except OSError as error:
@@ -105,7 +108,10 @@ class ArrayFile:
         array = np.frombuffer(content, dtype)
         if entry["dtype"] == "BF16":
             array = (array.astype(np.uint32) << 16).view(np.float32)
-        return array.reshape(entry["shape"])
+        try:
+            return array.reshape(entry["shape"])
+        except ValueError as error:
+            raise self._damaged(f"{name} has the shape {entry['shape']}") from error
 
     def _entry(self, name: str) -> dict[str, Any]:
         if name not in self._entries:

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from saliency_callbacks.sinks.disk.entries import MethodEntry, TableEntry
-from saliency_callbacks.sinks.disk.shown import LONGEST_SIDE, SCALE_NAMES, shown_maps, shrink
+from saliency_callbacks.sinks.disk.shown import LONGEST_SIDE, REDUCTIONS, SCALE_NAMES, shown_maps, shrink
 from saliency_callbacks.sinks.disk.statistics import statistics_tensors
-from saliency_callbacks.sinks.disk.tensors import REDUCTIONS
 from saliency_callbacks.types import Attribution, ProbeView, Snapshot, Table
 
 __all__ = ["finite_or_none", "method_entry", "observation_tensors", "plain", "table_entry", "unshared_tensors"]

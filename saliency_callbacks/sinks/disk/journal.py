@@ -71,7 +71,8 @@ class States:
 def _record(line: bytes, key: Sequence[str]) -> dict[str, Any] | None:
     """Return what a line says; ``None`` where it is damaged."""
     try:
-        record = json.loads(line)
+        # A number that is not finite is none, as this package writes it.
+        record = json.loads(line, parse_constant=lambda _: None)
     except ValueError:
         return None
     is_whole = isinstance(record, dict) and all(isinstance(record.get(part), int | str) for part in key)

@@ -23,7 +23,7 @@ LONGEST_SIDE = 256
 
 Floats = npt.NDArray[np.float32]
 
-# Those of `read_maps`, without torch.
+# The format owns these definitions: what an old file means must not change with the package's mathematics.
 REDUCTIONS: dict[str, Callable[[Floats], Floats]] = {
     "abs_max": lambda values: np.abs(values).max(axis=1),
     "positive_max": lambda values: np.maximum(values, 0).max(axis=1),

@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.sinks.disk.archive import inside
 from saliency_callbacks.sinks.disk.entries import ObservationEntry, ProbeEntry
+from saliency_callbacks.sinks.disk.shown import magnitude_of
 from saliency_callbacks.types import ProbeView
 
-__all__ = ["REDUCTIONS", "read_maps", "read_probe", "reduce_values"]
-
-# The format owns these definitions: what an old file means must not change with the package's mathematics.
-REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "abs_max": lambda values: values.abs().amax(1),
-    "positive_max": lambda values: values.clamp(min=0).amax(1),
-    "l2": lambda values: values.square().sum(1).sqrt(),
-    "abs_sum": lambda values: values.abs().sum(1),
-    "sum": lambda values: values.sum(1).abs(),
-}
-_INTERPOLATIONS = {1: "linear", 2: "bilinear", 3: "trilinear"}
-
-
-def reduce_values(values: Tensor, reduction: str, size: list[int]) -> Tensor:
-    """Reduce ``[N, C, *spatial]`` over the channels, and resize the result linearly to ``[N, *size]``."""
-    reduced = REDUCTIONS[reduction](values.float())
-    if list(reduced.shape[1:]) == size:
-        return reduced
-    mode = _INTERPOLATIONS[len(size)]
-    return interpolate(reduced.unsqueeze(1), size=tuple(size), mode=mode, align_corners=False).squeeze(1)
+__all__ = ["read_maps", "read_probe"]
 
 
 def read_probe(directory: str | PathLike[str], entry: ProbeEntry) -> ProbeView:
@@ -85,7 +66,7 @@ def read_maps(directory: str | PathLike[str], entry: ObservationEntry) -> dict[s
     for method, facts in entry["methods"].items():
         if facts["reduction"] is not None:
             values = tensors[f"{method}/values"]
-            tensors[f"{method}/magnitude"] = reduce_values(values, facts["reduction"], facts["size"])
+            tensors[f"{method}/magnitude"] = torch.from_numpy(magnitude_of(values.float().numpy(), facts))
     return tensors
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.sinks import DiskSink, read_index, read_maps
-from saliency_callbacks.sinks.disk import shown, tensors
+from saliency_callbacks.sinks.disk import shown
 from saliency_callbacks.sinks.disk.archive import read_table
 from saliency_callbacks.types import Cell, Reduction
 
@@ -16,7 +16,7 @@ def written(tmp_path, make_snapshot):
 
 
 def test_the_format_knows_every_reduction():
-    assert set(tensors.REDUCTIONS) == set(shown.REDUCTIONS) == set(get_args(Reduction))
+    assert set(shown.REDUCTIONS) == set(get_args(Reduction))
 
 
 def test_no_index(tmp_path):

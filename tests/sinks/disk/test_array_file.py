@@ -64,6 +64,9 @@ def _header(entry) -> bytes:
         (_header({"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}), "incomplete"),
         (_header({"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}), "the size of map is not that of its shape"),
         (_header({"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}), "it ends within map"),
+        (_header({"dtype": "F32", "shape": [10**15], "data_offsets": [0, 4 * 10**15]}), "it ends within map"),
+        (_header({"dtype": "F32", "shape": [10**30], "data_offsets": [0, 4 * 10**30]}), "it ends within map"),
+        (_header({"dtype": "F32", "shape": [0, 10**30], "data_offsets": [0, 0]}), "map has the shape"),
         (_header({"dtype": "F8_E5M2", "shape": [4], "data_offsets": [0, 4]}), "elements of type F8_E5M2"),
     ],
 )

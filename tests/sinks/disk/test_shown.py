@@ -74,7 +74,19 @@ def test_pictures(tmp_path, shape, reduction, size, kind):
         expected = percentile(attribution.magnitude, 0.99)
         np.testing.assert_allclose(stored.full, expected.numpy(), rtol=1e-5, err_msg="of the map at the input's size")
     np.testing.assert_allclose(magnitude, attribution.magnitude.numpy(), rtol=1e-4, atol=1e-5)
-    assert read_maps(tmp_path, entry)["method/values"].dtype == kind
+    read = read_maps(tmp_path, entry)
+    assert read["method/values"].dtype == kind
+    torch.testing.assert_close(read["method/magnitude"], attribution.magnitude)
+
+
+def test_a_value_that_is_lost_leaves_the_others(tmp_path):
+    values = torch.ones(1, 1, 4, 5)
+    values[0, 0, 1, 2] = torch.nan
+    attribution = _attribution(values, "sum", (20, 16))
+    view = ProbeView("ab" * 32, ("a",), images=torch.zeros(1, 20, 16, 3, dtype=torch.uint8))
+    magnitude = read_maps(tmp_path, _write(tmp_path, attribution, view))["method/magnitude"]
+    assert magnitude.isfinite().sum() > 200
+    torch.testing.assert_close(magnitude, attribution.magnitude, equal_nan=True)
 
 
 def test_words_keep_their_sign(tmp_path):

@@ -89,6 +89,7 @@ function moveInList(event) {
 }
 
 function agoOf(seconds) {
+  if (!seconds) return "";
   const minutes = Math.max(0, Date.now() / 1000 - seconds) / 60;
   if (minutes < 1.5) return "just now";
   if (minutes < 90) return `${Math.round(minutes)} min ago`;

@@ -11,7 +11,10 @@ function addressOf(route) {
   return new URL(route, scriptAddress);
 }
 
-const connection = { isLost: false };
+const NO_ANSWER = "The server does not answer";
+
+// What is wrong with it, in words, and whether there is no answer at all.
+const connection = { words: "", isLost: false };
 
 // What an error says is for a person. It is final if asking again would not help.
 class Refusal extends Error {
@@ -19,6 +22,12 @@ class Refusal extends Error {
     // Fingerprints are told apart by how they begin.
     super(capital(words.replace(/\b([0-9a-f]{8})[0-9a-f]{24,}\b/g, "$1…")));
     this.isFinal = isFinal;
+  }
+}
+
+class NoAnswer extends Refusal {
+  constructor() {
+    super(`${NO_ANSWER}.`, false);
   }
 }
 
@@ -31,7 +40,7 @@ async function ask(route, words = []) {
     answer = await fetch(address, { cache: "no-cache", signal: AbortSignal.timeout(PATIENCE) });
     content = await answer.text();
   } catch {
-    throw new Refusal("The server does not answer.", false);
+    throw new NoAnswer();
   }
   let data;
   try {
@@ -57,10 +66,10 @@ function keepLooking(look) {
     clearTimeout(timer);
     if (isLooking || !isLookedAt()) return;
     isLooking = true;
-    const isLost = await look().then(() => false, () => true);
+    const problem = await look().then(() => null, (found) => found);
     isLooking = false;
-    wait = isLost ? Math.min(2 * wait, ASK_SELDOM) : ASK_EVERY;
-    showConnection(isLost);
+    wait = problem ? Math.min(2 * wait, ASK_SELDOM) : ASK_EVERY;
+    showConnection(problem);
     timer = setTimeout(again, wait);
   };
   document.addEventListener("visibilitychange", again);
@@ -70,12 +79,14 @@ function keepLooking(look) {
 
 const connectionSign = element("p", { id: "connection", class: "pill", role: "status", hidden: true });
 
-function showConnection(isLost) {
-  if (isLost === connection.isLost) return;
-  connection.isLost = isLost;
-  connectionSign.hidden = !isLost;
-  connectionSign.textContent = isLost ? "The server does not answer; trying again" : "";
-  if (isLost) return;
+function showConnection(problem) {
+  const isLost = problem instanceof NoAnswer;
+  const words = problem ? `${isLost ? NO_ANSWER : problem.message}; trying again` : "";
+  if (words === connection.words) return;
+  Object.assign(connection, { words, isLost });
+  connectionSign.hidden = words === "";
+  connectionSign.textContent = words;
+  if (words) return;
   // What failed meanwhile is tried again.
   tell("");
   change({});

@@ -16,7 +16,7 @@ const live = {
     const words = Object.entries({ run: run.id, monitor: monitor.name, step: moment.step, stage: moment.stage, method });
     // Two runs have one scale, which says where the levels of a map end.
     words.push(...live.ids.filter((id) => id !== run.id).map((id) => ["beside", id]));
-    if (connection.isLost) return Promise.reject(new Refusal("The server does not answer.", false));
+    if (connection.isLost) return Promise.reject(new NoAnswer());
     return enqueue(key, () => ask("map.json", words));
   },
 
@@ -65,10 +65,11 @@ function idsToBegin() {
   return newest ? [newest.id] : [];
 }
 
-function versionsOf(ids) {
-  return JSON.stringify(ids.map((id) => {
+// By default as they are listed.
+function versionsOf(ids, versions = []) {
+  return JSON.stringify(ids.map((id, place) => {
     const run = live.list.find((one) => one.id === id);
-    return [id, run ? run.version : "gone", run?.problem ?? ""];
+    return [id, versions[place] ?? run?.version ?? "gone", run?.problem ?? ""];
   }));
 }
 
@@ -85,7 +86,8 @@ async function openRuns(ids) {
     if (request !== latest) return;
     payload.runs.forEach((run, place) => { run.id = ids[place]; });
     if (ids[0] !== live.ids[0] && isOpen) Object.assign(state, { following: true, playing: false, unseen: 0 });
-    Object.assign(live, { ids, versions, refused: "" });
+    // A run may have changed since it was listed.
+    Object.assign(live, { ids, versions: versionsOf(ids, payload.versions), refused: "" });
     tell("");
     adopt(payload);
     announce();

@@ -5,7 +5,7 @@ async function paintPixels(spec, [sheet, sheetBefore]) {
   const { run, method, sample } = spec;
   const { pictures, shared } = currentMonitor(run);
   const isShared = state.scale === "shared";
-  const fullOf = (cell) => (isShared ? shared[method][sample] : cell.full);
+  const fullOf = (cell) => (isShared && shared[method] ? shared[method][sample] : cell.full);
   const size = backing(pictures, spec.small);
   const heatIn = (cell) => heatOf(cell, pictures, size, fullOf(cell));
   const style = { name: state.style, opacity: state.opacity };
@@ -15,7 +15,7 @@ async function paintPixels(spec, [sheet, sheetBefore]) {
   if (cell && spec.kind === "map") layOver(image, heatIn(cell), style);
   if (cell && spec.kind === "difference") layDifference(image, heatIn(before ?? cell), heatIn(cell));
   if (mask) outline(image, mask, size);
-  return { image, empty: spec.kind !== "input" && (!cell || (spec.kind === "map" && cell.empty)) };
+  return { image, empty: spec.kind === "map" && Boolean(cell?.empty) };
 }
 
 function paintWords(spec, [sheet, sheetBefore]) {
@@ -23,7 +23,8 @@ function paintWords(spec, [sheet, sheetBefore]) {
   const tokens = monitor.tokens ? monitor.tokens[spec.sample] : [];
   const special = monitor.special ? monitor.special[spec.sample] : [];
   const relative = (words) => (place) => {
-    const full = state.scale === "shared" ? monitor.shared[spec.method][spec.sample] : words.full;
+    const shared = state.scale === "shared" && monitor.shared[spec.method];
+    const full = shared ? shared[spec.sample] : words.full;
     return full > 0 ? clamp((words.values[place] ?? 0) / full, -1, 1) : 0;
   };
   const [found, other] = [wordsIn(sheet, spec.sample), wordsIn(sheetBefore, spec.sample)];
@@ -31,7 +32,7 @@ function paintWords(spec, [sheet, sheetBefore]) {
   const difference = (place) => (found && other ? clamp(now(place) - before(place), -1, 1) : 0);
   const unit = spec.kind === "difference" ? difference : now;
   const words = tokens.flatMap((token, place) => [wordOf(token, special[place], unit(place)), " "]);
-  return { words, empty: spec.kind === "map" && (!found || found.empty) };
+  return { words, empty: spec.kind === "map" && Boolean(found?.empty) };
 }
 
 function wordOf(token, isSpecial, unit) {

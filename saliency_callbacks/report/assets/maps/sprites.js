@@ -51,10 +51,11 @@ async function levelsOf(data, type) {
   return { levels, stride: pixels.width };
 }
 
-// All maps of a method and a moment. What lies above the shared scale is cut off, so another scale asks for them again.
+// All maps of a method and a moment. What lies above the shared scale is cut off, so another scale asks for them again. A run
+// may lack a method that the other has.
 function mapKey(run, frame, method) {
   const { name, frames, shared } = currentMonitor(run);
-  return [runs[run].id ?? run, name, frames[frame].step, frames[frame].stage, method, shared[method].join()].join("/");
+  return [runs[run].id ?? run, name, frames[frame].step, frames[frame].stage, method, (shared[method] ?? []).join()].join("/");
 }
 
 // The maps of all samples with their pixels or words; null where the observation has none by this method.

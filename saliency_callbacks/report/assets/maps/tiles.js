@@ -55,21 +55,23 @@ async function refreshTile(tile) {
   if (!tile.isSeen) return;
   const spec = tile.spec();
   const sides = { input: [], map: [spec], difference: [spec, spec.before] }[spec.kind];
-  const wants = sides.map(({ run, frame }) => mapKey(run, frame, spec.method));
-  const look = [state.style, state.opacity, state.scale, state.mask, state.monitor, spec.kind === "difference" && isDark()];
-  const key = JSON.stringify([spec, spec.kind === "input" ? [state.mask, state.monitor] : look, runs[spec.run].id, wants]);
-  if (tile.shown === key) return;
-  const job = ++tile.job;
-  const isNow = () => job === tile.job && tile.node.isConnected;
-  Object.assign(tile, { shown: key, wants });
-  tile.node.classList.add("waiting");
-  tile.surface.setAttribute("aria-label", tileLabel(spec));
-  const wished = Promise.all(sides.map(({ run, frame }) => sheetOf(run, frame, spec.method)));
+  let isNow = () => tile.node.isConnected;
   try {
+    const wants = sides.map(({ run, frame }) => mapKey(run, frame, spec.method));
+    const look = [state.style, state.opacity, state.scale, state.mask, state.monitor, spec.kind === "difference" && isDark()];
+    const key = JSON.stringify([spec, spec.kind === "input" ? [state.mask, state.monitor] : look, runs[spec.run].id, wants]);
+    if (tile.shown === key) return;
+    const job = ++tile.job;
+    isNow = () => job === tile.job && tile.node.isConnected;
+    Object.assign(tile, { shown: key, wants });
+    tile.node.classList.add("waiting");
+    tile.surface.setAttribute("aria-label", tileLabel(spec));
+    const wished = Promise.all(sides.map(({ run, frame }) => sheetOf(run, frame, spec.method)));
     // The sample itself is there sooner than the first map of it.
     if (!tile.hasPainted && !source().isEager) await Promise.race([wished, show(tile, { ...spec, kind: "input" }, [], isNow)]);
-    await show(tile, spec, await wished, isNow);
-    if (isNow()) settleTile(tile, key);
+    const sheets = await wished;
+    await show(tile, spec, sheets, isNow);
+    if (isNow()) settleTile(tile, spec, key, sides.filter((_, place) => !sheets[place]));
   } catch (problem) {
     if (!isNow()) return;
     await show(tile, { ...spec, kind: "input" }, [], isNow).catch(() => {});
@@ -77,10 +79,14 @@ async function refreshTile(tile) {
   }
 }
 
-function settleTile(tile, key) {
+// `lacking` are the sides that have no maps.
+function settleTile(tile, spec, key, lacking) {
+  const letters = [...new Set(lacking.map(({ run }) => runLetter(run)))].filter(Boolean);
+  const words = letters.length ? `${letters.join(" and ")} ${letters.length > 1 ? "have" : "has"} no maps by this method` : "No maps by this method";
   tile.node.classList.remove("waiting", "failed");
   tile.note.textContent = "";
   tile.node.removeAttribute("title");
+  if (lacking.length) tellInTile(tile, spec, words, "–");
   tile.surface.dataset.painted = key;
 }
 
@@ -91,9 +97,14 @@ function tellProblem(tile, spec, problem) {
   if (!problem.isFinal) tile.shown = "";
   if (problem.isDropped) return refreshTile(tile);
   tile.node.classList.add("failed");
-  tile.node.title = problem.message;
-  tile.note.textContent = spec.small ? "!" : problem.message;
-  tile.surface.setAttribute("aria-label", `${tileLabel(spec)}: ${problem.message}`);
+  tellInTile(tile, spec, problem.message, "!");
+}
+
+// A small tile has room for a sign only.
+function tellInTile(tile, spec, words, sign) {
+  tile.node.title = words;
+  tile.note.textContent = spec.small ? sign : words;
+  tile.surface.setAttribute("aria-label", `${tileLabel(spec)}: ${words}`);
 }
 
 async function show(tile, spec, sheets, isNow) {
