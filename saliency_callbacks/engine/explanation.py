@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -88,6 +89,10 @@ class Explanation:
     n_passes: int
     embedding: str | None = None
     through_no_grad: bool = False
+
+    def copied(self) -> Explanation:
+        """Return the same in memory of its own."""
+        return deepcopy(self)
 
     @cached_property
     def attributions(self) -> tuple[dict[str, Attribution], ...]:

@@ -21,7 +21,7 @@ from saliency_callbacks.engine.logits import with_view
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.engine.settled import settled
 from saliency_callbacks.engine.stopped_gradients import computes_the_same, explained
-from saliency_callbacks.engine.wants import Want, asking, needs_layers, union
+from saliency_callbacks.engine.wants import Want, asking, is_same_method, needs_layers, union
 from saliency_callbacks.errors import GradientError, LayerError, ObservationError, OutputError, TargetError
 from saliency_callbacks.targets.logits import read_logits
 from saliency_callbacks.targets.selectors import Target, class_selector, counts_rows, selector
@@ -242,7 +242,7 @@ def _map_of(
     found: list[_Map],
 ) -> Unscaled:
     """Return the map of a method for a target, which is made once for all who want it and added to ``found``."""
-    made = next((one for known, number, one in found if number == target and known == method), None)
+    made = next((one for known, number, one in found if number == target and is_same_method(known, method)), None)
     if made is None:
         made = _unscaled(method, clean[target], evidence[target], counted)
         found.append((method, target, made))

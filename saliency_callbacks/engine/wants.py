@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from saliency_callbacks.capture.passes.adaptive import measured_by
 from saliency_callbacks.types import Method, Pass, Quantity
 
-__all__ = ["Want", "are_independent", "asking", "needs_layers", "union"]
+__all__ = ["Want", "are_independent", "asking", "is_same_method", "needs_layers", "union"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,17 @@ def union(methods: Sequence[Method]) -> dict[Pass, Quantity]:
             plan[pass_] = plan.get(pass_, Quantity(0)) | quantities
     # The point pass goes first: it also settles the predicted class and the score of the unchanged input.
     return dict(sorted(plan.items(), key=lambda item: item[0] != Pass()))
+
+
+def is_same_method(one: Method, other: Method) -> bool:
+    """Return whether two methods are sure to be the same; of one that cannot be compared only itself."""
+    if one is other:
+        return True
+    try:
+        return type(one) is type(other) and (one == other) is True
+    except Exception:
+        # As of a dataclass with an array in it, of which a comparison is an array, too.
+        return False
 
 
 def needs_layers(methods: Sequence[Method]) -> bool:

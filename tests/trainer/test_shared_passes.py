@@ -7,12 +7,14 @@ import itertools
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import lightning as L
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import callbacks as lightning_callbacks
@@ -441,3 +443,46 @@ def test_texts(tmp_path: Path, runs: list[int]) -> None:
     for one, other in zip(both, alone, strict=True):
         fit(other)
         _assert_same(_found(one), _found(other))
+
+
+@dataclass(frozen=True)
+class _Weighted(Gradient):
+    """Compares with another as an array does, which is neither true nor false."""
+
+    weights: Any = field(default_factory=lambda: np.ones(3))
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self.weights == getattr(other, "weights", None))
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_methods_that_cannot_be_compared(tmp_path: Path) -> None:
+    both = [_monitor(["gradient", _Weighted(name="weighted")]) for _ in range(2)]
+    both[1].namespace = "other"
+    _fit(tmp_path, *both, max_epochs=2)
+    alone = _monitor(["gradient", _Weighted(name="weighted")])
+    _fit(tmp_path, alone, max_epochs=2)
+    for one in both:
+        assert_equal(*[{name: map_.state for name, map_ in _plain(_found(it)[-1]).items()} for it in (one, alone)])
+
+
+class _Overwriting(MemorySink):
+    """Writes into the maps that it is given."""
+
+    def write(self, snapshot: Any, *args: Any, **given: Any) -> None:
+        for attribution in snapshot.attributions.values():
+            attribution.values.fill_(7.0)
+            attribution.score.fill_(7.0)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_sink_that_writes_into_maps_changes_those_of_no_other(tmp_path: Path, runs: list[int], place: int) -> None:
+    others = [_monitor(), _test()]
+    ours = [*others[:place], _monitor(namespace="overwriting", sinks=[_Overwriting()]), *others[place:]]
+    _fit(tmp_path, *ours)
+    assert runs[-2:] == [3, 3]
+    for one, make in zip(others, (_monitor, _test), strict=True):
+        alone = make()
+        _fit(tmp_path, alone)
+        _assert_same(_found(one), _found(alone))

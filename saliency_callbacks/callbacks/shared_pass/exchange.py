@@ -103,8 +103,7 @@ class SharedPasses:
         later = _after(own, everyone)
         # Who has failed before this is told of here, and nothing below fails before all have voted.
         with host.ranks.together():
-            kept = self._kept_for(own, wish)
-            joining = [] if kept is not None else self._joining(own, wish, later, moment, host)
+            kept, joining = self._looked_for(own, wish, later, moment, host)
         names = [one.identity for one, _ in joining]
         votes = host.ranks.from_all((kept is not None, names))
         found: Explanation | None = None
@@ -116,9 +115,22 @@ class SharedPasses:
         if found is None:
             # Callbacks that have not explained yet do not know what they want.
             found = self._alone(own, wish, host, is_kept=any(one.is_new for one in later))
+        is_shared = bool(self._kept)
         if not later:
             self.release()
-        return found
+        # Whoever writes into a map, as a sink may, writes into no other's.
+        return found.copied() if is_shared else found
+
+    def _looked_for(
+        self, own: Participant, wish: Wish, later: Sequence[Participant], moment: Moment, host: Host
+    ) -> tuple[_Kept | None, list[tuple[Participant, Wish]]]:
+        """Return what another has explained, or who can be explained together with ``own``."""
+        try:
+            kept = self._kept_for(own, wish)
+            return kept, [] if kept is not None else self._joining(own, wish, later, moment, host)
+        except Exception:
+            # Whatever cannot be compared is not shared; if it is wrong in itself, explaining it alone says so.
+            return None, []
 
     def _kept_for(self, own: Participant, wish: Wish) -> _Kept | None:
         """Return what another has explained, if that is what is wanted, of the same weights."""
