@@ -486,3 +486,23 @@ def test_a_sink_that_writes_into_maps_changes_those_of_no_other(tmp_path: Path, 
         alone = make()
         _fit(tmp_path, alone)
         _assert_same(_found(one), _found(alone))
+
+
+class _Pruning(SaliencyMonitor):
+    """A person's own monitor, which acts on what it has found."""
+
+    def _on_observed(self, host: Any) -> None:
+        host.module.net[0].weight.data.mul_(1.5)
+
+
+def test_a_neighbor_that_changes_the_model_is_noticed(tmp_path: Path, runs: list[int]) -> None:
+    def fit(**changes: Any) -> list[Any]:
+        given = {"probe": _SIZE, "save_maps": False, "sinks": [MemorySink()], "namespace": "pruning", **changes}
+        both = [_Pruning(["gradient", "grad_cam"], **grouped(SaliencyMonitor, **given)), _test()]
+        _fit(tmp_path, *both)
+        return both
+
+    together = fit()
+    assert runs[2:] == [2, 1, 1, 1]
+    # Nothing is shared with who has another seed.
+    _assert_same(_found(together[1]), _found(fit(seed=3)[1]))

@@ -49,14 +49,14 @@ class _Kept:
 
     Args:
         found: What was explained.
-        mark: Of the model that it is of; ``None`` where nobody has a turn in between who could change it.
+        mark: Of the model that it is of.
         seconds: What each of those pays that were asked before; others nothing.
         payers: Their identities.
         by: Who was explained alone.
     """
 
     found: Found
-    mark: ModelMark | None
+    mark: ModelMark
     seconds: float = 0.0
     payers: frozenset[str] = frozenset()
     by: str | None = None
@@ -135,7 +135,7 @@ class SharedPasses:
     def _kept_for(self, own: Participant, wish: Wish) -> _Kept | None:
         """Return what another has explained, if that is what is wanted, of the same weights."""
         kept = next((one for one in self._kept if one.found.part_for(wish) is not None), None)
-        if kept is None or kept.mark is None or kept.mark.is_of(wish.model):
+        if kept is None or kept.mark.is_of(wish.model):
             return kept
         # Something changes the weights between the turns, and will do so the next time, too.
         self._swapped |= {frozenset((own.identity, other)) for other in kept.payers}
@@ -193,8 +193,8 @@ class SharedPasses:
             return None
         seconds = own.cost.now(host.device) - begin
         own.cost.charge(seconds / len(found) - seconds)
-        participants = [own, *(one for one, _ in others)]
-        mark = None if _are_neighbors(participants, host.callbacks) else mark_of(wish.model)
+        # Also of neighbors: their sinks and subclasses are a person's own.
+        mark = mark_of(wish.model)
         self._kept += [_Kept(one, mark, seconds / len(found), names) for one in found]
         return found[0].explanation
 
@@ -228,12 +228,6 @@ class SharedPasses:
 def _after(own: Participant, everyone: Sequence[Participant]) -> Sequence[Participant]:
     place = next((place for place, one in enumerate(everyone) if one is own), len(everyone))
     return everyone[place + 1 :]
-
-
-def _are_neighbors(participants: Sequence[Participant], callbacks: Sequence[object]) -> bool:
-    """Return whether nobody else has a turn between these."""
-    places = [place for place, one in enumerate(callbacks) if any(one is other for other in participants)]
-    return places[-1] - places[0] + 1 == len(participants)
 
 
 def _wish_of(one: Participant, moment: Moment, host: Host) -> Wish | None:
