@@ -249,6 +249,21 @@ def test_class_activation_maps_alone_need_no_graph(tmp_path: Path, runs: list[in
         _assert_same(_found(callback), _found(alone))
 
 
+@pytest.mark.parametrize(("net", "joins"), [(small_net, True), (_ByMode, False)])
+def test_a_head_that_starts_at_zero_tells_nothing(tmp_path: Path, runs: list[int], net: Any, joins: bool) -> None:
+    """All maps and outputs are zero before the training, in whatever way they are computed."""
+
+    def zero_headed() -> nn.Module:
+        made = net()
+        head = [module for module in made.modules() if isinstance(module, nn.Linear)][-1]
+        nn.init.zeros_(head.weight)
+        nn.init.zeros_(head.bias)
+        return made
+
+    _fit(tmp_path, _monitor("grad_cam"), _monitor(namespace="other"), net=zero_headed, max_epochs=3)
+    assert runs == ([1, 1, 1, 1, 2, 2] if joins else [1] * 8)
+
+
 def test_only_those_that_are_due_are_asked(tmp_path: Path, runs: list[int]) -> None:
     _fit(tmp_path, _monitor(), _test(every_n_epochs=2), max_epochs=4)
     # In the end, the test looks at the weights that it has not seen yet.

@@ -75,6 +75,8 @@ class SharedPasses:
         self._swapped: set[frozenset[str]] = set()
         # Pairs that were explained at the same moment, each in its own way, with the same result.
         self._equal: set[frozenset[str]] = set()
+        # Those of which the result did not tell that yet.
+        self._undecided: set[frozenset[str]] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_kept": []}
@@ -113,8 +115,7 @@ class SharedPasses:
         elif joining and all(theirs == names for _, theirs in votes):
             found = self._together(own, wish, joining, host)
         if found is None:
-            # Callbacks that have not explained yet do not know what they want.
-            found = self._alone(own, wish, host, is_kept=any(one.is_new for one in later))
+            found = self._alone(own, wish, host, is_kept=any(self._may_look(one, own) for one in later))
         is_shared = bool(self._kept)
         if not later:
             self.release()
@@ -206,11 +207,29 @@ class SharedPasses:
             raise
         self._failing.discard(own.identity)
         for known in self._kept:
-            if known.by is not None and wish.agrees_with(known.found.wish) and known.found.is_equal(found):
-                self._equal.add(frozenset((own.identity, known.by)))
+            if known.by is not None:
+                self._compare(found, known.found, frozenset((own.identity, known.by)))
         if is_kept:
             self._kept.append(_Kept(found, mark_of(wish.model), by=own.identity))
         return found.explanation
+
+    def _may_look(self, one: Participant, own: Participant) -> bool:
+        """Return whether somebody will compare what ``own`` has explained alone, or take it."""
+        # Callbacks that have not explained yet do not know what they want.
+        return one.is_new or frozenset((own.identity, one.identity)) in self._undecided
+
+    def _compare(self, found: Found, known: Found, pair: frozenset[str]) -> None:
+        """Learn from what two have found, each in its own way, whether the way makes a difference."""
+        try:
+            is_equal = known.is_equal(found) if found.wish.agrees_with(known.wish) else False
+        except Exception:
+            # What cannot be compared stays apart.
+            is_equal = False
+        self._undecided.discard(pair)
+        if is_equal is None:
+            self._undecided.add(pair)
+        elif is_equal:
+            self._equal.add(pair)
 
     def _note_failing(self, own: Participant, error: Exception) -> None:
         """Leave out who fails alone, and let the others be explained together again."""

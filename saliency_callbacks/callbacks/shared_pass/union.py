@@ -50,21 +50,28 @@ class Found:
             n_passes=len(union(methods)),
         )
 
-    def is_equal(self, other: Found) -> bool:
+    def is_equal(self, other: Found) -> bool | None:
         """Return whether another wish, which agrees with this one, was found to have the same outputs and maps.
 
         Bit by bit, where both have a map of a method: as it was explained in another way, that makes no difference.
+        ``None`` where that tells nothing yet: outputs are the same for all samples, as with a head that starts at zero,
+        most samples of a map are constant, or something is not finite.
         """
         one, two = self.explanation, other.explanation
-        pairs = [
+        maps = [
             (one.maps[0][method.name].values, two.maps[0][method.name].values)
             for method in self.wish.settings.methods
             if _is_among(method, other.wish.settings.methods)
         ]
-        pairs.append((_score(one), _score(two)))
+        outputs = [(_score(one), _score(two))]
         if one.logits is not None and two.logits is not None:
-            pairs.append((one.logits, two.logits))
-        return all(torch.equal(mine, theirs) for mine, theirs in pairs)
+            outputs.append((one.logits, two.logits))
+        if not all(bool(tensor.isfinite().all()) for pair in maps + outputs for tensor in pair):
+            return None
+        if not maps or not all(torch.equal(mine, theirs) for mine, theirs in maps + outputs):
+            return False
+        are_telling = all(_tells(mine) for mine, _ in maps) and bool((outputs[-1][0] != outputs[-1][0][:1]).any())
+        return True if are_telling else None
 
 
 def can_join(wish: Wish, others: Sequence[Wish], *, any_graph: bool = False) -> bool:
@@ -101,6 +108,12 @@ def explain(wishes: Sequence[Wish], ranks: Ranks) -> list[Found]:
 
 def _is_among(method: Method, methods: Sequence[Method]) -> bool:
     return any(is_same_method(method, one) for one in methods)
+
+
+def _tells(values: Tensor) -> bool:
+    """Return whether the map of at least every second sample is not constant."""
+    rows = values.flatten(1)
+    return bool((rows != rows[:, :1]).any(dim=1).double().mean() >= 0.5)
 
 
 def _score(found: Explanation) -> Tensor:
