@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from saliency_callbacks.capture.inputs import ModelInputs
+from saliency_callbacks.capture.isolation.context import unchanged_state
 from saliency_callbacks.capture.isolation.rng import seed_all
 from saliency_callbacks.capture.layers.maps import LayerMaps
 from saliency_callbacks.capture.oom import is_out_of_memory
@@ -166,15 +168,16 @@ def _subject(
     if isinstance(first, SimilarityTarget):
         # The similarity of an embedding to itself may have no gradient, though it depends on the same layers.
         reaching = selector(first.reaching, batch.n_samples, settings.output_fn)
-    maps = LayerMaps.resolve(
-        model,
-        batch,
-        settings.target_layers,
-        lambda output, samples: reaching(output, samples)[0],
-        settings.reshape_transform,
-        n_rows=n_rows,
-        forward_context=settings.forward_context,
-    )
+    with unchanged_state(model):
+        maps = LayerMaps.resolve(
+            model,
+            batch,
+            settings.target_layers,
+            lambda output, samples: reaching(output, samples)[0],
+            settings.reshape_transform,
+            n_rows=n_rows,
+            forward_context=settings.forward_context,
+        )
     return replace(subject, layers=maps.layers, to_map=maps.to_map, calls=maps.calls, framewise=maps.framewise)
 
 
@@ -191,14 +194,14 @@ def _run(
         subject, selectors=[_keeping_logits(subject.selectors[0], output_fn, chunks), *subject.selectors[1:]]
     )
     evidence: list[dict[Pass, Evidence]] = [{} for _ in subject.selectors]
-    seed_all(subject.seed)
     if Pass() in plan:
-        point = collect(first, Pass(), plan[Pass()], None)
+        point = _collected(first, Pass(), plan[Pass()], None)
         clean = [Clean(one.score, one.target) for one in point]
         for kept, one in zip(evidence, point, strict=True):
             kept[Pass()] = one
     else:
-        clean = run_clean(first)
+        with _as_first(subject):
+            clean = run_clean(first)
     # From here on, the predicted class of the unchanged input is explained, wherever a path or noise leads.
     selectors = [
         class_selector(subject.for_all_samples(one.target), output_fn) if isinstance(target, str) else select
@@ -208,13 +211,24 @@ def _run(
         if pass_ != Pass():
             numbers = asking(pass_, wants)
             fixed = replace(subject, selectors=[selectors[number] for number in numbers])
-            # A model that draws in its forward draws the same for a method, whatever was run before.
-            seed_all(subject.seed)
-            found = collect(fixed, pass_, quantities, [clean[number] for number in numbers])
+            found = _collected(fixed, pass_, quantities, [clean[number] for number in numbers])
             for number, one in zip(numbers, found, strict=True):
                 evidence[number][pass_] = one
     logits = [chunk for chunk in chunks.values() if chunk is not None]
     return evidence, clean, torch.cat(logits) if logits else None
+
+
+def _collected(subject: Subject, pass_: Pass, quantities: Quantity, clean: Sequence[Clean] | None) -> list[Evidence]:
+    with _as_first(subject):
+        return collect(subject, pass_, quantities, clean)
+
+
+@contextmanager
+def _as_first(subject: Subject) -> Iterator[None]:
+    """Run a pass as if none had been run before: a model that draws, or counts, in its forward does the same again."""
+    seed_all(subject.seed)
+    with unchanged_state(subject.model):
+        yield
 
 
 def _keeping_logits(
