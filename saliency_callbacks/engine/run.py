@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.isolation.context import unchanged_state
 from saliency_callbacks.capture.isolation.rng import seed_all
+from saliency_callbacks.capture.isolation.waiting import wait_for
 from saliency_callbacks.capture.layers.maps import LayerMaps
 from saliency_callbacks.capture.oom import is_out_of_memory
 from saliency_callbacks.capture.passes.run import Clean, Selector, Subject, collect, run_clean
@@ -23,7 +25,7 @@ from saliency_callbacks.engine.logits import with_view
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.engine.settled import settled
 from saliency_callbacks.engine.stopped_gradients import computes_the_same, explained
-from saliency_callbacks.engine.wants import Want, asking, is_same_method, needs_layers, union
+from saliency_callbacks.engine.wants import Want, asking, is_same_method, needs_layers, shares, union
 from saliency_callbacks.errors import GradientError, LayerError, ObservationError, OutputError, TargetError
 from saliency_callbacks.targets.logits import read_logits
 from saliency_callbacks.targets.selectors import Target, class_selector, counts_rows, selector
@@ -118,7 +120,7 @@ def _explained(
         batch = running.read(model, inputs)
         selectors = [selector(target, batch.n_samples, settings.output_fn) for target in targets]
         subject = _subject(model, batch, selectors, running, targets)
-        evidence, clean, logits = _run(subject, plan, targets, wants, settings.output_fn)
+        evidence, clean, logits, seconds = _run(subject, plan, targets, wants, settings.output_fn)
     asked = settings.samples_of(batch.n_samples)
     counted = None if batch.counted is None else batch.counted[asked.start : asked.stop]
     found: list[_Map] = []
@@ -132,8 +134,9 @@ def _explained(
             target_layers=tuple(subject.layers) if needs_layers(want.methods) else (),
             n_passes=len(union(want.methods)),
             embedding=batch.name if isinstance(batch, TokenInputs) else None,
+            share=share,
         )
-        for want in wants
+        for want, share in zip(wants, shares(seconds, wants), strict=True)
     ]
 
 
@@ -187,13 +190,15 @@ def _run(
     targets: Sequence[Target],
     wants: Sequence[Want],
     output_fn: Callable[[Any], Any] | None,
-) -> tuple[list[dict[Pass, Evidence]], list[Clean], Tensor | None]:
+) -> tuple[list[dict[Pass, Evidence]], list[Clean], Tensor | None, dict[Pass, float]]:
     # By first sample, as a chunk may have to be run twice.
     chunks: dict[int, Tensor | None] = {}
     first = replace(
         subject, selectors=[_keeping_logits(subject.selectors[0], output_fn, chunks), *subject.selectors[1:]]
     )
     evidence: list[dict[Pass, Evidence]] = [{} for _ in subject.selectors]
+    seconds: dict[Pass, float] = {}
+    begin = _now(subject, wants)
     if Pass() in plan:
         point = _collected(first, Pass(), plan[Pass()], None)
         clean = [Clean(one.score, one.target) for one in point]
@@ -202,6 +207,7 @@ def _run(
     else:
         with _as_first(subject):
             clean = run_clean(first)
+    seconds[Pass()] = _now(subject, wants) - begin
     # From here on, the predicted class of the unchanged input is explained, wherever a path or noise leads.
     selectors = [
         class_selector(subject.for_all_samples(one.target), output_fn) if isinstance(target, str) else select
@@ -211,11 +217,20 @@ def _run(
         if pass_ != Pass():
             numbers = asking(pass_, wants)
             fixed = replace(subject, selectors=[selectors[number] for number in numbers])
+            begin = _now(subject, wants)
             found = _collected(fixed, pass_, quantities, [clean[number] for number in numbers])
+            seconds[pass_] = _now(subject, wants) - begin
             for number, one in zip(numbers, found, strict=True):
                 evidence[number][pass_] = one
     logits = [chunk for chunk in chunks.values() if chunk is not None]
-    return evidence, clean, torch.cat(logits) if logits else None
+    return evidence, clean, torch.cat(logits) if logits else None, seconds
+
+
+def _now(subject: Subject, wants: Sequence[Want]) -> float:
+    if len(wants) > 1:
+        # Otherwise nobody asks for what a pass takes.
+        wait_for(subject.inputs.explained.device)
+    return perf_counter()
 
 
 def _collected(subject: Subject, pass_: Pass, quantities: Quantity, clean: Sequence[Clean] | None) -> list[Evidence]:

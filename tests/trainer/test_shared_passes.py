@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import itertools
 import weakref
@@ -23,6 +24,8 @@ from torch.nn import functional as F
 
 from saliency_callbacks import CueAlarm, ModelReading, Probe, RandomizationTest, SaliencyMonitor, TokenSaliencyMonitor
 from saliency_callbacks.callbacks.shared_pass import exchange, union
+from saliency_callbacks.callbacks.shared_pass.wish import Wish
+from saliency_callbacks.engine import run
 from saliency_callbacks.methods import Gradient, IntegratedGradients, SmoothGrad
 from saliency_callbacks.probe import PatchCue
 from saliency_callbacks.sinks import MemorySink
@@ -133,11 +136,11 @@ def _plain(snapshot: Any) -> dict[str, _Map]:
 def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """For how many callbacks the engine ran, each time that one of them explained the trained model."""
     found: list[int] = []
-    run = union.run_together
+    explained = union.run_together
 
     def counted(model: Any, inputs: Any, settings: Any, targets: Any, wants: Any) -> Any:
         found.append(len(wants))
-        return run(model, inputs, settings, targets, wants)
+        return explained(model, inputs, settings, targets, wants)
 
     monkeypatch.setattr(union, "run_together", counted)
     return found
@@ -291,10 +294,10 @@ def test_a_run_that_goes_on(tmp_path: Path, runs: list[int]) -> None:
         return [_test(), _monitor()]
 
     first, whole, second = both(), both(), both()
-    run = trainer(tmp_path, *first, max_epochs=1)
+    until_then = trainer(tmp_path, *first, max_epochs=1)
     torch.manual_seed(5)
-    run.fit(Classifier(small_net()), train_loader(), val_loader())
-    run.save_checkpoint(tmp_path / "run.ckpt")
+    until_then.fit(Classifier(small_net()), train_loader(), val_loader())
+    until_then.save_checkpoint(tmp_path / "run.ckpt")
     del runs[:]
     trainer(tmp_path, *second, max_epochs=2).fit(
         Classifier(small_net()), train_loader(), val_loader(), ckpt_path=tmp_path / "run.ckpt", **WEIGHTS_ONLY
@@ -430,6 +433,27 @@ def test_nothing_is_kept_after_a_moment(tmp_path: Path, monkeypatch: pytest.Monk
     assert looking.alive == [0] * 6
 
 
+def test_what_nobody_wants_any_more_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though others have their turn later."""
+    looking = _Looking(_watched(monkeypatch))
+    last = _monitor(namespace="last", seed=3)
+    _fit(tmp_path, _monitor(), _test(), looking, last, max_epochs=3, limit_train_batches=1)
+    # At the first moment the last one may want it.
+    assert looking.alive == [0] * 6
+    assert len(looking.kept) >= 10
+
+
+def test_samples_are_moved_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[int] = []
+    load = Wish.inputs.func
+    counted = functools.cached_property(lambda wish: found.append(wish.n_samples) or load(wish))
+    counted.__set_name__(Wish, "inputs")
+    monkeypatch.setattr(Wish, "inputs", counted)
+    _fit(tmp_path, _monitor(), _test(), _monitor(namespace="other"), max_epochs=3)
+    # Before the training each of two once, as they are new; the third takes what the first has found.
+    assert found == [_SIZE] * 5
+
+
 def test_the_training_is_bit_identical(tmp_path: Path) -> None:
     net = _NETS["batch normalization and dropout"]
     without = _fit(tmp_path, net=net).state_dict()
@@ -438,7 +462,7 @@ def test_the_training_is_bit_identical(tmp_path: Path) -> None:
 
 
 def test_each_pays_its_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What two explain together costs each of them half, whoever comes first."""
+    """What two explain together, of the same methods, costs each of them half, whoever comes first."""
     now = [0.0]
     explain = exchange.explain
 
@@ -453,6 +477,32 @@ def test_each_pays_its_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     _fit(tmp_path, *both, max_epochs=3)
     assert [callback.cost.seconds for callback in both] == [5.0, 5.0]
     assert [callback.state.thinning for callback in both] == [1, 1]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_nobody_pays_for_the_passes_of_another(
+    tmp_path: Path, runs: list[int], monkeypatch: pytest.MonkeyPatch, is_first: bool
+) -> None:
+    """By a clock that counts the rows which the model is given."""
+    rows = [0.0]
+    monkeypatch.setattr(run, "perf_counter", lambda: rows[0])
+
+    def seconds(*callbacks: Any) -> list[float]:
+        for one in callbacks:
+            one.cost.clock = lambda: rows[0]
+        module = Classifier(small_net())
+        module.net.register_forward_pre_hook(lambda _, args: rows.__setitem__(0, rows[0] + len(args[0])))
+        _fit(tmp_path, *callbacks, module=module)
+        return [one.cost.seconds for one in callbacks]
+
+    def make() -> list[Any]:
+        return [_monitor("gradient"), _monitor(["gradient", SmoothGrad(nt_samples=50)], namespace="dear")]
+
+    found = seconds(*(make() if is_first else make()[::-1]))
+    cheap, dear = found if is_first else found[::-1]
+    assert runs[-1] == 2
+    assert (cheap, dear) == (_SIZE / 2, _SIZE / 2 + 50 * _SIZE)
+    assert [seconds(one)[0] for one in make()] == [_SIZE, 51 * _SIZE]
 
 
 def test_texts(tmp_path: Path, runs: list[int]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any, Protocol
 
@@ -50,22 +50,20 @@ class _Kept:
     Args:
         found: What was explained.
         mark: Of the model that it is of.
-        seconds: What each of those pays that were asked before; others nothing.
-        payers: Their identities.
+        seconds: Who was explained together → what each is charged.
         by: Who was explained alone.
     """
 
     found: Found
     mark: ModelMark
-    seconds: float = 0.0
-    payers: frozenset[str] = frozenset()
+    seconds: Mapping[str, float] = field(default_factory=dict)
     by: str | None = None
 
 
 class SharedPasses:
     """What the callbacks of one run explain together; one object for all of them.
 
-    Nothing is kept from one moment to the next but who could not be explained together.
+    From one moment to the next it is kept who can be explained together; of what was explained, nothing.
     """
 
     def __init__(self) -> None:
@@ -111,14 +109,13 @@ class SharedPasses:
         found: Explanation | None = None
         if kept is not None and all(is_kept for is_kept, _ in votes):
             found = kept.found.part_for(wish)
-            own.cost.charge(kept.seconds if own.identity in kept.payers else 0.0)
+            own.cost.charge(kept.seconds.get(own.identity, 0.0))
         elif joining and all(theirs == names for _, theirs in votes):
             found = self._together(own, wish, joining, host)
         if found is None:
             found = self._alone(own, wish, host, is_kept=any(self._may_look(one, own) for one in later))
         is_shared = bool(self._kept)
-        if not later:
-            self.release()
+        self._kept = [known for known in self._kept if any(self._may_take(one, known) for one in later)]
         # Whoever writes into a map, as a sink may, writes into no other's.
         return found.copied() if is_shared else found
 
@@ -139,7 +136,7 @@ class SharedPasses:
         if kept is None or kept.mark.is_of(wish.model):
             return kept
         # Something changes the weights between the turns, and will do so the next time, too.
-        self._swapped |= {frozenset((own.identity, other)) for other in kept.payers}
+        self._swapped |= {frozenset((own.identity, other)) for other in kept.seconds}
         return None
 
     def _joining(
@@ -167,7 +164,7 @@ class SharedPasses:
     ) -> Iterator[tuple[Participant, Wish | None]]:
         """Yield those that wait for their turn, with what they will want."""
         at_end = moment.stage == "final"
-        served = {name for kept in self._kept for name in kept.payers}
+        served = {name for kept in self._kept for name in kept.seconds}
         weights = host.weights(own, at_end=at_end)
         for one in later:
             is_out = one.identity in served | self._failing or frozenset((own.identity, one.identity)) in self._swapped
@@ -192,11 +189,13 @@ class SharedPasses:
                 f"{titles} are each explained alone: together they fail ({type(error).__name__}: {error})",
             )
             return None
-        seconds = own.cost.now(host.device) - begin
-        own.cost.charge(seconds / len(found) - seconds)
+        whole = own.cost.now(host.device) - begin
+        participants = (own, *(one for one, _ in others))
+        seconds = {one.identity: whole * part.explanation.share for one, part in zip(participants, found, strict=True)}
+        own.cost.charge(seconds[own.identity] - whole)
         # Also of neighbors: their sinks and subclasses are a person's own.
         mark = mark_of(wish.model)
-        self._kept += [_Kept(one, mark, seconds / len(found), names) for one in found]
+        self._kept += [_Kept(one, mark, seconds) for one in found]
         return found[0].explanation
 
     def _alone(self, own: Participant, wish: Wish, host: Host, *, is_kept: bool) -> Explanation:
@@ -217,6 +216,10 @@ class SharedPasses:
         """Return whether somebody will compare what ``own`` has explained alone, or take it."""
         # Callbacks that have not explained yet do not know what they want.
         return one.is_new or frozenset((own.identity, one.identity)) in self._undecided
+
+    def _may_take(self, one: Participant, known: _Kept) -> bool:
+        pair = frozenset((one.identity, known.by or ""))
+        return one.is_new or one.identity in known.seconds or pair in self._undecided
 
     def _compare(self, found: Found, known: Found, pair: frozenset[str]) -> None:
         """Learn from what two have found, each in its own way, whether the way makes a difference."""
