@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.isolation.context import unchanged_state
+from saliency_callbacks.capture.isolation.generators import isolated_generators
 from saliency_callbacks.capture.isolation.rng import seed_all
 from saliency_callbacks.capture.isolation.waiting import wait_for
 from saliency_callbacks.capture.layers.maps import LayerMaps
@@ -242,7 +243,7 @@ def _collected(subject: Subject, pass_: Pass, quantities: Quantity, clean: Seque
 def _as_first(subject: Subject) -> Iterator[None]:
     """Run a pass as if none had been run before: a model that draws, or counts, in its forward does the same again."""
     seed_all(subject.seed)
-    with unchanged_state(subject.model):
+    with isolated_generators(subject.model, subject.seed), unchanged_state(subject.model):
         yield
 
 

@@ -64,6 +64,17 @@ class Counting(nn.Module):
         return self.net(images * (1 + self.count / 8 + self.n_forwards / 16))
 
 
+class Own(Drawing):
+    """Draws from a generator of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator = torch.Generator().manual_seed(3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.net(images + 0.1 * torch.rand(images.shape, generator=self.generator))
+
+
 class Shared(nn.Module):
     """Applies one layer twice."""
 
@@ -82,6 +93,7 @@ _NETS: dict[str, Callable[[], nn.Module]] = {
     "a layer that is shared": Shared,
     "a forward that draws": Drawing,
     "a forward that counts": Counting,
+    "a generator of its own": Own,
 }
 
 
@@ -454,8 +466,9 @@ def test_samples_are_moved_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert found == [_SIZE] * 5
 
 
-def test_the_training_is_bit_identical(tmp_path: Path) -> None:
-    net = _NETS["batch normalization and dropout"]
+@pytest.mark.parametrize("name", ["batch normalization and dropout", "a generator of its own"])
+def test_the_training_is_bit_identical(tmp_path: Path, name: str) -> None:
+    net = _NETS[name]
     without = _fit(tmp_path, net=net).state_dict()
     with_all = _fit(tmp_path, *(make() for make in _THREE.values()), _alarm(), net=net).state_dict()
     assert_equal(with_all, without)

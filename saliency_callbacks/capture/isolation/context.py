@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from saliency_callbacks.capture.isolation.attributes import unchanged_attributes
 from saliency_callbacks.capture.isolation.eager import eager_execution
+from saliency_callbacks.capture.isolation.generators import isolated_generators
 from saliency_callbacks.capture.isolation.rng import isolated_rng
 from saliency_callbacks.capture.isolation.shards import resharded
 from saliency_callbacks.capture.isolation.sigint import deferred_interrupts, restoring
@@ -43,6 +44,7 @@ def quiescence(model: nn.Module, *, seed: int = 0) -> Iterator[None]:
             stack.enter_context(torch.enable_grad())
             stack.enter_context(_no_hooks_left(model))
             stack.enter_context(isolated_rng(seed))
+            stack.enter_context(isolated_generators(model, seed))
             stack.enter_context(_evaluation_mode(model))
             stack.enter_context(unchanged_state(model))
             # What a forward has gathered of sharded weights would otherwise lie about until the next one.
