@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -80,6 +81,7 @@ class Explanation:
         n_passes: Passes that were run.
         embedding: Name of the layer that embeds the tokens of text inputs; ``None`` for other inputs.
         through_no_grad: Whether gradients had to be recorded through the model's own ``no_grad`` blocks.
+        share: Part of the run's time that was spent for this, where several were explained together.
     """
 
     maps: tuple[dict[str, Unscaled], ...]
@@ -88,6 +90,11 @@ class Explanation:
     n_passes: int
     embedding: str | None = None
     through_no_grad: bool = False
+    share: float = 1.0
+
+    def copied(self) -> Explanation:
+        """Return the same in memory of its own."""
+        return deepcopy(self)
 
     @cached_property
     def attributions(self) -> tuple[dict[str, Attribution], ...]:

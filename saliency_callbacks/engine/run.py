@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from time import perf_counter
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from saliency_callbacks.capture.inputs import ModelInputs
+from saliency_callbacks.capture.isolation.context import unchanged_state
+from saliency_callbacks.capture.isolation.generators import isolated_generators
 from saliency_callbacks.capture.isolation.rng import seed_all
+from saliency_callbacks.capture.isolation.waiting import wait_for
 from saliency_callbacks.capture.layers.maps import LayerMaps
 from saliency_callbacks.capture.oom import is_out_of_memory
 from saliency_callbacks.capture.passes.run import Clean, Selector, Subject, collect, run_clean
@@ -21,7 +26,7 @@ from saliency_callbacks.engine.logits import with_view
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.engine.settled import settled
 from saliency_callbacks.engine.stopped_gradients import computes_the_same, explained
-from saliency_callbacks.engine.wants import Want, asking, needs_layers, union
+from saliency_callbacks.engine.wants import Want, asking, is_same_method, needs_layers, shares, union
 from saliency_callbacks.errors import GradientError, LayerError, ObservationError, OutputError, TargetError
 from saliency_callbacks.targets.logits import read_logits
 from saliency_callbacks.targets.selectors import Target, class_selector, counts_rows, selector
@@ -116,7 +121,7 @@ def _explained(
         batch = running.read(model, inputs)
         selectors = [selector(target, batch.n_samples, settings.output_fn) for target in targets]
         subject = _subject(model, batch, selectors, running, targets)
-        evidence, clean, logits = _run(subject, plan, targets, wants, settings.output_fn)
+        evidence, clean, logits, seconds = _run(subject, plan, targets, wants, settings.output_fn)
     asked = settings.samples_of(batch.n_samples)
     counted = None if batch.counted is None else batch.counted[asked.start : asked.stop]
     found: list[_Map] = []
@@ -130,8 +135,9 @@ def _explained(
             target_layers=tuple(subject.layers) if needs_layers(want.methods) else (),
             n_passes=len(union(want.methods)),
             embedding=batch.name if isinstance(batch, TokenInputs) else None,
+            share=share,
         )
-        for want in wants
+        for want, share in zip(wants, shares(seconds, wants), strict=True)
     ]
 
 
@@ -166,15 +172,16 @@ def _subject(
     if isinstance(first, SimilarityTarget):
         # The similarity of an embedding to itself may have no gradient, though it depends on the same layers.
         reaching = selector(first.reaching, batch.n_samples, settings.output_fn)
-    maps = LayerMaps.resolve(
-        model,
-        batch,
-        settings.target_layers,
-        lambda output, samples: reaching(output, samples)[0],
-        settings.reshape_transform,
-        n_rows=n_rows,
-        forward_context=settings.forward_context,
-    )
+    with unchanged_state(model):
+        maps = LayerMaps.resolve(
+            model,
+            batch,
+            settings.target_layers,
+            lambda output, samples: reaching(output, samples)[0],
+            settings.reshape_transform,
+            n_rows=n_rows,
+            forward_context=settings.forward_context,
+        )
     return replace(subject, layers=maps.layers, to_map=maps.to_map, calls=maps.calls, framewise=maps.framewise)
 
 
@@ -184,21 +191,24 @@ def _run(
     targets: Sequence[Target],
     wants: Sequence[Want],
     output_fn: Callable[[Any], Any] | None,
-) -> tuple[list[dict[Pass, Evidence]], list[Clean], Tensor | None]:
+) -> tuple[list[dict[Pass, Evidence]], list[Clean], Tensor | None, dict[Pass, float]]:
     # By first sample, as a chunk may have to be run twice.
     chunks: dict[int, Tensor | None] = {}
     first = replace(
         subject, selectors=[_keeping_logits(subject.selectors[0], output_fn, chunks), *subject.selectors[1:]]
     )
     evidence: list[dict[Pass, Evidence]] = [{} for _ in subject.selectors]
-    seed_all(subject.seed)
+    seconds: dict[Pass, float] = {}
+    begin = _now(subject, wants)
     if Pass() in plan:
-        point = collect(first, Pass(), plan[Pass()], None)
+        point = _collected(first, Pass(), plan[Pass()], None)
         clean = [Clean(one.score, one.target) for one in point]
         for kept, one in zip(evidence, point, strict=True):
             kept[Pass()] = one
     else:
-        clean = run_clean(first)
+        with _as_first(subject):
+            clean = run_clean(first)
+    seconds[Pass()] = _now(subject, wants) - begin
     # From here on, the predicted class of the unchanged input is explained, wherever a path or noise leads.
     selectors = [
         class_selector(subject.for_all_samples(one.target), output_fn) if isinstance(target, str) else select
@@ -208,13 +218,33 @@ def _run(
         if pass_ != Pass():
             numbers = asking(pass_, wants)
             fixed = replace(subject, selectors=[selectors[number] for number in numbers])
-            # A model that draws in its forward draws the same for a method, whatever was run before.
-            seed_all(subject.seed)
-            found = collect(fixed, pass_, quantities, [clean[number] for number in numbers])
+            begin = _now(subject, wants)
+            found = _collected(fixed, pass_, quantities, [clean[number] for number in numbers])
+            seconds[pass_] = _now(subject, wants) - begin
             for number, one in zip(numbers, found, strict=True):
                 evidence[number][pass_] = one
     logits = [chunk for chunk in chunks.values() if chunk is not None]
-    return evidence, clean, torch.cat(logits) if logits else None
+    return evidence, clean, torch.cat(logits) if logits else None, seconds
+
+
+def _now(subject: Subject, wants: Sequence[Want]) -> float:
+    if len(wants) > 1:
+        # Otherwise nobody asks for what a pass takes.
+        wait_for(subject.inputs.explained.device)
+    return perf_counter()
+
+
+def _collected(subject: Subject, pass_: Pass, quantities: Quantity, clean: Sequence[Clean] | None) -> list[Evidence]:
+    with _as_first(subject):
+        return collect(subject, pass_, quantities, clean)
+
+
+@contextmanager
+def _as_first(subject: Subject) -> Iterator[None]:
+    """Run a pass as if none had been run before: a model that draws, or counts, in its forward does the same again."""
+    seed_all(subject.seed)
+    with isolated_generators(subject.model, subject.seed), unchanged_state(subject.model):
+        yield
 
 
 def _keeping_logits(
@@ -242,7 +272,7 @@ def _map_of(
     found: list[_Map],
 ) -> Unscaled:
     """Return the map of a method for a target, which is made once for all who want it and added to ``found``."""
-    made = next((one for known, number, one in found if number == target and known == method), None)
+    made = next((one for known, number, one in found if number == target and is_same_method(known, method)), None)
     if made is None:
         made = _unscaled(method, clean[target], evidence[target], counted)
         found.append((method, target, made))

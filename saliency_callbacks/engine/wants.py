@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from saliency_callbacks.capture.passes.adaptive import measured_by
 from saliency_callbacks.types import Method, Pass, Quantity
 
-__all__ = ["Want", "are_independent", "asking", "needs_layers", "union"]
+__all__ = ["Want", "are_independent", "asking", "is_same_method", "needs_layers", "shares", "union"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,17 @@ def union(methods: Sequence[Method]) -> dict[Pass, Quantity]:
             plan[pass_] = plan.get(pass_, Quantity(0)) | quantities
     # The point pass goes first: it also settles the predicted class and the score of the unchanged input.
     return dict(sorted(plan.items(), key=lambda item: item[0] != Pass()))
+
+
+def is_same_method(one: Method, other: Method) -> bool:
+    """Return whether two methods are sure to be the same; of one that cannot be compared only itself."""
+    if one is other:
+        return True
+    try:
+        return type(one) is type(other) and (one == other) is True
+    except Exception:
+        # As of a dataclass with an array in it, of which a comparison is an array, too.
+        return False
 
 
 def needs_layers(methods: Sequence[Method]) -> bool:
@@ -74,6 +85,31 @@ def are_independent(wants: Sequence[Want], *, any_graph: bool = False) -> bool:
         and any(plan.keys() & other.keys() for other in plans if other is not plan)
         for want, plan in zip(wants, plans, strict=True)
     )
+
+
+def shares(seconds: Mapping[Pass, float], wants: Sequence[Want]) -> list[float]:
+    """Return each want's part of the time of a run: that of each pass is divided among those who asked for it.
+
+    So nobody is charged for passes that only others want.
+
+    Args:
+        seconds: Of each pass; the unchanged inputs are run for all.
+        wants: Who wanted what.
+
+    Example:
+        >>> from saliency_callbacks.methods import resolve_methods
+        >>> gradient, smooth = (resolve_methods(name) for name in ("gradient", "smooth_grad"))
+        >>> wants = [Want(gradient, (0,)), Want(gradient + smooth, (0,))]
+        >>> shares({Pass(): 2.0, next(iter(union(smooth))): 6.0}, wants)
+        [0.125, 0.875]
+    """
+    plans = [{Pass(), *union(want.methods)} for want in wants]
+    spent = [
+        sum(time / sum(pass_ in other for other in plans) for pass_, time in seconds.items() if pass_ in plan)
+        for plan in plans
+    ]
+    whole = sum(spent)
+    return [one / whole if whole else 1 / len(wants) for one in spent]
 
 
 def _measured(methods: Sequence[Method]) -> dict[Pass, Quantity]:

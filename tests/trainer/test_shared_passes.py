@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import itertools
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import lightning as L
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import callbacks as lightning_callbacks
@@ -21,6 +24,8 @@ from torch.nn import functional as F
 
 from saliency_callbacks import CueAlarm, ModelReading, Probe, RandomizationTest, SaliencyMonitor, TokenSaliencyMonitor
 from saliency_callbacks.callbacks.shared_pass import exchange, union
+from saliency_callbacks.callbacks.shared_pass.wish import Wish
+from saliency_callbacks.engine import run
 from saliency_callbacks.methods import Gradient, IntegratedGradients, SmoothGrad
 from saliency_callbacks.probe import PatchCue
 from saliency_callbacks.sinks import MemorySink
@@ -44,6 +49,32 @@ class Drawing(nn.Module):
         return self.net(F.dropout(images, 0.2, training=True))
 
 
+class Counting(nn.Module):
+    """Counts its forwards in a buffer and an attribute, also in evaluation mode, and computes with them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = small_net()
+        self.register_buffer("count", torch.zeros(()))
+        self.n_forwards = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.count += 1
+        self.n_forwards += 1
+        return self.net(images * (1 + self.count / 8 + self.n_forwards / 16))
+
+
+class Own(Drawing):
+    """Draws from a generator of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator = torch.Generator().manual_seed(3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.net(images + 0.1 * torch.rand(images.shape, generator=self.generator))
+
+
 class Shared(nn.Module):
     """Applies one layer twice."""
 
@@ -61,6 +92,8 @@ _NETS: dict[str, Callable[[], nn.Module]] = {
     "batch normalization and dropout": lambda: small_net(noisy=True),
     "a layer that is shared": Shared,
     "a forward that draws": Drawing,
+    "a forward that counts": Counting,
+    "a generator of its own": Own,
 }
 
 
@@ -115,11 +148,11 @@ def _plain(snapshot: Any) -> dict[str, _Map]:
 def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """For how many callbacks the engine ran, each time that one of them explained the trained model."""
     found: list[int] = []
-    run = union.run_together
+    explained = union.run_together
 
     def counted(model: Any, inputs: Any, settings: Any, targets: Any, wants: Any) -> Any:
         found.append(len(wants))
-        return run(model, inputs, settings, targets, wants)
+        return explained(model, inputs, settings, targets, wants)
 
     monkeypatch.setattr(union, "run_together", counted)
     return found
@@ -143,7 +176,7 @@ def _alone(name: str, net: str) -> list[Any]:
 _ORDERS = [*itertools.permutations(_THREE)]
 _NETS_IN_ORDER = [("a forward that draws", order) for order in _ORDERS]
 # The one and its reverse, of the others.
-_NETS_IN_ORDER += [(net, order) for net in list(_NETS)[:2] for order in (_ORDERS[1], _ORDERS[4])]
+_NETS_IN_ORDER += [(net, order) for net in _NETS if net != "a forward that draws" for order in (_ORDERS[1], _ORDERS[4])]
 
 
 @pytest.mark.parametrize(("net", "order"), _NETS_IN_ORDER, ids=str)
@@ -247,6 +280,21 @@ def test_class_activation_maps_alone_need_no_graph(tmp_path: Path, runs: list[in
         _assert_same(_found(callback), _found(alone))
 
 
+@pytest.mark.parametrize(("net", "joins"), [(small_net, True), (_ByMode, False)])
+def test_a_head_that_starts_at_zero_tells_nothing(tmp_path: Path, runs: list[int], net: Any, joins: bool) -> None:
+    """All maps and outputs are zero before the training, in whatever way they are computed."""
+
+    def zero_headed() -> nn.Module:
+        made = net()
+        head = [module for module in made.modules() if isinstance(module, nn.Linear)][-1]
+        nn.init.zeros_(head.weight)
+        nn.init.zeros_(head.bias)
+        return made
+
+    _fit(tmp_path, _monitor("grad_cam"), _monitor(namespace="other"), net=zero_headed, max_epochs=3)
+    assert runs == ([1, 1, 1, 1, 2, 2] if joins else [1] * 8)
+
+
 def test_only_those_that_are_due_are_asked(tmp_path: Path, runs: list[int]) -> None:
     _fit(tmp_path, _monitor(), _test(every_n_epochs=2), max_epochs=4)
     # In the end, the test looks at the weights that it has not seen yet.
@@ -258,10 +306,10 @@ def test_a_run_that_goes_on(tmp_path: Path, runs: list[int]) -> None:
         return [_test(), _monitor()]
 
     first, whole, second = both(), both(), both()
-    run = trainer(tmp_path, *first, max_epochs=1)
+    until_then = trainer(tmp_path, *first, max_epochs=1)
     torch.manual_seed(5)
-    run.fit(Classifier(small_net()), train_loader(), val_loader())
-    run.save_checkpoint(tmp_path / "run.ckpt")
+    until_then.fit(Classifier(small_net()), train_loader(), val_loader())
+    until_then.save_checkpoint(tmp_path / "run.ckpt")
     del runs[:]
     trainer(tmp_path, *second, max_epochs=2).fit(
         Classifier(small_net()), train_loader(), val_loader(), ckpt_path=tmp_path / "run.ckpt", **WEIGHTS_ONLY
@@ -397,15 +445,37 @@ def test_nothing_is_kept_after_a_moment(tmp_path: Path, monkeypatch: pytest.Monk
     assert looking.alive == [0] * 6
 
 
-def test_the_training_is_bit_identical(tmp_path: Path) -> None:
-    net = _NETS["batch normalization and dropout"]
+def test_what_nobody_wants_any_more_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though others have their turn later."""
+    looking = _Looking(_watched(monkeypatch))
+    last = _monitor(namespace="last", seed=3)
+    _fit(tmp_path, _monitor(), _test(), looking, last, max_epochs=3, limit_train_batches=1)
+    # At the first moment the last one may want it.
+    assert looking.alive == [0] * 6
+    assert len(looking.kept) >= 10
+
+
+def test_samples_are_moved_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[int] = []
+    load = Wish.inputs.func
+    counted = functools.cached_property(lambda wish: found.append(wish.n_samples) or load(wish))
+    counted.__set_name__(Wish, "inputs")
+    monkeypatch.setattr(Wish, "inputs", counted)
+    _fit(tmp_path, _monitor(), _test(), _monitor(namespace="other"), max_epochs=3)
+    # Before the training each of two once, as they are new; the third takes what the first has found.
+    assert found == [_SIZE] * 5
+
+
+@pytest.mark.parametrize("name", ["batch normalization and dropout", "a generator of its own"])
+def test_the_training_is_bit_identical(tmp_path: Path, name: str) -> None:
+    net = _NETS[name]
     without = _fit(tmp_path, net=net).state_dict()
     with_all = _fit(tmp_path, *(make() for make in _THREE.values()), _alarm(), net=net).state_dict()
     assert_equal(with_all, without)
 
 
 def test_each_pays_its_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What two explain together costs each of them half, whoever comes first."""
+    """What two explain together, of the same methods, costs each of them half, whoever comes first."""
     now = [0.0]
     explain = exchange.explain
 
@@ -420,6 +490,32 @@ def test_each_pays_its_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     _fit(tmp_path, *both, max_epochs=3)
     assert [callback.cost.seconds for callback in both] == [5.0, 5.0]
     assert [callback.state.thinning for callback in both] == [1, 1]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_nobody_pays_for_the_passes_of_another(
+    tmp_path: Path, runs: list[int], monkeypatch: pytest.MonkeyPatch, is_first: bool
+) -> None:
+    """By a clock that counts the rows which the model is given."""
+    rows = [0.0]
+    monkeypatch.setattr(run, "perf_counter", lambda: rows[0])
+
+    def seconds(*callbacks: Any) -> list[float]:
+        for one in callbacks:
+            one.cost.clock = lambda: rows[0]
+        module = Classifier(small_net())
+        module.net.register_forward_pre_hook(lambda _, args: rows.__setitem__(0, rows[0] + len(args[0])))
+        _fit(tmp_path, *callbacks, module=module)
+        return [one.cost.seconds for one in callbacks]
+
+    def make() -> list[Any]:
+        return [_monitor("gradient"), _monitor(["gradient", SmoothGrad(nt_samples=50)], namespace="dear")]
+
+    found = seconds(*(make() if is_first else make()[::-1]))
+    cheap, dear = found if is_first else found[::-1]
+    assert runs[-1] == 2
+    assert (cheap, dear) == (_SIZE / 2, _SIZE / 2 + 50 * _SIZE)
+    assert [seconds(one)[0] for one in make()] == [_SIZE, 51 * _SIZE]
 
 
 def test_texts(tmp_path: Path, runs: list[int]) -> None:
@@ -441,3 +537,66 @@ def test_texts(tmp_path: Path, runs: list[int]) -> None:
     for one, other in zip(both, alone, strict=True):
         fit(other)
         _assert_same(_found(one), _found(other))
+
+
+@dataclass(frozen=True)
+class _Weighted(Gradient):
+    """Compares with another as an array does, which is neither true nor false."""
+
+    weights: Any = field(default_factory=lambda: np.ones(3))
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self.weights == getattr(other, "weights", None))
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_methods_that_cannot_be_compared(tmp_path: Path) -> None:
+    both = [_monitor(["gradient", _Weighted(name="weighted")]) for _ in range(2)]
+    both[1].namespace = "other"
+    _fit(tmp_path, *both, max_epochs=2)
+    alone = _monitor(["gradient", _Weighted(name="weighted")])
+    _fit(tmp_path, alone, max_epochs=2)
+    for one in both:
+        assert_equal(*[{name: map_.state for name, map_ in _plain(_found(it)[-1]).items()} for it in (one, alone)])
+
+
+class _Overwriting(MemorySink):
+    """Writes into the maps that it is given."""
+
+    def write(self, snapshot: Any, *args: Any, **given: Any) -> None:
+        for attribution in snapshot.attributions.values():
+            attribution.values.fill_(7.0)
+            attribution.score.fill_(7.0)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_sink_that_writes_into_maps_changes_those_of_no_other(tmp_path: Path, runs: list[int], place: int) -> None:
+    others = [_monitor(), _test()]
+    ours = [*others[:place], _monitor(namespace="overwriting", sinks=[_Overwriting()]), *others[place:]]
+    _fit(tmp_path, *ours)
+    assert runs[-2:] == [3, 3]
+    for one, make in zip(others, (_monitor, _test), strict=True):
+        alone = make()
+        _fit(tmp_path, alone)
+        _assert_same(_found(one), _found(alone))
+
+
+class _Pruning(SaliencyMonitor):
+    """A person's own monitor, which acts on what it has found."""
+
+    def _on_observed(self, host: Any) -> None:
+        host.module.net[0].weight.data.mul_(1.5)
+
+
+def test_a_neighbor_that_changes_the_model_is_noticed(tmp_path: Path, runs: list[int]) -> None:
+    def fit(**changes: Any) -> list[Any]:
+        given = {"probe": _SIZE, "save_maps": False, "sinks": [MemorySink()], "namespace": "pruning", **changes}
+        both = [_Pruning(["gradient", "grad_cam"], **grouped(SaliencyMonitor, **given)), _test()]
+        _fit(tmp_path, *both)
+        return both
+
+    together = fit()
+    assert runs[2:] == [2, 1, 1, 1]
+    # Nothing is shared with who has another seed.
+    _assert_same(_found(together[1]), _found(fit(seed=3)[1]))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any, Protocol
 
@@ -49,23 +49,21 @@ class _Kept:
 
     Args:
         found: What was explained.
-        mark: Of the model that it is of; ``None`` where nobody has a turn in between who could change it.
-        seconds: What each of those pays that were asked before; others nothing.
-        payers: Their identities.
+        mark: Of the model that it is of.
+        seconds: Who was explained together → what each is charged.
         by: Who was explained alone.
     """
 
     found: Found
-    mark: ModelMark | None
-    seconds: float = 0.0
-    payers: frozenset[str] = frozenset()
+    mark: ModelMark
+    seconds: Mapping[str, float] = field(default_factory=dict)
     by: str | None = None
 
 
 class SharedPasses:
     """What the callbacks of one run explain together; one object for all of them.
 
-    Nothing is kept from one moment to the next but who could not be explained together.
+    From one moment to the next it is kept who can be explained together; of what was explained, nothing.
     """
 
     def __init__(self) -> None:
@@ -75,6 +73,8 @@ class SharedPasses:
         self._swapped: set[frozenset[str]] = set()
         # Pairs that were explained at the same moment, each in its own way, with the same result.
         self._equal: set[frozenset[str]] = set()
+        # Those of which the result did not tell that yet.
+        self._undecided: set[frozenset[str]] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_kept": []}
@@ -103,30 +103,40 @@ class SharedPasses:
         later = _after(own, everyone)
         # Who has failed before this is told of here, and nothing below fails before all have voted.
         with host.ranks.together():
-            kept = self._kept_for(own, wish)
-            joining = [] if kept is not None else self._joining(own, wish, later, moment, host)
+            kept, joining = self._looked_for(own, wish, later, moment, host)
         names = [one.identity for one, _ in joining]
         votes = host.ranks.from_all((kept is not None, names))
         found: Explanation | None = None
         if kept is not None and all(is_kept for is_kept, _ in votes):
             found = kept.found.part_for(wish)
-            own.cost.charge(kept.seconds if own.identity in kept.payers else 0.0)
+            own.cost.charge(kept.seconds.get(own.identity, 0.0))
         elif joining and all(theirs == names for _, theirs in votes):
             found = self._together(own, wish, joining, host)
         if found is None:
-            # Callbacks that have not explained yet do not know what they want.
-            found = self._alone(own, wish, host, is_kept=any(one.is_new for one in later))
-        if not later:
-            self.release()
-        return found
+            found = self._alone(own, wish, host, is_kept=any(self._may_look(one, own) for one in later))
+        is_shared = bool(self._kept)
+        self._kept = [known for known in self._kept if any(self._may_take(one, known) for one in later)]
+        # Whoever writes into a map, as a sink may, writes into no other's.
+        return found.copied() if is_shared else found
+
+    def _looked_for(
+        self, own: Participant, wish: Wish, later: Sequence[Participant], moment: Moment, host: Host
+    ) -> tuple[_Kept | None, list[tuple[Participant, Wish]]]:
+        """Return what another has explained, or who can be explained together with ``own``."""
+        try:
+            kept = self._kept_for(own, wish)
+            return kept, [] if kept is not None else self._joining(own, wish, later, moment, host)
+        except Exception:
+            # Whatever cannot be compared is not shared; if it is wrong in itself, explaining it alone says so.
+            return None, []
 
     def _kept_for(self, own: Participant, wish: Wish) -> _Kept | None:
         """Return what another has explained, if that is what is wanted, of the same weights."""
         kept = next((one for one in self._kept if one.found.part_for(wish) is not None), None)
-        if kept is None or kept.mark is None or kept.mark.is_of(wish.model):
+        if kept is None or kept.mark.is_of(wish.model):
             return kept
         # Something changes the weights between the turns, and will do so the next time, too.
-        self._swapped |= {frozenset((own.identity, other)) for other in kept.payers}
+        self._swapped |= {frozenset((own.identity, other)) for other in kept.seconds}
         return None
 
     def _joining(
@@ -154,7 +164,7 @@ class SharedPasses:
     ) -> Iterator[tuple[Participant, Wish | None]]:
         """Yield those that wait for their turn, with what they will want."""
         at_end = moment.stage == "final"
-        served = {name for kept in self._kept for name in kept.payers}
+        served = {name for kept in self._kept for name in kept.seconds}
         weights = host.weights(own, at_end=at_end)
         for one in later:
             is_out = one.identity in served | self._failing or frozenset((own.identity, one.identity)) in self._swapped
@@ -179,11 +189,13 @@ class SharedPasses:
                 f"{titles} are each explained alone: together they fail ({type(error).__name__}: {error})",
             )
             return None
-        seconds = own.cost.now(host.device) - begin
-        own.cost.charge(seconds / len(found) - seconds)
-        participants = [own, *(one for one, _ in others)]
-        mark = None if _are_neighbors(participants, host.callbacks) else mark_of(wish.model)
-        self._kept += [_Kept(one, mark, seconds / len(found), names) for one in found]
+        whole = own.cost.now(host.device) - begin
+        participants = (own, *(one for one, _ in others))
+        seconds = {one.identity: whole * part.explanation.share for one, part in zip(participants, found, strict=True)}
+        own.cost.charge(seconds[own.identity] - whole)
+        # Also of neighbors: their sinks and subclasses are a person's own.
+        mark = mark_of(wish.model)
+        self._kept += [_Kept(one, mark, seconds) for one in found]
         return found[0].explanation
 
     def _alone(self, own: Participant, wish: Wish, host: Host, *, is_kept: bool) -> Explanation:
@@ -194,11 +206,33 @@ class SharedPasses:
             raise
         self._failing.discard(own.identity)
         for known in self._kept:
-            if known.by is not None and wish.agrees_with(known.found.wish) and known.found.is_equal(found):
-                self._equal.add(frozenset((own.identity, known.by)))
+            if known.by is not None:
+                self._compare(found, known.found, frozenset((own.identity, known.by)))
         if is_kept:
             self._kept.append(_Kept(found, mark_of(wish.model), by=own.identity))
         return found.explanation
+
+    def _may_look(self, one: Participant, own: Participant) -> bool:
+        """Return whether somebody will compare what ``own`` has explained alone, or take it."""
+        # Callbacks that have not explained yet do not know what they want.
+        return one.is_new or frozenset((own.identity, one.identity)) in self._undecided
+
+    def _may_take(self, one: Participant, known: _Kept) -> bool:
+        pair = frozenset((one.identity, known.by or ""))
+        return one.is_new or one.identity in known.seconds or pair in self._undecided
+
+    def _compare(self, found: Found, known: Found, pair: frozenset[str]) -> None:
+        """Learn from what two have found, each in its own way, whether the way makes a difference."""
+        try:
+            is_equal = known.is_equal(found) if found.wish.agrees_with(known.wish) else False
+        except Exception:
+            # What cannot be compared stays apart.
+            is_equal = False
+        self._undecided.discard(pair)
+        if is_equal is None:
+            self._undecided.add(pair)
+        elif is_equal:
+            self._equal.add(pair)
 
     def _note_failing(self, own: Participant, error: Exception) -> None:
         """Leave out who fails alone, and let the others be explained together again."""
@@ -216,12 +250,6 @@ class SharedPasses:
 def _after(own: Participant, everyone: Sequence[Participant]) -> Sequence[Participant]:
     place = next((place for place, one in enumerate(everyone) if one is own), len(everyone))
     return everyone[place + 1 :]
-
-
-def _are_neighbors(participants: Sequence[Participant], callbacks: Sequence[object]) -> bool:
-    """Return whether nobody else has a turn between these."""
-    places = [place for place, one in enumerate(callbacks) if any(one is other for other in participants)]
-    return places[-1] - places[0] + 1 == len(participants)
 
 
 def _wish_of(one: Participant, moment: Moment, host: Host) -> Wish | None:

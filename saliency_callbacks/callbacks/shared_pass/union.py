@@ -13,7 +13,7 @@ from saliency_callbacks.callbacks.shared_pass.wish import Wish, is_same_target
 from saliency_callbacks.engine.explanation import Explanation
 from saliency_callbacks.engine.run import run_together
 from saliency_callbacks.engine.settings import Settings
-from saliency_callbacks.engine.wants import Want, are_independent, needs_layers, union
+from saliency_callbacks.engine.wants import Want, are_independent, is_same_method, needs_layers, union
 from saliency_callbacks.errors import ObservationError
 from saliency_callbacks.targets.selectors import Target
 from saliency_callbacks.types import Method
@@ -39,7 +39,7 @@ class Found:
             return None
         targets, wants = _wants([self.wish, wish])
         known = self.wish.settings.methods
-        is_part = len(targets) == len(self.wish.targets) and all(one in known for one in wish.settings.methods)
+        is_part = len(targets) == len(self.wish.targets) and all(_is_among(one, known) for one in wish.settings.methods)
         if not is_part or not are_independent(wants):
             return None
         methods, found = wish.settings.methods, self.explanation
@@ -50,21 +50,28 @@ class Found:
             n_passes=len(union(methods)),
         )
 
-    def is_equal(self, other: Found) -> bool:
+    def is_equal(self, other: Found) -> bool | None:
         """Return whether another wish, which agrees with this one, was found to have the same outputs and maps.
 
         Bit by bit, where both have a map of a method: as it was explained in another way, that makes no difference.
+        ``None`` where that tells nothing yet: outputs are the same for all samples, as with a head that starts at zero,
+        most samples of a map are constant, or something is not finite.
         """
         one, two = self.explanation, other.explanation
-        pairs = [
+        maps = [
             (one.maps[0][method.name].values, two.maps[0][method.name].values)
             for method in self.wish.settings.methods
-            if method in other.wish.settings.methods
+            if _is_among(method, other.wish.settings.methods)
         ]
-        pairs.append((_score(one), _score(two)))
+        outputs = [(_score(one), _score(two))]
         if one.logits is not None and two.logits is not None:
-            pairs.append((one.logits, two.logits))
-        return all(torch.equal(mine, theirs) for mine, theirs in pairs)
+            outputs.append((one.logits, two.logits))
+        if not all(bool(tensor.isfinite().all()) for pair in maps + outputs for tensor in pair):
+            return None
+        if not maps or not all(torch.equal(mine, theirs) for mine, theirs in maps + outputs):
+            return False
+        are_telling = all(_tells(mine) for mine, _ in maps) and bool((outputs[-1][0] != outputs[-1][0][:1]).any())
+        return True if are_telling else None
 
 
 def can_join(wish: Wish, others: Sequence[Wish], *, any_graph: bool = False) -> bool:
@@ -99,6 +106,16 @@ def explain(wishes: Sequence[Wish], ranks: Ranks) -> list[Found]:
     return [Found(wish, one) for wish, one in zip(wishes, found, strict=True)]
 
 
+def _is_among(method: Method, methods: Sequence[Method]) -> bool:
+    return any(is_same_method(method, one) for one in methods)
+
+
+def _tells(values: Tensor) -> bool:
+    """Return whether the map of at least every second sample is not constant."""
+    rows = values.flatten(1)
+    return bool((rows != rows[:, :1]).any(dim=1).double().mean() >= 0.5)
+
+
 def _score(found: Explanation) -> Tensor:
     return next(iter(found.maps[0].values())).clean.score
 
@@ -109,7 +126,7 @@ def _settings(wishes: Sequence[Wish]) -> Settings:
         return own
     methods: list[Method] = []
     for wish in wishes:
-        methods += [one for one in wish.settings.methods if one not in methods]
+        methods += [one for one in wish.settings.methods if not _is_among(one, methods)]
     of_layers = next((wish.settings for wish in wishes if needs_layers(wish.settings.methods)), own)
     # With fewer rows at once a sum may round otherwise: where memory is short, each tries alone.
     return replace(own, methods=tuple(methods), target_layers=of_layers.target_layers, back_off=None)

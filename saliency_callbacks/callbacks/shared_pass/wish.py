@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -30,7 +31,7 @@ class Wish:
 
     Args:
         model: The explained module.
-        inputs: The samples, where it is.
+        load: Returns the samples, where it is.
         inputs_name: What tells them from others.
         n_samples: How many there are.
         settings: How they are explained, with the methods.
@@ -39,7 +40,7 @@ class Wish:
     """
 
     model: nn.Module
-    inputs: Any
+    load: Callable[[], Any]
     inputs_name: Hashable
     n_samples: int
     settings: Settings
@@ -53,13 +54,18 @@ class Wish:
         """Return the wish for some scores of all samples of a probe."""
         return cls(
             model=model,
-            inputs=host.to_device(probe.inputs),
+            load=partial(host.to_device, probe.inputs),
             inputs_name=probe.identity,
             n_samples=probe.size,
             settings=settings,
             targets=tuple(targets),
             shards_probe=host.ranks.shards_probe,
         )
+
+    @cached_property
+    def inputs(self) -> Any:
+        """The samples, which are moved there only if they are explained for this wish."""
+        return self.load()
 
     def agrees_with(self, other: Wish) -> bool:
         """Return whether one run of the engine can serve both: everything but methods and further targets is the same.

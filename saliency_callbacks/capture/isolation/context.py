@@ -17,12 +17,13 @@ from torch import Tensor, nn
 
 from saliency_callbacks.capture.isolation.attributes import unchanged_attributes
 from saliency_callbacks.capture.isolation.eager import eager_execution
+from saliency_callbacks.capture.isolation.generators import isolated_generators
 from saliency_callbacks.capture.isolation.rng import isolated_rng
 from saliency_callbacks.capture.isolation.shards import resharded
 from saliency_callbacks.capture.isolation.sigint import deferred_interrupts, restoring
 from saliency_callbacks.capture.isolation.tensor_copies import TensorContents
 
-__all__ = ["quiescence"]
+__all__ = ["quiescence", "unchanged_state"]
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
@@ -43,9 +44,9 @@ def quiescence(model: nn.Module, *, seed: int = 0) -> Iterator[None]:
             stack.enter_context(torch.enable_grad())
             stack.enter_context(_no_hooks_left(model))
             stack.enter_context(isolated_rng(seed))
+            stack.enter_context(isolated_generators(model, seed))
             stack.enter_context(_evaluation_mode(model))
-            stack.enter_context(unchanged_attributes(model))
-            stack.enter_context(_unchanged_buffers(model))
+            stack.enter_context(unchanged_state(model))
             # What a forward has gathered of sharded weights would otherwise lie about until the next one.
             stack.callback(resharded, model)
             stack.enter_context(_own_autocast_cache())
@@ -54,6 +55,17 @@ def quiescence(model: nn.Module, *, seed: int = 0) -> Iterator[None]:
             if any(isinstance(module, nn.RNNBase) for module in model.modules()):
                 # The backward of cuDNN's recurrent kernels refuses to run in evaluation mode.
                 stack.enter_context(_no_cudnn())
+        yield
+
+
+@contextmanager
+def unchanged_state(model: nn.Module) -> Iterator[None]:
+    """Restore what a forward may keep in ``model``: its buffers and plain attributes.
+
+    Args:
+        model: The model that runs inside.
+    """
+    with unchanged_attributes(model), _unchanged_buffers(model):
         yield
 
 

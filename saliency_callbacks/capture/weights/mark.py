@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from saliency_callbacks.capture.isolation.shards import local
 from saliency_callbacks.capture.weights.bits import bit_sum, is_readable
+from saliency_callbacks.capture.weights.walk import Walk
 
 __all__ = ["ModelMark", "mark_of"]
 
-_PLAIN = (bool, int, float, str, type(None))
+# Where attributes hold more numbers than this, as a data set does, they are not read.
+_MOST_NUMBERS = 10_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,19 +21,25 @@ class ModelMark:
     """What a model computes with at a moment.
 
     Args:
-        sums: Of the bits of each parameter and buffer; ``None`` where one cannot be read.
-        attributes: Submodules, their hooks, and their plain attributes.
+        facts: What its modules are made of, and the kind of every tensor.
+        sums: Of the bits of every tensor; ``None`` where something cannot be compared.
     """
 
+    facts: list[object]
     sums: Tensor | None
-    attributes: tuple[Any, ...]
 
     def is_of(self, model: nn.Module) -> bool:
-        """Return whether a model is sure to be what it was, in its weights, buffers, hooks and plain attributes."""
+        """Return whether a model is sure to be what it was.
+
+        That is: weights, buffers, submodules, hooks and attributes; of these also what is in containers, arrays, and
+        objects of a person's own classes. What an attribute holds too deep, or in an object of which nothing can be
+        read, is never sure; nor are modules of TorchScript. Of functions, and of objects of Lightning and torch, it is
+        asked only whether they are the same ones.
+        """
         now = mark_of(model)
-        if self.sums is None or now.sums is None or self.attributes != now.attributes:
+        if self.sums is None or now.sums is None or self.facts != now.facts:
             return False
-        return torch.equal(self.sums, now.sums.to(self.sums.device))
+        return torch.equal(self.sums, now.sums)
 
 
 def mark_of(model: nn.Module) -> ModelMark:
@@ -48,19 +54,16 @@ def mark_of(model: nn.Module) -> ModelMark:
         >>> before.is_of(layer)
         False
     """
-    tensors = [local(tensor).detach() for tensor in (*model.parameters(), *model.buffers())]
-    attributes = tuple(_attributes(name, module) for name, module in model.named_modules())
-    if not all(map(is_readable, tensors)):
-        return ModelMark(None, attributes)
     with torch.inference_mode(False), torch.no_grad():
-        sums = [bit_sum(tensor) for tensor in tensors]
-        device = sums[0].device if sums else None
+        try:
+            walk = Walk(model)
+        except Exception:
+            # A person's own container may not let itself be read.
+            return ModelMark([], None)
+        if not walk.is_whole or walk.n_numbers > _MOST_NUMBERS or not all(map(is_readable, walk.tensors)):
+            return ModelMark(walk.facts, None)
+        sums = [bit_sum(tensor) for tensor in walk.tensors]
+        device = next((one.device for one in sums if one.device.type != "cpu"), torch.device("cpu"))
         # Together, so that a device is waited for once.
-        return ModelMark(torch.stack([one.to(device) for one in sums]) if sums else torch.zeros(0), attributes)
-
-
-def _attributes(name: str, module: nn.Module) -> tuple[Any, ...]:
-    # Whether it is training is not asked: it is explained in evaluation mode.
-    plain = {key: value for key, value in vars(module).items() if isinstance(value, _PLAIN) and key != "training"}
-    hooks = (tuple(getattr(module, kind, ())) for kind in ("_forward_hooks", "_forward_pre_hooks"))
-    return name, id(module), plain, *hooks
+        together = torch.stack([one.to(device, non_blocking=True) for one in sums]) if sums else torch.zeros(0)
+        return ModelMark(walk.facts, together)

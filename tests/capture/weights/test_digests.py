@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from saliency_callbacks.capture.weights.bits import bit_sum
 from saliency_callbacks.capture.weights.digests import weight_digests
 
 
@@ -56,3 +57,28 @@ def test_a_weight_that_is_shared_is_named_once():
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     model[1].weight = model[0].weight
     assert set(weight_digests(model)) == {"0.weight", "0.bias", "1.bias"}
+
+
+_LONG = torch.arange(5000.0 * 64).view(5000, 64)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16])
+def test_signs_that_change_together_are_seen(dtype):
+    values = torch.tensor([1, -2, -0.5, 3], dtype=dtype)
+    assert bit_sum(values) != bit_sum(-values)
+
+
+@pytest.mark.parametrize("distance", [64, 2048, 4093, 4096])
+def test_rows_that_change_places_are_seen(distance):
+    changed = _LONG.clone()
+    changed[[0, distance]] = changed[[distance, 0]]
+    assert bit_sum(changed) != bit_sum(_LONG)
+
+
+def test_corners_of_a_rectangle_that_change_places_are_seen():
+    """Sums of rows and of columns stay the same, however long a row is taken to be."""
+    values = torch.zeros(4, 4096)
+    values[0, 0] = values[2, 9] = 1.0
+    changed = torch.zeros(4, 4096)
+    changed[0, 9] = changed[2, 0] = 1.0
+    assert bit_sum(changed) != bit_sum(values)
