@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -122,9 +123,9 @@ class RunRecord(Generic[State]):
         """As of :class:`~saliency_callbacks.callbacks.shared_pass.exchange.Participant`."""
         return self._frozen is None or self.state.n_observations == 0
 
+    @abstractmethod
     def wish_at(self, moment: Moment, host: Host) -> Wish | None:
         """As of :class:`~saliency_callbacks.callbacks.shared_pass.exchange.Participant`."""
-        raise NotImplementedError
 
     def _wish(self, model: nn.Module, host: Host) -> Wish | None:
         """Return what the next observation explains of the model; ``None`` where only running it would tell."""
