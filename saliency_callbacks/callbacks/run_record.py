@@ -112,7 +112,7 @@ class RunRecord(Generic[State]):
 
     def _join(self, callbacks: Iterable[object]) -> None:
         """Begin a run; its callbacks share what is said, and what is explained at one moment."""
-        first = next((one for one in callbacks if isinstance(one, RunRecord)), self)
+        first = next(iter(_ours(callbacks)), self)
         if first is self:
             self._said, self._passes = set(), SharedPasses()
         else:
@@ -133,12 +133,11 @@ class RunRecord(Generic[State]):
 
     def _explained(self, wish: Wish, moment: Moment, host: Host) -> Explanation:
         """Return what is wished of the samples of this process, explained together with what others wish."""
-        everyone = [one for one in host.callbacks if isinstance(one, RunRecord)]
-        return self._passes.explained(self, wish, everyone, moment, host)
+        return self._passes.explained(self, wish, _ours(host.callbacks), moment, host)
 
     def turn_ends(self, host: Host) -> None:
         """Forget what was explained, if this was the last turn."""
-        everyone = [one for one in host.callbacks if isinstance(one, RunRecord)]
+        everyone = _ours(host.callbacks)
         if not everyone or everyone[-1] is self:
             self._passes.release()
 
@@ -167,3 +166,8 @@ class RunRecord(Generic[State]):
         """Let loggers draw scores where nothing can monitor them: before the training starts and when it ends."""
         shown = {**scores, **self.references} if scores else scores
         host.log_directly(drawn(shown, self.storage.scalars), host.step)
+
+
+def _ours(callbacks: Iterable[object]) -> list[RunRecord[Any]]:
+    """Return the callbacks of this package, in the order of their turns."""
+    return [one for one in callbacks if isinstance(one, RunRecord)]

@@ -29,3 +29,21 @@ def is_hot(pixel):
     """Whether a pixel is yellow or orange: heat is, and what it is laid over is grey."""
     red, green, blue, _ = pixel
     return red > 150 and red > blue + 60 and green > blue
+
+
+def look_for_a_method_of_one_run(page):
+    """Look, in all views, at a method that run A has and B has not, and then at one that both have."""
+    third = "#viewer .card[data-sample='0'] .tile:nth-child(3) canvas"
+    missing = page.locator("#viewer .tile-note", has_text="B has no maps by this method")
+    missing.first.wait_for()
+    painted(page, MAP, method="only_a")
+    page.keyboard.press("s")
+    page.wait_for_selector(".sample-view")
+    missing.first.wait_for()
+    page.keyboard.press("c")
+    page.wait_for_selector(".compare-head")
+    missing.nth(1).wait_for()
+    painted(page, third, kind="difference")
+    page.locator("#choose-method button", has_text="gradient").click()
+    painted(page, third, kind="difference", method="gradient")
+    page.wait_for_function("() => [...document.querySelectorAll('.tile-note')].every((note) => !note.textContent)")

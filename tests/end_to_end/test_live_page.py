@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from saliency_callbacks.dashboard.server import make_server
-from tests.end_to_end.browsing import MAP, is_hot, painted
+from tests.end_to_end.browsing import MAP, is_hot, look_for_a_method_of_one_run, painted
 from tests.end_to_end.page_runs import EVIL, write_epoch, write_image_run
 
 MOMENT = "wanted => document.querySelector('#moment b')?.textContent === wanted"
@@ -287,19 +287,7 @@ def test_a_method_that_only_one_run_has(show, serve, tmp_path):
     for name in "ab":
         write_image_run(tmp_path / name, other=f"only_{name}", n_epochs=2)
     page = show(serve(tmp_path)[0], "#run=a&second=b&method=only_a")
-    missing = page.locator("#viewer .tile-note", has_text="B has no maps by this method")
-    missing.first.wait_for()
-    painted(page, MAP, method="only_a")
-    page.keyboard.press("s")
-    page.wait_for_selector(".sample-view")
-    missing.first.wait_for()
-    page.keyboard.press("c")
-    page.wait_for_selector(".compare-head")
-    missing.nth(1).wait_for()
-    painted(page, "#viewer .card[data-sample='0'] .tile:nth-child(3) canvas", kind="difference")
-    page.locator("#choose-method button", has_text="gradient").click()
-    painted(page, "#viewer .card[data-sample='0'] .tile:nth-child(3) canvas", kind="difference", method="gradient")
-    page.wait_for_function("() => [...document.querySelectorAll('.tile-note')].every((note) => !note.textContent)")
+    look_for_a_method_of_one_run(page)
 
 
 def test_runs_are_searched_and_chosen_by_keyboard(show, serve, tmp_path):

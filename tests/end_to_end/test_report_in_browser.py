@@ -14,7 +14,7 @@ from saliency_callbacks.probe import TokenCue
 from saliency_callbacks.report import write_report
 from saliency_callbacks.sinks import DiskSink
 from saliency_callbacks.types import ProbeView, Snapshot
-from tests.end_to_end.browsing import MAP, is_hot, painted
+from tests.end_to_end.browsing import MAP, is_hot, look_for_a_method_of_one_run, painted
 from tests.end_to_end.page_runs import EVIL, write_image_run
 from tests.report.maps import attribution
 from tests.report.shortcuts import write_discovery
@@ -227,19 +227,7 @@ def test_a_method_that_only_one_run_has(show, tmp_path):
     for name in "ab":
         write_image_run(tmp_path / name, other=f"only_{name}", n_epochs=2)
     page = show(write_report([tmp_path / "a", tmp_path / "b"]), "#method=only_a")
-    missing = page.locator("#viewer .tile-note", has_text="B has no maps by this method")
-    missing.first.wait_for()
-    painted(page, MAP, method="only_a")
-    page.keyboard.press("s")
-    page.wait_for_selector(".sample-view")
-    missing.first.wait_for()
-    page.keyboard.press("c")
-    page.wait_for_selector(".compare-head")
-    missing.nth(1).wait_for()
-    painted(page, "#viewer .card[data-sample='0'] .tile:nth-child(3) canvas", kind="difference")
-    page.locator("#choose-method button", has_text="gradient").click()
-    painted(page, "#viewer .card[data-sample='0'] .tile:nth-child(3) canvas", kind="difference", method="gradient")
-    page.wait_for_function("() => [...document.querySelectorAll('.tile-note')].every((note) => !note.textContent)")
+    look_for_a_method_of_one_run(page)
 
 
 def test_words_are_colored_by_sign(show, tmp_path):
