@@ -3,6 +3,7 @@ import io
 import shlex
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from saliency_callbacks.callbacks.discovery.table import COLUMNS
@@ -29,7 +30,7 @@ def test_the_newest_list_with_its_numbers(tmp_path):
     assert dict(first["facts"]) == {
         "kind": "copies",
         "in the class": "52%",
-        "elsewhere": "at most 2%, of 3",
+        "elsewhere": "at most 2% of another (3)",
         "counts": "31 of 60, 1 of 60",
         "by chance": "p = 3e-12",
         "effect": "1.31, at least 1.10",
@@ -94,6 +95,18 @@ def test_the_headline_says_what_is_used(tmp_path):
         "by 1.31 standard deviations (control -0.12). Look at the pictures: only you can tell it from a template "
         "that is the object."
     )
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [("31 of 60, 0 of 60", "no other class"), ("31 of 600, 10 of 600", "at most 2% of another (3)")],
+)
+def test_what_no_other_class_has_is_said_by_the_count(tmp_path, counts, words):
+    run = write_discovery(tmp_path)
+    journal = run / "shortcuts/observations.jsonl"
+    journal.write_text(journal.read_text().replace("31 of 60, 1 of 60", counts))
+    text = headlines(run)["The network uses a suspected shortcut"]["text"]
+    assert f"in 52% of class 4, in {words}; put into others" in text
 
 
 def test_the_headline_of_what_is_not_used_and_of_nothing(tmp_path):

@@ -100,7 +100,7 @@ def _item(
         "facts": [
             ["kind", row["kind"]],
             ["in the class", row["share"]],
-            ["elsewhere", f"at most {row['share_elsewhere']}, of {row['elsewhere']}"],
+            ["elsewhere", _elsewhere(row)],
             ["counts", row["counts"]],
             ["by chance", f"p = {row['p_value']}"],
             ["effect", f"{row['effect']}, at least {row['lower_bound']}"],
@@ -118,9 +118,15 @@ def _item(
 def _sentence(row: dict[str, str]) -> str:
     use = f"put into others, it moves them towards {row['class']} by {row['effect']} standard deviations"
     return (
-        f"{row['what'][:1].upper()}{row['what'][1:]}: in {row['share']} of class {row['class']}, in at most "
-        f"{row['share_elsewhere']} of another ({row['elsewhere']}); {use} (control {row['control']})."
+        f"{row['what'][:1].upper()}{row['what'][1:]}: in {row['share']} of class {row['class']}, in {_elsewhere(row)}; "
+        f"{use} (control {row['control']})."
     )
+
+
+def _elsewhere(row: dict[str, str]) -> str:
+    # By the count: a share of 0 % may be a rounded one.
+    is_nowhere = row["counts"].rpartition(", ")[2].startswith("0 of ")
+    return "no other class" if is_nowhere else f"at most {row['share_elsewhere']} of another ({row['elsewhere']})"
 
 
 def _picture(one: ShortcutList, key: str, picture: ReadPicture, notes: list[str]) -> dict[str, str]:
