@@ -15,6 +15,7 @@ from saliency_callbacks.functional.precision import score_dtype, widen
 
 __all__ = [
     "cosine",
+    "inner_products",
     "pearson",
     "rank",
     "rank_counted",
@@ -26,6 +27,8 @@ __all__ = [
 ]
 
 _HALF = (torch.float16, torch.bfloat16)
+# Numbers that are multiplied at once, so that they stay in a processor's cache.
+_AT_ONCE = 2**16
 
 
 def rank(values: Tensor) -> Tensor:
@@ -92,6 +95,11 @@ def _ascending_ranks(ascending: Tensor) -> Tensor:
         flat[first] = shared
         flat[tied] = shared.repeat_interleave(lengths)
     return ranks
+
+
+def _are_finite(ascending: Tensor) -> Tensor:
+    """Return which rows of sorted values ``[N, P]`` are finite, ``[N, 1]``: infinities and NaN are at the ends."""
+    return ascending[:, :1].isfinite() & ascending[:, -1:].isfinite()
 
 
 def _put_back(ascending: Tensor, order: Tensor) -> Tensor:
@@ -176,9 +184,8 @@ def unit_ranks(values: Tensor, counted: Tensor | None = None) -> Tensor:
     if counted is not None:
         return _unit(rank_counted(flat, counted), widen(counted.sum(dim=1, keepdim=True)))
     ascending, order = _sorted(flat)
-    is_finite = flat.isfinite().all(dim=1, keepdim=True)
     unit = _unit(_ascending_ranks(ascending), flat.shape[1])
-    return _put_back(unit, order).masked_fill_(~is_finite, torch.nan)
+    return _put_back(unit, order).masked_fill_(~_are_finite(ascending), torch.nan)
 
 
 def _unit(ranks: Tensor, count: Tensor | int) -> Tensor:
@@ -186,6 +193,25 @@ def _unit(ranks: Tensor, count: Tensor | int) -> Tensor:
     # The mean of ranks is known, and exact: those of a constant are 0 / 0 here.
     centred = ranks - (count + 1) / 2
     return centred.div_(torch.linalg.vector_norm(centred, dim=1, keepdim=True)).float()
+
+
+def inner_products(a: Tensor, b: Tensor) -> Tensor:
+    """Return Σab of each sample.
+
+    Args:
+        a: ``[N, P]``; whole numbers are multiplied as numbers of ``b``'s dtype.
+        b: ``[N, P]``, floating.
+
+    Returns:
+        ``[N]`` in the dtype of ``b``.
+
+    Example:
+        >>> inner_products(torch.tensor([[1, 2], [3, 4]], dtype=torch.int16), torch.tensor([[0.5, 1.0], [1.0, 0.0]]))
+        tensor([2.5000, 3.0000])
+    """
+    rows = max(1, _AT_ONCE // max(1, a.shape[1])) if a.device.type == "cpu" else max(1, len(a))
+    pairs = zip(a.split(rows), b.split(rows), strict=True)
+    return torch.cat([(left.to(b.dtype) * right).sum(dim=1) for left, right in pairs])
 
 
 def cosine(a: Tensor, b: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from saliency_callbacks.functional.similarity import inner_products
 from saliency_callbacks.randomization.states import Maps
 from saliency_callbacks.scores.similarities import Similarity
 
@@ -34,6 +35,14 @@ class CompactMaps:
     """What is compared of the maps of one state of a model; see :func:`compacted`."""
 
     by_similarity: Mapping[str, Mapping[str, _Compact]]
+
+    def compared(self, others: Maps, similarities: Sequence[Similarity]) -> dict[tuple[str, str], Tensor]:
+        """Return similarity and method → how alike these maps and ``others`` are ``[N]``, on the CPU."""
+        return {
+            (similarity.name, method): _compared(kept, others[similarity.name][method], similarity).cpu()
+            for similarity in similarities
+            for method, kept in self.by_similarity.get(similarity.name, {}).items()
+        }
 
     def restored(self, device: torch.device) -> Maps:
         """Return what is compared, for as long as it is."""
@@ -71,6 +80,14 @@ def _rounded(ranks: Tensor) -> _Compact:
     step = ranks.abs().amax(dim=1, keepdim=True) / _LARGEST
     values = (ranks / step).round_().nan_to_num_(0).to(torch.int16)
     return _Compact(values.cpu(), step.cpu())
+
+
+def _compared(kept: _Compact, other: Tensor, similarity: Similarity) -> Tensor:
+    values = kept.values.to(other.device)
+    if kept.step is None:
+        return similarity.compare(values, other)
+    # Of ranks it is their inner product, which needs no copy of them in another precision.
+    return (inner_products(values, other) * kept.step.to(other.device)[:, 0]).clamp(-1, 1)
 
 
 def _restored(kept: _Compact, device: torch.device) -> Tensor:

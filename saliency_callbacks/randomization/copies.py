@@ -158,9 +158,8 @@ class RandomCopies:
             unchanged: Names of what a draw leaves as it is in the trained model.
         """
         found: dict[tuple[str, str], list[Tensor]] = {}
-        device = _device(reference)
         for one in self.maps:
-            for key, value in compared(one.restored(device), reference.maps, reference.similarities).items():
+            for key, value in one.compared(reference.maps, reference.similarities).items():
                 found.setdefault(key, []).append(value)
         return RandomizationResult(
             order="full",
@@ -178,11 +177,10 @@ class RandomCopies:
 
     def _with(self, new: CompactMaps, reference: Reference) -> RandomCopies:
         """Return these copies and another one."""
-        device = _device(reference)
-        maps = new.restored(device)
+        maps = new.restored(_device(reference))
         floors = dict(self.floors)
         for one in self.maps:
-            for key, value in compared(one.restored(device), maps, reference.similarities).items():
+            for key, value in one.compared(maps, reference.similarities).items():
                 floors[key] = (*floors.get(key, ()), value)
         number = len(self.maps)
         pairs = tuple((other, number) for other in range(number))

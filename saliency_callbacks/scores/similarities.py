@@ -14,7 +14,7 @@ from torch import Tensor
 
 from saliency_callbacks.errors import ConfigurationError, nearest_names
 from saliency_callbacks.functional.maps import reduce_channels, signed_map
-from saliency_callbacks.functional.similarity import cosine, top_k_overlap, unit_ranks
+from saliency_callbacks.functional.similarity import cosine, inner_products, top_k_overlap, unit_ranks
 from saliency_callbacks.functional.structure import hog_similarity, ssim
 from saliency_callbacks.types import Reduction
 
@@ -113,7 +113,7 @@ def _counted_of(maps: Tensor, attribution: Comparable) -> Tensor | None:
 
 
 def _inner_product(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).sum(dim=1).clamp(-1, 1)
+    return inner_products(a, b).clamp(-1, 1)
 
 
 _ALL = (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
+import google_crc32c
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,10 +25,11 @@ def is_readable(tensor: Tensor) -> bool:
 
 
 def bit_sum(tensor: Tensor) -> Tensor:
-    """Return a sum in which every number counts by its bits and its place, where the tensor is.
+    """Return a sum in which every number counts by its bits and its position, on the tensor's device.
 
-    Where one number differs, so does the sum. Contents that differ in several, also by signs or places alone, have the
-    same by a chance of about 1 in 2³².
+    Where one number differs, so does the sum. Contents that differ in several, also by signs or positions alone, have
+    the same sum by a chance of about 1 in 2³². On a CPU it is the CRC-32C that processors compute; elsewhere another
+    sum, so that those of two devices do not compare.
 
     Example:
         >>> one, other = (bit_sum(torch.tensor(values)) for values in ([1.0, -2.0], [-1.0, 2.0]))
@@ -34,6 +37,22 @@ def bit_sum(tensor: Tensor) -> Tensor:
         False
     """
     flat = tensor.detach().reshape(-1).contiguous()
+    if flat.device.type == "cpu" and _reads_arrays():
+        return torch.tensor(google_crc32c.value(flat.view(torch.uint8).numpy()))
+    return _sum_of_blocks(flat)
+
+
+@cache
+def _reads_arrays() -> bool:
+    """Return whether the CRC is compiled, and takes an array without a copy of it."""
+    try:
+        ours: int = google_crc32c.value(np.zeros(4, np.uint8))
+    except TypeError:
+        return False
+    return google_crc32c.implementation == "c" and ours == google_crc32c.value(bytes(4))
+
+
+def _sum_of_blocks(flat: Tensor) -> Tensor:
     # At most 32 bits at once: an odd factor leaves the highest of 64 as it is, and two of those would cancel.
     bits = flat.view({1: torch.int8, 2: torch.int16}.get(flat.element_size(), torch.int32))
     of_columns, _ = _factors(bits.device)

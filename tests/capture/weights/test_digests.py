@@ -6,8 +6,17 @@ import pytest
 import torch
 from torch import nn
 
+from saliency_callbacks.capture.weights import bits
 from saliency_callbacks.capture.weights.bits import bit_sum
 from saliency_callbacks.capture.weights.digests import weight_digests
+
+
+@pytest.fixture(params=["checksum", "blocks"], autouse=True)
+def sum_of_bits(request, monkeypatch):
+    """On a CPU the checksum of processors, which must not be the slow one of Python; elsewhere a sum of blocks."""
+    assert bits._reads_arrays()
+    if request.param == "blocks":
+        monkeypatch.setattr(bits, "_reads_arrays", lambda: False)
 
 
 def _model():
