@@ -30,14 +30,13 @@ from saliency_callbacks.functional.maps import (
     resize,
     signed_map,
 )
+from saliency_callbacks.functional.ranks import rank, unit_ranks
 from saliency_callbacks.functional.similarity import (
     cosine,
     pearson,
-    rank,
     spearman,
     spearman_from_ranks,
     top_k_overlap,
-    unit_ranks,
 )
 from saliency_callbacks.functional.structure import clip_and_scale, hog, hog_similarity, ssim
 from saliency_callbacks.functional.word_merging import merge_words, word_units

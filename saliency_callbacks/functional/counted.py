@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from saliency_callbacks.functional.maps import degenerate
+from saliency_callbacks.functional.sorting import ascending
 
 __all__ = ["degenerate_counted", "filled", "normalize_counted"]
 
@@ -54,8 +55,8 @@ def normalize_counted(maps: Tensor, counted: Tensor, q: float = 0.99) -> Tensor:
     # The decimal as written, as in `percentile`.
     fraction = Fraction(str(float(q)))
     ranks = [max(1, math.ceil(fraction * count)) for count in where.sum(dim=1).tolist()]
-    ascending = flat.masked_fill(~where, torch.inf).sort(dim=1).values
-    clip = ascending.gather(1, torch.tensor(ranks, device=maps.device)[:, None] - 1)
+    places = torch.tensor(ranks, device=maps.device)[:, None] - 1
+    clip = ascending(flat.masked_fill(~where, torch.inf)).gather(1, places)
     inside = filled(flat, where)
     peak = inside.amax(dim=1, keepdim=True)
     scale = torch.where(clip > 0, clip, peak)

@@ -13,7 +13,7 @@ from torch import Tensor
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.functional.maps import distribution
 from saliency_callbacks.functional.precision import score_dtype, widen
-from saliency_callbacks.functional.similarity import rank
+from saliency_callbacks.functional.ranks import rank
 
 __all__ = ["pointing_game", "rank_accuracy", "region_auc", "region_lift", "region_mass"]
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from saliency_callbacks.errors import ConfigurationError, nearest_names
 from saliency_callbacks.functional.precision import widen
+from saliency_callbacks.functional.sorting import kth_smallest
 from saliency_callbacks.types import Reduction
 
 __all__ = [
@@ -122,9 +123,7 @@ def percentile(maps: Tensor, q: float) -> Tensor:
     flat = maps.flatten(1)
     # The decimal as written: in binary, 0.07 · 100 is a little more than 7 and would round up to the 8th value.
     smallest = max(1, math.ceil(Fraction(str(float(q))) * flat.shape[1]))
-    # `quantile` refuses more than 16 million values, and `kthvalue` refuses some devices in deterministic mode.
-    value = flat.topk(flat.shape[1] - smallest + 1, dim=1).values[:, -1]
-    return torch.where(is_finite(flat), value, torch.nan)
+    return torch.where(is_finite(flat), kth_smallest(flat, smallest), torch.nan)
 
 
 def normalize(maps: Tensor, q: float = 0.99) -> Tensor:

@@ -12,99 +12,20 @@ from torch import Tensor
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.functional.maps import degenerate
 from saliency_callbacks.functional.precision import score_dtype, widen
+from saliency_callbacks.functional.ranks import rank
 
 __all__ = [
     "cosine",
     "inner_products",
     "pearson",
-    "rank",
-    "rank_counted",
     "require_same_shape",
     "spearman",
     "spearman_from_ranks",
     "top_k_overlap",
-    "unit_ranks",
 ]
 
-_HALF = (torch.float16, torch.bfloat16)
 # Numbers that are multiplied at once, so that they stay in a processor's cache.
 _AT_ONCE = 2**16
-
-
-def rank(values: Tensor) -> Tensor:
-    """Rank the values of each sample from 1 (smallest) to P; ties share the mean of their ranks.
-
-    Args:
-        values: ``[N, P]``.
-
-    Returns:
-        Ranks ``[N, P]`` in float64 (float32 on ``mps``), since half precision cannot count to P; all NaN for a sample
-        with a non-finite value.
-
-    Example:
-        >>> rank(torch.tensor([[30.0, 10.0, 30.0, 20.0]]))
-        tensor([[3.5000, 1.0000, 3.5000, 2.0000]], dtype=torch.float64)
-    """
-    flat = values.flatten(1)
-    return _order_ranks(flat).masked_fill(~flat.isfinite().all(dim=1, keepdim=True), torch.nan)
-
-
-def rank_counted(values: Tensor, counted: Tensor) -> Tensor:
-    """Rank the values of each sample that count from 1 to P′; the others get the mean of these ranks.
-
-    So that they drop out of every correlation of ranks.
-
-    Args:
-        values: ``[N, P]``.
-        counted: Bool, the same shape.
-
-    Returns:
-        Ranks ``[N, P]``, as of ``rank``; all NaN for a sample with a non-finite value that counts, or with none.
-
-    Example:
-        >>> rank_counted(torch.tensor([[30.0, 9.0, 10.0, 20.0]]), torch.tensor([[True, False, True, True]]))
-        tensor([[3., 2., 1., 2.]], dtype=torch.float64)
-    """
-    is_finite = (values.isfinite() | ~counted).all(dim=1, keepdim=True)
-    ranks = _order_ranks(values.masked_fill(~counted, torch.inf))
-    count = widen(counted.sum(dim=1, keepdim=True))
-    valid = is_finite & (count > 0)
-    return torch.where(counted, ranks, (count + 1) / 2).masked_fill(~valid, torch.nan)
-
-
-def _order_ranks(flat: Tensor) -> Tensor:
-    """Return the ranks of values ``[N, P]`` none of which is NaN."""
-    ascending, order = _sorted(flat)
-    return _put_back(_ascending_ranks(ascending), order)
-
-
-def _ascending_ranks(ascending: Tensor) -> Tensor:
-    """Return the ranks of values ``[N, P]`` that are sorted already; those of ties, few as a rule, are put right."""
-    count = ascending.shape[1]
-    ranks = widen(torch.arange(1, count + 1, device=ascending.device)).repeat(len(ascending), 1)
-    is_tied = torch.zeros_like(ascending, dtype=torch.bool)
-    is_tied[:, 1:] = ascending[:, 1:] == ascending[:, :-1]
-    tied = is_tied.flatten().nonzero()[:, 0]
-    if len(tied):
-        begins = (torch.diff(tied, prepend=tied[:1] - 2) > 1).nonzero()[:, 0]
-        lengths = torch.diff(begins, append=begins.new_tensor([len(tied)]))
-        # The one before belongs to the run, too.
-        first = tied[begins] - 1
-        shared = widen(first % count + 1) + widen(lengths) / 2
-        flat = ranks.view(-1)
-        flat[first] = shared
-        flat[tied] = shared.repeat_interleave(lengths)
-    return ranks
-
-
-def _are_finite(ascending: Tensor) -> Tensor:
-    """Return which rows of sorted values ``[N, P]`` are finite, ``[N, 1]``: infinities and NaN are at the ends."""
-    return ascending[:, :1].isfinite() & ascending[:, -1:].isfinite()
-
-
-def _put_back(ascending: Tensor, order: Tensor) -> Tensor:
-    """Return values ``[N, P]`` where they stood before they were sorted."""
-    return ascending.new_empty(order.shape).scatter_(1, order, ascending)
 
 
 def pearson(a: Tensor, b: Tensor) -> Tensor:
@@ -161,38 +82,6 @@ def spearman(a: Tensor, b: Tensor, *, absolute: bool = False) -> Tensor:
 def spearman_from_ranks(rank_a: Tensor, rank_b: Tensor) -> Tensor:
     """Return Spearman's correlation ``[N]`` of ranks ``[N, P]`` from ``rank``, so that each map is ranked once."""
     return pearson(rank_a, rank_b)
-
-
-def unit_ranks(values: Tensor, counted: Tensor | None = None) -> Tensor:
-    """Return centred ranks of unit length, ``[N, P]``: their inner products are Spearman correlations.
-
-    So that a map that is compared with many others is ranked and scaled once.
-
-    Args:
-        values: ``[N, ...]``.
-        counted: Which positions are ranked, bool ``[N, P]``; the others drop out. ``None`` for all.
-
-    Returns:
-        ``[N, P]`` in float32; all NaN for a sample that is constant or not finite.
-
-    Example:
-        >>> a, b = unit_ranks(torch.tensor([[1.0, 2.0, 3.0]])), unit_ranks(torch.tensor([[6.0, 4.0, 2.0]]))
-        >>> (a * b).sum(dim=1).round(decimals=6)
-        tensor([-1.])
-    """
-    flat = values.flatten(1)
-    if counted is not None:
-        return _unit(rank_counted(flat, counted), widen(counted.sum(dim=1, keepdim=True)))
-    ascending, order = _sorted(flat)
-    unit = _unit(_ascending_ranks(ascending), flat.shape[1])
-    return _put_back(unit, order).masked_fill_(~_are_finite(ascending), torch.nan)
-
-
-def _unit(ranks: Tensor, count: Tensor | int) -> Tensor:
-    """Return the ranks of ``count`` values, centred and scaled to unit length, in float32."""
-    # The mean of ranks is known, and exact: those of a constant are 0 / 0 here.
-    centred = ranks - (count + 1) / 2
-    return centred.div_(torch.linalg.vector_norm(centred, dim=1, keepdim=True)).float()
 
 
 def inner_products(a: Tensor, b: Tensor) -> Tensor:
@@ -274,18 +163,6 @@ def require_same_shape(a: Tensor, b: Tensor) -> None:
         raise ConfigurationError(
             f"cannot compare maps of shape {tuple(a.shape)} and {tuple(b.shape)}; resize them to one shape first"
         )
-
-
-def _sorted(flat: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what sorts and ties as the rows of ``flat [N, P]`` do, ascending, and where it stood in its row."""
-    if flat.device.type != "cpu":
-        ascending, order = flat.sort(dim=1)
-        return ascending, order
-    # Several times faster than torch on a CPU, as NumPy sorts with vector instructions. In which order ties come makes
-    # no difference: they share their ranks.
-    values = flat.detach().float() if flat.dtype in _HALF else flat.detach()
-    order = torch.from_numpy(values.numpy().argsort(axis=1))
-    return values.gather(1, order), order
 
 
 def _centred(values: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from saliency_callbacks.functional.maps import is_finite, signed_map
 from saliency_callbacks.functional.positions import spread_positions
-from saliency_callbacks.functional.similarity import rank, rank_counted, spearman_from_ranks
+from saliency_callbacks.functional.ranks import rank, rank_counted
+from saliency_callbacks.functional.similarity import spearman_from_ranks
 from saliency_callbacks.types import Attribution
 
 __all__ = ["MOST_RANKED", "drift", "ranks", "ranks_of_most"]

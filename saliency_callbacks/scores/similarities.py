@@ -14,7 +14,8 @@ from torch import Tensor
 
 from saliency_callbacks.errors import ConfigurationError, nearest_names
 from saliency_callbacks.functional.maps import reduce_channels, signed_map
-from saliency_callbacks.functional.similarity import cosine, inner_products, top_k_overlap, unit_ranks
+from saliency_callbacks.functional.ranks import unit_ranks
+from saliency_callbacks.functional.similarity import cosine, inner_products, top_k_overlap
 from saliency_callbacks.functional.structure import hog_similarity, ssim
 from saliency_callbacks.types import Reduction
 

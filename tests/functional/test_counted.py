@@ -8,7 +8,8 @@ import torch
 
 from saliency_callbacks.functional.counted import degenerate_counted, filled, normalize_counted
 from saliency_callbacks.functional.maps import degenerate, normalize
-from saliency_callbacks.functional.similarity import rank_counted, spearman_from_ranks, unit_ranks
+from saliency_callbacks.functional.ranks import rank_counted, unit_ranks
+from saliency_callbacks.functional.similarity import spearman_from_ranks
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from saliency_callbacks.functional.similarity import unit_ranks
+from saliency_callbacks.functional.ranks import unit_ranks
 from saliency_callbacks.randomization.compact import compacted
 from saliency_callbacks.scores.similarities import SIMILARITIES
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from saliency_callbacks.functional.similarity import rank
+from saliency_callbacks.functional.ranks import rank
 from saliency_callbacks.types import ClassMaps
 
 __all__ = ["ALL", "MAX_CLASSES", "MapMeans", "Means", "kept_size"]

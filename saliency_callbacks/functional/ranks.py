@@ -1,0 +1,119 @@
+"""The ranks of the values of each sample; ties share the mean of theirs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from saliency_callbacks.functional.precision import widen
+from saliency_callbacks.functional.sorting import sorted_with_order
+
+__all__ = ["rank", "rank_counted", "unit_ranks"]
+
+
+def rank(values: Tensor) -> Tensor:
+    """Rank the values of each sample from 1 (smallest) to P; ties share the mean of their ranks.
+
+    Args:
+        values: ``[N, P]``.
+
+    Returns:
+        Ranks ``[N, P]`` in float64 (float32 on ``mps``), since half precision cannot count to P; all NaN for a sample
+        with a non-finite value.
+
+    Example:
+        >>> rank(torch.tensor([[30.0, 10.0, 30.0, 20.0]]))
+        tensor([[3.5000, 1.0000, 3.5000, 2.0000]], dtype=torch.float64)
+    """
+    flat = values.flatten(1)
+    return _order_ranks(flat).masked_fill(~flat.isfinite().all(dim=1, keepdim=True), torch.nan)
+
+
+def rank_counted(values: Tensor, counted: Tensor) -> Tensor:
+    """Rank the values of each sample that count from 1 to P′; the others get the mean of these ranks.
+
+    So that they drop out of every correlation of ranks.
+
+    Args:
+        values: ``[N, P]``.
+        counted: Bool, the same shape.
+
+    Returns:
+        Ranks ``[N, P]``, as of ``rank``; all NaN for a sample with a non-finite value that counts, or with none.
+
+    Example:
+        >>> rank_counted(torch.tensor([[30.0, 9.0, 10.0, 20.0]]), torch.tensor([[True, False, True, True]]))
+        tensor([[3., 2., 1., 2.]], dtype=torch.float64)
+    """
+    is_finite = (values.isfinite() | ~counted).all(dim=1, keepdim=True)
+    ranks = _order_ranks(values.masked_fill(~counted, torch.inf))
+    count = widen(counted.sum(dim=1, keepdim=True))
+    valid = is_finite & (count > 0)
+    return torch.where(counted, ranks, (count + 1) / 2).masked_fill(~valid, torch.nan)
+
+
+def unit_ranks(values: Tensor, counted: Tensor | None = None) -> Tensor:
+    """Return centred ranks of unit length, ``[N, P]``: their inner products are Spearman correlations.
+
+    So that a map that is compared with many others is ranked and scaled once.
+
+    Args:
+        values: ``[N, ...]``.
+        counted: Which positions are ranked, bool ``[N, P]``; the others drop out. ``None`` for all.
+
+    Returns:
+        ``[N, P]`` in float32; all NaN for a sample that is constant or not finite.
+
+    Example:
+        >>> a, b = unit_ranks(torch.tensor([[1.0, 2.0, 3.0]])), unit_ranks(torch.tensor([[6.0, 4.0, 2.0]]))
+        >>> (a * b).sum(dim=1).round(decimals=6)
+        tensor([-1.])
+    """
+    flat = values.flatten(1)
+    if counted is not None:
+        return _unit(rank_counted(flat, counted), widen(counted.sum(dim=1, keepdim=True)))
+    ascending, order = sorted_with_order(flat)
+    unit = _unit(_ascending_ranks(ascending), flat.shape[1])
+    return _put_back(unit, order).masked_fill_(~_are_finite(ascending), torch.nan)
+
+
+def _order_ranks(flat: Tensor) -> Tensor:
+    """Return the ranks of values ``[N, P]`` none of which is NaN."""
+    ascending, order = sorted_with_order(flat)
+    return _put_back(_ascending_ranks(ascending), order)
+
+
+def _ascending_ranks(ascending: Tensor) -> Tensor:
+    """Return the ranks of values ``[N, P]`` that are sorted already; those of ties, few as a rule, are put right."""
+    count = ascending.shape[1]
+    ranks = widen(torch.arange(1, count + 1, device=ascending.device)).repeat(len(ascending), 1)
+    is_tied = torch.zeros_like(ascending, dtype=torch.bool)
+    is_tied[:, 1:] = ascending[:, 1:] == ascending[:, :-1]
+    tied = is_tied.flatten().nonzero()[:, 0]
+    if len(tied):
+        begins = (torch.diff(tied, prepend=tied[:1] - 2) > 1).nonzero()[:, 0]
+        lengths = torch.diff(begins, append=begins.new_tensor([len(tied)]))
+        # The one before belongs to the run, too.
+        first = tied[begins] - 1
+        shared = widen(first % count + 1) + widen(lengths) / 2
+        flat = ranks.view(-1)
+        flat[first] = shared
+        flat[tied] = shared.repeat_interleave(lengths)
+    return ranks
+
+
+def _are_finite(ascending: Tensor) -> Tensor:
+    """Return which rows of sorted values ``[N, P]`` are finite, ``[N, 1]``: infinities and NaN are at the ends."""
+    return ascending[:, :1].isfinite() & ascending[:, -1:].isfinite()
+
+
+def _put_back(ascending: Tensor, order: Tensor) -> Tensor:
+    """Return values ``[N, P]`` where they stood before they were sorted."""
+    return ascending.new_empty(order.shape).scatter_(1, order, ascending)
+
+
+def _unit(ranks: Tensor, count: Tensor | int) -> Tensor:
+    """Return the ranks of ``count`` values, centred and scaled to unit length, in float32."""
+    # The mean of ranks is known, and exact: those of a constant are 0 / 0 here.
+    centred = ranks - (count + 1) / 2
+    return centred.div_(torch.linalg.vector_norm(centred, dim=1, keepdim=True)).float()

@@ -1,0 +1,53 @@
+"""Sorting by NumPy gives what torch's gives, and leaves what is sorted alone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from saliency_callbacks.functional.sorting import ascending, kth_smallest, sorted_with_order
+
+DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64]
+
+
+@pytest.fixture(params=DTYPES, ids=str)
+def values(request):
+    drawn = torch.randn(3, 200, generator=torch.Generator().manual_seed(0)) * 20
+    return drawn.round().to(request.param)
+
+
+def test_ascending(values):
+    before = values.clone()
+    torch.testing.assert_close(ascending(values), values.sort(dim=1).values, rtol=0, atol=0)
+    assert torch.equal(values, before)
+
+
+@pytest.mark.parametrize("k", [1, 2, 198, 200])
+def test_the_kth_smallest(values, k):
+    before = values.clone()
+    torch.testing.assert_close(kth_smallest(values, k), values.kthvalue(k, dim=1).values, rtol=0, atol=0)
+    assert torch.equal(values, before)
+
+
+def test_an_order_puts_values_back(values):
+    found, order = sorted_with_order(values)
+    back = torch.empty_like(found).scatter_(1, order, found)
+    assert torch.equal(back.to(values.dtype), values)
+
+
+def test_nan_comes_last_and_infinities_at_the_ends():
+    values = torch.tensor([[torch.nan, 1.0, torch.inf, -torch.inf]])
+    torch.testing.assert_close(ascending(values), values.sort(dim=1).values, equal_nan=True)
+    torch.testing.assert_close(sorted_with_order(values)[0], values.sort(dim=1).values, equal_nan=True)
+
+
+def test_what_has_a_gradient_is_sorted_without_one():
+    values = torch.tensor([[2.0, 1.0]], requires_grad=True)
+    assert not ascending(values).requires_grad
+    assert not kth_smallest(values, 1).requires_grad
+
+
+def test_no_samples_and_no_positions():
+    assert ascending(torch.zeros(0, 3)).shape == (0, 3)
+    assert ascending(torch.zeros(2, 0)).shape == (2, 0)
+    assert kth_smallest(torch.zeros(0, 3), 2).shape == (0,)
