@@ -8,13 +8,25 @@ from typing import Any
 
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.sinks.loggers.comet import CometSink
+from saliency_callbacks.sinks.loggers.litlogger import LitLoggerSink
 from saliency_callbacks.sinks.loggers.mlflow import MLflowSink
+from saliency_callbacks.sinks.loggers.swanlab import SwanLabSink
 from saliency_callbacks.sinks.loggers.tensorboard import TensorBoardSink
+from saliency_callbacks.sinks.loggers.trackio import TrackioSink
 from saliency_callbacks.sinks.loggers.wandb import WandbSink
 from saliency_callbacks.types import Sink
 
 # What `saliency_callbacks.sinks` exports of the sinks for loggers.
-__all__ = ["CometSink", "MLflowSink", "TensorBoardSink", "WandbSink", "sink_for_logger"]
+__all__ = [
+    "CometSink",
+    "LitLoggerSink",
+    "MLflowSink",
+    "SwanLabSink",
+    "TensorBoardSink",
+    "TrackioSink",
+    "WandbSink",
+    "sink_for_logger",
+]
 
 ENTRY_POINT_GROUP = "saliency_callbacks.sinks"
 """Group in which third parties declare ``LoggerClassName = "package.module:factory"``."""
@@ -22,8 +34,11 @@ ENTRY_POINT_GROUP = "saliency_callbacks.sinks"
 
 _SINKS: dict[str, Callable[[Any], Sink]] = {
     "CometLogger": CometSink,
+    "LitLogger": LitLoggerSink,
     "MLFlowLogger": MLflowSink,
+    "SwanLabLogger": SwanLabSink,
     "TensorBoardLogger": lambda logger: TensorBoardSink(logger.experiment),
+    "TrackioLogger": lambda logger: TrackioSink(logger.experiment),
     "WandbLogger": WandbSink,
 }
 """Name of a logger's class → what makes its sink. To support another logger, add a line here, and its sink to
