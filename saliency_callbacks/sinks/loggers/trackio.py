@@ -9,15 +9,15 @@ from typing import Any
 
 from saliency_callbacks.sinks.image_files import encode_gif, is_animation
 from saliency_callbacks.sinks.loggers.clients import logger_package
-from saliency_callbacks.types import Picture, Snapshot
+from saliency_callbacks.types import Picture, Snapshot, Table
 
 __all__ = ["TrackioSink"]
 
 
 class TrackioSink:
-    """Write pictures as images, animations as GIF videos, texts and tables as Markdown, and alerts.
+    """Write pictures and animations as images, texts as Markdown, tables as tables, and alerts.
 
-    Texts and tables are under ``<tag>/text``, as the tag may be that of a metric, and alerts are Trackio's.
+    Texts are under ``<tag>/text`` and tables under ``<tag>/table``, as the tag may be that of a metric.
 
     Neither Lightning nor Trackio has a logger for the other. A logger of one's own that is called ``TrackioLogger`` and
     whose ``experiment`` is the run gets its sink by itself, and the scalars through Lightning; without one, the sink is
@@ -47,7 +47,8 @@ class TrackioSink:
 
     def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
         """Write pictures, texts, tables and alerts; see :class:`~saliency_callbacks.types.Sink`."""
-        media = {f"{tag}/text": self._trackio.Markdown(text) for tag, text in snapshot.markdown.items()}
+        media = {f"{tag}/text": self._trackio.Markdown(text) for tag, text in snapshot.texts.items()}
+        media |= {f"{tag}/table": self._table(table) for tag, table in snapshot.tables.items()}
         self._last_step = snapshot.step
         with TemporaryDirectory() as directory:
             for index, (tag, picture) in enumerate(pictures.items()):
@@ -60,7 +61,11 @@ class TrackioSink:
 
     def _medium(self, picture: Picture, caption: str, file: Path) -> Any:
         if is_animation(picture):
-            # Given as an array, Trackio would need a program that may not be there.
+            # As an image: Trackio's page does not play a video that is a GIF.
             file.write_bytes(encode_gif(picture))
-            return self._trackio.Video(str(file), caption=caption)
+            return self._trackio.Image(str(file), caption=caption)
         return self._trackio.Image(picture, caption=caption)
+
+    def _table(self, table: Table) -> Any:
+        # Its page does not draw the tables of Markdown.
+        return self._trackio.Table(list(table.columns), [[cell.text for cell in row] for row in table.rows])

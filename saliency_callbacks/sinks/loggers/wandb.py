@@ -23,8 +23,8 @@ _MOST_INCREMENTS = 100
 class WandbSink:
     """Write one observation in one call, so that all its media share one step of the slider.
 
-    Several callbacks make one call each, and Lightning one for its metrics: W&B counts these as steps of their own. What
-    they share is ``trainer/global_step``, which can be chosen as the key of all sliders.
+    Several callbacks make one call each, and Lightning one for its metrics: W&B counts these as steps of their own.
+    What they share is ``trainer/global_step``, which can be chosen as the key of all sliders.
 
     In addition to pictures, animations, texts and tables, a W&B table, e.g. ``saliency/samples``, has one row for each
     sample and observation: moment, epoch, step, sample, label, prediction, confidence, and the sample's value behind

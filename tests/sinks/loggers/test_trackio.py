@@ -95,7 +95,7 @@ def test_images_by_step_have_the_very_pixels(run, directory, picture):
     np.testing.assert_array_equal(pixels(directory, now[1]), picture)
 
 
-def test_texts_and_tables_are_markdown_and_alerts_are_alerts(run, directory):
+def test_texts_tables_and_alerts(run, directory):
     table = Table(("a",), ((Cell("é", "name"),),))
     run.log({"cue/x/alarm": 1.0, "cue/x/groups": 0.5}, step=30)
     TrackioSink(run).write(
@@ -103,7 +103,7 @@ def test_texts_and_tables_are_markdown_and_alerts_are_alerts(run, directory):
     )
     found, alerts = stored(run, directory)
     assert found["cue/x/alarm/text"] == [(30, {"_type": "trackio.markdown", "_value": "*look*"})]
-    assert found["cue/x/groups/text"] == [(30, {"_type": "trackio.markdown", "_value": table.markdown()})]
+    assert found["cue/x/groups/table"] == [(30, {"_type": "trackio.table", "_value": [{"a": "é"}]})]
     assert (found["cue/x/alarm"], found["cue/x/groups"]) == ([(30, 1.0)], [(30, 0.5)])
     assert alerts == [(30, "cue/x/alarm", "look", "warn")]
 
@@ -112,7 +112,7 @@ def test_an_animation_is_a_gif(run, directory, picture):
     TrackioSink(run).write(snapshot(), {"saliency/film": np.stack([picture, 255 - picture])})
     ((step, value),) = stored(run, directory)[0]["saliency/film"]
     with Image.open(Path(directory, "media", value["file_path"])) as image:
-        assert (step, value["_type"], image.format, image.n_frames) == (30, "trackio.video", "GIF", 2)
+        assert (step, value["_type"], image.format, image.n_frames) == (30, "trackio.image", "GIF", 2)
 
 
 def test_steps_of_a_training_are_those_of_its_metrics_and_the_report_is_html(run, directory, tmp_path):
