@@ -8,6 +8,7 @@ from typing import Any
 
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.sinks.loggers.comet import CometSink
+from saliency_callbacks.sinks.loggers.image_method import ImageMethodSink, image_method
 from saliency_callbacks.sinks.loggers.litlogger import LitLoggerSink
 from saliency_callbacks.sinks.loggers.mlflow import MLflowSink
 from saliency_callbacks.sinks.loggers.swanlab import SwanLabSink
@@ -19,6 +20,7 @@ from saliency_callbacks.types import Sink
 # What `saliency_callbacks.sinks` exports of the sinks for loggers.
 __all__ = [
     "CometSink",
+    "ImageMethodSink",
     "LitLoggerSink",
     "MLflowSink",
     "SwanLabSink",
@@ -49,9 +51,9 @@ def sink_for_logger(logger: object) -> Sink | None:
     """Return the sink that writes to ``logger``, or ``None`` if there is none for it.
 
     The logger's class and then its bases are looked up by name, so that the unrelated classes of ``lightning`` and
-    ``pytorch_lightning`` and all their subclasses are found without importing either. Attributes are never probed:
-    Lightning's ``DummyLogger`` answers all of them. For the same name, a built-in sink takes precedence over an entry
-    point.
+    ``pytorch_lightning`` and all their subclasses are found without importing either. For the same name, a built-in
+    sink takes precedence over an entry point. A logger whose class nobody knows is written to by its method for images,
+    if it or its ``experiment`` defines one; Lightning's ``DummyLogger`` answers to every name and defines none.
 
     Args:
         logger: One of a Trainer's loggers.
@@ -74,7 +76,7 @@ def sink_for_logger(logger: object) -> Sink | None:
             return _SINKS[name](logger)
         if name in plugins:
             return _from_plugin(plugins[name], logger)
-    return None
+    return None if image_method(logger) is None else ImageMethodSink(logger)
 
 
 def _from_plugin(plugin: EntryPoint, logger: object) -> Sink:

@@ -44,7 +44,7 @@ class SinkWriter:
 
     Pictures are rendered and everything is written in the background, one observation after the other, unless failures
     are to be raised where they happen. A sink that fails three times in a row is left out: a disk may be full for a
-    moment, a broken adapter stays broken.
+    moment, a broken adapter stays broken. Once one has failed, pictures are kept as files on disk.
 
     After Ctrl-C, nobody waits for pictures: those that are not drawn yet are left out, and the rest is written.
 
@@ -143,7 +143,10 @@ class SinkWriter:
         shown = _UntilAbandoned(pictures, self._is_abandoned)
         for index, sink in enumerate(self.sinks):
             if self._failures[index] < _MOST_FAILURES:
-                self._failures[index] = 0 if self._writes(sink, snapshot, shown) else self._failures[index] + 1
+                is_written = self._writes(sink, snapshot, shown)
+                self._failures[index] = 0 if is_written else self._failures[index] + 1
+                if not is_written:
+                    self._keep_pictures()
                 if self._failures[index] == _MOST_FAILURES:
                     name = type(sink).__name__
                     self._messages.append(
@@ -173,6 +176,12 @@ class SinkWriter:
             self._messages.append((kind, message))
             return isinstance(error, PictureError)
         return True
+
+    def _keep_pictures(self) -> None:
+        """Let files on disk stand in for a logger that did not take the pictures, from this observation on."""
+        for sink in self.sinks:
+            if isinstance(sink, DiskSink):
+                sink.keeps_pictures = True
 
     def _report(self) -> None:
         while self._messages:
