@@ -12,6 +12,7 @@ from PIL import Image
 from saliency_callbacks import SaliencyMonitor
 from saliency_callbacks.sinks import SwanLabSink, sink_for_logger
 from saliency_callbacks.types import Cell, Snapshot, Table
+from tests.sinks.swanlab_run import end, offline_logger
 from tests.trainer.runs import Classifier, train_loader, trainer, val_loader
 
 swanlab = pytest.importorskip("swanlab", reason="needs the package swanlab")
@@ -24,18 +25,8 @@ pytestmark = [
 
 @pytest.fixture
 def logger(tmp_path):
-    from swanlab.integration.pytorch_lightning import SwanLabLogger
-
-    settings = swanlab.Settings(
-        probe={"hardware": False, "runtime": False, "git": False, "requirements": False, "monitor": False},
-        terminal={"proxy_type": "none"},
-    )
-    logger = SwanLabLogger(
-        project="test", mode="offline", log_dir=str(tmp_path / "swanlog"), save_dir=tmp_path, settings=settings
-    )
-    yield logger
-    if swanlab.has_run():
-        swanlab.finish()
+    yield offline_logger(tmp_path)
+    end()
 
 
 def snapshot(**changes):

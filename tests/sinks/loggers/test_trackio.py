@@ -26,6 +26,7 @@ def directory(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRACKIO_DIR", str(tmp_path_factory.mktemp("trackio")))
         trackio = pytest.importorskip("trackio", reason="needs the package trackio")
+        # Of whoever imported it first.
         yield trackio.utils.TRACKIO_DIR
 
 
