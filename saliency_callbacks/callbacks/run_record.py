@@ -12,10 +12,10 @@ from typing import Any, ClassVar, Generic
 from torch import nn
 
 from saliency_callbacks.callbacks.monitored import log_monitored
+from saliency_callbacks.callbacks.places import open_sinks
 from saliency_callbacks.callbacks.runtime.arguments import OnError
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, State
-from saliency_callbacks.callbacks.runtime.places import open_sinks
 from saliency_callbacks.callbacks.runtime.schedule import ObservationCost
 from saliency_callbacks.callbacks.runtime.settings import Storage
 from saliency_callbacks.callbacks.runtime.sink_writer import SinkWriter

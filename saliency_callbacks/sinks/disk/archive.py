@@ -24,7 +24,6 @@ last line without its newline was being written when the process died.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -33,7 +32,7 @@ from typing import Any, cast, get_args
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.sinks.addresses import fetched, is_remote
 from saliency_callbacks.sinks.disk.entries import Index, ObservationEntry, ProbeEntry, TableEntry
-from saliency_callbacks.sinks.disk.journal import last_states
+from saliency_callbacks.sinks.disk.journal import finite_json, last_states
 from saliency_callbacks.types.tables import Cell, CellStyle, Table
 
 __all__ = [
@@ -114,7 +113,7 @@ def parse_index(encoded: bytes, path: Path) -> ProbeEntry | None:
         ConfigurationError: If it is damaged or of another format.
     """
     try:
-        content = json.loads(encoded)
+        content = finite_json(encoded)
     except ValueError as error:
         raise ConfigurationError(
             f"{str(path)!r} is not JSON ({error}); expected the index that DiskSink writes. "
