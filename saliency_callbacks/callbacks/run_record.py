@@ -12,12 +12,13 @@ from typing import Any, ClassVar, Generic
 from torch import nn
 
 from saliency_callbacks.callbacks.monitored import log_monitored
+from saliency_callbacks.callbacks.places import open_sinks
 from saliency_callbacks.callbacks.runtime.arguments import OnError
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, State
 from saliency_callbacks.callbacks.runtime.schedule import ObservationCost
 from saliency_callbacks.callbacks.runtime.settings import Storage
-from saliency_callbacks.callbacks.runtime.sink_writer import SinkWriter, open_sinks
+from saliency_callbacks.callbacks.runtime.sink_writer import SinkWriter
 from saliency_callbacks.callbacks.shared_pass.exchange import SharedPasses
 from saliency_callbacks.callbacks.shared_pass.wish import Wish
 from saliency_callbacks.engine.explanation import Explanation
@@ -153,8 +154,10 @@ class RunRecord(Generic[State]):
                 storage=self.storage,
                 save_pictures=self.save_pictures,
                 resumed=self._is_resumed,
+                place=self.state.place,
                 on_error=self.on_error,
             )
+            self.state.place = None if self._writer.place == self.identity else self._writer.place
 
     def _log(self, host: Host, scores: Mapping[str, float], step: int) -> None:
         with self._once():

@@ -47,7 +47,7 @@ def make_parser(description: str, **settings: Any) -> ArgumentParser:
     )
 
 
-def write_report(runs: Sequence[Path], output: str | None = None, **settings: Any) -> Path:
+def write_report(runs: Sequence[str | Path], output: str | None = None, **settings: Any) -> Path:
     """Write a report; see :func:`saliency_callbacks.report.write_report`."""
     path: Path = import_module("saliency_callbacks.report").write_report(runs, output, **settings)
     return path

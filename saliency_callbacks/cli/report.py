@@ -8,6 +8,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from saliency_callbacks.cli.parsing import PROGRAM, Command, make_parser, write_report
 from saliency_callbacks.errors import ConfigurationError
+from saliency_callbacks.sinks.addresses import is_remote
 
 __all__ = ["REPORT"]
 
@@ -20,17 +21,17 @@ examples:
   {PROGRAM} report lightning_logs/version_0
   {PROGRAM} report lightning_logs/version_0 lightning_logs/version_1 -o comparison.html"""
     )
-    parser.add_argument("run", type=str, help="directory of a run, with its maps below it")
-    parser.add_argument("other", nargs="?", type=str, help="directory of a run to compare it with")
-    parser.add_argument("-o", "--output", type=str, default=None, help="the file; in the run's directory by default")
+    parser.add_argument("run", type=str, help="directory of a run, with its maps below it, or an address")
+    parser.add_argument("other", nargs="?", type=str, help="directory or address of a run to compare it with")
+    parser.add_argument("-o", "--output", type=str, default=None, help="the file; by default in the run's directory")
     parser.add_argument("--max-megabytes", type=float, default=15.0, help="size that the file should not exceed")
     return parser
 
 
 def _run(given: Namespace) -> None:
-    runs = [Path(run) for run in (given.run, given.other) if run is not None]
+    runs = [run if is_remote(run) else Path(run) for run in (given.run, given.other) if run is not None]
     for run in runs:
-        if not run.is_dir():
+        if isinstance(run, Path) and not run.is_dir():
             raise ConfigurationError(f"run={str(run)!r} does not exist; expected the directory of a run")
     path = write_report(runs, given.output, max_megabytes=given.max_megabytes)
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")

@@ -11,6 +11,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from saliency_callbacks.cli.parsing import PROGRAM, Command, make_parser
 from saliency_callbacks.errors import ConfigurationError
+from saliency_callbacks.sinks.addresses import is_remote, without_secrets
 
 __all__ = ["VIEW"]
 
@@ -36,6 +37,11 @@ examples:
 
 
 def _run(given: Namespace) -> None:
+    if is_remote(given.directory):
+        raise ConfigurationError(
+            f"directory={without_secrets(given.directory)!r} is an address; expected a directory on this machine. Name "
+            "the run's own directory, where the same is kept, or copy the address to this machine"
+        )
     directory = Path(given.directory).expanduser().absolute()
     if not directory.is_dir():
         raise ConfigurationError(

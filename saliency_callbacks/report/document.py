@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -15,6 +16,7 @@ from saliency_callbacks.report.payload import payload_of
 from saliency_callbacks.report.pictures.sprites import choose_quality
 from saliency_callbacks.report.run_contents import Contents, read_contents
 from saliency_callbacks.report.runs import RunDirectory, read_run, short_names
+from saliency_callbacks.sinks.addresses import fetched, is_remote
 from saliency_callbacks.sinks.disk.atomic import replace_file
 
 __all__ = ["report_page", "write_report"]
@@ -33,8 +35,8 @@ def write_report(
 
     Args:
         runs: One or two directories, each what a Trainer's run left (``lightning_logs/version_0``) or one of
-            DiskSink's. Two must have the same probe.
-        output: Where to write; by default ``report.html`` in the first directory.
+            DiskSink's, or addresses of such, as ``s3://bucket/runs``. Two must have the same probe.
+        output: Where to write; by default ``report.html`` in the first directory, or here if that is at an address.
         max_megabytes: Largest size of the file, in units of 10^6 bytes.
 
     Returns:
@@ -56,14 +58,16 @@ def write_report(
     if isinstance(runs, str | PathLike) or not 1 <= len(runs) <= 2:
         given = repr(runs) if isinstance(runs, str | PathLike) else f"{len(runs)} directories"
         raise ConfigurationError(f"runs is {given}; expected a list of one or two run directories")
-    found = [read_run(directory) for directory in runs]
-    names = short_names([run.directory for run in found])
-    found = [replace(run, name=name) for run, name in zip(found, names, strict=True)]
-    path = Path(runs[0], "report.html") if output is None else Path(output)
+    # Beside what it is made of, unless that is at an address.
+    beside = Path() if is_remote(runs[0]) else Path(runs[0])
+    path = Path(beside, "report.html") if output is None else Path(output)
     path = path.expanduser().absolute()
     if path.is_dir():
         raise ConfigurationError(f"output={str(output)!r} is a directory; expected a file, e.g. report.html in it")
-    page = report_page(found, max_megabytes)
+    with ExitStack() as copies:
+        found = [read_run(copies.enter_context(fetched(directory))) for directory in runs]
+        names = short_names([run.directory for run in found])
+        page = report_page([replace(run, name=name) for run, name in zip(found, names, strict=True)], max_megabytes)
     try:
         replace_file(path, page)
     except OSError as error:

@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 
 from saliency_callbacks.errors import ConfigurationError
+from saliency_callbacks.sinks.addresses import is_remote, without_secrets
 from saliency_callbacks.sinks.disk.archive import INDEX_NAME, read_index, read_table
 from saliency_callbacks.sinks.disk.entries import Index, MethodEntry, ObservationEntry, ProbeEntry
 
@@ -75,6 +76,11 @@ def read_run(directory: str | PathLike[str]) -> RunDirectory:
     Raises:
         ConfigurationError: If there is no such directory, or nothing in it can be read.
     """
+    if is_remote(directory):
+        raise ConfigurationError(
+            f"{without_secrets(directory)!r} is an address; expected a directory on this machine. Name the run's own "
+            "directory, where the same is kept, or copy the address to this machine"
+        )
     path = Path(directory).expanduser().absolute()
     if not path.is_dir():
         raise ConfigurationError(

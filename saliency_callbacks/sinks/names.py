@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 
 from saliency_callbacks.types import Snapshot
 
@@ -27,13 +28,15 @@ def flat_name(tag: str) -> str:
 
 
 def nested_name(tag: str) -> str:
-    """Return a relative path of letters, digits, ``_``, ``-``, ``.`` and ``/`` for a tag: ``a/b`` as it is.
+    """Return a relative path of letters, digits, spaces, ``_``, ``-``, ``.`` and ``/`` for a tag: ``a/b c`` as it is.
 
-    No two tags share a name, and no name leads out of its directory.
+    Letters lose their accents. No two tags share a name, and no name leads out of its directory.
     """
-    name = re.sub(r"[^A-Za-z0-9._/-]", "_", tag)
-    name = "/".join(part.strip(".") or "_" for part in name.split("/"))
-    return name if name == tag and len(name) <= _LONGEST else f"{name[:_LONGEST].rstrip('/.')}-{_digest(tag)}"
+    # An accent is then a character of its own.
+    name = "".join(one for one in unicodedata.normalize("NFD", tag) if not unicodedata.combining(one))
+    name = re.sub(r"[^A-Za-z0-9._/ -]", "_", name)
+    name = "/".join(part.strip(". ") or "_" for part in name.split("/"))
+    return name if name == tag and len(name) <= _LONGEST else f"{name[:_LONGEST].rstrip('/. ')}-{_digest(tag)}"
 
 
 def _digest(tag: str) -> str:

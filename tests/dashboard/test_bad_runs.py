@@ -13,6 +13,7 @@ import pytest
 from saliency_callbacks.dashboard.found_runs import FoundRun
 from saliency_callbacks.dashboard.growing_index import GrowingIndex
 from saliency_callbacks.dashboard.logdirs import LogDirectory
+from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.report import write_report
 from saliency_callbacks.sinks import DiskSink, read_index
 from saliency_callbacks.sinks.disk import journal
@@ -166,18 +167,28 @@ def test_torn_lines_and_maps(client, tmp_path, write_run):
     assert "has no pictures" in run["notes"][1]
 
 
-@pytest.mark.parametrize(("number", "status"), [(b"NaN", 200), (b"-Infinity", 200), (b"1e999", 422)])
-def test_a_number_that_is_not_finite(client, tmp_path, write_run, number, status):
+@pytest.mark.parametrize("number", [b"NaN", b"-Infinity", b"1e999"])
+def test_a_number_that_is_not_finite_is_damage(client, tmp_path, write_run, number):
     """Python's JSON takes it, browsers do not."""
     observations = write_run(tmp_path / "run") / "saliency" / "observations.jsonl"
     lines = observations.read_bytes()
     score = b'"saliency/probe_accuracy": 0.25'
     assert score in lines
-    observations.write_bytes(lines.replace(score, b'"saliency/probe_accuracy": ' + number))
-    reply = client.get("run.json?run=run")
-    assert reply.status == status
-    if status != 200:
-        assert "has a number that is not finite" in reply.json["error"]
+    observations.write_bytes(lines.replace(score, b'"saliency/probe_accuracy": ' + number, 1))
+    (run,) = client.get("run.json?run=run").json["runs"]
+    assert len(run["monitors"][0]["frames"]) == 3
+    assert "1 of 4 entries of the index are damaged" in run["notes"][0]
+    assert "1 of 4 entries of the index are damaged" in write_report([tmp_path / "run"]).read_text()
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+def test_an_index_with_a_number_that_is_not_finite_is_named(client, tmp_path, write_run, number):
+    index = write_run(tmp_path / "run") / "saliency" / "index.json"
+    index.write_text(index.read_text().replace('"groups": null', f'"groups": {number}'))
+    assert number in index.read_text()
+    with pytest.raises(ConfigurationError, match="is no finite number"):
+        read_index(index.parent)
+    assert "is no finite number" in client.get("run.json?run=run").json["error"]
 
 
 def test_a_run_that_disappears(client, tmp_path, write_run):

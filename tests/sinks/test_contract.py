@@ -15,7 +15,9 @@ from saliency_callbacks.errors import PictureError
 from saliency_callbacks.rendering.lazy import LazyPictures
 from saliency_callbacks.sinks import DiskSink, MemorySink, TensorBoardSink
 from saliency_callbacks.types import Sink
+from tests.sinks import swanlab_run
 from tests.sinks.comet_archive import offline_logger
+from tests.sinks.lightning_cloud import connect
 
 pytestmark = [
     # Of wandb and comet_ml, which no caller can avoid.
@@ -37,6 +39,25 @@ def memory(directory, monkeypatch):
     return MemorySink(), None
 
 
+def image_method(directory, monkeypatch):
+    class Logger:
+        def log_image(self, key, images, step=None): ...
+
+    return sinks.ImageMethodSink(Logger()), None
+
+
+def litlogger(directory, monkeypatch):
+    connect(monkeypatch)
+    from lightning.pytorch import loggers
+
+    if not hasattr(loggers, "LitLogger"):
+        pytest.skip("this release of Lightning has no LitLogger")
+    logger = loggers.LitLogger(directory, name="digits", save_logs=False)
+    # As for MLflow.
+    assert logger.experiment
+    return sinks.LitLoggerSink(logger), logger.finalize
+
+
 def mlflow(directory, monkeypatch):
     from lightning.pytorch.loggers import MLFlowLogger
 
@@ -47,9 +68,23 @@ def mlflow(directory, monkeypatch):
     return sinks.MLflowSink(logger), None
 
 
+def swanlab(directory, monkeypatch):
+    logger = swanlab_run.offline_logger(directory)
+    # As for MLflow.
+    assert logger.experiment
+    return sinks.SwanLabSink(logger), swanlab_run.end
+
+
 def tensorboard(directory, monkeypatch):
     writer = SummaryWriter(str(directory / "events"))
     return TensorBoardSink(writer), writer.close
+
+
+def trackio(directory, monkeypatch):
+    monkeypatch.setenv("TRACKIO_DIR", str(directory / "trackio"))  # read when it is imported
+    package = pytest.importorskip("trackio", reason="needs the package trackio")
+    run = package.init(project="contract", name=directory.name, embed=False, auto_log_gpu=False, auto_log_cpu=False)
+    return sinks.TrackioSink(run), package.finish
 
 
 def wandb(directory, monkeypatch):
@@ -63,9 +98,13 @@ def wandb(directory, monkeypatch):
 SINKS = {
     "CometSink": comet,
     "DiskSink": disk,
+    "ImageMethodSink": image_method,
+    "LitLoggerSink": litlogger,
     "MLflowSink": mlflow,
     "MemorySink": memory,
+    "SwanLabSink": swanlab,
     "TensorBoardSink": tensorboard,
+    "TrackioSink": trackio,
     "WandbSink": wandb,
 }
 

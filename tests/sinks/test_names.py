@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from saliency_callbacks.sinks.names import file_stem, flat_name, nested_name
 
-two_tags = st.lists(st.text(alphabet="ab_/.:é-", max_size=8), min_size=2, max_size=2, unique=True)
+two_tags = st.lists(st.text(alphabet="ab_/. :ée-", max_size=8), min_size=2, max_size=2, unique=True)
 
 
 @given(two_tags)
@@ -24,16 +24,20 @@ def test_different_tags_have_different_directories(tags):
 def test_different_tags_have_different_paths(tags):
     first, second = (nested_name(tag) for tag in tags)
     assert first != second
-    assert re.fullmatch(r"[A-Za-z0-9_./-]+", first)
+    assert re.fullmatch(r"[A-Za-z0-9_./ -]+", first)
     path = PurePosixPath(first)
     assert not path.is_absolute()
     assert path.as_posix() == first, "nothing in it is empty or leads upwards"
     assert not any(part.startswith(".") for part in path.parts)
 
 
-@pytest.mark.parametrize("tag", ["saliency/grad_cam", "cue/a-b.2/panel", "a"])
+@pytest.mark.parametrize("tag", ["saliency/grad_cam", "cue/a-b.2/panel", "cue/a red patch/panel", "a"])
 def test_an_ordinary_tag_is_its_own_path(tag):
     assert nested_name(tag) == tag
+
+
+def test_letters_keep_their_shape():
+    assert nested_name("cue/été: 20 %/panel").startswith("cue/ete_ 20 _/panel-")
 
 
 def test_names_are_short_enough_for_a_file_system():

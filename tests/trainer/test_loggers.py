@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from lightning import Trainer
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -18,7 +20,7 @@ from saliency_callbacks.errors import SaliencyWarning
 from saliency_callbacks.sinks import MemorySink, read_index, read_maps
 from saliency_callbacks.sinks.disk import sink as disk_sink
 from saliency_callbacks.types import Snapshot
-from tests.trainer.runs import Classifier, RecordingLogger, train_loader, trainer, val_loader
+from tests.trainer.runs import WEIGHTS_ONLY, Classifier, RecordingLogger, train_loader, trainer, val_loader
 
 
 def _pictures_on_disk(directory: Path, sink: MemorySink) -> None:
@@ -152,3 +154,20 @@ def test_maps_of_a_remote_logger_are_below_the_root(tmp_path: Path) -> None:
     (index,) = tmp_path.rglob("index.json")
     assert index.relative_to(tmp_path).parts[0] == "remote"
     assert len(list(index.parent.glob("maps/*.safetensors"))) == 3
+
+
+def test_runs_of_a_logger_that_gives_them_one_name_go_on_where_they_were(tmp_path: Path) -> None:
+    def fit(**changes: Any) -> Trainer:
+        run = trainer(tmp_path, SaliencyMonitor("gradient", probe=4), logger=RecordingLogger(tmp_path), **changes)
+        ckpt_path = tmp_path / "second.ckpt" if changes else None
+        run.fit(Classifier(), train_loader(), val_loader(), ckpt_path=ckpt_path, **(WEIGHTS_ONLY if changes else {}))
+        return run
+
+    fit()
+    (first,) = {index.parent for index in tmp_path.rglob("index.json")}
+    former = read_index(first)
+    fit().save_checkpoint(tmp_path / "second.ckpt")
+    fit(max_epochs=3)
+    (second,) = {index.parent for index in tmp_path.rglob("index.json")} - {first}
+    assert read_index(first) == former
+    assert [one["epoch"] for one in read_index(second)["observations"] if one["stage"] == "fit"] == [0, 1, 2]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import nn
@@ -240,8 +239,7 @@ class ShortcutDiscovery(ObservingCallback[DiscoveryState]):
 
     def _dismissals(self, host: Host) -> tuple[Dismissal, ...]:
         """Return what was dismissed in this probe, here and in the runs beside this one. All ranks must call it."""
-        given = self.storage.directory
-        directory = host.run_directory() if given is None else Path(given)
+        directory = self.storage.local_directory or host.run_directory()
         found: tuple[Dismissal, ...] = ()
         if host.ranks.is_main and directory is not None:
             found = load(directory / self.identity, self.state.fingerprint)

@@ -26,6 +26,7 @@ from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import ConfigurationError, nearest_names
 from saliency_callbacks.methods.registry import resolve_methods
 from saliency_callbacks.scores.drawn import Scalars, checked_scalars
+from saliency_callbacks.sinks.addresses import checked_address, is_remote
 from saliency_callbacks.sinks.disk.retention import KeepMaps, checked_retention
 from saliency_callbacks.targets.recognition import DECLARED, Declared
 from saliency_callbacks.types import Method
@@ -161,15 +162,16 @@ class Storage:
             ``{"every": n}`` for each n-th; ``{"last": m, "every": n}`` for both. The first and the newest always do.
             Scores are kept of all.
         directory: Directory in which each callback makes its own, named by its ``namespace``. By default that of the
-            run, which is that of the first logger that has one on this disk.
+            run, which is that of the first logger that has one on this disk. With an address that fsspec can write,
+            such as ``s3://bucket/runs``, it is the run's, too, and what is new is copied there after every observation.
         scalars: Which scores loggers draw: ``"few"``, those that a person acts on (drift, lift of a region, accuracy on
             the probe; similarity and floor; effect, contrast, bound, threshold and alarm; numbers of shortcuts),
             ``"all"``, or a list of shell patterns of tags such as ``["few", "saliency/grad_cam/*"]``. Whatever they
             draw, all scores are kept on disk and can be monitored by ``EarlyStopping`` and ``ModelCheckpoint``.
 
     Raises:
-        ConfigurationError: If ``keep_maps`` says nothing, the directory is not on this machine, or ``scalars`` is no
-            list of patterns.
+        ConfigurationError: If ``keep_maps`` says nothing, the directory is neither on this machine nor at an address
+            that fsspec knows, or ``scalars`` is no list of patterns.
 
     Example:
         >>> Storage(keep_maps={"last": 2, "every": 10}).save_maps
@@ -180,6 +182,16 @@ class Storage:
     keep_maps: KeepMaps = "all"
     directory: str | Path | None = None
     scalars: Scalars = "few"
+
+    @property
+    def local_directory(self) -> Path | None:
+        """The directory, if one on this machine was given."""
+        return None if self.directory is None or is_remote(self.directory) else Path(self.directory)
+
+    @property
+    def address(self) -> str | None:
+        """The address, if one was given."""
+        return str(self.directory) if is_remote(self.directory) else None
 
     def __post_init__(self) -> None:
         checked_flag("save_maps", self.save_maps)
@@ -260,11 +272,14 @@ def engine_settings(
 
 
 def _checked_directory(directory: Any) -> str | None:
-    """Return a path on this machine, with ``~`` written out."""
+    """Return a path on this machine, with ``~`` written out, or an address."""
     if directory is None:
         return None
-    expected = "expected the path of a directory on this machine"
-    if not isinstance(directory, str | Path) or "://" in str(directory):
+    expected = "expected the path of a directory on this machine, or an address such as 's3://bucket/runs' as a string"
+    if isinstance(directory, str) and is_remote(directory):
+        return checked_address("directory", directory)
+    if not isinstance(directory, str | Path) or (isinstance(directory, Path) and ":" in str(directory)[2:]):
+        # A Path of an address is no address any more: it has lost a slash.
         raise ConfigurationError(f"directory={directory!r}; {expected}")
     try:
         return str(Path(directory).expanduser())

@@ -1,9 +1,7 @@
-"""Where a run's observations go: loggers, the disk, and sinks of the user's own, all written in the background."""
+"""A run's sinks, all written in the background."""
 
 from __future__ import annotations
 
-import itertools
-import re
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -13,15 +11,14 @@ from threading import Event
 from typing import NamedTuple
 
 from saliency_callbacks.callbacks.runtime import notices
-from saliency_callbacks.callbacks.runtime.host import Host
-from saliency_callbacks.callbacks.runtime.settings import Storage
 from saliency_callbacks.errors import PictureError
-from saliency_callbacks.sinks import DiskSink, sink_for_logger
+from saliency_callbacks.sinks import DiskSink
+from saliency_callbacks.sinks.addresses import without_secrets
 from saliency_callbacks.sinks.background import BackgroundQueue
-from saliency_callbacks.sinks.loggers.directory import own_directory
+from saliency_callbacks.sinks.disk.remote_copy import RemoteCopy
 from saliency_callbacks.types import Picture, Sink, Snapshot
 
-__all__ = ["SinkWriter", "open_sinks"]
+__all__ = ["SinkWriter"]
 
 
 _MOST_FAILURES = 3
@@ -44,7 +41,7 @@ class SinkWriter:
 
     Pictures are rendered and everything is written in the background, one observation after the other, unless failures
     are to be raised where they happen. A sink that fails three times in a row is left out: a disk may be full for a
-    moment, a broken adapter stays broken.
+    moment, a broken adapter stays broken. Once one has failed, pictures are kept as files on disk.
 
     After Ctrl-C, nobody waits for pictures: those that are not drawn yet are left out, and the rest is written.
 
@@ -52,6 +49,8 @@ class SinkWriter:
         sinks: Where to write.
         on_error: ``"raise"`` to write at once and let failures through.
         run_directory: Where the run is kept on this disk; ``None`` where nothing is, and on other ranks than zero.
+        copy: What copies what is kept on this disk to an address.
+        place: Name of the directory in the run's directory; ``None`` where nothing is kept.
     """
 
     def __init__(
@@ -59,9 +58,13 @@ class SinkWriter:
         sinks: Sequence[Sink],
         on_error: str = "warn",
         run_directory: Path | None = None,
+        copy: RemoteCopy | None = None,
+        place: str | None = None,
     ) -> None:
         self.sinks = list(sinks)
         self.run_directory = run_directory
+        self.copy = copy
+        self.place = place
         self.on_error = on_error
         self._failures = [0] * len(self.sinks)
         self._queue = BackgroundQueue()
@@ -120,8 +123,12 @@ class SinkWriter:
                 if self.on_error == "raise":
                     raise
                 name = type(sink).__name__
-                why = f"{type(error).__name__}: {_without_passwords(error)}"
+                why = f"{type(error).__name__}: {without_secrets(error)}"
                 notices.warn(("sink without report", name), f"{name} did not take the report ({why})")
+        if self.copy is not None:
+            self.copy.add(path)
+            self._finish_copy()
+            self._report()
 
     def drain(self) -> None:
         """Wait until everything is written, and report what failed."""
@@ -131,6 +138,7 @@ class SinkWriter:
     def close(self) -> None:
         """Wait until everything is written, report what failed, and end the thread."""
         self._queue.close()
+        self._finish_copy()
         self._report()
         if self._n_abandoned:
             several = f"{self._n_abandoned} observations were" if self._n_abandoned > 1 else "one observation was"
@@ -143,7 +151,10 @@ class SinkWriter:
         shown = _UntilAbandoned(pictures, self._is_abandoned)
         for index, sink in enumerate(self.sinks):
             if self._failures[index] < _MOST_FAILURES:
-                self._failures[index] = 0 if self._writes(sink, snapshot, shown) else self._failures[index] + 1
+                is_written = self._writes(sink, snapshot, shown)
+                self._failures[index] = 0 if is_written else self._failures[index] + 1
+                if not is_written:
+                    self._keep_pictures()
                 if self._failures[index] == _MOST_FAILURES:
                     name = type(sink).__name__
                     self._messages.append(
@@ -152,6 +163,9 @@ class SinkWriter:
                             f"{name} failed {_MOST_FAILURES} times in a row and is left out from now on",
                         )
                     )
+        if self.copy is not None:
+            self._tell_of_copy(self.copy.failure())
+            self.copy.start()
         self._n_abandoned += shown.is_short
         self._cost = WritingCost(time.perf_counter() - start, time.thread_time() - start_of_thread)
 
@@ -169,10 +183,24 @@ class SinkWriter:
             # Each picture is a thing of its own.
             what = str(error) if isinstance(error, PictureError) else type(sink).__name__
             kind = ("sink", type(error).__name__, what)
-            message = f"{blamed}{type(error).__name__}: {_without_passwords(error)}; the training goes on"
+            message = f"{blamed}{type(error).__name__}: {without_secrets(error)}; the training goes on"
             self._messages.append((kind, message))
             return isinstance(error, PictureError)
         return True
+
+    def _finish_copy(self) -> None:
+        if self.copy is not None:
+            self._tell_of_copy(self.copy.finish())
+
+    def _tell_of_copy(self, failure: str | None) -> None:
+        if failure is not None:
+            self._messages.append(("not copied", failure))
+
+    def _keep_pictures(self) -> None:
+        """Let files on disk stand in for a logger that did not take the pictures, from this observation on."""
+        for sink in self.sinks:
+            if isinstance(sink, DiskSink):
+                sink.keeps_pictures = True
 
     def _report(self) -> None:
         while self._messages:
@@ -204,59 +232,3 @@ class _UntilAbandoned(Mapping[str, Picture]):
     def _ends(self) -> bool:
         self.is_short |= self._is_abandoned.is_set() and len(self._pictures) > 0
         return self._is_abandoned.is_set()
-
-
-def _without_passwords(error: Exception) -> str:
-    # A client that cannot reach its server names the address, and some addresses hold a name and a password.
-    return re.sub(r"(?<=://)[^/\s@]+@", "***@", str(error))
-
-
-def open_sinks(
-    host: Host,
-    own: Sequence[Sink],
-    *,
-    namespace: str,
-    storage: Storage,
-    save_pictures: bool = False,
-    resumed: bool,
-    on_error: str,
-) -> SinkWriter:
-    """Return the sinks of this run; on other ranks than zero, none. All ranks must call it.
-
-    Args:
-        host: The run.
-        own: The user's sinks.
-        namespace: Name of the directory in the run's directory.
-        storage: What is kept on disk, and where.
-        save_pictures: Whether to keep the pictures with the maps even where a logger shows them.
-        resumed: Whether the run goes on from a checkpoint, and with it the directory.
-        on_error: ``"raise"`` to let a sink's failures through.
-    """
-    directory = host.run_directory() if storage.directory is None else Path(storage.directory)
-    if not host.ranks.is_main:
-        return SinkWriter([], on_error)
-    sinks, kept_in = list(own), None
-    if not host.is_dry_run:
-        of_loggers = [sink for sink in map(sink_for_logger, host.loggers) if sink is not None]
-        sinks += of_loggers
-        if storage.save_maps:
-            keeps_pictures = save_pictures or not of_loggers
-            place = _free_directory(directory / namespace, resumed)
-            sinks.append(DiskSink(place, pictures=keeps_pictures, keep_maps=storage.keep_maps))
-            kept_in = directory
-            if storage.directory is None and host.loggers and not any(map(own_directory, host.loggers)):
-                logger = type(host.loggers[0]).__name__
-                notices.tell_once(
-                    "where maps are", f"{logger} keeps nothing on this disk: raw maps of this run are in {directory}"
-                )
-    return SinkWriter(sinks, on_error, kept_in)
-
-
-def _free_directory(directory: Path, resumed: bool) -> Path:
-    # Loggers without versions share a directory; an earlier run's maps must not pass for this one's.
-    if resumed:
-        return directory
-    candidates = itertools.chain(
-        [directory], (directory.with_name(f"{directory.name}-{n}") for n in itertools.count(1))
-    )
-    return next(candidate for candidate in candidates if not (candidate / "index.json").exists())

@@ -111,6 +111,8 @@ class RunState(Stateful):
             before the first observation.
         arithmetic: Name of the :class:`~saliency_callbacks.capture.isolation.arithmetic.Arithmetic` that was chosen for
             ``precision="fast"``; ``None`` where none was.
+        place: Name of the directory in the run's directory, where it is not the callback's own: an earlier run's was
+            there.
     """
 
     indices: tuple[int, ...] | None = None
@@ -123,6 +125,7 @@ class RunState(Stateful):
     finite: dict[str, float] = field(default_factory=dict, metadata={ADDED: True})
     outputs: Kind | None = field(default=None, metadata={ADDED: True})
     arithmetic: str | None = field(default=None, metadata={ADDED: True})
+    place: str | None = field(default=None, metadata={ADDED: True})
 
     def settled(self, settings: Settings) -> Settings:
         """Return settings with what was found out at an earlier observation."""

@@ -24,15 +24,15 @@ last line without its newline was being written when the process died.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, cast, get_args
 
 from saliency_callbacks.errors import ConfigurationError
+from saliency_callbacks.sinks.addresses import fetched, is_remote
 from saliency_callbacks.sinks.disk.entries import Index, ObservationEntry, ProbeEntry, TableEntry
-from saliency_callbacks.sinks.disk.journal import last_states
+from saliency_callbacks.sinks.disk.journal import finite_json, last_states
 from saliency_callbacks.types.tables import Cell, CellStyle, Table
 
 __all__ = [
@@ -80,7 +80,7 @@ def read_index(directory: str | PathLike[str]) -> Index:
     """Read the index that a :class:`~saliency_callbacks.sinks.DiskSink` wrote.
 
     Args:
-        directory: The sink's directory.
+        directory: The sink's directory, or the address of a copy such as ``s3://bucket/runs/saliency``.
 
     Returns:
         ``{"format": 2, "probe": ..., "observations": [...], "damaged": 0}``, ordered by step.
@@ -88,6 +88,9 @@ def read_index(directory: str | PathLike[str]) -> Index:
     Raises:
         ConfigurationError: If there is no index, or it is damaged or of another format.
     """
+    if is_remote(directory):
+        with fetched(directory, (INDEX_NAME, OBSERVATIONS_NAME)) as copy:
+            return read_index(copy)
     path = Path(directory) / INDEX_NAME
     observations = path.with_name(OBSERVATIONS_NAME)
     try:
@@ -110,7 +113,7 @@ def parse_index(encoded: bytes, path: Path) -> ProbeEntry | None:
         ConfigurationError: If it is damaged or of another format.
     """
     try:
-        content = json.loads(encoded)
+        content = finite_json(encoded)
     except ValueError as error:
         raise ConfigurationError(
             f"{str(path)!r} is not JSON ({error}); expected the index that DiskSink writes. "

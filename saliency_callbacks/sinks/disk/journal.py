@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["States", "append_line", "last_states"]
+__all__ = ["States", "append_line", "finite_json", "last_states"]
+
+
+def finite_json(encoded: bytes) -> Any:
+    """Return what JSON says whose numbers are finite, as all are that this package writes.
+
+    Raises:
+        ValueError: If it is no JSON, or one of its numbers is not finite: ``1e999`` is none either.
+
+    Example:
+        >>> finite_json(b'{"step": 1e3}')
+        {'step': 1000.0}
+    """
+    return json.loads(encoded, parse_constant=_finite, parse_float=_finite)
 
 
 def append_line(path: Path, record: Mapping[str, Any]) -> None:
@@ -71,12 +85,18 @@ class States:
 def _record(line: bytes, key: Sequence[str]) -> dict[str, Any] | None:
     """Return what a line says; ``None`` where it is damaged."""
     try:
-        # A number that is not finite is none, as this package writes it.
-        record = json.loads(line, parse_constant=lambda _: None)
+        record = finite_json(line)
     except ValueError:
         return None
     is_whole = isinstance(record, dict) and all(isinstance(record.get(part), int | str) for part in key)
     return record if is_whole else None
+
+
+def _finite(written: str) -> float:
+    number = float(written)
+    if not math.isfinite(number):
+        raise ValueError(f"{written} is no finite number")
+    return number
 
 
 def _end_of_whole_lines(file: Any, block: int = 4096) -> int:

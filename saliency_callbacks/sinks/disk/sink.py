@@ -13,6 +13,7 @@ from pathlib import Path
 import safetensors.torch
 
 from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
+from saliency_callbacks.sinks.addresses import is_remote, without_secrets
 from saliency_callbacks.sinks.disk.archive import (
     FORMAT,
     INDEX_NAME,
@@ -72,10 +73,10 @@ class DiskSink:
     """
 
     def __init__(self, directory: str | PathLike[str], *, pictures: bool = False, keep_maps: KeepMaps = "all") -> None:
-        if "://" in os.fspath(directory):
+        if is_remote(os.fspath(directory)):
             raise ConfigurationError(
-                f"directory={os.fspath(directory)!r} is a remote address; expected a local directory. "
-                "Write to a local one and copy it after the training."
+                f"directory={without_secrets(directory)!r} is a remote address; expected a local directory. A callback "
+                "copies what it keeps to an address that is given as storage=Storage(directory=...)."
             )
         self.directory = Path(directory).expanduser().absolute()
         if self.directory.exists() and not self.directory.is_dir():

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from saliency_callbacks.errors import ConfigurationError
+from saliency_callbacks.sinks.addresses import fetched
 from saliency_callbacks.sinks.disk.archive import inside
 from saliency_callbacks.sinks.disk.entries import ObservationEntry, ProbeEntry
 from saliency_callbacks.sinks.disk.shown import magnitude_of
@@ -23,13 +24,14 @@ def read_probe(directory: str | PathLike[str], entry: ProbeEntry) -> ProbeView:
     """Read the probe that was explained.
 
     Args:
-        directory: The sink's directory.
+        directory: The sink's directory, or the address of a copy.
         entry: ``read_index(directory)["probe"]``.
 
     Raises:
         ConfigurationError: If the file is missing, damaged or outside the directory.
     """
-    tensors = _load(inside(Path(directory), entry["file"]), "the probe")
+    with fetched(directory, (entry["file"],)) as local:
+        tensors = _load(inside(local, entry["file"]), "the probe")
     tokens, special, names, groups = entry["tokens"], entry["special"], entry["class_names"], entry["groups"]
     return ProbeView(
         fingerprint=entry["fingerprint"],
@@ -48,7 +50,7 @@ def read_maps(directory: str | PathLike[str], entry: ObservationEntry) -> dict[s
     """Read the tensors of one observation.
 
     Args:
-        directory: The sink's directory.
+        directory: The sink's directory, or the address of a copy.
         entry: One of ``read_index(directory)["observations"]``.
 
     Returns:
@@ -62,7 +64,8 @@ def read_maps(directory: str | PathLike[str], entry: ObservationEntry) -> dict[s
             f"the maps of step {entry['step']} were removed; expected an entry with a file. Look at entry['file'] "
             "first, and keep more with keep_maps='all'"
         )
-    tensors = _load(inside(Path(directory), entry["file"]), f"the maps of step {entry['step']}")
+    with fetched(directory, (entry["file"],)) as local:
+        tensors = _load(inside(local, entry["file"]), f"the maps of step {entry['step']}")
     for method, facts in entry["methods"].items():
         if facts["reduction"] is not None:
             values = tensors[f"{method}/values"]

@@ -8,7 +8,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-__all__ = ["is_remote", "local_directory", "own_directory"]
+from saliency_callbacks.sinks.addresses import is_remote
+
+__all__ = ["local_directory", "own_directory"]
 
 
 def local_directory(loggers: Sequence[Any], root: str | PathLike[str]) -> Path:
@@ -47,24 +49,14 @@ def own_directory(logger: Any) -> Path | None:
         >>> own_directory(SimpleNamespace(log_dir="runs/version_3")).as_posix()
         'runs/version_3'
     """
-    log_dir = getattr(logger, "log_dir", None)
-    if isinstance(log_dir, str):
+    log_dir, save_dir = getattr(logger, "log_dir", None), getattr(logger, "save_dir", None)
+    # Of some, as SwanLab's and LitLogger, it is the directory that their runs share.
+    if isinstance(log_dir, str) and log_dir != save_dir:
         return None if is_remote(log_dir) else Path(log_dir)
-    save_dir = getattr(logger, "save_dir", None)
     if not isinstance(save_dir, str | Path) or is_remote(save_dir):
         return None
     # Loggers without a directory of their own share `save_dir` between runs.
     return Path(save_dir, *_names(logger))
-
-
-def is_remote(directory: object) -> bool:
-    """Return whether a path is an address, such as ``s3://bucket/runs``.
-
-    Example:
-        >>> is_remote("s3://bucket"), is_remote("runs")
-        (True, False)
-    """
-    return "://" in str(directory)
 
 
 def _names(logger: Any) -> list[str]:

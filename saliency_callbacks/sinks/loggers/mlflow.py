@@ -22,7 +22,7 @@ class MLflowSink:
 
     Animations are ``animations/<tag>/<step>.gif``; texts, tables and alerts are ``texts/<tag>/<step>.md``. The latest
     alert is also a tag of the run, which lists of runs show and can be searched for. MLflow's keys consist of letters,
-    digits, ``_``, ``-``, ``.`` and ``/``; a tag with other characters gets a key that ends with a digest.
+    digits, spaces, ``_``, ``-``, ``.`` and ``/``; a tag with other characters gets a key that ends with a digest.
 
     Scalars are not written: the callbacks log them through Lightning, which sends them to every logger.
 

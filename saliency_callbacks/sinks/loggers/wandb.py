@@ -21,7 +21,10 @@ _MOST_INCREMENTS = 100
 
 
 class WandbSink:
-    """Write one observation in one call, so that all media of an epoch share one step of the slider.
+    """Write one observation in one call, so that all its media share one step of the slider.
+
+    Several callbacks make one call each, and Lightning one for its metrics: W&B counts these as steps of their own.
+    What they share is ``trainer/global_step``, which can be chosen as the key of all sliders.
 
     In addition to pictures, animations, texts and tables, a W&B table, e.g. ``saliency/samples``, has one row for each
     sample and observation: moment, epoch, step, sample, label, prediction, confidence, and the sample's value behind
@@ -47,12 +50,14 @@ class WandbSink:
     def __init__(self, logger: Any) -> None:
         self._wandb: Any = logger_package("wandb", logger=logger, extra="wandb")
         self._table: GrowingTable | None = None
+        self._last_step: int | None = None
         self.logger = logger
 
     def add_report(self, path: Path, title: str) -> None:
-        """Add a report as HTML, which the page of the run shows, and as an artifact."""
+        """Add a report as HTML, at the step of the last observation, which the page shows, and as an artifact."""
         run = self.logger.experiment
-        self.logger.log_metrics({title: self._wandb.Html(path.read_text(encoding="utf-8"), inject=False)})
+        html = self._wandb.Html(path.read_text(encoding="utf-8"), inject=False)
+        self.logger.log_metrics({title: html}, step=self._last_step)
         artifact = self._wandb.Artifact(f"{title.replace('/', '-')}-{run.id}", type="report")
         artifact.add_file(str(path))
         run.log_artifact(artifact)
@@ -63,6 +68,7 @@ class WandbSink:
         texts = {tag: _preformatted(text) for tag, text in snapshot.markdown.items()} | dict(snapshot.html)
         media |= {f"{tag}/text": self._wandb.Html(text) for tag, text in texts.items()}
         media |= self._rows(snapshot)
+        self._last_step = snapshot.step
         if media:
             self.logger.log_metrics(media, step=snapshot.step)
         for title, text in snapshot.alerts.items():

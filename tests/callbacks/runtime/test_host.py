@@ -10,12 +10,12 @@ from torch import nn
 from saliency_callbacks import CueAlarm, Draws, RandomizationTest, SaliencyMonitor, TokenSaliencyMonitor, explain
 from saliency_callbacks.callbacks.cue.evaluation import evaluate_cue
 from saliency_callbacks.callbacks.cue.image_probe import ImageCueProbe
+from saliency_callbacks.callbacks.places import open_sinks
 from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.callbacks.runtime.observation import Moment
 from saliency_callbacks.callbacks.runtime.preconditions import check_validation_is_off, explained_module
 from saliency_callbacks.callbacks.runtime.probe_loader import freeze_probe
 from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, Storage, engine_settings
-from saliency_callbacks.callbacks.runtime.sink_writer import open_sinks
 from saliency_callbacks.callbacks.saliency.explain_probe import ProbeExplainer
 from saliency_callbacks.callbacks.saliency.state import MonitorState
 from saliency_callbacks.errors import ConfigurationError, LayerError, ProbeError, SaliencyWarning

@@ -202,3 +202,8 @@ def test_a_module_logs_nothing_while_it_is_observed():
     with pytest.raises(ValueError, match="no"), without_logging(module):
         raise ValueError("no")
     assert "log" not in vars(module)
+
+
+def test_a_directory_that_runs_of_a_logger_share_is_not_that_of_one():
+    shared = SimpleNamespace(log_dir="swanlog", save_dir="swanlog", name="n", version="v")
+    assert _host(loggers=[shared], default_root_dir="root").run_directory() == Path("swanlog/n/v")

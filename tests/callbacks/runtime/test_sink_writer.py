@@ -3,10 +3,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from saliency_callbacks.callbacks.places import open_sinks
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.ranks import Ranks
 from saliency_callbacks.callbacks.runtime.settings import Storage
-from saliency_callbacks.callbacks.runtime.sink_writer import SinkWriter, open_sinks
+from saliency_callbacks.callbacks.runtime.sink_writer import SinkWriter
 from saliency_callbacks.errors import PictureError, SaliencyWarning, each_kind_once
 from saliency_callbacks.sinks import DiskSink, MemorySink
 from saliency_callbacks.sinks.background import BackgroundQueue
@@ -192,7 +193,7 @@ def test_where_maps_are_is_said_once_if_the_logger_keeps_nothing_on_this_disk(tm
 
 @pytest.mark.parametrize("save_pictures", [True, False])
 def test_pictures_that_a_logger_shows_are_kept_on_disk_only_if_asked_for(tmp_path, monkeypatch, save_pictures):
-    monkeypatch.setattr("saliency_callbacks.callbacks.runtime.sink_writer.sink_for_logger", lambda logger: MemorySink())
+    monkeypatch.setattr("saliency_callbacks.callbacks.places.sink_for_logger", lambda logger: MemorySink())
     of_logger, disk = _opened(PlainHost(directory=tmp_path, loggers=[object()]), save_pictures=save_pictures).sinks
     assert isinstance(of_logger, MemorySink)
     assert disk.keeps_pictures == save_pictures

@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from saliency_callbacks.errors import ConfigurationError
-from saliency_callbacks.sinks import CometSink, MLflowSink, WandbSink
+from saliency_callbacks.sinks import CometSink, LitLoggerSink, MLflowSink, SwanLabSink, TrackioSink, WandbSink
 from saliency_callbacks.sinks.loggers.clients import logger_package
 
 
@@ -16,7 +16,14 @@ class SomeLogger:
 
 @pytest.mark.parametrize(
     ("sink", "package", "extra"),
-    [(WandbSink, "wandb", "wandb"), (MLflowSink, "mlflow", "mlflow"), (CometSink, "comet_ml", "comet")],
+    [
+        (CometSink, "comet_ml", "comet"),
+        (LitLoggerSink, "litlogger", "litlogger"),
+        (MLflowSink, "mlflow", "mlflow"),
+        (SwanLabSink, "swanlab", "swanlab"),
+        (TrackioSink, "trackio", "trackio"),
+        (WandbSink, "wandb", "wandb"),
+    ],
 )
 def test_a_missing_package_names_the_extra(monkeypatch, sink, package, extra):
     monkeypatch.setitem(sys.modules, package, None)

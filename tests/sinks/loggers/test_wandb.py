@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import inspect
 import json
+import struct
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +16,11 @@ import wandb
 from lightning.pytorch.loggers import WandbLogger
 from PIL import Image
 
+from saliency_callbacks import SaliencyMonitor
 from saliency_callbacks.sinks import WandbSink, sink_for_logger
 from saliency_callbacks.sinks.loggers import wandb as wandb_sink
 from saliency_callbacks.types import Cell, Snapshot, Table
+from tests.trainer.runs import Classifier, train_loader, trainer, val_loader
 
 pytestmark = [
     # Of wandb and of the Lightning adapter to it, which no caller can avoid.
@@ -193,3 +198,49 @@ def test_before_tables_could_grow_each_observation_has_its_own(logger, monkeypat
         ("samples", [0, 0]),
         ("samples", [1, 1]),
     ]
+
+
+def test_media_share_a_step_among_themselves_and_with_the_metrics_the_key_of_a_slider(logger, tmp_path):
+    callbacks = [SaliencyMonitor("gradient", probe=4), SaliencyMonitor("gradient", probe=4, namespace="other")]
+    trainer(tmp_path, *callbacks, logger=logger).fit(Classifier(), train_loader(), val_loader())
+    logger.experiment.finish()
+    (file,) = tmp_path.rglob("*.wandb")
+    rows, axes = history(file)
+    for namespace in ("saliency", "other"):
+        with_media = [row for row in rows if f"{namespace}/gradient" in row]
+        assert all({f"{namespace}/gradient/filmstrip", f"{namespace}/samples"} <= row.keys() for row in with_media)
+        metrics = [row["trainer/global_step"] for row in rows if f"{namespace}/probe_accuracy" in row]
+        assert [row["trainer/global_step"] for row in with_media] == metrics
+        assert len(metrics) == 3
+    assert axes == {"*": "trainer/global_step"}
+
+
+def history(file: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Return the rows that a run logged and, by pattern, the axis of its metrics."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    rows, axes = [], {}
+    for record in map(Record.FromString, leveldb_records(file.read_bytes())):
+        if record.HasField("history"):
+            items = record.history.item
+            # Of media, each entry of the description is an item.
+            rows.append({item.key or item.nested_key[0]: json.loads(item.value_json) for item in items})
+        if record.HasField("metric") and record.metric.glob_name:
+            axes[record.metric.glob_name] = record.metric.step_metric
+    return rows, axes
+
+
+def leveldb_records(content: bytes) -> Iterator[bytes]:
+    """Yield the records of a log of LevelDB: blocks of 32 KiB, and in them pieces with seven bytes of header."""
+    position, pieces, block = 7, b"", 32768
+    while position + 7 <= len(content):
+        rest = block - position % block
+        if rest < 7:
+            position += rest
+            continue
+        _, length, kind = struct.unpack_from("<IHB", content, position)
+        pieces += content[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):  # whole, or the last piece
+            yield pieces
+            pieces = b""

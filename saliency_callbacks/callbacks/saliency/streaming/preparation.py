@@ -59,4 +59,4 @@ def _directory(host: Host, storage: Storage) -> Path | None:
     """Return where maps are kept; ``None`` where none are. All ranks must call it."""
     if not storage.save_maps or host.is_dry_run:
         return None
-    return host.run_directory() if storage.directory is None else Path(storage.directory)
+    return storage.local_directory or host.run_directory()
