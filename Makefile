@@ -19,7 +19,7 @@ SHELL := /bin/sh
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-gpu test-ecosystem test-lowest lint lint-ruff lint-format lint-types lint-imports format bench docs clean
+.PHONY: help setup demo test test-gpu test-ecosystem test-loggers test-lowest lint lint-ruff lint-format lint-types lint-imports format bench docs clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -37,6 +37,9 @@ test-gpu: $(VENV)/.dev  ## Run the tests that need a CUDA device, and print what
 
 test-ecosystem: $(VENV)-ecosystem/.dev  ## Run the tests on models and data of other packages, in an environment of its own
 	$(ONE_THREAD) $(VENV)-ecosystem/bin/python -m pytest tests/ecosystem -n $(WORKERS) $(ARGS)
+
+test-loggers: $(VENV)-loggers/.dev  ## Run the tests of loggers that need older packages, in an environment of its own
+	$(ONE_THREAD) $(VENV)-loggers/bin/python -m pytest tests/sinks -n $(WORKERS) $(ARGS)
 
 test-lowest: $(VENV)-lowest/.dev  ## Run every test on the lowest supported versions, in an environment of its own
 	$(ONE_THREAD) $(VENV)-lowest/bin/python -m pytest -n $(WORKERS) -o filterwarnings=default $(ARGS)
@@ -66,7 +69,7 @@ docs: $(VENV)/.docs  ## Build the documentation into site/, warnings as errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet $(ARGS)
 
 clean:  ## Remove the environment and everything generated
-	rm -rf $(VENV) $(VENV)-lowest $(VENV)-ecosystem build dist site .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis lightning_logs
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-loggers $(VENV)-ecosystem build dist site .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis lightning_logs
 	find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.examples: pyproject.toml | $(BIN)/python
@@ -88,6 +91,17 @@ $(VENV)/.docs: pyproject.toml | $(BIN)/python
 $(VENV)-ecosystem/.dev: pyproject.toml
 	$(PYTHON) -m venv "$(VENV)-ecosystem"
 	"$(VENV)-ecosystem/bin/python" -m pip install --disable-pip-version-check --no-input -e '.[dev,examples,ecosystem]'
+	@touch $@
+
+# Trackio and SwanLab want an older Pillow and protobuf, and importing LitLogger takes long.
+$(VENV)-loggers/.dev: pyproject.toml
+	$(PYTHON) -m venv "$(VENV)-loggers"
+ifneq ($(UV),)
+	"$(UV)" pip install --python "$(VENV)-loggers/bin/python" -e '.[dev,litlogger,swanlab,trackio]' dvclive
+else
+	"$(VENV)-loggers/bin/python" -m pip install --disable-pip-version-check --no-input \
+		-e '.[dev,litlogger,swanlab,trackio]' dvclive
+endif
 	@touch $@
 
 # Old releases warn of what was new to them, so that here warnings are no errors. Only uv resolves to the lowest.
