@@ -20,7 +20,7 @@ from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation, versions
 from saliency_callbacks.callbacks.saliency.filmstrips import FramePictures
 from saliency_callbacks.callbacks.saliency.history import Frame, MethodHistory
-from saliency_callbacks.callbacks.saliency.inputs import input_facts, probe_images
+from saliency_callbacks.callbacks.saliency.inputs import axis_names, input_facts, probe_images, probe_volumes
 from saliency_callbacks.callbacks.saliency.pictures import Pictures, for_filmstrips, for_panels
 from saliency_callbacks.callbacks.saliency.scales import frame_of, scale_of
 from saliency_callbacks.callbacks.saliency.scoring import DRIFTS, Scored, score, warn_of_degenerate_maps
@@ -280,16 +280,28 @@ class ProbeExplainer:
         return probe_images(self._inputs, self.probe, self.appearance, self.namespace)
 
     @cached_property
+    def _volumes(self) -> npt.NDArray[np.uint8] | None:
+        return probe_volumes(self._inputs, self.probe, self.appearance)
+
+    @cached_property
     def _view(self) -> ProbeView:
+        volumes = self._volumes
+        images = self._images if volumes is None else _in_color(volumes[:, volumes.shape[1] // 2])
         return ProbeView(
             fingerprint=self.probe.fingerprint,
             ids=self.probe.ids,
-            images=torch.from_numpy(self._images),
+            images=torch.from_numpy(images),
             labels=self.probe.labels,
             class_names=self._names.classes(),
             masks=self.probe.masks,
             groups=self.probe.groups,
+            volumes=None if volumes is None else torch.from_numpy(volumes),
+            axis_names=self._axis_names,
         )
+
+    @cached_property
+    def _axis_names(self) -> tuple[str, ...] | None:
+        return axis_names(self._inputs, self.settings.layout, self.appearance)
 
     @cached_property
     def _panel_images(self) -> npt.NDArray[np.uint8]:
@@ -298,3 +310,8 @@ class ProbeExplainer:
     @cached_property
     def _small_images(self) -> npt.NDArray[np.uint8]:
         return for_filmstrips(self._images, self._inputs.ndim - 2)
+
+
+def _in_color(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return pictures ``[N, H, W, 1 or 3]`` with three channels."""
+    return np.ascontiguousarray(np.broadcast_to(pictures, (*pictures.shape[:3], 3)))
