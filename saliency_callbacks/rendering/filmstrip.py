@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from saliency_callbacks.arrays.slices import ContactSheet
 from saliency_callbacks.errors import ConfigurationError, InputError
 from saliency_callbacks.rendering import text
 from saliency_callbacks.rendering.colormap import DEFAULT_COLORMAP
+from saliency_callbacks.rendering.contact_sheet import number_slices
 from saliency_callbacks.rendering.contour import draw_contour
 from saliency_callbacks.rendering.grid import Caption
 from saliency_callbacks.rendering.legend import Heading, Style, limited_title
@@ -48,6 +50,7 @@ def filmstrip(
     colormap: str = DEFAULT_COLORMAP,
     scale_note: str = "",
     room_for: str = "",
+    sheet: ContactSheet | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Draw one row a sample: the input, then its map in each column, e.g. at each logged epoch, oldest first.
 
@@ -66,6 +69,7 @@ def filmstrip(
         colormap: Color map of the maps, for the color bar.
         scale_note: What the colors are relative to, e.g. ``"shared scale"``.
         room_for: A title for which there has to be room, so that pictures with other titles are of the same size.
+        sheet: How the slices of volumes are arranged, where pictures are contact sheets.
 
     Returns:
         ``uint8 [height, width, 3]``.
@@ -90,6 +94,7 @@ def filmstrip(
         fit(batch[:rows], smallest=tile, largest=largest, longest_side=longest_side)
         for batch in (images, *(columns[index][1] for index in indices))
     ]
+    batches[0] = number_slices(batches[0], sheet)
     if regions is not None:
         outlined = (regions[index][:rows] for index in indices)
         batches[1:] = [draw_contour(batch, region) for batch, region in zip(batches[1:], outlined, strict=True)]

@@ -34,6 +34,7 @@ from saliency_callbacks.engine.explanation import Explanation
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import LayerError, ObservationError
 from saliency_callbacks.probe.batch import ProbeBatch
+from saliency_callbacks.rendering.contact_sheet import sheet_of
 from saliency_callbacks.rendering.lazy import LazyPictures
 from saliency_callbacks.targets.link import Link, Predictions
 from saliency_callbacks.targets.resolution import resolve_target, settled_reference, target_name
@@ -117,7 +118,13 @@ class ProbeExplainer:
         names = self._names.samples()
         stories = {
             method: FramePictures(
-                method, history.frames.shown, self._small_images, names, history.scale, self.appearance
+                method,
+                history.frames.shown,
+                self._small_images,
+                names,
+                history.scale,
+                self.appearance,
+                sheet_of(self._inputs.shape[2:]),
             )
             for method, history in state.histories.items()
             if history.scale is not None and len(history.frames.shown) > 1
@@ -265,6 +272,8 @@ class ProbeExplainer:
             },
             appearance=self.appearance,
             namespace=self.namespace,
+            volumes=self._volumes,
+            axis_names=self._axis_names,
         )
 
     @cached_property
