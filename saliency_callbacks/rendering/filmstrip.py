@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from saliency_callbacks.rendering.contact_sheet import number_slices
 from saliency_callbacks.rendering.contour import draw_contour
 from saliency_callbacks.rendering.grid import Caption
 from saliency_callbacks.rendering.legend import Heading, Style, limited_title
-from saliency_callbacks.rendering.theme import DETAIL_SIZE, EDGE, MUTED, PAPER, WRONG, Color
+from saliency_callbacks.rendering.theme import DETAIL_SIZE, EDGE, MUTED, PAPER, WRONG, Color, TextSizes
 from saliency_callbacks.rendering.tiles import check_pictures, fit, tile_limit
 
 __all__ = ["MAX_ROWS", "filmstrip", "thin"]
@@ -29,6 +30,15 @@ _MARGIN = 12
 _GAP = 4
 _INPUT_GAP = 10
 _WIDEST_ROW_CAPTION = 140
+_LARGEST_SHARE = 0.28
+# Letters are not as wide at every size.
+_SLACK = 1.06
+_MEASURED_SIZE = 100
+_MEASURED_WIDTH = 3000
+_LEAST_OF_NAMES = 0.6
+_EPOCH = "epoch "
+# From so many epochs on, columns bear numbers; up to so few columns, all have their name, if need be cut.
+_MANY, _FEW = 3, 8
 
 _LARGEST_TILE = 192
 # Longest side of all tiles of a row or column together: of square ones, and of long ones, which would get too thin.
@@ -99,6 +109,7 @@ def filmstrip(
         outlined = (regions[index][:rows] for index in indices)
         batches[1:] = [draw_contour(batch, region) for batch, region in zip(batches[1:], outlined, strict=True)]
     captions = [one if isinstance(one, Caption) else Caption(one) for one in row_captions[:rows]]
+    title = f"{title} · by epoch" if _short(names) != names else title
     heading = Heading(limited_title(title, rows, len(images)), style, colormap, scale_note, room_for)
     return _compose(batches, names, captions, heading)
 
@@ -153,46 +164,83 @@ class _Sheet:
     lefts: tuple[int, ...]
     inner: int
     top: int
+    sizes: TextSizes
 
     @classmethod
     def of(
         cls,
         batches: Sequence[npt.NDArray[np.uint8]],
-        names: Sequence[Sequence[str]],
+        names: Sequence[str],
         captions: Sequence[Caption],
         heading: Heading,
     ) -> _Sheet:
         rows, height, width, _ = batches[0].shape
-        words = [part for caption in captions for part in (caption.title, caption.detail)]
-        widest = max(text.text_width(text.printable(part), DETAIL_SIZE) for part in words)
-        caption_width = min(widest, _WIDEST_ROW_CAPTION)
+        tiles = len(batches) * (width + _GAP) - _GAP + (_INPUT_GAP if len(batches) > 1 else 0)
+        caption_width = _caption_width(captions, tiles, heading.narrowest)
         first = _MARGIN + caption_width + (_INPUT_GAP if caption_width else 0)
         lefts = tuple(first + index * (width + _GAP) + (_INPUT_GAP if index else 0) for index in range(len(batches)))
-        inner = max(lefts[-1] + width - _MARGIN, heading.narrowest)
-        names_height = max(map(len, names)) * text.line_height(DETAIL_SIZE) + _GAP
-        top = _MARGIN + heading.height(inner) + _MARGIN + names_height
-        return cls(height, width, rows, caption_width, lefts, inner, top)
+        inner = max(first - _MARGIN + tiles, heading.narrowest)
+        sizes = TextSizes.legible(inner + 2 * _MARGIN)
+        names_height = max(_name_height(name, width, sizes.caption) for name in names) + _GAP
+        top = _MARGIN + replace(heading, sizes=sizes).height(inner) + _MARGIN + names_height
+        return cls(height, width, rows, caption_width, lefts, inner, top, sizes)
+
+    @property
+    def caption_size(self) -> int:
+        """Size of the captions of rows: legible, but a row of low tiles gets not much higher than these."""
+        return max(DETAIL_SIZE, min(self.sizes.caption, self.tile_height))
 
     @property
     def size(self) -> tuple[int, int]:
         return self.inner + 2 * _MARGIN, self.row(self.rows) - _GAP + _MARGIN
 
     def row(self, index: int) -> int:
-        """Return the upper edge of a row."""
-        return self.top + index * (self.tile_height + _GAP)
+        """Return the upper edge of a row, which is at least as high as a line of its caption."""
+        line = text.line_height(self.caption_size) if self.caption_width else 0
+        return self.top + index * (max(self.tile_height, line) + _GAP)
+
+
+def _caption_width(captions: Sequence[Caption], tiles: int, narrowest: int) -> int:
+    """Return the room for captions of rows beside ``tiles`` pixels of tiles.
+
+    The wider the picture, the larger the text and thus its captions, so their share of the whole is what is known.
+    """
+    words = [part for caption in captions for part in (caption.title, caption.detail)]
+    longest = max(text.text_width(text.printable(part), _MEASURED_SIZE) for part in words) / _MEASURED_SIZE
+    if not longest:
+        return 0
+    share = min(_SLACK * longest * TextSizes.legible(_MEASURED_WIDTH).caption / _MEASURED_WIDTH, _LARGEST_SHARE)
+    least = min(math.ceil(longest * DETAIL_SIZE), _WIDEST_ROW_CAPTION)
+    rest = tiles + 2 * _MARGIN + _INPUT_GAP
+    return max(least, math.ceil(share * max(rest / (1 - share), narrowest + 2 * _MARGIN)))
+
+
+def _name_size(name: str, width: int, legible: int) -> int:
+    """Return the size of the name of a column: smaller where one of two lines would be cut, but not by much."""
+    least = max(DETAIL_SIZE, round(_LEAST_OF_NAMES * legible))
+    return next((size for size in range(legible, least, -1) if not _is_cut(name, size, width)), least)
+
+
+def _name_height(name: str, width: int, legible: int) -> int:
+    size = _name_size(name, width, legible)
+    return len(text.two_lines(name, size, width)) * text.line_height(size)
+
+
+def _is_cut(name: str, size: int, width: int) -> bool:
+    return any(line.endswith("…") for line in text.two_lines(name, size, width))
 
 
 def _compose(
     batches: Sequence[npt.NDArray[np.uint8]], names: Sequence[str], captions: Sequence[Caption], heading: Heading
 ) -> npt.NDArray[np.uint8]:
-    lines = [text.two_lines(name, DETAIL_SIZE, batches[0].shape[2]) for name in names]
-    sheet = _Sheet.of(batches, lines, captions, heading)
+    names = _short(names)
+    sheet = _Sheet.of(batches, names, captions, heading)
     canvas = Image.new("RGB", sheet.size, PAPER)
-    heading.draw(canvas, _MARGIN, _MARGIN, sheet.inner)
+    replace(heading, sizes=sheet.sizes).draw(canvas, _MARGIN, _MARGIN, sheet.inner)
     for row, caption in enumerate(captions):
         _draw_row_caption(canvas, sheet, row, caption)
-    for left, name, batch in zip(sheet.lefts, lines, batches, strict=True):
-        _draw_name(canvas, sheet, left, name)
+    _draw_names(canvas, sheet, names)
+    for left, batch in zip(sheet.lefts, batches, strict=True):
         _draw_column(canvas, sheet, left, batch)
     for row, caption in enumerate(captions):
         if caption.wrong:
@@ -200,27 +248,58 @@ def _compose(
     return np.asarray(canvas)
 
 
+def _short(names: Sequence[str]) -> list[str]:
+    """Return names of moments without what all have in common: ``epoch 3`` is 3 among many.
+
+    Example:
+        >>> _short(["input", "the start", "epoch 0", "epoch 1", "epoch 2"])
+        ['input', 'start', '0', '1', '2']
+    """
+    epochs = [name for name in names if name.startswith(_EPOCH)]
+    if len(epochs) < _MANY:
+        return list(names)
+    return [name.removeprefix(_EPOCH).removeprefix("the ") for name in names]
+
+
 def _draw_row_caption(canvas: Image.Image, sheet: _Sheet, row: int, caption: Caption) -> None:
     """Draw as many lines of a caption as the row is high, in the middle of it."""
-    line = text.line_height(DETAIL_SIZE)
+    size = sheet.caption_size
+    line = text.line_height(size)
     parts = [part for part in zip((caption.title, caption.detail), caption.colors, strict=True) if part[0]]
     parts = parts[: max(1, sheet.tile_height // line)]
     top = sheet.row(row) + (sheet.tile_height - line * len(parts)) // 2
     for words, color in parts:
-        shown = text.ellipsize_head(words, DETAIL_SIZE, sheet.caption_width)
-        _draw_line(canvas, (_MARGIN, top), shown, color, sheet.caption_width)
+        fitting = text.fitting_size(words, size, sheet.caption_width)
+        shown = text.ellipsize_head(words, fitting, sheet.caption_width)
+        _draw_line(canvas, (_MARGIN, top), shown, color, sheet.caption_width, fitting)
         top += line
 
 
-def _draw_name(canvas: Image.Image, sheet: _Sheet, left: int, lines: Sequence[str]) -> None:
-    """Draw the name of a column, its last line just above the tiles."""
-    for index, part in enumerate(reversed(lines), start=1):
-        top = sheet.top - _GAP - index * text.line_height(DETAIL_SIZE)
-        _draw_line(canvas, (left, top), part, MUTED, sheet.tile_width)
+def _draw_names(canvas: Image.Image, sheet: _Sheet, names: Sequence[str]) -> None:
+    """Draw the names of columns, the last line of each just above its tiles; those that would be cut only if alone."""
+    pitch = sheet.tile_width + _GAP
+    sizes = [_name_size(name, sheet.tile_width, sheet.sizes.caption) for name in names]
+    widths = [text.text_width(text.printable(name), size) for name, size in zip(names, sizes, strict=True)]
+    fits = [not _is_cut(name, size, sheet.tile_width) for name, size in zip(names, sizes, strict=True)]
+    # The last of many is the newest; going back from it, each takes the columns that it covers.
+    free = sheet.lefts[-1] + sheet.tile_width + _MARGIN if sheet.lefts else 0
+    for place in reversed(range(len(names))):
+        left = sheet.lefts[place]
+        if fits[place] or len(names) <= _FEW:
+            lines = text.two_lines(names[place], sizes[place], sheet.tile_width)
+            room = sheet.tile_width
+        elif left + widths[place] <= free:
+            lines, room = [names[place]], max(pitch, widths[place])
+        else:
+            continue
+        free = left - _GAP
+        for index, part in enumerate(reversed(lines), start=1):
+            top = sheet.top - _GAP - index * text.line_height(sizes[place])
+            _draw_line(canvas, (left, top), part, MUTED, room, sizes[place])
 
 
-def _draw_line(canvas: Image.Image, position: tuple[int, int], words: str, color: Color, width: int) -> None:
-    text.draw(ImageDraw.Draw(canvas), position, words, size=DETAIL_SIZE, color=color, max_width=width)
+def _draw_line(canvas: Image.Image, position: tuple[int, int], words: str, color: Color, width: int, size: int) -> None:
+    text.draw(ImageDraw.Draw(canvas), position, words, size=size, color=color, max_width=width)
 
 
 def _draw_column(canvas: Image.Image, sheet: _Sheet, left: int, tiles: npt.NDArray[np.uint8]) -> None:

@@ -21,7 +21,8 @@ from saliency_callbacks.types import Attribution
 
 __all__ = ["Pair", "draw_pairs", "interleaved", "pair_captions"]
 
-_PAIRS_A_ROW = 2
+# Margins are long captions, and two beside each other can be read in a thumbnail.
+_PAIRS_A_ROW = 1
 
 
 @dataclass(frozen=True)

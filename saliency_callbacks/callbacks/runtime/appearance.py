@@ -141,7 +141,10 @@ class SampleNames:
         return [self.of_sample(position) for position in range(self.probe.size)]
 
     def captions(self, snapshot: Snapshot) -> list[Caption]:
-        """Return each sample's name with its prediction, or the explained score where the model does not classify."""
+        """Return each sample's name with its prediction, or the explained score where the model does not classify.
+
+        A right prediction is ``✓ 93 %``, a wrong one ``✕ shirt 93 %``.
+        """
         return [self.caption(snapshot, position) for position in range(self.probe.size)]
 
     def caption(self, snapshot: Snapshot, position: int) -> Caption:
@@ -151,9 +154,13 @@ class SampleNames:
             score = float(next(iter(snapshot.attributions.values())).score[position])
             return Caption(title, f"score {score:.3g}")
         predicted = int(snapshot.predictions[position])
-        detail = f"pred {self.of_class(predicted)} · {float(snapshot.confidences[position]):.2f}"
+        sure = f"{100 * float(snapshot.confidences[position]):.0f} %"
         wrong = wrong_predictions(snapshot)
-        return Caption(title, detail, None if wrong is None else bool(wrong[position]))
+        if wrong is None:
+            return Caption(title, f"{self.of_class(predicted)} {sure}")
+        is_wrong = bool(wrong[position])
+        # What is right need not be said twice: the shorter, the larger it is written.
+        return Caption(title, f"✕ {self.of_class(predicted)} {sure}" if is_wrong else f"✓ {sure}", is_wrong)
 
 
 def shown_bands(appearance: Appearance, probe: ProbeBatch, inputs: Tensor) -> tuple[int, ...] | None:
