@@ -227,7 +227,9 @@ def _name_height(name: str, width: int, legible: int) -> int:
 
 
 def _is_cut(name: str, size: int, width: int) -> bool:
-    return any(line.endswith("…") for line in text.two_lines(name, size, width))
+    """Return whether a name is cut in two lines, or touches the next one."""
+    lines = text.two_lines(name, size, width)
+    return any(line.endswith("…") or text.text_width(line, size) + size // 5 > width for line in lines)
 
 
 def _compose(

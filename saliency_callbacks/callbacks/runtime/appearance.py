@@ -143,7 +143,7 @@ class SampleNames:
     def captions(self, snapshot: Snapshot) -> list[Caption]:
         """Return each sample's name with its prediction, or the explained score where the model does not classify.
 
-        A right prediction is ``✓ 93 %``, a wrong one ``✕ shirt 93 %``.
+        A right prediction is ``✓ 93 %``, a wrong one ``✕ shirt · 93 %``.
         """
         return [self.caption(snapshot, position) for position in range(self.probe.size)]
 
@@ -157,10 +157,10 @@ class SampleNames:
         sure = f"{100 * float(snapshot.confidences[position]):.0f} %"
         wrong = wrong_predictions(snapshot)
         if wrong is None:
-            return Caption(title, f"{self.of_class(predicted)} {sure}")
+            return Caption(title, f"{self.of_class(predicted)} · {sure}")
         is_wrong = bool(wrong[position])
         # What is right need not be said twice: the shorter, the larger it is written.
-        return Caption(title, f"✕ {self.of_class(predicted)} {sure}" if is_wrong else f"✓ {sure}", is_wrong)
+        return Caption(title, f"✕ {self.of_class(predicted)} · {sure}" if is_wrong else f"✓ {sure}", is_wrong)
 
 
 def shown_bands(appearance: Appearance, probe: ProbeBatch, inputs: Tensor) -> tuple[int, ...] | None:
