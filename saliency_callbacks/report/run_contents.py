@@ -20,6 +20,8 @@ _VOLUME_DIMENSIONS = 3
 # Slices are left out rather than made smaller than this, and made smaller rather than fewer than these.
 _SLICE_SIDE = 64
 _FEWEST_SLICES = 9
+# More would take minutes to encode; the live page has all.
+_MOST_SLICES = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +108,7 @@ def _depth(archive: Archive) -> int:
 
 
 def _most_slices(bits: float) -> int:
-    return max(_FEWEST_SLICES, int(bits / (_LEAST_BITS * _SLICE_SIDE**2)))
+    return min(_MOST_SLICES, max(_FEWEST_SLICES, int(bits / (_LEAST_BITS * _SLICE_SIDE**2))))
 
 
 def _longest_side(bits: float) -> int:

@@ -9,10 +9,11 @@ from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.sinks.disk.archive import inside
 from saliency_callbacks.sinks.disk.array_file import Array, ArrayFile
 from saliency_callbacks.sinks.disk.entries import MethodEntry, ObservationEntry, ProbeEntry
-from saliency_callbacks.sinks.disk.shown import SCALE_NAMES, Maps, Plane, Scales, magnitude_of, shown_maps
+from saliency_callbacks.sinks.disk.shown import SCALE_NAMES, Maps, Plane, Scales, magnitude_of, shown_maps, volume_maps
 
 __all__ = ["StoredProbe", "open_maps", "read_scales", "read_shown_maps", "read_stored_probe"]
 
+_VOLUME_DIMENSIONS = 3
 _ARRAYS = ("images", "volumes", "labels", "masks")
 
 
@@ -77,6 +78,9 @@ def read_shown_maps(file: ArrayFile, method: str, facts: MethodEntry, probe: Sto
         ConfigurationError: If they cannot be read, or are not those of the probe.
     """
     values = file.read(f"{method}/values")
+    known = read_scales(file, method, probe) if _is_of_volumes(facts) else None
+    if known is not None and probe.volumes is not None and len(values) == len(probe.ids):
+        return volume_maps(values, facts, known)
     magnitude = file.read(f"{method}/magnitude") if facts["reduction"] is None else magnitude_of(values, facts)
     if len(values) != len(probe.ids) or len(magnitude) != len(probe.ids):
         raise ConfigurationError(f"the maps of {method} have {len(values)} samples, the probe has {len(probe.ids)}.")
@@ -86,6 +90,10 @@ def read_shown_maps(file: ArrayFile, method: str, facts: MethodEntry, probe: Sto
         depth = maps.cells.shape[1]
         return maps.cut(Plane(0, depth // 2, depth))
     return maps
+
+
+def _is_of_volumes(facts: MethodEntry) -> bool:
+    return len(facts["size"]) == _VOLUME_DIMENSIONS and facts["reduction"] is not None
 
 
 def read_scales(file: ArrayFile, method: str, probe: StoredProbe) -> Scales | None:

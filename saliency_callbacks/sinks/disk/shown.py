@@ -26,6 +26,7 @@ __all__ = [
     "magnitude_of",
     "shown_maps",
     "shrink",
+    "volume_maps",
 ]
 
 LONGEST_SIDE = 256
@@ -151,6 +152,20 @@ def shown_maps(values: Array, magnitude: Array, facts: MethodEntry, picture_widt
     if magnitude.ndim == 2:
         heat = display_maps(heat, (1, picture_width))
     return _relative(heat, shows_nothing)
+
+
+def volume_maps(values: Array, facts: MethodEntry, scales: Scales) -> Maps:
+    """Return the maps of volumes whose scales are known: millions of values need not be sorted, or interpolated.
+
+    Args:
+        values: As stored, ``[N, C, D, H, W]``.
+        facts: What the index says of the method.
+        scales: What is stored beside them.
+    """
+    assert facts["reduction"] is not None, "otherwise the magnitude is stored"
+    cells = finite(REDUCTIONS[facts["reduction"]](values.astype(np.float32)))
+    divisor = np.where(scales.peak > 0, scales.peak, np.float32(1)).reshape(-1, 1, 1, 1)
+    return Maps((cells / divisor).astype(np.float16), scales.peak, scales.full, scales.degenerate)
 
 
 def shrink(maps: Maps, longest_side: int) -> Maps:

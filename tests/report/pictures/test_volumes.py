@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from saliency_callbacks.report.pictures.samples import slice_pictures
 from saliency_callbacks.report.pictures.sprites import Quality, sprite
@@ -135,3 +136,16 @@ def test_the_probe_is_read_back(written):
     found = read_probe(directory / "saliency", entry)
     torch.testing.assert_close(found.volumes, volumes)
     assert found.axis_names is None
+
+
+@pytest.mark.parametrize("method", ["gradient", "cam"])
+def test_maps_are_the_same_where_their_scales_are_not_stored(written, method):
+    directory, _, _ = written
+    known, _ = _read(directory, method)
+    (file,) = (directory / "saliency" / "maps").iterdir()
+    tensors = {name: tensor for name, tensor in load_file(file).items() if "/shown/" not in name}
+    save_file(tensors, file)
+    computed, _ = _read(directory, method)
+    np.testing.assert_array_equal(known.cells, computed.cells)
+    for name in ("peak", "full", "degenerate"):
+        np.testing.assert_allclose(getattr(known, name), getattr(computed, name), rtol=1e-6)
