@@ -7,9 +7,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import torch
 from torch import Tensor, nn
 
 from saliency_callbacks.callbacks.fast_precision import with_arithmetic
@@ -20,8 +17,9 @@ from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation, versions
 from saliency_callbacks.callbacks.saliency.filmstrips import FramePictures
 from saliency_callbacks.callbacks.saliency.history import Frame, MethodHistory
-from saliency_callbacks.callbacks.saliency.inputs import axis_names, input_facts, probe_images, probe_volumes
-from saliency_callbacks.callbacks.saliency.pictures import Pictures, for_filmstrips, for_panels
+from saliency_callbacks.callbacks.saliency.inputs import input_facts
+from saliency_callbacks.callbacks.saliency.pictures import Pictures
+from saliency_callbacks.callbacks.saliency.probe_pictures import ProbePictures
 from saliency_callbacks.callbacks.saliency.scales import frame_of, scale_of
 from saliency_callbacks.callbacks.saliency.scoring import DRIFTS, Scored, score, warn_of_degenerate_maps
 from saliency_callbacks.callbacks.saliency.simplification import methods_left
@@ -120,7 +118,7 @@ class ProbeExplainer:
             method: FramePictures(
                 method,
                 history.frames.shown,
-                self._small_images,
+                self._shown_probe.for_filmstrips,
                 names,
                 history.scale,
                 self.appearance,
@@ -263,8 +261,8 @@ class ProbeExplainer:
     ) -> Mapping[str, Picture]:
         return Pictures(
             snapshot,
-            images=self._panel_images,
-            small_images=self._small_images,
+            images=self._shown_probe.for_panels,
+            small_images=self._shown_probe.for_filmstrips,
             captions=self._names.captions(snapshot),
             scales={name: history.scale for name, history in next_state.histories.items() if history.scale is not None},
             frames={
@@ -272,8 +270,8 @@ class ProbeExplainer:
             },
             appearance=self.appearance,
             namespace=self.namespace,
-            volumes=self._volumes,
-            axis_names=self._axis_names,
+            volumes=self._shown_probe.volumes,
+            axis_names=self._shown_probe.axis_names,
         )
 
     @cached_property
@@ -285,42 +283,9 @@ class ProbeExplainer:
         return self.settings.read_alone(self.probe.inputs).explained
 
     @cached_property
-    def _images(self) -> npt.NDArray[np.uint8]:
-        return probe_images(self._inputs, self.probe, self.appearance, self.namespace)
-
-    @cached_property
-    def _volumes(self) -> npt.NDArray[np.uint8] | None:
-        return probe_volumes(self._inputs, self.probe, self.appearance)
+    def _shown_probe(self) -> ProbePictures:
+        return ProbePictures(self._inputs, self.probe, self.settings.layout, self.appearance, self.namespace)
 
     @cached_property
     def _view(self) -> ProbeView:
-        volumes = self._volumes
-        images = self._images if volumes is None else _in_color(volumes[:, volumes.shape[1] // 2])
-        return ProbeView(
-            fingerprint=self.probe.fingerprint,
-            ids=self.probe.ids,
-            images=torch.from_numpy(images),
-            labels=self.probe.labels,
-            class_names=self._names.classes(),
-            masks=self.probe.masks,
-            groups=self.probe.groups,
-            volumes=None if volumes is None else torch.from_numpy(volumes),
-            axis_names=self._axis_names,
-        )
-
-    @cached_property
-    def _axis_names(self) -> tuple[str, ...] | None:
-        return axis_names(self._inputs, self.settings.layout, self.appearance)
-
-    @cached_property
-    def _panel_images(self) -> npt.NDArray[np.uint8]:
-        return for_panels(self._images, self._inputs.ndim - 2)
-
-    @cached_property
-    def _small_images(self) -> npt.NDArray[np.uint8]:
-        return for_filmstrips(self._images, self._inputs.ndim - 2)
-
-
-def _in_color(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Return pictures ``[N, H, W, 1 or 3]`` with three channels."""
-    return np.ascontiguousarray(np.broadcast_to(pictures, (*pictures.shape[:3], 3)))
+        return self._shown_probe.view(self._names.classes())

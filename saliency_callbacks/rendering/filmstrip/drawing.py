@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +15,10 @@ from saliency_callbacks.rendering import text
 from saliency_callbacks.rendering.colormap import DEFAULT_COLORMAP
 from saliency_callbacks.rendering.contact_sheet import number_slices
 from saliency_callbacks.rendering.contour import draw_contour
+from saliency_callbacks.rendering.filmstrip.sheet import GAP, MARGIN, Sheet, is_cut, name_size
 from saliency_callbacks.rendering.grid import Caption
 from saliency_callbacks.rendering.legend import Heading, Style, limited_title
-from saliency_callbacks.rendering.theme import DETAIL_SIZE, EDGE, MUTED, PAPER, WRONG, Color, TextSizes
+from saliency_callbacks.rendering.theme import EDGE, MUTED, PAPER, WRONG, Color
 from saliency_callbacks.rendering.tiles import check_pictures, fit, tile_limit
 
 __all__ = ["MAX_ROWS", "filmstrip", "thin"]
@@ -26,16 +26,6 @@ __all__ = ["MAX_ROWS", "filmstrip", "thin"]
 MAX_ROWS = 16
 """Further samples are left out of a filmstrip, and the title says so."""
 
-_MARGIN = 12
-_GAP = 4
-_INPUT_GAP = 10
-_WIDEST_ROW_CAPTION = 140
-_LARGEST_SHARE = 0.28
-# Letters are not as wide at every size.
-_SLACK = 1.06
-_MEASURED_SIZE = 100
-_MEASURED_WIDTH = 3000
-_LEAST_OF_NAMES = 0.6
 _EPOCH = "epoch "
 # From so many epochs on, columns bear numbers; up to so few columns, all have their name, if need be cut.
 _MANY, _FEW = 3, 8
@@ -153,92 +143,13 @@ def _check(
         raise InputError(f"Got {len(row_captions)} row captions for {len(images)} images; expected one for each")
 
 
-@dataclass(frozen=True)
-class _Sheet:
-    """Where everything goes; sizes in pixels."""
-
-    tile_height: int
-    tile_width: int
-    rows: int
-    caption_width: int
-    lefts: tuple[int, ...]
-    inner: int
-    top: int
-    sizes: TextSizes
-
-    @classmethod
-    def of(
-        cls,
-        batches: Sequence[npt.NDArray[np.uint8]],
-        names: Sequence[str],
-        captions: Sequence[Caption],
-        heading: Heading,
-    ) -> _Sheet:
-        rows, height, width, _ = batches[0].shape
-        tiles = len(batches) * (width + _GAP) - _GAP + (_INPUT_GAP if len(batches) > 1 else 0)
-        caption_width = _caption_width(captions, tiles, heading.narrowest)
-        first = _MARGIN + caption_width + (_INPUT_GAP if caption_width else 0)
-        lefts = tuple(first + index * (width + _GAP) + (_INPUT_GAP if index else 0) for index in range(len(batches)))
-        inner = max(first - _MARGIN + tiles, heading.narrowest)
-        sizes = TextSizes.legible(inner + 2 * _MARGIN)
-        names_height = max(_name_height(name, width, sizes.caption) for name in names) + _GAP
-        top = _MARGIN + replace(heading, sizes=sizes).height(inner) + _MARGIN + names_height
-        return cls(height, width, rows, caption_width, lefts, inner, top, sizes)
-
-    @property
-    def caption_size(self) -> int:
-        """Size of the captions of rows: legible, but a row of low tiles gets not much higher than these."""
-        return max(DETAIL_SIZE, min(self.sizes.caption, self.tile_height))
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.inner + 2 * _MARGIN, self.row(self.rows) - _GAP + _MARGIN
-
-    def row(self, index: int) -> int:
-        """Return the upper edge of a row, which is at least as high as a line of its caption."""
-        line = text.line_height(self.caption_size) if self.caption_width else 0
-        return self.top + index * (max(self.tile_height, line) + _GAP)
-
-
-def _caption_width(captions: Sequence[Caption], tiles: int, narrowest: int) -> int:
-    """Return the room for captions of rows beside ``tiles`` pixels of tiles.
-
-    The wider the picture, the larger the text and thus its captions, so their share of the whole is what is known.
-    """
-    words = [part for caption in captions for part in (caption.title, caption.detail)]
-    longest = max(text.text_width(text.printable(part), _MEASURED_SIZE) for part in words) / _MEASURED_SIZE
-    if not longest:
-        return 0
-    share = min(_SLACK * longest * TextSizes.legible(_MEASURED_WIDTH).caption / _MEASURED_WIDTH, _LARGEST_SHARE)
-    least = min(math.ceil(longest * DETAIL_SIZE), _WIDEST_ROW_CAPTION)
-    rest = tiles + 2 * _MARGIN + _INPUT_GAP
-    return max(least, math.ceil(share * max(rest / (1 - share), narrowest + 2 * _MARGIN)))
-
-
-def _name_size(name: str, width: int, legible: int) -> int:
-    """Return the size of the name of a column: smaller where one of two lines would be cut, but not by much."""
-    least = max(DETAIL_SIZE, round(_LEAST_OF_NAMES * legible))
-    return next((size for size in range(legible, least, -1) if not _is_cut(name, size, width)), least)
-
-
-def _name_height(name: str, width: int, legible: int) -> int:
-    size = _name_size(name, width, legible)
-    return len(text.two_lines(name, size, width)) * text.line_height(size)
-
-
-def _is_cut(name: str, size: int, width: int) -> bool:
-    """Return whether a name is cut in two lines, or touches the next one."""
-    lines = text.two_lines(name, size, width)
-    return any(line.endswith("…") or text.text_width(line, size) + size // 5 > width for line in lines)
-
-
 def _compose(
     batches: Sequence[npt.NDArray[np.uint8]], names: Sequence[str], captions: Sequence[Caption], heading: Heading
 ) -> npt.NDArray[np.uint8]:
     names = _short(names)
-    sheet = _Sheet.of(batches, names, captions, heading)
+    sheet = Sheet.of(batches, names, captions, heading)
     canvas = Image.new("RGB", sheet.size, PAPER)
-    replace(heading, sizes=sheet.sizes).draw(canvas, _MARGIN, _MARGIN, sheet.inner)
+    replace(heading, sizes=sheet.sizes).draw(canvas, MARGIN, MARGIN, sheet.inner)
     for row, caption in enumerate(captions):
         _draw_row_caption(canvas, sheet, row, caption)
     _draw_names(canvas, sheet, names)
@@ -263,7 +174,7 @@ def _short(names: Sequence[str]) -> list[str]:
     return [name.removeprefix(_EPOCH).removeprefix("the ") for name in names]
 
 
-def _draw_row_caption(canvas: Image.Image, sheet: _Sheet, row: int, caption: Caption) -> None:
+def _draw_row_caption(canvas: Image.Image, sheet: Sheet, row: int, caption: Caption) -> None:
     """Draw as many lines of a caption as the row is high, in the middle of it."""
     size = sheet.caption_size
     line = text.line_height(size)
@@ -273,18 +184,18 @@ def _draw_row_caption(canvas: Image.Image, sheet: _Sheet, row: int, caption: Cap
     for words, color in parts:
         fitting = text.fitting_size(words, size, sheet.caption_width)
         shown = text.ellipsize_head(words, fitting, sheet.caption_width)
-        _draw_line(canvas, (_MARGIN, top), shown, color, sheet.caption_width, fitting)
+        _draw_line(canvas, (MARGIN, top), shown, color, sheet.caption_width, fitting)
         top += line
 
 
-def _draw_names(canvas: Image.Image, sheet: _Sheet, names: Sequence[str]) -> None:
+def _draw_names(canvas: Image.Image, sheet: Sheet, names: Sequence[str]) -> None:
     """Draw the names of columns, the last line of each just above its tiles; those that would be cut only if alone."""
-    pitch = sheet.tile_width + _GAP
-    sizes = [_name_size(name, sheet.tile_width, sheet.sizes.caption) for name in names]
+    pitch = sheet.tile_width + GAP
+    sizes = [name_size(name, sheet.tile_width, sheet.sizes.caption) for name in names]
     widths = [text.text_width(text.printable(name), size) for name, size in zip(names, sizes, strict=True)]
-    fits = [not _is_cut(name, size, sheet.tile_width) for name, size in zip(names, sizes, strict=True)]
+    fits = [not is_cut(name, size, sheet.tile_width) for name, size in zip(names, sizes, strict=True)]
     # The last of many is the newest; going back from it, each takes the columns that it covers.
-    free = sheet.lefts[-1] + sheet.tile_width + _MARGIN if sheet.lefts else 0
+    free = sheet.lefts[-1] + sheet.tile_width + MARGIN if sheet.lefts else 0
     for place in reversed(range(len(names))):
         left = sheet.lefts[place]
         if fits[place] or len(names) <= _FEW:
@@ -294,9 +205,9 @@ def _draw_names(canvas: Image.Image, sheet: _Sheet, names: Sequence[str]) -> Non
             lines, room = [names[place]], max(pitch, widths[place])
         else:
             continue
-        free = left - _GAP
+        free = left - GAP
         for index, part in enumerate(reversed(lines), start=1):
-            top = sheet.top - _GAP - index * text.line_height(sizes[place])
+            top = sheet.top - GAP - index * text.line_height(sizes[place])
             _draw_line(canvas, (left, top), part, MUTED, room, sizes[place])
 
 
@@ -304,7 +215,7 @@ def _draw_line(canvas: Image.Image, position: tuple[int, int], words: str, color
     text.draw(ImageDraw.Draw(canvas), position, words, size=size, color=color, max_width=width)
 
 
-def _draw_column(canvas: Image.Image, sheet: _Sheet, left: int, tiles: npt.NDArray[np.uint8]) -> None:
+def _draw_column(canvas: Image.Image, sheet: Sheet, left: int, tiles: npt.NDArray[np.uint8]) -> None:
     pen = ImageDraw.Draw(canvas)
     for row, tile in enumerate(tiles):
         top = sheet.row(row)
@@ -312,7 +223,7 @@ def _draw_column(canvas: Image.Image, sheet: _Sheet, left: int, tiles: npt.NDArr
         canvas.paste(Image.fromarray(tile), (left, top))
 
 
-def _frame_input(canvas: Image.Image, sheet: _Sheet, row: int) -> None:
+def _frame_input(canvas: Image.Image, sheet: Sheet, row: int) -> None:
     left, top = sheet.lefts[0], sheet.row(row)
     frame = (left - 3, top - 3, left + sheet.tile_width + 2, top + sheet.tile_height + 2)
     ImageDraw.Draw(canvas).rectangle(frame, outline=WRONG, width=3)
