@@ -15,12 +15,14 @@ import numpy.typing as npt
 from PIL import Image
 
 from saliency_callbacks.rendering import render
+from saliency_callbacks.rendering.contact_sheet import number_slices, sheet_note, sheet_of
 from saliency_callbacks.types import Attribution, Table
 
 __all__ = ["attributions_html", "picture_html", "table_html"]
 
 _MOST_SAMPLES = 8
 _LARGEST = 224
+_LARGEST_SHEET = 300
 _BAND = 24
 _SHOWN_WIDTH = 112
 _ELEMENTS = {"plain": "{}", "name": "<code>{}</code>", "emphasis": "<em>{}</em>"}
@@ -43,8 +45,14 @@ def attributions_html(attributions: Mapping[str, Attribution]) -> str:
         title = f"<code>{escape(name)}</code>"
         if attribution.layer is not None:
             title += f"<br><small>{escape(attribution.layer)}</small>"
+        sheet = sheet_of(attribution.heatmap.shape[1:])
+        if sheet is not None:
+            title += f"<br><small>{escape(sheet_note(sheet, None))}</small>"
         captions = _captions(attribution)
-        pictures = map(picture_html, _heatmaps(attribution), captions)
+        width = _SHOWN_WIDTH if sheet is None else _LARGEST_SHEET
+        pictures = (
+            picture_html(pixels, words, width) for pixels, words in zip(_heatmaps(attribution), captions, strict=True)
+        )
         rows.append(
             [
                 title,
@@ -91,7 +99,11 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _heatmaps(attribution: Attribution) -> npt.NDArray[np.uint8]:
     count, *spatial = attribution.heatmap[:_MOST_SAMPLES].shape
     height, width = (_BAND, spatial[0]) if len(spatial) == 1 else spatial[-2:]
-    factor = min(1.0, _LARGEST / max(height, width))
+    sheet = sheet_of(spatial)
+    if sheet is not None:
+        height, width = sheet.rows * height, sheet.columns * width
+    largest = _LARGEST if sheet is None else _LARGEST_SHEET
+    factor = min(1.0, largest / max(height, width)) if sheet is None else largest / max(height, width)
     size = max(1, round(height * factor)), max(1, round(width * factor))
     first = Attribution(
         attribution.method,
@@ -101,7 +113,7 @@ def _heatmaps(attribution: Attribution) -> npt.NDArray[np.uint8]:
         attribution.target[:count],
         attribution.score[:count],
     )
-    return render(first, np.zeros((count, *size, 3), np.uint8), style="heatmap")
+    return number_slices(render(first, np.zeros((count, *size, 3), np.uint8), style="heatmap"), sheet)
 
 
 def _captions(attribution: Attribution) -> list[str]:

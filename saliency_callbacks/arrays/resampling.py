@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from saliency_callbacks.arrays.slices import ContactSheet
+
 __all__ = ["area_mean", "display_maps", "linear", "nearest"]
 
 Floats = npt.NDArray[np.float32]
@@ -64,6 +66,8 @@ def nearest(maps: Floats, size: Sequence[int]) -> Floats:
 def display_maps(maps: Floats, size: tuple[int, int]) -> Floats:
     """Return finite maps ``[N, *spatial]`` at the size of the pictures of their samples, ``[N, height, width]``.
 
+    Those of a volume become a contact sheet of its slices, as its pictures do.
+
     The same as :func:`saliency_callbacks.rendering.display_maps` of tensors.
 
     Example:
@@ -74,7 +78,7 @@ def display_maps(maps: Floats, size: tuple[int, int]) -> Floats:
     if maps.ndim == 2:
         bands = nearest(maps, [width]) if maps.shape[1] <= width else _extremes(maps, width)
         return np.repeat(bands[:, None, :], height, axis=1)
-    planes = maps[:, maps.shape[1] // 2] if maps.ndim == 4 else maps
+    planes = ContactSheet.of(maps.shape[1:]).arranged(maps) if maps.ndim == 4 else maps
     if planes.shape[1:] == size:
         return planes
     is_smaller = height < planes.shape[1] or width < planes.shape[2]

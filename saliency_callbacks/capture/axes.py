@@ -12,9 +12,10 @@ from torch.nn.modules import conv
 
 from saliency_callbacks.errors import ConfigurationError, InputError
 
-__all__ = ["channel_dim", "checked_layout", "describe_axes", "recognize_layout"]
+__all__ = ["RECOGNIZED_VOLUME", "channel_dim", "checked_layout", "describe_axes", "recognize_layout"]
 
-_CHANNELS_SECOND = "NCDHW"
+RECOGNIZED_VOLUME = "NCDHW"
+"""What is found where channels come second: a volume, or a video."""
 _FRAMES_SECOND = "NTCHW"
 # What a color camera or a scanner has; more of them are frames or slices.
 _USUAL_CHANNELS = (1, 3)
@@ -108,7 +109,7 @@ def recognize_layout(
             f"{third} are the channels ({fed}). Say which axis is what with layout='NTCHW' (frames before channels), "
             "'NCTHW' or 'NCDHW' (channels first)"
         )
-    return _CHANNELS_SECOND if dim == 1 else _FRAMES_SECOND
+    return RECOGNIZED_VOLUME if dim == 1 else _FRAMES_SECOND
 
 
 def _first_convolution_input(

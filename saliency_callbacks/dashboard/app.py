@@ -45,6 +45,7 @@ class App:
             "runs.json": lambda _: wrap_json(self.library.overview()),
             "run.json": self._run,
             "map.json": self._map,
+            "slice.json": self._slice,
             "picture": self._picture,
         }
 
@@ -78,7 +79,13 @@ class App:
         step = _integer(query, "step")
         runs = self._runs([_one(query, "run"), *query.get("beside", [])])
         moment = step, _one(query, "stage")
-        answer: Answer = self._views.map(runs, _one(query, "monitor"), moment, _one(query, "method"))
+        where = _place(query) if "slice" in query else None
+        answer: Answer = self._views.map(runs, _one(query, "monitor"), moment, _one(query, "method"), where)
+        return answer
+
+    def _slice(self, query: Query) -> Answer:
+        run = self.library.run(_one(query, "run"))
+        answer: Answer = self._views.slice(run, _one(query, "monitor"), _place(query))
         return answer
 
     def _picture(self, query: Query) -> Answer:
@@ -100,6 +107,11 @@ def _one(query: Query, name: str) -> str:
     if len(given) != 1:
         raise RequestError(HTTPStatus.BAD_REQUEST, f"{name} was given {len(given)} times; give it once")
     return given[0]
+
+
+def _place(query: Query) -> tuple[int, int]:
+    """Return the axis and the slice that are named."""
+    return _integer(query, "axis"), _integer(query, "slice")
 
 
 def _integer(query: Query, name: str) -> int:

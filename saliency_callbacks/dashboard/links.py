@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from saliency_callbacks.report.monitors import ExplainedObservation
+from saliency_callbacks.report.monitors import ExplainedObservation, Monitor
+from saliency_callbacks.report.pictures.samples import has_masks
 from saliency_callbacks.report.runs import Archive
 from saliency_callbacks.sinks.disk.array_file import Array
 
@@ -31,6 +32,10 @@ class Links:
     ) -> dict[str, dict[str, Any]]:
         """Return that there are maps, by method; their address follows from where they stand."""
         return {method: {"lazy": True} for method in observation.scales}
+
+    def slices(self, monitor: Monitor) -> dict[str, Any]:
+        """Return that there are pictures; their address follows from the slice that is looked at."""
+        return {"pictures": {"lazy": True}, "masks": {"lazy": True} if has_masks(monitor.probe) else None}
 
     def picture(self, directory: Path, file: str) -> dict[str, str] | None:
         """Return ``{"url"}``, relative to the page."""

@@ -16,7 +16,7 @@ from saliency_callbacks.dashboard.links import drawing_address
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.report.monitors import ExplainedObservation, Monitor, read_monitor, sample_facts
 from saliency_callbacks.report.pictures.statistics import drawings_of
-from saliency_callbacks.report.run_contents import Contents
+from saliency_callbacks.report.run_contents import Contents, has_one_slice_of_volumes, only_the_middle
 from saliency_callbacks.report.runs import Archive, RunDirectory, read_archives
 from saliency_callbacks.sinks.disk.archive import inside
 from saliency_callbacks.sinks.disk.arrays import StoredProbe, open_maps, read_scales, read_shown_maps, read_stored_probe
@@ -77,6 +77,7 @@ class LiveRun:
         notes = (*notes, *(note for monitor in read for note in monitor.notes))
         scaled = [self._scaled(monitor) for monitor in read if monitor.observations]
         notes += tuple(note for _, note in scaled if note)
+        notes += tuple(only_the_middle(one.archive) for one in read if has_one_slice_of_volumes(one))
         monitors = tuple(monitor for monitor, _ in scaled if monitor.observations)
         drawings, undrawn = self._drawings(monitors)
         return Contents(RunDirectory(run.directory, run.id, archives, ()), monitors, (*notes, *undrawn), drawings)
@@ -155,7 +156,7 @@ def read_method(monitor: Monitor, entry: ObservationEntry, method: str) -> Maps:
     """
     with open_maps(monitor.archive.directory, entry) as file:
         maps = read_shown_maps(file, method, entry["methods"][method], monitor.probe)
-    return maps if monitor.probe.images is None else shrink(maps, LONGEST_SIDE)
+    return maps if monitor.probe.images is None or maps.is_sliced else shrink(maps, LONGEST_SIDE)
 
 
 def _moment(one: ExplainedObservation) -> tuple[int, str]:

@@ -17,7 +17,8 @@ from saliency_callbacks.dashboard.logdirs import LogDirectory, parse_logdir, par
 __all__ = ["SaliencyPlugin"]
 
 _ROUTES = (
-    "page.html", "body.html", "page.css", "page.js", "index.js", "runs.json", "run.json", "map.json", "picture",
+    "page.html", "body.html", "page.css", "page.js", "index.js", "runs.json", "run.json", "map.json",
+    "slice.json", "picture",
 )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -22,12 +22,14 @@ from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.report.comparison import check_comparable, pairs
 from saliency_callbacks.report.monitors import ExplainedObservation, Monitor
 from saliency_callbacks.report.payload import payload_of
+from saliency_callbacks.report.pictures.samples import slice_pictures
 from saliency_callbacks.report.pictures.sprites import Quality, encode_text, shared_scales, sprite
 from saliency_callbacks.report.pictures.statistics import draw_class_picture
 from saliency_callbacks.report.run_contents import Contents
 from saliency_callbacks.sinks.disk.archive import inside
 from saliency_callbacks.sinks.disk.array_file import Array
-from saliency_callbacks.sinks.disk.shown import LONGEST_SIDE
+from saliency_callbacks.sinks.disk.arrays import StoredProbe
+from saliency_callbacks.sinks.disk.shown import LONGEST_SIDE, Maps, Plane
 
 __all__ = ["Views"]
 
@@ -35,6 +37,8 @@ _MOST_RUNS = 8
 _MOST_PAYLOADS = 4
 _QUALITY = Quality(LONGEST_SIDE, lossless=False)
 _LARGEST_PICTURE = 50_000_000
+# Maps of volumes that are kept in memory.
+_MOST_BYTES = 200_000_000
 _KINDS = {".png": ("image/png", b"\x89PNG"), ".gif": ("image/gif", b"GIF8"), ".webp": ("image/webp", b"RIFF")}
 
 
@@ -45,6 +49,7 @@ class Views:
         self._lock = Lock()
         self._runs: OrderedDict[str, LiveRun] = OrderedDict()
         self._payloads: OrderedDict[str, bytes] = OrderedDict()
+        self._volumes: OrderedDict[tuple[Path, str, str], Maps] = OrderedDict()
 
     def run(self, found: Sequence[FoundRun]) -> Answer:
         """Return everything about one run, or two side by side, except their maps.
@@ -57,11 +62,25 @@ class Views:
         etag = _digest(*(part for one, version in zip(found, versions, strict=True) for part in (one.id, version)))
         return Answer(partial(self._payload, etag, found, contents, versions), "application/json", etag)
 
-    def map(self, found: Sequence[FoundRun], monitor: str, moment: tuple[int, str], method: str) -> Answer:
+    def map(
+        self,
+        found: Sequence[FoundRun],
+        monitor: str,
+        moment: tuple[int, str],
+        method: str,
+        place: tuple[int, int] | None = None,
+    ) -> Answer:
         """Return the maps of one method in one observation of the first run; the second shares its scale.
 
+        Args:
+            found: One run, or two.
+            monitor: Name of a monitor of the first.
+            moment: Step and stage of an observation.
+            method: Name of the method.
+            place: Of volumes axis and slice; by default the middle of the first axis.
+
         Raises:
-            RequestError: If they are not kept.
+            RequestError: If they are not kept, or there is no such slice.
         """
         contents = [self._contents(one)[1] for one in found]
         for pair in _pairs(contents):
@@ -69,9 +88,40 @@ class Views:
                 is_asked_for = (one.entry["step"], one.entry["stage"]) == moment and method in one.scales
                 if pair[0].archive.name == monitor and is_asked_for:
                     shared = shared_scales([other for each in pair for other in each.observations], method)
-                    etag = _digest(found[0].id, monitor, method, *moment, _state(pair[0], one), shared.tobytes().hex())
-                    return Answer(partial(_encoded, pair[0], one, method, shared), "application/json", etag)
+                    state = _state(pair[0], one)
+                    plane = _plane(pair[0].probe, place)
+                    etag = _digest(found[0].id, monitor, method, *moment, state, plane, shared.tobytes().hex())
+                    read = partial(self._maps, pair[0], one, method, state)
+                    return Answer(partial(_encoded, read, pair[0].probe, plane, shared), "application/json", etag)
         raise _gone(f"the {method} map of step {moment[0]}")
+
+    def slice(self, found: FoundRun, monitor: str, place: tuple[int, int]) -> Answer:
+        """Return the pictures of one slice of all samples, and of their masks.
+
+        Raises:
+            RequestError: If there are no volumes, or no such slice.
+        """
+        _, content = self._contents(found)
+        probe = next((one.probe for one in content.monitors if one.archive.name == monitor), None)
+        plane = None if probe is None else _plane(probe, place)
+        if probe is None or plane is None:
+            raise _gone(f"the pictures of {monitor}'s slices")
+        etag = _digest(found.id, monitor, probe.fingerprint, plane)
+        return Answer(lambda: dump(slice_pictures(probe, plane.axis, [plane.index])), "application/json", etag)
+
+    def _maps(self, monitor: Monitor, one: ExplainedObservation, method: str, state: str) -> Maps:
+        """Read the maps of one method; those of a few volumes are kept, as one goes from slice to slice."""
+        if monitor.probe.volumes is None:
+            return read_method(monitor, one.entry, method)
+        key = (monitor.archive.directory, method, state)
+        with self._lock:
+            known = self._volumes.pop(key, None)
+        maps = known or read_method(monitor, one.entry, method)
+        with self._lock:
+            self._volumes[key] = maps
+            while sum(kept.cells.nbytes for kept in self._volumes.values()) > _MOST_BYTES and len(self._volumes) > 1:
+                self._volumes.popitem(last=False)
+        return maps
 
     def picture(self, found: FoundRun, archive: str, file: str) -> Answer:
         """Return a picture that a callback drew.
@@ -145,12 +195,32 @@ def _pairs(contents: Sequence[Contents]) -> list[tuple[Monitor, ...]]:
     return [*matched, *alone]
 
 
-def _encoded(monitor: Monitor, one: ExplainedObservation, method: str, shared: Array) -> bytes:
+def _plane(probe: StoredProbe, place: tuple[int, int] | None) -> Plane | None:
+    """Return the slice of volumes that is asked for; ``None`` where there are none.
+
+    Raises:
+        RequestError: If it is outside of them.
+    """
+    if probe.volumes is None:
+        return None
+    sizes = probe.volumes.shape[1:4]
+    axis, index = (0, sizes[0] // 2) if place is None else place
+    if not (0 <= axis < len(sizes) and 0 <= index < sizes[axis]):
+        raise RequestError(
+            HTTPStatus.BAD_REQUEST,
+            f"there is no slice {index} along axis {axis} of volumes of {' × '.join(map(str, sizes))}",
+        )
+    return Plane(axis, index, sizes[axis])
+
+
+def _encoded(read: Callable[[], Maps], probe: StoredProbe, plane: Plane | None, shared: Array) -> bytes:
     try:
-        maps = read_method(monitor, one.entry, method)
+        maps = read()
     except (ConfigurationError, KeyError, ValueError) as error:
         raise RequestError(HTTPStatus.NOT_FOUND, str(error)) from error
-    return dump(encode_text(maps) if monitor.probe.images is None else sprite(maps, shared, _QUALITY))
+    if probe.images is None:
+        return dump(encode_text(maps))
+    return dump(sprite(maps if plane is None else maps.cut(plane), shared, _QUALITY))
 
 
 def _drawn(monitor: Monitor, name: str) -> bytes:

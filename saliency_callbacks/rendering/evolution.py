@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from saliency_callbacks.arrays.slices import ContactSheet
 from saliency_callbacks.errors import InputError
 from saliency_callbacks.rendering.colormap import DEFAULT_COLORMAP
+from saliency_callbacks.rendering.contact_sheet import number_slices
 from saliency_callbacks.rendering.contour import draw_contour
 from saliency_callbacks.rendering.grid import Caption, TileGrid
 from saliency_callbacks.rendering.legend import Heading, Style, limited_title
@@ -40,13 +42,15 @@ def evolution(
     style: Style = "overlay",
     colormap: str = DEFAULT_COLORMAP,
     scale_note: str = "",
+    sheet: ContactSheet | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Draw one frame a moment, oldest first: the maps in a grid, the moment in the title, and a bar that grows.
 
-    Styles that hide the input show it beside the map.
+    Inputs are shown beside their maps where the style hides them, or each moment has its own.
 
     Args:
-        images: Inputs as pictures, ``uint8 [N, H, W, 3]``; the first 16 are shown.
+        images: Inputs as pictures, ``uint8 [N, H, W, 3]``, or others for each moment, ``[moments, N, H, W, 3]``; the
+            first 16 are shown.
         scenes: Title and maps of each moment.
         captions: For each moment one for each sample.
         title: Start of each title, e.g. the method.
@@ -56,6 +60,7 @@ def evolution(
         style: Style of the maps.
         colormap: Color map of the maps, for the color bar.
         scale_note: What the colors are relative to, e.g. ``"one scale over all epochs"``.
+        sheet: How the slices of volumes are arranged, where pictures are contact sheets.
 
     Returns:
         ``uint8 [frames, height, width, 3]``.
@@ -70,13 +75,14 @@ def evolution(
         >>> evolution(pictures, scenes, [[Caption("zero"), Caption("one")]] * 2, title="grad_cam").shape[0]
         2
     """
-    _check(images, scenes, captions)
-    count = min(len(images), MAX_ANIMATED)
-    title = limited_title(title, count, len(images))
-    hides_input = style != "overlay"
-    largest = tile_limit(count * (1 + hides_input), budget=_PIXEL_BUDGET, smallest=tile, largest=_LARGEST_TILE)
+    given = images if images.ndim == 5 else np.broadcast_to(images, (len(scenes), *images.shape))
+    _check(given, scenes, captions)
+    count = min(given.shape[1], MAX_ANIMATED)
+    title = limited_title(title, count, given.shape[1])
+    # What changes from moment to moment has to be seen beside its map.
+    shows_input = style != "overlay" or images.ndim == 5
+    largest = tile_limit(count * (1 + shows_input), budget=_PIXEL_BUDGET, smallest=tile, largest=_LARGEST_TILE)
     smallest = max(tile, largest // 2)
-    inputs = fit(images[:count], smallest=smallest, largest=largest)
     # The longest title and all captions settle the layout, so that nothing moves from one frame to the next.
     longest = max((moment for moment, _ in scenes), key=len)
     every_caption = [caption for each in captions for caption in each]
@@ -85,8 +91,9 @@ def evolution(
         tiles = fit(maps[:count], smallest=smallest, largest=largest)
         if regions is not None:
             tiles = draw_contour(tiles, regions[index][:count])
-        if hides_input:
-            tiles = beside(inputs, tiles)
+        tiles = number_slices(tiles, sheet)
+        if shows_input:
+            tiles = beside(fit(given[index, :count], smallest=smallest, largest=largest), tiles)
         shown = captions[index][:count]
         heading = Heading(f"{title} · {moment}", style, colormap, scale_note, room_for=f"{title} · {longest}")
         picture = TileGrid.of(tiles, every_caption).draw(tiles, shown, heading)
@@ -103,15 +110,16 @@ def _with_bar(picture: npt.NDArray[np.uint8], share: float) -> npt.NDArray[np.ui
 
 
 def _check(images: npt.NDArray[np.uint8], scenes: Sequence[Scene], captions: Sequence[Sequence[Caption]]) -> None:
-    check_pictures(images, "images")
-    for moment, maps in scenes:
-        check_pictures(maps, f"the maps of {moment!r}")
-        if maps.shape != images.shape:
-            raise InputError(
-                f"The maps of {moment!r} are {list(maps.shape)}; expected {list(images.shape)}, as the images"
-            )
-    if not scenes or len(captions) != len(scenes) or any(len(each) != len(images) for each in captions):
+    size = images.shape[1:]
+    if not scenes or len(captions) != len(scenes) or any(len(each) != size[0] for each in captions):
         raise InputError(
-            f"Got {len(scenes)} moments, {len(captions)} lists of captions and {len(images)} images; expected at least "
+            f"Got {len(scenes)} moments, {len(captions)} lists of captions and {size[0]} images; expected at least "
             "one moment, and for each a caption for every image"
         )
+    if len(images) != len(scenes):
+        raise InputError(f"Got images for {len(images)} moments of {len(scenes)}; expected some for each, or the same")
+    for inputs, (moment, maps) in zip(images, scenes, strict=True):
+        check_pictures(inputs, "images")
+        check_pictures(maps, f"the maps of {moment!r}")
+        if maps.shape != size:
+            raise InputError(f"The maps of {moment!r} are {list(maps.shape)}; expected {list(size)}, as the images")

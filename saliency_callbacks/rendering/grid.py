@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from saliency_callbacks.rendering import text
 from saliency_callbacks.rendering.legend import Heading
-from saliency_callbacks.rendering.theme import EDGE, INK, MUTED, PAPER, WRONG, Color, caption_size
+from saliency_callbacks.rendering.theme import DETAIL_SIZE, EDGE, INK, MUTED, PAPER, WRONG, Color, TextSizes
 
 __all__ = ["Caption", "TileGrid"]
 
@@ -22,6 +22,11 @@ _FRAME = 3
 _CAPTION_GAP = 3
 
 _ASPECT = 1.6
+_MOST_ROWS = 8
+_TALLEST = 2.2
+_MEASURED_SIZE = 100
+# Longer captions are cut.
+_LONGEST = 8.2
 _EMPTY_CELL_COST = 0.15
 
 
@@ -53,11 +58,15 @@ class Caption:
 class TileGrid:
     """Framed tiles with up to two lines of caption below each; sizes in pixels.
 
+    Text is so large that it can be read where the picture is shown 300 pixels wide, and the more of it there is, the
+    fewer tiles stand in a row.
+
     Args:
         tile_height: Height of a tile.
         tile_width: Width of a tile.
         columns: Number of tiles in a row.
         lines: Lines of a caption.
+        longest: Width of the longest caption, in units of its text's size.
 
     Example:
         >>> grid = TileGrid.of(np.zeros((6, 100, 100, 3), dtype=np.uint8), [Caption("a")] * 6)
@@ -69,41 +78,54 @@ class TileGrid:
     tile_width: int
     columns: int
     lines: int
+    longest: float = 1.0
 
     @staticmethod
     def of(tiles: npt.NDArray[np.uint8], captions: Sequence[Caption], columns: int | None = None) -> TileGrid:
         """Return a grid for tiles ``[N, height, width, 3]``; the columns are chosen for a pleasant aspect."""
         count, height, width, _ = tiles.shape
-        grid = TileGrid(height, width, 1, 2 if any(caption.detail for caption in captions) else 1)
-        chosen = min(columns, count) if columns else _columns(count, grid.width + _CELL_GAP, grid.height + _CELL_GAP)
-        return TileGrid(height, width, chosen, grid.lines)
+        lines = 2 if any(caption.detail for caption in captions) else 1
+        words = [part for caption in captions for part in (caption.title, caption.detail)]
+        longest = max(text.text_width(text.printable(part), _MEASURED_SIZE) for part in words) / _MEASURED_SIZE
+        grid = TileGrid(height, width, 1, lines, max(1.0, min(longest, _LONGEST)))
+        return replace(grid, columns=min(columns, count) if columns else grid._columns(count))
 
     @property
     def width(self) -> int:
         """Width of a cell."""
         return self.tile_width + 2 * _FRAME
 
-    @property
-    def height(self) -> int:
-        """Height of a cell."""
-        return self.tile_height + 2 * _FRAME + _CAPTION_GAP + self.lines * text.line_height(caption_size(self.width))
+    def height(self, inner: int) -> int:
+        """Height of a cell in a picture that is ``inner`` pixels wide within its margins."""
+        words = self.lines * text.line_height(self._caption_size(inner))
+        return self.tile_height + 2 * _FRAME + _CAPTION_GAP + words
 
     def draw(
         self, tiles: npt.NDArray[np.uint8], captions: Sequence[Caption], heading: Heading
     ) -> npt.NDArray[np.uint8]:
         """Draw tiles, captions and heading; return ``uint8 [height, width, 3]``."""
-        inner = max(self.columns * (self.width + _CELL_GAP) - _CELL_GAP, heading.narrowest + 2 * (_FRAME - 1))
-        line = inner - 2 * (_FRAME - 1)
+        inner = max(self._inner(self.columns), heading.narrowest + 2 * (_FRAME - 1))
+        heading = replace(heading, sizes=TextSizes.legible(inner + 2 * _MARGIN))
+        line, height = inner - 2 * (_FRAME - 1), self.height(inner)
         top = _MARGIN + heading.height(line) + _CELL_GAP
         rows = -(-len(tiles) // self.columns)
-        canvas = Image.new("RGB", (inner + 2 * _MARGIN, top + rows * (self.height + _CELL_GAP)), PAPER)
+        canvas = Image.new("RGB", (inner + 2 * _MARGIN, top + rows * (height + _CELL_GAP)), PAPER)
         heading.draw(canvas, _MARGIN + _FRAME - 1, _MARGIN, line)
+        size = self._caption_size(inner)
         for index, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
             row, column = divmod(index, self.columns)
-            left, upper = _MARGIN + column * (self.width + _CELL_GAP), top + row * (self.height + _CELL_GAP)
+            left, upper = _MARGIN + column * (self.width + _CELL_GAP), top + row * (height + _CELL_GAP)
             self._draw_tile(canvas, left, upper, tile, is_wrong=bool(caption.wrong))
-            self._draw_caption(canvas, left, upper + self.tile_height + 2 * _FRAME + _CAPTION_GAP, caption)
+            self._draw_caption(canvas, left, upper + self.tile_height + 2 * _FRAME + _CAPTION_GAP, caption, size)
         return np.asarray(canvas)
+
+    def _inner(self, columns: int) -> int:
+        return columns * (self.width + _CELL_GAP) - _CELL_GAP
+
+    def _caption_size(self, inner: int) -> int:
+        """Return the size of captions: legible, and smaller only where they would be cut as many stand in a row."""
+        fitting = int((self.width - 4) / self.longest)
+        return max(DETAIL_SIZE, min(TextSizes.legible(inner + 2 * _MARGIN).caption, fitting))
 
     def _draw_tile(
         self, canvas: Image.Image, left: int, top: int, tile: npt.NDArray[np.uint8], *, is_wrong: bool
@@ -114,22 +136,32 @@ class TileGrid:
         ImageDraw.Draw(canvas).rectangle(frame, fill=WRONG if is_wrong else EDGE)
         canvas.paste(Image.fromarray(tile), (left + _FRAME, top + _FRAME))
 
-    def _draw_caption(self, canvas: Image.Image, left: int, top: int, caption: Caption) -> None:
-        pen = ImageDraw.Draw(canvas)
-        size, widest = caption_size(self.width), self.width - 4
+    def _draw_caption(self, canvas: Image.Image, left: int, top: int, caption: Caption, size: int) -> None:
+        pen, widest = ImageDraw.Draw(canvas), self.width - 4
         parts = list(zip((caption.title, caption.detail), caption.colors, strict=True))
         for words, color in parts[: self.lines]:
-            shown = text.ellipsize_head(words, size, widest)
-            text.draw(pen, (left + 2, top), shown, size=size, color=color, max_width=widest)
+            fitting = text.fitting_size(words, size, widest)
+            shown = text.ellipsize_head(words, fitting, widest)
+            text.draw(pen, (left + 2, top), shown, size=fitting, color=color, max_width=widest)
             top += text.line_height(size)
 
+    def _columns(self, count: int) -> int:
+        """Return the number of columns whose grid is closest to a landscape page and has few empty cells."""
 
-def _columns(count: int, width: int, height: int) -> int:
-    """Return the number of columns whose grid is closest to a landscape page and has few empty cells."""
+        def cost(columns: int) -> float:
+            rows = -(-count // columns)
+            inner = self._inner(columns)
+            height = rows * (self.height(inner) + _CELL_GAP)
+            return abs(math.log(inner / (height * _ASPECT))) + (columns * rows - count) * _EMPTY_CELL_COST
 
-    def cost(columns: int) -> float:
-        rows = -(-count // columns)
-        empty = columns * rows - count
-        return abs(math.log(columns * width / (rows * height * _ASPECT))) + empty * _EMPTY_CELL_COST
+        def is_legible(columns: int) -> bool:
+            inner = self._inner(columns)
+            return self._caption_size(inner) >= TextSizes.legible(inner + 2 * _MARGIN).caption
 
-    return min(range(1, count + 1), key=cost)
+        def is_no_strip(columns: int) -> bool:
+            rows, inner = -(-count // columns), self._inner(columns)
+            return rows <= _MOST_ROWS and rows * self.height(inner) <= _TALLEST * inner
+
+        possible = range(1, count + 1)
+        looked_at = [columns for columns in possible if is_no_strip(columns)] or [count]
+        return min([columns for columns in looked_at if is_legible(columns)] or looked_at[:1], key=cost)

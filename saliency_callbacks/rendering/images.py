@@ -1,12 +1,13 @@
 """Probe inputs and maps of any number of spatial dimensions → pictures and maps that fit each other.
 
-A 1-D signal becomes a drawn trace, and its map vertical bands; of a 3-D volume the middle slice of the first
-spatial dimension is shown, of its map the same slice.
+A 1-D signal becomes a drawn trace, and its map vertical bands; a 3-D volume becomes a contact sheet of its slices,
+and its map one of the same slices.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from saliency_callbacks.arrays.slices import ContactSheet
 from saliency_callbacks.errors import InputError
 from saliency_callbacks.rendering.trace import draw_traces
 
-__all__ = ["MOST_PICTURE_CHANNELS", "display_images", "display_maps", "finite"]
+__all__ = ["MOST_PICTURE_CHANNELS", "display_images", "display_maps", "display_slices", "finite"]
 
 # A float batch whose maximum lies between the two is a measurement on a scale of its own, not 8-bit pixels.
 _EIGHT_BIT_MAXIMUM = (127, 255)
@@ -34,7 +36,7 @@ def display_images(
     std: float | Sequence[float] | Tensor | None = None,
     bands: Sequence[int] | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """Return inputs as pictures.
+    """Return inputs as pictures, volumes as contact sheets of up to 9 slices.
 
     With ``mean`` or ``std`` the normalization is undone, ``x · std + mean``, and black and white are 0 and 1, or 0 and
     255 where the inputs were 8-bit pixels. Otherwise values within [0, 1] are taken as they are, non-negative values
@@ -64,23 +66,42 @@ def display_images(
         [[0, 0, 0], [128, 128, 128], [255, 255, 255]]
     """
     _check_dimensions(inputs, inputs.ndim - 2, "[N, C, *spatial]")
-    values = finite(inputs)
-    if mean is not None or std is not None:
-        values = values * _per_channel(std, 1.0, values, "std") + _per_channel(mean, 0.0, values, "mean")
-    is_multispectral = values.shape[1] > MOST_PICTURE_CHANNELS
-    if bands is not None:
-        values = _chosen(values, bands)
-    if values.ndim == 3:
-        return draw_traces(values)
-    planes = _middle_slice(values, values.ndim - 2)
-    if is_multispectral:
-        planes = _to_own_range(planes)
-    elif mean is None and std is None:
-        planes = _to_unit_range(planes, low=values.amin(), high=values.amax())
-    else:
-        planes = _restored_to_unit_range(planes, low=values.amin(), high=values.amax(), is_unit=_is_unit(mean, std))
-    pixels = planes.clamp(0, 1).mul(255).add(0.5).to(torch.uint8)
-    return np.ascontiguousarray(_as_rgb(pixels).permute(0, 2, 3, 1).numpy())
+    if inputs.ndim == 3:
+        values = _restored(inputs, mean, std)
+        return draw_traces(values if bands is None else _chosen(values, bands))
+    slices = None if inputs.ndim == 4 else ContactSheet.of(inputs.shape[2:])
+    planes = _planes(inputs, mean, std, bands, None if slices is None else slices.indices)
+    return planes[:, 0] if slices is None else replace(slices, indices=_all_of(planes)).arranged(planes)
+
+
+def display_slices(
+    inputs: Tensor,
+    *,
+    mean: float | Sequence[float] | Tensor | None = None,
+    std: float | Sequence[float] | Tensor | None = None,
+    bands: Sequence[int] | None = None,
+) -> npt.NDArray[np.uint8]:
+    """Return a picture of every slice of volumes, in the colors of `display_images`.
+
+    Args:
+        inputs: ``[N, C, D, H, W]``.
+        mean: As for `display_images`.
+        std: As for `display_images`.
+        bands: As for `display_images`.
+
+    Returns:
+        ``uint8 [N, D, H, W, 3]``.
+
+    Raises:
+        InputError: If the inputs have not 3 spatial dimensions, or ``mean``, ``std`` or ``bands`` do not fit.
+
+    Example:
+        >>> display_slices(torch.rand(2, 1, 5, 8, 8)).shape
+        (2, 5, 8, 8, 3)
+    """
+    if inputs.ndim != 5:
+        raise InputError(f"Got inputs of shape {list(inputs.shape)}; expected volumes [N, C, D, H, W]")
+    return _planes(inputs, mean, std, bands, range(inputs.shape[2]))
 
 
 def display_maps(maps: Tensor, size: tuple[int, int]) -> npt.NDArray[np.float32]:
@@ -107,14 +128,15 @@ def display_maps(maps: Tensor, size: tuple[int, int]) -> npt.NDArray[np.float32]
     _check_dimensions(maps, maps.ndim - 1, "[N, *spatial]")
     values = finite(maps)
     height, width = size
+    if values.ndim == 4:
+        values = torch.from_numpy(ContactSheet.of(values.shape[1:]).arranged(values.numpy()))
     if values.ndim == 2:
         return np.asarray(_resample_bands(values, width)[:, None, :].expand(-1, height, -1).numpy())
-    planes = _middle_slice(values, values.ndim - 1)
-    if planes.shape[1:] != (height, width):
-        is_smaller = height < planes.shape[1] or width < planes.shape[2]
+    if values.shape[1:] != (height, width):
+        is_smaller = height < values.shape[1] or width < values.shape[2]
         mode = "area" if is_smaller else "nearest-exact"
-        planes = F.interpolate(planes[:, None], size=(height, width), mode=mode)[:, 0]
-    return np.asarray(planes.numpy())
+        values = F.interpolate(values[:, None], size=(height, width), mode=mode)[:, 0]
+    return np.asarray(values.numpy())
 
 
 def finite(values: Tensor) -> Tensor:
@@ -143,10 +165,44 @@ def _per_channel(value: float | Sequence[float] | Tensor | None, default: float,
     return given.view(1, -1, *[1] * (inputs.ndim - 2))
 
 
-def _middle_slice(tensor: Tensor, spatial: int) -> Tensor:
-    if spatial < 3:
-        return tensor
-    return tensor.select(-3, tensor.shape[-3] // 2)
+def _restored(
+    inputs: Tensor,
+    mean: float | Sequence[float] | Tensor | None,
+    std: float | Sequence[float] | Tensor | None,
+) -> Tensor:
+    """Return finite values whose normalization is undone."""
+    values = finite(inputs)
+    if mean is None and std is None:
+        return values
+    return values * _per_channel(std, 1.0, values, "std") + _per_channel(mean, 0.0, values, "mean")
+
+
+def _planes(
+    inputs: Tensor,
+    mean: float | Sequence[float] | Tensor | None,
+    std: float | Sequence[float] | Tensor | None,
+    bands: Sequence[int] | None,
+    slices: Sequence[int] | None,
+) -> npt.NDArray[np.uint8]:
+    """Return pictures ``[N, slices, H, W, 3]`` of volumes; of what is a picture itself, one."""
+    values = _restored(inputs, mean, std)
+    is_multispectral = values.shape[1] > MOST_PICTURE_CHANNELS
+    values = values if bands is None else _chosen(values, bands)
+    # The range is that of all slices, so that those of a volume compare.
+    low, high = values.amin(), values.amax()
+    planes = values.unsqueeze(2) if slices is None else values[:, :, list(slices)]
+    if is_multispectral:
+        planes = _to_own_range(planes)
+    elif mean is None and std is None:
+        planes = _to_unit_range(planes, low=low, high=high)
+    else:
+        planes = _restored_to_unit_range(planes, low=low, high=high, is_unit=_is_unit(mean, std))
+    pixels = planes.clamp(0, 1).mul(255).add(0.5).to(torch.uint8)
+    return np.ascontiguousarray(_as_rgb(pixels).permute(0, 2, 3, 4, 1).numpy())
+
+
+def _all_of(planes: npt.NDArray[np.uint8]) -> tuple[int, ...]:
+    return tuple(range(planes.shape[1]))
 
 
 def _to_unit_range(planes: Tensor, low: Tensor, high: Tensor) -> Tensor:
@@ -174,10 +230,10 @@ def _restored_to_unit_range(planes: Tensor, low: Tensor, high: Tensor, *, is_uni
 
 
 def _to_own_range(planes: Tensor) -> Tensor:
-    """Scale each channel of ``[N, C, H, W]`` from its own low to its own high percentile over the batch."""
+    """Scale each channel of ``[N, C, slices, H, W]`` from its own low to its own high percentile over the batch."""
     by_channel = planes.transpose(0, 1).flatten(1).double().numpy()
     low, high = (torch.from_numpy(found) for found in np.percentile(by_channel, _PERCENTILES, axis=1))
-    low, high = (found.float().view(1, -1, 1, 1) for found in (low, high))
+    low, high = (found.float().view(1, -1, 1, 1, 1) for found in (low, high))
     return (planes - low) / (high - low).clamp_min(torch.finfo(torch.float32).tiny)
 
 
@@ -191,12 +247,12 @@ def _chosen(values: Tensor, bands: Sequence[int]) -> Tensor:
 
 
 def _as_rgb(pixels: Tensor) -> Tensor:
-    """Return ``[N, 3, H, W]`` of ``uint8 [N, C, H, W]``."""
+    """Return ``[N, 3, slices, H, W]`` of ``uint8 [N, C, slices, H, W]``."""
     channels = pixels.shape[1]
     if channels in (3, 4):
         return pixels[:, :3]
     grey = pixels if channels == 1 else pixels.float().mean(dim=1, keepdim=True).round().to(torch.uint8)
-    return grey.expand(-1, 3, -1, -1)
+    return grey.expand(-1, 3, -1, -1, -1)
 
 
 def _resample_bands(maps: Tensor, width: int) -> Tensor:

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from saliency_callbacks.errors import ConfigurationError, nearest_names
 from saliency_callbacks.rendering import colormap as colors
 from saliency_callbacks.rendering import text
-from saliency_callbacks.rendering.theme import DETAIL_SIZE, EDGE, INK, MUTED, TITLE_SIZE
+from saliency_callbacks.rendering.theme import DETAIL_SIZE, EDGE, FIXED_SIZES, INK, MUTED, TextSizes
 
 __all__ = ["STYLES", "Heading", "Style", "check_style", "color_bar", "limited_title"]
 
@@ -26,6 +26,8 @@ _NARROWEST = 340
 _WIDEST_NEED = 460
 _GAP = 6
 _LINE_GAP = 4
+_TITLE_LINES = 2
+_BAR_OF_TEXT = 0.8
 
 
 def check_style(style: str) -> None:
@@ -79,12 +81,15 @@ def limited_title(title: str, shown: int, count: int) -> str:
 class Heading:
     """A title on the left and a color bar on the right; below each other where they do not fit side by side.
 
+    A title that is too long has two lines, and so has the legend.
+
     Args:
         title: What is shown, e.g. ``"grad_cam · epoch 3 · layer4"``.
         style: Style of the maps below.
         colormap: Color map of the maps below.
         scale_note: What the colors are relative to, e.g. ``"shared scale"``.
         room_for: A title for which there has to be room, so that headings with other titles look alike.
+        sizes: Sizes of its text.
 
     Example:
         >>> canvas = Image.new("RGB", (800, 24), "white")
@@ -96,6 +101,7 @@ class Heading:
     colormap: str = colors.DEFAULT_COLORMAP
     scale_note: str = ""
     room_for: str = ""
+    sizes: TextSizes = FIXED_SIZES
 
     @property
     def narrowest(self) -> int:
@@ -104,35 +110,44 @@ class Heading:
 
     def height(self, width: int) -> int:
         """Return the height in pixels that the heading takes at a width."""
-        first = text.line_height(TITLE_SIZE)
-        return first if self._on_one_line(width) else first + _LINE_GAP + text.line_height(DETAIL_SIZE)
+        first = self._n_title_lines(width) * text.line_height(self.sizes.title)
+        if self._on_one_line(width):
+            return first
+        lines = 2 if self._note_is_below(width) else 1
+        return first + _LINE_GAP + lines * text.line_height(self.sizes.legend)
 
     def draw(self, canvas: Image.Image, left: int, top: int, width: int) -> None:
         """Draw the heading into a box of a width."""
         pen = ImageDraw.Draw(canvas)
-        text.draw(pen, (left, top), self.title, size=TITLE_SIZE, color=INK, max_width=width)
-        first = text.line_height(TITLE_SIZE)
+        line = text.line_height(self.sizes.title)
+        for place, words in enumerate(self._title_lines(self.title, width)):
+            text.draw(pen, (left, top + place * line), words, size=self.sizes.title, color=INK, max_width=width)
         if self._on_one_line(width):
             legend = self._words_width() + _BAR_WIDTH
             left, width = left + width - legend, legend
-            top += (first - text.line_height(DETAIL_SIZE)) // 2 + 1
+            top += (line - text.line_height(self.sizes.legend)) // 2 + 1
         else:
-            top += first + _LINE_GAP
+            top += self._n_title_lines(width) * line + _LINE_GAP
         self._draw_legend(canvas, left, top, width)
 
     def _draw_legend(self, canvas: Image.Image, left: int, top: int, width: int) -> None:
         pen = ImageDraw.Draw(canvas)
+        size, line = self.sizes.legend, text.line_height(self.sizes.legend)
+        start, right = left, left + width
         low, high = self._ends()
-        right = left + width
-        bar_width = max(_SHORTEST_BAR, min(_BAR_WIDTH, width - self._words_width()))
-        left += text.draw(pen, (left, top), low, size=DETAIL_SIZE, color=MUTED) + _GAP
-        upper = top + (text.line_height(DETAIL_SIZE) - _BAR_HEIGHT) // 2
-        bar = np.broadcast_to(color_bar(self.style, colormap=self.colormap), (_BAR_HEIGHT, 256, 3))
-        canvas.paste(Image.fromarray(bar).resize((bar_width, _BAR_HEIGHT), Image.Resampling.NEAREST), (left, upper))
-        pen.rectangle((left - 1, upper - 1, left + bar_width, upper + _BAR_HEIGHT), outline=EDGE)
-        left += bar_width + _GAP
-        left += text.draw(pen, (left, top), high, size=DETAIL_SIZE, color=MUTED) + _GAP
-        text.draw(pen, (left, top), self._note(), size=DETAIL_SIZE, color=MUTED, max_width=right - left)
+        bar_width = max(_SHORTEST_BAR, min(self._bar_width(), width - self._words_width(with_note=False)))
+        left += text.draw(pen, (left, top), low, size=size, color=MUTED) + self._gap
+        bar_height = max(_BAR_HEIGHT, round(size * _BAR_OF_TEXT))
+        upper = top + (line - bar_height) // 2
+        bar = np.broadcast_to(color_bar(self.style, colormap=self.colormap), (bar_height, 256, 3))
+        canvas.paste(Image.fromarray(bar).resize((bar_width, bar_height), Image.Resampling.NEAREST), (left, upper))
+        pen.rectangle((left - 1, upper - 1, left + bar_width, upper + bar_height), outline=EDGE)
+        left += bar_width + self._gap
+        left += text.draw(pen, (left, top), high, size=size, color=MUTED) + self._gap
+        if self._note_is_below(width):
+            left, top = start, top + line
+        words = self._note() if left > start else text.printable(self.scale_note)
+        text.draw(pen, (left, top), words, size=size, color=MUTED, max_width=right - left)
 
     def _ends(self) -> tuple[str, str]:
         return ("negative", "positive") if self.style in ("signed", "signed_color") else ("low", "high")
@@ -140,12 +155,29 @@ class Heading:
     def _note(self) -> str:
         return text.printable(f"· {self.scale_note}") if self.scale_note else ""
 
-    def _words_width(self) -> int:
+    @property
+    def _gap(self) -> int:
+        return max(_GAP, self.sizes.legend // 3)
+
+    def _bar_width(self) -> int:
+        return _BAR_WIDTH * self.sizes.legend // DETAIL_SIZE
+
+    def _words_width(self, *, with_note: bool = True) -> int:
         """Return the width of everything in the legend but the bar."""
-        words = (*self._ends(), self._note())
-        gaps = 3 if self.scale_note else 2
-        return sum(text.text_width(part, DETAIL_SIZE) for part in words) + gaps * _GAP
+        words = (*self._ends(), *([self._note()] if with_note else []))
+        gaps = 3 if self.scale_note and with_note else 2
+        return sum(text.text_width(part, self.sizes.legend) for part in words) + gaps * self._gap
+
+    def _note_is_below(self, width: int) -> bool:
+        return bool(self.scale_note) and self._words_width() + _SHORTEST_BAR > width
+
+    def _title_lines(self, title: str, width: int) -> list[str]:
+        return [line.removesuffix(" ·") for line in text.wrapped(title, self.sizes.title, width, _TITLE_LINES)]
+
+    def _n_title_lines(self, width: int) -> int:
+        return max(1, *(len(self._title_lines(words, width)) for words in (self.title, self.room_for)))
 
     def _on_one_line(self, width: int) -> bool:
-        title = max(text.text_width(text.printable(words), TITLE_SIZE) for words in (self.title, self.room_for))
-        return title + 4 * _GAP + self._words_width() + _BAR_WIDTH <= width
+        titles = (text.printable(words) for words in (self.title, self.room_for))
+        title = max(text.text_width(words, self.sizes.title) for words in titles)
+        return title + 4 * self._gap + self._words_width() + _BAR_WIDTH <= width

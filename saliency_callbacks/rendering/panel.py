@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from saliency_callbacks.arrays.slices import ContactSheet
 from saliency_callbacks.errors import ConfigurationError, InputError
 from saliency_callbacks.rendering.colormap import DEFAULT_COLORMAP
+from saliency_callbacks.rendering.contact_sheet import number_slices
 from saliency_callbacks.rendering.contour import draw_contour
 from saliency_callbacks.rendering.grid import Caption, TileGrid
 from saliency_callbacks.rendering.legend import Heading, Style, limited_title
 from saliency_callbacks.rendering.tiles import check_pictures, fit, tile_limit
 
-__all__ = ["LARGEST_TILE", "MAX_SAMPLES", "Caption", "beside", "panel"]
+__all__ = ["LARGEST_SHEET", "LARGEST_TILE", "MAX_SAMPLES", "Caption", "beside", "panel"]
 
 MAX_SAMPLES = 64
 """Further samples are left out of a panel, and the title says so."""
@@ -25,8 +28,20 @@ _WIDE = 1.8
 LARGEST_TILE = 256
 """Side of the square above whose area a picture is reduced in any panel."""
 
-_PIXEL_BUDGET = 800_000
-_SMALLEST_LIMIT = 112
+LARGEST_SHEET = 480
+"""The same of contact sheets."""
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """Sides of square tiles, and the pixels that all of them together may have."""
+
+    budget: int = 800_000
+    smallest: int = 112
+    largest: int = LARGEST_TILE
+
+
+_SIZES_OF_SHEETS = _Sizes(budget=2_400_000, smallest=168, largest=LARGEST_SHEET)
 
 
 def panel(
@@ -42,6 +57,7 @@ def panel(
     colormap: str = DEFAULT_COLORMAP,
     scale_note: str = "",
     room_for: str = "",
+    sheet: ContactSheet | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Draw inputs and their maps side by side, in a grid.
 
@@ -60,6 +76,7 @@ def panel(
         colormap: Color map of the maps, for the color bar.
         scale_note: What the colors are relative to, e.g. ``"shared scale"``.
         room_for: A title for which there has to be room, so that pictures with other titles are of the same size.
+        sheet: How the slices of volumes are arranged, where pictures are contact sheets; these are drawn larger.
 
     Returns:
         ``uint8 [height, width, 3]``.
@@ -77,8 +94,11 @@ def panel(
     """
     _check(images, rendered, captions, columns)
     count = min(len(images), MAX_SAMPLES)
-    largest = tile_limit(2 * count, budget=_PIXEL_BUDGET, smallest=_SMALLEST_LIMIT, largest=LARGEST_TILE)
-    inputs, maps = (fit(batch[:count], smallest=min_tile, largest=largest) for batch in (images, rendered))
+    sizes = _Sizes() if sheet is None else _SIZES_OF_SHEETS
+    largest = tile_limit(2 * count, budget=sizes.budget, smallest=sizes.smallest, largest=sizes.largest)
+    smallest = max(min_tile, sizes.smallest)
+    inputs, maps = (fit(batch[:count], smallest=smallest, largest=largest) for batch in (images, rendered))
+    inputs = number_slices(inputs, sheet)
     if regions is not None:
         maps = draw_contour(maps, regions[:count])
     pairs = beside(inputs, maps)

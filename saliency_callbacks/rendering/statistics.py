@@ -61,7 +61,7 @@ def statistics_drawings(
 def _captions(found: Mistakes, class_name: Callable[[int], str]) -> list[Caption]:
     columns = (found.labels, found.predictions, found.confidences, found.positions)
     return [
-        Caption(class_name(label), f"pred {class_name(predicted)} · {confidence:.2f} · #{position}", wrong=True)
+        Caption(class_name(label), f"✕ {class_name(predicted)} · {100 * confidence:.0f} % · #{position}", wrong=True)
         for label, predicted, confidence, position in zip(*(column.tolist() for column in columns), strict=True)
     ]
 

@@ -18,6 +18,7 @@ __all__ = [
     "draw",
     "ellipsize",
     "ellipsize_head",
+    "fitting_size",
     "font_path",
     "legible",
     "line_height",
@@ -31,6 +32,7 @@ __all__ = [
 _ELLIPSIS = "…"
 _UNASSIGNED = "\uffff"
 _MISSING = "?"
+_LEAST_OF_SIZE = 0.75
 
 
 def draw(
@@ -143,6 +145,18 @@ def text_width(text: str, size: int) -> int:
         (0, True)
     """
     return -int(-_font(size).getlength(text) // 1)
+
+
+def fitting_size(text: str, size: int, max_width: int) -> int:
+    """Return ``size``, or a little less where the text would be cut otherwise.
+
+    Example:
+        >>> fitting_size("ankle boot", 40, 400), fitting_size("ankle boot", 40, 190), fitting_size("ankle boot", 40, 20)
+        (40, 36, 40)
+    """
+    shown = printable(text)
+    sizes = range(size, round(_LEAST_OF_SIZE * size) - 1, -1)
+    return next((one for one in sizes if text_width(shown, one) <= max_width), size)
 
 
 def line_height(size: int) -> int:

@@ -83,7 +83,7 @@ def report_page(runs: Sequence[RunDirectory], max_megabytes: float) -> bytes:
     Raises:
         ConfigurationError: If the probes of two runs differ, or the page cannot be made small enough.
     """
-    contents = [read_contents(run, max_megabytes * _MEGABYTE / len(runs)) for run in runs]
+    contents = [read_contents(run, max_megabytes * _MEGABYTE / len(runs), runs) for run in runs]
     try:
         check_comparable(contents)
     except ConfigurationError as error:

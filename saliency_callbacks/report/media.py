@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from saliency_callbacks.report.monitors import ExplainedObservation
+from saliency_callbacks.report.monitors import ExplainedObservation, Monitor
+from saliency_callbacks.report.pictures.samples import slice_pictures
 from saliency_callbacks.report.pictures.sprites import Quality, encode_text, sprite
 from saliency_callbacks.report.pictures.stored_pictures import embedded_picture
 from saliency_callbacks.sinks.disk.array_file import Array
@@ -26,6 +27,9 @@ class Medium(Protocol):
         self, observation: ExplainedObservation, shared: Mapping[str, Array], *, is_text: bool
     ) -> dict[str, dict[str, Any]]:
         """Return what stands for the maps of one observation, by method."""
+
+    def slices(self, monitor: Monitor) -> dict[str, Any]:
+        """Return what stands for ``pictures`` and ``masks`` of the slices of volumes."""
 
     def picture(self, directory: Path, file: str) -> dict[str, str] | None:
         """Return what stands for a file in the directory of an archive; ``None`` where it cannot be read."""
@@ -56,6 +60,11 @@ class Embedded:
             method: encode_text(found) if is_text else sprite(found, shared[method], self.quality)
             for method, found in observation.maps.items()
         }
+
+    def slices(self, monitor: Monitor) -> dict[str, Any]:
+        """Return those whose maps were read."""
+        assert monitor.slices is not None, "of what is within the file"
+        return slice_pictures(monitor.probe, 0, monitor.slices)
 
     def picture(self, directory: Path, file: str) -> dict[str, str] | None:
         """Return ``{"data"}``, base64 of a WebP."""

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from saliency_callbacks.arrays.slices import evenly_spaced
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.report.runs import Archive
 from saliency_callbacks.sinks.disk.array_file import Array, ArrayFile
 from saliency_callbacks.sinks.disk.arrays import StoredProbe, open_maps, read_shown_maps, read_stored_probe
 from saliency_callbacks.sinks.disk.entries import MethodEntry, ObservationEntry, ProbeEntry
-from saliency_callbacks.sinks.disk.shown import Maps, Scales, shrink
+from saliency_callbacks.sinks.disk.shown import Maps, Plane, Scales, shrink
 
 __all__ = [
     "ExplainedObservation",
@@ -49,12 +50,21 @@ class ExplainedObservation:
 
 @dataclass(frozen=True, eq=False)
 class Monitor:
-    """One archive that has maps of a probe."""
+    """One archive that has maps of a probe.
+
+    Args:
+        archive: The archive.
+        probe: What was explained.
+        observations: Those whose maps could be read.
+        notes: What is left out, and why.
+        slices: Of volumes, which slices the maps have that were read; ``None`` where maps are read when looked at.
+    """
 
     archive: Archive
     probe: StoredProbe
     observations: tuple[ExplainedObservation, ...]
     notes: tuple[str, ...] = ()
+    slices: tuple[int, ...] | None = None
 
     @property
     def methods(self) -> dict[str, MethodEntry]:
@@ -104,16 +114,21 @@ def read_monitor(archive: Archive, read: ReadObservation, read_probe: ReadProbe 
     return Monitor(archive, probe, tuple(observations), tuple(notes))
 
 
-def with_maps(longest_side: int) -> ReadObservation:
+def with_maps(longest_side: int, most_slices: int = 2**31) -> ReadObservation:
     """Return what reads an observation with its maps.
 
     Args:
         longest_side: Largest height or width at which a map is kept.
+        most_slices: Most slices of the maps of volumes; of more, evenly spaced ones are kept.
     """
 
     def read(archive: Archive, entry: ObservationEntry, probe: StoredProbe) -> ExplainedObservation:
         with open_maps(archive.directory, entry) as file:
             shown = {name: read_shown_maps(file, name, facts, probe) for name, facts in entry["methods"].items()}
+            if probe.volumes is not None:
+                depth = probe.volumes.shape[1]
+                planes = [Plane(0, index, depth) for index in evenly_spaced(depth, most_slices)]
+                shown = {name: maps.cut(*planes) for name, maps in shown.items()}
             if probe.images is not None:
                 shown = {name: shrink(maps, longest_side) for name, maps in shown.items()}
             scales = {name: maps.scales for name, maps in shown.items()}

@@ -17,7 +17,7 @@ __all__ = ["markup", "render_page", "script", "style"]
 _ASSETS = files("saliency_callbacks.report") / "assets"
 _SCRIPTS = (
     "base/elements", "base/format", "base/data", "base/source", "base/state", "base/place",
-    "maps/sprites", "maps/paint", "maps/painting", "maps/tiles",
+    "maps/slices", "maps/sprites", "maps/paint", "maps/painting", "maps/tiles",
     "views/grid", "views/sample", "views/strip", "views/compare",
     "parts/charts", "parts/timeline", "parts/controls", "parts/summary", "parts/shortcuts", "parts/keyboard",
     "live/connection", "live/queue", "live/frame", "live/live", "live/chooser", "main",

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import base64
-import io
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
+from saliency_callbacks.arrays.slices import axis_name, slice_noun
 from saliency_callbacks.rendering.colormap import DEFAULT_ALPHA, GROUND, overlay_table
 from saliency_callbacks.report.attention import rank_samples
 from saliency_callbacks.report.charts import charts_of, split_tag
@@ -22,18 +20,17 @@ from saliency_callbacks.report.facts import facts_of
 from saliency_callbacks.report.headlines import headlines_of
 from saliency_callbacks.report.media import Medium
 from saliency_callbacks.report.monitors import ExplainedObservation, Monitor, moment_of
-from saliency_callbacks.report.pictures.sprites import encode_picture, shared_scales, sheet
+from saliency_callbacks.report.pictures.samples import sample_pictures
+from saliency_callbacks.report.pictures.sprites import shared_scales
 from saliency_callbacks.report.pictures.stored_pictures import stored_pictures
+from saliency_callbacks.report.pictures.volumes import volume_facts
 from saliency_callbacks.report.run_contents import Contents
 from saliency_callbacks.report.runs import Archive
 from saliency_callbacks.report.shortcuts import lists_of, shortcuts_of
 from saliency_callbacks.sinks.disk.array_file import Array
-from saliency_callbacks.sinks.disk.arrays import StoredProbe
 
 __all__ = ["payload_of"]
 
-_LARGEST_PICTURE = 320
-_LOSSLESS_PICTURE = 64
 _SAMPLE_SCORES = ("drift_previous", "drift_initial", "entropy", "region_mass")
 
 
@@ -94,6 +91,9 @@ def _probe_facts(monitor: Monitor) -> dict[str, Any]:
         rows.append(["samples explained", str(n_samples)])
     if probe.images is not None:
         rows.append(["pictures", " × ".join(map(str, probe.images.shape[1:3]))])
+    if probe.volumes is not None:
+        nouns = f"{slice_noun(probe.axis_names)}s"
+        rows.append([nouns, f"{probe.volumes.shape[1]}, along {axis_name(0, probe.axis_names)}"])
     if probe.class_names is not None:
         rows.append(["classes", ", ".join(probe.class_names)])
     return {"title": f"Probe of {monitor.archive.name}", "rows": rows}
@@ -122,8 +122,8 @@ def _monitor(monitor: Monitor, pair: Sequence[Monitor], medium: Medium) -> dict[
         "groups": None if probe.groups is None else list(probe.groups),
         "tokens": None if probe.tokens is None else [list(tokens) for tokens in probe.tokens],
         "special": None if probe.special is None else [list(flags) for flags in probe.special],
-        "pictures": _pictures(probe),
-        "masks": _masks(probe.masks) if probe.images is not None else None,
+        **(sample_pictures(probe) if probe.volumes is None else medium.slices(monitor)),
+        "volume": volume_facts(probe, monitor.slices),
         "methods": [method for method in methods if method["name"] in shared],
         "shared": {method: [float(f"{value:.4g}") for value in scales.tolist()] for method, scales in shared.items()},
         "frames": [_frame(observation, shared, medium, is_text=probe.images is None) for observation in observations],
@@ -165,32 +165,6 @@ def _frame(
         "maps": medium.maps(observation, shared, is_text=is_text),
         "scores": scores,
     }
-
-
-@lru_cache(maxsize=4)  # they do not change while observations are added
-def _pictures(probe: StoredProbe) -> dict[str, Any] | None:
-    images = probe.images
-    if images is None:
-        return None
-    height, width = images.shape[1:3]
-    factor = min(1.0, _LARGEST_PICTURE / max(height, width))
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    lossless = max(height, width) <= _LOSSLESS_PICTURE
-    shown = images if factor == 1 else np.stack([np.asarray(Image.fromarray(one).resize(size)) for one in images])
-    encoded = [encode_picture(picture, lossless=lossless, quality=85) for picture in shown]
-    return {"data": encoded, "width": size[0], "height": size[1]}
-
-
-def _masks(masks: Array | None) -> dict[str, Any] | None:
-    """Return the masks as one black and white picture; ``None`` if they are not masks of pictures."""
-    if masks is None or masks.ndim != 3 or not masks.any():
-        return None
-    height, width = masks.shape[1:]
-    levels, columns = sheet((masks > 0).astype(np.uint8) * 255)
-    buffer = io.BytesIO()
-    Image.fromarray(levels).convert("1").save(buffer, "png", optimize=True)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return {"data": data, "columns": columns, "width": width, "height": height}
 
 
 def _has(observations: Sequence[ExplainedObservation], method: str) -> bool:

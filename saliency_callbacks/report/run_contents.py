@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+from saliency_callbacks.arrays.slices import evenly_spaced
 from saliency_callbacks.report.monitors import Monitor, read_monitor, with_maps
 from saliency_callbacks.report.pictures.sprites import LONGEST_SIDES
 from saliency_callbacks.report.pictures.statistics import class_pictures
-from saliency_callbacks.report.runs import RunDirectory
+from saliency_callbacks.report.runs import Archive, RunDirectory
 
-__all__ = ["Contents", "read_contents"]
+__all__ = ["Contents", "has_one_slice_of_volumes", "only_the_middle", "read_contents"]
 
 # Maps at less than one bit per pixel are not worth keeping in memory: they would not fit into the file either.
 _LEAST_BITS = 1.0
+_VOLUME_DIMENSIONS = 3
+# Slices are left out rather than made smaller than this, and made smaller rather than fewer than these.
+_SLICE_SIDE = 64
+_FEWEST_SLICES = 9
+# More would take minutes to encode; the live page has all.
+_MOST_SLICES = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +41,17 @@ class Contents:
     class_pictures: tuple[dict[str, str], ...] = ()
 
 
-def read_contents(run: RunDirectory, budget: float) -> Contents:
-    """Read the maps of a run, no larger than can fit into ``budget`` bytes."""
-    read_maps = with_maps(_longest_side(run, budget))
-    read = [monitor for archive in run.archives if (monitor := read_monitor(archive, read_maps)) is not None]
+def read_contents(run: RunDirectory, budget: float, beside: Sequence[RunDirectory] = ()) -> Contents:
+    """Read the maps of a run, no larger than can fit into ``budget`` bytes.
+
+    Args:
+        run: The run.
+        budget: Bytes for its maps.
+        beside: The runs that it is shown with; the same slices of volumes are read of all.
+    """
+    bits = _bits(run, budget)
+    most = _most_slices(min((_bits(one, budget) for one in beside), default=bits))
+    read = [monitor for archive in run.archives if (monitor := _read(archive, bits, most)) is not None]
     monitors = tuple(monitor for monitor in read if monitor.observations)
     of_classes = [class_pictures(monitor) for monitor in monitors]
     notes = [*run.notes, *(note for monitor in read for note in monitor.notes)]
@@ -46,12 +61,55 @@ def read_contents(run: RunDirectory, budget: float) -> Contents:
     )
 
 
-def _longest_side(run: RunDirectory, budget: float) -> int:
+def _read(archive: Archive, bits: float, most: int) -> Monitor | None:
+    """Read an archive of which each map may take that many bits, and have ``most`` slices."""
+    depth = _depth(archive)
+    shown = min(depth, most)
+    monitor = read_monitor(archive, with_maps(_longest_side(bits / shown), most))
+    if monitor is None:
+        return None
+    notes = list(monitor.notes)
+    if monitor.probe.volumes is None:
+        if has_one_slice_of_volumes(monitor):
+            notes.append(only_the_middle(archive))
+        return replace(monitor, notes=tuple(notes))
+    if shown < depth:
+        notes.append(
+            f"{archive.name}: to keep the file small, {shown} of {depth} slices are in it, evenly spaced; the "
+            "live page (saliency-callbacks view, or TensorBoard's tab) has all."
+        )
+    return replace(monitor, notes=tuple(notes), slices=evenly_spaced(depth, most))
+
+
+def only_the_middle(archive: Archive) -> str:
+    """Return a note on volumes of which there is the picture of one slice."""
+    return f"{archive.name}: an earlier version kept the picture of the middle slice alone, so no other is shown."
+
+
+def has_one_slice_of_volumes(monitor: Monitor) -> bool:
+    """Return whether a monitor has volumes of which there is the picture of one slice."""
+    return monitor.probe.images is not None and monitor.probe.volumes is None and _depth(monitor.archive) > 1
+
+
+def _bits(run: RunDirectory, budget: float) -> float:
     maps = sum(
         len(entry["methods"]) * len(entry["ids"])
         for archive in run.archives
         if archive.probe is not None
         for entry in archive.observations
     )
-    affordable = math.sqrt(8 * budget / max(maps, 1) / _LEAST_BITS)
-    return int(min(LONGEST_SIDES[0], max(LONGEST_SIDES[-1], affordable)))
+    return 8 * budget / max(maps, 1)
+
+
+def _depth(archive: Archive) -> int:
+    """Return the number of slices of an archive's maps; 1 where they are no volumes."""
+    sizes = [facts["size"] for entry in archive.observations for facts in entry["methods"].values()]
+    return int(sizes[-1][0]) if sizes and len(sizes[-1]) == _VOLUME_DIMENSIONS else 1
+
+
+def _most_slices(bits: float) -> int:
+    return min(_MOST_SLICES, max(_FEWEST_SLICES, int(bits / (_LEAST_BITS * _SLICE_SIDE**2))))
+
+
+def _longest_side(bits: float) -> int:
+    return int(min(LONGEST_SIDES[0], max(LONGEST_SIDES[-1], math.sqrt(bits / _LEAST_BITS))))

@@ -14,6 +14,7 @@ __all__ = ["encode_gif", "encode_png", "is_animation"]
 
 _FASTEST_PNG = 1
 _HELD = 4
+_MOST_MILLISECONDS, _FEWEST_MILLISECONDS, _ROUND = 500, 120, 10_000
 _SAMPLED_PIXELS = 2_000_000
 
 
@@ -33,7 +34,7 @@ def is_animation(picture: Picture) -> bool:
     return bool(picture.ndim == 4)
 
 
-def encode_gif(picture: Picture, *, milliseconds: int = 500) -> bytes:
+def encode_gif(picture: Picture, *, milliseconds: int | None = None) -> bytes:
     """Return a ``uint8 [frames, height, width, 3]`` animation as a GIF file that plays forever.
 
     All frames share one palette of 256 colors, and there is no dithering: a pixel that does not change from one frame
@@ -44,8 +45,10 @@ def encode_gif(picture: Picture, *, milliseconds: int = 500) -> bytes:
     Args:
         picture: The frames.
         milliseconds: How long each frame is shown, a multiple of 10; the last one is shown four times as long, so that
-            the end of the animation can be seen.
+            the end of the animation can be seen. By default half a second, and less where there are many frames.
     """
+    if milliseconds is None:
+        milliseconds = min(_MOST_MILLISECONDS, max(_FEWEST_MILLISECONDS, _ROUND // len(picture) // 10 * 10))
     palette = _shared_palette(picture)
     frames = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in picture]
     durations = [milliseconds] * (len(frames) - 1) + [milliseconds * _HELD]

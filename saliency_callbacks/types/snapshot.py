@@ -22,7 +22,10 @@ class ProbeView:
     Args:
         fingerprint: Fingerprint of the probe's inputs and labels.
         ids: A stable name for each sample.
-        images: The inputs as pictures, ``uint8 [N, H, W, 3]``; ``None`` for text inputs.
+        images: The inputs as pictures, ``uint8 [N, H, W, 3]``; of volumes the middle slice, ``None`` for text inputs.
+        volumes: Of volumes and videos the pictures of all slices, ``uint8 [N, D, H, W, 1]`` in grey or
+            ``[N, D, H, W, 3]``; ``H`` and ``W`` may be smaller than those of the inputs.
+        axis_names: Names of the spatial axes, such as ``("depth", "height", "width")``, where they are known.
         tokens: The words or tokens of each text, in the order of the positions of its map, without padding.
         special: Which of ``tokens`` are not words of the text, such as separators.
         labels, class_names, masks, groups: As in :class:`~saliency_callbacks.probe.batch.ProbeBatch`.
@@ -43,6 +46,8 @@ class ProbeView:
     class_names: tuple[str, ...] | None = None
     masks: Tensor | None = None
     groups: tuple[str, ...] | None = None
+    volumes: Tensor | None = None
+    axis_names: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,12 +15,16 @@ from types import SimpleNamespace
 import pytest
 
 import saliency_callbacks
+from saliency_callbacks.dashboard.app import App
+from saliency_callbacks.dashboard.library import Library
 from saliency_callbacks.dashboard.plugin import SaliencyPlugin
 
 ROOT = Path(saliency_callbacks.__file__).parents[1]
 OPENS = """
 import sys
 from types import SimpleNamespace
+from saliency_callbacks.dashboard.app import App
+from saliency_callbacks.dashboard.library import Library
 from saliency_callbacks.dashboard.plugin import SaliencyPlugin
 ours = {"numpy", "matplotlib", "PIL", "jinja2"} & set(sys.modules)
 plugin = SaliencyPlugin(SimpleNamespace(logdir=sys.argv[1], flags=None))
@@ -62,6 +66,11 @@ def test_a_run_is_opened_without_torch_and_the_import_is_light(tmp_path, write_r
 )
 def test_whatever_tensorboard_says_of_the_logdir(context, expected):
     assert [str(one.path) for one in SaliencyPlugin(context)._directories] == expected
+
+
+def test_it_has_every_route_of_the_app(tmp_path):
+    plugin = SaliencyPlugin(SimpleNamespace(logdir=str(tmp_path), flags=None))
+    assert plugin.get_plugin_apps().keys() == {f"/{route}" for route in App(Library([])).routes}
 
 
 def test_without_a_logdir_it_is_inactive():

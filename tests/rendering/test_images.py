@@ -3,8 +3,9 @@ import pytest
 import torch
 from PIL import Image
 
+from saliency_callbacks.arrays.slices import ContactSheet
 from saliency_callbacks.errors import InputError
-from saliency_callbacks.rendering.images import display_images, display_maps
+from saliency_callbacks.rendering.images import display_images, display_maps, display_slices
 
 
 def test_the_normalization_is_undone():
@@ -64,10 +65,37 @@ def test_impossible_inputs_are_refused():
         display_images(torch.rand(1, 3, 2, 2), mean=(0.1, 0.2))
 
 
-def test_a_volume_shows_its_middle_slice_and_so_does_its_map():
-    volume = torch.rand(2, 1, 5, 6, 7)
-    assert np.array_equal(display_images(volume), display_images(volume[:, :, 2]))
-    assert np.array_equal(display_maps(volume[:, 0], (6, 7)), volume[:, 0, 2].numpy())
+@pytest.mark.parametrize(
+    ("depth", "shown", "columns"),
+    [(1, [0], 1), (2, [0, 1], 1), (9, range(9), 3), (200, [11, 33, 55, 77, 100, 122, 144, 166, 188], 3)],
+)
+def test_a_volume_is_shown_as_evenly_spaced_slices_and_so_is_its_map(depth, shown, columns):
+    volume = torch.rand(2, 1, depth, 6, 7, generator=torch.Generator().manual_seed(0))
+    pictures = display_images(volume)
+    rows = len(shown) // columns
+    assert pictures.shape == (2, 6 * rows, 7 * columns, 3)
+    maps = display_maps(volume[:, 0], pictures.shape[1:3])
+    for place, index in enumerate(shown):
+        row, column = divmod(place, columns)
+        part = np.s_[:, 6 * row : 6 * (row + 1), 7 * column : 7 * (column + 1)]
+        assert np.array_equal(pictures[part], display_images(volume[:, :, index]))
+        assert np.array_equal(maps[part], volume[:, 0, index].numpy())
+    assert np.array_equal(display_slices(volume)[:, shown[-1]], display_images(volume[:, :, shown[-1]]))
+
+
+def test_slices_of_a_volume_have_one_range():
+    volume = torch.stack([torch.zeros(4, 4), torch.full((4, 4), 1000.0)])[None, None]
+    assert display_slices(volume)[0, :, 0, 0, 0].tolist() == [0, 255]
+
+
+@pytest.mark.parametrize("size", [(20, 20), (8, 40), (40, 8), (3, 100)])
+@pytest.mark.parametrize("depth", [1, 2, 5, 7, 9, 50])
+def test_a_contact_sheet_is_no_strip_and_has_few_empty_places(depth, size):
+    sheet = ContactSheet.of((depth, *size))
+    height, width = sheet.rows * size[0], sheet.columns * size[1]
+    alone = max(size) / min(size)
+    assert max(height / width, width / height) <= max(alone, 3)
+    assert sheet.rows * sheet.columns - len(sheet.indices) < sheet.columns
 
 
 def test_maps_are_resampled_to_the_nearest_pixel_as_pillow_does():

@@ -13,6 +13,7 @@ from torch import Tensor
 from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.functional.maps import percentile
 from saliency_callbacks.rendering.attribution import drawn_maps, render, signed_scale
+from saliency_callbacks.rendering.contact_sheet import sheet_of
 from saliency_callbacks.rendering.contour import top_region
 from saliency_callbacks.rendering.images import display_images, display_maps
 from saliency_callbacks.rendering.panel import Caption, panel
@@ -20,7 +21,8 @@ from saliency_callbacks.types import Attribution
 
 __all__ = ["Pair", "draw_pairs", "interleaved", "pair_captions"]
 
-_PAIRS_A_ROW = 2
+# Margins are long captions, and two beside each other can be read in a thumbnail.
+_PAIRS_A_ROW = 1
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ def draw_pairs(
         [caption for pair in pairs for caption in pair_captions(pair)],
         title=title,
         columns=2 * min(_PAIRS_A_ROW, len(pairs)),
+        sheet=sheet_of(attribution.magnitude.shape[1:]),
         regions=_outlined(attribution, look, (pictures.shape[1], pictures.shape[2])),
         style=look.style,
         scale_note=replace(look, color_scale="shared").notes("scale: same without and with"),

@@ -7,9 +7,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import torch
 from torch import Tensor, nn
 
 from saliency_callbacks.callbacks.fast_precision import with_arithmetic
@@ -20,8 +17,9 @@ from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation, versions
 from saliency_callbacks.callbacks.saliency.filmstrips import FramePictures
 from saliency_callbacks.callbacks.saliency.history import Frame, MethodHistory
-from saliency_callbacks.callbacks.saliency.inputs import input_facts, probe_images
-from saliency_callbacks.callbacks.saliency.pictures import Pictures, for_filmstrips, for_panels
+from saliency_callbacks.callbacks.saliency.inputs import input_facts
+from saliency_callbacks.callbacks.saliency.pictures import Pictures
+from saliency_callbacks.callbacks.saliency.probe_pictures import ProbePictures
 from saliency_callbacks.callbacks.saliency.scales import frame_of, scale_of
 from saliency_callbacks.callbacks.saliency.scoring import DRIFTS, Scored, score, warn_of_degenerate_maps
 from saliency_callbacks.callbacks.saliency.simplification import methods_left
@@ -34,6 +32,7 @@ from saliency_callbacks.engine.explanation import Explanation
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import LayerError, ObservationError
 from saliency_callbacks.probe.batch import ProbeBatch
+from saliency_callbacks.rendering.contact_sheet import sheet_of
 from saliency_callbacks.rendering.lazy import LazyPictures
 from saliency_callbacks.targets.link import Link, Predictions
 from saliency_callbacks.targets.resolution import resolve_target, settled_reference, target_name
@@ -117,7 +116,13 @@ class ProbeExplainer:
         names = self._names.samples()
         stories = {
             method: FramePictures(
-                method, history.frames.shown, self._small_images, names, history.scale, self.appearance
+                method,
+                history.frames.shown,
+                self._shown_probe.for_filmstrips,
+                names,
+                history.scale,
+                self.appearance,
+                sheet_of(self._inputs.shape[2:]),
             )
             for method, history in state.histories.items()
             if history.scale is not None and len(history.frames.shown) > 1
@@ -256,8 +261,8 @@ class ProbeExplainer:
     ) -> Mapping[str, Picture]:
         return Pictures(
             snapshot,
-            images=self._panel_images,
-            small_images=self._small_images,
+            images=self._shown_probe.for_panels,
+            small_images=self._shown_probe.for_filmstrips,
             captions=self._names.captions(snapshot),
             scales={name: history.scale for name, history in next_state.histories.items() if history.scale is not None},
             frames={
@@ -265,6 +270,8 @@ class ProbeExplainer:
             },
             appearance=self.appearance,
             namespace=self.namespace,
+            volumes=self._shown_probe.volumes,
+            axis_names=self._shown_probe.axis_names,
         )
 
     @cached_property
@@ -276,25 +283,9 @@ class ProbeExplainer:
         return self.settings.read_alone(self.probe.inputs).explained
 
     @cached_property
-    def _images(self) -> npt.NDArray[np.uint8]:
-        return probe_images(self._inputs, self.probe, self.appearance, self.namespace)
+    def _shown_probe(self) -> ProbePictures:
+        return ProbePictures(self._inputs, self.probe, self.settings.layout, self.appearance, self.namespace)
 
     @cached_property
     def _view(self) -> ProbeView:
-        return ProbeView(
-            fingerprint=self.probe.fingerprint,
-            ids=self.probe.ids,
-            images=torch.from_numpy(self._images),
-            labels=self.probe.labels,
-            class_names=self._names.classes(),
-            masks=self.probe.masks,
-            groups=self.probe.groups,
-        )
-
-    @cached_property
-    def _panel_images(self) -> npt.NDArray[np.uint8]:
-        return for_panels(self._images, self._inputs.ndim - 2)
-
-    @cached_property
-    def _small_images(self) -> npt.NDArray[np.uint8]:
-        return for_filmstrips(self._images, self._inputs.ndim - 2)
+        return self._shown_probe.view(self._names.classes())

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from saliency_callbacks.arrays.slices import ContactSheet
 from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.callbacks.saliency.history import Frame
 from saliency_callbacks.functional.maps import resize
@@ -25,6 +26,9 @@ __all__ = ["FramePictures"]
 
 _TILE = 72
 _ANIMATED_TILE = 96
+# Of volumes, whose slices are smaller than their sheet, fewer samples are shown, and larger.
+_SHEET_TILE = 132
+_MOST_SHEETS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +42,7 @@ class FramePictures:
         names: Names of the samples.
         scale: Shared color scale ``[N]``.
         appearance: How maps are drawn.
+        sheet: How the slices of volumes are arranged in ``images`` and frames.
     """
 
     method: str
@@ -46,6 +51,7 @@ class FramePictures:
     names: Sequence[str]
     scale: Tensor
     appearance: Appearance
+    sheet: ContactSheet | None = None
 
     @property
     def _style(self) -> Style:
@@ -53,14 +59,15 @@ class FramePictures:
 
     def filmstrip(self) -> npt.NDArray[np.uint8]:
         """Draw one row a sample and one column a frame."""
-        rows = min(len(self.images), MAX_ROWS)
+        rows = min(len(self.images), MAX_ROWS if self.sheet is None else _MOST_SHEETS)
         return filmstrip(
             self.images[:rows],
             self._scenes(rows),
             self.names[:rows],
             title=self._title(rows),
             regions=self._regions(rows),
-            tile=_TILE,
+            tile=_TILE if self.sheet is None else _SHEET_TILE,
+            sheet=self.sheet,
             style=self._style,
             scale_note=self.appearance.notes("one scale over all epochs"),
             **self.appearance.colors,
@@ -68,14 +75,15 @@ class FramePictures:
 
     def evolution(self) -> npt.NDArray[np.uint8]:
         """Draw one picture a frame, ``uint8 [frames, height, width, 3]``."""
-        rows = min(len(self.images), MAX_ANIMATED)
+        rows = min(len(self.images), MAX_ANIMATED if self.sheet is None else _MOST_SHEETS)
         return evolution(
             self.images[:rows],
             self._scenes(rows),
             [self._captions(frame, rows) for frame in self.frames],
             title=self._title(rows),
             regions=self._regions(rows),
-            tile=_ANIMATED_TILE,
+            tile=_ANIMATED_TILE if self.sheet is None else _SHEET_TILE,
+            sheet=self.sheet,
             style=self._style,
             scale_note=self.appearance.notes("one scale over all epochs"),
             **self.appearance.colors,

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from typing_extensions import Self, override
 
+from saliency_callbacks.arrays.slices import ContactSheet
 from saliency_callbacks.callbacks.runtime.state import ADDED, Stateful
 from saliency_callbacks.scores.drift import MOST_RANKED, ranks_of_most
 
@@ -44,9 +45,11 @@ class Frame(Stateful):
 
     @classmethod
     def of(cls, moment: str, maps: Tensor, wrong: Tensor | None = None) -> Self:
-        """Shrink ``maps [N, *spatial]`` to at most 72 pixels a side and 2048 in all; of volumes the middle slice."""
-        shown = maps.select(1, maps.shape[1] // 2) if maps.ndim > 3 else maps
-        small = torch.nan_to_num(_shrunk(shown.float()), nan=0.0, posinf=0.0, neginf=0.0)
+        """Shrink ``maps [N, *spatial]`` to at most 72 pixels a side and 2048 in all; of volumes the contact sheet."""
+        shown = maps.float()
+        if maps.ndim > 3:
+            shown = torch.from_numpy(ContactSheet.of(maps.shape[1:]).arranged(shown.numpy()))
+        small = torch.nan_to_num(_shrunk(shown), nan=0.0, posinf=0.0, neginf=0.0)
         return cls(moment, small, wrong).rounded()
 
     def rounded(self) -> Self:

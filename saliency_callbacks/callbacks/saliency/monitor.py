@@ -45,6 +45,7 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
     ===========================================  =========================================================
     ``saliency/{method}``                        picture: input and map of each probe sample
     ``saliency/{method}/filmstrip``              picture: one row a sample, one column an observation
+    ``saliency/{method}/slices``                 animation of volumes: one frame a slice (or frame of a video)
     ``saliency/{method}/evolution``              animation, at the end of fit: one frame an observation
     ``saliency/methods``                         picture: the first 8 samples, a column for each of several methods
     ``saliency/{method}/classes``                picture: mean input and mean rank map of each class (*)
@@ -92,7 +93,7 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
         compute: What an observation may cost: ``Compute(internal_batch_size, precision, max_seconds_per_observation,
             shard_probe, seed)``.
         appearance: How maps are drawn: ``Appearance(style, color_scale, colormap, alpha, contour, normalization,
-            class_names, bands)``.
+            class_names, bands, axis_names)``.
         storage: What is kept on disk: ``Storage(save_maps, keep_maps, directory)``.
         report: Whether to make one HTML file, ``report.html`` in the run's directory, of all that the run's callbacks
             kept on disk, when fit ends without an exception. Needs ``storage.save_maps``.

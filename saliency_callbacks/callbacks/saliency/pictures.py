@@ -12,21 +12,26 @@ from torch import Tensor
 from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.callbacks.saliency.filmstrips import FramePictures
 from saliency_callbacks.callbacks.saliency.history import Frame
+from saliency_callbacks.callbacks.saliency.slices import SliceAnimation
 from saliency_callbacks.rendering.attribution import drawn_maps, render
+from saliency_callbacks.rendering.contact_sheet import sheet_note, sheet_of
 from saliency_callbacks.rendering.contour import top_region
 from saliency_callbacks.rendering.filmstrip import filmstrip
 from saliency_callbacks.rendering.images import display_maps
 from saliency_callbacks.rendering.lazy import LazyPictures
-from saliency_callbacks.rendering.panel import LARGEST_TILE, Caption, panel
+from saliency_callbacks.rendering.panel import LARGEST_SHEET, LARGEST_TILE, Caption, panel
 from saliency_callbacks.rendering.tiles import reduce_area, reduce_side
 from saliency_callbacks.types import Snapshot
 
 __all__ = ["Pictures", "for_filmstrips", "for_panels"]
 
 _FILMSTRIP_TILE = 72
+_FILMSTRIP_SHEET = 132
+_VOLUME_DIMENSIONS = 3
 
 # Wide enough for the name of a method; the picture has to be seen at a glance, and there is a panel for each method.
 _GLANCE_TILE = 112
+_GLANCE_SHEET = 180
 _GLANCE_PIXELS = 500_000
 _GLANCE_ROWS = 8
 # Pictures of one tag have to be of one size, or they jump when one goes through the epochs.
@@ -35,6 +40,8 @@ _LONGEST_MOMENT = "epoch 0000"
 
 class Pictures(LazyPictures):
     """Tag → ``uint8 [height, width, 3]``: a panel and a filmstrip for each method, and one of all methods.
+
+    Of volumes these show contact sheets, and for each method there is an animation ``[slices, height, width, 3]``.
 
     Args:
         snapshot: The observation.
@@ -45,6 +52,8 @@ class Pictures(LazyPictures):
         frames: Method → what the filmstrip shows, this observation last.
         appearance: How maps are drawn.
         namespace: First part of every tag.
+        volumes: Of volumes, pictures of all slices, ``uint8 [N, D, height, width, 1 or 3]``.
+        axis_names: Names of the spatial axes, where they are known.
     """
 
     def __init__(
@@ -58,19 +67,26 @@ class Pictures(LazyPictures):
         frames: Mapping[str, Sequence[Frame]],
         appearance: Appearance,
         namespace: str,
+        volumes: npt.NDArray[np.uint8] | None = None,
+        axis_names: Sequence[str] | None = None,
     ) -> None:
         self.snapshot = snapshot
         self.images = images
         self.captions = captions
         self.scales = scales
         self.appearance = appearance
+        self.volumes = volumes
+        self.axis_names = axis_names
+        self._sheet = sheet_of(next(iter(snapshot.attributions.values())).magnitude.shape[1:])
         self._rendered: dict[str, npt.NDArray[np.uint8]] = {}
         names = [caption.title for caption in captions]
         draw: dict[str, Callable[[], npt.NDArray[np.uint8]]] = {}
         for method in snapshot.attributions:
-            strip = FramePictures(method, frames[method], small_images, names, scales[method], appearance)
+            strip = FramePictures(method, frames[method], small_images, names, scales[method], appearance, self._sheet)
             draw[f"{namespace}/{method}"] = partial(self._panel, method)
             draw[f"{namespace}/{method}/filmstrip"] = strip.filmstrip
+            if volumes is not None:
+                draw[f"{namespace}/{method}/slices"] = partial(self._slices, method, volumes)
         if len(snapshot.attributions) > 1:
             draw[f"{namespace}/methods"] = self._glance
         super().__init__(draw)
@@ -104,13 +120,30 @@ class Pictures(LazyPictures):
             self.images,
             self._render(method),
             self.captions,
-            title=" · ".join(filter(None, [method, self.snapshot.moment, attribution.layer])),
+            title=self._title(method, self.snapshot.moment, attribution.layer),
+            sheet=self._sheet,
             regions=self._regions(method),
             style=look.style,
             scale_note=look.notes("scale: largest so far"),
-            room_for=" · ".join(filter(None, [method, _LONGEST_MOMENT, attribution.layer])),
+            room_for=self._title(method, _LONGEST_MOMENT, attribution.layer),
             **look.colors,
         )
+
+    def _title(self, method: str, moment: str, layer: str | None) -> str:
+        note = None if self._sheet is None else sheet_note(self._sheet, self.axis_names)
+        return " · ".join(filter(None, [method, moment, layer, note]))
+
+    def _slices(self, method: str, volumes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        attribution = self.snapshot.attributions[method]
+        return SliceAnimation(
+            attribution,
+            volumes,
+            self.captions,
+            self.scales[method],
+            f"{method} · {self.snapshot.moment}",
+            self.appearance,
+            self.axis_names,
+        ).draw()
 
     def _glance(self) -> npt.NDArray[np.uint8]:
         look = self.appearance
@@ -125,7 +158,8 @@ class Pictures(LazyPictures):
             title=title if rows == len(self.images) else f"{title} · first {rows} of {len(self.images)}",
             regions=regions or None,
             max_columns=max(2, len(methods)),
-            tile=_GLANCE_TILE,
+            tile=_GLANCE_TILE if self._sheet is None else _GLANCE_SHEET,
+            sheet=self._sheet,
             pixels=_GLANCE_PIXELS,
             style=look.style,
             scale_note=look.notes("each method its own scale"),
@@ -136,9 +170,11 @@ class Pictures(LazyPictures):
 
 def for_panels(images: npt.NDArray[np.uint8], n_spatial: int) -> npt.NDArray[np.uint8]:
     """Return pictures no larger than a panel shows them, so that maps are drawn at that size; signals as they are."""
-    return images if n_spatial == 1 else reduce_area(images, largest=LARGEST_TILE)
+    largest = LARGEST_SHEET if n_spatial == _VOLUME_DIMENSIONS else LARGEST_TILE
+    return images if n_spatial == 1 else reduce_area(images, largest=largest)
 
 
 def for_filmstrips(images: npt.NDArray[np.uint8], n_spatial: int) -> npt.NDArray[np.uint8]:
     """Return pictures at most as high and wide as the tiles of a filmstrip; those of signals as they are."""
-    return images if n_spatial == 1 else reduce_side(images, longest=_FILMSTRIP_TILE)
+    longest = _FILMSTRIP_SHEET if n_spatial == _VOLUME_DIMENSIONS else _FILMSTRIP_TILE
+    return images if n_spatial == 1 else reduce_side(images, longest=longest)

@@ -59,7 +59,7 @@ def choose_quality(monitors: Sequence[Monitor], budget: float) -> Quality:
         return Quality(LONGEST_SIDES[0], lossless=True)
     spread = {round(at * (len(observations) - 1)) for at in np.linspace(0, 1, _TRIED)}
     tried = [observations[index] for index in sorted(spread)]
-    largest = max(max(maps.cells.shape[1:]) for _, observation in tried for maps in observation.maps.values())
+    largest = max(max(maps.cells.shape[-2:]) for _, observation in tried for maps in observation.maps.values())
     for quality in [Quality(largest, lossless=True), *(Quality(side, lossless=False) for side in LONGEST_SIDES)]:
         if quality.longest_side <= largest and _estimate(tried, len(observations), quality) <= budget:
             return quality
@@ -90,27 +90,30 @@ def sprite(maps: Maps, shared: Array, quality: Quality) -> dict[str, Any]:
     Values above both scales are drawn in the same color and need not be kept.
 
     Args:
-        maps: The maps ``[N, h, w]``.
+        maps: The maps ``[N, h, w]``, or of volumes ``[N, slices, h, w]``.
         shared: Full color on the shared scale ``[N]``.
         quality: Size and loss.
 
     Returns:
-        ``data`` (base64 of a WebP), ``columns``, ``width`` and ``height`` of one map, and for each sample ``clip``
-        and ``full``, its own full color.
+        ``data`` (base64 of a WebP), ``columns``, ``width`` and ``height`` of one map, how many ``slices`` of each
+        sample follow each other, and for each sample ``clip`` and ``full``, its own full color.
     """
     small = shrink(maps, quality.longest_side)
     clip = np.minimum(small.peak, np.maximum(small.full, shared))
-    divisor = np.divide(clip, small.peak, out=np.ones_like(clip), where=clip > 0)[:, None, None]
+    divisor = np.divide(clip, small.peak, out=np.ones_like(clip), where=clip > 0).reshape(
+        -1, *[1] * (small.cells.ndim - 1)
+    )
     unit = np.clip(small.cells.astype(np.float32) / divisor, 0, 1)
     levels = np.round(np.sqrt(unit) * 255).astype(np.uint8)
-    height, width = levels.shape[1:]
+    height, width = levels.shape[-2:]
     lossless = quality.lossless or max(height, width) <= _LOSSY_FROM // 2
-    picture, columns = sheet(levels)
+    picture, columns = sheet(levels.reshape(-1, height, width))
     return {
         "data": encode_picture(picture, lossless=lossless),
         "columns": columns,
         "width": width,
         "height": height,
+        "slices": levels.shape[1] if maps.is_sliced else 1,
         "clip": _numbers(clip),
         "full": _numbers(small.full),
         "empty": maps.degenerate.tolist(),
@@ -140,14 +143,18 @@ def encode_picture(picture: npt.NDArray[np.uint8], *, lossless: bool, quality: i
 
 
 def sheet(levels: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], int]:
-    """Put ``[N, h, w]`` into one picture, row by row and nearly square; return it and its number of columns."""
-    count, height, width = levels.shape
+    """Put ``[N, h, w]`` or ``[N, h, w, 3]`` into one picture, row by row and nearly square.
+
+    Returns:
+        The picture, and its number of columns.
+    """
+    count, height, width, *color = levels.shape
     columns = max(1, min(count, round(math.sqrt(count * height / width))))
     rows = -(-count // columns)
-    padded = np.zeros((rows * columns, height, width), dtype=np.uint8)
+    padded = np.zeros((rows * columns, height, width, *color), dtype=np.uint8)
     padded[:count] = levels
-    grid = padded.reshape(rows, columns, height, width).transpose(0, 2, 1, 3)
-    return np.ascontiguousarray(grid.reshape(rows * height, columns * width)), columns
+    grid = padded.reshape(rows, columns, height, width, *color).swapaxes(1, 2)
+    return np.ascontiguousarray(grid.reshape(rows * height, columns * width, *color)), columns
 
 
 def _numbers(values: Array) -> list[float]:

@@ -98,7 +98,7 @@ def _mistakes(file: ArrayFile, method: str, class_name: Callable[[int], str], ti
     columns = ("labels", "predictions", "confidences", "positions")
     rows = zip(*(file.read(f"statistics/mistakes/{column}").tolist() for column in columns), strict=True)
     captions = [
-        Caption(class_name(label), f"pred {class_name(predicted)} · {confidence:.2f} · #{position}", wrong=True)
+        Caption(class_name(label), f"✕ {class_name(predicted)} · {100 * confidence:.0f} % · #{position}", wrong=True)
         for label, predicted, confidence, position in rows
     ]
     maps = file.read(f"{_MISTAKES}{method}").astype(np.float32)

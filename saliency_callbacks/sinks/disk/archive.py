@@ -14,7 +14,8 @@ A safetensors file holds, for each method, ``{method}/values``, ``{method}/targe
 ``confidences`` and ``labels`` where there are any. ``{method}/magnitude`` is left out if the values give it by the
 ``reduction`` named in the index. ``{method}/shown/…`` is described in :mod:`saliency_callbacks.sinks.disk.shown`,
 ``statistics/…`` is described in :mod:`saliency_callbacks.sinks.disk.statistics`. The
-probe's file holds its ``images`` (``uint8 [N, H, W, 3]``), ``labels`` and ``masks``, if there are any.
+probe's file holds its ``images`` (``uint8 [N, H, W, 3]``), of volumes ``volumes`` (``uint8 [N, D, H, W, 1 or 3]``),
+``labels`` and ``masks``, if there are any.
 
 A line of the index is an :class:`~saliency_callbacks.sinks.disk.entries.ObservationEntry`. Lines are only ever
 appended. A later one of the same step and stage is merged into the earlier one key by key, so an observation that is

@@ -9,9 +9,12 @@ from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.sinks.disk.archive import inside
 from saliency_callbacks.sinks.disk.array_file import Array, ArrayFile
 from saliency_callbacks.sinks.disk.entries import MethodEntry, ObservationEntry, ProbeEntry
-from saliency_callbacks.sinks.disk.shown import SCALE_NAMES, Maps, Scales, magnitude_of, shown_maps
+from saliency_callbacks.sinks.disk.shown import SCALE_NAMES, Maps, Plane, Scales, magnitude_of, shown_maps, volume_maps
 
 __all__ = ["StoredProbe", "open_maps", "read_scales", "read_shown_maps", "read_stored_probe"]
+
+_VOLUME_DIMENSIONS = 3
+_ARRAYS = ("images", "volumes", "labels", "masks")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +30,8 @@ class StoredProbe:
     class_names: tuple[str, ...] | None = None
     masks: Array | None = None
     groups: tuple[str, ...] | None = None
+    volumes: Array | None = None
+    axis_names: tuple[str, ...] | None = None
 
     @property
     def picture_width(self) -> int | None:
@@ -41,7 +46,7 @@ def read_stored_probe(directory: Path, entry: ProbeEntry) -> StoredProbe:
         ConfigurationError: If the file is missing, damaged or outside the directory.
     """
     with ArrayFile(inside(directory, entry["file"]), "the probe") as file:
-        found = {name: file.read(name) for name in ("images", "labels", "masks") if name in file}
+        found = {name: file.read(name) for name in _ARRAYS if name in file}
     tokens, special, names, groups = entry["tokens"], entry["special"], entry["class_names"], entry["groups"]
     return StoredProbe(
         fingerprint=entry["fingerprint"],
@@ -50,6 +55,7 @@ def read_stored_probe(directory: Path, entry: ProbeEntry) -> StoredProbe:
         special=None if special is None else tuple(map(tuple, special)),
         class_names=None if names is None else tuple(names),
         groups=None if groups is None else tuple(groups),
+        axis_names=tuple(entry["axis_names"]) if "axis_names" in entry else None,
         **found,
     )
 
@@ -66,16 +72,28 @@ def open_maps(directory: Path, entry: ObservationEntry) -> ArrayFile:
 
 
 def read_shown_maps(file: ArrayFile, method: str, facts: MethodEntry, probe: StoredProbe) -> Maps:
-    """Read the maps of one method as they are shown.
+    """Read the maps of one method as they are shown; of volumes all slices, where the probe has pictures of these.
 
     Raises:
         ConfigurationError: If they cannot be read, or are not those of the probe.
     """
     values = file.read(f"{method}/values")
+    known = read_scales(file, method, probe) if _is_of_volumes(facts) else None
+    if known is not None and probe.volumes is not None and len(values) == len(probe.ids):
+        return volume_maps(values, facts, known)
     magnitude = file.read(f"{method}/magnitude") if facts["reduction"] is None else magnitude_of(values, facts)
     if len(values) != len(probe.ids) or len(magnitude) != len(probe.ids):
         raise ConfigurationError(f"the maps of {method} have {len(values)} samples, the probe has {len(probe.ids)}.")
-    return shown_maps(values, magnitude, facts, probe.picture_width)
+    maps = shown_maps(values, magnitude, facts, probe.picture_width)
+    if maps.is_sliced and probe.volumes is None:
+        # Versions that kept the pictures of the middle slice alone.
+        depth = maps.cells.shape[1]
+        return maps.cut(Plane(0, depth // 2, depth))
+    return maps
+
+
+def _is_of_volumes(facts: MethodEntry) -> bool:
+    return len(facts["size"]) == _VOLUME_DIMENSIONS and facts["reduction"] is not None
 
 
 def read_scales(file: ArrayFile, method: str, probe: StoredProbe) -> Scales | None:

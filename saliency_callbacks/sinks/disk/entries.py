@@ -54,12 +54,7 @@ class ObservationEntry(_RequiredOfObservation, total=False):
     unreadable: dict[str, str]
 
 
-class ProbeEntry(TypedDict):
-    """What the index says of the probe; see :class:`~saliency_callbacks.types.ProbeView`.
-
-    ``file`` is relative to the directory. An observation of another probe names that one's fingerprint in its metadata.
-    """
-
+class _RequiredOfProbe(TypedDict):
     fingerprint: str
     file: str
     ids: list[str]
@@ -67,6 +62,16 @@ class ProbeEntry(TypedDict):
     special: list[list[bool]] | None
     class_names: list[str] | None
     groups: list[str] | None
+
+
+class ProbeEntry(_RequiredOfProbe, total=False):
+    """What the index says of the probe; see :class:`~saliency_callbacks.types.ProbeView`.
+
+    ``file`` is relative to the directory. An observation of another probe names that one's fingerprint in its metadata.
+    ``axis_names`` are there where they are known.
+    """
+
+    axis_names: list[str]
 
 
 class Index(TypedDict):

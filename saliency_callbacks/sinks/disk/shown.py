@@ -6,7 +6,7 @@ Beside the maps of a method there are ``{method}/shown/{name}``, one for each fi
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,18 @@ from saliency_callbacks.arrays.scales import degenerate, finite, full_color, lar
 from saliency_callbacks.sinks.disk.array_file import Array
 from saliency_callbacks.sinks.disk.entries import MethodEntry
 
-__all__ = ["LONGEST_SIDE", "REDUCTIONS", "SCALE_NAMES", "Maps", "Scales", "magnitude_of", "shown_maps", "shrink"]
+__all__ = [
+    "LONGEST_SIDE",
+    "REDUCTIONS",
+    "SCALE_NAMES",
+    "Maps",
+    "Plane",
+    "Scales",
+    "magnitude_of",
+    "shown_maps",
+    "shrink",
+    "volume_maps",
+]
 
 LONGEST_SIDE = 256
 """Largest height or width at which a map is shown."""
@@ -53,14 +64,29 @@ class Scales:
 SCALE_NAMES = tuple(field.name for field in fields(Scales))
 
 
+@dataclass(frozen=True)
+class Plane:
+    """One slice of volumes.
+
+    Args:
+        axis: The spatial axis across which it cuts.
+        index: Which of the slices along it, from 0.
+        count: How many there are.
+    """
+
+    axis: int
+    index: int
+    count: int
+
+
 @dataclass(frozen=True, eq=False)
 class Maps:
     """The maps of one method in one observation, as they are shown.
 
     Args:
         cells: Relative to ``peak``: ``float16 [N, h, w]``, in [0, 1] for pictures; in [-1, 1] and ``[N, 1, W]`` for
-            text inputs.
-        peak, full, degenerate: As in :class:`Scales`.
+            text inputs; ``[N, slices, h, w]`` for volumes.
+        peak, full, degenerate: As in :class:`Scales`; of volumes they are those of all slices.
     """
 
     cells: npt.NDArray[np.float16]
@@ -73,6 +99,30 @@ class Maps:
         """The same without the maps."""
         signed = np.asarray((self.cells < 0).reshape(len(self.cells), -1).any(axis=1))
         return Scales(self.peak, self.full, self.degenerate, signed)
+
+    @property
+    def is_sliced(self) -> bool:
+        """Whether they are maps of volumes, or of slices of these."""
+        return self.cells.ndim == 4
+
+    def cut(self, *planes: Plane) -> Maps:
+        """Return slices of the maps of volumes, ``[N, slices, h, w]``.
+
+        Maps that are coarser than their volume are interpolated between the two nearest of their cells.
+        """
+        return replace(self, cells=np.stack([self._slice(plane) for plane in planes], axis=1))
+
+    def _slice(self, plane: Plane) -> npt.NDArray[np.float16]:
+        axis = 1 + plane.axis
+        cells = self.cells.shape[axis]
+        place = min(max((plane.index + 0.5) * cells / plane.count - 0.5, 0.0), cells - 1.0)
+        below = int(place)
+        first: npt.NDArray[np.float16] = np.take(self.cells, below, axis)
+        if place == below:
+            return first
+        share = np.float32(place - below)
+        second = np.take(self.cells, below + 1, axis).astype(np.float32)
+        return np.asarray(first * (1 - share) + second * share, dtype=np.float16)
 
 
 def magnitude_of(values: Array, facts: MethodEntry) -> Floats:
@@ -95,30 +145,48 @@ def shown_maps(values: Array, magnitude: Array, facts: MethodEntry, picture_widt
     if picture_width is None:
         return _relative(finite(values.astype(np.float32).sum(axis=1, keepdims=True)), shows_nothing)
     reduction, heat = facts["reduction"], finite(magnitude)
-    if magnitude.ndim == 3 and reduction is not None and values.shape[2:] != magnitude.shape[1:]:
-        # A class activation map is kept at the layer's size; the page interpolates it as the magnitude was.
+    if magnitude.ndim >= 3 and reduction is not None and values.shape[2:] != magnitude.shape[1:]:
+        # A class activation map is kept at the layer's size; it is interpolated as the magnitude was when it is drawn.
         small = _relative(finite(REDUCTIONS[reduction](values.astype(np.float32))), shows_nothing)
         return Maps(small.cells, small.peak, full_color(heat), shows_nothing)
     if magnitude.ndim == 2:
         heat = display_maps(heat, (1, picture_width))
-    elif magnitude.ndim == 4:
-        heat = heat[:, heat.shape[1] // 2]
     return _relative(heat, shows_nothing)
 
 
+def volume_maps(values: Array, facts: MethodEntry, scales: Scales) -> Maps:
+    """Return the maps of volumes whose scales are known: millions of values need not be sorted, or interpolated.
+
+    Args:
+        values: As stored, ``[N, C, D, H, W]``.
+        facts: What the index says of the method.
+        scales: What is stored beside them.
+    """
+    assert facts["reduction"] is not None, "otherwise the magnitude is stored"
+    cells = finite(REDUCTIONS[facts["reduction"]](values.astype(np.float32)))
+    divisor = np.where(scales.peak > 0, scales.peak, np.float32(1)).reshape(-1, 1, 1, 1)
+    return Maps((cells / divisor).astype(np.float16), scales.peak, scales.full, scales.degenerate)
+
+
 def shrink(maps: Maps, longest_side: int) -> Maps:
-    """Return maps of at most ``longest_side`` cells per side; each cell is the mean of the area that it covers."""
-    height, width = maps.cells.shape[1:]
+    """Return maps of at most ``longest_side`` cells per side; each cell is the mean of the area that it covers.
+
+    All slices of volumes stay.
+    """
+    *above, height, width = maps.cells.shape
     if max(height, width) <= longest_side:
         return maps
     factor = longest_side / max(height, width)
     size = max(1, round(height * factor)), max(1, round(width * factor))
-    cells = area_mean(maps.cells.astype(np.float32), size)
+    cells = area_mean(maps.cells.reshape(-1, height, width).astype(np.float32), size).reshape(*above, *size)
+    if maps.is_sliced:
+        # The scale is that of a whole volume, of which these may be a part.
+        return replace(maps, cells=cells.astype(np.float16))
     # A fine map fades in the mean, so its full color is taken from the shrunk map.
     return Maps(cells.astype(np.float16), maps.peak, full_color(cells) * maps.peak, maps.degenerate)
 
 
 def _relative(maps: Floats, shows_nothing: npt.NDArray[np.bool_]) -> Maps:
     peak = largest(maps)
-    divisor = np.where(peak > 0, peak, np.float32(1))[:, None, None]
+    divisor = np.where(peak > 0, peak, np.float32(1)).reshape(-1, *[1] * (maps.ndim - 1))
     return Maps((maps / divisor).astype(np.float16), peak, full_color(maps), shows_nothing)

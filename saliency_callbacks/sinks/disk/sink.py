@@ -155,10 +155,10 @@ class DiskSink:
 
     def _write_probe(self, probe: ProbeView) -> ProbeEntry:
         file = f"probe-{re.sub(r'[^A-Za-z0-9]', '_', probe.fingerprint)[:12]}.safetensors"
-        tensors = {name: getattr(probe, name) for name in ("images", "labels", "masks")}
+        tensors = {name: getattr(probe, name) for name in ("images", "volumes", "labels", "masks")}
         content = unshared_tensors({name: tensor for name, tensor in tensors.items() if tensor is not None})
         replace_file(inside(self.directory, file), safetensors.torch.save(content))
-        return ProbeEntry(
+        entry = ProbeEntry(
             fingerprint=probe.fingerprint,
             file=file,
             ids=list(probe.ids),
@@ -167,6 +167,9 @@ class DiskSink:
             class_names=None if probe.class_names is None else list(probe.class_names),
             groups=None if probe.groups is None else list(probe.groups),
         )
+        if probe.axis_names is not None:
+            entry["axis_names"] = list(probe.axis_names)
+        return entry
 
     def _known_probe(self, path: Path) -> ProbeEntry | None:
         # Outside the try: a disk that cannot be read for a moment is no reason to discard a good index.

@@ -37,6 +37,8 @@ def read_probe(directory: str | PathLike[str], entry: ProbeEntry) -> ProbeView:
         fingerprint=entry["fingerprint"],
         ids=tuple(entry["ids"]),
         images=tensors.get("images"),
+        volumes=tensors.get("volumes"),
+        axis_names=tuple(entry["axis_names"]) if "axis_names" in entry else None,
         tokens=None if tokens is None else tuple(map(tuple, tokens)),
         special=None if special is None else tuple(map(tuple, special)),
         labels=tensors.get("labels"),

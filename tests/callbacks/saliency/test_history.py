@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from saliency_callbacks.arrays.slices import ContactSheet
 from saliency_callbacks.callbacks.saliency.history import Frame, Frames, MethodHistory, frame_size
 from saliency_callbacks.callbacks.saliency.state import MonitorState
 
@@ -15,7 +16,8 @@ def test_a_small_map_is_kept_to_a_hundredth_and_a_checkpoint_loses_nothing_more(
     frame = Frame.of("epoch 1", maps)
     assert frame.moment == "epoch 1"
     assert frame.maps.dtype == torch.float32
-    shown = maps[:, maps.shape[1] // 2] if maps.ndim > 3 else maps
+    # Of a volume, all of its six slices: three rows of two, or two of three.
+    shown = maps if maps.ndim < 4 else torch.from_numpy(ContactSheet.of(maps.shape[1:]).arranged(maps.numpy()))
     peak = shown.flatten(1).abs().amax(1)
     assert frame.maps.shape == shown.shape
     # Half a step of the root is most at the peak, and far less where most values are.

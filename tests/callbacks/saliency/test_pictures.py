@@ -151,11 +151,11 @@ def test_small_pictures_and_those_of_signals_stay_as_they_are(size, n_spatial):
     assert for_panels(images, n_spatial) is images
 
 
-@pytest.mark.parametrize("n_spatial", [2, 3])
-def test_large_maps_are_drawn_at_the_size_they_are_shown_in(values, n_spatial):
+@pytest.mark.parametrize(("n_spatial", "size"), [(2, (222, 296)), (3, (416, 554))])
+def test_large_maps_are_drawn_at_the_size_they_are_shown_in(values, n_spatial, size):
     images = np.random.default_rng(0).integers(0, 256, (2, 600, 800, 3), dtype=np.uint8)
     shown = for_panels(images, n_spatial)
-    assert shown.shape == (2, 222, 296, 3)
+    assert shown.shape == (2, *size, 3)
     assert for_panels(shown, n_spatial) is shown
     # A map of blocks, each as large as a pixel that is shown, is drawn as that of the blocks alone.
     coarse = values[..., :3, :4]

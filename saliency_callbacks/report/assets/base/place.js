@@ -1,12 +1,13 @@
 // Where a person is, in words that stay true when observations come and go: they are the address of the page, and how one
 // stays in one's place while the data changes.
 
-const LOOKS = ["method", "sample", "view", "style", "scale"];
+const LOOKS = ["method", "sample", "axis", "slice", "view", "style", "scale"];
 
 function placeNow() {
   const words = Object.fromEntries(LOOKS.map((key) => [key, String(state[key])]));
   if (!hasMaps()) return words;
   words.monitor = currentMonitor().name;
+  if (!axisOf()) ["axis", "slice"].forEach((key) => delete words[key]);
   if (!state.following) Object.assign(words, wordsOfFrame(currentFrame(), "step", "stage"));
   const { run, frame } = state.against;
   if (frame >= 0) Object.assign(words, wordsOfFrame(currentMonitor(run).frames[frame], "against", "againstStage"));

@@ -5,6 +5,9 @@ const state = {
   frame: 0,
   method: "",
   sample: 0,
+  // Of volumes: the axis that they are cut across, and which slice; -1 is the middle one.
+  axis: 0,
+  slice: -1,
   view: "grid",
   style: "overlay",
   opacity: 0.5,
@@ -47,6 +50,7 @@ function settle() {
   const monitor = currentMonitor();
   state.frame = clamp(Math.trunc(state.frame) || 0, 0, newestFrame());
   state.sample = clamp(Math.trunc(state.sample) || 0, 0, monitor.ids.length - 1);
+  settleSlice();
   if (!monitor.methods.some((method) => method.name === state.method)) state.method = monitor.methods[0].name;
   if (!["grid", "sample", "compare"].includes(state.view)) state.view = "grid";
   if (!["overlay", "heatmap"].includes(state.style)) state.style = "overlay";

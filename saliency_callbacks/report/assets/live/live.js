@@ -12,12 +12,18 @@ const live = {
   picture: ({ url }) => (url ? addressOf(url).href : null),
   address: () => ({ run: live.ids[0] ?? "", ...(live.ids[1] ? { second: live.ids[1] } : {}) }),
 
-  map({ key, run, monitor, moment, method }) {
+  map({ key, run, monitor, moment, method, plane }) {
     const words = Object.entries({ run: run.id, monitor: monitor.name, step: moment.step, stage: moment.stage, method });
+    if (plane.isLazy) words.push(["axis", plane.axis], ["slice", plane.slice]);
     // Two runs have one scale, which says where the levels of a map end.
     words.push(...live.ids.filter((id) => id !== run.id).map((id) => ["beside", id]));
     if (connection.isLost) return Promise.reject(new NoAnswer());
     return enqueue(key, () => ask("map.json", words));
+  },
+
+  slice({ key, run, monitor, plane: { axis, slice } }) {
+    if (connection.isLost) return Promise.reject(new NoAnswer());
+    return enqueue(key, () => ask("slice.json", Object.entries({ run: run.id, monitor: monitor.name, axis, slice })));
   },
 
   visit,

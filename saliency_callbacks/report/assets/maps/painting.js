@@ -3,15 +3,17 @@
 // `sheets` are those of the map, and of the one before it for a difference.
 async function paintPixels(spec, [sheet, sheetBefore]) {
   const { run, method, sample } = spec;
-  const { pictures, shared } = currentMonitor(run);
+  const { shared } = currentMonitor(run);
+  const [plane, shape] = [planeOf(run), pictureSize(run)];
   const isShared = state.scale === "shared";
   const fullOf = (cell) => (isShared && shared[method] ? shared[method][sample] : cell.full);
-  const size = backing(pictures, spec.small);
-  const heatIn = (cell) => heatOf(cell, pictures, size, fullOf(cell));
+  const size = backing(shape, spec.small);
+  const heatIn = (cell) => heatOf(cell, shape, size, fullOf(cell));
   const style = { name: state.style, opacity: state.opacity };
-  const [picture, mask] = await Promise.all([pictureOf(run, sample, size), state.mask ? maskOf(sample) : null]);
+  const [picture, mask] = await Promise.all([pictureOf(run, sample, size, plane), state.mask ? maskOf(sample) : null]);
   const image = new ImageData(new Uint8ClampedArray(picture.data), size.width, size.height);
-  const [cell, before] = [cellIn(sheet, sample), cellIn(sheetBefore, sample)];
+  const cell = cellIn(sheet, sample, plane.at);
+  const before = cellIn(sheetBefore, sample, spec.before ? planeOf(spec.before.run).at : 0);
   if (cell && spec.kind === "map") layOver(image, heatIn(cell), style);
   if (cell && spec.kind === "difference") layDifference(image, heatIn(before ?? cell), heatIn(cell));
   if (mask) outline(image, mask, size);

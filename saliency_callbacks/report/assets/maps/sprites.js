@@ -55,7 +55,9 @@ async function levelsOf(data, type) {
 // may lack a method that the other has.
 function mapKey(run, frame, method) {
   const { name, frames, shared } = currentMonitor(run);
-  return [runs[run].id ?? run, name, frames[frame].step, frames[frame].stage, method, (shared[method] ?? []).join()].join("/");
+  const plane = planeOf(run);
+  const slice = plane.isLazy ? [plane.key] : [];
+  return [runs[run].id ?? run, name, frames[frame].step, frames[frame].stage, method, ...slice, (shared[method] ?? []).join()].join("/");
 }
 
 // The maps of all samples with their pixels or words; null where the observation has none by this method.
@@ -64,7 +66,7 @@ function sheetOf(run, frame, method) {
   const moment = monitor.frames[frame];
   if (!moment.maps[method]) return Promise.resolve(null);
   const key = mapKey(run, frame, method);
-  const wish = { key, run: runs[run], monitor, moment, method };
+  const wish = { key, run: runs[run], monitor, moment, method, plane: planeOf(run) };
   return remembered(key, async () => {
     const sprite = await source().map(wish);
     const decoded = monitor.pictures ? await levelsOf(sprite.data, "webp") : { levels: new Int8Array(bytesOf(sprite.data).buffer) };
@@ -72,11 +74,12 @@ function sheetOf(run, frame, method) {
   }, (sheet) => sheet.levels.length);
 }
 
-// One map of a sheet: its offset, and what its levels stand for.
-function cellIn(sheet, sample) {
+// One map of a sheet, of volumes that of the slice `at`: its offset, and what its levels stand for.
+function cellIn(sheet, sample, at = 0) {
   if (!sheet) return null;
-  const row = Math.floor(sample / sheet.columns);
-  const column = sample % sheet.columns;
+  const place = sample * (sheet.slices ?? 1) + Math.min(at, (sheet.slices ?? 1) - 1);
+  const row = Math.floor(place / sheet.columns);
+  const column = place % sheet.columns;
   const start = row * sheet.height * sheet.stride + column * sheet.width;
   const { levels, stride, width, height } = sheet;
   const [clip, full, empty] = [sheet.clip?.[sample], sheet.full?.[sample], sheet.empty?.[sample]];
@@ -84,17 +87,35 @@ function cellIn(sheet, sample) {
 }
 
 // A sample's picture at the size of a canvas; whoever paints on it copies it.
-function pictureOf(run, sample, size) {
-  const { name, pictures } = currentMonitor(run);
-  const key = `picture/${runs[run].id ?? run}/${name}/${sample}/${size.factor}`;
-  return remembered(key, async () => enlarged(await pixelsOf(pictures.data[sample], "webp"), size), (image) => image.data.length);
+function pictureOf(run, sample, size, plane) {
+  const { name } = currentMonitor(run);
+  const of = `${runs[run].id ?? run}/${name}/${plane.isLazy ? plane.key : ""}/${sample}`;
+  return remembered(`picture/${of}/${plane.key}/${size.factor}`, async () => {
+    const { pictures } = await samplesOf(run, plane);
+    const all = await remembered(`pictures/${of}`, () => pixelsOf(pictures.data[sample], "webp"), (image) => image.data.length);
+    return enlarged(cropped(all, pictures, plane.at), size);
+  }, (image) => image.data.length);
+}
+
+// One picture of those that stand in a sheet.
+function cropped(all, { width, height, columns }, at) {
+  if (all.width === width && all.height === height) return all;
+  const [left, top] = [(at % columns) * width, Math.floor(at / columns) * height];
+  const image = new ImageData(width, height);
+  for (let row = 0; row < height; row++) {
+    const start = 4 * ((top + row) * all.width + left);
+    image.data.set(all.data.subarray(start, start + 4 * width), 4 * row * width);
+  }
+  return image;
 }
 
 async function maskOf(sample) {
-  const { name, masks } = currentMonitor();
+  const plane = planeOf(0);
+  const { masks } = await samplesOf(0, plane);
   if (!masks) return null;
-  const key = `mask/${runs[0].id ?? 0}/${name}`;
-  return cellIn(await remembered(key, async () => ({ ...masks, ...(await levelsOf(masks.data, "png")) }), (sheet) => sheet.levels.length), sample);
+  const key = `mask/${runs[0].id ?? 0}/${currentMonitor().name}/${plane.isLazy ? plane.key : ""}`;
+  const sheet = await remembered(key, async () => ({ ...masks, ...(await levelsOf(masks.data, "png")) }), (found) => found.levels.length);
+  return cellIn(sheet, sample, plane.at);
 }
 
 // Signed scores of the words of one text.

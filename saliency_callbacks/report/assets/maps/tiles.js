@@ -9,7 +9,7 @@ function makeTile(spec) {
   const surface = pictures ? element("canvas", { role: "img" }) : element("p", { class: "words" });
   if (pictures) {
     // The size is known before the picture is, so nothing moves when it comes.
-    const size = backing(pictures, small);
+    const size = backing(pictureSize(), small);
     [surface.width, surface.height] = [size.width, size.height];
   }
   const note = element("span", { class: "tile-note", "aria-hidden": "true" });
@@ -57,9 +57,11 @@ async function refreshTile(tile) {
   const sides = { input: [], map: [spec], difference: [spec, spec.before] }[spec.kind];
   let isNow = () => tile.node.isConnected;
   try {
+    const plane = planeOf(spec.run);
     const wants = sides.map(({ run, frame }) => mapKey(run, frame, spec.method));
+    if (plane.isLazy) wants.push(sliceKey(spec.run, plane));
     const look = [state.style, state.opacity, state.scale, state.mask, state.monitor, spec.kind === "difference" && isDark()];
-    const key = JSON.stringify([spec, spec.kind === "input" ? [state.mask, state.monitor] : look, runs[spec.run].id, wants]);
+    const key = JSON.stringify([spec, spec.kind === "input" ? [state.mask, state.monitor] : look, runs[spec.run].id, wants, plane.key]);
     if (tile.shown === key) return;
     const job = ++tile.job;
     isNow = () => job === tile.job && tile.node.isConnected;
@@ -122,7 +124,8 @@ async function show(tile, spec, sheets, isNow) {
 
 function tileLabel(spec) {
   const monitor = currentMonitor(spec.run);
-  const name = `sample ${sampleName(monitor, spec.sample)}`;
+  const slice = sliceName(axisOf(spec.run));
+  const name = `sample ${sampleName(monitor, spec.sample)}${slice && `, ${slice}`}`;
   if (spec.kind === "input") return `Input of ${name}`;
   const title = monitor.frames[spec.frame].title;
   const run = runLetter(spec.run) ? `, run ${runLetter(spec.run)}` : "";

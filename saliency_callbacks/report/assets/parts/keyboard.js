@@ -6,6 +6,8 @@ const KEYS = [
   ["Home  End", "first, last epoch"],
   ["Space", "play, pause"],
   ["↑  ↓  or  k  j", "sample before, sample after"],
+  [",  .", "slice or frame before, after (volumes)"],
+  ["a", "cut across the next axis (volumes)"],
   ["m  M", "next, previous method"],
   ["g  s  c", "grid, sample, compare"],
   ["o", "overlay or heatmap"],
@@ -32,6 +34,9 @@ function actionOf(key) {
     k: () => ({ sample: state.sample - 1 }),
     j: () => ({ sample: state.sample + 1 }),
     " ": startOrStop,
+    ",": () => sliceBy(-1),
+    ".": () => sliceBy(1),
+    a: nextAxis,
     m: () => method(1),
     M: () => method(-1),
     g: () => ({ view: "grid" }),
@@ -49,7 +54,7 @@ function actionOf(key) {
 function belongsToElement(event) {
   const target = event.target;
   if (target.closest("select, textarea, dialog")) return true;
-  if (target.matches('input[type="range"]')) return target.id === "opacity" && /^(Arrow|Page|Home|End)/.test(event.key);
+  if (target.matches('input[type="range"]')) return ["opacity", "slice"].includes(target.id) && /^(Arrow|Page|Home|End)/.test(event.key);
   return event.key === " " && target.closest("button, summary, input, a") !== null;
 }
 
@@ -63,6 +68,7 @@ function listenToKeys(help) {
     else return;
     event.preventDefault();
     if (/^(Arrow(Up|Down)|j|k)$/.test(event.key)) followSample();
+    if (/^[,.a]$/.test(event.key) && hasMaps() && axisOf()) say(sliceName());
   });
 }
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from saliency_callbacks.arrays.slices import ContactSheet
 from saliency_callbacks.errors import ConfigurationError, InputError
 from saliency_callbacks.rendering import text
 from saliency_callbacks.rendering.colormap import DEFAULT_COLORMAP
+from saliency_callbacks.rendering.contact_sheet import number_slices
 from saliency_callbacks.rendering.contour import draw_contour
+from saliency_callbacks.rendering.filmstrip.sheet import GAP, MARGIN, Sheet, is_cut, name_size
 from saliency_callbacks.rendering.grid import Caption
 from saliency_callbacks.rendering.legend import Heading, Style, limited_title
-from saliency_callbacks.rendering.theme import DETAIL_SIZE, EDGE, MUTED, PAPER, WRONG, Color
+from saliency_callbacks.rendering.theme import EDGE, MUTED, PAPER, WRONG, Color
 from saliency_callbacks.rendering.tiles import check_pictures, fit, tile_limit
 
 __all__ = ["MAX_ROWS", "filmstrip", "thin"]
@@ -23,10 +26,9 @@ __all__ = ["MAX_ROWS", "filmstrip", "thin"]
 MAX_ROWS = 16
 """Further samples are left out of a filmstrip, and the title says so."""
 
-_MARGIN = 12
-_GAP = 4
-_INPUT_GAP = 10
-_WIDEST_ROW_CAPTION = 140
+_EPOCH = "epoch "
+# From so many epochs on, columns bear numbers; up to so few columns, all have their name, if need be cut.
+_MANY, _FEW = 3, 8
 
 _LARGEST_TILE = 192
 # Longest side of all tiles of a row or column together: of square ones, and of long ones, which would get too thin.
@@ -48,6 +50,7 @@ def filmstrip(
     colormap: str = DEFAULT_COLORMAP,
     scale_note: str = "",
     room_for: str = "",
+    sheet: ContactSheet | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Draw one row a sample: the input, then its map in each column, e.g. at each logged epoch, oldest first.
 
@@ -66,6 +69,7 @@ def filmstrip(
         colormap: Color map of the maps, for the color bar.
         scale_note: What the colors are relative to, e.g. ``"shared scale"``.
         room_for: A title for which there has to be room, so that pictures with other titles are of the same size.
+        sheet: How the slices of volumes are arranged, where pictures are contact sheets.
 
     Returns:
         ``uint8 [height, width, 3]``.
@@ -90,10 +94,12 @@ def filmstrip(
         fit(batch[:rows], smallest=tile, largest=largest, longest_side=longest_side)
         for batch in (images, *(columns[index][1] for index in indices))
     ]
+    batches[0] = number_slices(batches[0], sheet)
     if regions is not None:
         outlined = (regions[index][:rows] for index in indices)
         batches[1:] = [draw_contour(batch, region) for batch, region in zip(batches[1:], outlined, strict=True)]
     captions = [one if isinstance(one, Caption) else Caption(one) for one in row_captions[:rows]]
+    title = f"{title} · by epoch" if _short(names) != names else title
     heading = Heading(limited_title(title, rows, len(images)), style, colormap, scale_note, room_for)
     return _compose(batches, names, captions, heading)
 
@@ -137,57 +143,17 @@ def _check(
         raise InputError(f"Got {len(row_captions)} row captions for {len(images)} images; expected one for each")
 
 
-@dataclass(frozen=True)
-class _Sheet:
-    """Where everything goes; sizes in pixels."""
-
-    tile_height: int
-    tile_width: int
-    rows: int
-    caption_width: int
-    lefts: tuple[int, ...]
-    inner: int
-    top: int
-
-    @classmethod
-    def of(
-        cls,
-        batches: Sequence[npt.NDArray[np.uint8]],
-        names: Sequence[Sequence[str]],
-        captions: Sequence[Caption],
-        heading: Heading,
-    ) -> _Sheet:
-        rows, height, width, _ = batches[0].shape
-        words = [part for caption in captions for part in (caption.title, caption.detail)]
-        widest = max(text.text_width(text.printable(part), DETAIL_SIZE) for part in words)
-        caption_width = min(widest, _WIDEST_ROW_CAPTION)
-        first = _MARGIN + caption_width + (_INPUT_GAP if caption_width else 0)
-        lefts = tuple(first + index * (width + _GAP) + (_INPUT_GAP if index else 0) for index in range(len(batches)))
-        inner = max(lefts[-1] + width - _MARGIN, heading.narrowest)
-        names_height = max(map(len, names)) * text.line_height(DETAIL_SIZE) + _GAP
-        top = _MARGIN + heading.height(inner) + _MARGIN + names_height
-        return cls(height, width, rows, caption_width, lefts, inner, top)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.inner + 2 * _MARGIN, self.row(self.rows) - _GAP + _MARGIN
-
-    def row(self, index: int) -> int:
-        """Return the upper edge of a row."""
-        return self.top + index * (self.tile_height + _GAP)
-
-
 def _compose(
     batches: Sequence[npt.NDArray[np.uint8]], names: Sequence[str], captions: Sequence[Caption], heading: Heading
 ) -> npt.NDArray[np.uint8]:
-    lines = [text.two_lines(name, DETAIL_SIZE, batches[0].shape[2]) for name in names]
-    sheet = _Sheet.of(batches, lines, captions, heading)
+    names = _short(names)
+    sheet = Sheet.of(batches, names, captions, heading)
     canvas = Image.new("RGB", sheet.size, PAPER)
-    heading.draw(canvas, _MARGIN, _MARGIN, sheet.inner)
+    replace(heading, sizes=sheet.sizes).draw(canvas, MARGIN, MARGIN, sheet.inner)
     for row, caption in enumerate(captions):
         _draw_row_caption(canvas, sheet, row, caption)
-    for left, name, batch in zip(sheet.lefts, lines, batches, strict=True):
-        _draw_name(canvas, sheet, left, name)
+    _draw_names(canvas, sheet, names)
+    for left, batch in zip(sheet.lefts, batches, strict=True):
         _draw_column(canvas, sheet, left, batch)
     for row, caption in enumerate(captions):
         if caption.wrong:
@@ -195,30 +161,61 @@ def _compose(
     return np.asarray(canvas)
 
 
-def _draw_row_caption(canvas: Image.Image, sheet: _Sheet, row: int, caption: Caption) -> None:
+def _short(names: Sequence[str]) -> list[str]:
+    """Return names of moments without what all have in common: ``epoch 3`` is 3 among many.
+
+    Example:
+        >>> _short(["input", "the start", "epoch 0", "epoch 1", "epoch 2"])
+        ['input', 'start', '0', '1', '2']
+    """
+    epochs = [name for name in names if name.startswith(_EPOCH)]
+    if len(epochs) < _MANY:
+        return list(names)
+    return [name.removeprefix(_EPOCH).removeprefix("the ") for name in names]
+
+
+def _draw_row_caption(canvas: Image.Image, sheet: Sheet, row: int, caption: Caption) -> None:
     """Draw as many lines of a caption as the row is high, in the middle of it."""
-    line = text.line_height(DETAIL_SIZE)
+    size = sheet.caption_size
+    line = text.line_height(size)
     parts = [part for part in zip((caption.title, caption.detail), caption.colors, strict=True) if part[0]]
     parts = parts[: max(1, sheet.tile_height // line)]
     top = sheet.row(row) + (sheet.tile_height - line * len(parts)) // 2
     for words, color in parts:
-        shown = text.ellipsize_head(words, DETAIL_SIZE, sheet.caption_width)
-        _draw_line(canvas, (_MARGIN, top), shown, color, sheet.caption_width)
+        fitting = text.fitting_size(words, size, sheet.caption_width)
+        shown = text.ellipsize_head(words, fitting, sheet.caption_width)
+        _draw_line(canvas, (MARGIN, top), shown, color, sheet.caption_width, fitting)
         top += line
 
 
-def _draw_name(canvas: Image.Image, sheet: _Sheet, left: int, lines: Sequence[str]) -> None:
-    """Draw the name of a column, its last line just above the tiles."""
-    for index, part in enumerate(reversed(lines), start=1):
-        top = sheet.top - _GAP - index * text.line_height(DETAIL_SIZE)
-        _draw_line(canvas, (left, top), part, MUTED, sheet.tile_width)
+def _draw_names(canvas: Image.Image, sheet: Sheet, names: Sequence[str]) -> None:
+    """Draw the names of columns, the last line of each just above its tiles; those that would be cut only if alone."""
+    pitch = sheet.tile_width + GAP
+    sizes = [name_size(name, sheet.tile_width, sheet.sizes.caption) for name in names]
+    widths = [text.text_width(text.printable(name), size) for name, size in zip(names, sizes, strict=True)]
+    fits = [not is_cut(name, size, sheet.tile_width) for name, size in zip(names, sizes, strict=True)]
+    # The last of many is the newest; going back from it, each takes the columns that it covers.
+    free = sheet.lefts[-1] + sheet.tile_width + MARGIN if sheet.lefts else 0
+    for place in reversed(range(len(names))):
+        left = sheet.lefts[place]
+        if fits[place] or len(names) <= _FEW:
+            lines = text.two_lines(names[place], sizes[place], sheet.tile_width)
+            room = sheet.tile_width
+        elif left + widths[place] <= free:
+            lines, room = [names[place]], max(pitch, widths[place])
+        else:
+            continue
+        free = left - GAP
+        for index, part in enumerate(reversed(lines), start=1):
+            top = sheet.top - GAP - index * text.line_height(sizes[place])
+            _draw_line(canvas, (left, top), part, MUTED, room, sizes[place])
 
 
-def _draw_line(canvas: Image.Image, position: tuple[int, int], words: str, color: Color, width: int) -> None:
-    text.draw(ImageDraw.Draw(canvas), position, words, size=DETAIL_SIZE, color=color, max_width=width)
+def _draw_line(canvas: Image.Image, position: tuple[int, int], words: str, color: Color, width: int, size: int) -> None:
+    text.draw(ImageDraw.Draw(canvas), position, words, size=size, color=color, max_width=width)
 
 
-def _draw_column(canvas: Image.Image, sheet: _Sheet, left: int, tiles: npt.NDArray[np.uint8]) -> None:
+def _draw_column(canvas: Image.Image, sheet: Sheet, left: int, tiles: npt.NDArray[np.uint8]) -> None:
     pen = ImageDraw.Draw(canvas)
     for row, tile in enumerate(tiles):
         top = sheet.row(row)
@@ -226,7 +223,7 @@ def _draw_column(canvas: Image.Image, sheet: _Sheet, left: int, tiles: npt.NDArr
         canvas.paste(Image.fromarray(tile), (left, top))
 
 
-def _frame_input(canvas: Image.Image, sheet: _Sheet, row: int) -> None:
+def _frame_input(canvas: Image.Image, sheet: Sheet, row: int) -> None:
     left, top = sheet.lefts[0], sheet.row(row)
     frame = (left - 3, top - 3, left + sheet.tile_width + 2, top + sheet.tile_height + 2)
     ImageDraw.Draw(canvas).rectangle(frame, outline=WRONG, width=3)
