@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from torch import nn
 from typing_extensions import override
@@ -51,9 +50,6 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
         ConfigurationError: If an argument cannot be used.
     """
 
-    target: Any = None
-    """The explained score, of those callbacks that have one."""
-
     def __init__(
         self,
         *,
@@ -82,7 +78,7 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
         self._writer: SinkWriter | None = None
         self._current_run: object = None
         self._is_resumed = self._observes_training = self._has_trained = False
-        self._n_skipped, self._said, self._passes = 0, set(), SharedPasses()
+        self._n_skipped, self._said, self._passes, self._made = 0, set(), SharedPasses(), {}
 
     @property
     def settings(self) -> Settings:

@@ -20,6 +20,7 @@ from saliency_callbacks.callbacks.cue.preparation import chosen_method, for_text
 from saliency_callbacks.callbacks.cue.probe import AnyCue, CueProbe, checked_cue
 from saliency_callbacks.callbacks.cue.rule import AlarmRule
 from saliency_callbacks.callbacks.cue.state import CueState, Evaluation
+from saliency_callbacks.callbacks.fast_precision import Asked
 from saliency_callbacks.callbacks.outputs import link_of
 from saliency_callbacks.callbacks.runtime.appearance import Appearance, SampleNames
 from saliency_callbacks.callbacks.runtime.arguments import OnError
@@ -177,6 +178,12 @@ class CueAlarm(ObservingCallback[CueState]):
     def identity(self) -> str:
         return f"{self.namespace}/{self.cue.name}"
 
+    @property
+    @override
+    def _asked_fast(self) -> Asked:
+        # What is explained is the pairs without and with the cue.
+        return replace(super()._asked_fast, target=(self.cue, self.suspect_class))
+
     @override
     def _check_model(self, model: nn.Module) -> None:
         check_layers(model, self.settings.target_layers)
@@ -201,7 +208,9 @@ class CueAlarm(ObservingCallback[CueState]):
             self.state, model, self._probe, settings, host, target=self.suspect_class, of_classes="CueAlarm"
         )
         link = link_of(before, self._probe)
-        before = with_fastest(before, model, self._prepared_cue, self.suspect_class, settings, host, name=self.identity)
+        before = with_fastest(
+            before, model, self._prepared_cue, self.suspect_class, settings, host, peers=self._peers(host)
+        )
         finding = evaluate_cue(model, self._prepared_cue, self.suspect_class, before.settled(settings), host, link)
         warn_of_broken_logits(finding.effect, self.cue.name, moment.epoch)
         bound = self.rule.lower_bound(finding.effect, self._watched, self.settings.seed)

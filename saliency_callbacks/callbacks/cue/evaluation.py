@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from saliency_callbacks.callbacks.cue.pictures import Pair
 from saliency_callbacks.callbacks.cue.probe import CueProbe
 from saliency_callbacks.callbacks.cue.state import CueState
-from saliency_callbacks.callbacks.fast_precision import with_arithmetic
+from saliency_callbacks.callbacks.fast_precision import Peers, with_arithmetic
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.callbacks.runtime.host import Host
@@ -127,13 +127,13 @@ def with_fastest(
     settings: Settings,
     host: Host,
     *,
-    name: str,
+    peers: Peers,
 ) -> CueState:
     """Return the state in which it is known how the maps of the shown samples are computed."""
     if not settings.methods:
         return state
     inputs, target = host.to_device(probe.pairs()), _explained(probe, suspect_class)
-    return with_arithmetic(state, model, inputs, settings, target, host, name=name)
+    return with_arithmetic(state, model, inputs, settings, target, host, peers=peers)
 
 
 def warn_of_broken_logits(effect: CueEffect, cue: str, epoch: int) -> None:

@@ -268,7 +268,7 @@ class RandomizationTest(ObservingCallback[CopiesState]):
         if isinstance(target, SimilarityTarget) and target.is_open and target.view is None:
             now = ranks.logits(model, inputs, settings)
             state = replace(state, reference=settled_reference(target, None, now))
-        state = with_arithmetic(state, model, inputs, settings, target, host, name=self.namespace)
+        state = with_arithmetic(state, model, inputs, settings, target, host, peers=self._peers(host))
         settings = state.settled(settings)
         wish = wish_for(model, probe, settings, target, host, random_logit=self.draws.random_logit)
         trial = Trial(

@@ -12,13 +12,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from saliency_callbacks.callbacks.fast_precision import with_arithmetic
+from saliency_callbacks.callbacks.fast_precision import Peers, with_arithmetic
 from saliency_callbacks.callbacks.outputs import OutputReading, link_of
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.appearance import Appearance, SampleNames, wrong_predictions
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation, versions
-from saliency_callbacks.callbacks.saliency.filmstrips import FramePictures
+from saliency_callbacks.callbacks.saliency.filmstrips import evolutions
 from saliency_callbacks.callbacks.saliency.history import Frame, MethodHistory
 from saliency_callbacks.callbacks.saliency.inputs import input_facts, probe_images
 from saliency_callbacks.callbacks.saliency.pictures import Pictures, for_filmstrips, for_panels
@@ -71,7 +71,13 @@ class ProbeExplainer:
     stream: StreamedProbe | None = None
 
     def observe(
-        self, model: nn.Module, moment: Moment, state: MonitorState, host: Host, explain: Explain | None = None
+        self,
+        model: nn.Module,
+        moment: Moment,
+        state: MonitorState,
+        host: Host,
+        explain: Explain | None = None,
+        peers: Peers | None = None,
     ) -> Observation[MonitorState]:
         """Explain ``model`` now. Nothing is written, and ``state`` is not changed.
 
@@ -81,20 +87,22 @@ class ProbeExplainer:
             state: State after the previous observation.
             host: What runs the training.
             explain: Explains what is wished; by default nothing but that.
+            peers: Who chooses ``precision="fast"`` together; by default nobody else.
 
         Raises:
             SaliencyError: If it cannot be explained.
         """
         explain = explain or (lambda wish: explain_together([wish], host.ranks)[0].explanation)
+        peers = peers or Peers(self.namespace)
         try:
-            return self._explained(model, moment, state, host, explain)
+            return self._explained(model, moment, state, host, explain, peers)
         except (LayerError, ObservationError) as error:
             left = methods_left(self.settings.methods, needing_layers=isinstance(error, ObservationError))
             if not self.may_simplify or not left:
                 raise
             asked, self.settings = self.settings, replace(self.settings, methods=left)
             try:
-                found = self._explained(model, moment, state, host, explain)
+                found = self._explained(model, moment, state, host, explain, peers)
             except BaseException:
                 # A failure that passes takes no method away for good.
                 self.settings = asked
@@ -114,19 +122,10 @@ class ProbeExplainer:
             moment: When this is.
             state: State after the last observation.
         """
-        names = self._names.samples()
-        stories = {
-            method: FramePictures(
-                method, history.frames.shown, self._small_images, names, history.scale, self.appearance
-            )
-            for method, history in state.histories.items()
-            if history.scale is not None and len(history.frames.shown) > 1
-        }
+        stories = evolutions(state.histories, self._small_images, self._names.samples(), self.appearance)
         if not stories:
             return None
-        pictures = LazyPictures(
-            {f"{self.namespace}/{name}/evolution": story.evolution for name, story in stories.items()}
-        )
+        pictures = LazyPictures({f"{self.namespace}/{name}/evolution": draw for name, draw in stories.items()})
         last = Snapshot(
             epoch=moment.epoch,
             step=moment.step,
@@ -146,14 +145,14 @@ class ProbeExplainer:
         return Wish.of_probe(model, self.probe, settings, [target], host)
 
     def _explained(
-        self, model: nn.Module, moment: Moment, state: MonitorState, host: Host, explain: Explain
+        self, model: nn.Module, moment: Moment, state: MonitorState, host: Host, explain: Explain, peers: Peers
     ) -> Observation[MonitorState]:
         settings = replace(state.settled(self.settings), forward_context=host.forward_context)
         state = self.outputs.settled(state, model, self.probe, settings, host, target=self.target)
         link = link_of(state, self.probe)
         target = resolve_target(self.target, self.probe, state.pinned, link, state.reference)
         inputs = host.to_device(self.probe.inputs)
-        state = with_arithmetic(state, model, inputs, settings, target, host, name=self.namespace)
+        state = with_arithmetic(state, model, inputs, settings, target, host, peers=peers)
         settings = state.settled(settings)
         wish = Wish.of_probe(model, self.probe, settings, [target], host)
         explanation = host.ranks.whole(explain(wish), self.probe.size)

@@ -205,7 +205,7 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
     def _observe(self, model: nn.Module, moment: Moment, host: Host) -> Observation[MonitorState]:
         assert self._explainer is not None, "made when the probe was accepted"
         explain = partial(self._explained, moment=moment, host=host)
-        return self._explainer.observe(model, moment, self.state, host, explain)
+        return self._explainer.observe(model, moment, self.state, host, explain, self._peers(host))
 
     @override
     def _wish(self, model: nn.Module, host: Host) -> Wish | None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from saliency_callbacks.callbacks.fast_precision import Peers
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
 from saliency_callbacks.callbacks.saliency.explain_probe import Explain, ProbeExplainer
@@ -51,11 +52,11 @@ class TextExplainer(ProbeExplainer):
 
     @override
     def _explained(
-        self, model: nn.Module, moment: Moment, state: MonitorState, host: Host, explain: Explain
+        self, model: nn.Module, moment: Moment, state: MonitorState, host: Host, explain: Explain, peers: Peers
     ) -> Observation[MonitorState]:
         if not self._is_prepared:
             self._prepare(model, host)
-        found = super()._explained(model, moment, state, host, explain)
+        found = super()._explained(model, moment, state, host, explain, peers)
         assert self.settings.tokens is not None, "a callback for text inputs"
         layer = self.settings.tokens.embedding
         # A name, once it is found; a module that was given stays one.
