@@ -63,6 +63,7 @@ class RunRecord(Generic[State]):
     cost: ObservationCost
     state: State
     _asked: Settings
+    _settled: Settings
     _frozen: ProbeBatch | None
     _writer: SinkWriter | None
     _current_run: object
@@ -70,6 +71,20 @@ class RunRecord(Generic[State]):
     _said: set[Hashable]
     _passes: SharedPasses
     _made: dict[str, str]
+
+    @property
+    def settings(self) -> Settings:
+        """How the model is explained, with what was found out about the inputs of the probe."""
+        return self._settled
+
+    @settings.setter
+    def settings(self, asked: Settings) -> None:
+        self._asked = self._settled = asked
+
+    @property
+    def _probe(self) -> ProbeBatch:
+        assert self._frozen is not None, "frozen before the first observation"
+        return self._frozen
 
     @property
     def identity(self) -> str:

@@ -18,8 +18,9 @@ from benchmarks.cost.measure import peak_tensor_bytes
 from saliency_callbacks import Probe, RandomizationTest, SaliencyMonitor
 from saliency_callbacks.callbacks.randomization.settings import Cascade, Draws
 from saliency_callbacks.callbacks.runtime.settings import Compute, Storage
-from saliency_callbacks.callbacks.saliency.streaming import capacity
-from saliency_callbacks.callbacks.saliency.streaming import probe as streamed
+from saliency_callbacks.callbacks.saliency.streaming.reduction import Reduction
+from saliency_callbacks.callbacks.streaming import capacity
+from saliency_callbacks.callbacks.streaming import reading as streamed
 from saliency_callbacks.dashboard.found_runs import FoundRun
 from saliency_callbacks.dashboard.live_run import LiveRun
 from saliency_callbacks.errors import ProbeError, SaliencyWarning, TargetError
@@ -355,8 +356,8 @@ def test_a_target_of_each_samples_own_embedding_is_an_error_before_the_training(
 
 def test_larger_chunks_are_those_that_are_run_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    add = streamed.Reduction.add
-    monkeypatch.setattr(streamed.Reduction, "add", lambda self, part: (sizes.append(part.probe.size), add(self, part)))
+    add = Reduction.add
+    monkeypatch.setattr(Reduction, "add", lambda self, part: (sizes.append(part.probe.size), add(self, part)))
     _observed(tmp_path, _probe(), compute=Compute(internal_batch_size=20))
     assert sizes[:3] == [_SHOWN, 20, 12]
 

@@ -25,7 +25,7 @@ from saliency_callbacks.probe.stream import is_map_style
 from saliency_callbacks.targets.link import LOGITS, Link
 from saliency_callbacks.types import Cell, Table
 
-__all__ = ["GroupAccuracy", "group_accuracy", "validation_batches"]
+__all__ = ["GroupAccuracy", "fits_only", "group_accuracy", "validation_batches"]
 
 _READ_AT_ONCE = 128
 
@@ -175,7 +175,7 @@ def validation_batches(
         loader = None
     dataset: Any = getattr(loader, "dataset", None)
     is_readable = loader is not None and is_map_style(dataset) and is_batched(loader)
-    if not is_readable or host.is_dry_run or _fits_only(cue, probe):
+    if not is_readable or host.is_dry_run or fits_only(cue, probe):
         # All ranks run it, and the first one counts.
         yield frozen, torch.full((frozen.size,), host.ranks.is_main)
         return
@@ -195,8 +195,8 @@ def validation_batches(
             yield batch, torch.arange(batch.size) < n_own
 
 
-def _fits_only(cue: AnyCue, probe: Probe) -> bool:
-    """Whether the cue cannot be put into other samples than those of the probe."""
+def fits_only(cue: AnyCue, probe: Probe) -> bool:
+    """Return whether a cue cannot be put into other samples than those of the probe."""
     return isinstance(cue, BackgroundCue) and (cue.is_bound or (cue.masks == "probe" and probe.is_fixed))
 
 

@@ -11,10 +11,10 @@ from torch import Tensor
 from saliency_callbacks.callbacks.runtime.appearance import Appearance, SampleNames
 from saliency_callbacks.callbacks.saliency.inputs import further_images
 from saliency_callbacks.callbacks.saliency.scoring import SampleScores, mean_scores, sample_scores
-from saliency_callbacks.callbacks.saliency.streaming.columns import Columns
 from saliency_callbacks.callbacks.saliency.streaming.explain import Explained
 from saliency_callbacks.callbacks.saliency.streaming.means import ALL, MAX_CLASSES, MapMeans, Means, kept_size
 from saliency_callbacks.callbacks.saliency.streaming.mistakes import SurestMistakes
+from saliency_callbacks.callbacks.streaming.columns import Columns
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.types import ProbeStatistics
