@@ -500,7 +500,9 @@ def streamed(mode: str, root: Path, *, broken: tuple[int, ...] = (), **changes: 
     sink = MemorySink()
     changes = {"sinks": [sink], "save_maps": False, "on_error": "raise", **changes}
     monitor = SaliencyMonitor(["gradient", "grad_cam"], Probe(37, shown=5), **grouped(SaliencyMonitor, **changes))
-    alarm = CueAlarm(PatchCue((0, 0, 2, 2)), 0, Probe(37, shown=5), **grouped(CueAlarm, **{**changes, "sinks": []}))
+    # A rank reads its part of the validation set itself.
+    of_alarm = grouped(CueAlarm, **{**changes, "sinks": [], "groups_at_fit_end": False})
+    alarm = CueAlarm(PatchCue((0, 0, 2, 2)), 0, Probe(37, shown=5), **of_alarm)
     rows, streamed_probe._LEAST_ROWS = streamed_probe._LEAST_ROWS, 7
     try:
         module = Module(learning_rate=0.0, noisy=False)

@@ -146,6 +146,23 @@ def test_items_that_cannot_be_read_are_left_out_and_named(tmp_path: Path) -> Non
     assert len(alarm.history[-1].effects) == len(whole.history[-1].effects) - 1
 
 
+def test_accuracy_by_class_leaves_out_what_cannot_be_read(tmp_path: Path) -> None:
+    inner, found = digits(100, 100 + N_VAL), []
+    broken = {5, 17}
+    left = [index for index in range(N_VAL) if index not in broken]
+    for data in (Broken(inner, broken), TensorDataset(*(tensor[left] for tensor in inner.tensors))):
+        alarm = _alarm(Probe.from_tensors(*inner[:12]))
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            _fit(tmp_path, alarm, data=data)
+        assert alarm.groups is not None
+        found.append((alarm.groups.count.tolist(), alarm.groups.correct.tolist()))
+        told = [str(one.message) for one in said if "accuracy by class" in str(one.message)]
+        assert len(told) == isinstance(data, Broken)
+        assert all("2 of 40 items" in one and "item 5 of the dataset" in one for one in told)
+    assert found[0] == found[1]
+
+
 def test_augmented_items_are_the_same_at_every_evaluation_and_by_workers(tmp_path: Path) -> None:
     data, found = Augmented(digits(100, 100 + N_VAL)), []
     for workers in (0, 1):

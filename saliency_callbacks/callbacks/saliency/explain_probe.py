@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ from saliency_callbacks.callbacks.saliency.state import MonitorState
 from saliency_callbacks.callbacks.saliency.streaming.explain import ChunkExplainer, Explained
 from saliency_callbacks.callbacks.saliency.streaming.probe import StreamedProbe
 from saliency_callbacks.callbacks.shared_pass.union import explain as explain_together
-from saliency_callbacks.callbacks.shared_pass.wish import Wish
+from saliency_callbacks.callbacks.shared_pass.wish import Explain, Wish
 from saliency_callbacks.engine.explanation import Explanation
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import LayerError, ObservationError
@@ -39,10 +39,7 @@ from saliency_callbacks.targets.link import Link, Predictions
 from saliency_callbacks.targets.resolution import resolve_target, settled_reference, target_name
 from saliency_callbacks.types import Attribution, Picture, ProbeView, Snapshot
 
-__all__ = ["Explain", "ProbeExplainer"]
-
-Explain = Callable[[Wish], Explanation]
-"""Explains what is wished, of the samples that this process explains."""
+__all__ = ["ProbeExplainer"]
 
 
 @dataclass(eq=False)
@@ -174,14 +171,17 @@ class ProbeExplainer:
         found = Observation(snapshot, next_state, self._pictures(snapshot, state, next_state, frames))
         if self.stream is None:
             return found
-        explainer = ChunkExplainer(
-            model, host, next_state.settled(settings), self.target, link, state.others, self._shown
-        )
+        showing, settings = partial(self._showing, model, host=host), next_state.settled(settings)
+        explainer = ChunkExplainer(model, host, settings, self.target, link, state.others, showing)
         return self.stream.completed(found, Explained(self.probe, attributions, predictions), explainer, target)
 
     def _shown(self, attribution: Attribution) -> Attribution:
         """Return what is scored, drawn and kept of an attribution."""
         return attribution
+
+    def _showing(self, model: nn.Module, chunk: ProbeBatch, host: Host) -> Callable[[Attribution], Attribution]:
+        """Return what does so with other samples."""
+        return self._shown
 
     def _scale(self, attribution: Attribution) -> Tensor:
         """Return what gets the full color in each map, ``[N]``."""
