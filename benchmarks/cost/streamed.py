@@ -1,4 +1,4 @@
-"""A monitor's observation of thousands of images, a few of which are shown: time and memory against ten times fewer."""
+"""An observation of thousands of images, a few of which are shown: time and memory against ten times fewer."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from typing_extensions import override
 
 from benchmarks.cost.measure import Row, peak_tensor_bytes, timed
 from benchmarks.cost.workload import Workload
-from saliency_callbacks import Probe, SaliencyMonitor
+from saliency_callbacks import Confirmation, CueAlarm, Probe, SaliencyMonitor
+from saliency_callbacks.callbacks.base import ObservingCallback
+from saliency_callbacks.probe import PatchCue
 
 __all__ = ["measure_streamed"]
 
@@ -34,17 +37,21 @@ _BOUNDS = {"resident": ("resident", "MiB", 1.1), "seconds": ("time", "s", 10.5),
 def measure_streamed(workload: Workload) -> list[Row]:
     """Compare many with few images of 64×64 and a small network, each observed in a process of its own.
 
-    By the time of an observation, by the largest resident set of the whole process, and by the most bytes that tensors
-    hold at one time, which is exact. The images are made as they are read, so that the dataset takes no memory; the
-    bound of the time is for ten times as many.
+    By a monitor, and by a cue alarm. By the time of an observation, by the largest resident set of the whole process,
+    and by the most bytes that tensors hold at one time, which is exact. The images are made as they are read, so that
+    the dataset takes no memory; the bound of the time is for ten times as many.
     """
     few, many = workload.streamed
-    rounds = [(_measured(many, workload), _measured(few, workload)) for _ in range(workload.path_rounds)]
-    return [_row(what, rounds, few=few, many=many) for what in _BOUNDS]
+    rows = []
+    for who in _CALLBACKS:
+        rounds = [(_measured(who, many, workload), _measured(who, few, workload)) for _ in range(workload.path_rounds)]
+        rows += [_row(who, what, rounds, few=few, many=many) for what in _BOUNDS]
+    return rows
 
 
-def _row(what: str, rounds: list[tuple[dict[str, float], dict[str, float]]], *, few: int, many: int) -> Row:
+def _row(who: str, what: str, rounds: list[tuple[dict[str, float], dict[str, float]]], *, few: int, many: int) -> Row:
     name, unit, limit = _BOUNDS[what]
+    name = name if who == "monitor" else f"{who}/{name}"
     ours, other = [one[what] for one, _ in rounds], [one[what] for _, one in rounds]
     return Row(
         name=f"streamed/{name}",
@@ -59,8 +66,8 @@ def _row(what: str, rounds: list[tuple[dict[str, float], dict[str, float]]], *, 
     )
 
 
-def _measured(n_images: int, workload: Workload) -> dict[str, float]:
-    given = map(str, (n_images, torch.get_num_threads(), workload.clock))
+def _measured(who: str, n_images: int, workload: Workload) -> dict[str, float]:
+    given = map(str, (who, n_images, torch.get_num_threads(), workload.clock))
     command = [sys.executable, "-m", "benchmarks.cost.streamed", *given]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found: dict[str, float] = json.loads(output.splitlines()[-1])
@@ -114,20 +121,18 @@ class _Classifier(L.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.01)
 
 
-class _Measuring(SaliencyMonitor):
+class _Measured(ObservingCallback[Any]):
     """Measures the memory of the first observation, which warms up, the time of the second, tensors of the third."""
 
-    def __init__(self, n_images: int, clock: Any) -> None:
-        super().__init__(["gradient", "grad_cam"], probe=Probe(size=n_images), on_error="raise")
-        self.found: dict[str, float] = {}
-        self.clock = clock
+    found: dict[str, float]
+    clock: Any
 
     @override
     def _observe(self, *arguments: Any) -> Any:
         made: list[Any] = []
 
         def observe() -> None:
-            made.append(super(_Measuring, self)._observe(*arguments))
+            made.append(super(_Measured, self)._observe(*arguments))
 
         what = tuple(_BOUNDS)[self.state.n_observations]
         if what == "seconds":
@@ -142,6 +147,26 @@ class _Measuring(SaliencyMonitor):
         return made[0]
 
 
+class _Monitor(_Measured, SaliencyMonitor):
+    """A monitor of two methods."""
+
+
+class _Alarm(_Measured, CueAlarm):
+    """An alarm for a patch, without the accuracy by class, which reads the whole validation set."""
+
+
+def _monitor(n_images: int) -> _Monitor:
+    return _Monitor(["gradient", "grad_cam"], probe=Probe(size=n_images), on_error="raise")
+
+
+def _alarm(n_images: int) -> _Alarm:
+    confirmation = Confirmation(groups_at_fit_end=False)
+    return _Alarm(PatchCue((-8, -8, 8, 8)), 0, Probe(size=n_images), confirmation=confirmation, on_error="raise")
+
+
+_CALLBACKS: Mapping[str, Callable[[int], _Measured]] = {"monitor": _monitor, "cue": _alarm}
+
+
 def _largest_resident() -> float:
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(status["VmHWM"].split()[0]) / 1024
@@ -149,6 +174,7 @@ def _largest_resident() -> float:
 
 def _main() -> None:
     parser = argparse.ArgumentParser(description="Print what observations of so many images take, as JSON (Linux).")
+    parser.add_argument("who", choices=[*_CALLBACKS])
     parser.add_argument("n_images", type=int)
     parser.add_argument("threads", type=int)
     parser.add_argument("clock", choices=["wall", "cpu"])
@@ -156,20 +182,21 @@ def _main() -> None:
     torch.set_num_threads(given.threads)
     warnings.filterwarnings("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    monitor = _Measuring(given.n_images, given.clock)
+    callback = _CALLBACKS[given.who](given.n_images)
+    callback.found, callback.clock = {}, given.clock
     with tempfile.TemporaryDirectory() as directory:
         L.Trainer(
             default_root_dir=directory,
             max_epochs=2,
             limit_val_batches=1,
             accelerator="cpu",
-            callbacks=[monitor],
+            callbacks=[callback],
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
         ).fit(_Classifier(), DataLoader(_Images(8), 8), DataLoader(_Images(given.n_images), 8))
-    print(json.dumps(monitor.found))
+    print(json.dumps(callback.found))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from torch import nn
 from typing_extensions import override
@@ -17,12 +16,14 @@ from saliency_callbacks.callbacks.runtime.arguments import GroupedArguments, OnE
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.lightning_hooks import LightningHooks
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation, Stage, State, changed_scores
-from saliency_callbacks.callbacks.runtime.probe_loader import freeze_probe
 from saliency_callbacks.callbacks.runtime.schedule import ObservationCost, takes_turn
 from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, Storage, settings_of
 from saliency_callbacks.callbacks.runtime.sink_writer import SinkWriter
 from saliency_callbacks.callbacks.shared_pass.exchange import SharedPasses
 from saliency_callbacks.callbacks.shared_pass.wish import Wish
+from saliency_callbacks.callbacks.streaming.capacity import Footprints
+from saliency_callbacks.callbacks.streaming.others import OtherSamples
+from saliency_callbacks.callbacks.streaming.preparation import freeze_streamed
 from saliency_callbacks.config.checks import checked_choice, checked_integer
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.probe.batch import ProbeBatch
@@ -51,9 +52,6 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
         ConfigurationError: If an argument cannot be used.
     """
 
-    target: Any = None
-    """The explained score, of those callbacks that have one."""
-
     def __init__(
         self,
         *,
@@ -77,21 +75,13 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
         self.cost = ObservationCost(self.compute.max_seconds_per_observation)
         self.state: State = self.state_type()
         self._frozen: ProbeBatch | None = None
+        self._others: OtherSamples | None = None
         self._outputs = OutputReading(self.reading.outputs)
         self.settings = Settings(methods=())
         self._writer: SinkWriter | None = None
         self._current_run: object = None
         self._is_resumed = self._observes_training = self._has_trained = False
-        self._n_skipped, self._said, self._passes = 0, set(), SharedPasses()
-
-    @property
-    def settings(self) -> Settings:
-        """How the model is explained, with what was found out about the inputs of the probe."""
-        return self._settled
-
-    @settings.setter
-    def settings(self, asked: Settings) -> None:
-        self._asked = self._settled = asked
+        self._n_skipped, self._said, self._passes, self._made = 0, set(), SharedPasses(), {}
 
     @abstractmethod
     def _check_model(self, model: nn.Module) -> None:
@@ -101,10 +91,23 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
     def _accept_probe(self, probe: ProbeBatch) -> None:
         """Raise a ConfigurationError for what is wrong with the probe, and keep what is derived from it."""
 
+    def _footprint(self) -> Footprints | None:
+        """Return what tells what an observation of a streamed probe takes; ``None`` where all samples are shown."""
+        return None
+
     def _freeze(self, host: Host) -> ProbeBatch | None:
-        """Read the probe; return ``None`` where there is no data for one yet."""
-        reading = self.reading
-        return freeze_probe(host, self.probe, self.state.indices, module=reading.module, shared=reading.shared)
+        """Read the probe, or what is shown of it; return ``None`` where there is no data for one yet."""
+        frozen, self._others = freeze_streamed(
+            host,
+            self.probe,
+            self.state.indices,
+            title=self.identity,
+            reading=self.reading,
+            settings=self.settings,
+            storage=self.storage,
+            footprint=self._footprint(),
+        )
+        return frozen
 
     @abstractmethod
     def _observe(self, model: nn.Module, moment: Moment, host: Host) -> Observation[State]:
@@ -229,11 +232,6 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
             self.cost.tell_once(self.title, snapshot, self._writer)
         self._log(host, scores, step)
 
-    @property
-    def _probe(self) -> ProbeBatch:
-        assert self._frozen is not None, "frozen before the first observation"
-        return self._frozen
-
     def _prepared(self, host: Host) -> SinkWriter | None:
         """Freeze the probe and open the sinks, once; return ``None`` where there is no data for a probe."""
         if self._frozen is None:
@@ -243,6 +241,7 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
                 return None
             preconditions.tell_of_reading(frozen, self.target)
             frozen = host.ranks.agreed(frozen)
+            self._others = self._others and replace(self._others, shown=frozen)
             self.state = preconditions.state_for_probe(self.state, frozen)
             with host.ranks.together():
                 self._outputs = OutputReading(self.reading.outputs, count_classes(host, self.probe, frozen))

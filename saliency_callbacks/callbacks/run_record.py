@@ -11,19 +11,22 @@ from typing import Any, ClassVar, Generic
 
 from torch import nn
 
+from saliency_callbacks.callbacks.fast_precision import Asked, Peers, peers_of
 from saliency_callbacks.callbacks.monitored import log_monitored
 from saliency_callbacks.callbacks.places import open_sinks
 from saliency_callbacks.callbacks.runtime.arguments import OnError
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, State
 from saliency_callbacks.callbacks.runtime.schedule import ObservationCost
-from saliency_callbacks.callbacks.runtime.settings import Storage
+from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, Storage
 from saliency_callbacks.callbacks.runtime.sink_writer import SinkWriter
 from saliency_callbacks.callbacks.shared_pass.exchange import SharedPasses
 from saliency_callbacks.callbacks.shared_pass.wish import Wish
 from saliency_callbacks.engine.explanation import Explanation
+from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import each_kind_once
 from saliency_callbacks.probe.batch import ProbeBatch
+from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.scores.drawn import drawn
 from saliency_callbacks.types import Sink
 
@@ -48,18 +51,41 @@ class RunRecord(Generic[State]):
     references: Mapping[str, float] = MappingProxyType({})
     """Constants that loggers draw beside the scores: tag → number."""
 
+    target: Any = None
+    """The explained score, of those callbacks that have one."""
+
     namespace: str
+    probe: Probe
+    reading: ModelReading
+    compute: Compute
     sinks: Sequence[Sink]
     storage: Storage
     on_error: OnError
     cost: ObservationCost
     state: State
+    _asked: Settings
+    _settled: Settings
     _frozen: ProbeBatch | None
     _writer: SinkWriter | None
     _current_run: object
     _is_resumed: bool
     _said: set[Hashable]
     _passes: SharedPasses
+    _made: dict[str, str]
+
+    @property
+    def settings(self) -> Settings:
+        """How the model is explained, with what was found out about the inputs of the probe."""
+        return self._settled
+
+    @settings.setter
+    def settings(self, asked: Settings) -> None:
+        self._asked = self._settled = asked
+
+    @property
+    def _probe(self) -> ProbeBatch:
+        assert self._frozen is not None, "frozen before the first observation"
+        return self._frozen
 
     @property
     def identity(self) -> str:
@@ -115,9 +141,9 @@ class RunRecord(Generic[State]):
         """Begin a run; its callbacks share what is said, and what is explained at one moment."""
         first = next(iter(_ours(callbacks)), self)
         if first is self:
-            self._said, self._passes = set(), SharedPasses()
+            self._said, self._passes, self._made = set(), SharedPasses(), {}
         else:
-            self._said, self._passes = first._said, first._passes  # noqa: SLF001 (of its own class)
+            self._said, self._passes, self._made = first._said, first._passes, first._made  # noqa: SLF001 (of its own class)
 
     @property
     def is_new(self) -> bool:
@@ -135,6 +161,24 @@ class RunRecord(Generic[State]):
     def _explained(self, wish: Wish, moment: Moment, host: Host) -> Explanation:
         """Return what is wished of the samples of this process, explained together with what others wish."""
         return self._passes.explained(self, wish, _ours(host.callbacks), moment, host)
+
+    @property
+    def _asked_fast(self) -> Asked:
+        """What this callback explains, as its arguments tell."""
+        return Asked(
+            name=self.identity,
+            probe=self.probe,
+            target=self.target,
+            settings=self._asked,
+            reading=(self.reading.module, self.reading.outputs),
+            shards_probe=self.compute.shard_probe,
+            chosen=self.state.arithmetic,
+        )
+
+    def _peers(self, host: Host) -> Peers:
+        """Return who chooses the arithmetic of ``precision="fast"`` together with this callback."""
+        everyone = [one._asked_fast for one in _ours(host.callbacks)]  # noqa: SLF001 (of its own class)
+        return peers_of(self._asked_fast, everyone, self._made)
 
     def turn_ends(self, host: Host) -> None:
         """Forget what was explained, if this was the last turn."""

@@ -14,8 +14,9 @@ from torch import nn
 
 from saliency_callbacks.capture.isolation.arithmetic import UNCHANGED, Arithmetic, other_arithmetics
 from saliency_callbacks.capture.isolation.waiting import wait_for
-from saliency_callbacks.engine.run import run_engine
+from saliency_callbacks.engine.run import run_together
 from saliency_callbacks.engine.settings import Settings, count_samples
+from saliency_callbacks.engine.wants import Want
 from saliency_callbacks.errors import each_kind_once, warn
 from saliency_callbacks.methods.smooth import SmoothGrad
 from saliency_callbacks.scores.drift import drift, ranks
@@ -40,7 +41,7 @@ _TOO_SLOW = 1.5
 # A first run may load or compile kernels, which takes its time once.
 _TOO_SLOW_AT_FIRST, _SECONDS_TO_START = 3.0, 1.0
 
-_Maps = Mapping[str, Attribution]
+_Maps = Sequence[Attribution]
 
 
 @dataclass(frozen=True)
@@ -158,14 +159,17 @@ class _Work:
     def run(self, arithmetic: Arithmetic, settings: Settings) -> tuple[float, _Maps]:
         """Return seconds and maps."""
         running = replace(settings, arithmetic=arithmetic)
+        # One by one, as methods of several callbacks may have the same name.
+        wants = [Want((method,), (0,)) for method in settings.methods]
         begin = self._now()
         try:
-            found = run_engine(self.model, self.inputs, running, [self.target]).attributions[0]
+            found = run_together(self.model, self.inputs, running, [self.target], wants)
+            maps = [attribution for one in found for attribution in one.attributions[0].values()]
         except Exception as error:
             if arithmetic == UNCHANGED:
                 raise _UnexplainedError from error
-            return math.inf, {}
-        return self._now() - begin, found
+            return math.inf, ()
+        return self._now() - begin, maps
 
     def seconds(self, arithmetic: Arithmetic, settings: Settings) -> float:
         return self.run(arithmetic, settings)[0]
@@ -241,8 +245,8 @@ def _compared(work: _Work, trial: Measured, usual: float, exact: _Maps) -> Measu
 def _lowest(exact: _Maps, others: _Maps) -> float:
     """Return the lowest rank correlation of two maps of a sample, by the signed maps that drift compares."""
     found: list[float] = []
-    for name, attribution in exact.items():
-        usual, other = ranks(attribution), ranks(others[name])
+    for attribution, rounded in zip(exact, others, strict=True):
+        usual, other = ranks(attribution), ranks(rounded)
         # A map that is constant, or not finite, as it is has no ranks to keep.
         has_ranks = drift(usual, usual).isfinite()
         correlation = (1 - drift(other, usual)).nan_to_num(nan=-1.0)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from saliency_callbacks.capture.passes.adaptive import measured_by
 from saliency_callbacks.types import Method, Pass, Quantity
 
-__all__ = ["Want", "are_independent", "asking", "is_same_method", "needs_layers", "shares", "union"]
+__all__ = ["Want", "are_independent", "asking", "distinct", "is_same_method", "needs_layers", "shares", "union"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,15 @@ def is_same_method(one: Method, other: Method) -> bool:
     except Exception:
         # As of a dataclass with an array in it, of which a comparison is an array, too.
         return False
+
+
+def distinct(methods: Iterable[Method]) -> tuple[Method, ...]:
+    """Return methods without those that are there twice."""
+    found: list[Method] = []
+    for method in methods:
+        if not any(is_same_method(method, one) for one in found):
+            found.append(method)
+    return tuple(found)
 
 
 def needs_layers(methods: Sequence[Method]) -> bool:

@@ -24,6 +24,10 @@ __all__ = [
 ]
 
 
+_MOST_DRAWN = 2**18
+"""Values of the resamples that are held at a time, so that memory does not grow with the samples."""
+
+
 def margin(logits: Tensor, classes: int | Tensor) -> Tensor:
     """Return how far one class is ahead of the best other one, m_c = z_c - max_{j≠c} z_j.
 
@@ -208,8 +212,12 @@ def bootstrap_lower_bound(values: Tensor, confidence: float = 0.95, n_bootstrap:
     if count < 2:
         return values.new_full((), torch.nan, dtype=score_dtype(values))
     generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randint(count, (n_bootstrap, count), generator=generator).to(usable.device)
-    return usable[chosen].mean(dim=1).quantile(1 - confidence).to(score_dtype(values))
+    means = []
+    for first in range(0, n_bootstrap, step := max(1, _MOST_DRAWN // count)):
+        n_rows = min(step, n_bootstrap - first)
+        chosen = torch.randint(count, (n_rows, count), generator=generator).to(usable.device)
+        means.append(usable[chosen].mean(dim=1))
+    return torch.cat(means).quantile(1 - confidence).to(score_dtype(values))
 
 
 def rule_of_three(n: int, confidence: float = 0.95) -> float:

@@ -48,8 +48,9 @@ class Probe:
         labels: Where in a batch the labels are: a position, a name, or several with dots between, such as ``2``,
             ``"label"`` or ``"target.label"``; ``None`` where there are none. ``"auto"`` goes by the form of the batch
             (:func:`~saliency_callbacks.probe.unpack.unpack_batch`), and of several parts by the dataset's own labels.
-        shown: How many samples of a larger probe are drawn and kept with their maps; ``SaliencyMonitor`` streams the
-            others: it reads, explains and scores a few at a time, and keeps what it found of each class.
+        shown: How many samples of a larger probe are drawn and kept with their maps; monitors and ``CueAlarm`` stream
+            the others: they read, run and score a few at a time, and keep what they found. ``RandomizationTest`` tests
+            the shown ones; ``ShortcutDiscovery`` holds all.
 
     Raises:
         ProbeError: An argument of another type or out of its range.

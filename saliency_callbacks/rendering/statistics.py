@@ -40,6 +40,7 @@ def statistics_drawings(
     drawings: dict[str, _Drawing] = {}
     unsigned: Style = "overlay" if style in ("signed", "signed_color") else style
     for method, maps in statistics.maps.items():
+        assert statistics.images is not None, "there are maps of pictures"
         captions = [
             Caption("all" if index < 0 else class_name(index), f"{count} maps")
             for index, count in zip(statistics.class_indices.tolist(), maps.counts.tolist(), strict=True)

@@ -70,8 +70,8 @@ class ProbeStatistics:
         sample_scores: The values ``[N]`` behind the scores that are means over the samples.
         class_indices: The classes of ``classes``, ``int64 [K]``; -1 is that of all samples.
         classes: Name of each, ``"all"`` first. More than 100 classes are not told apart here.
-        maps: Method → the means of its maps by class.
-        images: Mean input of each class as a picture, ``uint8 [K, H, W, 3]``.
+        maps: Method → the means of its maps by class; none of text inputs.
+        images: Mean input of each class as a picture, ``uint8 [K, H, W, 3]``; ``None`` of text inputs.
         labels: Label of each sample ``[N]``, where each has one.
         predictions: Predicted class of each sample ``[N]``; ``None`` for models that do not classify.
         confidences: Probability of the predicted class ``[N]``, in [0, 1].
@@ -93,7 +93,7 @@ class ProbeStatistics:
     class_indices: Tensor
     classes: tuple[str, ...]
     maps: Mapping[str, ClassMaps]
-    images: Tensor
+    images: Tensor | None
     labels: Tensor | None = None
     predictions: Tensor | None = None
     confidences: Tensor | None = None

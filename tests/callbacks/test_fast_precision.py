@@ -7,14 +7,15 @@ import torch
 from torch import nn
 
 from saliency_callbacks.callbacks import fast_precision
-from saliency_callbacks.callbacks.fast_precision import describe_choice, with_arithmetic
+from saliency_callbacks.callbacks.fast_precision import Asked, Peers, describe_choice, peers_of, with_arithmetic
 from saliency_callbacks.callbacks.runtime import packages
 from saliency_callbacks.callbacks.runtime.ranks import Ranks
 from saliency_callbacks.callbacks.runtime.state import PinnedState, RunState
 from saliency_callbacks.capture.isolation.arithmetic import UNCHANGED, Arithmetic
 from saliency_callbacks.engine.fastest import Choice, Measured
 from saliency_callbacks.engine.settings import Settings
-from saliency_callbacks.methods import Gradient
+from saliency_callbacks.methods import Gradient, SmoothGrad
+from saliency_callbacks.probe import Probe
 from tests.callbacks.plain_host import PlainHost
 
 HALF = Arithmetic("bfloat16", is_channels_last=True)
@@ -35,7 +36,7 @@ class Others:
 
     def from_zero(self, value):
         assert value is None, "nothing was measured here"
-        return TAKEN
+        return HALF.name
 
 
 @pytest.fixture
@@ -53,10 +54,12 @@ def measured(monkeypatch):
     return found
 
 
-def chosen(state=None, settings=FAST, ranks=None):
+def chosen(state=None, settings=FAST, ranks=None, peers=None):
     state = RunState() if state is None else state
     host = PlainHost(nn.Conv2d(1, 2, 3), **({} if ranks is None else {"ranks": ranks}))
-    return with_arithmetic(state, host.module, torch.rand(1, 1, 4, 4), settings, 0, host, name="saliency")
+    return with_arithmetic(
+        state, host.module, torch.rand(1, 1, 4, 4), settings, 0, host, peers=peers or Peers("saliency")
+    )
 
 
 def test_it_is_chosen_once(measured, lines):
@@ -87,6 +90,69 @@ def test_a_model_that_cannot_be_explained_now_may_be_later(monkeypatch, lines):
     monkeypatch.setattr(fast_precision, "fastest", lambda *given: None)
     assert chosen().arithmetic is None
     assert lines == []
+
+
+def asked(name, methods=FAST.methods, probe=4, target="label", chosen=None, **settings):
+    found = Settings(methods, **{"is_fast": True, **settings})
+    return Asked(name, Probe(probe), target, found, chosen=chosen)
+
+
+def test_who_asks_for_the_same_chooses_together():
+    smooth = SmoothGrad(3)
+    everyone = [
+        asked("first", (Gradient(), smooth)),
+        asked("other samples", probe=5),
+        asked("other score", target=3),
+        asked("other layers", target_layers="0"),
+        asked("other seed", seed=1),
+        asked("not fast", is_fast=False),
+        asked("nothing", ()),
+        asked("last", (SmoothGrad(4), Gradient())),
+    ]
+    for own in (everyone[0], everyone[-1]):
+        peers = peers_of(own, everyone, {})
+        assert peers.names == ("first", "last")
+        # Two of one name are both measured.
+        assert peers.methods == (Gradient(), smooth, SmoothGrad(4))
+        assert peers.known is None
+    for one in everyone[1:-1]:
+        assert peers_of(one, everyone, {}).names == (one.name,)
+
+
+@pytest.mark.parametrize(
+    ("others", "made", "known"),
+    [
+        (["bfloat16"], {}, "bfloat16"),
+        (["bfloat16", "bfloat16", None], {}, "bfloat16"),
+        (["bfloat16", "unchanged"], {}, None),
+        (["bfloat16", None], {"1": "unchanged"}, None),
+        ([None], {"0": "channels last"}, "channels last"),
+        (["bfloat16"], {"own": "unchanged"}, "unchanged"),
+        ([None], {}, None),
+    ],
+)
+def test_what_others_have_chosen_is_taken_where_they_agree(others, made, known):
+    own = asked("own")
+    everyone = [asked(str(number), chosen=one) for number, one in enumerate(others)]
+    for listed in ([own, *everyone], [*everyone, own]):
+        assert peers_of(own, listed, made).known == known
+
+
+def test_what_is_known_is_not_measured(measured, lines):
+    made = {}
+    assert chosen(peers=Peers("own", known="bfloat16", made=made)).arithmetic == "bfloat16"
+    assert measured == lines == []
+    assert made == {"own": "bfloat16"}
+
+
+def test_what_cannot_be_explained_for_another_is_left_out(monkeypatch, lines):
+    def fails(model, inputs, settings, *given):
+        return TAKEN if settings.methods == (Gradient(),) else None
+
+    monkeypatch.setattr(fast_precision, "fastest", fails)
+    peers = Peers("one", ("one", "two"), (Gradient(), SmoothGrad(3)))
+    assert chosen(peers=peers).arithmetic == HALF.name
+    assert lines[0].startswith("one, two: precision='fast' explains in")
 
 
 def test_what_was_chosen_is_in_the_settings():

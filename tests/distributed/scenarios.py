@@ -31,8 +31,8 @@ from saliency_callbacks import (
 )
 from saliency_callbacks.callbacks import fast_precision
 from saliency_callbacks.callbacks.runtime import ranks
-from saliency_callbacks.callbacks.saliency.streaming import probe as streamed_probe
 from saliency_callbacks.callbacks.shared_pass import union as shared_passes
+from saliency_callbacks.callbacks.streaming import reading as streamed_probe
 from saliency_callbacks.discovery.kinds import GENERATORS
 from saliency_callbacks.methods import IntegratedGradients, SmoothGrad
 from saliency_callbacks.probe import PatchCue, TokenCue
@@ -500,18 +500,22 @@ def streamed(mode: str, root: Path, *, broken: tuple[int, ...] = (), **changes: 
     sink = MemorySink()
     changes = {"sinks": [sink], "save_maps": False, "on_error": "raise", **changes}
     monitor = SaliencyMonitor(["gradient", "grad_cam"], Probe(37, shown=5), **grouped(SaliencyMonitor, **changes))
+    # A rank reads its part of the validation set itself.
+    of_alarm = grouped(CueAlarm, **{**changes, "sinks": [], "groups_at_fit_end": False})
+    alarm = CueAlarm(PatchCue((0, 0, 2, 2)), 0, Probe(37, shown=5), **of_alarm)
     rows, streamed_probe._LEAST_ROWS = streamed_probe._LEAST_ROWS, 7
     try:
         module = Module(learning_rate=0.0, noisy=False)
         # Only what the observation reads may be broken.
         settings = {"max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 0.1}
-        run = fit(mode, root, module, monitor, val=DataLoader(BrokenHere(broken), 2), **settings)
+        run = fit(mode, root, module, monitor, alarm, val=DataLoader(BrokenHere(broken), 2), **settings)
     finally:
         streamed_probe._LEAST_ROWS = rows
     found = [one.statistics for one in sink.snapshots if one.statistics is not None]
     return {
         "metrics": {name: float(value) for name, value in run.callback_metrics.items() if "/" in name},
         "positions": [one.positions for one in found],
+        "effects": [torch.tensor(one.effects).nan_to_num() for one in alarm.history],
         "samples": [dict(one.sample_scores) for one in found],
         "means": [{name: (maps.mean, maps.counts) for name, maps in one.maps.items()} for one in found],
         "unreadable": [dict(one.unreadable) for one in found],

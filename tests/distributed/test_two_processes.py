@@ -132,8 +132,10 @@ def test_ranks_keep_of_a_large_probe_what_one_process_keeps(ranks: Ranks, engine
     zero, one = (found[probe] for found in ranks(f"streamed_{engine}"))
     alone = _streamed_alone()
     assert [len(positions) for positions in alone["positions"]] == [37, 37]
+    assert [int((effects != 0).sum()) for effects in alone["effects"]] == [34, 34], "of other classes"
     _assert_close(zero, alone)
     assert repr(zero["metrics"]) == repr(one["metrics"]), "bit by bit"
+    assert "cue/patch/lower_bound" in zero["metrics"]
     assert one["positions"] == [], "only one rank writes"
 
 

@@ -62,25 +62,26 @@ class Priced(nn.Sequential):
                 nn.Linear(256, 10),
             )
         self.prices, self.rough, self.failing = prices, rough, failing
-        # Of plain attributes, an observation would put the content back.
-        self._told = (clock, Counter[str](), list[str]())
+        told = (clock, Counter[str](), list[str]())
+        # Of plain attributes, an observation would put the content back, and notice that it changes.
+        self._told = lambda: told
 
     @property
     def runs(self) -> Counter[str]:
-        return self._told[1]
+        return self._told()[1]
 
     @property
     def last(self) -> str:
-        return self._told[2][-1]
+        return self._told()[2][-1]
 
     def forward(self, images: Tensor) -> Tensor:
         half = "bfloat16" if torch.is_autocast_enabled("cpu") else None
         is_last = self[3].weight.is_contiguous(memory_format=torch.channels_last)
         name = ", ".join(filter(None, [half, "channels last" if is_last else None])) or "unchanged"
         if torch.is_grad_enabled() and not self.training:
-            self._told[0].now += self.prices[name]
+            self._told()[0].now += self.prices[name]
             self.runs[name] += 1
-            self._told[2].append(name)
+            self._told()[2].append(name)
             if name in self.failing:
                 raise ValueError("cannot be computed like this")
         found: Tensor = super().forward(images.flip(-1) if name in self.rough else images)

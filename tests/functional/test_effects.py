@@ -192,3 +192,11 @@ def test_an_unknown_class_is_refused(wrong):
 def test_what_else_is_refused(use, message):
     with pytest.raises(ConfigurationError, match=message):
         use()
+
+
+@pytest.mark.parametrize("count", [2, 7, 300])
+def test_resamples_are_the_same_however_many_are_held_at_a_time(monkeypatch, count):
+    values = torch.randn(count, generator=torch.Generator().manual_seed(1))
+    expected = effects.bootstrap_lower_bound(values, n_bootstrap=101, seed=4)
+    monkeypatch.setattr(effects, "_MOST_DRAWN", 64)
+    assert torch.equal(effects.bootstrap_lower_bound(values, n_bootstrap=101, seed=4), expected)

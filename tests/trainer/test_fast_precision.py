@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,10 @@ from saliency_callbacks import (
 )
 from saliency_callbacks.callbacks import fast_precision
 from saliency_callbacks.callbacks.runtime import packages
+from saliency_callbacks.callbacks.shared_pass import union
 from saliency_callbacks.errors import SaliencyWarning
 from saliency_callbacks.functional.similarity import spearman
-from saliency_callbacks.methods import IntegratedGradients, SmoothGrad
+from saliency_callbacks.methods import Gradient, IntegratedGradients, SmoothGrad
 from saliency_callbacks.probe import PatchCue
 from saliency_callbacks.sinks import MemorySink
 from tests.engine.priced import PRICES, Clock, Priced
@@ -171,6 +173,90 @@ def test_a_resumed_run_keeps_it_on_any_machine(tmp_path: Path, clock: Clock, bui
     _fit(tmp_path, module, build(second), max_epochs=3, ckpt_path=tmp_path / "one.ckpt")
     assert _arithmetics(second) == [_TAKEN] * 2
     assert set(module.net.runs) == {_TAKEN}
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """For how many callbacks the engine ran, each time that one of them explained the trained model."""
+    found: list[int] = []
+    explained = union.run_together
+
+    def counted(model: Any, inputs: Any, settings: Any, targets: Any, wants: Any) -> Any:
+        found.append(len(wants))
+        return explained(model, inputs, settings, targets, wants)
+
+    monkeypatch.setattr(union, "run_together", counted)
+    return found
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_callbacks_choose_once_and_are_explained_together(
+    tmp_path: Path, clock: Clock, lines: list[str], runs: list[int], is_first: bool
+) -> None:
+    """In every order of the list, with the numbers of each alone."""
+    alone, together = [MemorySink(), MemorySink()], [MemorySink(), MemorySink()]
+    measured: dict[str, int] = {}
+    for number, build in enumerate((_monitor, _randomization)):
+        module = _module(clock)
+        _fit(tmp_path, module, build(alone[number]))
+        measured[build.__name__] = module.net.runs["channels last"]
+    runs.clear()
+    lines.clear()
+    both, module = [_monitor(together[0]), _randomization(together[1])], _module(clock)
+    _fit(tmp_path, module, *(both if is_first else both[::-1]))
+    assert module.net.runs["channels last"] == max(measured.values())
+    (line,) = [one for one in lines if "precision='fast'" in one]
+    assert line.startswith("saliency, randomization:" if is_first else "randomization, saliency:")
+    # At the first moment the second finds what the first has explained, if the first has all of it.
+    assert runs[-2:] == [2, 2]
+    for one, other in zip(alone, together, strict=True):
+        assert _arithmetics(one) == _arithmetics(other) == [_TAKEN] * 3
+        assert [repr(dict(each.scores)) for each in one.snapshots] == [
+            repr(dict(each.scores)) for each in other.snapshots
+        ]
+
+
+def test_what_is_too_rough_for_one_is_so_for_all(tmp_path: Path, clock: Clock) -> None:
+    """As the methods of all are compared, by whoever comes first."""
+
+    class RoughFor(Gradient):
+        """Is another map wherever it is computed in bfloat16."""
+
+        def attribute(self, evidence: Any) -> Any:
+            found = super().attribute(evidence)
+            return replace(found, values=-found.values) if module.net.last == _TAKEN else found
+
+    for is_first in (True, False):
+        sinks, module = [MemorySink(), MemorySink()], _module(clock)
+        both = [_monitor(sinks[0]), _monitor(sinks[1], methods=[RoughFor()], namespace="rough")]
+        _fit(tmp_path, module, *(both if is_first else both[::-1]), max_epochs=1)
+        assert [_arithmetics(sink) for sink in sinks] == [["channels last"] * 2] * 2
+
+
+def test_resumed_callbacks_keep_what_each_has_chosen(tmp_path: Path, clock: Clock, lines: list[str]) -> None:
+    """As in a checkpoint of runs in which each chose alone; a new one takes what they agree on."""
+
+    def resumed(chosen: Mapping[str, str], ckpt: str) -> dict[str, list[str | None]]:
+        first = {name: _monitor(MemorySink(), namespace=name) for name in ("one", "two")}
+        run = _fit(tmp_path, _module(clock), *first.values(), max_epochs=1)
+        for name, one in first.items():
+            one.state = replace(one.state, arithmetic=chosen[name])
+        run.save_checkpoint(tmp_path / ckpt)
+        lines.clear()
+        sinks = {name: MemorySink() for name in ("new", "one", "two")}
+        second = [_monitor(sink, namespace=name) for name, sink in sinks.items()]
+        _fit(tmp_path, _module(clock), *second, ckpt_path=tmp_path / ckpt)
+        return {name: _arithmetics(sink) for name, sink in sinks.items()}
+
+    found = resumed({"one": "bfloat16", "two": "bfloat16"}, "agree.ckpt")
+    assert {name: set(one) for name, one in found.items()} == {name: {"bfloat16"} for name in found}
+    assert not [one for one in lines if "precision='fast'" in one]
+    found = resumed({"one": "bfloat16", "two": "unchanged"}, "differ.ckpt")
+    assert {name: set(one) for name, one in found.items()} == {
+        "new": {_TAKEN},
+        "one": {"bfloat16"},
+        "two": {"unchanged"},
+    }
 
 
 def test_a_run_that_goes_on_without_it_forgets_it(tmp_path: Path, clock: Clock) -> None:

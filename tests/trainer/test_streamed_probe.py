@@ -17,9 +17,12 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from benchmarks.cost.measure import peak_tensor_bytes
 from saliency_callbacks import Probe, RandomizationTest, SaliencyMonitor
 from saliency_callbacks.callbacks.randomization.settings import Cascade, Draws
+from saliency_callbacks.callbacks.runtime import packages
 from saliency_callbacks.callbacks.runtime.settings import Compute, Storage
-from saliency_callbacks.callbacks.saliency.streaming import capacity
-from saliency_callbacks.callbacks.saliency.streaming import probe as streamed
+from saliency_callbacks.callbacks.saliency.streaming.reduction import Reduction
+from saliency_callbacks.callbacks.shared_pass import union
+from saliency_callbacks.callbacks.streaming import capacity
+from saliency_callbacks.callbacks.streaming import reading as streamed
 from saliency_callbacks.dashboard.found_runs import FoundRun
 from saliency_callbacks.dashboard.live_run import LiveRun
 from saliency_callbacks.errors import ProbeError, SaliencyWarning, TargetError
@@ -355,8 +358,8 @@ def test_a_target_of_each_samples_own_embedding_is_an_error_before_the_training(
 
 def test_larger_chunks_are_those_that_are_run_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    add = streamed.Reduction.add
-    monkeypatch.setattr(streamed.Reduction, "add", lambda self, part: (sizes.append(part.probe.size), add(self, part)))
+    add = Reduction.add
+    monkeypatch.setattr(Reduction, "add", lambda self, part: (sizes.append(part.probe.size), add(self, part)))
     _observed(tmp_path, _probe(), compute=Compute(internal_batch_size=20))
     assert sizes[:3] == [_SHOWN, 20, 12]
 
@@ -415,3 +418,27 @@ def test_a_report_says_where_statistics_are_damaged(tmp_path: Path) -> None:
     (note,) = contents.notes
     assert "saliency: no pictures of its classes" in note
     assert "there is no statistics/class_indices in it" in note
+
+
+def test_a_randomization_test_is_of_the_shown_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Says so, and shares the pass of a monitor that streams the others."""
+    lines: list[str] = []
+    monkeypatch.setattr(packages, "rank_zero_info", lines.append)
+    sinks = [MemorySink(), MemorySink(), MemorySink()]
+
+    def tested(probe: Probe, sink: MemorySink) -> RandomizationTest:
+        how = {"draws": Draws(n_draws=2), "cascade": Cascade(at_fit_end=False), "on_error": "raise"}
+        return RandomizationTest("gradient", probe, storage=Storage(save_maps=False), sinks=[sink], **how)
+
+    _fit(tmp_path, tested(Probe(20, shown=4), sinks[0]))
+    _fit(tmp_path, tested(Probe(4), sinks[1]))
+    assert sinks[0].latest.ids == sinks[1].latest.ids
+    assert repr(dict(sinks[0].latest.scores)) == repr(dict(sinks[1].latest.scores))
+    (line,) = [one for one in lines if "are tested" in one]
+    assert "the 4 samples that are shown of the 20 of the probe are tested" in line
+    n_wanted: list[int] = []
+    explained = union.run_together
+    monkeypatch.setattr(union, "run_together", lambda *given: (n_wanted.append(len(given[-1])), explained(*given))[1])
+    _fit(tmp_path, _monitor(), tested(Probe(20, shown=4), sinks[2]))
+    assert n_wanted[-1] == 2, "they explain the shown samples together"
+    assert repr(dict(sinks[2].latest.scores)) == repr(dict(sinks[0].latest.scores))

@@ -13,13 +13,16 @@ from typing_extensions import override
 from saliency_callbacks.callbacks.alarm_actions import act, checked_actions
 from saliency_callbacks.callbacks.base import ObservingCallback
 from saliency_callbacks.callbacks.cue.actions import describe_alarm
+from saliency_callbacks.callbacks.cue.capacity import cue_footprint
 from saliency_callbacks.callbacks.cue.confirmation import Confirmation
 from saliency_callbacks.callbacks.cue.evaluation import evaluate_cue, warn_of_broken_logits, with_fastest
-from saliency_callbacks.callbacks.cue.group_accuracy import GroupAccuracy, group_accuracy, validation_batches
-from saliency_callbacks.callbacks.cue.preparation import chosen_method, for_text_inputs, prepare_cue_probe
+from saliency_callbacks.callbacks.cue.group_accuracy import GroupAccuracy, fits_only, group_accuracy, validation_batches
+from saliency_callbacks.callbacks.cue.preparation import cue_settings, prepare_cue_probe
 from saliency_callbacks.callbacks.cue.probe import AnyCue, CueProbe, checked_cue
+from saliency_callbacks.callbacks.cue.record import CueRecord
 from saliency_callbacks.callbacks.cue.rule import AlarmRule
 from saliency_callbacks.callbacks.cue.state import CueState, Evaluation
+from saliency_callbacks.callbacks.fast_precision import Asked
 from saliency_callbacks.callbacks.outputs import link_of
 from saliency_callbacks.callbacks.runtime.appearance import Appearance, SampleNames
 from saliency_callbacks.callbacks.runtime.arguments import OnError
@@ -27,7 +30,8 @@ from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
 from saliency_callbacks.callbacks.runtime.preconditions import check_layers
 from saliency_callbacks.callbacks.runtime.schedule import is_due
-from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, Storage, engine_settings, settings_of
+from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, Storage, settings_of
+from saliency_callbacks.callbacks.streaming.capacity import Footprints
 from saliency_callbacks.config.checks import checked_integer
 from saliency_callbacks.errors import CueAlarmWarning
 from saliency_callbacks.probe.batch import ProbeBatch
@@ -35,7 +39,7 @@ from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.rendering.lazy import LazyPictures
 from saliency_callbacks.scores.counterfactual import Statistic
 from saliency_callbacks.targets.link import Link
-from saliency_callbacks.types import Sink, Snapshot, Table
+from saliency_callbacks.types import Sink, Table
 from saliency_callbacks.types.tables import as_cell
 
 __all__ = ["CueAlarm"]
@@ -72,7 +76,7 @@ class CueAlarm(ObservingCallback[CueState]):
         suspect_class: The class that it might give away. Named beforehand: the largest effect over all classes is large
             on a clean model, too.
         probe: What the cue is put into: a :class:`~saliency_callbacks.probe.probe.Probe`, or the number of samples to
-            take from the validation data.
+            take from the validation data. With more than ``Probe(shown=64)``, the others are read a few at a time.
         rule: When the alarm is on: ``AlarmRule(statistic, threshold, patience, confidence, n_bootstrap)``.
         on_alarm: Any of ``warn``, ``log`` (a text, and a message where the logger sends some), ``stop`` (the training),
             and callables ``(alarm, message) -> None`` or their dotted paths.
@@ -92,7 +96,7 @@ class CueAlarm(ObservingCallback[CueState]):
         namespace: First part of every tag and name of the directory.
 
     Attributes:
-        history: Every evaluation; the last 100 with the effects on their samples.
+        history: Every evaluation; the last 100 with the effects on their samples, or fewer of more than 1024 samples.
         groups: The last accuracy by group; ``None`` before the first.
 
     Raises:
@@ -155,14 +159,7 @@ class CueAlarm(ObservingCallback[CueState]):
         self.on_alarm = checked_actions("on_alarm", on_alarm)
         self.confirmation = settings_of(Confirmation, "confirmation", confirmation)
         self.appearance = settings_of(Appearance, "appearance", appearance)
-        settings = engine_settings(
-            chosen_method(self.cue, self.confirmation.method),
-            replace(self.reading, embedding=None, tokenizer=None),
-            self.compute,
-            target_layers=self.confirmation.target_layers,
-        )
-        has_maps = self.confirmation.method is not None
-        self.settings = for_text_inputs(settings, self.cue, self.reading.embedding, has_maps=has_maps)
+        self.settings = cue_settings(self.cue, self.confirmation, self.reading, self.compute)
         self.groups: GroupAccuracy | None = None
         self._cue_probe: CueProbe | None = None
         self._groups_epoch: int | None = None
@@ -177,9 +174,19 @@ class CueAlarm(ObservingCallback[CueState]):
     def identity(self) -> str:
         return f"{self.namespace}/{self.cue.name}"
 
+    @property
+    @override
+    def _asked_fast(self) -> Asked:
+        # What is explained is the pairs without and with the cue.
+        return replace(super()._asked_fast, target=(self.cue, self.suspect_class))
+
     @override
     def _check_model(self, model: nn.Module) -> None:
         check_layers(model, self.settings.target_layers)
+
+    @override
+    def _footprint(self) -> Footprints | None:
+        return None if fits_only(self.cue, self.probe) else cue_footprint
 
     @override
     def _accept_probe(self, probe: ProbeBatch) -> None:
@@ -192,6 +199,7 @@ class CueAlarm(ObservingCallback[CueState]):
             normalization=self.appearance.normalization,
             removal=self.confirmation.removal,
             n_shown=self.confirmation.panel_size,
+            is_whole=self._others is None,
         )
 
     @override
@@ -201,8 +209,12 @@ class CueAlarm(ObservingCallback[CueState]):
             self.state, model, self._probe, settings, host, target=self.suspect_class, of_classes="CueAlarm"
         )
         link = link_of(before, self._probe)
-        before = with_fastest(before, model, self._prepared_cue, self.suspect_class, settings, host, name=self.identity)
-        finding = evaluate_cue(model, self._prepared_cue, self.suspect_class, before.settled(settings), host, link)
+        before = with_fastest(
+            before, model, self._prepared_cue, self.suspect_class, settings, host, peers=self._peers(host)
+        )
+        finding = evaluate_cue(
+            model, self._prepared_cue, self.suspect_class, before.settled(settings), host, link, others=self._others
+        )
         warn_of_broken_logits(finding.effect, self.cue.name, moment.epoch)
         bound = self.rule.lower_bound(finding.effect, self._watched, self.settings.seed)
         state = before.judged(moment, finding.effect, self._watched, bound, self.rule)
@@ -218,8 +230,14 @@ class CueAlarm(ObservingCallback[CueState]):
             of_groups, tables = self._measure_groups(model, host, link)
             self._groups_epoch = moment.epoch
             scores.update(of_groups)
-        snapshot = self._snapshot(moment, model, scores, texts, tables)
-        behind = {f"{self.identity}/{name}": values for name, values in finding.sample_scores().items()}
+        facts = self._facts(model)
+        if self._others is not None:
+            facts |= {"samples": len(finding.effect.effect), "unreadable": len(self._others.unreadable)}
+        snapshot = CueRecord(moment, self.identity, facts, scores, texts, tables).snapshot(self._probe)
+        # Of those that are shown, which come first.
+        behind = {
+            f"{self.identity}/{name}": values[: self._probe.size] for name, values in finding.sample_scores().items()
+        }
         title = f"{self.cue.name} as a sign of {self._names.of_class(self.suspect_class)} · {snapshot.moment}"
         panel = partial(finding.picture, title, self._names.of_sample, self.appearance)
         pictures = LazyPictures({f"{self.identity}/panel": panel})
@@ -231,7 +249,8 @@ class CueAlarm(ObservingCallback[CueState]):
         if not self.confirmation.groups_at_fit_end:
             return None
         scores, tables = self._measure_groups(model, host, link_of(self.state, self._probe))
-        return Observation(self._snapshot(moment, model, scores, {}, tables), self.state) if scores else None
+        record = CueRecord(moment, self.identity, self._facts(model), scores, tables=tables)
+        return Observation(record.snapshot(self._probe), self.state) if scores else None
 
     @override
     def _on_observed(self, host: Host) -> None:
@@ -259,37 +278,18 @@ class CueAlarm(ObservingCallback[CueState]):
             {"groups": groups.tabulated(self._names.exact)},
         )
 
-    def _snapshot(
-        self,
-        moment: Moment,
-        model: nn.Module,
-        scores: Mapping[str, float],
-        texts: Mapping[str, str],
-        tables: Mapping[str, Table],
-    ) -> Snapshot:
-        return Snapshot(
-            epoch=moment.epoch,
-            step=moment.step,
-            stage=moment.stage,
-            attributions={},
-            labels=self._probe.labels,
-            ids=self._probe.ids,
-            scores={f"{self.identity}/{name}": value for name, value in scores.items()},
-            metadata={
-                "model": type(model).__name__,
-                "methods": {method.name: repr(method) for method in self.settings.methods},
-                "n_passes": len({one for method in self.settings.methods for one in method.requires()}),
-                "n_forwards": 2 + (self.confirmation.removal is not None),
-                "cue": repr(self.cue),
-                "suspect_class": self.suspect_class,
-                "statistic": self._watched,
-                "threshold": self.rule.threshold,
-                "patience": self.rule.patience,
-                "probe": self._probe.fingerprint,
-            },
-            texts={f"{self.identity}/{name}": text for name, text in texts.items()},
-            tables={f"{self.identity}/{name}": table for name, table in tables.items()},
-        )
+    def _facts(self, model: nn.Module) -> dict[str, Any]:
+        return {
+            "model": type(model).__name__,
+            "methods": {method.name: repr(method) for method in self.settings.methods},
+            "n_passes": len({one for method in self.settings.methods for one in method.requires()}),
+            "n_forwards": 2 + (self.confirmation.removal is not None),
+            "cue": repr(self.cue),
+            "suspect_class": self.suspect_class,
+            "statistic": self._watched,
+            "threshold": self.rule.threshold,
+            "patience": self.rule.patience,
+        }
 
     def _message(self, evaluation: Evaluation, written: Callable[[str], str] = str) -> str:
         suspect = written(self._names.exact(self.suspect_class))

@@ -1,8 +1,9 @@
-"""One evaluation of a cue: two forwards of the probe, and one explanation of the samples that are shown."""
+"""One evaluation of a cue: two forwards of each sample, and one explanation of those in the picture."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +14,13 @@ from torch import Tensor, nn
 from saliency_callbacks.callbacks.cue.pictures import Pair
 from saliency_callbacks.callbacks.cue.probe import CueProbe
 from saliency_callbacks.callbacks.cue.state import CueState
-from saliency_callbacks.callbacks.fast_precision import with_arithmetic
+from saliency_callbacks.callbacks.fast_precision import Peers, with_arithmetic
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.callbacks.runtime.host import Host
+from saliency_callbacks.callbacks.streaming.columns import Columns
+from saliency_callbacks.callbacks.streaming.others import OtherSamples
+from saliency_callbacks.callbacks.streaming.reading import read_others
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.scores import localization, mean_of_finite
 from saliency_callbacks.scores.counterfactual import CueEffect, class_margins, cue_effect
@@ -59,6 +63,10 @@ class CueFinding:
             found["removal_effect"] = self.removal
         return found
 
+    def shown_scores(self) -> dict[str, Tensor]:
+        """Return the values of the probe's own samples, which come first, where there are others."""
+        return {name: values[: len(self.probe.usable)] for name, values in self.sample_scores().items()}
+
     def scores(self) -> dict[str, float]:
         """Return the means over the samples that have a value."""
         return {name: mean_of_finite(values) for name, values in self.sample_scores().items()}
@@ -85,6 +93,8 @@ def evaluate_cue(
     settings: Settings,
     host: Host,
     link: Link = LOGITS,
+    *,
+    others: OtherSamples | None = None,
 ) -> CueFinding:
     """Evaluate a cue now.
 
@@ -95,19 +105,17 @@ def evaluate_cue(
         settings: How the model is run and explained.
         host: What runs the training.
         link: How the model's outputs are read.
+        others: Further samples, which are read a few at a time; nothing but the outputs is kept of them.
 
     Raises:
         TargetError: If the class does not exist.
     """
-    clean, cued = (
-        host.ranks.logits(model, host.to_device(inputs), settings).cpu()
-        for inputs in (probe.clean_inputs, probe.cued_inputs)
-    )
-    effect = cue_effect(clean, cued, suspect_class, probe.usable, link)
-    removal, removed = None, probe.removed_inputs
-    if removed is not None:
-        without = host.ranks.logits(model, host.to_device(removed), settings).cpu()
-        removal = -cue_effect(clean, without, suspect_class, probe.bearing, link).effect
+    found = _answers(model, probe, settings, host, others)
+    clean, cued = found.of_all("clean"), found.of_all("cued")
+    effect = cue_effect(clean, cued, suspect_class, found.of_all("usable"), link)
+    removal = None
+    if "removed" in found.names:
+        removal = -cue_effect(clean, found.of_all("removed"), suspect_class, found.of_all("bearing"), link).effect
     both = [class_margins(outputs, link)[probe.shown, suspect_class] for outputs in (clean, cued)]
     return CueFinding(
         probe=probe,
@@ -119,6 +127,26 @@ def evaluate_cue(
     )
 
 
+def _answers(model: nn.Module, probe: CueProbe, settings: Settings, host: Host, others: OtherSamples | None) -> Columns:
+    """Return the model's outputs for the shown samples, and those of the others after them."""
+
+    def add(part: CueProbe) -> None:
+        given = {"clean": part.clean_inputs, "cued": part.cued_inputs, "removed": part.removed_inputs}
+        answers = {
+            name: None if inputs is None else host.ranks.logits(model, host.to_device(inputs), settings).cpu()
+            for name, inputs in given.items()
+        }
+        found.add(len(part.usable), {**answers, "usable": part.usable, "bearing": part.bearing})
+
+    found = Columns(len(probe.usable) if others is None else others.n_samples)
+    add(probe)
+    if others is not None:
+        with closing(read_others(others, host, settings)) as chunks:
+            for chunk in chunks:
+                add(probe.like(chunk))
+    return found
+
+
 def with_fastest(
     state: CueState,
     model: nn.Module,
@@ -127,13 +155,13 @@ def with_fastest(
     settings: Settings,
     host: Host,
     *,
-    name: str,
+    peers: Peers,
 ) -> CueState:
     """Return the state in which it is known how the maps of the shown samples are computed."""
     if not settings.methods:
         return state
     inputs, target = host.to_device(probe.pairs()), _explained(probe, suspect_class)
-    return with_arithmetic(state, model, inputs, settings, target, host, name=name)
+    return with_arithmetic(state, model, inputs, settings, target, host, peers=peers)
 
 
 def warn_of_broken_logits(effect: CueEffect, cue: str, epoch: int) -> None:

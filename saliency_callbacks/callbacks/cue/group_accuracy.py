@@ -12,20 +12,23 @@ import torch
 from torch import Tensor, nn
 
 from saliency_callbacks.callbacks.cue.probe import AnyCue
+from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.probe_loader import freeze_probe
 from saliency_callbacks.callbacks.runtime.ranks import Ranks
 from saliency_callbacks.cues.pictures import BackgroundCue
 from saliency_callbacks.engine.logits import run_logits
 from saliency_callbacks.engine.settings import Settings
+from saliency_callbacks.errors import ItemError
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.loaders import candidate_indices, is_batched
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.probe.stream import is_map_style
+from saliency_callbacks.probe.streaming.items import NamedItems
 from saliency_callbacks.targets.link import LOGITS, Link
 from saliency_callbacks.types import Cell, Table
 
-__all__ = ["GroupAccuracy", "group_accuracy", "validation_batches"]
+__all__ = ["GroupAccuracy", "fits_only", "group_accuracy", "validation_batches"]
 
 _READ_AT_ONCE = 128
 
@@ -164,7 +167,8 @@ def validation_batches(
 ) -> Iterator[Piece]:
     """Read the whole validation set in order, piece by piece, as the probe is read; leave no trace in it.
 
-    Each rank reads its part, or the whole of its own where the ranks have different datasets.
+    Each rank reads its part, or the whole of its own where the ranks have different datasets. An item that cannot be
+    read is left out.
 
     The probe stands for it where there is no map-style validation set to read from, where the cue fits the samples of
     the probe only, and in a dry run.
@@ -175,28 +179,48 @@ def validation_batches(
         loader = None
     dataset: Any = getattr(loader, "dataset", None)
     is_readable = loader is not None and is_map_style(dataset) and is_batched(loader)
-    if not is_readable or host.is_dry_run or _fits_only(cue, probe):
+    if not is_readable or host.is_dry_run or fits_only(cue, probe):
         # All ranks run it, and the first one counts.
         yield frozen, torch.full((frozen.size,), host.ranks.is_main)
         return
     given = candidate_indices(loader)
     positions = list(range(len(dataset))) if given is None else list(given)
-    masks = None if isinstance(probe.masks, Tensor) else probe.masks
+    unreadable: list[ItemError] = []
     for piece, n_own in _pieces(positions, host.ranks, partial(_first_item, host, probe, frozen)):
+        batch = _readable(host, probe, piece, unreadable, module=module, shared=frozen.shared)
+        if batch is not None:
+            counted = frozenset(piece[: max(0, n_own)])
+            yield batch, torch.tensor([position in counted for position in batch.indices or ()])
+    if unreadable:
+        notices.warn(
+            ("unreadable items", "groups", cue.name),
+            f"{len(unreadable)} of {len(positions)} items of the validation set cannot be read, and are left out of "
+            f"the accuracy by class; the first: {unreadable[0]}",
+        )
+
+
+def _readable(host: Host, probe: Probe, piece: list[int], unreadable: list[ItemError], **how: Any) -> ProbeBatch | None:
+    """Read the items of a piece that can be read; a piece without any is an error, as other ranks wait for it."""
+    masks, left = None if isinstance(probe.masks, Tensor) else probe.masks, list(piece)
+    while True:
         rows = Probe(
-            indices=piece,
+            indices=left,
             dataloader_idx=probe.dataloader_idx,
             unpack_batch=probe.unpack_batch,
             masks=masks,
             labels=probe.labels,
         )
-        batch = freeze_probe(host, rows, module=module, shared=frozen.shared)
-        if batch is not None:
-            yield batch, torch.arange(batch.size) < n_own
+        try:
+            return freeze_probe(host, rows, dataset_of=NamedItems, **how)
+        except ItemError as error:
+            left.remove(error.position)
+            if not left:
+                raise
+            unreadable.append(error)
 
 
-def _fits_only(cue: AnyCue, probe: Probe) -> bool:
-    """Whether the cue cannot be put into other samples than those of the probe."""
+def fits_only(cue: AnyCue, probe: Probe) -> bool:
+    """Return whether a cue cannot be put into other samples than those of the probe."""
     return isinstance(cue, BackgroundCue) and (cue.is_bound or (cue.masks == "probe" and probe.is_fixed))
 
 
@@ -225,7 +249,10 @@ def _split(positions: list[int], n_own: int) -> list[tuple[list[int], int]]:
 def _first_item(host: Host, probe: Probe, frozen: ProbeBatch, position: int) -> str:
     """Return the fingerprint of one item: the ranks may have datasets of their own."""
     one = Probe(indices=[position], dataloader_idx=probe.dataloader_idx, unpack_batch=probe.unpack_batch)
-    item = freeze_probe(host, one, shared=frozen.shared)
+    try:
+        item = freeze_probe(host, one, shared=frozen.shared, dataset_of=NamedItems)
+    except ItemError:
+        return ""
     return "" if item is None else item.fingerprint
 
 

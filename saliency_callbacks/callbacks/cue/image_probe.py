@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from saliency_callbacks.callbacks.cue.pictures import Pair, draw_pairs, interleaved
-from saliency_callbacks.callbacks.cue.probe import usable_samples
+from saliency_callbacks.callbacks.cue.probe import foreign_samples, usable_samples
 from saliency_callbacks.callbacks.runtime.appearance import Appearance, shown_bands
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.cues.basic import Cue
@@ -41,10 +41,12 @@ class ImageCueProbe:
         inputs: The probe's inputs, and which of them is explained.
         cued: The explained tensor with the cue.
         region: Where the cue is, bool ``[N, *spatial]``.
-        usable: Samples that can tell: not of the suspect class, and changed by the cue; bool ``[N]``.
         removed: The explained tensor with the region of the probe's masks painted over, where that was asked for.
         bearing: Samples that have such a region, bool ``[N]``.
+        usable: Samples that can tell: not of the suspect class, and changed by the cue; bool ``[N]``.
         shown: Positions of the samples in the picture.
+        suspect_class: The class that the cue might give away.
+        painting: With what the region is painted over, and the seed of noise.
     """
 
     batch: ProbeBatch
@@ -53,10 +55,12 @@ class ImageCueProbe:
     inputs: ModelInputs
     cued: Tensor
     region: Tensor
-    usable: Tensor
     removed: Tensor | None
     bearing: Tensor
+    usable: Tensor
     shown: Tensor
+    suspect_class: int
+    painting: tuple[Fill | None, int]
 
     @classmethod
     def prepare(
@@ -69,8 +73,19 @@ class ImageCueProbe:
         normalization: Sequence[Sequence[float]] | None,
         removal: Fill | None,
         n_shown: int,
+        is_whole: bool = True,
     ) -> ImageCueProbe:
         """Put the cue into the probe.
+
+        Args:
+            batch: The probe.
+            cue: The cue.
+            suspect_class: The class that it might give away.
+            settings: How the model is explained.
+            normalization: Mean and standard deviation of each channel; by default those that the data tells.
+            removal: With what the region of the masks is painted over; ``None`` for nothing.
+            n_shown: Most samples in the picture.
+            is_whole: Whether there are no other samples than these.
 
         Raises:
             CueError: If the cue does not fit the probe, changes nothing, or no sample can tell anything.
@@ -79,22 +94,24 @@ class ImageCueProbe:
         explained = inputs.explained
         mean_std = normalization or batch.normalization
         values = DisplayRange.of(explained, None if mean_std is None else (mean_std[0], mean_std[1]))
-        fitted = _fitted(cue, batch)
-        cued = values.apply(fitted, explained)
-        usable = usable_samples(check_changes(explained, cued, cue), batch, cue, suspect_class)
-        display = values.to_display(explained).clamp(0, 1)
-        removed, bearing = _removed(explained, display, values, batch.masks, removal, settings.seed)
-        return cls(
-            batch=batch,
-            cue=cue,
-            range=values,
-            inputs=inputs,
-            cued=cued,
-            region=fitted.mask(display),
-            usable=usable,
-            removed=removed,
-            bearing=bearing,
-            shown=usable.nonzero()[:n_shown, 0],
+        painting = removal, settings.seed
+        found = _changed(batch, cue, values, inputs, painting)
+        changed = check_changes(explained, found.cued, cue)
+        if removal is not None:
+            _check_bearing(found.bearing, removal)
+        usable = usable_samples(changed, batch, cue, suspect_class, is_whole=is_whole)
+        shown = usable.nonzero()[:n_shown, 0]
+        return cls(batch, cue, values, inputs, *found, usable, shown, suspect_class, painting)
+
+    def like(self, batch: ProbeBatch) -> ImageCueProbe:
+        """Return other samples of the same range without and with the cue; none of them has to tell anything."""
+        inputs = self.inputs.read_alike(batch.inputs)
+        found = _changed(batch, self.cue, self.range, inputs, self.painting)
+        changed = (found.cued != inputs.explained).flatten(1).any(dim=1)
+        usable = foreign_samples(changed, batch, self.suspect_class)
+        none = torch.zeros(0, dtype=torch.int64)
+        return ImageCueProbe(
+            batch, self.cue, self.range, inputs, *found, usable, none, self.suspect_class, self.painting
         )
 
     @property
@@ -154,12 +171,28 @@ def _fitted(cue: Cue, batch: ProbeBatch) -> Cue:
     return cue.with_masks(batch.masks) if isinstance(cue, BackgroundCue) else cue
 
 
+class _Changed(NamedTuple):
+    cued: Tensor
+    region: Tensor
+    removed: Tensor | None
+    bearing: Tensor
+
+
+def _changed(
+    batch: ProbeBatch, cue: Cue, values: DisplayRange, inputs: ModelInputs, painting: tuple[Fill | None, int]
+) -> _Changed:
+    explained, fitted = inputs.explained, _fitted(cue, batch)
+    display = values.to_display(explained).clamp(0, 1)
+    removed, bearing = _removed(explained, display, values, batch.masks, painting)
+    return _Changed(values.apply(fitted, explained), fitted.mask(display), removed, bearing)
+
+
 def _removed(
-    explained: Tensor, display: Tensor, values: DisplayRange, masks: Tensor | None, fill: Fill | None, seed: int
+    explained: Tensor, display: Tensor, values: DisplayRange, masks: Tensor | None, painting: tuple[Fill | None, int]
 ) -> tuple[Tensor | None, Tensor]:
-    none = torch.zeros(len(explained), dtype=torch.bool)
+    fill, seed = painting
     if fill is None:
-        return None, none
+        return None, torch.zeros(len(explained), dtype=torch.bool)
     if masks is None:
         raise CueError(
             f"removal={fill!r}, but the probe has no masks that tell where the cue is; give them with "
@@ -167,10 +200,12 @@ def _removed(
         )
     painted = values.to_model(remove(display, masks, fill=fill, seed=seed)).to(explained.dtype)
     inside = (masks >= 0.5).unsqueeze(1)
-    bearing = inside.flatten(1).any(dim=1)
+    return torch.where(inside, painted, explained), inside.flatten(1).any(dim=1)
+
+
+def _check_bearing(bearing: Tensor, fill: Fill) -> None:
     if not bearing.any():
         raise ProbeError(
             f"removal={fill!r}, but all masks of the probe are empty; expected samples that bear the cue, and "
             "where it is"
         )
-    return torch.where(inside, painted, explained), bearing

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from saliency_callbacks.callbacks.cue.confirmation import Confirmation
 from saliency_callbacks.callbacks.cue.image_probe import ImageCueProbe
 from saliency_callbacks.callbacks.cue.probe import AnyCue, CueProbe
 from saliency_callbacks.callbacks.cue.text_probe import TokenCueProbe
+from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, engine_settings
 from saliency_callbacks.capture.text.settings import TokenSettings
 from saliency_callbacks.cues.inpainting import Fill
 from saliency_callbacks.cues.token import TokenCue
@@ -18,7 +20,28 @@ from saliency_callbacks.methods import InputXGradient
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.types import Method
 
-__all__ = ["chosen_method", "for_text_inputs", "prepare_cue_probe"]
+__all__ = ["chosen_method", "cue_settings", "for_text_inputs", "prepare_cue_probe"]
+
+
+def cue_settings(cue: AnyCue, confirmation: Confirmation, reading: ModelReading, compute: Compute) -> Settings:
+    """Return how the model is run and explained, for a cue of images or of text inputs.
+
+    Args:
+        cue: The cue.
+        confirmation: What is shown beside the test.
+        reading: How the model is read.
+        compute: What an evaluation may cost.
+
+    Raises:
+        ConfigurationError: If one of them cannot be used.
+    """
+    settings = engine_settings(
+        chosen_method(cue, confirmation.method),
+        replace(reading, embedding=None, tokenizer=None),
+        compute,
+        target_layers=confirmation.target_layers,
+    )
+    return for_text_inputs(settings, cue, reading.embedding, has_maps=confirmation.method is not None)
 
 
 def chosen_method(cue: AnyCue, method: str | Method | None) -> str | Method:
@@ -69,8 +92,19 @@ def prepare_cue_probe(
     normalization: Sequence[Sequence[float]] | None,
     removal: Fill | None,
     n_shown: int,
+    is_whole: bool = True,
 ) -> CueProbe:
     """Put a cue into a probe of images or of text inputs.
+
+    Args:
+        batch: The probe.
+        cue: The cue.
+        suspect_class: The class that it might give away.
+        settings: How the model is explained.
+        normalization: Mean and standard deviation of each channel; by default those that the data tells.
+        removal: With what the region of the masks is painted over; ``None`` for nothing.
+        n_shown: Most samples in the picture.
+        is_whole: Whether there are no other samples than these.
 
     Raises:
         CueError: If the cue does not fit the probe, changes nothing, or no sample can tell anything.
@@ -84,9 +118,12 @@ def prepare_cue_probe(
             normalization=normalization,
             removal=removal,
             n_shown=n_shown,
+            is_whole=is_whole,
         )
     if removal is not None:
         raise CueError(
             f"removal={removal!r} paints a region of images over, and {cue!r} is for text inputs; leave it out"
         )
-    return TokenCueProbe.prepare(batch, cue, suspect_class, attribute_to=settings.attribute_to, n_shown=n_shown)
+    return TokenCueProbe.prepare(
+        batch, cue, suspect_class, attribute_to=settings.attribute_to, n_shown=n_shown, is_whole=is_whole
+    )

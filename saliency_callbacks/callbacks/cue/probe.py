@@ -19,7 +19,7 @@ from saliency_callbacks.errors import CueError, TargetError
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.types import Attribution
 
-__all__ = ["AnyCue", "CueProbe", "checked_cue", "usable_samples"]
+__all__ = ["AnyCue", "CueProbe", "checked_cue", "foreign_samples", "usable_samples"]
 
 AnyCue = Cue | TokenCue
 """A suspected shortcut of images, or of text inputs."""
@@ -61,6 +61,9 @@ class CueProbe(Protocol):
     def removed_inputs(self) -> Any | None:
         """The probe's inputs with the cue removed; ``None`` where that was not asked for."""
 
+    def like(self, batch: ProbeBatch) -> CueProbe:
+        """Return other samples of the same kind without and with the cue; none of them has to tell anything."""
+
     def insert(self, batch: ProbeBatch) -> Any:
         """Return the inputs of another batch with the cue."""
 
@@ -92,38 +95,52 @@ def checked_cue(cue: Any) -> AnyCue:
     return cue
 
 
-def usable_samples(changed: Tensor, batch: ProbeBatch, cue: AnyCue, suspect_class: int) -> Tensor:
+def foreign_samples(changed: Tensor, batch: ProbeBatch, suspect_class: int) -> Tensor:
     """Return which samples can tell something about a cue, bool ``[N]``: of other classes, and changed by it.
+
+    Args:
+        changed: Samples that the cue changes, bool ``[N]``.
+        batch: The samples.
+        suspect_class: The class that the cue might give away.
+    """
+    if batch.multi_labels is not None:
+        return changed & ~batch.multi_labels[:, suspect_class]
+    return changed if batch.labels is None else changed & (batch.labels != suspect_class)
+
+
+def usable_samples(
+    changed: Tensor, batch: ProbeBatch, cue: AnyCue, suspect_class: int, *, is_whole: bool = True
+) -> Tensor:
+    """Return which samples of a probe can tell something about a cue, as :func:`foreign_samples`; there has to be one.
 
     Args:
         changed: Samples that the cue changes, bool ``[N]``.
         batch: The probe.
         cue: The cue.
         suspect_class: The class that it might give away.
+        is_whole: Whether there are no other samples than these.
 
     Raises:
         CueError: If there is none.
     """
     if batch.multi_labels is not None:
         _check_label(batch.multi_labels, suspect_class)
-        usable = changed & ~batch.multi_labels[:, suspect_class]
     elif batch.labels is None:
         notices.warn(
             ("cue without labels", cue.name),
             f"cue {cue.name!r}: the probe has no labels, so samples of class {suspect_class} itself count as well, and "
             "weaken the effect; give labels with Probe(unpack_batch=…) or Probe.from_tensors(inputs, labels)",
         )
-        usable = changed
-    else:
-        usable = changed & (batch.labels != suspect_class)
+    usable = foreign_samples(changed, batch, suspect_class)
     count = int(usable.sum())
     if count == 0:
         raise CueError(
             f"cue {cue.name!r}: no sample of the probe is outside class {suspect_class} and changed by the cue (labels "
             f"{sorted(set(batch.labels.tolist())) if batch.labels is not None else None}); expected some to which the "
             "cue is foreign. Use a larger probe, or another one with Probe(indices=…)"
+            + ("" if is_whole else f"; these are the {batch.size} that are shown, of which Probe(shown=…) has more")
         )
-    if count < _FEW:
+    if count < _FEW and is_whole:
         notices.warn(
             ("few samples", cue.name),
             f"cue {cue.name!r}: only {count} samples of the probe can tell (outside class {suspect_class}, and changed "

@@ -15,6 +15,7 @@ from saliency_callbacks.scores.counterfactual import CueEffect, Statistic
 __all__ = ["CueState", "Evaluation"]
 
 _MOST_WITH_SAMPLES = 100
+_MOST_VALUES = 1024 * _MOST_WITH_SAMPLES
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Evaluation(Stateful):
         step: The step under which it was logged.
         stage: ``"initial"`` before the training, ``"fit"`` after it began.
         effects: Effect on each sample; NaN for samples that cannot tell. Empty in all but the last 100 evaluations,
-            so that a checkpoint of a long run stays small.
+            or of fewer where there are more than 1024 samples, so that a checkpoint of a long run stays small.
         contrasts: Contrast between the classes of each sample, likewise.
         statistic: Which of the two is watched.
         mean: Mean of the watched one.
@@ -93,16 +94,18 @@ class CueState(RunState):
             alarm=streak >= rule.patience,
             fired=counts and streak >= rule.patience > self.streak,
         )
-        return replace(self, streak=streak, history=(*_shortened(self.history), evaluation))
+        return replace(self, streak=streak, history=(*_shortened(self.history, len(evaluation.effects)), evaluation))
 
     @override
     def restarted(self) -> Self:
         return replace(self, streak=0, history=())
 
 
-def _shortened(history: tuple[Evaluation, ...]) -> tuple[Evaluation, ...]:
-    """Return ``history`` without the samples of the oldest evaluation that still has them, where too many have."""
-    oldest = len(history) - _MOST_WITH_SAMPLES
-    if oldest < 0:
-        return history
-    return (*history[:oldest], replace(history[oldest], effects=(), contrasts=()), *history[oldest + 1 :])
+def _shortened(history: tuple[Evaluation, ...], n_samples: int) -> tuple[Evaluation, ...]:
+    """Return ``history`` without the samples of the oldest evaluations, where one of so many samples is too many."""
+    most = min(_MOST_WITH_SAMPLES, max(1, _MOST_VALUES // max(1, n_samples)))
+    kept = len(history) + 1 - most
+    return tuple(
+        replace(one, effects=(), contrasts=()) if number < kept and one.effects else one
+        for number, one in enumerate(history)
+    )

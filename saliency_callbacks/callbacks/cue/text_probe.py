@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from saliency_callbacks.callbacks.cue.pictures import Pair, interleaved, pair_captions
-from saliency_callbacks.callbacks.cue.probe import usable_samples
+from saliency_callbacks.callbacks.cue.probe import foreign_samples, usable_samples
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.cues.token import TokenCue
@@ -39,6 +39,7 @@ class TokenCueProbe:
         cued_inputs: The probe's inputs with the word.
         usable: Samples that can tell: not of the suspect class, and changed by the word; bool ``[N]``.
         shown: Positions of the samples in the picture.
+        suspect_class: The class that the word might give away.
     """
 
     batch: ProbeBatch
@@ -48,6 +49,7 @@ class TokenCueProbe:
     cued_inputs: Any
     usable: Tensor
     shown: Tensor
+    suspect_class: int
 
     @classmethod
     def prepare(
@@ -58,8 +60,17 @@ class TokenCueProbe:
         *,
         attribute_to: int | str | None,
         n_shown: int,
+        is_whole: bool = True,
     ) -> TokenCueProbe:
         """Put the word into the probe.
+
+        Args:
+            batch: The probe.
+            cue: The word.
+            suspect_class: The class that it might give away.
+            attribute_to: Key or position of the token ids in the inputs; ``None`` to find them.
+            n_shown: Most samples in the picture.
+            is_whole: Whether there are no other samples than these.
 
         Raises:
             CueError: If there are no token ids, the word fits into no text, or no sample can tell anything.
@@ -75,8 +86,15 @@ class TokenCueProbe:
                 "shorter word"
             )
         _warn_of_cuts(cue, insertion.dropped)
-        usable = usable_samples(fits, batch, cue, suspect_class)
-        return cls(batch, cue, key, insertion, cued, usable, usable.nonzero()[:n_shown, 0])
+        usable = usable_samples(fits, batch, cue, suspect_class, is_whole=is_whole)
+        return cls(batch, cue, key, insertion, cued, usable, usable.nonzero()[:n_shown, 0], suspect_class)
+
+    def like(self, batch: ProbeBatch) -> TokenCueProbe:
+        """Return other text inputs without and with the word; none of them has to tell anything."""
+        insertion, cued = _inserted(self.cue, batch.inputs, self.key)
+        usable = foreign_samples(insertion.inserted.any(dim=1), batch, self.suspect_class)
+        none = torch.zeros(0, dtype=torch.int64)
+        return TokenCueProbe(batch, self.cue, self.key, insertion, cued, usable, none, self.suspect_class)
 
     @property
     def is_global(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -15,7 +14,8 @@ from saliency_callbacks.callbacks.fast_precision import with_arithmetic
 from saliency_callbacks.callbacks.outputs import link_of
 from saliency_callbacks.callbacks.randomization.keeping import CopyKeeping
 from saliency_callbacks.callbacks.randomization.pace import Pace, describe_cascade, describe_left_out, shown
-from saliency_callbacks.callbacks.randomization.record import TestRecord
+from saliency_callbacks.callbacks.randomization.probe import freeze_tested
+from saliency_callbacks.callbacks.randomization.record import TestRecord, warn_of_untold_verdicts
 from saliency_callbacks.callbacks.randomization.settings import Cascade, Draws
 from saliency_callbacks.callbacks.randomization.state import CopiesState
 from saliency_callbacks.callbacks.randomization.trial import Trial, run_layerwise, wish_for
@@ -28,7 +28,6 @@ from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading,
 from saliency_callbacks.callbacks.shared_pass.wish import Wish
 from saliency_callbacks.engine.settled import settled_tokens
 from saliency_callbacks.engine.wants import union
-from saliency_callbacks.errors import DegenerateMapWarning
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.randomization.result import RandomizationResult
@@ -70,7 +69,7 @@ class RandomizationTest(ObservingCallback[CopiesState]):
     Args:
         methods: Names or method objects; all share the passes of each state; other callbacks, of the trained one, too.
         probe: What is explained: a :class:`~saliency_callbacks.probe.probe.Probe`, or the number of samples to take
-            from the validation data.
+            from the validation data. With more than ``Probe(shown=64)``, those that are shown are tested.
         target: The explained score: ``"label"``, ``"initial_prediction"`` (both stay the same over time),
             ``"predicted"``, a class index, or a callable ``output -> [N]``. By default the label where the probe has
             labels, else the initial prediction.
@@ -172,6 +171,11 @@ class RandomizationTest(ObservingCallback[CopiesState]):
         check_layers(model, self.settings.target_layers)
 
     @override
+    def _freeze(self, host: Host) -> ProbeBatch | None:
+        tested = freeze_tested(host, self.probe, self.state.indices, self.reading, self.namespace)
+        return super()._freeze(host) if tested is None else tested
+
+    @override
     def _accept_probe(self, probe: ProbeBatch) -> None:
         check_labels(probe, self.target)
         self.result = self.cascade = None
@@ -187,10 +191,7 @@ class RandomizationTest(ObservingCallback[CopiesState]):
             settings = replace(self.settings, forward_context=host.forward_context)
             n_layers = len(weight_layers(model, host.to_device(self._probe.inputs), settings))
             notices.tell(f"{self.namespace}: {describe_cascade(self.cascade_settings, pace, n_layers)}")
-        for method in result.methods:
-            if not math.isfinite(result.similarity(method).mean):
-                kind = ("untold verdict", self.namespace, method)
-                notices.warn(kind, f"{self.namespace}: {method} {result.verdicts[method]}", DegenerateMapWarning)
+        warn_of_untold_verdicts(result, self.namespace)
         return Observation(self._record(model, moment, result).tested(self._probe), state)
 
     @override
@@ -268,7 +269,7 @@ class RandomizationTest(ObservingCallback[CopiesState]):
         if isinstance(target, SimilarityTarget) and target.is_open and target.view is None:
             now = ranks.logits(model, inputs, settings)
             state = replace(state, reference=settled_reference(target, None, now))
-        state = with_arithmetic(state, model, inputs, settings, target, host, name=self.namespace)
+        state = with_arithmetic(state, model, inputs, settings, target, host, peers=self._peers(host))
         settings = state.settled(settings)
         wish = wish_for(model, probe, settings, target, host, random_logit=self.draws.random_logit)
         trial = Trial(

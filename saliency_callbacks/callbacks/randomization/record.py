@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.observation import Moment
+from saliency_callbacks.errors import DegenerateMapWarning
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.randomization.result import RandomizationResult
 from saliency_callbacks.randomization.scores import sample_scores, scores
 from saliency_callbacks.types import Snapshot, Table
 
-__all__ = ["TestRecord"]
+__all__ = ["TestRecord", "warn_of_untold_verdicts"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,3 +64,11 @@ class TestRecord:
             "not_randomized": list(result.unchanged),
             "verdicts": dict(result.verdicts),
         }
+
+
+def warn_of_untold_verdicts(result: RandomizationResult, namespace: str) -> None:
+    """Warn of methods whose maps could not be compared, once each."""
+    for method in result.methods:
+        if not math.isfinite(result.similarity(method).mean):
+            kind = ("untold verdict", namespace, method)
+            notices.warn(kind, f"{namespace}: {method} {result.verdicts[method]}", DegenerateMapWarning)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from torch import Tensor, nn
 
-from saliency_callbacks.callbacks.fast_precision import with_arithmetic
+from saliency_callbacks.callbacks.fast_precision import Peers, with_arithmetic
 from saliency_callbacks.callbacks.outputs import OutputReading, link_of
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.appearance import Appearance, SampleNames, wrong_predictions
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation, versions
-from saliency_callbacks.callbacks.saliency.filmstrips import FramePictures
+from saliency_callbacks.callbacks.saliency.filmstrips import evolutions
 from saliency_callbacks.callbacks.saliency.history import Frame, MethodHistory
 from saliency_callbacks.callbacks.saliency.inputs import input_facts
 from saliency_callbacks.callbacks.saliency.pictures import Pictures
@@ -27,7 +27,7 @@ from saliency_callbacks.callbacks.saliency.state import MonitorState
 from saliency_callbacks.callbacks.saliency.streaming.explain import ChunkExplainer, Explained
 from saliency_callbacks.callbacks.saliency.streaming.probe import StreamedProbe
 from saliency_callbacks.callbacks.shared_pass.union import explain as explain_together
-from saliency_callbacks.callbacks.shared_pass.wish import Wish
+from saliency_callbacks.callbacks.shared_pass.wish import Explain, Wish
 from saliency_callbacks.engine.explanation import Explanation
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import LayerError, ObservationError
@@ -38,10 +38,7 @@ from saliency_callbacks.targets.link import Link, Predictions
 from saliency_callbacks.targets.resolution import resolve_target, settled_reference, target_name
 from saliency_callbacks.types import Attribution, Picture, ProbeView, Snapshot
 
-__all__ = ["Explain", "ProbeExplainer"]
-
-Explain = Callable[[Wish], Explanation]
-"""Explains what is wished, of the samples that this process explains."""
+__all__ = ["ProbeExplainer"]
 
 
 @dataclass(eq=False)
@@ -70,7 +67,13 @@ class ProbeExplainer:
     stream: StreamedProbe | None = None
 
     def observe(
-        self, model: nn.Module, moment: Moment, state: MonitorState, host: Host, explain: Explain | None = None
+        self,
+        model: nn.Module,
+        moment: Moment,
+        state: MonitorState,
+        host: Host,
+        explain: Explain | None = None,
+        peers: Peers | None = None,
     ) -> Observation[MonitorState]:
         """Explain ``model`` now. Nothing is written, and ``state`` is not changed.
 
@@ -80,20 +83,22 @@ class ProbeExplainer:
             state: State after the previous observation.
             host: What runs the training.
             explain: Explains what is wished; by default nothing but that.
+            peers: Who chooses ``precision="fast"`` together; by default nobody else.
 
         Raises:
             SaliencyError: If it cannot be explained.
         """
         explain = explain or (lambda wish: explain_together([wish], host.ranks)[0].explanation)
+        peers = peers or Peers(self.namespace)
         try:
-            return self._explained(model, moment, state, host, explain)
+            return self._explained(model, moment, state, host, explain, peers)
         except (LayerError, ObservationError) as error:
             left = methods_left(self.settings.methods, needing_layers=isinstance(error, ObservationError))
             if not self.may_simplify or not left:
                 raise
             asked, self.settings = self.settings, replace(self.settings, methods=left)
             try:
-                found = self._explained(model, moment, state, host, explain)
+                found = self._explained(model, moment, state, host, explain, peers)
             except BaseException:
                 # A failure that passes takes no method away for good.
                 self.settings = asked
@@ -113,25 +118,16 @@ class ProbeExplainer:
             moment: When this is.
             state: State after the last observation.
         """
-        names = self._names.samples()
-        stories = {
-            method: FramePictures(
-                method,
-                history.frames.shown,
-                self._shown_probe.for_filmstrips,
-                names,
-                history.scale,
-                self.appearance,
-                sheet_of(self._inputs.shape[2:]),
-            )
-            for method, history in state.histories.items()
-            if history.scale is not None and len(history.frames.shown) > 1
-        }
+        stories = evolutions(
+            state.histories,
+            self._shown_probe.for_filmstrips,
+            self._names.samples(),
+            self.appearance,
+            sheet_of(self._inputs.shape[2:]),
+        )
         if not stories:
             return None
-        pictures = LazyPictures(
-            {f"{self.namespace}/{name}/evolution": story.evolution for name, story in stories.items()}
-        )
+        pictures = LazyPictures({f"{self.namespace}/{name}/evolution": draw for name, draw in stories.items()})
         last = Snapshot(
             epoch=moment.epoch,
             step=moment.step,
@@ -151,14 +147,14 @@ class ProbeExplainer:
         return Wish.of_probe(model, self.probe, settings, [target], host)
 
     def _explained(
-        self, model: nn.Module, moment: Moment, state: MonitorState, host: Host, explain: Explain
+        self, model: nn.Module, moment: Moment, state: MonitorState, host: Host, explain: Explain, peers: Peers
     ) -> Observation[MonitorState]:
         settings = replace(state.settled(self.settings), forward_context=host.forward_context)
         state = self.outputs.settled(state, model, self.probe, settings, host, target=self.target)
         link = link_of(state, self.probe)
         target = resolve_target(self.target, self.probe, state.pinned, link, state.reference)
         inputs = host.to_device(self.probe.inputs)
-        state = with_arithmetic(state, model, inputs, settings, target, host, name=self.namespace)
+        state = with_arithmetic(state, model, inputs, settings, target, host, peers=peers)
         settings = state.settled(settings)
         wish = Wish.of_probe(model, self.probe, settings, [target], host)
         explanation = host.ranks.whole(explain(wish), self.probe.size)
@@ -180,14 +176,17 @@ class ProbeExplainer:
         found = Observation(snapshot, next_state, self._pictures(snapshot, state, next_state, frames))
         if self.stream is None:
             return found
-        explainer = ChunkExplainer(
-            model, host, next_state.settled(settings), self.target, link, state.others, self._shown
-        )
+        showing, settings = partial(self._showing, model, host=host), next_state.settled(settings)
+        explainer = ChunkExplainer(model, host, settings, self.target, link, state.others, showing)
         return self.stream.completed(found, Explained(self.probe, attributions, predictions), explainer, target)
 
     def _shown(self, attribution: Attribution) -> Attribution:
         """Return what is scored, drawn and kept of an attribution."""
         return attribution
+
+    def _showing(self, model: nn.Module, chunk: ProbeBatch, host: Host) -> Callable[[Attribution], Attribution]:
+        """Return what does so with other samples."""
+        return self._shown
 
     def _scale(self, attribution: Attribution) -> Tensor:
         """Return what gets the full color in each map, ``[N]``."""

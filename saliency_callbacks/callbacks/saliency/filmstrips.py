@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from saliency_callbacks.arrays.slices import ContactSheet
 from saliency_callbacks.callbacks.runtime.appearance import Appearance
-from saliency_callbacks.callbacks.saliency.history import Frame
+from saliency_callbacks.callbacks.saliency.history import Frame, MethodHistory
 from saliency_callbacks.functional.maps import resize
 from saliency_callbacks.rendering.attribution import as_attribution, render
 from saliency_callbacks.rendering.contour import top_region
@@ -22,13 +22,36 @@ from saliency_callbacks.rendering.images import display_maps
 from saliency_callbacks.rendering.legend import Style
 from saliency_callbacks.rendering.panel import Caption
 
-__all__ = ["FramePictures"]
+__all__ = ["FramePictures", "evolutions"]
 
 _TILE = 72
 _ANIMATED_TILE = 96
 # Of volumes, whose slices are smaller than their sheet, fewer samples are shown, and larger.
 _SHEET_TILE = 132
 _MOST_SHEETS = 8
+
+
+def evolutions(
+    histories: Mapping[str, MethodHistory],
+    images: npt.NDArray[np.uint8],
+    names: Sequence[str],
+    appearance: Appearance,
+    sheet: ContactSheet | None = None,
+) -> dict[str, Callable[[], npt.NDArray[np.uint8]]]:
+    """Return what draws the animation of each method that has several frames.
+
+    Args:
+        histories: Method → what was kept of it.
+        images: The probe as small pictures, ``uint8 [N, H, W, 3]``.
+        names: Names of the samples.
+        appearance: How maps are drawn.
+        sheet: How the slices of volumes are arranged in ``images`` and frames.
+    """
+    return {
+        method: FramePictures(method, history.frames.shown, images, names, history.scale, appearance, sheet).evolution
+        for method, history in histories.items()
+        if history.scale is not None and len(history.frames.shown) > 1
+    }
 
 
 @dataclass(frozen=True, eq=False)

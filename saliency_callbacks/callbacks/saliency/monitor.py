@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -20,10 +19,10 @@ from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading,
 from saliency_callbacks.callbacks.saliency.explain_probe import ProbeExplainer
 from saliency_callbacks.callbacks.saliency.report import checked_report, write_report
 from saliency_callbacks.callbacks.saliency.state import MonitorState
-from saliency_callbacks.callbacks.saliency.streaming.others import OtherSamples
-from saliency_callbacks.callbacks.saliency.streaming.preparation import prepared_stream
+from saliency_callbacks.callbacks.saliency.streaming.capacity import monitor_footprint
 from saliency_callbacks.callbacks.saliency.streaming.probe import StreamedProbe
 from saliency_callbacks.callbacks.shared_pass.wish import Wish
+from saliency_callbacks.callbacks.streaming.capacity import Footprints
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
@@ -162,7 +161,6 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
         )
         self._is_automatic = methods is None and is_auto(target_layers)
         self._explainer: ProbeExplainer | None = None
-        self._others: OtherSamples | None = None
 
     @override
     def _on_closed(self, host: Host) -> None:
@@ -170,16 +168,8 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
             write_report(host, self._writer, f"{self.identity}/report", self.on_error)
 
     @override
-    def _freeze(self, host: Host) -> ProbeBatch | None:
-        self._others = prepared_stream(
-            host,
-            self.probe,
-            self.state.indices,
-            reading=self.reading,
-            settings=self.settings,
-            storage=self.storage,
-        )
-        return super()._freeze(host) if self._others is None else self._others.shown
+    def _footprint(self) -> Footprints:
+        return partial(monitor_footprint, n_methods=len(self.settings.methods))
 
     @override
     def _check_model(self, model: nn.Module) -> None:
@@ -188,9 +178,7 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
     @override
     def _accept_probe(self, probe: ProbeBatch) -> None:
         check_labels(probe, self.target)
-        # The ranks have agreed on the shown samples by now.
-        others = None if self._others is None else replace(self._others, shown=probe)
-        stream = None if others is None else StreamedProbe(others, self.appearance, self.namespace)
+        stream = None if self._others is None else StreamedProbe(self._others, self.appearance, self.namespace)
         self._explainer = ProbeExplainer(
             self.settings,
             self.target,
@@ -206,7 +194,7 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
     def _observe(self, model: nn.Module, moment: Moment, host: Host) -> Observation[MonitorState]:
         assert self._explainer is not None, "made when the probe was accepted"
         explain = partial(self._explained, moment=moment, host=host)
-        return self._explainer.observe(model, moment, self.state, host, explain)
+        return self._explainer.observe(model, moment, self.state, host, explain, self._peers(host))
 
     @override
     def _wish(self, model: nn.Module, host: Host) -> Wish | None:

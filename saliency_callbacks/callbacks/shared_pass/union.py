@@ -13,7 +13,7 @@ from saliency_callbacks.callbacks.shared_pass.wish import Wish, is_same_target
 from saliency_callbacks.engine.explanation import Explanation
 from saliency_callbacks.engine.run import run_together
 from saliency_callbacks.engine.settings import Settings
-from saliency_callbacks.engine.wants import Want, are_independent, is_same_method, needs_layers, union
+from saliency_callbacks.engine.wants import Want, are_independent, distinct, is_same_method, needs_layers, union
 from saliency_callbacks.errors import ObservationError
 from saliency_callbacks.targets.selectors import Target
 from saliency_callbacks.types import Method
@@ -124,12 +124,10 @@ def _settings(wishes: Sequence[Wish]) -> Settings:
     own = wishes[0].settings
     if len(wishes) == 1:
         return own
-    methods: list[Method] = []
-    for wish in wishes:
-        methods += [one for one in wish.settings.methods if not _is_among(one, methods)]
+    methods = distinct(method for wish in wishes for method in wish.settings.methods)
     of_layers = next((wish.settings for wish in wishes if needs_layers(wish.settings.methods)), own)
     # With fewer rows at once a sum may round otherwise: where memory is short, each tries alone.
-    return replace(own, methods=tuple(methods), target_layers=of_layers.target_layers, back_off=None)
+    return replace(own, methods=methods, target_layers=of_layers.target_layers, back_off=None)
 
 
 def _wants(wishes: Sequence[Wish]) -> tuple[list[Target], list[Want]]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.capture.isolation.arithmetic import UNCHANGED
+from saliency_callbacks.engine.explanation import Explanation
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.engine.wants import needs_layers
 from saliency_callbacks.probe.batch import ProbeBatch
@@ -20,7 +21,7 @@ from saliency_callbacks.targets.other_class import OtherClass
 from saliency_callbacks.targets.selectors import Labels, Target
 from saliency_callbacks.targets.similarity import SimilarityTarget
 
-__all__ = ["Wish", "is_same_target"]
+__all__ = ["Explain", "Wish", "is_same_target"]
 
 _COMPARED_BY_VALUE = (Labels, MultiLabels, OtherClass, SimilarityTarget)
 
@@ -88,6 +89,10 @@ class Wish:
             return ()
         given = self.settings.target_layers
         return tuple(given) if isinstance(given, list | tuple) else (given,)
+
+
+Explain = Callable[[Wish], Explanation]
+"""Explains what is wished, of the samples that this process explains."""
 
 
 def is_same_target(one: Any, other: Any) -> bool:

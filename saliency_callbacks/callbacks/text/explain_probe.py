@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
@@ -11,18 +11,20 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from saliency_callbacks.callbacks.fast_precision import Peers
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
-from saliency_callbacks.callbacks.saliency.explain_probe import Explain, ProbeExplainer
+from saliency_callbacks.callbacks.saliency.explain_probe import ProbeExplainer
 from saliency_callbacks.callbacks.saliency.history import Frame, MethodHistory
 from saliency_callbacks.callbacks.saliency.state import MonitorState
-from saliency_callbacks.callbacks.shared_pass.wish import Wish
+from saliency_callbacks.callbacks.shared_pass.wish import Explain, Wish
 from saliency_callbacks.callbacks.text.appearance import TextAppearance
-from saliency_callbacks.callbacks.text.probe import with_embedding
-from saliency_callbacks.functional.counted import filled, normalize_counted
+from saliency_callbacks.callbacks.text.probe import texts_of, with_embedding
+from saliency_callbacks.callbacks.text.words import Words
+from saliency_callbacks.functional.counted import filled
+from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.rendering import token_bars, token_filmstrip, token_html, token_markdown, token_panel
 from saliency_callbacks.rendering.lazy import LazyPictures
-from saliency_callbacks.scores.tokens import per_token
 from saliency_callbacks.scores.top_tokens import tabulate_top_tokens, top_tokens
 from saliency_callbacks.text.token_texts import TokenTexts, WordFunction
 from saliency_callbacks.types import Attribution, Picture, ProbeView, Snapshot, Table
@@ -37,11 +39,13 @@ class TextExplainer(ProbeExplainer):
     Args:
         look: How they are shown.
         texts: The texts behind the probe's ids; ``None`` without a tokenizer, until the model tells its padding.
+        tokenizer: Tells the texts of other samples; ``None`` where the model tells their padding.
         words: Tells the words in place of the tokenizer.
     """
 
     look: TextAppearance = field(default_factory=TextAppearance)
     texts: TokenTexts | None = None
+    tokenizer: Any = None
     words: WordFunction | None = None
     _is_prepared: bool = field(default=False, init=False)
 
@@ -51,11 +55,11 @@ class TextExplainer(ProbeExplainer):
 
     @override
     def _explained(
-        self, model: nn.Module, moment: Moment, state: MonitorState, host: Host, explain: Explain
+        self, model: nn.Module, moment: Moment, state: MonitorState, host: Host, explain: Explain, peers: Peers
     ) -> Observation[MonitorState]:
         if not self._is_prepared:
             self._prepare(model, host)
-        found = super()._explained(model, moment, state, host, explain)
+        found = super()._explained(model, moment, state, host, explain, peers)
         assert self.settings.tokens is not None, "a callback for text inputs"
         layer = self.settings.tokens.embedding
         # A name, once it is found; a module that was given stays one.
@@ -66,7 +70,7 @@ class TextExplainer(ProbeExplainer):
             snapshot=replace(
                 snapshot,
                 texts=self._documents(snapshot),
-                tables=self._top_tokens(snapshot),
+                tables={**snapshot.tables, **self._top_tokens(snapshot)},
                 html=self._pages(found),
             ),
         )
@@ -81,20 +85,20 @@ class TextExplainer(ProbeExplainer):
 
     @override
     def _shown(self, attribution: Attribution) -> Attribution:
-        tokens = per_token(attribution)
-        values = self._texts.merge(tokens.values[:, 0], self.look.merge)
-        magnitude = values.abs()
-        return replace(
-            tokens,
-            values=values.unsqueeze(1),
-            magnitude=magnitude,
-            heatmap=normalize_counted(magnitude, self._counted),
-            counted=self._counted,
-        )
+        return self._own.scored(attribution)
+
+    @override
+    def _showing(self, model: nn.Module, chunk: ProbeBatch, host: Host) -> Callable[[Attribution], Attribution]:
+        if self.tokenizer is not None:
+            texts = texts_of(chunk, self.settings, self.tokenizer, self.words)
+        else:
+            settings = replace(self.settings, forward_context=host.forward_context)
+            texts = with_embedding(model, host.to_device(chunk.inputs), chunk, settings, None, self.words)[1]
+        return Words(texts, self.look.merge).scored
 
     @override
     def _scale(self, attribution: Attribution) -> Tensor:
-        return filled(attribution.magnitude, self._counted).amax(dim=1)
+        return filled(attribution.magnitude, self._own.counted).amax(dim=1)
 
     @override
     def _frame(self, attribution: Attribution, moment: str, wrong: Tensor | None) -> Frame:
@@ -140,9 +144,9 @@ class TextExplainer(ProbeExplainer):
 
     def _bars(self, snapshot: Snapshot, name: str, sample: int) -> Picture:
         return token_bars(
-            self._units[sample],
+            self._own.units[sample],
             snapshot.attributions[name].values[sample, 0],
-            special=self._special[sample],
+            special=self._own.special[sample],
             signed=name in self._signed,
             title=f"{name} · {self._names.of_sample(sample)} · {snapshot.moment}",
         )
@@ -158,7 +162,7 @@ class TextExplainer(ProbeExplainer):
         found = {}
         for name, attribution in snapshot.attributions.items() if self.look.top else ():
             scores = attribution.values[:, 0]
-            best = top_tokens(self._units, scores, attribution.target, k=self.look.top, special=~self._counted)
+            best = top_tokens(self._own.units, scores, attribution.target, k=self.look.top, special=~self._own.counted)
             found[f"{self.namespace}/{name}/top_tokens"] = tabulate_top_tokens(best, self._names.of_class)
         return found
 
@@ -177,10 +181,10 @@ class TextExplainer(ProbeExplainer):
     def _words(self, snapshot: Snapshot, name: str) -> dict[str, Any]:
         """Return what every way to show text inputs is given."""
         return {
-            "tokens": self._units,
+            "tokens": self._own.units,
             "scores": snapshot.attributions[name].values[:, 0],
             "captions": self._names.captions(snapshot),
-            "special": self._special,
+            "special": self._own.special,
             "signed": name in self._signed,
         }
 
@@ -190,10 +194,10 @@ class TextExplainer(ProbeExplainer):
     def _note(self, shared: str) -> str:
         return shared if self.look.is_shared else "scale per text input"
 
-    @property
-    def _texts(self) -> TokenTexts:
+    @cached_property
+    def _own(self) -> Words:
         assert self.texts is not None, "told by the tokenizer, or by the model when it was first run"
-        return self.texts
+        return Words(self.texts, self.look.merge)
 
     @cached_property
     def _signed(self) -> frozenset[str]:
@@ -203,26 +207,13 @@ class TextExplainer(ProbeExplainer):
         )
 
     @cached_property
-    def _units(self) -> list[list[str]]:
-        return self._texts.units()
-
-    @cached_property
-    def _special(self) -> Tensor:
-        return self._texts.special_units()
-
-    @cached_property
-    def _counted(self) -> Tensor:
-        lengths = torch.tensor([len(row) for row in self._units])
-        return (torch.arange(self._special.shape[1]) < lengths[:, None]) & ~self._special
-
-    @cached_property
     @override
     def _view(self) -> ProbeView:
-        flags = [row[: len(units)] for row, units in zip(self._special.tolist(), self._units, strict=True)]
+        flags = [row[: len(units)] for row, units in zip(self._own.special.tolist(), self._own.units, strict=True)]
         return ProbeView(
             fingerprint=self.probe.fingerprint,
             ids=self.probe.ids,
-            tokens=tuple(map(tuple, self._units)),
+            tokens=tuple(map(tuple, self._own.units)),
             special=tuple(map(tuple, flags)),
             labels=self.probe.labels,
             class_names=self._names.classes(),

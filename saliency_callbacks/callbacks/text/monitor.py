@@ -19,7 +19,10 @@ from saliency_callbacks.callbacks.runtime.preconditions import check_labels, che
 from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, Storage, engine_settings, settings_of
 from saliency_callbacks.callbacks.saliency.report import checked_report, write_report
 from saliency_callbacks.callbacks.saliency.state import MonitorState
+from saliency_callbacks.callbacks.saliency.streaming.capacity import text_footprint
+from saliency_callbacks.callbacks.saliency.streaming.probe import StreamedProbe
 from saliency_callbacks.callbacks.shared_pass.wish import Wish
+from saliency_callbacks.callbacks.streaming.capacity import Footprints
 from saliency_callbacks.callbacks.text.appearance import TextAppearance
 from saliency_callbacks.callbacks.text.explain_probe import TextExplainer
 from saliency_callbacks.callbacks.text.probe import texts_of
@@ -49,6 +52,7 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
     ``tokens/{method}/filmstrip``         picture: one row a word, one column an observation
     ``tokens/{method}/bars``              picture: the scores of one text input
     ``tokens/{method}/top_tokens``        text: the words that speak most for each explained class
+    ``tokens/classes``                    table: mean and quantiles of every score by class (*)
     ``tokens/{method}/drift_previous``    1 - Spearman with the previous scores; 0 same, 1 unrelated
     ``tokens/{method}/drift_initial``     the same with the scores before training; in [0, 2]
     ``tokens/{method}/entropy``           0 a single word, 1 spread evenly
@@ -56,6 +60,9 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
     ``tokens/probe_accuracy``             accuracy on the probe, in [0, 1]
     ``tokens/probe_confidence``           mean probability of the predicted class, in [0, 1]
     ====================================  ====================================================================
+
+    (*) Of a probe with more than ``Probe(shown=64)`` samples. The others are read, explained and scored a few at a
+    time: scores are means over all samples, but drift and the top tokens are those of the shown ones.
 
     Scalars are means over the text inputs that have a score, and can be monitored by ``EarlyStopping`` and
     ``ModelCheckpoint``. The scores of all words are kept as safetensors in the run's directory.
@@ -175,18 +182,26 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
         check_layers(model, self.settings.tokens.embedding)
 
     @override
+    def _footprint(self) -> Footprints:
+        return partial(text_footprint, n_methods=len(self.settings.methods))
+
+    @override
     def _accept_probe(self, probe: ProbeBatch) -> None:
         check_labels(probe, self.target)
+        look = Appearance(class_names=self.appearance.class_names)
+        stream = None if self._others is None else StreamedProbe(self._others, look, self.namespace)
         texts = None if self.tokenizer is None else texts_of(probe, self.settings, self.tokenizer, self.words)
         self._explainer = TextExplainer(
             self.settings,
             self.target,
             probe,
-            Appearance(class_names=self.appearance.class_names),
+            look,
             self.namespace,
             outputs=self._outputs,
+            stream=stream,
             look=self.appearance,
             texts=texts,
+            tokenizer=self.tokenizer,
             words=self.words,
         )
 
@@ -194,7 +209,7 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
     def _observe(self, model: nn.Module, moment: Moment, host: Host) -> Observation[MonitorState]:
         assert self._explainer is not None, "made when the probe was accepted"
         explain = partial(self._explained, moment=moment, host=host)
-        return self._explainer.observe(model, moment, self.state, host, explain)
+        return self._explainer.observe(model, moment, self.state, host, explain, self._peers(host))
 
     @override
     def _wish(self, model: nn.Module, host: Host) -> Wish | None:

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from saliency_callbacks.callbacks.cue import state as cue_state
 from saliency_callbacks.callbacks.cue.rule import AlarmRule
 from saliency_callbacks.callbacks.cue.state import CueState
 from saliency_callbacks.callbacks.runtime.observation import Moment
@@ -106,3 +107,12 @@ def test_samples_are_kept_of_the_last_hundred_evaluations_and_numbers_of_all():
     assert [evaluation.lower_bound for evaluation in state.history] == [position / 100 for position in range(130)]
     assert [bool(evaluation.effects) for evaluation in state.history] == [False] * 30 + [True] * 100
     assert CueState.from_state_dict(state.state_dict()).history == state.history
+
+
+def test_a_checkpoint_does_not_grow_with_the_samples(monkeypatch):
+    monkeypatch.setattr(cue_state, "_MOST_VALUES", 10)
+    state = CueState()
+    for epoch in range(6):
+        state = _judged(state, 0.5, epoch=epoch)
+    # Of three samples each.
+    assert [len(evaluation.effects) for evaluation in state.history] == [0, 0, 0, 3, 3, 3]

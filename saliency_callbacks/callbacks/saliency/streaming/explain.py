@@ -47,7 +47,7 @@ class ChunkExplainer:
         target: The callback's ``target``.
         link: How outputs are read.
         pinned: Position → the class that was explained first; empty where classes do not stay.
-        shown_of: Returns what is scored of an attribution.
+        showing: Returns, of some samples, what makes of an attribution what is scored of it.
     """
 
     model: nn.Module
@@ -56,13 +56,15 @@ class ChunkExplainer:
     target: Any
     link: Link
     pinned: Mapping[int, int]
-    shown_of: Callable[[Attribution], Attribution] = lambda attribution: attribution
+    showing: Callable[[ProbeBatch], Callable[[Attribution], Attribution]]
 
     def explained(self, chunk: ProbeBatch) -> Explained:
         """Explain some samples. All ranks must call it, with the same."""
         target = resolve_target(self.target, chunk, self._pinned(chunk), self.link)
         found = self.host.ranks.explain(self.model, self.host.to_device(chunk.inputs), self.settings, [target])
-        attributions = {name: self.shown_of(one.cpu()) for name, one in found.attributions[0].items()}
+        with self.host.ranks.together():
+            shown_of = self.showing(chunk)
+        attributions = {name: shown_of(one.cpu()) for name, one in found.attributions[0].items()}
         predictions = self.link.predictions(found.logits, chunk.labels, chunk.multi_labels)
         return Explained(chunk, attributions, predictions)
 

@@ -11,10 +11,10 @@ from torch import Tensor
 from saliency_callbacks.callbacks.runtime.appearance import Appearance, SampleNames
 from saliency_callbacks.callbacks.saliency.inputs import further_images
 from saliency_callbacks.callbacks.saliency.scoring import SampleScores, mean_scores, sample_scores
-from saliency_callbacks.callbacks.saliency.streaming.columns import Columns
 from saliency_callbacks.callbacks.saliency.streaming.explain import Explained
 from saliency_callbacks.callbacks.saliency.streaming.means import ALL, MAX_CLASSES, MapMeans, Means, kept_size
 from saliency_callbacks.callbacks.saliency.streaming.mistakes import SurestMistakes
+from saliency_callbacks.callbacks.streaming.columns import Columns
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.types import ProbeStatistics
@@ -73,6 +73,9 @@ class Reduction:
     def _add_means(self, part: Explained) -> None:
         labels = part.probe.labels
         self._classes.update(() if labels is None else labels.tolist())
+        if self.settings.tokens is not None:
+            # The words of two texts have no places in common.
+            return
         told_apart = labels if len(self._classes) <= MAX_CLASSES else None
         for name, attribution in part.attributions.items():
             self._maps.setdefault(name, MapMeans()).add(attribution.magnitude, told_apart)
@@ -110,20 +113,24 @@ class Reduction:
         several = 1 < len(self._classes) <= MAX_CLASSES and labels is not None
         classes = [ALL, *(sorted(self._classes) if several else ())]
         names = SampleNames(self.shown, self.appearance.class_names)
-        means = self._inputs.of(classes)
         return ProbeStatistics(
             positions=positions,
             sample_scores=self._sample_scores,
             class_indices=torch.tensor(classes),
             classes=("all", *(names.exact(index) for index in classes[1:])),
             maps={name: one.of(classes) for name, one in self._maps.items()},
-            images=torch.from_numpy(further_images(means, self.shown, self.appearance)),
+            images=self._images(classes),
             labels=labels,
             predictions=self._columns.whole("predictions"),
             confidences=self._columns.whole("confidences"),
             mistakes=self._mistakes.found(self.shown),
             unreadable={str(position): reason for position, reason in unreadable.items()},
         )
+
+    def _images(self, classes: Sequence[int]) -> Tensor | None:
+        if self.settings.tokens is not None:
+            return None
+        return torch.from_numpy(further_images(self._inputs.of(classes), self.shown, self.appearance))
 
     @property
     def _sample_scores(self) -> dict[str, Tensor]:

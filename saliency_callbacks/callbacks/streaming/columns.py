@@ -1,4 +1,4 @@
-"""One number a sample, in memory that is taken once: what is added bit by bit would break up the memory in between."""
+"""A few numbers a sample, in memory that is taken once: what is added bit by bit would break up what lies between."""
 
 from __future__ import annotations
 
@@ -38,18 +38,22 @@ class Columns:
 
         Args:
             n_rows: How many.
-            values: Column → their values ``[n_rows]``; ``None`` where they have none.
+            values: Column → their values ``[n_rows, …]``; ``None`` where they have none.
         """
         begin, end = self.n_rows, self.n_rows + n_rows
         for name, given in values.items():
             if given is None:
                 continue
             if name not in self._columns:
-                self._columns[name] = given.new_empty(self.capacity, device="cpu")
+                self._columns[name] = given.new_empty((self.capacity, *given.shape[1:]), device="cpu")
             self._columns[name][begin:end] = given
             self._filled[name] = self._filled.get(name, 0) + n_rows
         self.n_rows = end
 
     def whole(self, name: str) -> Tensor | None:
-        """Return a copy of a column, ``[n]``; ``None`` where some sample has no value."""
+        """Return a copy of a column, ``[n, …]``; ``None`` where some sample has no value."""
         return self._columns[name][: self.n_rows].clone() if name in self.names else None
+
+    def of_all(self, name: str) -> Tensor:
+        """Return a copy of a column that every sample has, ``[n, …]``."""
+        return self._columns[name][: self.n_rows].clone()

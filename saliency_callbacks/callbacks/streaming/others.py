@@ -103,6 +103,7 @@ class OtherSamples:
         shown: The frozen samples that are shown.
         positions: Where the others are in the dataset.
         module: Name of the explained submodule; the whole module by default.
+        title: Of whoever reads them.
 
     Attributes:
         unreadable: Position → why, of the items that could not be read when they were read last.
@@ -112,10 +113,11 @@ class OtherSamples:
     shown: ProbeBatch
     positions: tuple[int, ...]
     module: str | None = None
+    title: str = "probe"
     unreadable: dict[int, str] = field(default_factory=dict, init=False)
 
     @classmethod
-    def of(cls, host: Host, probe: Probe, shown: ProbeBatch, module: str | None) -> OtherSamples:
+    def of(cls, host: Host, probe: Probe, shown: ProbeBatch, module: str | None, title: str) -> OtherSamples:
         """Choose the samples."""
         loader = host.dataloader(probe.source, probe.dataloader_idx)
         assert loader is not None, "the shown samples were read from it"
@@ -127,7 +129,12 @@ class OtherSamples:
             seed=probe.seed,
             candidates=_candidates(probe, loader),
         )
-        return cls(probe, shown, chosen, module)
+        return cls(probe, shown, chosen, module, title)
+
+    @property
+    def n_samples(self) -> int:
+        """How many samples there are with the shown ones; fewer where some cannot be read."""
+        return self.shown.size + len(self.positions)
 
     def chunks(self, host: Host, n_rows: int) -> Generator[ProbeBatch]:
         """Yield the samples, ``n_rows`` at a time; what cannot be read is left out. All ranks must call it.

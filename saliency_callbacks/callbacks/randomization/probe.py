@@ -1,0 +1,43 @@
+"""Which samples of a probe are tested."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from saliency_callbacks.callbacks.runtime import notices
+from saliency_callbacks.callbacks.runtime.host import Host
+from saliency_callbacks.callbacks.runtime.settings import ModelReading
+from saliency_callbacks.callbacks.streaming.others import freeze_shown, is_streamed
+from saliency_callbacks.probe.batch import ProbeBatch
+from saliency_callbacks.probe.probe import Probe
+
+__all__ = ["freeze_tested"]
+
+
+def freeze_tested(
+    host: Host, probe: Probe, saved_indices: Sequence[int] | None, reading: ModelReading, title: str
+) -> ProbeBatch | None:
+    """Freeze the shown samples of a large probe, and say so; ``None`` where all samples are shown.
+
+    Each sample is explained for every random copy, and its ranks are kept for each; what a test tells are means, which
+    hardly change with more samples than are shown.
+
+    Args:
+        host: The run.
+        probe: The whole probe.
+        saved_indices: Positions of the tested samples in a checkpoint.
+        reading: How the model is read.
+        title: What the line begins with.
+
+    Raises:
+        ProbeError: If the data cannot be read.
+    """
+    # Ranks may have datasets of their own, and have to go the same way.
+    if not host.ranks.from_zero(is_streamed(host, probe)):
+        return None
+    shown = freeze_shown(host, probe, saved_indices, module=reading.module, shared=reading.shared)
+    notices.tell(
+        f"{title}: the {shown.size} samples that are shown of the {probe.size} of the probe are tested, as each is "
+        "explained for every random copy; Probe(shown=…) tells how many"
+    )
+    return shown
