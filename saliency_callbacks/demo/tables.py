@@ -60,7 +60,7 @@ def alarm_lines(alarm: CueAlarm) -> Iterator[str]:
     fired = [evaluation.epoch for evaluation in alarm.history if evaluation.fired]
     last = alarm.history[-1]
     yield (
-        f"the alarm {f'went on in epoch {fired[0]}' if fired else 'stayed silent'}; effect of the sticker on class "
+        f"the alarm {f'fired in epoch {fired[0]}' if fired else 'stayed silent'}; effect of the sticker on class "
         f"{STICKER_CLASS}: {last.mean:.2f}, lower bound {last.lower_bound:.2f}"
     )
     if alarm.groups is not None:

@@ -53,7 +53,7 @@ def statistics_drawings(
         return drawings
     captions = _captions(found, class_name)
     for method, shown in found.maps.items():
-        title = f"{method} · {moment} · surest mistakes"
+        title = f"{method} · {moment} · most confident mistakes"
         drawings[f"{method}/mistakes"] = partial(_drawn, shown, found.images, captions, title, style, look)
     return drawings
 

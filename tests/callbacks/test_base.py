@@ -107,7 +107,7 @@ def _host():
 
 def test_a_failure_is_a_warning_and_changes_no_state():
     callback = _Fails(ValueError("no"))
-    with pytest.warns(match=r"the observation of epoch 0 is skipped \(ValueError: no\); the training goes on"):
+    with pytest.warns(match=r"the observation of epoch 0 is skipped \(ValueError: no\); training continues"):
         assert callback.observe(_host(), "fit", 1, is_early=False) is None
     assert (callback.state.n_observations, callback.state.last_observed) == (0, None)
     with pytest.raises(ValueError, match="no"):

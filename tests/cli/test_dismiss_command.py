@@ -73,7 +73,7 @@ def test_the_report_sets_it_apart_and_its_command_takes_it_back(run: Path) -> No
 def test_the_headline_leaves_it_out(run: Path) -> None:
     main(["dismiss", str(run), "copies-4-17"])
     (found,) = headlines_of(read_run(run).archives, [])
-    assert found["title"] == "No shortcut was discovered"
+    assert found["title"] == "No shortcut was found"
 
 
 def test_it_was_dismissed_beside(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -155,7 +155,7 @@ def test_runs_of_different_probes_are_not_compared(client, tmp_path, write_run, 
     write_run(tmp_path / "b", view=ProbeView("ef" * 32, view.ids, images=view.images))
     refused = client.get("run.json?run=a&run=b")
     assert refused.status == 422
-    assert refused.json["error"].endswith("observe both with the same probe")
+    assert refused.json["error"].endswith("Observe both with the same probe")
 
 
 def test_pictures_are_files_that_the_index_lists(client, tmp_path):

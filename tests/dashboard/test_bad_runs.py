@@ -151,7 +151,7 @@ def test_one_damaged_archive_leaves_the_others(client, tmp_path, write_run, writ
     assert listed(client)["run"] is None
     (run,) = client.get("run.json?run=run").json["runs"]
     assert [section["name"] for section in run["sections"]] == ["cue/patch"]
-    assert "is left out" in run["notes"][0]
+    assert "was left out" in run["notes"][0]
 
 
 def test_torn_lines_and_maps(client, tmp_path, write_run):
@@ -162,8 +162,8 @@ def test_torn_lines_and_maps(client, tmp_path, write_run):
     maps.write_bytes(maps.read_bytes()[:50])
     (run,) = client.get("run.json?run=run").json["runs"]
     assert [frame["step"] for frame in run["monitors"][0]["frames"]] == [9, 29, 39]
-    assert "2 of 6 entries of the index are damaged" in run["notes"][0]
-    assert "has no pictures" in run["notes"][1]
+    assert "damaged index entries were left out (2 of 6)" in run["notes"][0]
+    assert "has no images" in run["notes"][1]
 
 
 @pytest.mark.parametrize(("number", "status"), [(b"NaN", 200), (b"-Infinity", 200), (b"1e999", 422)])

@@ -61,7 +61,7 @@ def test_a_height_that_is_none(tmp_path, write_run, height):
 
 
 def test_a_directory_without_a_run(tmp_path):
-    with pytest.raises(ConfigurationError, match="nothing to report on"):
+    with pytest.raises(ConfigurationError, match="nothing to report"):
         show(tmp_path)
 
 

@@ -278,7 +278,7 @@ def test_it_goes_on_and_off(tmp_path: Path, gains: list[float], patience: int, e
     assert [value for _, value in logger.of("cue/patch/alarm")] == [0, *(lit for lit, _ in expected)]
     messages = [str(one.message) for one in caught if issubclass(one.category, CueAlarmWarning)]
     assert len(messages) == sum(fired for _, fired in expected), "once each time it goes on"
-    assert all("'patch' as a sign of class 0" in message for message in messages)
+    assert all("'patch' as evidence for class 0" in message for message in messages)
 
 
 def test_the_untrained_model_does_not_count(tmp_path: Path) -> None:
@@ -375,7 +375,7 @@ def test_a_function_that_fails_does_not_end_the_training(tmp_path: Path) -> None
         raise RuntimeError("no telephone")
 
     alarm = _alarm(on_alarm=[fails, "stop"])
-    with pytest.warns(SaliencyWarning, match=r"fails failed when the alarm went on \(RuntimeError: no telephone\)"):
+    with pytest.warns(SaliencyWarning, match=r"fails failed when the alarm fired \(RuntimeError: no telephone\)"):
         run = _fit(tmp_path, alarm, module=Leaning([9]), max_epochs=9)
     assert run.current_epoch == 2, "what else was asked for is done"
     with pytest.raises(RuntimeError, match="no telephone"):

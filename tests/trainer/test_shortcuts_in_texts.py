@@ -83,7 +83,7 @@ def test_a_giveaway_word_is_found_at_the_first_evaluation_and_used_later(tmp_pat
     assert picture.shape[2] == 3
     alarms = [text for snapshot in sink.snapshots for text in snapshot.texts.values()]
     assert len(alarms) == 1
-    assert f"uses `the word “{GIVEAWAY}”` as a sign of class `1`" in alarms[0]
+    assert f"uses `the word “{GIVEAWAY}”` as evidence for class `1`" in alarms[0]
 
 
 def test_clean_texts_give_an_empty_list(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ class DictionaryClassifier(TextClassifier):
 def test_the_alarm_goes_on_for_a_word_that_gives_the_class_away(tmp_path, side):
     watch, logger, sink = alarm(on_alarm=("warn", "log")), RecordingLogger(tmp_path), MemorySink()
     watch.sinks = (sink,)
-    with pytest.warns(CueAlarmWarning, match="'imdb' as a sign of class 0"):
+    with pytest.warns(CueAlarmWarning, match="'imdb' as evidence for class 0"):
         fit(tmp_path, watch, side=side, logger=logger, max_epochs=4)
     last = watch.history[-1]
     assert last.alarm

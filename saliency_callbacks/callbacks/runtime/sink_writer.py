@@ -121,7 +121,7 @@ class SinkWriter:
                     raise
                 name = type(sink).__name__
                 why = f"{type(error).__name__}: {_without_passwords(error)}"
-                notices.warn(("sink without report", name), f"{name} did not take the report ({why})")
+                notices.warn(("sink without report", name), f"{name} did not accept the report ({why})")
 
     def drain(self) -> None:
         """Wait until everything is written, and report what failed."""
@@ -134,7 +134,7 @@ class SinkWriter:
         self._report()
         if self._n_abandoned:
             several = f"{self._n_abandoned} observations were" if self._n_abandoned > 1 else "one observation was"
-            notices.tell(f"the run was ended: {several} written without the pictures that were not drawn yet")
+            notices.tell(f"the run was interrupted: {several} written without the pictures that had not been drawn yet")
             self._n_abandoned = 0
         self._is_abandoned.clear()
 
@@ -149,7 +149,7 @@ class SinkWriter:
                     self._messages.append(
                         (
                             ("sink left out", name),
-                            f"{name} failed {_MOST_FAILURES} times in a row and is left out from now on",
+                            f"{name} failed {_MOST_FAILURES} times in a row and is not used for the rest of the run",
                         )
                     )
         self._n_abandoned += shown.is_short
@@ -169,7 +169,7 @@ class SinkWriter:
             # Each picture is a thing of its own.
             what = str(error) if isinstance(error, PictureError) else type(sink).__name__
             kind = ("sink", type(error).__name__, what)
-            message = f"{blamed}{type(error).__name__}: {_without_passwords(error)}; the training goes on"
+            message = f"{blamed}{type(error).__name__}: {_without_passwords(error)}; training continues"
             self._messages.append((kind, message))
             return isinstance(error, PictureError)
         return True
@@ -247,7 +247,8 @@ def open_sinks(
             if storage.directory is None and host.loggers and not any(map(own_directory, host.loggers)):
                 logger = type(host.loggers[0]).__name__
                 notices.tell_once(
-                    "where maps are", f"{logger} keeps nothing on this disk: raw maps of this run are in {directory}"
+                    "where maps are",
+                    f"{logger} stores nothing on the local disk; the raw maps of this run are in {directory}",
                 )
     return SinkWriter(sinks, on_error, kept_in)
 

@@ -22,7 +22,8 @@ def test_the_description_has_every_number():
         fired=True,
     )
     assert describe_alarm("tag", "cat", evaluation, AlarmRule(threshold=0.25, patience=2)) == (
-        "the model uses the cue 'tag' as a sign of class cat: put into samples of other classes, it raises that class "
-        "by 1.25 standard deviations of the logits (contrast; lower bound 0.75 > 0.25 in 2 evaluations in a row, the "
-        "last in epoch 3), and turns 50% of the predictions to it"
+        "the model uses the cue 'tag' as evidence for class cat: inserted into samples of other classes, it raises "
+        "the margin of that class by 1.25 standard deviations of the logits beyond the median of the other classes "
+        "(lower bound 0.75 > threshold 0.25 in 2 evaluations in a row, most recently in epoch 3) and flips 50% of the "
+        "predictions to it. Remove the cue from the training data, or add samples of other classes that have it"
     )

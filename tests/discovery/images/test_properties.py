@@ -102,8 +102,10 @@ def test_of_three_classes_a_property_is_listed_and_not_called_used() -> None:
     assert one.class_index == CLASS
     assert one.lower_bound > 0.25
     assert not one.is_used
-    assert one.sentence.endswith("it may be the nature of the class")
-    assert caption_of(one, "2").endswith("With so few classes, it cannot be told from what the class is by nature.")
+    assert one.sentence.endswith("but the class may differ by nature")
+    assert caption_of(one, "2").endswith(
+        "With so few classes, it cannot be told apart from a natural difference of the class."
+    )
 
 
 @pytest.mark.filterwarnings("ignore:of 3 classes one may differ:saliency_callbacks.errors.SaliencyWarning")
@@ -112,7 +114,7 @@ def test_of_three_classes_a_property_that_the_network_ignores_is_called_unused()
     few = labels < 3
     found = _found(images[few], labels[few], ReadsBrightness(3, sign=-1))
     (one,) = (one for one in found if one.what == "more brightness")
-    assert one.sentence.endswith("the network does not use it, as far as can be told")
+    assert one.sentence.endswith("the model was not found to use it")
 
 
 @pytest.mark.parametrize(("rise", "is_used"), [(0.1, False), (0.3, True)])
