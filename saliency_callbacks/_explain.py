@@ -167,7 +167,7 @@ def _several(targets: Any) -> list[Target]:
     if isinstance(targets, Sequence) and not isinstance(targets, str):
         return list(targets)
     raise TargetError(
-        f"targets={targets!r} is of type {type(targets).__name__}; expected a list of targets. For one target of each "
+        f"targets={targets!r} is of type {type(targets).__name__}; expected a list of targets. For one target per "
         "sample use `target=`"
     )
 

@@ -39,7 +39,7 @@ def _checked(argument: str, action: Any) -> Action:
             f"{list(_NAMED)}, a callable, or the dotted path of one"
         )
     if action is None:
-        raise ConfigurationError(f"{argument} has None; expected any of {list(_NAMED)}, or [] for none")
+        raise ConfigurationError(f"{argument} has None; expected any of {list(_NAMED)}, or [] for no action")
     return action if action in _NAMED else resolve_callable(argument, action)  # type: ignore[return-value]
 
 

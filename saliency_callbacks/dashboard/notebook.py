@@ -67,7 +67,7 @@ def show(run_directory: str | PathLike[str], *, height: int = 800, max_megabytes
         600
     """
     if isinstance(height, bool) or not isinstance(height, int) or height < 1:
-        raise ConfigurationError(f"height={height!r}; expected a number of pixels, e.g. 800")
+        raise ConfigurationError(f"height={height!r}; expected a height in pixels, e.g. 800")
     run = read_run(run_directory)
     page = report_page([run], max_megabytes).decode()
     return ShownRun(run.name, page, height)

@@ -136,7 +136,7 @@ def discover_shortcuts(
             sizes=sizes,
         )
     if not deadline.was_met:
-        warn("late search", f"the search ran out of max_seconds={max_seconds}, so there may be more than is listed")
+        warn("late search", f"the search reached max_seconds={max_seconds}, so the list may be incomplete")
     return found
 
 
@@ -178,6 +178,6 @@ def _refuse_what_is_for_images(**given: Any) -> None:
     for name, value in given.items():
         if value is not None:
             raise ConfigurationError(
-                f"{name}={value!r} is for images; expected none, as a model of texts is fed their ids. Leave it "
-                "out, or search a module that does it inside"
+                f"{name}={value!r} is for images; expected None, because text models take ids. Leave it out, or "
+                "search a module that applies it internally"
             )

@@ -215,7 +215,7 @@ def check_draws(n_draws: Any, argument: str = "n_draws", or_else: str | None = N
     Raises:
         ConfigurationError: If it is not a whole number of at least 2.
     """
-    expected = "a whole number of at least 2, as the floor compares two random models"
+    expected = "a whole number of at least 2, because the floor compares two random copies"
     expected += f", or {or_else}" if or_else else ""
     return checked_integer(argument, n_draws, 2, expected=expected)
 

@@ -108,10 +108,10 @@ def _check(images: npt.NDArray[np.uint8], scenes: Sequence[Scene], captions: Seq
         check_pictures(maps, f"the maps of {moment!r}")
         if maps.shape != images.shape:
             raise InputError(
-                f"The maps of {moment!r} are {list(maps.shape)}; expected {list(images.shape)}, as the images"
+                f"the maps of {moment!r} have shape {list(maps.shape)}; expected {list(images.shape)}, like the images"
             )
     if not scenes or len(captions) != len(scenes) or any(len(each) != len(images) for each in captions):
         raise InputError(
-            f"Got {len(scenes)} moments, {len(captions)} lists of captions and {len(images)} images; expected at least "
-            "one moment, and for each a caption for every image"
+            f"got {len(scenes)} moments, {len(captions)} lists of captions and {len(images)} images; expected at "
+            "least one moment, each with one caption per image"
         )

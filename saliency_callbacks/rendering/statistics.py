@@ -72,4 +72,4 @@ def _drawn(
     pictures = images.numpy()
     rendered = render(as_attribution("", maps), pictures, style=style, **look)
     colors = {name: value for name, value in look.items() if name == "colormap"}
-    return panel(pictures, rendered, captions, title=title, style=style, scale_note="scale per map", **colors)
+    return panel(pictures, rendered, captions, title=title, style=style, scale_note="one scale per map", **colors)

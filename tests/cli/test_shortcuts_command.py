@@ -144,7 +144,7 @@ def test_without_a_discovery_in_the_configuration_and_nothing_to_find(
     with pytest.warns(SaliencyWarning, match="144 samples instead of 1000"):
         assert main(["shortcuts", *given]) == 0
     printed = capsys.readouterr().out
-    assert "nothing is suspected" in printed
+    assert "no shortcut is suspected" in printed
     assert "An empty list does not rule out a shortcut." in printed
     assert "dismiss" not in printed
     assert list((tmp_path / "out").glob("*.png")) == []

@@ -187,10 +187,10 @@ def test_every_cue_can_be_written_in_yaml(key, tmp_path):
 @pytest.mark.parametrize("make", [PatchCue, lambda box: ImageCue(torch.ones(1, 1), box)])
 def test_a_box_outside_the_image(make, box):
     for use in (make(box).insert, make(box).mask):
-        with pytest.raises(CueError, match=r"is outside the images, which are 8 pixels high and 10 wide") as error:
+        with pytest.raises(CueError, match=r"extends beyond the images, which are 8 pixels high and 10 wide") as error:
             use(IMAGES)
         assert str(box) in str(error.value)
-        valid = str(error.value).partition("A valid one is (")[2].partition(")")[0]
+        valid = str(error.value).partition("inside them, such as (")[2].partition(")")[0]
         assert PatchCue([int(number) for number in valid.split(",")]).mask(IMAGES).any()
 
 
@@ -240,7 +240,7 @@ def test_settings_that_cannot_work(make, message):
         (ImageCue(torch.ones(3, 1, 1), (0, 0, 1, 1)), torch.zeros(1, 2, 8, 8), "3 color channels.*have 2"),
         (ChannelShiftCue([0.1, 0.1]), IMAGES, "2 numbers.*have 3 channels"),
         (ChannelShiftCue({3: 0.1}), IMAGES, "channel 3.*0 to 2"),
-        (BackgroundCue(OBJECTS, 0.5), IMAGES[:2], r"Tensor\[3, 8, 10\].*masks \[2, 8, 10\] were expected"),
+        (BackgroundCue(OBJECTS, 0.5), IMAGES[:2], r"Tensor\[3, 8, 10\].*expected \[2, 8, 10\], one mask"),
         (BackgroundCue(OBJECTS[:, None], 0.5), IMAGES, r"\[3, 1, 8, 10\].*squeeze\(1\)"),
         (BackgroundCue(lambda images: 3, 0.5), IMAGES, "masks int"),
         (BackgroundCue(OBJECTS, torch.ones(2, 3, 8, 10)), IMAGES, r"\[2, 3, 8, 10\].*\[3, 3, 8, 10\]"),

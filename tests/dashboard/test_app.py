@@ -122,7 +122,10 @@ def test_a_run_of_an_earlier_version_gets_its_scale_from_a_few_observations(clie
     assert run["monitors"][0]["shared"] == expected["shared"], "the last and the first are looked at"
     assert len(run["monitors"][0]["frames"]) == 8
     (note,) = run["notes"]
-    assert "8 of 8 observations without the scales of their maps; 3 of them give the scale of all" in note
+    assert (
+        "8 of 8 observations were written by an earlier version, without the scales of their maps; the shared scale "
+        "is estimated from 3 of them"
+    ) in note
 
 
 def test_texts(client, tmp_path):

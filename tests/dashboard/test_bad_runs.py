@@ -37,7 +37,7 @@ def test_links_that_were_passed_over_are_told(tmp_path, write_run):
     (tmp_path / "logs" / "deep").mkdir(parents=True)
     (tmp_path / "logs" / "deep" / "link").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
     notes = Client(LogDirectory(tmp_path / "logs")).get("runs.json").json["notes"]
-    assert "Links to directories are not followed" in notes[1]
+    assert "Symbolic links to directories are not followed" in notes[1]
 
 
 def test_a_name_that_is_not_text(client, tmp_path, write_run):
@@ -96,14 +96,14 @@ def test_a_run_that_gets_another_name_is_not_gone(client, tmp_path, write_run):
     archive = write_run(tmp_path / "run") / "saliency"
     lines = (archive / "observations.jsonl").read_bytes()
     (archive / "observations.jsonl").unlink()
-    assert listed(client) == {"run/saliency": "nothing was observed yet"}
+    assert listed(client) == {"run/saliency": "no observations yet"}
     (archive / "observations.jsonl").write_bytes(lines)
     assert listed(client) == {"run": None}
 
 
 def test_a_directory_that_does_not_exist(tmp_path):
     listing = Client(LogDirectory(tmp_path / "absent")).get("runs.json").json
-    assert (listing["runs"], listing["notes"]) == ([], [f"{tmp_path / 'absent'} is not a directory that can be read."])
+    assert (listing["runs"], listing["notes"]) == ([], [f"{tmp_path / 'absent'} is not a readable directory."])
 
 
 def test_no_directory():
@@ -126,7 +126,7 @@ def _newer(run):
 @pytest.mark.parametrize(
     ("damage", "problem"),
     [
-        (_nothing_yet, "nothing was observed yet"),
+        (_nothing_yet, "no observations yet"),
         (_torn_index, "is not JSON"),
         (_newer, "is not an index of format 2 (found 3). Use the version of saliency-callbacks that wrote it"),
     ],
@@ -177,7 +177,7 @@ def test_a_number_that_is_not_finite(client, tmp_path, write_run, number, status
     reply = client.get("run.json?run=run")
     assert reply.status == status
     if status != 200:
-        assert "has a number that is not finite" in reply.json["error"]
+        assert "contains a number that is not finite" in reply.json["error"]
 
 
 def test_a_run_that_disappears(client, tmp_path, write_run):

@@ -193,12 +193,12 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "`torch.OutOfMemoryError` for more than one row",
         _refusing_rows(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), 1),
-        "the memory was not enough: internal_batch_size=1 is used from now on",
+        "out of memory: from now on, internal_batch_size=1 is used",
     ),
     Fault(
         "`MemoryError` for more than one row",
         _refusing_rows(MemoryError(), 1),
-        "the memory was not enough: internal_batch_size=1 is used from now on",
+        "out of memory: from now on, internal_batch_size=1 is used",
     ),
     Fault(
         "Out of memory even for one row (the CPU's allocator)",
@@ -266,7 +266,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "A run that is resumed with fewer samples in its dataset",
         _fewer_when_resumed,
-        "the probe is not the one of the checkpoint",
+        "the probe differs from that of the checkpoint",
         kinds=_IMAGES,
         alters=True,
     ),

@@ -100,7 +100,7 @@ def test_masks_become_bool_or_stay_shares():
         ({"ids": []}, "0 names.* 4 rows"),
         ({"ids": "abcd"}, "string 'abcd'"),
         ({"indices": [1, 2, 3]}, "3 samples were read.* 4 rows"),
-        ({"masks": torch.zeros(3, 5, 6)}, r"\[3, 5, 6\].*\[4, 3, 5, 6\].*\[4, 5, 6\] was expected"),
+        ({"masks": torch.zeros(3, 5, 6)}, r"\[3, 5, 6\].*\[4, 3, 5, 6\].*expected masks \[4, 5, 6\]"),
         ({"masks": torch.zeros(4, 6, 5)}, r"\[4, 6, 5\].*\[4, 3, 5, 6\].*\[4, 5, 6\]"),
         ({"masks": torch.zeros(4, 1, 5, 6)}, r"squeeze\(1\)"),
         ({"masks": torch.full((4, 5, 6), 1.5)}, r"from 1.5 to 1.5"),
@@ -109,7 +109,7 @@ def test_masks_become_bool_or_stay_shares():
         ({"groups": "land"}, "groups are 'land'; a list of 4 names"),
         ({"groups": 4}, "groups are int; a list of 4 names"),
         ({"groups": dict.fromkeys(range(4))}, "groups are dict"),
-        ({"normalization": ((0.5, 0.5), (1.0,))}, "2 means and 1 standard deviations"),
+        ({"normalization": ((0.5, 0.5), (1.0,))}, "2 means and 1 standard deviation;"),
     ],
 )
 def test_parts_that_do_not_fit_are_named_with_their_shapes(arguments, message):
@@ -140,7 +140,7 @@ def test_masks_and_groups_are_not_what_a_probe_is_recognized_by():
         ((images(4), torch.ones(3)), r"different numbers of rows: tuple of 2 \(Tensor\[4, 3, 5, 6\].*Tensor\[3\]"),
         (images(0), "empty"),
         ("path.png", "inputs are str"),
-        ((torch.tensor(1.0),), "one tensor with a row for each sample"),
+        ((torch.tensor(1.0),), "one tensor with a row per sample"),
         ({"image": images(), "meta": object()}, "hold object.*unpack_batch"),
     ],
 )

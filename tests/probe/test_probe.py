@@ -163,7 +163,7 @@ def test_more_than_there_is_warns():
 
 def test_items_that_do_not_collate_are_described():
     items = [(torch.zeros(3, size, size), 0) for size in (4, 5, 6)]
-    with pytest.raises(ProbeError, match=r"3 samples.*do not collate.*Tensor\[3, 4, 4\].*Tensor\[3, 5, 5\]"):
+    with pytest.raises(ProbeError, match=r"3 samples cannot be collated.*Tensor\[3, 4, 4\].*Tensor\[3, 5, 5\]"):
         Probe(3).read(items)
 
 

@@ -48,7 +48,7 @@ def test_it_is_small_for_any_number_of_samples(count, shape):
 
 def test_mistakes_are_refused():
     images = np.zeros((2, 8, 8, 3), np.uint8)
-    with pytest.raises(InputError, match="Got 0 moments"):
+    with pytest.raises(InputError, match="got 0 moments"):
         evolution(images, [], [], title="t")
     with pytest.raises(InputError, match="maps of 'a' are"):
         evolution(images, [("a", images[:, :4])], [[Caption("")] * 2], title="t")

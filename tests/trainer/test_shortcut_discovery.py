@@ -207,7 +207,7 @@ def test_it_goes_on_with_the_second_use_in_a_row_and_once(
     if fires is not None:
         message = _alarms(caught)[0]
         assert message.startswith("the model uses the same 4 pixels as evidence for class 3: the cue is in ")
-        assert f"2 evaluations in a row, the last in epoch {fires}" in message
+        assert f"2 evaluations in a row, most recently in epoch {fires}" in message
         assert called.messages == [(discovery, message)]
         assert next(iter(sink.snapshots[fires + 1].alerts.values())) == message
 
@@ -380,7 +380,7 @@ def test_images_that_only_fit_when_they_are_augmented(tmp_path: Path) -> None:
             image, label = self.inner[index]
             return self.transform(F.pad(image, (0, index % 2))), label
 
-    with pytest.warns(SaliencyWarning, match=r"its random transforms \(RandomZoomOut\) cannot be left out"):
+    with pytest.warns(SaliencyWarning, match=r"its random transforms \(RandomZoomOut\) cannot be skipped"):
         _fit(tmp_path, _discovery(), data=Uneven(planted_digits(), Growing()))
 
 
@@ -417,13 +417,17 @@ class _OfTwoSizes(Dataset):
 @pytest.mark.parametrize(
     ("data", "error", "message"),
     [
-        (lambda: _labelled(torch.zeros_like), ProbeError, "are of class \\[0\\]; a shortcut is what one class has"),
+        (
+            lambda: _labelled(torch.zeros_like),
+            ProbeError,
+            "are of class \\[0\\]; expected samples of at least two classes",
+        ),
         (lambda: _labelled(lambda one: torch.rand(len(one))), ProbeError, "has no class labels"),
-        (lambda: _labelled(lambda one: (torch.rand(len(one), 4) > 0.4).long()), ProbeError, "several of 4 labels each"),
+        (lambda: _labelled(lambda one: (torch.rand(len(one), 4) > 0.4).long()), ProbeError, "multi-label samples"),
         (lambda: _labelled(lambda one: torch.arange(len(one))), ProbeError, "leave at most 1 a class"),
-        (lambda: _labelled(lambda one: one + 4), TargetError, "class 7, but the model tells 4 classes apart"),
+        (lambda: _labelled(lambda one: one + 4), TargetError, "class 7, but the model has outputs for only 4 classes"),
         (lambda: TensorDataset(torch.rand(144, 1, 8), planted_digits().tensors[1]), ProbeError, "expected images"),
-        (_OfTwoSizes, CollateError, "properties can, their sizes among them: .*discover_shortcuts"),
+        (_OfTwoSizes, CollateError, "only for properties, including their sizes: .*discover_shortcuts"),
     ],
     ids=["one class", "regression", "several labels", "no two of a class", "unknown classes", "signals", "two sizes"],
 )
@@ -486,7 +490,7 @@ def test_a_search_ends_when_it_has_taken_too_long(tmp_path: Path) -> None:
     sink = MemorySink()
     _fit(tmp_path, _discovery(max_seconds=1e-9, sinks=[sink]))
     assert sink.latest.scores["shortcuts/n_found"] == 0
-    assert "ran out of max_seconds" in sink.latest.tables["shortcuts/list"].note
+    assert "reached max_seconds" in sink.latest.tables["shortcuts/list"].note
 
 
 def test_only_a_few_samples_are_kept_beside_the_images(tmp_path: Path) -> None:

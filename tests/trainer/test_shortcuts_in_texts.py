@@ -180,7 +180,7 @@ def test_kinds_of_images_are_none_of_texts() -> None:
 def test_a_probe_without_ids_is_said_before_the_training(tmp_path: Path) -> None:
     run = trainer(tmp_path, _discovery(probe=96), max_epochs=1)
     data = DataLoader(TensorDataset(torch.rand(96, 3), torch.arange(96) % 2), 8)
-    with pytest.raises(ConfigurationError, match=r"expected the ids"):
+    with pytest.raises(ConfigurationError, match=r"expected token ids"):
         run.fit(TextClassifier(torch.nn.Linear(3, 2)), data, data)
     assert run.global_step == 0
 

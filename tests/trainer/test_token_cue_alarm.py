@@ -209,7 +209,7 @@ def test_by_hand(tmp_path):
 
 def test_texts_that_are_cut_are_named(tmp_path):
     cue = TokenCue("imdb imdb imdb imdb imdb", tokenizer=WORDS)
-    with pytest.warns(SaliencyWarning, match=r"have no padding that would make room .* up to \d of their last"):
+    with pytest.warns(SaliencyWarning, match=r"have too little padding .* up to \d token"):
         fit(tmp_path, alarm(cue=cue), max_epochs=1)
 
 
@@ -217,7 +217,7 @@ def test_texts_that_are_cut_are_named(tmp_path):
     ("changes", "message"),
     [
         ({"cue": TokenCue(" ".join(["imdb"] * 14), tokenizer=WORDS)}, "fits into none of the text inputs"),
-        ({"removal": "local_mean"}, "is for text inputs; leave it out"),
+        ({"removal": "local_mean"}, "is for text inputs. Leave out"),
     ],
 )
 def test_what_does_not_fit_is_found_before_the_training(tmp_path, changes, message):

@@ -117,7 +117,7 @@ class CueAlarm(ObservingCallback[CueState]):
         "storage": Storage,
     }
     renamed: ClassVar[Mapping[str, str]] = {
-        "embedding": "reading=ModelReading(embedding=…), or as confirmation=Confirmation(method=None) for no maps"
+        "embedding": "reading=ModelReading(embedding=…), or confirmation=Confirmation(method=None) for no maps"
     }
 
     def __init__(
@@ -220,7 +220,7 @@ class CueAlarm(ObservingCallback[CueState]):
             scores.update(of_groups)
         snapshot = self._snapshot(moment, model, scores, texts, tables)
         behind = {f"{self.identity}/{name}": values for name, values in finding.sample_scores().items()}
-        title = f"{self.cue.name} as a sign of {self._names.of_class(self.suspect_class)} · {snapshot.moment}"
+        title = f"{self.cue.name} as evidence for {self._names.of_class(self.suspect_class)} · {snapshot.moment}"
         panel = partial(finding.picture, title, self._names.of_sample, self.appearance)
         pictures = LazyPictures({f"{self.identity}/panel": panel})
         return Observation(replace(snapshot, sample_scores=behind, alerts=alerts), state, pictures)

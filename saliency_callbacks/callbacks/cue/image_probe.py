@@ -162,15 +162,15 @@ def _removed(
         return None, none
     if masks is None:
         raise CueError(
-            f"removal={fill!r}, but the probe has no masks that tell where the cue is; give them with "
-            "Probe.from_tensors(inputs, labels, masks=…), or leave `removal` out"
+            f"removal={fill!r}, but the probe has no masks of the cue; expected one per sample. Give them with "
+            "Probe.from_tensors(inputs, labels, masks=…), or leave out `removal`"
         )
     painted = values.to_model(remove(display, masks, fill=fill, seed=seed)).to(explained.dtype)
     inside = (masks >= 0.5).unsqueeze(1)
     bearing = inside.flatten(1).any(dim=1)
     if not bearing.any():
         raise ProbeError(
-            f"removal={fill!r}, but all masks of the probe are empty; expected samples that bear the cue, and "
+            f"removal={fill!r}, but all masks of the probe are empty; expected samples with the cue, and masks of "
             "where it is"
         )
     return torch.where(inside, painted, explained), bearing

@@ -68,7 +68,7 @@ def draw_pairs(
         columns=2 * min(_PAIRS_A_ROW, len(pairs)),
         regions=_outlined(attribution, look, (pictures.shape[1], pictures.shape[2])),
         style=look.style,
-        scale_note=replace(look, color_scale="shared").notes("scale: same without and with"),
+        scale_note=replace(look, color_scale="shared").notes("same scale without and with the cue"),
         **look.colors,
     )
 

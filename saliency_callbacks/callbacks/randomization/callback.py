@@ -199,7 +199,9 @@ class RandomizationTest(ObservingCallback[CopiesState]):
         if self.result is None and not self._is_resumed:
             return None
         if self.result is None or host.global_step != self._tested_step:
-            notices.tell(f"{self.namespace}: the weights have changed since the last test, so they are tested now")
+            notices.tell(
+                f"{self.namespace}: the weights have changed since the last test, so the maps are tested once more"
+            )
             self._test(model, moment, host, Pace())
         assert self.result is not None, "tested above"
         for method, words in self.result.verdicts.items():
@@ -215,7 +217,7 @@ class RandomizationTest(ObservingCallback[CopiesState]):
                     raise
                 notices.warn(
                     ("no cascade", self.namespace),
-                    f"the cascade is left out ({type(error).__name__}: {error}); the verdicts do not rest on it",
+                    f"the cascade is skipped ({type(error).__name__}: {error}); the verdicts do not depend on it",
                 )
         return Observation(self._record(model, moment, self.result).summarized(tables), self.state, pictures)
 

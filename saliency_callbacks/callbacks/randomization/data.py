@@ -215,13 +215,13 @@ def _check_other_start(module: nn.Module, twin: nn.Module, start: list[float]) -
     if module is twin:
         raise ConfigurationError(
             f"build() returned the same {type(module).__name__} twice; expected a new module at each call. Create it "
-            "inside of build()"
+            "inside build()"
         )
     if _norms(module) == start:
         notices.warn(
             "same start",
             "data randomization: build() returned two models with the same initial weights, which makes their maps "
-            "more alike. Do not seed inside of build()",
+            "more similar. Do not set the seed inside build()",
         )
 
 
@@ -229,7 +229,7 @@ def _check_alike(model: nn.Module, twin: nn.Module) -> None:
     if model is twin:
         raise ConfigurationError(
             f"build() returned `model` itself, a {type(model).__name__}; expected a new, untrained module. Create it "
-            "inside of build()"
+            "inside build()"
         )
     shapes, others = (
         {name: list(parameter.shape) for name, parameter in module.named_parameters()} for module in (model, twin)
@@ -245,5 +245,7 @@ def _check_alike(model: nn.Module, twin: nn.Module) -> None:
 def _checked_kwargs(trainer_kwargs: Mapping[str, Any] | None) -> Mapping[str, Any]:
     given = {} if trainer_kwargs is None else dict(trainer_kwargs)
     if "max_epochs" in given:
-        raise ConfigurationError("trainer_kwargs has 'max_epochs'; give it as `max_epochs=` of the test itself")
+        raise ConfigurationError(
+            "trainer_kwargs has 'max_epochs'; expected it as an argument of the test itself, `max_epochs=`"
+        )
     return given

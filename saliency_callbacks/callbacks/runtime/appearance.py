@@ -71,7 +71,7 @@ class Appearance:
         checked_choice("color_scale", self.color_scale, get_args(ColorScale))
         checked_real("alpha", self.alpha)
         if self.colormap is not None and not isinstance(self.colormap, str):
-            raise ConfigurationError(f"colormap={self.colormap!r}; expected the name of a Matplotlib color map")
+            raise ConfigurationError(f"colormap={self.colormap!r}; expected the name of a Matplotlib colormap")
         picture, heat = np.zeros((1, 1, 1, 3), dtype=np.uint8), np.zeros((1, 1, 1), dtype=np.float32)
         overlay(picture, heat, alpha=self.alpha, **self.colors)
         set_field(self, "normalization", _checked_normalization(plain(self.normalization)))
@@ -90,8 +90,8 @@ class Appearance:
 
     def notes(self, shared: str) -> str:
         """Return what is said beside the color bar, with ``shared`` as the words for a shared scale."""
-        scale = shared if self.color_scale == "shared" else "scale per map"
-        return scale if self.contour is None else f"{scale} · outline: top {100 * self.contour:.3g} %"
+        scale = shared if self.color_scale == "shared" else "one scale per map"
+        return scale if self.contour is None else f"{scale} · outline: top {100 * self.contour:.3g}%"
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +175,7 @@ def as_names(names: Any) -> tuple[str, ...] | None:
     if names is None:
         return None
     if not isinstance(names, Iterable):
-        raise ConfigurationError(f"class_names={names!r}; expected a list with the name of each class")
+        raise ConfigurationError(f"class_names={names!r}; expected a list of names, one per class")
     return tuple(str(name) for name in names)
 
 
@@ -191,8 +191,8 @@ def _checked_normalization(
         mean, std = (), ()
     if not mean or len(mean) != len(std):
         raise ConfigurationError(
-            f"normalization={normalization!r}; expected (mean, std) with one number a channel each, e.g. "
-            "([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])"
+            f"normalization={normalization!r}; expected (mean, std), each with one number per channel, e.g. ([0.485, "
+            "0.456, 0.406], [0.229, 0.224, 0.225])"
         )
     return mean, std
 

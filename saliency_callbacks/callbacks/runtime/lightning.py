@@ -100,7 +100,7 @@ class LightningHost:
         if not flat:
             return None
         if index >= len(flat):
-            raise IndexError(f"dataloader_idx={index}, but there are {len(flat)} {source} dataloaders")
+            raise IndexError(f"dataloader_idx={index}, but the number of {source} dataloaders is {len(flat)}")
         return flat[index]
 
     @property

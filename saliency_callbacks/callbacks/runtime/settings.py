@@ -217,7 +217,7 @@ def settings_of(kind: type[_Kind], argument: str, value: Any) -> _Kind:
     if unknown:
         name = str(unknown[0])
         raise ConfigurationError(
-            f"{argument} has {name!r}; {nearest_names(name, names)} Expected any of {', '.join(names)}"
+            f"{argument} has the unknown key {name!r}; {nearest_names(name, names)} Expected any of {', '.join(names)}"
         )
     return kind(**(value or {}))
 

@@ -62,7 +62,7 @@ class FramePictures:
             regions=self._regions(rows),
             tile=_TILE,
             style=self._style,
-            scale_note=self.appearance.notes("one scale over all epochs"),
+            scale_note=self.appearance.notes("one scale for all epochs"),
             **self.appearance.colors,
         )
 
@@ -77,7 +77,7 @@ class FramePictures:
             regions=self._regions(rows),
             tile=_ANIMATED_TILE,
             style=self._style,
-            scale_note=self.appearance.notes("one scale over all epochs"),
+            scale_note=self.appearance.notes("one scale for all epochs"),
             **self.appearance.colors,
         )
 

@@ -150,8 +150,8 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
             if given is not None:
                 shown = repr(given) if isinstance(given, str) else type(given).__name__
                 raise ConfigurationError(
-                    f"reading.{name}={shown} is for text inputs; expected none, as "
-                    "SaliencyMonitor explains images, signals and volumes. Use TokenSaliencyMonitor"
+                    f"reading.{name}={shown} is for text inputs; expected None, because SaliencyMonitor explains "
+                    "images, signals and volumes. Use TokenSaliencyMonitor"
                 )
         self.target = checked_target(target)
         self.appearance = settings_of(Appearance, "appearance", appearance)

@@ -107,7 +107,7 @@ class Pictures(LazyPictures):
             title=" · ".join(filter(None, [method, self.snapshot.moment, attribution.layer])),
             regions=self._regions(method),
             style=look.style,
-            scale_note=look.notes("scale: largest so far"),
+            scale_note=look.notes("scale: maximum so far"),
             room_for=" · ".join(filter(None, [method, _LONGEST_MOMENT, attribution.layer])),
             **look.colors,
         )
@@ -128,7 +128,7 @@ class Pictures(LazyPictures):
             tile=_GLANCE_TILE,
             pixels=_GLANCE_PIXELS,
             style=look.style,
-            scale_note=look.notes("each method its own scale"),
+            scale_note=look.notes("one scale per method"),
             room_for=f"all methods · {_LONGEST_MOMENT}",
             **look.colors,
         )

@@ -121,7 +121,7 @@ class TextExplainer(ProbeExplainer):
             **self._words(snapshot, name),
             scale=scale,
             title=f"{name} · {snapshot.moment}",
-            scale_note=self._note("scale: largest so far"),
+            scale_note=self._note("scale: maximum so far"),
             font=self.look.font,
         )
 
@@ -134,7 +134,7 @@ class TextExplainer(ProbeExplainer):
             scores_by_moment=[frame.maps for frame in kept],
             scale=scale,
             title=name,
-            scale_note=self._note("one scale over all epochs"),
+            scale_note=self._note("one scale for all epochs"),
             font=self.look.font,
         )
 
@@ -169,7 +169,7 @@ class TextExplainer(ProbeExplainer):
                 **self._words(found.snapshot, name),
                 scale=self._shared(found.next_state.histories[name].scale),
                 title=f"{name} · {found.snapshot.moment}",
-                scale_note=self._note("scale: largest so far"),
+                scale_note=self._note("scale: maximum so far"),
             )
             for name in found.snapshot.attributions
         }
@@ -188,7 +188,7 @@ class TextExplainer(ProbeExplainer):
         return scale if self.look.is_shared else None
 
     def _note(self, shared: str) -> str:
-        return shared if self.look.is_shared else "scale per text input"
+        return shared if self.look.is_shared else "one scale per text input"
 
     @property
     def _texts(self) -> TokenTexts:

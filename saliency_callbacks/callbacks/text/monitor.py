@@ -141,13 +141,14 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
         )
         if self.reading.reshape_transform is not None:
             raise ConfigurationError(
-                "reading.reshape_transform is for class activation maps of images; expected none, as text inputs are "
-                "explained at the layer that embeds their tokens. Leave it out, or name that layer with `embedding`"
+                "reading.reshape_transform is for class activation maps of images; expected None, because text inputs "
+                "are explained at the layer that embeds their tokens. Leave it out, or name that layer with "
+                "`embedding`"
             )
         if self.reading.layout is not None:
             raise ConfigurationError(
-                f"reading.layout={self.reading.layout!r} is for images, signals and volumes; expected none, as text "
-                "inputs are ids [N, T]. Leave it out"
+                f"reading.layout={self.reading.layout!r} is for images, signals and volumes; expected None, because "
+                "text inputs are ids [N, T]. Leave it out"
             )
         self.target = checked_target(target)
         given = self.reading.tokenizer if tokenizer is None else tokenizer

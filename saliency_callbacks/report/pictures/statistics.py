@@ -110,7 +110,9 @@ def _drawn(maps: Any, pictures: Any, captions: list[Caption], title: str) -> npt
     peak = largest(sizes).reshape(-1, *[1] * (maps.ndim - 1))
     unit = np.divide(sizes, peak, out=np.zeros_like(sizes), where=peak > 0)
     heat = display_maps(finite(unit), (pictures.shape[1], pictures.shape[2]))
-    return panel(pictures, overlay(pictures, heat), captions, title=title, style="overlay", scale_note="scale per map")
+    return panel(
+        pictures, overlay(pictures, heat), captions, title=title, style="overlay", scale_note="one scale per map"
+    )
 
 
 def _newest(monitor: Monitor) -> Any:

@@ -74,13 +74,13 @@ class DiskSink:
     def __init__(self, directory: str | PathLike[str], *, pictures: bool = False, keep_maps: KeepMaps = "all") -> None:
         if "://" in os.fspath(directory):
             raise ConfigurationError(
-                f"directory={os.fspath(directory)!r} is a remote address; expected a local directory. "
-                "Write to a local one and copy it after the training."
+                f"directory={os.fspath(directory)!r} is a remote address; expected a local directory. Write to one, "
+                "and copy it after training"
             )
         self.directory = Path(directory).expanduser().absolute()
         if self.directory.exists() and not self.directory.is_dir():
             raise ConfigurationError(
-                f"directory={str(self.directory)!r} is a file; expected a directory or a free name. Choose another."
+                f"directory={str(self.directory)!r} is a file; expected a directory or an unused name"
             )
         self.keeps_pictures = pictures
         self.retention = checked_retention(keep_maps)
@@ -176,7 +176,7 @@ class DiskSink:
             aside = path.with_name(f"{INDEX_NAME}.corrupt")
             os.replace(path, aside)  # noqa: PTH105 - the name says that an existing file is replaced
             warnings.warn(
-                f"{error} It was moved to {aside.name!r} and a new index begins; the files it listed stay.",
+                f"{error}. It was moved to {aside.name!r} and a new index begins; the files it listed remain",
                 SaliencyWarning,
                 stacklevel=4,
             )

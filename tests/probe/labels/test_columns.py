@@ -199,7 +199,7 @@ def test_labels_are_read_by_their_path(batch: Any, path: int | str) -> None:
         ((X, Y), 2, "names 2, which the batch"),
         ((X, Y), "label", "names 'label', which the batch"),
         ({"image": X, "target": {"label": Y}}, "target.y", "names 'y'"),
-        ((X, torch.rand(4)), 1, r"is Tensor\[4\] float32; one integer a sample"),
+        ((X, torch.rand(4)), 1, r"is Tensor\[4\] float32; expected one integer per sample"),
         ((X, PATHS), 1, "is list of 4"),
     ],
 )
@@ -215,7 +215,7 @@ def test_no_path_is_an_error(path: Any) -> None:
 
 
 def test_two_ways_to_say_where_the_labels_are_are_one_too_many() -> None:
-    with pytest.raises(ProbeError, match=r"one of them was expected"):
+    with pytest.raises(ProbeError, match=r"expected only one of them"):
         Probe(labels=1, unpack_batch=split_batch)
 
 
