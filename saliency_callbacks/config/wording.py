@@ -39,4 +39,4 @@ def joined(names: Sequence[str]) -> str:
         >>> joined(["a"]), joined(["a", "b"]), joined(["a", "b", "c"])
         ('a', 'a and b', 'a, b and c')
     """
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    return " and ".join([", ".join(names[:-1]), *names[-1:]] if len(names) > 1 else names)

@@ -192,9 +192,9 @@ def _tell_of_few(classes: Tensor, counts: Tensor) -> None:
     said = f". Classes with fewer than {_FEWEST} samples are left out ({left_out})" if left_out else ""
     warn(
         "few samples a class",
-        f"{len(few)} of {len(classes)} classes have fewer than {_ADVISED} samples ({shown}{more}), so fewer shortcuts "
-        f"are found (in tests, 4 of 5 planted patches with 48 samples per class, and 3 with 24){said}. Use a larger "
-        f"probe, size={_ADVISED * len(classes)} or more",
+        f"there are fewer than {_ADVISED} samples in {len(few)} of {len(classes)} classes ({shown}{more}), so fewer "
+        f"shortcuts are found (in tests, 4 of 5 planted patches with 48 samples per class, and 3 with 24){said}. Use "
+        f"a larger probe, size={_ADVISED * len(classes)} or more",
     )
 
 

@@ -61,7 +61,7 @@ def selector(target: Target, n_samples: int, output_fn: OutputFn | None = None) 
     if isinstance(target, bool) or not (isinstance(target, (numbers.Integral, Tensor)) or callable(target)):
         raise TargetError(
             f"target={describe(target)}; expected a class index, a tensor of N indices, 'predicted', or a callable. "
-            "For several targets per sample use `targets=[...]`"
+            "For several targets per sample use `targets=[…]`"
         )
     if isinstance(target, (numbers.Integral, Tensor)):
         return class_selector(_class_indices(target, n_samples), output_fn)
@@ -163,7 +163,7 @@ def _class_indices(target: numbers.Integral | Tensor, n_samples: int) -> Tensor:
     if target.shape != (n_samples,):
         raise TargetError(
             f"target has shape {list(target.shape)}; expected one class index per sample, [{n_samples}]. For several "
-            "targets per sample use `targets=[...]`"
+            "targets per sample use `targets=[…]`"
         )
     return target.detach().long()
 

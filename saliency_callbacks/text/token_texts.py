@@ -238,7 +238,7 @@ def _warn_of_empty(padding: Tensor) -> None:
         named = ", ".join(map(str, empty[:_NAMED_AT_MOST])) + (", …" if len(empty) > _NAMED_AT_MOST else "")
         warn(
             "empty text inputs",
-            f"{len(empty)} of the probe's {counted(len(padding), 'text input')} consist only of padding (samples "
-            f"{named}), so there is nothing to explain. Leave them out with Probe(indices=…)",
+            f"the probe contains {counted(len(empty), 'text input')} of nothing but padding (samples {named}), which "
+            "cannot be explained. Leave out empty text inputs with Probe(indices=…)",
             stacklevel=2,
         )

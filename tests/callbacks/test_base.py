@@ -128,5 +128,5 @@ def test_without_a_summary_of_its_own_there_is_none():
 
 
 def test_there_is_nothing_to_observe_without_data():
-    with pytest.warns(match="nothing is observed: there is no val dataloader here"):
+    with pytest.warns(match="nothing is observed: there is no val dataloader to take"):
         assert _Fails(ValueError("no")).observe(PlainHost(), "fit", 1, is_early=False) is None

@@ -201,11 +201,11 @@ def test_a_box_outside_the_image(make, box):
         (lambda: PatchCue((0, 0, 2)), "four integers"),
         (lambda: PatchCue((0, 0, 2.5, 1)), "four integers"),
         (lambda: PatchCue(3), "four integers"),
-        (lambda: PatchCue((0, 0, 1, 1), 255), r"value=255\): a number from 0 to 1.*by 255"),
+        (lambda: PatchCue((0, 0, 1, 1), 255), r"value=255\); expected a number from 0 to 1.*by 255"),
         (lambda: PatchCue((0, 0, 1, 1), [0, -0.1]), r"value=-0.1\)"),
         (lambda: PatchCue((0, 0, 1, 1), float("nan")), r"value=nan\)"),
         (lambda: PatchCue((0, 0, 1, 1), True), r"value=True\)"),
-        (lambda: BrightnessCue(2), r"delta=2\): a number from -1 to 1"),
+        (lambda: BrightnessCue(2), r"delta=2\); expected a number from -1 to 1"),
         (lambda: ImageCue(torch.ones(1, 1), (0, 0, 1, 1), alpha=1.5), "alpha=1.5"),
         (lambda: ImageCue(torch.full((2, 2), 255.0), (0, 0, 1, 1)), "values from 255 to 255.*by 255"),
         (lambda: ImageCue(torch.ones(1, 1, 1, 1), (0, 0, 1, 1)), r"Tensor\[1, 1, 1, 1\]"),
@@ -236,7 +236,7 @@ def test_settings_that_cannot_work(make, message):
         (PatchCue((0, 0, 1, 1)), torch.zeros(1, 1, 8), r"\[1, 1, 8\].*BrightnessCue"),
         (PatchCue((0, 0, 1, 1)), torch.zeros(1, 1, 8, 8, 8), r"\[N, C, height, width\]"),
         (BackgroundCue(bright_pixels, 0.5), torch.zeros(1, 1, 8), r"\[1, 1, 8\]"),
-        (PatchCue((0, 0, 1, 1), [1, 1, 1]), torch.zeros(1, 1, 8, 8), "3 numbers.*have 1 channels"),
+        (PatchCue((0, 0, 1, 1), [1, 1, 1]), torch.zeros(1, 1, 8, 8), "3 numbers.*have 1 channel"),
         (ImageCue(torch.ones(3, 1, 1), (0, 0, 1, 1)), torch.zeros(1, 2, 8, 8), "3 color channels.*have 2"),
         (ChannelShiftCue([0.1, 0.1]), IMAGES, "2 numbers.*have 3 channels"),
         (ChannelShiftCue({3: 0.1}), IMAGES, "channel 3.*0 to 2"),
@@ -257,7 +257,7 @@ def test_images_that_do_not_fit(cue, images, message):
 def test_a_cue_that_changes_nothing():
     white = torch.ones(2, 1, 4, 4)
     cue = PatchCue((0, 0, 1, 1))
-    with pytest.raises(CueError, match=r"PatchCue\(box=\(0, 0, 1, 1\).*none of the 2 samples"):
+    with pytest.raises(CueError, match=r"PatchCue\(box=\(0, 0, 1, 1\).*none of the probe's 2 samples"):
         check_changes(white, cue.insert(white), cue)
     white[1] = 0
     assert check_changes(white, cue.insert(white), cue).tolist() == [False, True]

@@ -222,7 +222,7 @@ def test_of():
     assert Probe.of(None) == Probe()
     assert Probe.of(8) == Probe(size=8)
     for value, named in (("all", "'all'"), (True, "True"), (0.5, "0.5"), (torch.rand(2, 3), r"Tensor\[2, 3\]")):
-        with pytest.raises(ProbeError, match=rf"probe={named} .*from_tensors"):
+        with pytest.raises(ProbeError, match=rf"probe={named}.*; .*from_tensors"):
             Probe.of(value)
     with pytest.raises(ProbeError, match="at least 1"):
         Probe.of(0)

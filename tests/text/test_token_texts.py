@@ -191,7 +191,7 @@ def test_the_users_tokenizer_keeps_its_settings():
 
 def test_texts_of_nothing_but_padding_are_named():
     ids = torch.tensor([[2, 5, 3], [0, 0, 0]])
-    with pytest.warns(SaliencyWarning, match=r"1 of the probe's 2 text inputs consist only of padding \(samples 1\)"):
+    with pytest.warns(SaliencyWarning, match=r"1 text input of nothing but padding \(samples 1\)"):
         texts = token_texts(wordpiece(), ids)
     assert texts.units() == [["[CLS]", "film", "[SEP]"], []]
     assert texts.merge(torch.ones(2, 3)).tolist() == [[1, 1, 1], [0, 0, 0]]

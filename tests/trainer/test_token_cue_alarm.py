@@ -209,7 +209,7 @@ def test_by_hand(tmp_path):
 
 def test_texts_that_are_cut_are_named(tmp_path):
     cue = TokenCue("imdb imdb imdb imdb imdb", tokenizer=WORDS)
-    with pytest.warns(SaliencyWarning, match=r"have too little padding .* up to \d token"):
+    with pytest.warns(SaliencyWarning, match=r"too little padding .* up to \d token"):
         fit(tmp_path, alarm(cue=cue), max_epochs=1)
 
 

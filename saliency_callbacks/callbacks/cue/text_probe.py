@@ -170,7 +170,7 @@ def _warn_of_cuts(cue: TokenCue, dropped: Tensor) -> None:
     if cut:
         notices.warn(
             ("cut text inputs", cue.name),
-            f"cue {cue.name!r}: {cut} of the probe's {counted(len(dropped), 'text input')} have too little padding "
-            f"for {cue.word!r}, so up to {counted(int(dropped.max()), 'token')} were cut off at their end. The "
-            "measured effect includes that loss; pad the text inputs further to avoid it",
+            f"cue {cue.name!r}: there is too little padding for {cue.word!r} in {cut} of the probe's "
+            f"{counted(len(dropped), 'text input')}, so up to {counted(int(dropped.max()), 'token')} were cut off at "
+            "their end. The measured effect includes that loss; pad the text inputs further to avoid it",
         )

@@ -33,8 +33,8 @@ def texts_of(probe: ProbeBatch, settings: Settings, tokenizer: Any, words: WordF
     if cut:
         notices.warn(
             "cut text inputs",
-            f"{len(cut)} of the probe's {counted(probe.size, 'text input')} have the tokenizer's maximum length, so "
-            f"their ends may have been truncated (samples {', '.join(probe.ids[sample] for sample in cut[:8])})",
+            f"the probe contains {counted(len(cut), 'text input')} of the tokenizer's maximum length, which may have "
+            f"been truncated (samples {', '.join(probe.ids[sample] for sample in cut[:8])})",
         )
     return texts
 

@@ -166,7 +166,7 @@ def test_no_sample_that_can_tell():
     with pytest.raises(CueError, match=r"the probe has no sample outside class 0 .*\(labels \[0\]\)"):
         _prepared(freeze(images, torch.zeros(4, dtype=torch.long)))
     images[1:, :, :2, :2] = 1
-    with pytest.raises(CueError, match="and changed by the cue"):
+    with pytest.raises(CueError, match="that the cue changes"):
         _prepared(freeze(images, torch.tensor([0, 1, 2, 3])))
     images[:, :, :2, :2] = 1
     with pytest.raises(CueError, match="changes none of the 4 samples"):

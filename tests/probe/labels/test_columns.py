@@ -72,7 +72,7 @@ def test_several_columns_are_told_of() -> None:
     frozen = Probe().freeze((X, SEX, Y))
     (note,) = frozen.notes
     assert frozen.labels.tolist() == SEX.tolist()
-    assert "1 (from 0 to 1), 2 (from 0 to 2). 1 is taken" in note
+    assert "1 (from 0 to 1), 2 (from 0 to 2). 1 is used" in note
     assert "Probe(labels=2)" in note
     followed = Probe(labels=2).freeze((X, SEX, Y))
     assert (followed.labels.tolist(), followed.notes) == (Y.tolist(), ())
@@ -93,9 +93,9 @@ def test_a_column_of_positions_is_not_the_labels() -> None:
     ("batch", "seen"),
     [
         ((X, torch.rand(4)), r"Tensor\[4\] float32.*Probe\(labels=1\)"),
-        ((X, PATHS), r"Return them as integers with Probe\(unpack_batch=...\), or write Probe\(labels=None\)"),
-        ((X, [{"labels": Y}] * 4), r"predictions. Return them as integers"),
-        ((X, {"a": {"b": PATHS}}), r"predictions. Return them as integers"),
+        ((X, PATHS), r"Return them as integers with Probe\(unpack_batch=…\), or write Probe\(labels=None\)"),
+        ((X, [{"labels": Y}] * 4), r"labels. Return them as integers"),
+        ((X, {"a": {"b": PATHS}}), r"labels. Return them as integers"),
         (
             {"image": X, "label": torch.tensor([-1.0, 1, 1, -1])},
             r"'label': Tensor\[4\] float32.*Probe\(labels='label'\)",

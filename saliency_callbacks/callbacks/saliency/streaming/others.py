@@ -165,8 +165,8 @@ class OtherSamples:
             named = ", ".join(map(str, list(self.unreadable)[:8])) + (", …" if len(self.unreadable) > 8 else "")
             notices.warn(
                 ("unreadable items", self.shown.fingerprint),
-                f"{len(self.unreadable)} of {self.probe.size} samples of the probe cannot be read and are left out "
-                f"(items {named} of the dataset; item {first}: {reason}). Repair them, or choose others with "
+                f"{len(self.unreadable)} of {self.probe.size} samples of the probe cannot be read and will be left "
+                f"out (items {named} of the dataset; item {first}: {reason}). Repair them, or choose others with "
                 "Probe(indices=…)",
             )
 
