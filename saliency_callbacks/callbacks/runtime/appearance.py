@@ -34,22 +34,22 @@ class Appearance:
     Args:
         style: ``overlay`` of the map on the image, ``heatmap`` alone, ``signed`` or ``signed_color`` for values with
             their sign, or ``greyscale``.
-        color_scale: ``shared`` over the epochs for each sample, so that fading and growing can be seen, or ``per_map``.
-        colormap: Name of a Matplotlib color map; by default the bright part of ``inferno`` over a dimmed grey
-            picture for overlays, and ``inferno`` for heatmaps; ``rainbow`` is the familiar look.
+        color_scale: ``shared`` by all epochs of each sample, so that maps can be compared across epochs, or
+            ``per_map``.
+        colormap: Name of a Matplotlib colormap; by default the bright part of ``inferno`` over a dimmed gray image for
+            overlays, and ``inferno`` for heatmaps; ``rainbow`` is the familiar look.
         alpha: Opacity of an overlay at the map maximum, in [0, 1].
         contour: Share of the pixels, in (0, 1), that is outlined: those where the map is largest, with 0.1 the top
             tenth. Maps of more than 24 × 24 pixels are smoothed for it. By default there is no outline.
-        normalization: ``(mean, std)`` that the images were normalized with, one number a channel each; by default
-            found in the dataset's transforms, an image processor, or what a batch-transfer hook does.
+        normalization: ``(mean, std)`` that the images were normalized with, each with one number per channel; by
+            default found in the dataset's transforms, an image processor, or what a batch-transfer hook does.
         class_names: Names of the classes; by default the dataset's.
-        bands: Channels that pictures show, counted from 0: one as grey, or three as red, green and blue. By default the
+        bands: Channels that pictures show, counted from 0: one as gray, or three as red, green and blue. By default the
             dataset's ``rgb_bands``, or else the first three of up to 4 channels, and the mean of more.
 
     Raises:
-        ConfigurationError: If there is no such style, color scale or color map, the opacity is outside [0, 1], the
-            contour is no share, the normalization is no pair of as many numbers each, or the bands are neither one nor
-            three.
+        ConfigurationError: If there is no such style, color scale or colormap, the opacity or contour is out of range,
+            the normalization is not a pair of equally many numbers, or the bands are neither one nor three.
 
     Example:
         >>> Appearance(style="heatmap", colormap="viridis").is_signed

@@ -169,7 +169,7 @@ def test_another_tokenizers_ids():
 @pytest.mark.parametrize("baseline", ["pad_token", "mask_token"])
 def test_a_baseline_of_a_token_that_is_not_known(baseline):
     method = IntegratedGradients(n_steps=2, baselines=baseline)
-    with pytest.raises(MethodError, match=rf"baseline '{baseline}': no such token .* \(`{baseline}_id`, or"):
+    with pytest.raises(MethodError, match=rf"baseline '{baseline}': there is no such token.* \(`{baseline}_id`, or"):
         explain(texts.Bag(), texts.ids(), methods=method, embedding="auto")
     with pytest.raises(MethodError, match=f"baseline '{baseline}' is for text inputs only"):
         explain(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2)), torch.rand(1, 1, 2, 2), methods=method)
