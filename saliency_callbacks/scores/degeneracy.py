@@ -43,7 +43,4 @@ def describe_degenerate(attribution: Attribution, ids: Sequence[str] | None = No
     if finite and bool((attribution.target == -1).all()):
         cause += ", or a normalized embedding compared with itself, which has no gradient until it changes"
     kind = "zero or constant" if finite else "not finite"
-    return (
-        f"{attribution.method}: {len(names)} of {len(bad)} maps {'is' if len(names) == 1 else 'are'} {kind} (samples "
-        f"{shown}); likely cause: {cause}"
-    )
+    return f"{attribution.method}: {len(names)} of {len(bad)} maps are {kind} (samples {shown}); likely cause: {cause}"

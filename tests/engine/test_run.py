@@ -280,7 +280,7 @@ class TestTargets:
     @pytest.mark.parametrize(
         ("target", "message"),
         [
-            (7, r"target \[7\] is out of range; the model has 4 classes, expected 0 to 3. Check the labels"),
+            (7, r"target \[7\] is out of range; the model has 4 classes; expected 0 to 3. Check the labels"),
             (-1, r"target \[-1\] is out of range"),
             (torch.tensor([0, 9, 1, 8, 0]), r"target \[8, 9\] is out of range"),
             (
@@ -295,7 +295,7 @@ class TestTargets:
             (True, r"target=bool"),
             (1.5, r"target=float"),
             (lambda output: output, r"returned Tensor\[5, 4\] .* for 5 rows; expected one score per row, \[5\]"),
-            (lambda output: output.sum(), r"returned Tensor\[\] .*second argument `samples` \[M\]"),
+            (lambda output: output.sum(), r"returned Tensor\[\] .*second argument, `samples` \[M\]"),
             (lambda output: 3.0, r"returned float"),
         ],
     )

@@ -134,9 +134,9 @@ def test_the_words(words):
     assert words == [
         "Class 4: the same 36 pixels",
         "In 52% of class 4.",
-        "Class 4 with it",
+        "Class 4 with the cue",
         "outlined",
-        "Class 4 without it",
+        "Class 4 without the cue",
         "Other classes, before → after inserting the cue",
         "red frame: prediction flipped to that class",
         *["→", "labeled 9 · predicted 1 → 4", "margin of 4: −1.2 → +0.8"],
