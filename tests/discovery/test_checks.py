@@ -56,7 +56,7 @@ def test_other_forms_of_images(images: Any) -> None:
         (_IMAGES, _LABELS - 1, "go down to -1"),
         (_IMAGES, ["cat"] * 48, "expected one class per sample"),
         (_IMAGES, torch.ones(48), "all 48 samples are of class \\[1\\]"),
-        (_IMAGES, torch.arange(48) // 5, "10 classes leave at most 5 a class; .*size=240"),
+        (_IMAGES, torch.arange(48) // 5, "10 classes leave at most 5 per class; .*size=240"),
         (_IMAGES, torch.cat([torch.zeros(44), torch.ones(4)]), "at least 6 for two classes"),
     ],
     ids=lambda given: given if isinstance(given, str) else "",
@@ -84,7 +84,7 @@ def test_few_are_told_with_their_number_and_hardly_any_are_left_out() -> None:
     with pytest.warns(SaliencyWarning) as caught:
         samples = checked_samples(_IMAGES, labels)
     (message,) = (str(one.message) for one in caught)
-    assert message.startswith("2 of 3 classes have fewer than 24 samples (18 of class 1, 4 of class 2)")
+    assert message.startswith("there are fewer than 24 samples in 2 of 3 classes (18 of class 1, 4 of class 2)")
     assert "Classes with fewer than 6 samples are left out (1)" in message
     assert samples.classes == (0, 1)
     assert torch.equal(samples.inputs, _IMAGES[:44])

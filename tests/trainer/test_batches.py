@@ -249,7 +249,7 @@ def test_text_inputs(tmp_path: Path) -> None:
             return self.net[2].weight.sum()
 
     for data in ([("a text", 1)] * 24, [{"text": "a text", "label": 1}] * 24):
-        assert "'input_ids', and attach TokenSaliencyMonitor(tokenizer=...)" in first_message(tmp_path, Raw(), data)
+        assert "'input_ids', and attach TokenSaliencyMonitor(tokenizer=…)" in first_message(tmp_path, Raw(), data)
 
 
 def test_tabular_data(tmp_path: Path) -> None:

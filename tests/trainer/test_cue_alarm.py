@@ -335,7 +335,12 @@ def test_a_log_is_a_text_that_says_why(tmp_path: Path) -> None:
     assert [set(one) for one in texts] == [set(), set(), {"cue/patch/alarm"}, set(), set()]
     message = texts[2]["cue/patch/alarm"]
     fired = alarm.history[2]
-    for part in ("'patch'", "class `zero`", f"{fired.mean:.2f} standard deviations", f"{fired.lower_bound:.2f} > 0.25"):
+    for part in (
+        "'patch'",
+        "class `zero`",
+        f"{fired.mean:.2f} standard deviations",
+        f"{fired.lower_bound:.2f} > threshold 0.25",
+    ):
         assert part in message
     assert f"{sink.snapshots[2].scores['cue/patch/flip_rate']:.0%} of the predictions" in message
     events = EventAccumulator(logger.log_dir).Reload()
@@ -751,8 +756,8 @@ class Untouched(Classifier):
     ("arguments", "error", "message"),
     [
         ({"cue": PatchCue((0, 7, 2, 2))}, CueError, "extends beyond the images, which are 8 pixels high"),
-        ({"cue": PatchCue((0, 0, 2, 2), value=[1.0, 0.0])}, CueError, "1 channels"),
-        ({"cue": FunctionCue("torch.abs")}, CueError, "changes none of the 16 samples"),
+        ({"cue": PatchCue((0, 0, 2, 2), value=[1.0, 0.0])}, CueError, "1 channel"),
+        ({"cue": FunctionCue("torch.abs")}, CueError, "changes none of the probe's 16 samples"),
         ({"cue": BackgroundCue(torch.ones(16, 4, 4), 1.0)}, CueError, r"expected \[16, 8, 8\], one mask"),
         ({"cue": BackgroundCue("probe", 1.0)}, CueError, "the probe has none"),
         ({"cue": "patch"}, CueError, r"cue='patch' is of type str; expected a cue"),
@@ -829,7 +834,7 @@ def test_a_probe_without_labels(tmp_path: Path) -> None:
 
 def test_without_validation_it_says_that_it_sees_nothing(tmp_path: Path) -> None:
     alarm = _alarm(groups_at_fit_end=True)
-    with pytest.warns(SaliencyWarning, match="without validation CueAlarm observes nothing"):
+    with pytest.warns(SaliencyWarning, match="CueAlarm observes nothing without validation"):
         _fit(tmp_path, alarm, limit_val_batches=0, max_epochs=1)
     assert alarm.history == ()
     assert alarm.groups is None

@@ -205,7 +205,7 @@ def test_copies_are_not_kept_where_the_settings_forbid_it(
 ) -> None:
     sink = _fit(tmp_path, small_net, _test(MemorySink(), **changes), max_epochs=2)
     assert min(_n_states(sink)) >= 3
-    assert [message for message in said if "copies" in message] == [f"randomization: {_AT_EVERY_TEST}: {why}"]
+    assert [message for message in said if "copies" in message] == [f"randomization: {_AT_EVERY_TEST}, because {why}"]
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,9 @@ def test_copies_are_not_kept_where_they_depend_on_the_training(
     tmp_path: Path, said: list[str], net: type[nn.Module], why: str
 ) -> None:
     sink = _fit(tmp_path, net, _test(MemorySink()))
-    assert [message for message in said if _AT_EVERY_TEST in message] == [f"randomization: {_AT_EVERY_TEST}: {why}"]
+    assert [message for message in said if _AT_EVERY_TEST in message] == [
+        f"randomization: {_AT_EVERY_TEST}, because {why}"
+    ]
     # Kept before the training; seen after its first epoch, when the trained model has been explained already.
     assert _n_states(sink) == [4, 4, 3, 3, 3]
     _assert_equal(sink, _fit(tmp_path, net, _test(MemorySink(), max_mib=0)))

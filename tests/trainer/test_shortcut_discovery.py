@@ -289,7 +289,7 @@ def test_what_a_person_dismissed_is_only_counted(tmp_path: Path) -> None:
     assert second.suspicions == ()
     assert sink.latest.scores == {f"shortcuts/{tag}": 0 for tag in ("n_found", "n_used", "largest_effect")}
     assert called.messages == []
-    assert "1 dismissed" in sink.latest.tables["shortcuts/list"].note
+    assert "1 suspicion dismissed" in sink.latest.tables["shortcuts/list"].note
 
     other, data = _discovery(save_maps=True), planted_digits()
     data.tensors[0][0, 0, 0, 0] = 0.5
@@ -356,7 +356,7 @@ def test_random_transforms_are_left_out_and_the_rest_is_undone(tmp_path: Path, s
     order = [int(one) for one in samples.ids]
     assert torch.equal(samples.inputs, planted_digits().tensors[0][order]), "display images, bit by bit"
     assert discovery._searched.images.dtype == torch.uint8
-    assert "read without RandomHorizontalFlip, RandomCrop, RandomErasing" in "".join(said)
+    assert "read without the random transforms RandomHorizontalFlip, RandomCrop, RandomErasing" in "".join(said)
     assert data.transform is augmented
     assert len(discovery.suspicions) == 1
 
@@ -424,7 +424,7 @@ class _OfTwoSizes(Dataset):
         ),
         (lambda: _labelled(lambda one: torch.rand(len(one))), ProbeError, "has no class labels"),
         (lambda: _labelled(lambda one: (torch.rand(len(one), 4) > 0.4).long()), ProbeError, "multi-label samples"),
-        (lambda: _labelled(lambda one: torch.arange(len(one))), ProbeError, "leave at most 1 a class"),
+        (lambda: _labelled(lambda one: torch.arange(len(one))), ProbeError, "leave at most 1 per class"),
         (lambda: _labelled(lambda one: one + 4), TargetError, "class 7, but the model has outputs for only 4 classes"),
         (lambda: TensorDataset(torch.rand(144, 1, 8), planted_digits().tensors[1]), ProbeError, "expected images"),
         (_OfTwoSizes, CollateError, "only for properties, including their sizes: .*discover_shortcuts"),
@@ -452,7 +452,7 @@ def test_data_that_cannot_be_searched(
 
 
 def test_few_images_are_told(tmp_path: Path) -> None:
-    with pytest.warns(SaliencyWarning, match=r"4 of 4 classes have fewer than 24 samples \(20 of class 0"):
+    with pytest.warns(SaliencyWarning, match=r"fewer than 24 samples in 4 of 4 classes \(20 of class 0"):
         _fit(tmp_path, _discovery(probe=80), data=planted_digits(20))
 
 
@@ -469,7 +469,7 @@ def test_a_model_of_embeddings(tmp_path: Path) -> None:
         ({"threshold": -1}, "threshold=-1"),
         ({"watch": 1}, "watch=1"),
         ({"max_seconds": 0}, "max_seconds=0"),
-        ({"on_suspicion": "sotp"}, "on_suspicion has 'sotp'; did you mean 'stop'"),
+        ({"on_suspicion": "sotp"}, "on_suspicion has the unknown action 'sotp'; did you mean 'stop'"),
         ({"internal_batch_size": 3}, "has no argument 'internal_batch_size'; expected it as compute=Compute"),
     ],
 )

@@ -216,7 +216,7 @@ def test_texts_that_are_cut_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"cue": TokenCue(" ".join(["imdb"] * 14), tokenizer=WORDS)}, "fits into none of the text inputs"),
+        ({"cue": TokenCue(" ".join(["imdb"] * 14), tokenizer=WORDS)}, "fits into none of the probe's text inputs"),
         ({"removal": "local_mean"}, "is for text inputs. Leave out"),
     ],
 )

@@ -314,7 +314,7 @@ def test_texts_that_may_have_been_cut(tmp_path):
     short = tokenizer(model_max_length=7)
     with pytest.warns(
         SaliencyWarning,
-        match=r"1 text input of the tokenizer's maximum length, which may have been truncated  \(samples 2\)",
+        match=r"1 text input of the tokenizer's maximum length, which may have been truncated \(samples 2\)",
     ):
         fit(tmp_path, monitor(tokenizer=short), max_epochs=1)
 
