@@ -48,7 +48,7 @@ def test_other_forms_of_images(images: Any) -> None:
         (_IMAGES[:, 0], _LABELS, "expected a tensor \\[N, C, H, W\\]"),
         ([torch.rand(1, 4, 4), torch.rand(1, 5, 4)], [0, 1], r"of 2 sizes \(\[1, 4, 4\], \[1, 5, 4\]\); expected one"),
         (_IMAGES * 2 - 1, _LABELS, "values from -.* to .*; expected display images in \\[0, 1\\]"),
-        (_IMAGES / 0, _LABELS, "not finite"),
+        (_IMAGES / 0, _LABELS, "non-finite"),
         (torch.rand(48, 1, 1, 9), _LABELS, "at least 2×2 pixels. Shortcuts in signals are not supported"),
         (_IMAGES, _LABELS[:9], "for 48 samples"),
         (_IMAGES, torch.rand(48), "not classes"),
