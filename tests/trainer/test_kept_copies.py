@@ -205,7 +205,9 @@ def test_copies_are_not_kept_where_the_settings_forbid_it(
 ) -> None:
     sink = _fit(tmp_path, small_net, _test(MemorySink(), **changes), max_epochs=2)
     assert min(_n_states(sink)) >= 3
-    assert [message for message in said if "copies are explained" in message] == [f"randomization: {_AT_EVERY_TEST}, because {why}"]
+    assert [message for message in said if "copies are explained" in message] == [
+        f"randomization: {_AT_EVERY_TEST}, because {why}"
+    ]
 
 
 @pytest.mark.parametrize(
