@@ -64,8 +64,7 @@ class CueAlarm(ObservingCallback[CueState]):
     ``cue/{cue}/worst_group_accuracy``  without and with the cue; ``/average_accuracy``; a table as text
     ==================================  ================================================================
 
-    It tests only the named cue and class; an inserted cue is not quite a real one; and a silent alarm does not rule out
-    a shortcut.
+    It tests only the named cue and class, with an artificial cue; a silent alarm does not rule out a shortcut.
 
     Args:
         cue: The suspected cue; see :mod:`saliency_callbacks.probe`.
