@@ -132,7 +132,7 @@ def main() -> None:
 
     fired = [evaluation.epoch for evaluation in alarm.history if evaluation.fired]
     print(f"\nvalidation accuracy {float(trainer.callback_metrics['val_accuracy']):.0%}")
-    print(f"the alarm {'went on in epoch ' + str(fired[0]) if fired else 'stayed silent'}; ", end="")
+    print(f"the alarm {'fired in epoch ' + str(fired[0]) if fired else 'stayed silent'}; ", end="")
     print(f"lower bound at the end {alarm.history[-1].lower_bound:.2f}, threshold {alarm.rule.threshold}")
     if alarm.groups is not None:
         print(f"\n{alarm.groups.table(CLASS_NAMES.__getitem__)}")

@@ -7,7 +7,7 @@ other digit has one. The monitor explains the score of class 0 on twelve digits 
 - other digits with the sticker, to see what the sticker alone does;
 - zeros without the sticker, to see what is left of the digit.
 
-Within a few epochs the heatmaps leave the strokes and settle on the sticker, and the alarm goes on. The network and its
+Within a few epochs the heatmaps leave the strokes and settle on the sticker, and the alarm fires. The network and its
 data are those of `saliency-callbacks demo`, which says more about what is found; what a training needs in order to be
 watched is all in here.
 
@@ -65,7 +65,7 @@ def main() -> None:
         print(f"{method.name:<22}{first[tag]:>5.0%} → {last[tag]:>4.0%}")
     print(f"\nvalidation accuracy {float(trainer.callback_metrics['val_accuracy']):.0%}")
     fired = [evaluation.epoch for evaluation in alarm.history if evaluation.fired]
-    print(f"the alarm {f'went on in epoch {fired[0]}' if fired else 'stayed silent'}")
+    print(f"the alarm {f'fired in epoch {fired[0]}' if fired else 'stayed silent'}")
     print(f"\nlogs and raw maps:  {trainer.log_dir}")
     print(f"look at them:       tensorboard --logdir {trainer.log_dir} --samples_per_plugin images=1000")
 

@@ -175,7 +175,7 @@ def main() -> None:
     trainer.fit(SmallTransformer(len(data.vocabulary)), datamodule=data)
 
     fired = [evaluation.epoch for evaluation in alarm.history if evaluation.fired]
-    print(f"\nthe alarm {f'went on in epoch {fired[0]}' if fired else 'stayed silent'}")
+    print(f"\nthe alarm {f'fired in epoch {fired[0]}' if fired else 'stayed silent'}")
     if alarm.groups is not None:
         print(f"\n{alarm.groups.table(CLASS_NAMES.__getitem__)}")
     if trust.result is not None:

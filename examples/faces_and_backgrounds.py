@@ -82,7 +82,7 @@ def main() -> None:
     )
     trainer.fit(SmallCNN(), training)
 
-    print(f"\n{len(discovery.suspicions)} suspicions; only you can tell a shortcut from a template that is the object:")
+    print(f"\n{len(discovery.suspicions)} suspicions; only a person can tell a shortcut from the object itself:")
     for suspicion in discovery.suspicions:
         print(f"- {suspicion.sentence}")
     print(f"\nlook at them:  tensorboard --logdir {trainer.log_dir} --samples_per_plugin images=1000")

@@ -82,39 +82,38 @@ def explain(
 ) -> dict[str, Attribution] | list[dict[str, Attribution]]:
     """Explain a batch by one or more methods, each distinct pass run once.
 
-    The model comes back as it was, byte for byte: parameters, buffers, plain attributes, ``.grad``, modes, hooks and
-    random states, also when an exception interrupts the work. Only parameters that the forward itself rewrites (through
-    ``.data``, or as ``nn.Embedding(max_norm=…)`` does) are not restored.
+    The model is left unchanged, byte for byte: parameters, buffers, plain attributes, ``.grad``, modes, hooks and
+    random states, also when an exception interrupts the work. Only parameters that the forward pass itself rewrites
+    (through ``.data``, or as ``nn.Embedding(max_norm=…)`` does) are not restored.
 
     Args:
         model: Any module. It is run in evaluation mode.
-        inputs: A tensor ``[N, C, *spatial]`` with 1 to 3 spatial dimensions, or a tuple or dict of tensors. Of the
-            tensors that are not explained, one whose first size is N is taken as one row a sample, unless the model
-            gives a sample other scores then than in the whole batch, see ``shared``. With ``embedding``
-            text inputs: ids of their tokens ``[N, T]``, alone or in a tuple or dict with masks and all else that the
-            model takes.
+        inputs: A tensor ``[N, C, *spatial]`` with 1 to 3 spatial dimensions, or a tuple or dict of tensors. A tensor
+            that is not explained and whose first size is N is taken to have one row per sample, unless the model then
+            gives a sample different scores than in the whole batch, see ``shared``. With ``embedding``, text inputs:
+            token ids ``[N, T]``, alone or in a tuple or dict with masks and everything else that the model takes.
         methods: Names (see :data:`saliency_callbacks.methods.BUILT_IN`) or method objects.
         target: The explained score: a class index, a tensor of class indices ``[N]``, ``"predicted"``, or a callable
             ``output -> [N]``. Class scores are logits, not probabilities.
-        targets: Several targets of every sample, from one forward; takes the place of ``target``.
+        targets: Several targets per sample, from one forward pass; replaces ``target``.
         target_layers: ``"auto"`` (the last layer with a spatial map and a non-zero gradient), a dotted name, a module,
             or a list of these.
         reshape_transform: ``layer output -> [N, K, *spatial]``, for layers whose layout cannot be inferred.
         output_fn: ``model output -> [N, classes]``, for outputs from which class scores cannot be read directly.
         attribute_to: Position or key of the explained tensor, for tuple and dict inputs.
-        shared: Keys or positions of the inputs that all samples share, such as one prompt a class; nested ones are
-            joined by dots, ``"text.input_ids"``. They are fed whole, however many rows are run at once. By default
-            found by running two samples and the whole batch once, where there are other tensors with N rows.
+        shared: Keys or positions of the inputs that all samples share, such as one prompt per class; nested ones are
+            joined by dots, ``"text.input_ids"``. They are passed whole, however many rows are run at once. By default
+            found by running two samples and the whole batch once, if there are other tensors with N rows.
         layout: Axes of the explained tensor, one letter each: ``"NTCHW"`` for videos with their frames before the
-            channels, ``"NCTHW"`` or ``"NCDHW"`` for channels first. By default the channels come second; of five
-            dimensions the model's first convolution tells. ``values`` always have the channels second.
+            channels, ``"NCTHW"`` or ``"NCDHW"`` for channels first. By default the channels come second; for five
+            dimensions, the model's first convolution decides. ``values`` always have the channels second.
         embedding: For text inputs: the layer that takes the ids, as a dotted name or a module, or ``"auto"`` to find
             it. Gradients are taken at its output, so that ``values`` are ``[N, D, T]`` and maps ``[N, T]``. ``None``
-            for all that is no text.
-        tokenizer: Tells which tokens are padding and which are special; these are left out where maps are scaled. One
-            of Hugging Face or of ``tokenizers``, a list of tokens, a dictionary between tokens and ids, a function
-            ids → tokens, an object with ``pad_token_id``, ``mask_token_id`` or ``all_special_ids``, or the dotted path
-            of one of these. Without one, padding is what the attention mask says, or else the layer's ``padding_idx``.
+            for everything except text.
+        tokenizer: Identifies padding and special tokens, which are left out when maps are scaled. A tokenizer of
+            Hugging Face or of ``tokenizers``, a list of tokens, a dictionary between tokens and ids, a function ids →
+            tokens, an object with ``pad_token_id``, ``mask_token_id`` or ``all_special_ids``, or the dotted path of one
+            of these. Without one, padding is what the attention mask says, or else the layer's ``padding_idx``.
         internal_batch_size: Rows that are run at once; sets the peak memory. ``None`` for as many as there are samples.
         seed: Seed of all noise.
 
@@ -167,7 +166,7 @@ def _several(targets: Any) -> list[Target]:
     if isinstance(targets, Sequence) and not isinstance(targets, str):
         return list(targets)
     raise TargetError(
-        f"targets={targets!r} is of type {type(targets).__name__}; expected a list of targets. For one target of each "
+        f"targets={targets!r} is of type {type(targets).__name__}; expected a list of targets. For one target per "
         "sample use `target=`"
     )
 

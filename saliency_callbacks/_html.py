@@ -39,7 +39,7 @@ def attributions_html(attributions: Mapping[str, Attribution]) -> str:
         (True, True)
     """
     if not attributions:
-        return "<p>no method</p>"
+        return "<p>no methods</p>"
     rows, count = [], max(len(one.heatmap) for one in attributions.values())
     for name, attribution in attributions.items():
         title = f"<code>{escape(name)}</code>"

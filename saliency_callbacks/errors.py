@@ -113,8 +113,8 @@ class ItemError(ProbeError):
     def of(cls, position: int, error: Exception) -> ItemError:
         """Return the error of the item at ``position``, for what the dataset raised."""
         told = cls(
-            f"item {position} of the dataset cannot be read ({type(error).__name__}: {error}). Repair or remove it, or "
-            "choose other samples with Probe(indices=...)"
+            f"item {position} of the dataset cannot be read ({type(error).__name__}: {error}). Repair or remove it, "
+            "or choose other samples with Probe(indices=…)"
         )
         told.position = position
         return told

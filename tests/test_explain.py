@@ -64,7 +64,7 @@ def test_targets_give_a_list(inputs):
 
 @pytest.mark.parametrize("targets", ["predicted", 3, {0: 1}])
 def test_targets_that_are_no_list(inputs, targets):
-    with pytest.raises(TargetError, match=r"expected a list of targets. For one target of each sample use `target=`"):
+    with pytest.raises(TargetError, match=r"expected a list of targets. For one target per sample use `target=`"):
         explain(Net(), inputs, targets=targets)
 
 

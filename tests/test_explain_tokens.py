@@ -337,7 +337,7 @@ def test_two_equal_texts_in_a_pair(rows, is_checkpointed):
 
 def test_equal_texts_that_cannot_be_told_apart():
     ids = torch.arange(10).view(2, 5)
-    with pytest.raises(LayerError, match=r"samples \[0\] equal the explained ones"):
+    with pytest.raises(LayerError, match=r"samples \[0\] have other text inputs equal to the explained ones"):
         explain(
             _TextPair(copies=True),
             (ids, ids.clone()),

@@ -78,7 +78,7 @@ def _evaluate(model: ResNet, probe: ImageCueProbe) -> CueFinding:
 
 
 def _evaluate_and_draw(model: ResNet, probe: ImageCueProbe) -> None:
-    _evaluate(model, probe).picture("patch as a sign of class 1", str, Appearance())
+    _evaluate(model, probe).picture("patch as evidence for class 1", str, Appearance())
 
 
 def _by_hand(model: ResNet, images: Tensor, cued: Tensor, pairs: Tensor) -> None:

@@ -35,11 +35,11 @@ def checked_actions(argument: str, actions: Action | Sequence[Action]) -> tuple[
 def _checked(argument: str, action: Any) -> Action:
     if isinstance(action, str) and action not in _NAMED and not {".", ":"} & set(action):
         raise ConfigurationError(
-            f"{argument} has {action!r}; {nearest_names(action, _NAMED)} Expected any of {list(_NAMED)}, a callable, "
-            "or the dotted path of one"
+            f"{argument} has the unknown action {action!r}; {nearest_names(action, _NAMED)} Expected any of "
+            f"{list(_NAMED)}, a callable, or the dotted path of one"
         )
     if action is None:
-        raise ConfigurationError(f"{argument} has None; expected any of {list(_NAMED)}, or [] for none")
+        raise ConfigurationError(f"{argument} has None; expected any of {list(_NAMED)}, or [] for no action")
     return action if action in _NAMED else resolve_callable(argument, action)  # type: ignore[return-value]
 
 
@@ -87,6 +87,6 @@ def _call(argument: str, action: Callable[..., Any], callback: Any, message: str
         name = getattr(action, "__qualname__", None) or repr(action)
         notices.warn(
             ("action", name),
-            f"{argument}={name} failed when the alarm went on ({type(error).__name__}: {error}); the training goes on. "
-            "Use on_error='raise' to see where it comes from",
+            f"{argument}={name} failed when the alarm fired ({type(error).__name__}: {error}); training continues. "
+            "Use on_error='raise' for the full traceback",
         )

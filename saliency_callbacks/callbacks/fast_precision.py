@@ -150,8 +150,8 @@ def with_arithmetic(
 
 def _unchanged(peers: Peers) -> str:
     notices.tell(
-        f"{peers.title}: precision='fast' explains in the Trainer's precision, as weights that are sharded over "
-        "processes cannot be tried out by one of them"
+        f"{peers.title}: precision='fast' explains in the Trainer's precision, because no single process can try out "
+        "weights that are sharded over processes"
     )
     return UNCHANGED.name
 
@@ -183,14 +183,14 @@ def describe_choice(choice: Choice) -> str:
             f"Trainer's precision, with rank correlations of at least {taken.correlation:.4f}"
         )
     tried = "; ".join(map(_described, choice.trials))
-    reason = f"nothing else is both faster and as exact ({tried})" if tried else "there is no other to try"
+    reason = f"no alternative is both faster and accurate enough ({tried})" if tried else "no alternative is available"
     return f"precision='fast' explains in the Trainer's precision: {reason}"
 
 
 def _described(trial: Measured) -> str:
     found = f"{trial.arithmetic.name} {trial.speedup:.1f} times as fast"
     if trial.speedup == 0:
-        return f"{trial.arithmetic.name} failed, or was given up as too slow"
+        return f"{trial.arithmetic.name} failed, or was too slow"
     if trial.is_too_rough:
         return f"{found}, rank correlation {trial.correlation:.4f}"
-    return f"{found}, but slower as a whole" if trial.is_slower_in_all else found
+    return f"{found}, but slower overall" if trial.is_slower_in_all else found

@@ -46,7 +46,7 @@ def _described(held: Mapping[str, float]) -> str:
     shown = [f"{tag} ({value:g})" for tag, value in held.items()]
     more = ", …" if len(shown) > _SHOWN else ""
     return (
-        "some scores have no value now: maps are constant (a head that starts at zero), outputs are not "
-        "finite, or there is too little to compare. Loggers are given NaN; EarlyStopping, ModelCheckpoint and "
-        f"schedulers see the last value, or what stands for it until there is one: {', '.join(shown[:_SHOWN])}{more}"
+        "some scores are undefined now: maps are constant (a zero-initialized head), outputs are not finite, or there "
+        "is too little to compare. Loggers receive NaN; EarlyStopping, ModelCheckpoint and schedulers see the last "
+        f"value, or a placeholder if there is none yet: {', '.join(shown[:_SHOWN])}{more}"
     )

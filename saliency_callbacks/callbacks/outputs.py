@@ -33,9 +33,9 @@ _DECLARED_KINDS: Mapping[str, tuple[Kind, ...]] = {
     "embeddings": ("embeddings",),
 }
 _BETTER = (
-    "Accuracy, confidence and effects are computed with that. Logits explain better, as the gradient of a probability "
-    "vanishes where the model is sure: let `forward` return them, name the part that does with "
-    "reading=ModelReading(module=…), or pick them out of the output with reading=ModelReading(output_fn=…)"
+    "Accuracy, confidence and effects take this into account. Logits give better explanations, because the gradient "
+    "of a probability vanishes where the model is confident: let `forward` return logits, name the submodule that "
+    "does with reading=ModelReading(module=…), or select them from the output with reading=ModelReading(output_fn=…)"
 )
 
 
@@ -134,8 +134,8 @@ class OutputReading:
         varies = bool((outputs.amax(dim=0) > outputs.amin(dim=0)).any())
         if has_labels and varies and bool(((outputs >= 0) & (outputs <= 1)).all()):
             notices.tell(
-                "all outputs of the model lie in [0, 1], and are read as logits; if they are probabilities, declare "
-                "that with reading=ModelReading(outputs='probabilities')"
+                "all outputs of the model lie in [0, 1] but are read as logits; if they are probabilities, declare "
+                "them with reading=ModelReading(outputs='probabilities')"
             )
 
 
@@ -173,11 +173,11 @@ def count_classes(host: Host, probe: Probe, frozen: ProbeBatch) -> ClassCount | 
 
 def _check_classes(kind: Kind, of_classes: str | None, reason: str | None = None) -> None:
     if kind == "embeddings" and of_classes is not None:
-        because = "they are declared as that" if reason is None else reason
+        because = "declared as such" if reason is None else reason
         raise TargetError(
             f"{of_classes} is about classes, but the model's outputs are embeddings ({because}); expected class "
-            "scores. If they are, declare that with reading=ModelReading(outputs='logits'), or name the part of the "
-            "model that returns them with ModelReading(module=…). Embeddings are explained with "
+            "scores. If they are class scores, declare them with reading=ModelReading(outputs='logits'), or name the "
+            "submodule that returns class scores with ModelReading(module=…). Embeddings are explained with "
             "target=SimilarityTarget() of saliency_callbacks.targets"
         )
 
@@ -207,8 +207,8 @@ def _tell(kind: Kind, reason: str | None, model: str) -> None:
     elif reason is not None:
         notices.warn(
             "embeddings",
-            f"{reason}: they are taken for embeddings, not for class scores, so that nothing is explained or scored as "
-            "a class. By default the similarity to each sample's first embedding is explained, "
-            "target=SimilarityTarget() of saliency_callbacks.targets. If they are class scores, declare that with "
+            f"{reason}: the outputs are taken to be embeddings, not class scores, so nothing is explained or scored "
+            "by class. By default, the similarity to each sample's first embedding is explained "
+            "(target=SimilarityTarget() of saliency_callbacks.targets). If they are class scores, declare them with "
             "reading=ModelReading(outputs='logits')",
         )

@@ -62,7 +62,7 @@ def open_sinks(
     if storage.local_directory is None and host.loggers and not any(map(own_directory, host.loggers)):
         logger = type(host.loggers[0]).__name__
         notices.tell_once(
-            "where maps are", f"{logger} keeps nothing on this disk: raw maps of this run are in {directory}"
+            "where maps are", f"{logger} stores nothing on the local disk; the raw maps of this run are in {directory}"
         )
     return SinkWriter(sinks, on_error, directory, copy, place)
 
@@ -80,8 +80,8 @@ def _free_place(directory: Path, namespace: str, address: str | None) -> str:
         why = f"{type(error).__name__}: {without_secrets(error)}"
         notices.warn(
             "address not read",
-            f"{without_secrets(address)!r} cannot be read ({why}); what is kept goes to {name!r} there, so that it "
-            "replaces nothing, as soon as it can be written",
+            f"{without_secrets(address)!r} cannot be read ({why}); as soon as it can be written to, this run is copied "
+            f"to {name!r} there, which replaces nothing",
         )
         return name
 
@@ -93,6 +93,6 @@ def _fetch(copy: RemoteCopy) -> None:
         why = f"{type(error).__name__}: {without_secrets(error)}"
         notices.warn(
             "former observations not read",
-            f"what was observed before is not on this machine and cannot be read ({why}); it stays where it is, and "
-            "the report of this run lacks it",
+            f"earlier observations are not on this machine and cannot be read ({why}); they stay where they are, but "
+            "the report of this run will not include them",
         )

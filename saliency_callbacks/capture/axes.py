@@ -39,9 +39,8 @@ def checked_layout(layout: Any) -> str | None:
     is_layout = letters.isalpha() and letters[:1] == "N" and letters.count("C") == 1
     if not is_layout or len(set(letters)) != len(letters) or not 3 <= len(letters) <= _LONGEST_LAYOUT:
         raise ConfigurationError(
-            f"layout={layout!r}; expected one letter for each axis of the explained input, N (samples) first and C "
-            "(channels) among them, such as 'NCHW', 'NTCHW' (frames before channels) or 'NCTHW' (channels before "
-            "frames)"
+            f"layout={layout!r}; expected one letter per axis of the explained input, including N (samples, first) "
+            "and C (channels), such as 'NCHW', 'NTCHW' (frames before channels) or 'NCTHW' (channels before frames)"
         )
     return letters
 
@@ -57,7 +56,7 @@ def channel_dim(layout: str | None, explained: Tensor) -> int:
     if len(layout) != explained.ndim:
         raise InputError(
             f"layout={layout!r} names {len(layout)} axes, but the explained input has shape {list(explained.shape)}; "
-            "expected one letter for each dimension"
+            "expected one letter per dimension"
         )
     return layout.index("C")
 
@@ -103,11 +102,11 @@ def recognize_layout(
         dim = 1 if second in _USUAL_CHANNELS else 2
     if dim is None:
         shape = f"[N, {', '.join(map(str, explained.shape[1:]))}]"
-        fed = "no convolution sees it" if seen is None else f"the first convolution is given {list(seen.shape)}"
+        fed = "it reaches no convolution" if seen is None else f"the first convolution is given {list(seen.shape)}"
         raise InputError(
-            f"the explained input has shape {shape}, and it cannot be told whether its {second} or its "
-            f"{third} are the channels ({fed}). Say which axis is what with layout='NTCHW' (frames before channels), "
-            "'NCTHW' or 'NCDHW' (channels first)"
+            f"the explained input has shape {shape}, so it is unclear whether its {second} or its {third} are the "
+            f"channels ({fed}). Name the axes with layout='NTCHW' (frames before channels), 'NCTHW' or 'NCDHW' "
+            "(channels first)"
         )
     return RECOGNIZED_VOLUME if dim == 1 else _FRAMES_SECOND
 

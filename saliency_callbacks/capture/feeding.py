@@ -177,6 +177,6 @@ def _check_views(model: nn.Module, inputs: Any) -> None:
         taken = ", ".join(forward.positional)
         raise ProbeError(
             f"a batch holds {len(inputs)} inputs (views of a sample, say), but {type(model).__name__}.forward({taken}) "
-            f'takes {len(forward.positional)}. Say which with Probe(unpack_batch="package.function"), a function batch '
-            "-> (inputs, labels): for the first view of ((view, other), label), let it return (batch[0][0], batch[1])"
+            f'takes {len(forward.positional)}. Choose with Probe(unpack_batch="package.function"), a function batch -> '
+            "(inputs, labels): for the first view of ((view, other), label), return (batch[0][0], batch[1])"
         )

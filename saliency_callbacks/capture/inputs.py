@@ -19,9 +19,8 @@ from saliency_callbacks.errors import InputError, MethodError
 __all__ = ["ModelInputs", "feed"]
 
 _IDS = (
-    "as the ids of a text's tokens are; expected a floating-point tensor [N, C, *spatial]. Use "
-    "TokenSaliencyMonitor(tokenizer=…), or explain with `embedding='auto'`, which other callbacks take as "
-    "reading=ModelReading(embedding='auto')"
+    "as token ids are; expected a floating-point tensor [N, C, *spatial]. Use TokenSaliencyMonitor(tokenizer=…), or "
+    "`embedding='auto'` (in other callbacks, reading=ModelReading(embedding='auto'))"
 )
 
 
@@ -109,8 +108,8 @@ class ModelInputs:
             MethodError: If these inputs do not have it.
         """
         raise MethodError(
-            f"baseline {baseline!r} is for text inputs only; expected 'zeros', 'mean', 'noise' or a tensor, or for a "
-            "text `embedding='auto'`"
+            f"baseline {baseline!r} is for text inputs only; expected 'zeros', 'mean', 'noise' or a tensor, or "
+            "`embedding='auto'` to explain text inputs"
         )
 
     def fed(self, explained: Tensor, samples: Tensor) -> AbstractContextManager[Any]:
@@ -213,9 +212,9 @@ def _ambiguity(entries: Mapping[Any, Any], candidates: Sequence[Any]) -> str:
     if candidates:
         return (
             f"{len(candidates)} of the inputs {sorted(map(str, entries))} could be explained: {candidates}; expected "
-            "exactly one floating-point tensor [N, C, *spatial]. If the model takes them all, name the one to explain "
-            f"with `attribute_to={candidates[0]!r}` (ModelReading(attribute_to=…) of a callback); if it takes one, "
-            "choose it with Probe(unpack_batch=…), a function batch -> (inputs, labels)"
+            "exactly one floating-point tensor [N, C, *spatial]. If the model takes all of them, name the one to "
+            f"explain with `attribute_to={candidates[0]!r}` (ModelReading(attribute_to=…) of a callback); if it takes "
+            "only one, choose it with Probe(unpack_batch=…), a function batch -> (inputs, labels)"
         )
     if any(
         isinstance(value, Tensor) and value.ndim == 2 and not value.is_floating_point() for value in entries.values()
@@ -224,8 +223,8 @@ def _ambiguity(entries: Mapping[Any, Any], candidates: Sequence[Any]) -> str:
     shapes = {key: list(value.shape) for key, value in entries.items() if isinstance(value, Tensor)}
     return (
         f"none of the inputs {shapes} could be explained; expected a floating-point tensor [N, C, *spatial]. Tabular "
-        "data [N, features] is out of scope, as maps need positions; a signal [N, T] can have a channel: "
-        "`x.unsqueeze(1)`, in the model's input"
+        "data [N, features] is not supported, because maps need positions; give a signal [N, T] a channel with "
+        "`x.unsqueeze(1)`"
     )
 
 
@@ -236,14 +235,14 @@ def _check_explained(tensor: Any, name: str) -> None:
         raise InputError(f"{name} has shape {list(tensor.shape)} and dtype {tensor.dtype}, {_IDS}")
     if not tensor.is_floating_point():
         raise InputError(
-            f"{name} has dtype {tensor.dtype}; expected floating point, as gradients are taken with respect to it. "
-            "Convert it as the training does, e.g. `.float() / 255`; text inputs are explained with "
+            f"{name} has dtype {tensor.dtype}; expected floating point, because gradients are taken with respect to "
+            "it. Convert it as in training, e.g. `.float() / 255`; text inputs are explained with "
             "TokenSaliencyMonitor, or with `embedding='auto'`"
         )
     if tensor.ndim == 2 and tensor.numel():
         raise InputError(
             f"{name} has shape {list(tensor.shape)}; expected [N, C, *spatial] with 1, 2 or 3 spatial dimensions. "
-            "Tabular data [N, features] is out of scope, as a map needs positions. Signals [N, T] need a channel, "
+            "Tabular data [N, features] is not supported, because maps need positions. Signals [N, T] need a channel, "
             "[N, 1, T], and a single image [H, W] or [C, H, W] needs a batch dimension: `x.unsqueeze(…)`"
         )
     if not 3 <= tensor.ndim <= 5 or tensor.numel() == 0:

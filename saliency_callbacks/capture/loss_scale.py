@@ -60,19 +60,19 @@ class LossScale:
         if not self.is_used or self._has_warned:
             return
         if not all(bool(gradient.isfinite().all()) for gradient in gradients):
-            what = "are not finite: the forward or the backward overflows, whatever the scale"
+            what = "are not finite: the forward or backward pass overflows at any loss scale"
         elif not all(bool(gradient.flatten(1).any(dim=1).all()) for gradient in gradients):
             what = (
-                f"of a sample are all zero, although they were scaled by {self.scale:g}: they are too small for "
-                "float16, or are zero in any precision"
+                f"of a sample are all zero despite a loss scale of {self.scale:g}: they underflow in float16, or are "
+                "zero in any precision"
             )
         else:
             return
         self._has_warned = True
         warn(
             ("gradients through float16", what[:3]),
-            f"gradients through float16 {what}. Maps that rest on them are lost; precision='32' of the callback (or a "
-            "model in float32) computes them in float32",
+            f"gradients through float16 {what}. Maps based on them are lost. Use precision='32' (or a float32 model) "
+            "to compute them in float32",
         )
 
 

@@ -76,8 +76,8 @@ class BackOff:
         self.most_rows = rows
         warn(
             ("memory", rows),
-            f"the memory was not enough: internal_batch_size={rows} is used from now on, which takes longer and finds "
-            "the same. Give it to avoid the failed tries; fewer samples in the probe take less memory, too",
+            f"out of memory: from now on, internal_batch_size={rows} is used, which is slower but gives the same "
+            "results. Set it yourself to avoid the failed attempts, or use a smaller probe",
         )
 
 

@@ -46,7 +46,7 @@ def shared_names(structure: Any, shared: Sequence[int | str] | None) -> frozense
     known = {} if isinstance(structure, Tensor) else tensors_of(structure)
     for name in sorted(names):
         if not any(one == name or one.startswith(f"{name}.") for one in known):
-            raise InputError(f"shared={name!r} is no tensor among the inputs; {nearest_names(name, known)}")
+            raise InputError(f"shared={name!r} is not a tensor among the inputs; {nearest_names(name, known)}")
     return names
 
 

@@ -37,7 +37,7 @@ def known_failures(model: nn.Module) -> Iterator[None]:
     except CheckpointError as error:
         # The backward rules hold while the model runs forward, not while checkpointing runs a part of it again.
         raise ObservationError(
-            f"{type(model).__name__} does not compute the same twice under activation checkpointing, of which no "
+            f"{type(model).__name__} does not compute the same values twice under activation checkpointing, so no "
             "gradient can be taken. Leave out guided_backprop, deconvnet and guided_grad_cam, which change what ReLUs "
             "keep for the backward, or checkpoint in training mode only (`if self.training`)"
         ) from error
@@ -45,20 +45,20 @@ def known_failures(model: nn.Module) -> Iterator[None]:
         message = str(error).lower()
         if _INFERENCE in message:
             raise ObservationError(
-                f"{type(model).__name__} keeps a tensor that was made under inference mode (a cache filled during a "
-                "validation, or weights loaded there), of which no gradient can be taken. Use "
-                "`Trainer(inference_mode=False)`, or make that tensor outside of `torch.inference_mode()`"
+                f"{type(model).__name__} keeps a tensor that was made under inference mode (a cache filled during "
+                "validation, or weights loaded there), so no gradient can be taken. Use "
+                "`Trainer(inference_mode=False)`, or create that tensor outside `torch.inference_mode()`"
             ) from error
         if _REENTRANT in message:
             raise ObservationError(
-                f"{type(model).__name__} checkpoints its activations with `use_reentrant=True`, of which torch takes "
-                "gradients for all parameters or none. Use `checkpoint(…, use_reentrant=False)`, or checkpoint in "
+                f"{type(model).__name__} checkpoints its activations with `use_reentrant=True`, for which torch takes "
+                "gradients of all parameters or none. Use `checkpoint(…, use_reentrant=False)`, or checkpoint in "
                 "training mode only (`if self.training`)"
             ) from error
         if _is_without_backward(message):
             raise ObservationError(
-                f"{type(model).__name__} has an operation that no gradient can be taken of ({error}). Give it a "
-                "backward, or choose class activation maps at target layers above it"
+                f"{type(model).__name__} has an operation without a gradient ({error}). Implement its backward pass, "
+                "or choose class activation maps at target layers above it"
             ) from error
         raise
 

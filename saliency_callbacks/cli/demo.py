@@ -14,18 +14,24 @@ __all__ = ["DEMO"]
 
 def _parser() -> ArgumentParser:
     parser = make_parser(
-        f"""Train a small network on digits where every 0 bears a sticker, and watch it fall for the sticker.
+        f"""Train a small network on digits where every 0 has a sticker, and watch it learn the sticker.
 
-SaliencyMonitor, RandomizationTest, CueAlarm and ShortcutDiscovery are attached; the last is told nothing of the
-sticker. It takes about a minute on a CPU, needs scikit-image, prints what was found, and says where the pictures are.
+SaliencyMonitor, RandomizationTest, CueAlarm and ShortcutDiscovery observe the training; ShortcutDiscovery gets no hint
+of the sticker. The demo takes about a minute on a CPU, needs scikit-image, and prints the findings and where the logs
+are.
 
 examples:
   {PROGRAM} demo --epochs 8 --directory /tmp/demo
   {PROGRAM} demo --clean"""
     )
-    parser.add_argument("--epochs", type=int, default=8, help="epochs of training, at least 1")
-    parser.add_argument("--directory", type=str, default="lightning_logs", help="logs go to demo/version_N in it")
-    parser.add_argument("--clean", action="store_true", help="the control: no 0 bears the sticker")
+    parser.add_argument("--epochs", type=int, default=8, help="number of training epochs, at least 1")
+    parser.add_argument(
+        "--directory",
+        type=str,
+        default="lightning_logs",
+        help="parent directory; logs are written to demo/version_N in it",
+    )
+    parser.add_argument("--clean", action="store_true", help="control run, in which no 0 has the sticker")
     return parser
 
 
@@ -41,4 +47,4 @@ def _run(given: Namespace) -> None:
     print(f"in TensorBoard:     {tensorboard_line(result.directory)}")
 
 
-DEMO = Command("train a network that falls for a shortcut, and watch it", _parser, _run)
+DEMO = Command("train a network that learns a shortcut, and watch it", _parser, _run)

@@ -15,10 +15,10 @@ __all__ = ["DISMISS"]
 
 def _parser() -> ArgumentParser:
     parser = make_parser(
-        f"""Dismiss a suspected shortcut that a person has looked at: it is the object itself, say.
+        f"""Dismiss a suspected shortcut that you have reviewed, for example because it is the object itself.
 
-It is kept beside what the run wrote. Later evaluations of it, and of runs beside it on the same data, leave it out and
-only count it; so does the report.
+The dismissal is stored with the run. Later evaluations and reports of this run, and of neighboring runs on the same
+data, leave the suspicion out and only count it.
 
 examples:
   {PROGRAM} dismiss lightning_logs/version_0 copies-4-17
@@ -26,7 +26,7 @@ examples:
     )
     parser.add_argument("run", type=str, help="directory of a run with a ShortcutDiscovery")
     parser.add_argument("key", type=str, help="name of the suspicion, as in the list and the report")
-    parser.add_argument("--undo", action="store_true", help="suspect it again")
+    parser.add_argument("--undo", action="store_true", help="undo the dismissal")
     return parser
 
 
@@ -37,4 +37,4 @@ def _run(given: Namespace) -> None:
     print((module.restore_suspicion if given.undo else module.dismiss_suspicion)(given.run, given.key))
 
 
-DISMISS = Command("leave a suspected shortcut out from now on", _parser, _run)
+DISMISS = Command("dismiss a suspected shortcut", _parser, _run)

@@ -17,10 +17,11 @@ def _parser() -> ArgumentParser:
     parser = make_parser(
         f"""List the methods: what they cost, what they need, and whether their maps depend on the weights.
 
-"passes" counts how often a sample goes forward and backward; all methods of one pass share it. The last columns are
-measured on two small networks for digits, whichever is worse: s, the similarity of the maps of trained and random
-weights, and its floor s0, that of two random networks. Above 0.3 the maps show the picture, not the model. It is a test
-that a method passes or not, and no ranking; RandomizationTest does it on your model.
+"passes" counts forward and backward passes per sample; all single-pass methods share one pass. The last columns were
+measured on two small digit networks, of which the worse is shown: the similarity s between the maps of the trained
+model and those of random copies, and its floor s0, the similarity between two random copies. Above a floor of 0.3, the
+maps show the input, not the model. Methods pass or fail this test; it does not rank them. RandomizationTest runs it on
+your model.
 
 examples:
   {PROGRAM} methods
@@ -42,4 +43,4 @@ def _run(given: Namespace) -> None:
     print(json.dumps([fact.to_dict() for fact in chosen], indent=1) if given.json else catalog.as_table(chosen))
 
 
-METHODS = Command("list the methods: cost, needs, and sanity", _parser, _run)
+METHODS = Command("list the methods with their cost, requirements and sanity", _parser, _run)

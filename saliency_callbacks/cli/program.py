@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def build_parser() -> ArgumentParser:
     """Return the parser of all commands."""
     parser = make_parser(
-        f"""Explain a model while it trains, and after.
+        f"""Explain a model during and after training.
 
 examples:
   {PROGRAM} demo

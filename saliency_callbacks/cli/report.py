@@ -15,16 +15,18 @@ __all__ = ["REPORT"]
 
 def _parser() -> ArgumentParser:
     parser = make_parser(
-        f"""Make one HTML file, to be opened in a browser or sent to somebody, of what a run left on disk.
+        f"""Write one HTML file with everything that a run left on disk, to open in a browser or to send.
 
 examples:
   {PROGRAM} report lightning_logs/version_0
   {PROGRAM} report lightning_logs/version_0 lightning_logs/version_1 -o comparison.html"""
     )
-    parser.add_argument("run", type=str, help="directory of a run, with its maps below it, or an address")
-    parser.add_argument("other", nargs="?", type=str, help="directory or address of a run to compare it with")
-    parser.add_argument("-o", "--output", type=str, default=None, help="the file; by default in the run's directory")
-    parser.add_argument("--max-megabytes", type=float, default=15.0, help="size that the file should not exceed")
+    parser.add_argument("run", type=str, help="directory of a run that contains its maps, or an address")
+    parser.add_argument("other", nargs="?", type=str, help="directory or address of a second run, for comparison")
+    parser.add_argument(
+        "-o", "--output", type=str, default=None, help="output file; report.html in the run's directory by default"
+    )
+    parser.add_argument("--max-megabytes", type=float, default=15.0, help="maximum file size in MB")
     return parser
 
 
@@ -37,4 +39,4 @@ def _run(given: Namespace) -> None:
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 
-REPORT = Command("make one HTML file of a run, or of two side by side", _parser, _run)
+REPORT = Command("write one HTML report of a run, or of two side by side", _parser, _run)

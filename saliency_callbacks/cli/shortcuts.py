@@ -17,28 +17,28 @@ __all__ = ["SHORTCUTS"]
 
 def _parser() -> ArgumentParser:
     parser = make_parser(
-        f"""Search the training images of a run for cues that give a class away, and test which the network uses.
+        f"""Search the training data of a run for cues that give a class away, and test which of them the model uses.
 
-CONFIG is that of a LightningCLI, as for `{PROGRAM} replay`: model, data, and trainer. Where a ShortcutDiscovery is
-among its `callbacks`, its settings count; else the defaults. The ranked list is printed, and written with a picture of
-each suspicion and a report.
+CONFIG is a LightningCLI configuration, as for `{PROGRAM} replay`: model, data, and trainer. The settings are those of
+the ShortcutDiscovery among its `callbacks`, or else the defaults. The ranked list is printed, and written to disk with
+a picture of each suspicion and a report.
 
-It finds pixels that many images of a class share almost exactly, places and properties that differ by class, and which
-of these the network uses. It cannot tell a planted cue from a template that is the object. An empty list proves
-nothing.
+The search finds pixels that many images of a class share almost exactly, and positions and properties that differ by
+class; it then tests which of these the model uses. It cannot tell a planted cue from the object itself. An empty list
+does not rule out a shortcut.
 
 example:
   {PROGRAM} shortcuts --config lightning_logs/version_0/config.yaml --checkpoint last.ckpt --output found"""
     )
     parser.add_argument("--config", nargs="+", type=str, required=True, help="configuration files of a LightningCLI")
-    parser.add_argument("--checkpoint", type=str, required=True, help="the checkpoint file with the weights")
+    parser.add_argument("--checkpoint", type=str, required=True, help="checkpoint file with the weights")
     parser.add_argument(
-        "--output", type=str, default=None, help="a new directory for it; lightning_logs/replay/version_N if none"
+        "--output", type=str, default=None, help="new output directory; lightning_logs/replay/version_N by default"
     )
     parser.add_argument(
         "--trust-checkpoints",
         action="store_true",
-        help="also read a checkpoint that holds more than tensors and plain values; code that is hidden in it runs",
+        help="also read a checkpoint that contains more than tensors and plain values; this can run code hidden in it",
     )
     return parser
 
@@ -57,7 +57,7 @@ def _run(given: Namespace) -> None:
     for rank, one in enumerate(found.suspicions, start=1):
         print(f"{rank}. [{one.name}] {one.sentence}")
     if not found.suspicions:
-        print("nothing is suspected")
+        print("no shortcut is suspected")
     print(import_module("saliency_callbacks.discovery.words").HONEST_WORDS)
     print(f"\nlist and pictures:  {found.directory}")
     print(f"report:             {write_report([found.directory])}")
@@ -66,4 +66,4 @@ def _run(given: Namespace) -> None:
         print(f"to dismiss one:     {example}")
 
 
-SHORTCUTS = Command("search a run's training images for shortcuts that nobody named", _parser, _run)
+SHORTCUTS = Command("search a run's training data for shortcuts that nobody named", _parser, _run)

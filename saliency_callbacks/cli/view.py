@@ -18,21 +18,21 @@ __all__ = ["VIEW"]
 
 def _parser() -> ArgumentParser:
     parser = make_parser(
-        f"""Look at all runs below a directory in a browser, also while they train. Ctrl-C ends it.
+        f"""Show all runs below a directory in a browser, live while they train. Press Ctrl-C to stop.
 
 examples:
   {PROGRAM} view lightning_logs
   {PROGRAM} view lightning_logs --port 8000 --open"""
     )
-    parser.add_argument("directory", type=str, help="directory with runs below it, or that of one run")
+    parser.add_argument("directory", type=str, help="directory that contains runs, or the directory of one run")
     parser.add_argument(
-        "--host", type=str, default="127.0.0.1", help="address to listen on; this machine only by default"
+        "--host", type=str, default="127.0.0.1", help="address to listen on; by default, only this machine can connect"
     )
-    parser.add_argument("--port", type=int, default=0, help="port to listen on; a free one by default")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on; a free port by default")
     parser.add_argument(
-        "--host-name", type=str, help="further name under which browsers may ask, such as that of a proxy"
+        "--host-name", type=str, help="additional host name that browsers may use, such as that of a proxy"
     )
-    parser.add_argument("--open", action="store_true", help="open it in the browser")
+    parser.add_argument("--open", action="store_true", help="open the page in the browser")
     return parser
 
 
@@ -45,12 +45,12 @@ def _run(given: Namespace) -> None:
     directory = Path(given.directory).expanduser().absolute()
     if not directory.is_dir():
         raise ConfigurationError(
-            f"directory={given.directory!r} does not exist; expected a directory with runs below it, such as "
+            f"directory={given.directory!r} does not exist; expected a directory that contains runs, such as "
             "lightning_logs"
         )
     make_server: Any = import_module("saliency_callbacks.dashboard.server").make_server
     with make_server(directory, given.host, given.port, given.host_name) as server:
-        print(" or ".join(server.addresses(given.host_name)), "(Ctrl-C to end)", flush=True)
+        print(" or ".join(server.addresses(given.host_name)), "(Press Ctrl-C to stop)", flush=True)
         if given.open:
             webbrowser.open(server.address)
         try:
@@ -59,4 +59,4 @@ def _run(given: Namespace) -> None:
             print()
 
 
-VIEW = Command("look at the runs below a directory in a browser, live", _parser, _run)
+VIEW = Command("show the runs below a directory in a browser, live", _parser, _run)

@@ -155,7 +155,7 @@ def checked_shared(shared: Any) -> tuple[int | str, ...] | None:
     if not is_named:
         raise ConfigurationError(
             f"shared={shared!r}; expected the keys or positions of the inputs that all samples share, such as "
-            "('input_ids', 'attention_mask'), or () where each has one row a sample"
+            "('input_ids', 'attention_mask'), or () if each has one row per sample"
         )
     return tuple(keys)
 

@@ -24,7 +24,8 @@ def resolve_callable(argument: str, value: Callable[..., Any] | str | None) -> C
     if value is None or (callable(value) and not isinstance(value, str)):
         return value
     advice = (
-        "Give a function, or the path 'package.module.function' of one that Python finds from where the training starts"
+        "Give a function, or the import path of one, 'package.module.function', that Python can import from the "
+        "directory where training starts"
     )
     if not isinstance(value, str):
         raise ConfigurationError(
@@ -47,7 +48,7 @@ def resolve_object(argument: str, value: Any, *, error: type[ConfigurationError]
     Raises:
         ConfigurationError: If nothing can be imported under that path.
     """
-    advice = "Give the object itself, or the path 'package.module.NAME' of one"
+    advice = "Give the object itself, or its import path, 'package.module.NAME'"
     return _imported(argument, value, advice, error) if isinstance(value, str) else value
 
 

@@ -67,8 +67,8 @@ def copy_inputs(inputs: Any) -> Any:
     if isinstance(inputs, _CONSTANTS):
         return inputs
     raise ProbeError(
-        f"The inputs of the probe hold {describe(inputs)}; tensors, and tuples and dictionaries of tensors, were "
-        'expected. Leave it out with Probe(unpack_batch="package.function"), a function batch -> (inputs, labels).'
+        f"the probe's inputs contain {describe(inputs)}; expected only tensors, or tuples and dictionaries of tensors. "
+        'Leave it out with Probe(unpack_batch="package.function"), a function batch -> (inputs, labels)'
     )
 
 

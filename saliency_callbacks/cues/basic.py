@@ -186,8 +186,8 @@ class ChannelShiftCue(CueSettings):
             if isinstance(amounts, tuple) and amounts:
                 return amounts
         raise CueError(
-            f"ChannelShiftCue(shift={shift!r}): a list with a number for each channel, such as [0.1, 0, -0.1], or "
-            "{channel: amount}, such as {0: 0.1}, was expected."
+            f"ChannelShiftCue(shift={shift!r}); expected a list with one number per channel, such as [0.1, 0, -0.1], "
+            "or {channel: amount}, such as {0: 0.1}"
         )
 
     def _amounts(self, channels: int) -> tuple[float, ...]:
@@ -196,8 +196,8 @@ class ChannelShiftCue(CueSettings):
         unknown = [channel for channel in self.shift if channel >= channels]
         if unknown:
             raise CueError(
-                f"{self!r} shifts channel {unknown[0]}, but the images have {channels}; an index from 0 to "
-                f"{channels - 1} was expected."
+                f"{self!r} shifts channel {unknown[0]}, but the images have {channels}; expected an index from 0 to "
+                f"{channels - 1}"
             )
         return tuple(self.shift.get(channel, 0.0) for channel in range(channels))
 
@@ -224,8 +224,8 @@ class FunctionCue(CueSettings):
         resolved = resolve_callable("FunctionCue(function=...)", function)
         if resolved is None:
             raise CueError(
-                "FunctionCue(function=None): a function images -> images, or its import path "
-                "'package.module.function', was expected."
+                "FunctionCue(function=None); expected a function images -> images, or its import path "
+                "'package.module.function'"
             )
         super().__init__(as_name(self, name, getattr(resolved, "__name__", "function")))
         self.function = function

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from saliency_callbacks.config.checks import is_real
 from saliency_callbacks.config.nested import describe
+from saliency_callbacks.config.wording import counted
 from saliency_callbacks.errors import CueError
 
 __all__ = [
@@ -50,8 +51,8 @@ def check_changes(before: Tensor, after: Tensor, cue: object) -> Tensor:
     changed = (after != before).flatten(1).any(dim=1)
     if not changed.any():
         raise CueError(
-            f"The cue {cue!r} changes none of the {len(before)} samples of the probe, which were expected to be "
-            "without it. Give a probe without the cue, or another value, position or amount."
+            f"the cue {cue!r} changes none of the probe's {counted(len(before), 'sample')}; expected samples without "
+            "the cue. Give a probe without it, or another value, position or amount"
         )
     return changed
 
@@ -62,8 +63,8 @@ def as_name(owner: object, name: str | None, default: str) -> str:
         return default if _NAME.fullmatch(default) else "function"
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise CueError(
-            f"{type(owner).__name__}(name={name!r}) is no name for a tag; letters, digits, '_' and '-' were expected, "
-            "such as 'hospital_tag'."
+            f"{type(owner).__name__}(name={name!r}) cannot be part of a tag; expected letters, digits, '_' and '-', "
+            "such as 'hospital_tag'"
         )
     return name
 
@@ -76,8 +77,8 @@ def as_box(owner: object, box: Any) -> Box:
         height = width = 0
     if height < 1 or width < 1:
         raise CueError(
-            f"{type(owner).__name__}(box={box!r}): four integers (top, left, height, width) with a positive height and "
-            "width were expected, such as (-2, -2, 2, 2) for the lower right corner."
+            f"{type(owner).__name__}(box={box!r}); expected four integers (top, left, height, width) with positive "
+            "height and width, such as (-2, -2, 2, 2) for the lower right corner"
         )
     return top, left, height, width
 
@@ -86,8 +87,8 @@ def as_number(owner: object, argument: str, value: Any, *, low: float) -> float:
     """Return ``value`` as a ``float`` from ``low`` to 1."""
     if not is_real(value, low, 1):
         raise CueError(
-            f"{type(owner).__name__}({argument}={value!r}): a number from {low:g} to 1 was expected, since cues work "
-            "on images whose values are from 0 (black) to 1 (white). Divide 8-bit values by 255."
+            f"{type(owner).__name__}({argument}={value!r}); expected a number from {low:g} to 1, because cues work on "
+            "images with values from 0 (black) to 1 (white). Divide 8-bit values by 255"
         )
     return float(value)
 
@@ -104,8 +105,8 @@ def channel_values(owner: object, argument: str, value: float | tuple[float, ...
     values = images.new_tensor(value).flatten()
     if isinstance(value, tuple) and len(value) != images.shape[1]:
         raise CueError(
-            f"{owner!r} has {len(value)} numbers as its {argument}, but the images {list(images.shape)} have "
-            f"{images.shape[1]} channels. Give one number for each of them, or a single one for all."
+            f"{owner!r} has {counted(len(value), 'number')} as its {argument}, but the images {list(images.shape)} "
+            f"have {counted(images.shape[1], 'channel')}. Give one number per channel, or a single number for all"
         )
     return values.view(1, -1, *[1] * (images.ndim - 2))
 
@@ -114,8 +115,8 @@ def require_planes(owner: object, images: Tensor) -> None:
     """Refuse images that are not ``[N, C, height, width]``."""
     if images.ndim != 4:
         raise CueError(
-            f"{owner!r} was given images of shape {list(images.shape)}; [N, C, height, width] was expected. For "
-            "signals and volumes use BrightnessCue, ChannelShiftCue or FunctionCue."
+            f"{owner!r} was given images of shape {list(images.shape)}; expected [N, C, height, width]. For signals "
+            "and volumes, use BrightnessCue, ChannelShiftCue or FunctionCue"
         )
 
 
@@ -132,9 +133,9 @@ def box_slices(owner: object, box: Box, images: Tensor) -> tuple[slice, slice]:
     if any(span.start < 0 or span.stop > extent for span, extent in zip(spans, size, strict=True)):
         height, width = (min(length, extent) for length, extent in zip(box[2:], size, strict=True))
         raise CueError(
-            f"The box {box} of {owner!r} is outside the images, which are {size[0]} pixels high and {size[1]} wide; "
-            "(top, left, height, width) was expected to lie within them. A valid one is "
-            f"{(-height, -width, height, width)}, in the lower right corner."
+            f"the box {box} of {owner!r} extends beyond the images, which are {size[0]} pixels high and {size[1]} "
+            f"wide; expected (top, left, height, width) inside them, such as {(-height, -width, height, width)} for "
+            "the lower right corner"
         )
     return spans[0], spans[1]
 
@@ -148,8 +149,8 @@ def checked_region(owner: object, region: Any, images: Tensor) -> Tensor:
     expected = [len(images), *images.shape[2:]]
     if not isinstance(region, Tensor) or list(region.shape) != expected:
         raise CueError(
-            f"{owner!r} has masks {describe(region)}, but images {list(images.shape)}; masks {expected} were expected, "
-            "without a channel dimension (masks.squeeze(1)) and one for each image."
+            f"{owner!r} has masks {describe(region)} for images {list(images.shape)}; expected {expected}, one mask "
+            "per image, without a channel dimension (masks.squeeze(1))"
         )
     return (region >= 0.5).to(images.device)
 
@@ -163,8 +164,8 @@ def checked_output(owner: object, output: Any, images: Tensor) -> Tensor:
     if not isinstance(output, Tensor) or output.shape != images.shape or not output.isfinite().all():
         found = f"{describe(output)} with values that are not finite" if _is_alike(output, images) else describe(output)
         raise CueError(
-            f"{owner!r} returned {found} for images of shape {list(images.shape)}; images of the same shape with "
-            "values in [0, 1] were expected."
+            f"{owner!r} returned {found} for images of shape {list(images.shape)}; expected images of the same shape "
+            "with values in [0, 1]"
         )
     return output.detach().to(images).clamp(0, 1)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from saliency_callbacks.config.wording import counted
 from saliency_callbacks.cues.basic import Cue
 from saliency_callbacks.errors import CueError
 
@@ -42,9 +43,9 @@ class DisplayRange:
 
     def __post_init__(self) -> None:
         if not self.high > self.low:
-            raise CueError(f"DisplayRange(low={self.low}, high={self.high}): high was expected to be above low.")
+            raise CueError(f"DisplayRange(low={self.low}, high={self.high}): X")
         if self.std is not None and 0 in self.std:
-            raise CueError(f"DisplayRange(std={self.std}) cannot be undone; standard deviations above 0 were expected.")
+            raise CueError(f"DisplayRange(std={self.std}) cannot be undone; expected standard deviations above 0")
 
     @classmethod
     def of(cls, inputs: Tensor, normalization: tuple[Sequence[float], Sequence[float]] | None = None) -> DisplayRange:
@@ -120,8 +121,9 @@ class DisplayRange:
         for name, values in (("mean", self.mean or (0.0,)), ("std", self.std or (1.0,))):
             if len(values) not in {1, images.shape[1]}:
                 raise CueError(
-                    f"The {name} of the normalization has {len(values)} values, but the inputs {list(images.shape)} "
-                    f"have {images.shape[1]} channels; 1 or {images.shape[1]} values were expected."
+                    f"the {name} of the normalization has {counted(len(values), 'value')}, but the inputs "
+                    f"{list(images.shape)} have {counted(images.shape[1], 'channel')}; expected one value, or one per "
+                    "channel"
                 )
             column = torch.tensor(values, dtype=_floating(images[:0]).dtype, device=images.device)
             per_channel.append(column.view(1, -1, *[1] * (images.ndim - 2)))

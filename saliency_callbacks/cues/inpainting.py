@@ -48,8 +48,8 @@ def remove(images: Tensor, masks: Tensor, *, fill: Fill = "local_mean", seed: in
     checked_choice("fill", fill, get_args(Fill), error=CueError)
     if masks.shape != (len(images), *images.shape[2:]):
         raise CueError(
-            f"The masks have shape {list(masks.shape)}, but the images {list(images.shape)}; "
-            f"{[len(images), *images.shape[2:]]} was expected, without a channel dimension (masks.squeeze(1))."
+            f"the masks have shape {list(masks.shape)}, but the images {list(images.shape)}; expected masks "
+            f"{[len(images), *images.shape[2:]]}, without a channel dimension (masks.squeeze(1))"
         )
     regions = (masks >= 0.5).to(images.device)[:, None]
     mean, deviation = _surroundings(images, regions)
@@ -70,8 +70,8 @@ def _surroundings(images: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
     bare = regions.flatten(1).any(dim=1) & (count.flatten() == 0)
     if bare.any():
         raise CueError(
-            f"The mask of sample {int(bare.nonzero()[0])} covers its whole image, so that nothing is left to paint it "
-            "with; a mask of the cue alone was expected."
+            f"the mask of sample {int(bare.nonzero()[0])} covers its whole image, so nothing is left to inpaint from; "
+            "expected a mask of the cue alone"
         )
     mean = torch.where(ring, images, 0).sum(dim=spatial, keepdim=True) / count
     squares = torch.where(ring, (images - mean) ** 2, 0).sum(dim=spatial, keepdim=True)

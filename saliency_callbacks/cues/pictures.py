@@ -16,6 +16,7 @@ from torch import Tensor
 
 from saliency_callbacks.config.dotted_paths import resolve_callable
 from saliency_callbacks.config.nested import describe
+from saliency_callbacks.config.wording import counted
 from saliency_callbacks.cues.basic import CueSettings, everywhere
 from saliency_callbacks.cues.checks import (
     as_box,
@@ -139,7 +140,7 @@ class BackgroundCue(CueSettings):
         if masks is None:
             raise CueError(
                 f"{self!r} needs the masks of the objects, but the probe has none. Use a probe with masks, e.g. "
-                "Probe.from_tensors(inputs, labels, masks=masks), or give BackgroundCue(masks=...) a function."
+                "Probe.from_tensors(inputs, labels, masks=masks), or give BackgroundCue(masks=…) a function"
             )
         bound = copy.copy(self)
         bound.masks = _as_masks(masks)
@@ -160,7 +161,7 @@ class BackgroundCue(CueSettings):
         if isinstance(self.masks, Tensor):
             return ~checked_region(self, self.masks, images)
         if self.masks == "probe":
-            raise CueError(f"{self!r} has no masks yet; call with_masks(masks) with those of the probe first.")
+            raise CueError(f"{self!r} has no masks yet. Call with_masks(masks) with the masks of the probe first")
         find_objects = resolve_callable("BackgroundCue(masks=...)", self.masks)
         assert find_objects is not None, "checked when the cue was made"
         return ~checked_region(self, find_objects(images.clone()), images)
@@ -171,8 +172,8 @@ class BackgroundCue(CueSettings):
             return _fitted(self, scenery, tuple(images.shape[2:]), images)
         if scenery.shape != images.shape:
             raise CueError(
-                f"The backgrounds of {self!r} have shape {list(scenery.shape)}, but the images {list(images.shape)}; "
-                "give one background for each image, of the same shape, or a single one [C, H, W] for all."
+                f"the backgrounds of {self!r} have shape {list(scenery.shape)}, but the images {list(images.shape)}. "
+                "Give one background per image, of the same shape, or a single one [C, H, W] for all"
             )
         return scenery.to(images), images.new_ones(1)
 
@@ -184,8 +185,8 @@ def _as_masks(masks: Any) -> str | Callable[[Tensor], Tensor] | Tensor:
         return "probe"
     if masks is None:
         raise CueError(
-            "BackgroundCue(masks=None): where the objects are was expected: a tensor [N, H, W], a function images -> "
-            "masks or its import path, or 'probe' for the masks of the probe."
+            "BackgroundCue(masks=None); expected masks of the objects: a tensor [N, H, W], a function images -> masks "
+            "or its import path, or 'probe' for the probe's masks"
         )
     resolve_callable("BackgroundCue(masks=...)", masks)
     return masks  # type: ignore[no-any-return]
@@ -216,9 +217,9 @@ def _read(owner: object, argument: str, source: Any) -> Tensor:
             return _pixels(owner, argument, np.array(file.convert(colors + opacity)), dimensions=(2, 3))
     except OSError as error:
         raise CueError(
-            f"{type(owner).__name__}({argument}={os.fspath(source)!r}) cannot be read as a picture "
-            f"({type(error).__name__}: {error}). Give the path of an image file, such as a PNG; a relative one starts "
-            f"at {Path.cwd()}."
+            f"{type(owner).__name__}({argument}={os.fspath(source)!r}) cannot be read as an image "
+            f"({type(error).__name__}: {error}). Give the path of an image file, such as a PNG; relative paths start "
+            f"at {Path.cwd()}"
         ) from error
 
 
@@ -227,16 +228,15 @@ def _pixels(owner: object, argument: str, given: Any, dimensions: tuple[int, ...
     pixels = torch.tensor(given) if isinstance(given, np.ndarray) else given
     if not isinstance(pixels, Tensor) or pixels.ndim not in dimensions or not pixels.numel():
         raise CueError(
-            f"{type(owner).__name__}({argument}={describe(given)}): the path of a picture, an array [H, W] or "
-            "[H, W, C], or a tensor [H, W] or [C, H, W], was expected."
+            f"{type(owner).__name__}({argument}={describe(given)}); expected the path of an image, an array [H, W] or "
+            "[H, W, C], or a tensor [H, W] or [C, H, W]"
         )
     scale = 255 if pixels.dtype == torch.uint8 else 1
     pixels = pixels.detach().to("cpu", torch.float32, copy=True) / scale
     if not ((pixels >= 0) & (pixels <= 1)).all():
         raise CueError(
             f"{type(owner).__name__}({argument}={describe(given)}) has values from {pixels.min():g} to "
-            f"{pixels.max():g}; uint8, or floats from 0 (black) to 1 (white), were expected. Divide 8-bit values "
-            "by 255."
+            f"{pixels.max():g}; expected uint8, or floats from 0 (black) to 1 (white). Divide 8-bit values by 255"
         )
     if pixels.ndim == 2:
         return pixels[None]
@@ -252,8 +252,8 @@ def _fitted(owner: object, picture: Tensor, size: tuple[int, ...], images: Tenso
         color = (color * torch.tensor(_LUMA).view(3, 1, 1)).sum(dim=0, keepdim=True)
     if len(color) not in {1, channels}:
         raise CueError(
-            f"The picture of {owner!r} has {len(color)} color channels, but the images {list(images.shape)} have "
-            f"{channels}. Give a picture with as many, or a grey one."
+            f"the image of {owner!r} has {counted(len(color), 'color channel')}, but the inputs {list(images.shape)} "
+            f"have {channels}. Give an image with as many channels, or a gray one"
         )
     # Multiplied before it is resized: the color of a transparent pixel, often black, must not bleed into the edge.
     resized = _resized(torch.cat([color.expand(channels, -1, -1) * opacity, opacity]), size).to(images)

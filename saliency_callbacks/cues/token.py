@@ -143,14 +143,14 @@ def _numbers(ids: list[int]) -> list[str]:
 
 def _checked_word(word: Any) -> str:
     if not isinstance(word, str) or not word.strip():
-        raise CueError(f"TokenCue(word={word!r}): a word was expected, such as 'imdb'.")
+        raise CueError(f"TokenCue(word={word!r}); expected a word, such as 'imdb'")
     return word
 
 
 def _checked_position(position: Any) -> Any:
     if isinstance(position, bool) or not (isinstance(position, int) or position in _POSITIONS):
         raise CueError(
-            f"TokenCue(position={position!r}): 'start', 'end', 'random' or the number of words before it was expected."
+            f"TokenCue(position={position!r}); expected 'start', 'end', 'random' or the number of words before it"
         )
     return position
 
@@ -158,7 +158,7 @@ def _checked_position(position: Any) -> Any:
 def _checked_ids(ids: Any) -> tuple[int, ...]:
     given = tuple(ids) if isinstance(ids, Sequence) and not isinstance(ids, str) else ()
     if not given or not all(is_integer(index, 0) for index in given):
-        raise CueError(f"TokenCue(token_ids={ids!r}): a list of ids from 0 up was expected, such as [2003].")
+        raise CueError(f"TokenCue(token_ids={ids!r}); expected a list of ids, integers from 0 up, such as [2003]")
     return given
 
 
@@ -169,7 +169,7 @@ def _encoded(word: str, position: Any, tokenizer: Any) -> tuple[int, ...]:
         CueError: If there is no tokenizer that encodes, or it does not know the word.
     """
     if tokenizer is None:
-        raise CueError(f"TokenCue({word!r}): a tokenizer or the word's token_ids were expected.")
+        raise CueError(f"TokenCue({word!r}) has neither a tokenizer nor token_ids; expected one of them")
     vocabulary = Vocabulary.of(tokenizer)
     if vocabulary.scheme == "byte_level" and position != "start":
         # There the blank before a word is a part of its first token.
@@ -178,8 +178,8 @@ def _encoded(word: str, position: Any, tokenizer: Any) -> tuple[int, ...]:
     unknown = getattr(vocabulary.source, "unk_token_id", None)
     if not ids or None in ids or (unknown is not None and unknown in ids):
         raise CueError(
-            f"TokenCue({word!r}): the tokenizer does not know this word (it gives the ids {ids}). A word that occurs "
-            "in the text inputs was expected; or give its token_ids."
+            f"TokenCue({word!r}): the tokenizer does not know this word (it returns the ids {ids}); expected a word "
+            "that occurs in the text inputs. If it occurs under other ids, give them as token_ids"
         )
     return tuple(index for index in ids if index is not None)
 
@@ -196,6 +196,6 @@ def _encode(vocabulary: Vocabulary, word: str) -> list[int | None]:
     if hasattr(tokenizer, "id_to_token") and hasattr(tokenizer, "encode"):
         return list(copy.deepcopy(tokenizer).encode(word, add_special_tokens=False).ids)
     raise CueError(
-        f"TokenCue({word!r}): the tokenizer, a {type(tokenizer).__name__}, turns ids into tokens only; the word's "
-        "token_ids were expected."
+        f"TokenCue({word!r}): the tokenizer, a {type(tokenizer).__name__}, only turns ids into tokens; expected the "
+        "word's token_ids"
     )

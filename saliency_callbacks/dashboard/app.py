@@ -56,7 +56,7 @@ class App:
             check_origin(environ)
             query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
             if route not in self.routes:
-                raise RequestError(HTTPStatus.NOT_FOUND, f"there is no {route!r} here")
+                raise RequestError(HTTPStatus.NOT_FOUND, f"there is no page {route!r}")
             return respond(self.routes[route](query), environ, start_response)
         except RequestError as error:
             return respond(error.answer(), environ, start_response)
@@ -98,14 +98,14 @@ class App:
 
     def _runs(self, names: Sequence[str]) -> list[FoundRun]:
         if not 1 <= len(names) <= _MOST_RUNS:
-            raise RequestError(HTTPStatus.BAD_REQUEST, f"{len(names)} runs were named; name one, or two")
+            raise RequestError(HTTPStatus.BAD_REQUEST, f"{len(names)} runs were given; expected one or two")
         return [self.library.run(name) for name in names]
 
 
 def _one(query: Query, name: str) -> str:
     given = query.get(name, [])
     if len(given) != 1:
-        raise RequestError(HTTPStatus.BAD_REQUEST, f"{name} was given {len(given)} times; give it once")
+        raise RequestError(HTTPStatus.BAD_REQUEST, f"{name} was given {len(given)} times; expected once")
     return given[0]
 
 

@@ -79,7 +79,7 @@ class Library:
         """
         found = self.runs().get(name)
         if found is None:
-            raise RequestError(HTTPStatus.NOT_FOUND, f"there is no run {name!r} any more; go back to the list of runs")
+            raise RequestError(HTTPStatus.NOT_FOUND, f"the run {name!r} no longer exists. Go back to the list of runs")
         return found
 
     def overview(self) -> dict[str, Any]:
@@ -88,7 +88,7 @@ class Library:
         listing = self._current()
         for run in (*listing.runs.values(), *listing.gone):
             try:
-                problem = _problem(run) if run.id in listing.runs else f"{str(run.directory)!r} is gone"
+                problem = _problem(run) if run.id in listing.runs else f"{str(run.directory)!r} no longer exists"
                 version, updated = run.state()
             except Exception as error:  # the others are listed all the same
                 _log.debug("%s could not be looked at", run.id, exc_info=True)
@@ -104,16 +104,18 @@ class Library:
 
     def _notes(self, listing: _Listing) -> list[str]:
         if not self.directories:
-            return ["No local directory was given to look for runs in; name one with --logdir."]
+            return ["No local directory was given to search for runs. Give one with --logdir."]
         gone = [str(one.path) for one in self.directories if not one.path.is_dir()]
-        notes = [f"{path} is not a directory that can be read." for path in gone]
+        notes = [f"{path} is not a readable directory." for path in gone]
         if self._listing.failure is not None:
-            notes.append(f"The directories cannot be searched now ({self._listing.failure}); the list is older.")
+            notes.append(
+                f"The directories cannot be searched at the moment ({self._listing.failure}); the list may be outdated."
+            )
         if not listing.runs and not gone:
             places = " or ".join(str(one.path) for one in self.directories)
             notes.append(f"No run with maps was found below {places}. Train with {CALLBACKS}.")
         if listing.has_links:
-            notes.append("Links to directories are not followed; name the directory that the link leads to.")
+            notes.append("Symbolic links to directories are not followed. Give the directory that the link points to.")
         return notes
 
 
@@ -127,9 +129,9 @@ def _problem(run: FoundRun) -> str | None:
             with observations.open("rb") as opened:
                 if opened.read(1):
                     return None
-            reasons.append("nothing was observed yet")
+            reasons.append("no observations yet")
         except FileNotFoundError as error:
-            reasons.append("nothing was observed yet" if index.exists() else f"{error.filename} is gone")
+            reasons.append("no observations yet" if index.exists() else f"{error.filename} no longer exists")
         except OSError as error:
             reasons.append(f"{error.filename} cannot be read ({error.strerror})")
         except ConfigurationError as error:

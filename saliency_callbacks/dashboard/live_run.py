@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from saliency_callbacks.config.wording import counted
 from saliency_callbacks.dashboard.answers import RequestError
 from saliency_callbacks.dashboard.found_runs import FoundRun
 from saliency_callbacks.dashboard.growing_index import GrowingIndex
@@ -67,7 +68,7 @@ class LiveRun:
         run = self._found
         archives, notes = read_archives(run.directory, run.archives, self._read_index)
         if not any(archive.observations for archive in archives):
-            raise RequestError(HTTPStatus.NOT_FOUND, " ".join(notes) or "nothing was observed yet")
+            raise RequestError(HTTPStatus.NOT_FOUND, " ".join(notes) or "no observations yet")
         self._used.clear()
         all_read = (read_monitor(archive, self._observation, self._probe) for archive in archives)
         read = [monitor for monitor in all_read if monitor is not None]
@@ -121,8 +122,9 @@ class LiveRun:
         filled = {_moment(one): one for one in lacking}
         observations = (filled.get(_moment(one), one) for one in monitor.observations)
         note = (
-            f"{monitor.archive.name}: an earlier version wrote {len(lacking)} of {len(monitor.observations)} "
-            f"observations without the scales of their maps; {len(known)} of them give the scale of all."
+            f"{monitor.archive.name}: {len(lacking)} of {counted(len(monitor.observations), 'observation')} were "
+            "written by an earlier version, without the scales of their maps; the shared scale is estimated from "
+            f"{len(known)} of them."
         )
         return replace(monitor, observations=tuple(one for one in observations if one.scales)), note
 

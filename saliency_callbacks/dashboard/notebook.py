@@ -39,10 +39,10 @@ class ShownRun:
 
 
 def show(run_directory: str | PathLike[str], *, height: int = 800, max_megabytes: float = 5) -> ShownRun:
-    """Show in a notebook what a run found so far: the report's page, in a frame.
+    """Show in a notebook what a run has found so far: the report's page, in a frame.
 
-    The page is within the notebook rather than fetched from a server, so that it is still there when the notebook is
-    opened elsewhere, exported as HTML or run without a browser. To follow a run while it trains, use
+    The page is embedded in the notebook rather than fetched from a server, so it survives exporting the notebook as
+    HTML, opening it elsewhere, or running it without a browser. To follow a run while it trains, use
     ``saliency-callbacks view`` or TensorBoard.
 
     Args:
@@ -67,7 +67,7 @@ def show(run_directory: str | PathLike[str], *, height: int = 800, max_megabytes
         600
     """
     if isinstance(height, bool) or not isinstance(height, int) or height < 1:
-        raise ConfigurationError(f"height={height!r}; expected a number of pixels, e.g. 800")
+        raise ConfigurationError(f"height={height!r}; expected a height in pixels, e.g. 800")
     run = read_run(run_directory)
     page = report_page([run], max_megabytes).decode()
     return ShownRun(run.name, page, height)

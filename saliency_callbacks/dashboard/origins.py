@@ -21,7 +21,7 @@ def check_method(environ: dict[str, Any]) -> None:
         RequestError: If it does not.
     """
     if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-        raise RequestError(HTTPStatus.METHOD_NOT_ALLOWED, "nothing can be changed here; use GET or HEAD")
+        raise RequestError(HTTPStatus.METHOD_NOT_ALLOWED, "this server is read-only. Use GET or HEAD")
 
 
 def check_origin(environ: dict[str, Any]) -> None:
@@ -34,11 +34,11 @@ def check_origin(environ: dict[str, Any]) -> None:
     site = environ.get("HTTP_SEC_FETCH_SITE")
     is_followed = environ.get("HTTP_SEC_FETCH_MODE") == "navigate" and environ.get("HTTP_SEC_FETCH_DEST") == "document"
     if site in ("cross-site", "same-site") and not is_followed:
-        raise RequestError(HTTPStatus.FORBIDDEN, "a page of another origin may not read this")
+        raise RequestError(HTTPStatus.FORBIDDEN, "pages of other origins may not read this")
     origin = environ.get("HTTP_ORIGIN")
     # A proxy may have changed the host.
     if origin is not None and site != "same-origin" and origin.partition("://")[2] != environ.get("HTTP_HOST"):
-        raise RequestError(HTTPStatus.FORBIDDEN, f"a page of {origin} may not read this")
+        raise RequestError(HTTPStatus.FORBIDDEN, f"pages of {origin} may not read this")
 
 
 def check_host(environ: dict[str, Any], names: Collection[str]) -> None:
@@ -61,7 +61,10 @@ def check_host(environ: dict[str, Any], names: Collection[str]) -> None:
         served = [known for known in map(_address, names) if known is not None]
         if address.is_loopback or address in served or any(known.is_unspecified for known in served):
             return
-    raise RequestError(HTTPStatus.FORBIDDEN, f"{given!r} is another host; open the address that was printed")
+    raise RequestError(
+        HTTPStatus.FORBIDDEN,
+        f"{given!r} is not an allowed host. Open the address that was printed, or allow it with --host-name",
+    )
 
 
 def _name(host: str) -> str:

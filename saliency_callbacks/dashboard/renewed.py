@@ -70,7 +70,7 @@ class Renewed(Generic[Found]):
             self.failure = None
         except Exception as failure:
             if repr(failure) != repr(self.failure):  # told once, though it is looked for again and again
-                _log.warning("looking for runs failed", exc_info=True)
+                _log.warning("searching for runs failed", exc_info=True)
             self.failure = failure
         finally:
             end = self._clock()

@@ -96,7 +96,7 @@ def make_server(directory: Path, host: str = "127.0.0.1", port: int = 0, host_na
         server = (_SixServer if ":" in host else ViewServer)((host, port), _Quiet)
     except (OSError, OverflowError) as error:
         raise ConfigurationError(
-            f"cannot listen on {host}:{port} ({error}); name another port, or 0 for a free one"
+            f"cannot listen on {host}:{port} ({error}). Give another port, or 0 for a free one"
         ) from error
     names.add(str(server.server_address[0]))
     if server.server_address[0] in _ANY:

@@ -180,7 +180,8 @@ class Views:
         except ValueError as error:
             names = " and ".join(one.id for one in found)
             raise RequestError(
-                HTTPStatus.UNPROCESSABLE_ENTITY, f"the index of {names} has a number that is not finite; it was edited"
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                f"the index of {names} contains a number that is not finite, so it must have been edited",
             ) from error
         with self._lock:
             self._payloads[etag] = encoded
@@ -239,7 +240,7 @@ def _picture_file(directory: Path, file: str) -> Answer:
         kind, beginning = _KINDS[path.suffix.lower()]
         status = path.stat()
         if status.st_size > _LARGEST_PICTURE:
-            raise _gone(f"the picture {file!r}, which is larger than any that is drawn,")
+            raise _gone(f"the picture {file!r}, which is larger than any picture this package writes,")
         content = path.read_bytes()
     except (OSError, ConfigurationError, KeyError) as error:
         raise _gone(f"the picture {file!r}") from error
@@ -257,7 +258,7 @@ def _state(monitor: Monitor, one: ExplainedObservation) -> str:
 
 
 def _gone(what: str) -> RequestError:
-    return RequestError(HTTPStatus.NOT_FOUND, f"{what} is not kept any more")
+    return RequestError(HTTPStatus.NOT_FOUND, f"{what} is no longer available")
 
 
 def _digest(*parts: object) -> str:

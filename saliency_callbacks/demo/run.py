@@ -28,9 +28,9 @@ class DemoResult:
         lines: What was found, to print.
 
     Example:
-        >>> result = DemoResult(Path("demo/version_0"), lines=("the alarm went on in epoch 3",))
+        >>> result = DemoResult(Path("demo/version_0"), lines=("the alarm fired in epoch 3",))
         >>> print(f"{result.lines[0]}; see tensorboard --logdir {result.directory.parent}")
-        the alarm went on in epoch 3; see tensorboard --logdir demo
+        the alarm fired in epoch 3; see tensorboard --logdir demo
     """
 
     directory: Path

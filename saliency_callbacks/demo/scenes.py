@@ -74,8 +74,8 @@ def _load_photographs() -> list[Image.Image]:
         data: Any = import_module("skimage.data")  # an extra
     except ImportError as error:
         raise ConfigurationError(
-            "the demo needs the photographs of scikit-image, which is not installed; "
-            "expected it from: pip install 'saliency-callbacks[examples]'"
+            "the demo needs the photographs of scikit-image, which is not installed. Install it with: pip install "
+            "'saliency-callbacks[examples]'"
         ) from error
     colored = [Image.fromarray(getattr(data, name)()) for name in _PHOTOGRAPHS]
     grey = {name: Image.fromarray(getattr(data, name)()) for name in _TINTED}

@@ -33,8 +33,8 @@ def score_lines(snapshots: Sequence[Snapshot], accuracy: float) -> Iterator[str]
     wrong = int((last.predictions[N_EACH : 2 * N_EACH] == STICKER_CLASS).sum())
     right = int((last.predictions[2 * N_EACH :] == STICKER_CLASS).sum())
     yield ""
-    yield f"validation accuracy {accuracy:.0%}; {wrong} of {N_EACH} other digits become a 0 by the sticker,"
-    yield f"and {right} of {N_EACH} zeros are still recognized without it (map shares: zeros with the sticker)."
+    yield f"validation accuracy {accuracy:.0%}; the sticker turns {wrong} of {N_EACH} other digits into a 0,"
+    yield f"and {right} of {N_EACH} zeros are still recognized without it (shares above: zeros with the sticker)"
 
 
 def epoch_lines(sinks: Mapping[str, MemorySink]) -> Iterator[str]:
@@ -49,7 +49,7 @@ def epoch_lines(sinks: Mapping[str, MemorySink]) -> Iterator[str]:
 
 def verdict_lines(result: RandomizationResult) -> Iterator[str]:
     """Say of each method whether its maps depend on the weights."""
-    yield f"{'method':<22}{'like random weights':>20}{'chance (floor)':>16}    verdict"
+    yield f"{'method':<22}{'vs. random copies':>20}{'floor':>16}    verdict"
     for method, verdict in result.verdicts.items():
         similarity, floor = result.similarity(method), result.floor(method)
         yield f"{method:<22}{similarity.mean:>20.2f}{floor.mean:>16.2f}    {verdict}"
@@ -60,13 +60,13 @@ def alarm_lines(alarm: CueAlarm) -> Iterator[str]:
     fired = [evaluation.epoch for evaluation in alarm.history if evaluation.fired]
     last = alarm.history[-1]
     yield (
-        f"the alarm {f'went on in epoch {fired[0]}' if fired else 'stayed silent'}; effect of the sticker on class "
+        f"the alarm {f'fired in epoch {fired[0]}' if fired else 'stayed silent'}; effect of the sticker on class "
         f"{STICKER_CLASS}: {last.mean:.2f}, lower bound {last.lower_bound:.2f}"
     )
     if alarm.groups is not None:
         yield (
-            f"validation set without and with the sticker: worst group {alarm.groups.worst:.0%}, average "
-            f"{alarm.groups.average:.0%}"
+            f"accuracy on the validation set without and with the sticker: worst group {alarm.groups.worst:.0%}, "
+            f"average {alarm.groups.average:.0%}"
         )
 
 

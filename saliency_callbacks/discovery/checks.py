@@ -79,8 +79,8 @@ def checked_images(images: Any) -> Tensor:
         images = _stacked(images)
     if not isinstance(images, Tensor) or images.ndim != _IMAGE_DIMENSIONS or not len(images):
         raise ProbeError(
-            f"the images are {describe(images)}; expected a tensor [N, C, H, W] of display images in [0, 1]. Signals, "
-            "volumes and tables are not searched for shortcuts; ids of texts are, with embedding='auto'"
+            f"the images are {describe(images)}; expected a tensor [N, C, H, W] of display images in [0, 1]. "
+            "Shortcuts in signals, volumes and tables are not supported; text inputs are, with embedding='auto'"
         )
     check_sides(images)
     found = images.detach().cpu()
@@ -88,12 +88,12 @@ def checked_images(images: Any) -> Tensor:
         return found.float() / 255
     found = found.to(torch.promote_types(found.dtype, torch.float32))
     if not bool(found.isfinite().all()):
-        raise ProbeError("some images have values that are not finite; expected display images in [0, 1]")
+        raise ProbeError("some images have non-finite values; expected display images in [0, 1]")
     low, high = float(found.min()), float(found.max())
     if low < -_TOLERANCE or high > 1 + _TOLERANCE:
         raise ProbeError(
             f"the images have values from {low:.3g} to {high:.3g}; expected display images in [0, 1]. Undo their "
-            "normalization, and give what normalizes them as preprocess=…"
+            "normalization, and give the normalization as preprocess=…"
         )
     return found.clamp(0, 1)
 
@@ -106,8 +106,8 @@ def check_sides(images: Tensor) -> None:
     """
     if min(images.shape[2:]) < _SMALLEST_SIDE:
         raise ProbeError(
-            f"the images are {describe(images)}; expected at least {_SMALLEST_SIDE}×{_SMALLEST_SIDE} pixels. Signals "
-            "are not searched for shortcuts"
+            f"the images are {describe(images)}; expected at least {_SMALLEST_SIDE}×{_SMALLEST_SIDE} pixels. "
+            "Shortcuts in signals are not supported"
         )
 
 
@@ -117,7 +117,7 @@ def checked_labels(labels: Any, n_samples: int) -> Tensor:
     Raises:
         ProbeError: If they are no classes, or not one for each sample.
     """
-    expected = "expected one class for each sample, integers [N] from 0 up"
+    expected = "expected one class per sample, integers [N] from 0 up"
     try:
         found = torch.as_tensor(labels).detach().cpu()
     except (TypeError, ValueError, RuntimeError) as error:
@@ -126,11 +126,11 @@ def checked_labels(labels: Any, n_samples: int) -> Tensor:
         found = found[:, 0]
     if found.shape != (n_samples,):
         raise ProbeError(
-            f"the labels are {describe(found)} for {n_samples} samples; {expected}. Of samples with several labels "
-            "search one label at a time, as the classes 0 and 1"
+            f"the labels are {describe(found)} for {n_samples} samples; {expected}. With multi-label samples, search "
+            "one label at a time, as classes 0 and 1"
         )
     if found.is_complex() or (found.is_floating_point() and not bool((found == found.round()).all())):
-        raise ProbeError(f"the labels are numbers such as {float(found[0]):.3g}, and no classes; {expected}")
+        raise ProbeError(f"the labels are numbers such as {float(found[0]):.3g}, not classes; {expected}")
     if int(found.min()) < 0:
         raise ProbeError(f"the labels go down to {int(found.min())}; {expected}")
     return found.long()
@@ -147,8 +147,8 @@ def checked_ids(ids: Sequence[object] | None, n_samples: int) -> tuple[object, .
     n_different = len({*map(str, names)})
     if not len(names) == n_different == n_samples:
         raise ProbeError(
-            f"there are {len(names)} ids, {n_different} of them different, for {n_samples} samples; expected one of "
-            "its own for each"
+            f"there are {len(names)} ids, {n_different} of them different, for {n_samples} samples; expected a unique "
+            "id per sample"
         )
     return names
 
@@ -168,14 +168,14 @@ def searched_classes(labels: Tensor) -> Tensor:
     classes, counts = labels.unique(return_counts=True)
     if len(classes) < 2:
         raise ProbeError(
-            f"all {len(labels)} samples are of class {classes.tolist()}; a shortcut is what one class has and others "
-            "do not, so expected samples of at least two classes"
+            f"all {len(labels)} samples are of class {classes.tolist()}; expected samples of at least two classes, "
+            "because a shortcut distinguishes one class from others"
         )
     searched = classes[counts >= _FEWEST]
     if len(searched) < 2:
         raise ProbeError(
-            f"{len(labels)} samples of {len(classes)} classes leave at most {int(counts.max())} a class; expected at "
-            f"least {_FEWEST} samples of two classes, and {_ADVISED} a class to find much. Use a larger probe, "
+            f"{len(labels)} samples of {len(classes)} classes leave at most {int(counts.max())} per class; expected "
+            f"at least {_FEWEST} for two classes, and preferably {_ADVISED} per class. Use a larger probe, "
             f"Probe(size={_ADVISED * len(classes)}, source='train'), or search fewer classes with Probe(indices=…)"
         )
     _tell_of_few(classes, counts)
@@ -189,19 +189,19 @@ def _tell_of_few(classes: Tensor, counts: Tensor) -> None:
     shown = ", ".join(f"{count} of class {one}" for one, count in list(few.items())[:_SHOWN])
     more = ", …" if len(few) > _SHOWN else ""
     left_out = sum(count < _FEWEST for count in few.values())
-    said = f"; those with fewer than {_FEWEST} ({left_out}) are left out" if left_out else ""
+    said = f". Classes with fewer than {_FEWEST} samples are left out ({left_out})" if left_out else ""
     warn(
         "few samples a class",
-        f"{len(few)} of {len(classes)} classes have fewer than {_ADVISED} samples ({shown}{more}), so fewer shortcuts "
-        f"are found: of five planted patches, four with 48 a class and three with 24{said}. Use a larger probe, "
-        f"size={_ADVISED * len(classes)} or more",
+        f"there are fewer than {_ADVISED} samples in {len(few)} of {len(classes)} classes ({shown}{more}), so fewer "
+        f"shortcuts are found (in tests, 4 of 5 planted patches with 48 samples per class, and 3 with 24){said}. Use "
+        f"a larger probe, size={_ADVISED * len(classes)} or more",
     )
 
 
 def _checked_sizes(sizes: Any, n_samples: int) -> Tensor | None:
     if sizes is None:
         return None
-    expected = f"for {n_samples} images; expected height and width of each in pixels, [N, 2]"
+    expected = f"for {n_samples} images; expected the height and width of each in pixels, [N, 2]"
     try:
         found = torch.as_tensor(sizes).detach().cpu()
     except (TypeError, ValueError, RuntimeError) as error:
@@ -216,7 +216,7 @@ def _stacked(images: Sequence[Tensor]) -> Tensor:
     if len(sizes) > 1:
         shown = ", ".join(str(list(size)) for size in sorted(sizes)[:_SHOWN])
         raise ProbeError(
-            f"the {len(images)} images are of {len(sizes)} sizes ({shown}); expected one, so that pixels can be "
-            "compared and put into each other: resize them first. No kind of shortcut is searched without"
+            f"the {len(images)} images are of {len(sizes)} sizes ({shown}); expected one size, so that pixels can be "
+            "compared and exchanged. Resize them first"
         )
     return torch.stack(list(images))

@@ -45,44 +45,44 @@ def discover_shortcuts(
     seed: int = 0,
     sizes: Tensor | None = None,
 ) -> list[Suspicion]:
-    """Look for cues that give a class away, without anybody naming one.
+    """Search for cues that give a class away, which nobody has to name.
 
-    A third of the images of each class proposes candidates, the others count how many bear them, and what many of one
-    class bear and hardly any of the others do is put into images of other classes, to see whether the network uses it.
-    The model comes back as it was.
+    A third of the images of each class proposes candidates, and their bearers are counted in the others. What many
+    images of one class have and hardly any of the others is inserted into images of other classes, to test whether the
+    model uses it. The model is left unchanged.
 
-    It finds pixels that many images of a class share almost exactly, places and properties that differ by class, and
-    which of these the network uses. It cannot tell a planted cue from a template that *is* the object; it misses what
-    varies; it bounds findings by chance, not natural ones; and an empty list proves nothing.
+    It finds pixels that many images of a class share almost exactly, and positions and properties that differ by class,
+    and tests which of these the model uses. It cannot tell a planted cue from the object itself; it misses cues that
+    vary; it bounds chance findings, not natural differences; and an empty list does not rule out a shortcut.
 
     Args:
         model: A classifier, run in evaluation mode on the device that it is on.
         images: Training images as they are stored, without augmentation: ``[N, C, H, W]`` in [0, 1] or ``uint8``, or a
-            list of images of several sizes, which are resized, and of which properties alone are searched. 96 a class
-            are plenty; with fewer than 24 little is found. With ``embedding`` or ``tokenizer`` texts: ids of their
-            tokens ``[N, T]``, alone or in a tuple or dictionary with masks and such.
+            list of images of several sizes, which are resized, and searched only for properties. 96 per class are
+            plenty; with fewer than 24, little is found. With ``embedding`` or ``tokenizer``, texts: token ids ``[N,
+            T]``, alone or in a tuple or dictionary with masks and such.
         labels: Class of each, integers ``[N]``.
         preprocess: From images ``[n, C, H, W]`` in [0, 1] to what the model takes, such as a normalization.
         kinds: What is searched for: ``copies`` of the same pixels, ``places`` that differ by class, ``properties`` of
             the whole image. In texts: ``tokens`` (words and phrases), those that are ``missing`` from a class, and
             ``properties`` (length, punctuation); all of them by default.
-        threshold: What the lower bound of an effect must exceed for a cue to be used, in standard deviations of the
+        threshold: A cue counts as used if the lower bound on its effect exceeds this, in standard deviations of the
             logits over the classes.
         class_names: Name of each class; their indices by default.
         ids: A name for each image; 0 to N - 1 by default.
         output_fn: ``model output -> [N, classes]``, for outputs from which class scores cannot be read directly.
         attribute_to: Position or key of the ids of texts, for tuple and dictionary inputs.
         embedding: For texts: the layer that takes the ids, or ``"auto"`` to find it. Only its padding is asked.
-        tokenizer: For texts: tells how tokens are written, where words begin, and which are special or padding; see
+        tokenizer: For texts: gives the text of tokens, where words begin, and which are special or padding; see
             :func:`~saliency_callbacks.explain`. Without one, every id is a word.
         internal_batch_size: Images that are run at once.
-        max_seconds: How long the search may take; what it has not tried by then is left out.
+        max_seconds: Time limit of the search; what has not been tried by then is left out.
         seed: Decides the split of the images, and every draw.
         sizes: Height and width of each image as it was stored, ``[N, 2]``, where they were resized to one size. They
             are properties, too. Of images of several sizes, given as a list, they are taken from these.
 
     Returns:
-        What was found, the most credible first: what the network uses, by its effect; then the rest.
+        What was found, the most credible first: what the model uses, by its effect; then the rest.
 
     Raises:
         ProbeError: If the images or labels cannot be searched.
@@ -136,7 +136,7 @@ def discover_shortcuts(
             sizes=sizes,
         )
     if not deadline.was_met:
-        warn("late search", f"the search ran out of max_seconds={max_seconds}, so there may be more than is listed")
+        warn("late search", f"the search reached max_seconds={max_seconds}, so the list may be incomplete")
     return found
 
 
@@ -178,6 +178,6 @@ def _refuse_what_is_for_images(**given: Any) -> None:
     for name, value in given.items():
         if value is not None:
             raise ConfigurationError(
-                f"{name}={value!r} is for images; expected none, as a model of texts is fed their ids. Leave it "
-                "out, or search a module that does it inside"
+                f"{name}={value!r} is for images; expected None, because text models take ids. Leave it out, or "
+                "search a module that applies it internally"
             )

@@ -73,8 +73,8 @@ class Dismissal:
             return cls(int(record["class_index"]), str(record["kind"]), bearers, *named)
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigurationError(
-                f"{record!r} is no dismissal ({type(error).__name__}: {error}); expected class_index, kind, bearers, "
-                "what and fingerprint"
+                f"{record!r} is not a dismissal ({type(error).__name__}: {error}); expected class_index, kind, "
+                "bearers, what and fingerprint"
             ) from error
 
     def covers(self, finding: _Finding) -> bool:
@@ -170,7 +170,7 @@ def _read(path: Path) -> tuple[Dismissal, ...]:
     try:
         return _parsed(path)
     except ConfigurationError as error:
-        warn(("dismissals", str(path)), f"{error}. What it dismisses is shown")
+        warn(("dismissals", str(path)), f"{error}. Its dismissals are ignored")
         return ()
 
 
@@ -182,5 +182,5 @@ def _parsed(path: Path) -> tuple[Dismissal, ...]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(
             f"{path} cannot be read ({type(error).__name__}: {error}); expected the list of dismissed suspicions that "
-            "this package writes. Mend or remove it"
+            "this package writes. Repair or remove it"
         ) from error

@@ -38,13 +38,13 @@ def link_of_outputs(model: nn.Module, inputs: Any, labels: Tensor, settings: Set
     if outputs.values is None:
         raise OutputError(
             f"no class scores [N, classes] were found in what {type(model).__name__} returns; expected them alone, as "
-            "`.logits`, or as the only tensor of two dimensions. Give output_fn=, from the output to class scores"
+            "`.logits`, or as the only tensor of two dimensions. Give `output_fn=`, a function output -> class scores"
         )
     found = recognize(outputs.values, are_probabilities=outputs.are_probabilities, labels=labels)
     if found.kind == "embeddings":
         raise TargetError(
-            f"{found.reason}: these are taken for embeddings, and a shortcut is about classes. Give a model that "
-            "returns class scores, or output_fn="
+            f"{found.reason}: the outputs are taken to be embeddings, but shortcuts are defined by class. Give a "
+            "model that returns class scores, or `output_fn=`"
         )
     broken = describe_broken(outputs.values)
     if broken:
@@ -64,6 +64,6 @@ def describe_broken(logits: Tensor) -> str:
     if not n_broken:
         return ""
     return (
-        f"the logits of {n_broken} of {len(logits)} samples are not finite (a diverged training, or fp16 overflow), so "
-        "that no cue can be told to be used, which does not mean that none is"
+        f"the logits of {n_broken} of {len(logits)} samples are not finite (diverged training, or fp16 overflow), so "
+        "no cue can be shown to be used. This does not rule out that one is"
     )

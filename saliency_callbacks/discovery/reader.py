@@ -90,7 +90,7 @@ class PlainReader:
         if not isinstance(made, Tensor) or len(made) != len(images):
             raise ConfigurationError(
                 f"preprocess={self._preprocess!r} returns {describe(made)} for {describe(images)}; expected a tensor "
-                "with one input of the model for each image"
+                "with one model input per image"
             )
         return made
 

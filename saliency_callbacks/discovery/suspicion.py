@@ -65,7 +65,8 @@ class Suspicion:
         ...     control_bound=1.0, statistic="effect", is_used=True, region=None, bearers=("17",), change=change,
         ... )
         >>> print(found.sentence)
-        the same pixel: in 50% of class 4 (32 of 64), in no other class; moves others towards 4 by 1.30
+        the same pixel: in 50% of class 4 (32 of 64) and in no other class; the model uses it: \
+inserted into other classes, it shifts them towards 4 by 1.30 sd
         >>> found.to_cue().insert(torch.zeros(1, 1, 1, 2))
         tensor([[[[0., 1.]]]])
     """
@@ -114,15 +115,21 @@ class Suspicion:
         """What was found, in plain words."""
         bearing, size, *_ = self.counts
         if self.is_used:
-            use = f"moves others towards {self.class_name} by {self.effect:.2f}"
+            use = (
+                f"the model uses it: inserted into other classes, it shifts them towards {self.class_name} by "
+                f"{self.effect:.2f} sd"
+            )
         elif not math.isfinite(self.effect):
-            use = "whether the network uses it cannot be told, as its outputs are not finite"
+            use = "unclear whether the model uses it, because its outputs are not finite"
         elif not self.is_conclusive:
-            use = f"moves others towards {self.class_name} by {self.effect:.2f}; it may be the nature of the class"
+            use = (
+                f"inserted into other classes, it shifts them towards {self.class_name} by {self.effect:.2f} sd, but "
+                "the class may differ by nature"
+            )
         else:
-            use = "the network does not use it, as far as can be told"
+            use = "the model was not found to use it"
         return (
-            f"{self.what}: in {self.share:.0%} of class {self.class_name} ({bearing} of {size}), "
+            f"{self.what}: in {self.share:.0%} of class {self.class_name} ({bearing} of {size}) and "
             f"{self.elsewhere_in_words}; {use}"
         )
 
@@ -132,7 +139,7 @@ class Suspicion:
         _, _, others, size = self.counts
         if not others:
             return "in no other class"
-        return f"in at most {self.share_elsewhere:.0%} of another ({self.elsewhere}: {others} of {size})"
+        return f"in at most {self.share_elsewhere:.0%} of any other class ({self.elsewhere}: {others} of {size})"
 
     def to_cue(self) -> Any:
         """Return the cue, for a :class:`~saliency_callbacks.callbacks.cue.alarm.CueAlarm` that watches it."""

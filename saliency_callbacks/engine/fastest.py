@@ -134,8 +134,8 @@ def fastest(
             pass
     warn(
         "precision='fast' without ranks",
-        "precision='fast' chooses at a later observation: all maps are constant or not finite, as those of a head that "
-        "starts at zero, so that they have no ranks yet that could be compared",
+        "precision='fast' postpones its choice to a later observation: all maps are still constant or not finite (as "
+        "with a zero-initialized head), so their ranks cannot be compared yet",
     )
     return None
 

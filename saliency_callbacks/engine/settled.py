@@ -81,10 +81,10 @@ def _with_shared(model: nn.Module, inputs: Any, settings: Settings, target: Targ
         # All samples are run at once, as the training would.
         return settings
     raise InputError(
-        f"the inputs {list(batch.undeclared)} have {batch.n_samples} rows, as many as there are samples, and the "
-        "model's scores do not tell whether each sample has its own row or all samples share them, which has to be "
-        f"known to run {settings.rows_at_once(batch.n_samples)} rows at once. Name those that are shared with "
-        f"shared=({batch.undeclared[0]!r},), or give shared=() where each sample has its own row"
+        f"the inputs {list(batch.undeclared)} have as many rows as there are samples ({batch.n_samples}), and the "
+        "model's scores do not reveal whether each sample has its own row or all samples share them. This must be "
+        f"known to run {settings.rows_at_once(batch.n_samples)} rows at once. Name the shared inputs with "
+        f"shared=({batch.undeclared[0]!r},), or give shared=() if each sample has its own row"
     )
 
 

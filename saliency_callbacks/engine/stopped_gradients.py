@@ -52,14 +52,15 @@ def explained(
 
 def _described(names: Sequence[str]) -> str:
     cause = (
-        "The model stops the gradient before it reaches the input: by a `detach()`, which may be meant, so that it is "
-        "left as it is, by an operation that has none, or by code that turns gradients off out of sight (TorchScript, "
-        "a `torch.autograd.Function`, `torch._C`), for which `torch.no_grad()` can be written"
+        "The model stops the gradient before it reaches the input: by a `detach()`, which may be intended and is "
+        "therefore respected; by an operation without a gradient; or by code that turns off gradients where this "
+        "cannot be intercepted (TorchScript, a `torch.autograd.Function`, `torch._C`), for which `torch.no_grad()` "
+        "can be used instead"
     )
     if not names:
         return (
-            f"{cause}. No layer with a spatial map is above that; explain a part of the model without it, "
-            "module='…' (of ModelReading, or the module itself), or leave this model out"
+            f"{cause}. No layer with a spatial map lies above it. Explain a part of the model without it, with "
+            "module='…' (of ModelReading, or the module itself)"
         )
     listed = ", ".join(map(repr, names[-_NAMED_AT_MOST:]))
     return f"{cause}. Class activation maps work at the layers above that: target_layers={listed}"

@@ -116,7 +116,7 @@ def convergence_delta(attributions: Tensor, score_change: Tensor) -> Tensor:
     """
     if score_change.shape != attributions.shape[:1]:
         raise ConfigurationError(
-            f"score_change has shape {tuple(score_change.shape)} for attributions {tuple(attributions.shape)}; "
-            f"give one number a sample, shape ({attributions.shape[0]},)"
+            f"score_change has shape {tuple(score_change.shape)} for attributions {tuple(attributions.shape)}; give "
+            f"one number per sample, shape ({attributions.shape[0]},)"
         )
     return attributions.flatten(1).sum(dim=1) - score_change

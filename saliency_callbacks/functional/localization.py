@@ -176,6 +176,6 @@ def _where_defined(flat: Tensor, region_is_usable: Tensor, result: Tensor) -> Te
 def _require_same_shape(maps: Tensor, masks: Tensor) -> None:
     if masks.shape != maps.shape:
         raise ConfigurationError(
-            f"masks have shape {tuple(masks.shape)} but maps have shape {tuple(maps.shape)}; "
-            "give one mask for each map, at the same resolution and without a channel dimension"
+            f"masks have shape {tuple(masks.shape)} but maps have shape {tuple(maps.shape)}; give one mask per map, "
+            "at the same resolution and without a channel dimension"
         )

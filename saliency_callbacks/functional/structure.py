@@ -122,7 +122,7 @@ def hog(maps: Tensor, *, orientations: int = 9, pixels_per_cell: int = 8, cells_
     if min(orientations, pixels_per_cell, cells_per_block) < 1:
         raise ConfigurationError(
             f"orientations={orientations}, pixels_per_cell={pixels_per_cell} and cells_per_block={cells_per_block} "
-            "count things; give whole numbers from 1"
+            "are counts; give whole numbers from 1 up"
         )
     block = pixels_per_cell * cells_per_block
     if min(maps.shape[1:]) < block:
@@ -201,6 +201,6 @@ def _unit_norm(blocks: Tensor) -> Tensor:
 def _require_two_dimensions(maps: Tensor) -> None:
     if maps.ndim != 3:
         raise ConfigurationError(
-            f"gradients have directions in two-dimensional maps only, and maps are {list(maps.shape)}; give [N, H, W], "
-            "or compare these with ssim or spearman"
+            f"gradients have directions only in two-dimensional maps, but maps are {list(maps.shape)}; give [N, H, "
+            "W], or compare these with ssim or spearman"
         )

@@ -107,8 +107,8 @@ class IntegratedGradients:
             checked_integer(f"{self.name}: n_steps", self.n_steps, least, expected=expected, error=MethodError)
         elif self.rule == "midpoint":
             raise MethodError(
-                f"{self.name}: rule='midpoint' with n_steps='auto'; expected no rule, as 'auto' is the trapezoid rule. "
-                "Give a number of steps for the midpoint rule"
+                f"{self.name}: rule='midpoint' with n_steps='auto'; expected no rule, because 'auto' uses the "
+                "trapezoid rule. Give a number of steps to use the midpoint rule"
             )
 
     @property

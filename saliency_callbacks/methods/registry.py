@@ -196,14 +196,12 @@ def resolve_methods(methods: Any) -> tuple[Method, ...]:
     for name in names:
         if not re.fullmatch(r"[\w.+-]+", name):
             raise MethodError(
-                f"a method has name={name!r}; expected letters, digits and '_', '.', '+' or '-', as it is part of tags "
-                "and file names"
+                f"a method has name={name!r}; expected letters, digits, '_', '.', '+' and '-', because it becomes "
+                "part of tags and file names"
             )
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise MethodError(
-            f"methods {twice} are given twice; give each its own `name=`, e.g. Gradient(name='gradient_l2')"
-        )
+        raise MethodError(f"methods {twice} appear twice. Give each its own `name=`, e.g. Gradient(name='gradient_l2')")
     return resolved
 
 
@@ -245,8 +243,8 @@ def _by_class_path(config: Mapping[str, Any]) -> Method:
         ) from error
     if not _is_method(method):
         raise MethodError(
-            f"class_path {path!r} makes a {type(method).__name__}; expected a saliency method, with a "
-            "`name`, `requires()` and `attribute()`"
+            f"class_path {path!r} creates a {type(method).__name__}; expected a saliency method, with `name`, "
+            "`requires()` and `attribute()`"
         )
     return method  # type: ignore[no-any-return]
 

@@ -55,7 +55,5 @@ def groups_of(groups: Callable[..., Any] | str | Sequence[object], inputs: Any, 
 def _returned(argument: str, expected: str, function: Callable[..., Any], result: Any) -> Any:
     if result is None:
         name = getattr(function, "__qualname__", repr(function))
-        raise ProbeError(
-            f"The function {name}, given as Probe({argument}=...), returned None. Let it return {expected}."
-        )
+        raise ProbeError(f"the function {name}, given as Probe({argument}=…), returned None; expected {expected}")
     return result

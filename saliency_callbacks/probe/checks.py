@@ -12,6 +12,7 @@ from torch import Tensor
 
 from saliency_callbacks.config.checks import checked_choice, checked_integer
 from saliency_callbacks.config.nested import describe, leaves
+from saliency_callbacks.config.wording import counted
 from saliency_callbacks.errors import ProbeError
 from saliency_callbacks.probe.labels.classes import class_indices, label_sets
 
@@ -43,8 +44,8 @@ def no_probe(value: Any) -> ProbeError:
     """Return the error for a ``probe`` that is none."""
     shown = repr(value) if isinstance(value, str | float | bool) else describe(value)
     return ProbeError(
-        f"probe={shown} is no probe; a Probe, its size or None was expected. Write Probe(size=16), or "
-        "Probe.from_tensors(inputs, labels) for samples of your own."
+        f"probe={shown}; expected a Probe, its size or None. Write Probe(size=16), or Probe.from_tensors(inputs, "
+        "labels) for your own samples"
     )
 
 
@@ -59,8 +60,8 @@ def as_path(name: str, value: Any) -> int | str | None:
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         return int(value)
     raise ProbeError(
-        f"Probe({name}={value!r}): a position such as 1, a name such as 'label', several with dots between, such as "
-        "'target.label', or None for a batch without any, was expected."
+        f"Probe({name}={value!r}); expected a position such as 1, a name such as 'label', a dotted path such as "
+        "'target.label', or None for a batch without labels"
     )
 
 
@@ -72,7 +73,7 @@ def as_integer(name: str, value: Any, at_least: int) -> int:
 
 def as_source(value: Any) -> Literal["val", "train"]:
     """Return ``value``; raise ``ProbeError`` unless it is ``"val"`` or ``"train"``."""
-    expected = "'val' or 'train'; for samples of any other origin use Probe.from_tensors(...)"
+    expected = "'val' or 'train'; for samples from anywhere else use Probe.from_tensors(…)"
     source: Literal["val", "train"] = checked_choice(
         "Probe: source", value, ("val", "train"), expected=expected, error=ProbeError
     )
@@ -88,12 +89,12 @@ def as_indices(value: Any) -> tuple[int, ...] | None:
     if value is None:
         return None
     if isinstance(value, str) or not isinstance(value, Iterable):
-        raise ProbeError(f"Probe(indices={value!r}): a list of integers, such as [0, 5, 7], was expected.")
+        raise ProbeError(f"Probe(indices={value!r}); expected a list of integers, such as [0, 5, 7]")
     indices = tuple(as_integer("indices", index, 0) for index in value)
     repeated = sorted({index for index in indices if indices.count(index) > 1})
     if not indices or repeated:
         problem = f"names {repeated[:5]} more than once" if repeated else "is empty"
-        raise ProbeError(f"Probe(indices={describe(list(indices))}) {problem}; distinct indices were expected.")
+        raise ProbeError(f"Probe(indices={describe(list(indices))}) {problem}; expected distinct indices")
     return indices
 
 
@@ -106,9 +107,9 @@ def as_function(name: str, value: Any, form: str) -> Callable[..., Any] | str | 
     if value is None or callable(value) or (isinstance(value, str) and "." in value.strip(".")):
         return cast("Callable[..., Any] | str | None", value)
     shown = repr(value) if isinstance(value, str | float | int) else describe(value)
-    own = "" if name == "unpack_batch" else f" For samples of your own: Probe.from_tensors(inputs, {name}={name})."
+    own = "" if name == "unpack_batch" else f". For your own samples, use Probe.from_tensors(inputs, {name}={name})"
     raise ProbeError(
-        f"Probe({name}={shown}): a function {form}, or its import path 'package.module.function', was expected.{own}"
+        f"Probe({name}={shown}); expected a function {form}, or its import path 'package.module.function'{own}"
     )
 
 
@@ -130,18 +131,18 @@ def checked_size(inputs: Any, given: Any, shared: Sequence[int | str] | None = N
     }
     if not sizes:
         raise ProbeError(
-            f"The probe's inputs are {describe(given)}; a tensor [N, ...], or a tuple or dictionary of such, was "
-            "expected. Give one tensor with a row for each sample, e.g. torch.stack(images)."
+            f"the probe's inputs are {describe(given)}; expected a tensor [N, …], or a tuple or dictionary of "
+            "tensors. Give one tensor with a row per sample, e.g. torch.stack(images)"
         )
     if len(set(sizes.values())) > 1:
         raise ProbeError(
-            f"The tensors of the probe's inputs have different numbers of rows: {describe(given)}. Each was expected "
-            "to have one row for each sample; stack them along the first dimension, and name what all samples share "
-            "with reading=ModelReading(shared=…), or for samples of your own Probe.from_tensors(inputs, shared=…)."
+            f"the tensors of the probe's inputs have different numbers of rows: {describe(given)}; expected one row "
+            "per sample in each. Stack them along the first dimension, and name inputs that all samples share with "
+            "reading=ModelReading(shared=…), or for your own samples with Probe.from_tensors(inputs, shared=…)"
         )
     size = next(iter(sizes.values()))
     if size == 0:
-        raise ProbeError(f"The probe's inputs are empty: {describe(given)}. Give at least one sample.")
+        raise ProbeError(f"the probe's inputs are empty: {describe(given)}; expected at least one sample")
     return size
 
 
@@ -166,8 +167,8 @@ def checked_labels(labels: Any, size: int) -> Tensor | None:
     classes = label_sets(labels) if classes is None else classes
     if classes is None:
         raise ProbeError(
-            f"The probe's labels are {describe(labels)}; integers [{size}], floats that are 0 or 1, or one-hot or "
-            f"multi-hot rows [{size}, classes] were expected. Give labels=None where the samples have no class."
+            f"the probe's labels are {describe(labels)}; expected integers [{size}], floats that are 0 or 1, or "
+            f"one-hot or multi-hot rows [{size}, classes]. Give labels=None if the samples have no classes"
         )
     _require_size("labels", describe(labels), len(classes), size)
     with torch.inference_mode(False):
@@ -181,8 +182,8 @@ def checked_indices(indices: Sequence[int] | None, size: int) -> tuple[int, ...]
     positions = tuple(operator.index(index) for index in indices)
     if len(positions) != size:
         raise ProbeError(
-            f"{len(positions)} samples were read for the probe, but the batch made of them has {size} rows. The "
-            'collate function or Probe(unpack_batch="package.function") must give one row for each sample.'
+            f"{counted(len(positions), 'sample')} were read for the probe, but their batch has {counted(size, 'row')}; "
+            'expected one row per sample from the collate function or Probe(unpack_batch="package.function")'
         )
     return positions
 
@@ -190,7 +191,7 @@ def checked_indices(indices: Sequence[int] | None, size: int) -> tuple[int, ...]
 def checked_ids(ids: Any, size: int) -> tuple[str, ...]:
     """Return ids as a tuple of N strings; raise ``ProbeError`` where there are more or fewer."""
     if isinstance(ids, str):
-        raise ProbeError(f"The probe's ids are the string {ids!r}; a list of {size} names was expected.")
+        raise ProbeError(f"the probe's ids are the string {ids!r}; expected a list of {counted(size, 'name')}")
     names = tuple(str(name) for name in ids)
     _require_size("ids", f"{len(names)} names", len(names), size)
     return names
@@ -204,7 +205,7 @@ def checked_groups(groups: Any, size: int) -> tuple[str, ...] | None:
         groups = groups.tolist()
     if isinstance(groups, str | Mapping) or not isinstance(groups, Iterable):
         shown = repr(groups) if isinstance(groups, str) else describe(groups)
-        raise ProbeError(f"The probe's groups are {shown}; a list of {size} names, one for each sample, was expected.")
+        raise ProbeError(f"the probe's groups are {shown}; expected a list of {counted(size, 'name')}, one per sample")
     names = tuple(str(name) for name in groups)
     _require_size("groups", f"{len(names)} names", len(names), size)
     return names
@@ -219,13 +220,13 @@ def checked_masks(masks: Any, inputs: Any, size: int) -> Tensor | None:
     if masks is None:
         return None
     if not isinstance(masks, Tensor | np.ndarray) or not masks.shape:
-        raise ProbeError(f"The probe's masks are {describe(masks)}; a tensor [{size}, *spatial] was expected.")
+        raise ProbeError(f"the probe's masks are {describe(masks)}; expected a tensor [{size}, *spatial]")
     regions = torch.as_tensor(masks)
     if isinstance(inputs, Tensor) and tuple(regions.shape) not in _regions_of(inputs.shape):
         raise ProbeError(
-            f"The probe's masks have shape {list(regions.shape)}, but its inputs have shape {list(inputs.shape)}; "
-            f"{[size, *inputs.shape[2:]]} was expected: one for each sample, no channel dimension (masks.squeeze(1)), "
-            "same resolution."
+            f"the probe's masks have shape {list(regions.shape)}, but its inputs have shape {list(inputs.shape)}; "
+            f"expected masks {[size, *inputs.shape[2:]]}: one per sample, at the same resolution, without a channel "
+            "dimension (masks.squeeze(1))"
         )
     _require_size("masks", describe(masks), regions.shape[0], size)
     with torch.inference_mode(False):
@@ -234,8 +235,8 @@ def checked_masks(masks: Any, inputs: Any, size: int) -> Tensor | None:
         return regions != 0
     if not ((regions >= 0) & (regions <= 1)).all():
         raise ProbeError(
-            f"The probe's masks have values from {regions.min():g} to {regions.max():g}; bool, or shares in [0, 1], "
-            "were expected. Give masks > threshold."
+            f"the probe's masks have values from {regions.min():g} to {regions.max():g}; expected bool, or shares in "
+            "[0, 1]. Give masks > threshold"
         )
     return regions
 
@@ -254,8 +255,8 @@ def checked_normalization(normalization: Any, inputs: Any) -> tuple[tuple[float,
     mean, std = (tuple(float(value) for value in values) for values in normalization)
     if len(mean) != len(std):
         raise ProbeError(
-            f"The probe's normalization has {len(mean)} means and {len(std)} standard deviations; one of each for "
-            "every channel was expected."
+            f"the probe's normalization has {counted(len(mean), 'mean')} and "
+            f"{counted(len(std), 'standard deviation')}; expected one of each per channel"
         )
     # What a dataset's transform says need not be about the tensor that is explained, e.g. after added channels. Videos
     # may have their frames before the channels.
@@ -266,8 +267,8 @@ def checked_normalization(normalization: Any, inputs: Any) -> tuple[tuple[float,
 def _require_size(name: str, given: str, number: int, size: int) -> None:
     if number != size:
         raise ProbeError(
-            f"The probe's {name} are {given}, for {number} samples, but its inputs have {size} rows. Give one for each "
-            f"sample."
+            f"the probe's {name} are {given}, for {counted(number, 'sample')}, but its inputs have "
+            f"{counted(size, 'row')}; expected one per sample"
         )
 
 
@@ -275,6 +276,6 @@ def check_one_says_labels(unpack_batch: object, labels: object) -> None:
     """Raise a ProbeError where two arguments of a probe say where its labels are."""
     if unpack_batch is not None and labels != AUTO:
         raise ProbeError(
-            f"Probe(labels={labels!r}) and Probe(unpack_batch=...) both say where the labels are; one of them was "
-            "expected. Let unpack_batch return the labels, or None, as the second of its pair."
+            f"Probe(labels={labels!r}) and Probe(unpack_batch=…) both say where the labels are; expected only one of "
+            "them. Let unpack_batch return the labels, or None, as the second of its pair"
         )

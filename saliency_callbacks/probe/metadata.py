@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from saliency_callbacks.config.batch_names import LABEL_KEYS, names_labels
+from saliency_callbacks.config.wording import counted
 from saliency_callbacks.probe.introspection import attribute, inner_datasets, length, levels
 
 __all__ = ["Normalization", "class_names", "class_names_of", "normalization", "own_normalization", "rgb_bands"]
@@ -83,14 +84,14 @@ def class_names_of(
     if labels.ndim > 1:
         reason = "" if labels.shape[1] == len(names) else f"there are {labels.shape[1]} labels"
     elif known is not None and not torch.equal(known, labels):
-        reason = "its labels are others than those that it delivers"
+        reason = "its stored labels differ from those it delivers"
     else:
         reason = _renumbering(dataset, len(names), known)
     if not reason:
         return names, None
     return None, (
-        f"the dataset has the names of {len(names)} classes, but {reason}, so they are not shown. Give those of the "
-        "delivered labels as appearance=Appearance(class_names=[…])"
+        f"the dataset has {counted(len(names), 'class name')}, but {reason}, so the names are not shown. Give the "
+        "names of the delivered labels as appearance=Appearance(class_names=[…])"
     )
 
 
@@ -99,9 +100,9 @@ def _renumbering(dataset: Any, n_classes: int, known: Tensor | None) -> str:
     for each in chain.from_iterable(levels(dataset, inner_datasets)):
         transform = attribute(each, "target_transform")
         if callable(transform) and not _keeps_classes(transform, n_classes):
-            return "its `target_transform` makes others of its labels"
+            return "its `target_transform` changes the labels"
         if known is None and _chooses_items(each):
-            return f"{type(each).__name__} leaves out or repeats items, and may number the classes anew"
+            return f"{type(each).__name__} omits or repeats items, and may renumber the classes"
     return ""
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from saliency_callbacks.config.fields import fields_of, with_fields
+from saliency_callbacks.config.wording import counted
 from saliency_callbacks.errors import warn
 from saliency_callbacks.probe.selection import fit_size
 
@@ -43,7 +44,10 @@ def first_rows(batches: Iterable[Any], size: int) -> Any:
         try:
             joined = part if joined is None else _map_rows(_concatenate, available, joined, part)
         except Exception as error:
-            message = f"The probe has {available} samples instead of {size}: its batches do not fit together ({error})."
+            message = (
+                f"the probe has {counted(available, 'sample')} instead of {size}, because its batches cannot be "
+                f"combined ({error})"
+            )
             warn("batches of the probe", message)
             return joined
         available += kept

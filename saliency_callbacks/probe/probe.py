@@ -36,7 +36,7 @@ class Probe:
         size: Number of samples.
         source: Take them from the validation (``"val"``) or the training (``"train"``) dataloader.
         dataloader_idx: Which of several dataloaders.
-        stratify: Choose equally many samples of each class, where there are classes.
+        stratify: Choose equally many samples of each class, if there are classes.
         indices: Choose these items of the dataset, in this order, instead; ``size`` is then their number.
         seed: Decides which samples are chosen.
         unpack_batch: A function ``batch -> (inputs, labels)`` or ``batch -> (inputs, labels, masks)``, or its dotted
@@ -45,12 +45,12 @@ class Probe:
             interest of each sample is: bool, or shares in [0, 1]. By default the batch's, where it has any: the third
             that ``unpack_batch`` returns, or ``"mask"`` next to ``"image"`` in a dictionary.
         groups: A function ``inputs, labels -> names``, or its dotted import path, that names the group of each sample.
-        labels: Where in a batch the labels are: a position, a name, or several with dots between, such as ``2``,
-            ``"label"`` or ``"target.label"``; ``None`` where there are none. ``"auto"`` goes by the form of the batch
+        labels: Where in a batch the labels are: a position, a name, or a dotted path, such as ``2``, ``"label"`` or
+            ``"target.label"``; ``None`` if there are none. ``"auto"`` goes by the form of the batch
             (:func:`~saliency_callbacks.probe.unpack.unpack_batch`), and of several parts by the dataset's own labels.
         shown: How many samples of a larger probe are drawn and kept with their maps; monitors and ``CueAlarm`` stream
-            the others: they read, run and score a few at a time, and keep what they found. ``RandomizationTest`` tests
-            the shown ones; ``ShortcutDiscovery`` holds all.
+            the others: they read, run and score a few at a time, and keep the scores. ``RandomizationTest`` tests the
+            shown samples; ``ShortcutDiscovery`` holds all of them.
 
     Raises:
         ProbeError: An argument of another type or out of its range.

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, default_collate, default_convert
 
 from saliency_callbacks.config.nested import describe
+from saliency_callbacks.config.wording import counted
 from saliency_callbacks.errors import CollateError, ProbeError
 from saliency_callbacks.probe.dataset_state import preserved
 from saliency_callbacks.probe.labels.classes import dataset_labels
@@ -111,8 +112,8 @@ def read_rows(
     if indices is not None:
         raise ProbeError(
             f"Probe(indices={describe(list(indices))}) chooses single samples, but the dataloader has no batching "
-            "(batch_size=None), so its dataset delivers whole batches. Write Probe(size=...), or give the samples "
-            "themselves with Probe.from_tensors(...)."
+            "(batch_size=None), so its dataset delivers whole batches. Write Probe(size=…), or give the samples "
+            "themselves with Probe.from_tensors(…)"
         )
     _require_dataset(dataset)
     batches: Iterable[Any] = (
@@ -155,9 +156,9 @@ def collate_items(items: list[Any], collate: Collate) -> Any:
         return collate(items)
     except Exception as error:
         raise CollateError(
-            f"The {len(items)} samples of the probe do not collate ({type(error).__name__}: {error}). The first are "
-            f"{describe(items[:2])}. Samples of one shape were expected: resize them in the dataset, or choose others "
-            "with Probe(indices=...)."
+            f"the probe's {counted(len(items), 'sample')} cannot be collated ({type(error).__name__}: {error}). The "
+            f"first are {describe(items[:2])}; expected samples of one shape. Resize them in the dataset, or choose "
+            "others with Probe(indices=…)"
         ) from error
 
 
@@ -192,8 +193,8 @@ def _read_at(dataset: Any, indices: Sequence[int]) -> list[Any]:
 def _require_dataset(dataset: Any) -> None:
     if isinstance(dataset, DataLoader):
         raise ProbeError(
-            f"A {type(dataset).__name__} was given to read the probe from, its dataset was expected. Call "
-            "probe.read(loader.dataset, loader.collate_fn)."
+            f"the probe cannot be read from a {type(dataset).__name__}; expected its dataset. Call "
+            "probe.read(loader.dataset, loader.collate_fn)"
         )
 
 

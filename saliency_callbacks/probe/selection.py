@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from saliency_callbacks.config.wording import counted
 from saliency_callbacks.errors import ProbeError, warn
 from saliency_callbacks.probe.introspection import length as length_of
 from saliency_callbacks.probe.labels.classes import dataset_labels
@@ -89,8 +90,8 @@ def positions_of(dataset: Any, candidates: Sequence[int] | None) -> Sequence[int
         return [index for index in candidates if index >= 0 and (length is None or index < length)]
     if length is None:
         raise ProbeError(
-            f"The length of {type(dataset).__name__} cannot be read, so no samples can be chosen from it. Let "
-            "len(dataset) return it, or give the samples themselves with Probe.from_tensors(...)."
+            f"the length of {type(dataset).__name__} cannot be read, so no samples can be chosen from it. Let "
+            "len(dataset) return it, or give the samples themselves with Probe.from_tensors(…)"
         )
     return range(length)
 
@@ -110,11 +111,11 @@ def fit_size(size: int, available: int) -> int:
     """Return ``size``, or ``available`` with a warning where that is less; an empty dataset is an error."""
     if not available:
         raise ProbeError(
-            "The dataset of the probe is empty, at least one item was expected. Give a dataset with items, "
-            "another Probe(source=...), or the samples themselves with Probe.from_tensors(...)."
+            "the probe's dataset is empty; expected at least one item. Give a dataset with items, another "
+            "Probe(source=…), or the samples themselves with Probe.from_tensors(…)"
         )
     if available < size:
-        message = f"The probe has {available} samples instead of {size}: its dataset has no more than {available}."
+        message = f"the probe has {counted(available, 'sample')} instead of {size}, because its dataset has no more"
         warn("size of the probe", message)
     return min(size, available)
 
@@ -124,8 +125,8 @@ def check_range(indices: Sequence[int], length: int) -> None:
     outside = [index for index in indices if not 0 <= index < length]
     if outside:
         raise ProbeError(
-            f"Probe(indices=...) names {outside[:5]}, but the dataset has {length} items, so indices from 0 to "
-            f"{length - 1} were expected. Remove them, or choose another dataset with Probe(source=...)."
+            f"Probe(indices=…) contains {outside[:5]}, but the dataset has {counted(length, 'item')}; expected "
+            f"indices from 0 to {length - 1}. Remove them, or choose another dataset with Probe(source=…)"
         )
 
 

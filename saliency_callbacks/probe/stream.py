@@ -22,7 +22,7 @@ from saliency_callbacks.probe.selection import (
 
 __all__ = ["is_map_style", "iterate_copy", "read_stream", "select_from_stream"]
 
-_FIX = "Give the samples themselves with Probe.from_tensors(...)."
+_FIX = "Give the samples themselves with Probe.from_tensors(…)"
 
 
 def is_map_style(dataset: Any) -> bool:
@@ -87,19 +87,19 @@ def iterate_copy(dataset: Any) -> Iterator[Any]:
     name = type(dataset).__name__
     if attribute(dataset, "__iter__") is None:
         raise ProbeError(
-            f"No probe can be read from {name}: a dataset with __len__ and __getitem__, or with __iter__, was "
-            f"expected. {_FIX}"
+            f"no probe can be read from {name}; expected a dataset with __len__ and __getitem__, or with __iter__. "
+            f"{_FIX}"
         )
     try:
         duplicate = copy.deepcopy(dataset)
     except Exception as error:
         raise ProbeError(
-            f"The iterable dataset {name} cannot be copied ({type(error).__name__}: {error}), and reading the "
-            f"probe from the original would take samples away from the training. {_FIX}"
+            f"the iterable dataset {name} cannot be copied ({type(error).__name__}: {error}), and reading the probe "
+            f"from the original would consume training samples. {_FIX}"
         ) from error
     if duplicate is dataset:
         raise ProbeError(
-            f"Copying the iterable dataset {name} returned the same object, and reading the probe from it would "
-            f"take samples away from the training. {_FIX}"
+            f"copying the iterable dataset {name} returned the same object, and reading the probe from it would "
+            f"consume training samples. {_FIX}"
         )
     return iter(duplicate)

@@ -19,7 +19,7 @@ from saliency_callbacks.probe.labels.columns import LabelColumn, columns_of, lab
 
 __all__ = ["Unpacked", "split_batch", "split_with", "unpack_batch"]
 
-_FIX = 'Say how to read it with Probe(unpack_batch="package.function"), a function batch -> (inputs, labels).'
+_FIX = 'Say how to read it with Probe(unpack_batch="package.function"), a function batch -> (inputs, labels)'
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +118,8 @@ def split_batch(batch: Any) -> Unpacked:
             inputs, tuple(columns), ordered=ordered, unread=None if columns else unread(batch, at, _n_rows(inputs))
         )
     raise ProbeError(
-        f"The batch {describe(batch)} cannot be read: a tensor, (x, y), or a dictionary with an input under one of "
-        f"{', '.join(map(repr, INPUT_KEYS))} was expected. {_about_text(batch) or _FIX}"
+        f"the batch {describe(batch)} cannot be read; expected a tensor, (x, y), or a dictionary with an input under "
+        f"one of {', '.join(map(repr, INPUT_KEYS))}. {_about_text(batch) or _FIX}"
     )
 
 
@@ -135,9 +135,9 @@ def split_with(function: Callable[..., Any], batch: Any) -> Unpacked:
     if not isinstance(result, list | tuple) or len(result) not in (2, 3) or not _holds_tensor(result[0]):
         name = getattr(function, "__qualname__", repr(function))
         raise ProbeError(
-            f"The function {name}, given as Probe(unpack_batch=...), returned {describe(result)} for the batch "
-            f"{describe(batch)}. Let it return a pair (inputs, labels), or (inputs, labels, masks); labels and masks "
-            "may be None."
+            f"the function {name}, given as Probe(unpack_batch=…), returned {describe(result)} for the batch "
+            f"{describe(batch)}; expected a pair (inputs, labels), or (inputs, labels, masks), where labels and masks "
+            "may be None"
         )
     labels = labels_in(result[1])
     return Unpacked(
@@ -151,7 +151,7 @@ def _split_fields(batch: Any, fields: Mapping[Any, Any]) -> Unpacked:
     inputs = _inputs_in(fields)
     if not inputs:
         raise ProbeError(
-            f"The batch {describe(batch)} has no tensor under any of {', '.join(map(repr, INPUT_KEYS))}. "
+            f"the batch {describe(batch)} has no tensor under any of {', '.join(map(repr, INPUT_KEYS))}. "
             f"{_about_text(fields) or _FIX}"
         )
     ((key, only), *others) = inputs.items()
@@ -199,8 +199,8 @@ def _about_text(batch: Any) -> str:
     if not any(isinstance(text, str) for part in texts for text in part):
         return ""
     return (
-        "Text inputs are explained as ids of tokens: tokenize them in the dataset or the collate function, so that the "
-        "batch has 'input_ids', and attach TokenSaliencyMonitor(tokenizer=...). Otherwise: " + _FIX
+        "To explain text inputs, tokenize them in the dataset or the collate function, so that the batch has "
+        "'input_ids', and attach TokenSaliencyMonitor(tokenizer=…). Otherwise: " + _FIX
     )
 
 

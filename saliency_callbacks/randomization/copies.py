@@ -91,9 +91,9 @@ class Stamp:
         other = [name for name in names if not self.weights.get(name) or self.weights[name] != now.weights.get(name)]
         if other:
             more = f" and {len(other) - 1} more" if len(other) > 1 else ""
-            return f"{other[0]!r}{more} of a random copy depends on the trained weights"
+            return f"{other[0]!r}{more} of a random copy {'depend' if more else 'depends'} on the trained weights"
         if not _is_close(self.outputs, now.outputs):
-            return "a random copy with the same weights returns other outputs than before"
+            return "a random copy with the same weights returns different outputs than before"
         return None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from saliency_callbacks.config.wording import counted
 from saliency_callbacks.randomization.result import PRIMARY, Values
 from saliency_callbacks.scores.randomization import FLOOR_LIMIT, Estimate, estimate
 from saliency_callbacks.types import Cell, Table
@@ -100,18 +101,18 @@ class DataRandomizationResult:
     def _verdict(self, similarity: Estimate) -> str:
         if not self.memorised:
             return (
-                f"undecided: the twin memorised only {_percent(self.accuracy)} of the permuted labels in {self.epochs} "
-                f"epochs, not {_percent(self.min_accuracy)}"
+                f"undecided: the twin memorized only {_percent(self.accuracy)} of the permuted labels in "
+                f"{counted(self.epochs, 'epoch')}; {_percent(self.min_accuracy)} are required"
             )
         if self.model_accuracy < self.min_accuracy:
             return (
                 f"undecided: the model itself learned only {_percent(self.model_accuracy)} of the true labels in "
-                f"{self.model_epochs} epochs, not {_percent(self.min_accuracy)}"
+                f"{counted(self.model_epochs, 'epoch')}; {_percent(self.min_accuracy)} are required"
             )
         if math.isnan(similarity.mean):
-            return "undecided: every map is constant or not finite, with true or with permuted labels"
+            return "undecided: all maps are constant or not finite, with true or with permuted labels"
         if similarity.invalid > 0.5:
-            return f"undecided: {similarity.invalid:.0%} of the comparisons have a constant or non-finite map"
+            return f"undecided: {similarity.invalid:.0%} of the comparisons involve a constant or non-finite map"
         return DOES_NOT_DEPEND if similarity.mean > FLOOR_LIMIT else DEPENDS
 
     def to_dict(self) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def permute_labels(
     if len(labels[among].unique(dim=0)) < 2:
         raise ConfigurationError(
             f"all {len(among)} labels of {type(dataset).__name__} are {labels[among][:1].tolist()}; expected at least "
-            "two classes, as permuting the labels would change nothing"
+            "two classes, because permuting equal labels changes nothing"
         )
     generator = torch.Generator().manual_seed(seed)
     targets = labels.clone()
@@ -114,8 +114,8 @@ def permute_loader(loader: Any, *, seed: int, label_key: int | str | None = None
     check_dataset(loader.dataset)
     if loader.batch_sampler is None:
         raise ConfigurationError(
-            f"the items of {type(loader.dataset).__name__} are whole batches (batch_size=None), whose labels cannot be "
-            "permuted one by one. Give a DataLoader that makes the batches from single items"
+            f"the items of {type(loader.dataset).__name__} are whole batches (batch_size=None), whose labels cannot "
+            "be permuted one by one. Give a DataLoader that builds batches from single items"
         )
     positions = candidate_indices(loader)
     return _with_dataset(loader, permute_labels(loader.dataset, seed=seed, label_key=label_key, positions=positions))
@@ -147,7 +147,7 @@ def check_dataset(dataset: Any) -> None:
     if not is_map_style(dataset):
         raise ConfigurationError(
             f"{type(dataset).__name__} cannot be read by position, so its labels cannot be permuted; expected a "
-            "map-style dataset with __len__ and __getitem__. Load what you train on into one, e.g. a TensorDataset"
+            "map-style dataset with __len__ and __getitem__. Load the training data into one, e.g. a TensorDataset"
         )
 
 
@@ -199,8 +199,8 @@ def _labels(dataset: Any, keys: tuple[Any, ...], label_key: int | str | None) ->
     if len({len(row) for row in rows}) > 1:
         raise ConfigurationError(
             f"the labels of {type(dataset).__name__}, under {_shown(keys)}, have {min(map(len, rows))} to "
-            f"{max(map(len, rows))} entries; expected one class of each item, or a row of as many 0 and 1 as there are "
-            "classes. Name another entry with `label_key=`"
+            f"{max(map(len, rows))} entries; expected one class per item, or a row with a 0 or 1 for each class. Name "
+            "another entry with `label_key=`"
         )
     labels = torch.stack(rows)
     if labels.shape[1] == 1:
@@ -232,8 +232,8 @@ def _row(dataset: Any, index: int, keys: tuple[Any, ...], label_key: int | str |
     if row is None:
         raise ConfigurationError(
             f"the label of item {index} of {type(dataset).__name__}, under {_shown(keys)}, is {describe(entry)}; "
-            "expected an integer class, or a row of 0 and 1. Name another entry with `label_key=`, or let the dataset "
-            "return class indices"
+            "expected an integer class, or a row of zeros and ones. Name another entry with `label_key=`, or let the "
+            "dataset return class indices"
         )
     return row
 
@@ -245,8 +245,8 @@ def _shown(keys: tuple[Any, ...]) -> str:
 def _not_found(item: Any, label_key: int | str | None) -> ConfigurationError:
     looked = "no part that can be read as labels" if label_key is None else f"label_key={label_key!r}"
     return ConfigurationError(
-        f"no label was found in the item {describe(item)} ({looked}); expected (input, label, ...) or a dictionary. "
-        "Name the position or key of the label with `label_key=`, or several with dots between, such as 'target.label'"
+        f"no label was found in the item {describe(item)} ({looked}); expected (input, label, …) or a dictionary. "
+        "Name the position or key of the label with `label_key=`, or a dotted path such as 'target.label'"
     )
 
 

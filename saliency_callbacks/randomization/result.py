@@ -13,6 +13,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from saliency_callbacks._html import picture_html, table_html
+from saliency_callbacks.config.wording import counted
 from saliency_callbacks.rendering.curves import Curve, draw_curves
 from saliency_callbacks.scores.means import mean_of_finite
 from saliency_callbacks.scores.randomization import LEAST_RANGE, Estimate, calibrate, estimate, verdict
@@ -24,10 +25,10 @@ PRIMARY = "spearman"
 """The similarity that verdicts rest on: signed, as ties inflate that of magnitudes."""
 
 _STEPS_LABELS = {
-    "full": "weights that are randomized",
-    "top_down": "weights randomized from the scores (left) down to the input (right)",
-    "bottom_up": "weights randomized from the input (left) up to the scores (right)",
-    "independent": "the one layer that is randomized",
+    "full": "randomized weights",
+    "top_down": "weights randomized from the output (left) to the input (right)",
+    "bottom_up": "weights randomized from the input (left) to the output (right)",
+    "independent": "randomized layer (one at a time)",
 }
 
 Values = Mapping[str, Mapping[str, Tensor]]
@@ -169,7 +170,10 @@ class RandomizationResult:
     def verdicts(self) -> dict[str, str]:
         """Method → whether its maps depend on the weights, in words; with reasons where that is undecided."""
         if self.left_out:
-            return dict.fromkeys(self.methods, f"undecided: {len(self.left_out)} layers were not randomized")
+            return dict.fromkeys(
+                self.methods,
+                f"undecided: max_seconds was reached before {counted(len(self.left_out), 'layer')} could be randomized",
+            )
         return {
             method: verdict(self.similarity(method), self.floor(method), self.ceiling(method))
             for method in self.methods
@@ -220,7 +224,11 @@ class RandomizationResult:
         floors = [f"{self.floor(method).mean:.2f}" for method in self.methods]
         rows.append((Cell("floor", "emphasis"), *map(Cell, floors)))
         n_layers = len(self.steps) + len(self.left_out)
-        note = f"{len(self.steps)} of {n_layers} layers; for the others there was no time" if self.left_out else None
+        note = (
+            (f"{len(self.steps)} of {counted(n_layers, 'layer')} randomized; max_seconds was reached before the others")
+            if self.left_out
+            else None
+        )
         return Table(("randomized", *self.methods), tuple(rows), note=note)
 
     def _repr_html_(self) -> str:
@@ -258,9 +266,9 @@ class RandomizationResult:
         return draw_curves(
             curves,
             self.steps,
-            title=f"Are the maps those of the trained model? ({name})",
+            title=f"Similarity of the maps after randomizing the weights ({name})",
             steps_label=_STEPS_LABELS[self.order],
-            values_label="similarity with the trained model's maps\n(shaded: between two random models)",
+            values_label="similarity with the trained model's maps\n(shaded: floor, between two random copies)",
         )
 
 

@@ -63,19 +63,19 @@ def randomization_test(
 ) -> RandomizationResult:
     """Compare the maps of a model with those of the same model with random weights, for the same inputs and classes.
 
-    A method whose maps hardly change does not explain what the model has learned. The floor says what "hardly" means:
-    it is the similarity between the maps of two random models. The model state is restored byte for byte, also after
-    an exception; one copy of the weights is kept meanwhile.
+    A method whose maps hardly change does not explain what the model has learned. The floor gives the scale: it is the
+    similarity between the maps of two random copies. The model state is restored byte for byte, also after an
+    exception; one copy of the weights is kept meanwhile.
 
     Args:
         model: Any module.
         inputs: As for :func:`~saliency_callbacks.explain`.
         methods: Names or method objects; all of them share the passes of each state.
         target: The explained score. ``"predicted"`` is settled with the trained weights.
-        order: ``full`` redraws all weights at once; ``top_down`` layer by layer from the scores to the input, each on
+        order: ``full`` redraws all weights at once; ``top_down`` layer by layer from the output to the input, each on
             top of the previous ones; ``bottom_up`` the other way; ``independent`` each layer alone. Layers are ordered
             as the forward pass runs them.
-        n_draws: Number of random models, at least 2.
+        n_draws: Number of random copies, at least 2.
         seed: Seed of the draws and of all noise.
         randomize: ``"reinitialize"`` as the layers initialize themselves (values of parameters that no layer
             initializes are permuted), ``"permute"`` the values of every parameter, or a callable ``module -> None``
@@ -215,7 +215,7 @@ def check_draws(n_draws: Any, argument: str = "n_draws", or_else: str | None = N
     Raises:
         ConfigurationError: If it is not a whole number of at least 2.
     """
-    expected = "a whole number of at least 2, as the floor compares two random models"
+    expected = "a whole number of at least 2, because the floor compares two random copies"
     expected += f", or {or_else}" if or_else else ""
     return checked_integer(argument, n_draws, 2, expected=expected)
 

@@ -79,8 +79,8 @@ def weight_layers(model: nn.Module, inputs: Any, settings: Settings) -> tuple[We
         layers = find_weight_layers(model, lambda: batch.call(model, rows, first))
     if not layers:
         raise ConfigurationError(
-            f"{type(model).__name__} has no parameter that could be randomized; expected at least one layer with "
-            "weights. Pass the module that holds them"
+            f"{type(model).__name__} has no parameters to randomize; expected at least one layer with weights. Give "
+            "the module that holds them"
         )
     return layers
 
@@ -167,7 +167,8 @@ def check_randomized(model: nn.Module, weights: WeightRandomizer, layers: Sequen
     if names <= weights.unchanged:
         raise ConfigurationError(
             f"no parameter of {type(model).__name__} could be randomized: all are constant, and no module "
-            "initializes them to anything else. Give randomize= a callable (module -> None) that draws new values"
+            "re-initializes them to other values. Give as `randomize=` a callable (module -> None) that draws new "
+            "values"
         )
 
 

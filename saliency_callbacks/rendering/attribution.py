@@ -68,7 +68,7 @@ def render(
     check_pictures(images, "images")
     count = attribution.heatmap.shape[0]
     if len(images) != count:
-        raise InputError(f"Got {len(images)} images for an attribution of {count} samples; expected one for each")
+        raise InputError(f"got {len(images)} images for an attribution of {count} samples; expected one per sample")
     size = images.shape[1], images.shape[2]
     if style in ("signed", "signed_color"):
         return _render_signed(attribution, size, style, scale)
@@ -141,5 +141,5 @@ def _render_signed(
 def _per_sample(scale: Tensor, count: int) -> Tensor:
     given = finite(torch.as_tensor(scale)).flatten()
     if given.numel() not in (1, count):
-        raise InputError(f"Got {given.numel()} scales for {count} samples; expected one, or one for each")
+        raise InputError(f"got {given.numel()} scales for {count} samples; expected one, or one per sample")
     return given.expand(count)

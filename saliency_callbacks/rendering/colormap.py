@@ -229,7 +229,7 @@ def _look_up(table: npt.NDArray[Entry], entries: npt.NDArray[np.uint8]) -> npt.N
 @lru_cache(maxsize=64)
 def _table(name: str, first: float = 0.0) -> npt.NDArray[np.uint8]:
     if name not in mpl.colormaps:
-        message = f"Unknown color map {name!r}; expected the name of a Matplotlib color map: "
+        message = f"unknown colormap {name!r}; expected the name of a Matplotlib colormap: "
         raise ConfigurationError(message + nearest_names(name, list(mpl.colormaps)))
     # Through [0, 1] rather than by index: a color map need not have 256 colors of its own.
     colors = mpl.colormaps[name](np.linspace(first, 1, 256), bytes=True)

@@ -89,7 +89,7 @@ def draw_contour(
         [[128, 255, 0, 128], [255, 255, 0, 128], [0, 0, 128, 128], [128, 128, 128, 128]]
     """
     if len(regions) != len(tiles):
-        raise InputError(f"Got {len(regions)} regions for {len(tiles)} pictures; expected one for each")
+        raise InputError(f"got {len(regions)} regions for {len(tiles)} pictures; expected one per picture")
     height, width = tiles.shape[1:3]
     rows = np.arange(height) * regions.shape[1] // height
     columns = np.arange(width) * regions.shape[2] // width

@@ -113,8 +113,8 @@ def _check(images: npt.NDArray[np.uint8], scenes: Sequence[Scene], captions: Seq
     size = images.shape[1:]
     if not scenes or len(captions) != len(scenes) or any(len(each) != size[0] for each in captions):
         raise InputError(
-            f"Got {len(scenes)} moments, {len(captions)} lists of captions and {size[0]} images; expected at least "
-            "one moment, and for each a caption for every image"
+            f"got {len(scenes)} moments, {len(captions)} lists of captions and {size[0]} images; expected at least one "
+            "moment, each with one caption per image"
         )
     if len(images) != len(scenes):
         raise InputError(f"Got images for {len(images)} moments of {len(scenes)}; expected some for each, or the same")

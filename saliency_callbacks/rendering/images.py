@@ -152,8 +152,8 @@ def finite(values: Tensor) -> Tensor:
 def _check_dimensions(tensor: Tensor, spatial: int, expected: str) -> None:
     if not 1 <= spatial <= 3:
         raise InputError(
-            f"Got a tensor of shape {list(tensor.shape)}; expected {expected} with 1, 2 or 3 spatial dimensions. "
-            "Move the spatial dimensions last, or explain an input that has some."
+            f"got a tensor of shape {list(tensor.shape)}; expected {expected} with 1, 2 or 3 spatial dimensions. Move "
+            "the spatial dimensions last, or explain an input that has them"
         )
 
 
@@ -241,7 +241,8 @@ def _chosen(values: Tensor, bands: Sequence[int]) -> Tensor:
     n_channels = values.shape[1]
     if (values.ndim > 3 and len(bands) not in (1, 3)) or any(not 0 <= band < n_channels for band in bands):
         raise InputError(
-            f"bands={tuple(bands)} of inputs with {n_channels} channels; expected one or three of 0 to {n_channels - 1}"
+            f"bands={tuple(bands)} of inputs with {n_channels} channels; expected one or three channels from 0 to "
+            f"{n_channels - 1}"
         )
     return values[:, list(bands)]
 

@@ -38,7 +38,7 @@ def check_style(style: str) -> None:
     """
     if style not in STYLES:
         raise ConfigurationError(
-            f"Unknown style {style!r}; expected one of {', '.join(STYLES)}: {nearest_names(style, STYLES)}"
+            f"unknown style {style!r}; expected one of {', '.join(STYLES)}: {nearest_names(style, STYLES)}"
         )
 
 

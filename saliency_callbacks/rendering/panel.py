@@ -116,11 +116,11 @@ def _check(
     check_pictures(rendered, "rendered")
     if rendered.shape != images.shape or len(captions) != len(images):
         raise InputError(
-            f"Got images {list(images.shape)}, rendered {list(rendered.shape)} and {len(captions)} captions; "
-            "expected pictures of equal shape and a caption for each"
+            f"got images {list(images.shape)}, rendered {list(rendered.shape)} and {len(captions)} captions; expected "
+            "pictures of equal shape, with one caption each"
         )
     if columns is not None and columns < 1:
-        raise ConfigurationError(f"columns is {columns}; expected a positive number, or None to choose it")
+        raise ConfigurationError(f"columns={columns}; expected a positive number, or None to choose it automatically")
 
 
 def beside(images: npt.NDArray[np.uint8], rendered: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -54,7 +54,7 @@ def statistics_drawings(
         return drawings
     captions = _captions(found, class_name)
     for method, shown in found.maps.items():
-        title = f"{method} · {moment} · surest mistakes"
+        title = f"{method} · {moment} · most confident mistakes"
         drawings[f"{method}/mistakes"] = partial(_drawn, shown, found.images, captions, title, style, look)
     return drawings
 
@@ -73,4 +73,4 @@ def _drawn(
     pictures = images.numpy()
     rendered = render(as_attribution("", maps), pictures, style=style, **look)
     colors = {name: value for name, value in look.items() if name == "colormap"}
-    return panel(pictures, rendered, captions, title=title, style=style, scale_note="scale per map", **colors)
+    return panel(pictures, rendered, captions, title=title, style=style, scale_note="one scale per map", **colors)

@@ -55,8 +55,8 @@ class Checkpoint:
         missing = [key for key in ("state_dict", "epoch", "global_step") if key not in content]
         if missing:
             raise ConfigurationError(
-                f"checkpoint {str(path)!r} has no {' and no '.join(map(repr, missing))}; expected a file that a "
-                "Lightning Trainer or ModelCheckpoint has saved"
+                f"checkpoint {str(path)!r} has no {' and no '.join(map(repr, missing))}; expected a file saved by a "
+                "Lightning Trainer or ModelCheckpoint"
             )
         epoch, step = _moment(content)
         return cls(path, epoch, step, int(content["global_step"]), is_trusted)
@@ -91,7 +91,9 @@ def find_checkpoints(
     for one in found:
         first = kept.setdefault(one.global_step, one)
         if first is not one:
-            left_out.append(f"{one.path.name} is left out: it is of step {one.global_step}, as {first.path.name} is")
+            left_out.append(
+                f"{one.path.name} is left out, because it is of step {one.global_step}, like {first.path.name}"
+            )
     return list(kept.values()), left_out
 
 
@@ -105,7 +107,7 @@ def _files(path: Path) -> list[Path]:
     files = sorted(file for file in path.glob(_PATTERN) if file.is_file())
     if not files:
         below = sorted({str(file.parent) for file in path.rglob(_PATTERN) if file.is_file()})
-        hint = f"there are some in {below[0]!r}" if below else "give the directory that ModelCheckpoint wrote to"
+        hint = f"there are some in {below[0]!r}" if below else "Give the directory that ModelCheckpoint wrote to"
         raise ConfigurationError(f"checkpoints={str(path)!r} has no {_PATTERN} file; {hint}")
     return files
 
@@ -117,15 +119,15 @@ def _read(path: Path, *, is_trusted: bool, mmap: bool = False) -> dict[str, Any]
         if is_trusted:
             raise _unreadable(path, error) from error
         raise ConfigurationError(
-            f"checkpoint {str(path)!r} holds more than tensors and plain values, and reading that may run code that is "
-            "hidden in it; use --trust-checkpoints (trust_checkpoints=True) if you trust where it comes from"
+            f"checkpoint {str(path)!r} contains more than tensors and plain values, and reading it could run hidden "
+            "code. Use --trust-checkpoints (trust_checkpoints=True) if you trust its source"
         ) from error
     except Exception as error:
         raise _unreadable(path, error) from error
     if not isinstance(content, dict):
         raise ConfigurationError(
-            f"checkpoint {str(path)!r} holds a {type(content).__name__}; expected a file that a Lightning Trainer has "
-            "saved"
+            f"checkpoint {str(path)!r} contains a {type(content).__name__}; expected a file saved by a Lightning "
+            "Trainer"
         )
     return content
 
@@ -133,8 +135,8 @@ def _read(path: Path, *, is_trusted: bool, mmap: bool = False) -> dict[str, Any]
 def _unreadable(path: Path, error: Exception) -> ConfigurationError:
     reason = str(error).strip().splitlines() or [""]
     return ConfigurationError(
-        f"checkpoint {str(path)!r} cannot be read ({type(error).__name__}: {reason[0]}); expected a file that a "
-        "Lightning Trainer has saved. Leave it out, or copy it again"
+        f"checkpoint {str(path)!r} cannot be read ({type(error).__name__}: {reason[0]}); expected a file saved by a "
+        "Lightning Trainer. Leave it out, or copy it again"
     )
 
 

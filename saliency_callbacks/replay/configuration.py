@@ -94,13 +94,13 @@ def load_run(configs: Sequence[str | PathLike[str]], output: str | PathLike[str]
     try:
         cli = _ReplayCLI(contents)
     except (ArgumentError, SystemExit) as error:
-        raise ConfigurationError(f"config={_shown(configs)} is not understood: {_one_line(error)}") from error
+        raise ConfigurationError(f"config={_shown(configs)} cannot be parsed: {_one_line(error)}") from error
     except ConfigurationError:
         raise
     except Exception as error:
         raise ConfigurationError(
-            f"config={_shown(configs)} cannot be put to work ({type(error).__name__}: {_one_line(error)}); expected "
-            "classes and arguments with which a training could begin"
+            f"config={_shown(configs)} cannot be instantiated ({type(error).__name__}: {_one_line(error)}); expected "
+            "classes and arguments with which training can start"
         ) from error
     cli.trainer.logger = logger
     merged = {key: value for content in contents for key, value in content.items()}
@@ -163,12 +163,13 @@ def _content(path: Path) -> dict[str, Any]:
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigurationError(
-            f"config={str(path)!r} is no YAML ({_one_line(error)}); expected a file of a LightningCLI"
+            f"config={str(path)!r} is not valid YAML ({_one_line(error)}); expected a file of a LightningCLI"
         ) from error
     content = {} if content is None else content
     if not isinstance(content, dict):
         raise ConfigurationError(
-            f"config={str(path)!r} holds a {type(content).__name__}; expected a mapping with `model`, `data`, `trainer`"
+            f"config={str(path)!r} contains a {type(content).__name__}; expected a mapping with `model`, `data` and "
+            "`trainer`"
         )
     # With the name of its subcommand above it, as for `python train.py --config`.
     return content["fit"] if isinstance(content.get("fit"), dict) else content
@@ -180,8 +181,8 @@ def _logger(output: str | PathLike[str] | None) -> TensorBoardLogger:
     directory = Path(output).expanduser().absolute()
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise ConfigurationError(
-            f"output={str(output)!r} exists and is not an empty directory; expected a new one, so that "
-            "two runs are not mixed up. Give another name"
+            f"output={str(output)!r} exists and is not an empty directory; expected a new directory, so that runs are "
+            "not mixed. Give another name"
         )
     return TensorBoardLogger(directory, name="", version="")
 

@@ -68,8 +68,8 @@ def replay(
         callbacks = [one for one in trainer.callbacks if isinstance(one, ObservingCallback)]  # type: ignore[attr-defined]
         if not callbacks:
             raise ConfigurationError(
-                "there is nothing to replay: no callback of this package is among the Trainer's; expected at least one "
-                "of SaliencyMonitor, RandomizationTest and CueAlarm in `trainer.callbacks`"
+                "there is nothing to replay: the Trainer has no callback of this package; expected at least one, such "
+                "as SaliencyMonitor, RandomizationTest or CueAlarm, in `trainer.callbacks`"
             )
         counts = dict.fromkeys((one.identity for one in callbacks), 0)
         prepare_dataloaders(trainer)
@@ -130,6 +130,6 @@ def _restore(trainer: Trainer, module: LightningModule, checkpoint: Checkpoint) 
     except (RuntimeError, KeyError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise ConfigurationError(
-            f"checkpoint {str(checkpoint.path)!r} is not one of this {type(module).__name__} "
-            f"({' '.join(lines[1:3] or lines)[:300]}); expected the model, and its arguments, that were trained"
+            f"checkpoint {str(checkpoint.path)!r} does not belong to this {type(module).__name__} "
+            f"({' '.join(lines[1:3] or lines)[:300]}); expected the model and arguments of the training"
         ) from error

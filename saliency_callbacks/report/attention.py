@@ -72,12 +72,12 @@ def _wrong_or_flipped(monitor: Monitor) -> Iterator[tuple[int, Reason]]:
         name, sure = class_name(probe, now), _confidence(last, sample)
         if label is not None and now != label:
             lost = label in history
-            text = f"Predicted {name}{sure} but labeled {class_name(probe, label)}"
-            yield sample, (3.0 if lost else 2.0, text + (", and it was right before." if lost else "."), position, None)
+            text = f"Predicted as {name}{sure} but labeled {class_name(probe, label)}"
+            yield sample, (3.0 if lost else 2.0, text + ("; it was correct before." if lost else "."), position, None)
         elif history[0] != now:
             turn = next(index for index, value in enumerate(history) if value == now)
             when = moment_of(judged[turn][1].entry)
-            text = f"The prediction went from {class_name(probe, history[0])} to {name} by {when}."
+            text = f"The prediction changed from {class_name(probe, history[0])} to {name} at {when}."
             yield sample, (1.0, text, judged[turn][0], None)
         changes = sum(before != after for before, after in pairwise(history))
         if changes > 2:
@@ -102,7 +102,7 @@ def _moved_most(monitor: Monitor) -> Iterator[tuple[int, Reason]]:
                 continue
             position = known[int(column.argmax())][0]
             when = moment_of(monitor.observations[position].entry)
-            text = f"Its {method} map moved most by {when}: drift {largest:.2f}, where {usual:.2f} is usual."
+            text = f"Its {method} map changed most at {when}: drift {largest:.2f}, against a median of {usual:.2f}."
             if sample not in best or largest / 2 > best[sample][0]:
                 best[sample] = (largest / 2, text, position, method)
     yield from best.items()
@@ -119,7 +119,7 @@ def _outside_mask(monitor: Monitor) -> Iterator[tuple[int, Reason]]:
                 inside[method] = float(values[sample])
         if inside and max(inside.values()) < _LEAST_INSIDE:
             method = max(inside, key=lambda name: inside[name])
-            rest = "" if len(inside) == 1 else ", and more of every other map"
+            rest = "" if len(inside) == 1 else ", and an even larger share of every other map"
             outside = f"{1 - inside[method]:.0%} of its {method} map"
             text = f"{outside} lies outside the mask at {moment_of(last.entry)}{rest}."
             yield sample, (_LEAST_INSIDE * (1 - inside[method]), text, position, method)
@@ -131,7 +131,7 @@ def _shows_nothing(monitor: Monitor) -> Iterator[tuple[int, Reason]]:
             for sample in scales.degenerate.nonzero()[0].tolist():
                 yield (
                     sample,
-                    (0.8, f"Its {method} map shows nothing at {moment_of(observation.entry)}.", position, method),
+                    (0.8, f"Its {method} map is empty at {moment_of(observation.entry)}.", position, method),
                 )
 
 
@@ -142,7 +142,7 @@ def _median(values: Array) -> float:
 
 
 def _confidence(observation: ExplainedObservation, sample: int) -> str:
-    return "" if observation.confidences is None else f" ({float(observation.confidences[sample]):.0%} sure)"
+    return "" if observation.confidences is None else f" ({float(observation.confidences[sample]):.0%} confidence)"
 
 
 def _values(observation: ExplainedObservation, method: str, metric: str) -> Array | None:

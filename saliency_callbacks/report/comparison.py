@@ -32,12 +32,12 @@ def check_comparable(contents: Sequence[Contents]) -> None:
     if not found and all(content.monitors for content in contents):
         names = [", ".join(monitor.archive.name for monitor in content.monitors) for content in contents]
         raise ConfigurationError(
-            f"the runs have no monitor in common: {' and '.join(names)}; use the same namespace= in both runs"
+            f"the runs have no monitor in common: {' and '.join(names)}. Use the same `namespace=` in both runs"
         )
     for pair in found:
         fingerprints = [monitor.probe.fingerprint for monitor in pair]
         if len(set(fingerprints)) > 1:
             raise ConfigurationError(
-                f"the runs explain different probes, {fingerprints[0]} and {fingerprints[1]}, so their maps do not "
-                "compare; observe both with the same probe"
+                f"the runs explain different probes, {fingerprints[0]} and {fingerprints[1]}, so their maps cannot be "
+                "compared. Observe both with the same probe"
             )

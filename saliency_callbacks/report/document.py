@@ -57,7 +57,7 @@ def write_report(
     """
     if isinstance(runs, str | PathLike) or not 1 <= len(runs) <= 2:
         given = repr(runs) if isinstance(runs, str | PathLike) else f"{len(runs)} directories"
-        raise ConfigurationError(f"runs is {given}; expected a list of one or two run directories")
+        raise ConfigurationError(f"runs={given}; expected a list of one or two run directories")
     # Beside what it is made of, unless that is at an address.
     beside = Path() if is_remote(runs[0]) else Path(runs[0])
     path = Path(beside, "report.html") if output is None else Path(output)
@@ -72,7 +72,7 @@ def write_report(
         replace_file(path, page)
     except OSError as error:
         raise ConfigurationError(
-            f"{str(path)!r} cannot be written ({error.strerror}); name another file with output"
+            f"{str(path)!r} cannot be written ({error.strerror}). Give another file as `output`"
         ) from error
     return path
 
@@ -87,7 +87,7 @@ def report_page(runs: Sequence[RunDirectory], max_megabytes: float) -> bytes:
     try:
         check_comparable(contents)
     except ConfigurationError as error:
-        raise ConfigurationError(f"{error}, or write two reports") from error
+        raise ConfigurationError(f"{error}, or write a report of each run") from error
     return _fitting_page(contents, max_megabytes)
 
 
@@ -102,6 +102,6 @@ def _fitting_page(contents: Sequence[Contents], max_megabytes: float) -> bytes:
             return page
         budget -= 1.1 * (len(page) - limit)
     raise ConfigurationError(
-        f"max_megabytes={max_megabytes:g} is too little for this run: without any map the report takes "
+        f"max_megabytes={max_megabytes:g} is too small for this run: even without maps, the report takes "
         f"{bare / _MEGABYTE:.1f} MB; allow at least {2 * bare / _MEGABYTE:.1f}"
     )

@@ -25,7 +25,7 @@ def facts_of(archive: Archive) -> dict[str, Any]:
         rows += _fact(str(name).replace("_", " "), value)
     layers = {str(facts.get("layer")) for facts in last["methods"].values() if facts.get("layer")}
     if layers:
-        rows.append(["maps taken at", ", ".join(sorted(layers))])
+        rows.append(["target layers", ", ".join(sorted(layers))])
     rows.append(["observations", str(len(archive.observations))])
     return {"title": archive.name, "rows": rows}
 

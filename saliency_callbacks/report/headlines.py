@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from saliency_callbacks.config.wording import capitalized, counted, joined
 from saliency_callbacks.report.monitors import Monitor, moment_of
 from saliency_callbacks.report.runs import Archive
 from saliency_callbacks.report.shortcuts import shortcut_headlines
@@ -41,18 +42,19 @@ def _alarms(archive: Archive) -> list[Headline]:
     threshold = judged[-1][0]["metadata"].get("threshold")
     if not on:
         bounds = [bound for entry, _ in judged if (bound := _score(entry["scores"], "lower_bound")) is not None]
-        most = f": the lower bound of the effect was {max(bounds):.2f} at most" if bounds else ""
+        most = f"; the lower bound peaked at {max(bounds):.2f}" if bounds else ""
         patience = judged[-1][0]["metadata"].get("patience")
-        text = f"It stayed off in {len(judged)} evaluations{most}; it takes {patience} in a row above {threshold}."
+        text = (
+            f"It did not fire in {counted(len(judged), 'evaluation')}{most}. Firing takes {patience} in a row above "
+            f"{threshold}. A silent alarm does not rule out a shortcut."
+        )
         return [_headline("good", f"The alarm for cue {cue} stayed silent", text, judged[-1][0]["step"])]
     first = on[0]
     text = next(iter([*first["alerts"].values(), *(t for g, t in first["texts"].items() if g == tag)]), "")
-    text = (text[:1].upper() + text[1:]).rstrip(".") + "." if text else ""
+    text = capitalized(text).rstrip(".") + "." if text else ""
     ending = "still on at the end" if judged[-1][1] else "off again at the end"
-    text += f" It was on in {len(on)} of {len(judged)} evaluations, {ending}." + _groups(archive)
-    return [
-        _headline("alarm", f"The alarm for cue {cue} went on at epoch {first['epoch']}", text.strip(), first["step"])
-    ]
+    text += f" It was on in {len(on)} of {counted(len(judged), 'evaluation')}, {ending}." + _groups(archive)
+    return [_headline("alarm", f"The alarm for cue {cue} fired at epoch {first['epoch']}", text.strip(), first["step"])]
 
 
 def _groups(archive: Archive) -> str:
@@ -60,8 +62,8 @@ def _groups(archive: Archive) -> str:
         worst, average = _score(entry["scores"], "worst_group_accuracy"), _score(entry["scores"], "average_accuracy")
         if worst is not None and average is not None:
             return (
-                f" On the validation set, without and with the cue, the worst class is {worst:.0%} right, "
-                f"the average {average:.0%}."
+                f" On the validation set, taken once without and once with the cue, accuracy is {worst:.0%} in the "
+                f"worst group and {average:.0%} on average."
             )
     return ""
 
@@ -75,14 +77,17 @@ def _verdicts(archive: Archive) -> list[Headline]:
         by_words.setdefault(str(words), []).append(str(method))
     found = []
     for words, methods in by_words.items():
-        names = " and ".join([", ".join(methods[:-1]), methods[-1]] if len(methods) > 1 else methods)
+        names = joined(methods)
         if words == _DEPENDS:
-            title = f"{_count(methods, 'method depends', 'methods depend')} on what the network learned"
-            text = f"The maps of {names} change when the weights are drawn anew, as they should."
+            title = f"{counted(len(methods), 'method depends', 'methods depend')} on what the model learned"
+            text = f"The maps of {names} change when the weights are randomized, as they should."
             found.append(_headline("good", title, text, told[-1]["step"]))
         elif words == _DEPENDS_NOT:
             whose = "Its" if len(methods) == 1 else "Their"
-            text = f"{whose} maps look the same for random networks: they show the input, not the model."
+            text = (
+                f"{whose} maps are similar even between two random copies of the model: they show the input, not "
+                "what the model learned."
+            )
             title = f"Do not judge the model by {names}"
             found.append(_headline("caution", title, f"{text} Verdict: {words}.", told[-1]["step"]))
         else:
@@ -90,7 +95,7 @@ def _verdicts(archive: Archive) -> list[Headline]:
                 _headline(
                     "caution",
                     f"Randomization test of {names}",
-                    words if words.endswith("?") else f"{words}.",
+                    capitalized(words) if words.endswith("?") else f"{capitalized(words)}.",
                     told[-1]["step"],
                 )
             )
@@ -106,9 +111,10 @@ def _accuracy(monitor: Monitor) -> list[Headline]:
     wrong = count - rights[-1]
     best = max(range(len(rights)), key=rights.__getitem__)
     start, top, end = (moment_of(known[position][0]) for position in (0, best, -1))
-    text = f"{rights[-1]} of {count} are right at {end}, {rights[0]} were at {start}"
-    text += f"; most, {rights[best]}, at {top}." if rights[best] > rights[-1] else "."
-    title = f"{wrong} of {count} probe samples are predicted wrong" if wrong else f"All {count} probe samples are right"
+    text = f"{rights[-1]} of {count} predictions are correct at {end}, compared with {rights[0]} at {start}"
+    text += f"; the best result was {rights[best]}, at {top}." if rights[best] > rights[-1] else "."
+    samples = counted(count, "probe sample")
+    title = f"{wrong} of {samples} misclassified" if wrong else f"{count} of {samples} classified correctly"
     return [_headline("plain" if wrong else "good", title, text, known[-1][0]["step"])]
 
 
@@ -121,19 +127,16 @@ def _degenerate(monitor: Monitor) -> list[Headline]:
         if bad:
             entry, count = max(bad, key=lambda item: item[1])
             text = (
-                f"Zero, constant or not finite in {len(bad)} of {len(counts)} observations; most at "
-                f"{moment_of(entry)}: {count} of {len(monitor.probe.ids)} samples. Such maps are marked as empty."
+                f"They are zero, constant or not finite in {len(bad)} of {counted(len(counts), 'observation')}, most "
+                f"often at {moment_of(entry)} ({count} of {counted(len(monitor.probe.ids), 'sample')}). The page "
+                "marks such maps as empty."
             )
-            found.append(_headline("caution", f"Some {method} maps show nothing", text, entry["step"]))
+            found.append(_headline("caution", f"Some {method} maps are empty", text, entry["step"]))
     return found
 
 
 def _score(scores: Mapping[str, float | None], name: str) -> float | None:
     return next((value for tag, value in scores.items() if tag.endswith(f"/{name}")), None)
-
-
-def _count(things: Sequence[object], one: str, many: str) -> str:
-    return f"{len(things)} {one if len(things) == 1 else many}"
 
 
 def _headline(level: str, title: str, text: str, step: int) -> Headline:

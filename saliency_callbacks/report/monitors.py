@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from saliency_callbacks.arrays.slices import evenly_spaced
+from saliency_callbacks.config.wording import counted
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.report.runs import Archive
 from saliency_callbacks.sinks.disk.array_file import Array, ArrayFile
@@ -93,11 +94,11 @@ def read_monitor(archive: Archive, read: ReadObservation, read_probe: ReadProbe 
     try:
         probe = read_probe(archive.directory, entry)
     except (ConfigurationError, KeyError, TypeError) as error:
-        return Monitor(archive, StoredProbe("", ()), (), (f"{archive.name}: no pictures, because {_reason(error)}",))
+        return Monitor(archive, StoredProbe("", ()), (), (f"{archive.name}: no images, because {_reason(error)}",))
     observations, gone, notes = [], [], []
     for listed in explained:
         if listed["metadata"].get("probe", probe.fingerprint) != probe.fingerprint:
-            notes.append(f"{archive.name}: {moment_of(listed)} is left out, because it explains another probe.")
+            notes.append(f"{archive.name}: {moment_of(listed)} was left out because it explains a different probe.")
             continue
         if listed["file"] is None or not (archive.directory / listed["file"]).exists():
             gone.append(listed)
@@ -105,11 +106,11 @@ def read_monitor(archive: Archive, read: ReadObservation, read_probe: ReadProbe 
         try:
             observations.append(read(archive, listed, probe))
         except (ConfigurationError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            notes.append(f"{archive.name}: {moment_of(listed)} has no pictures, because {_reason(error)}")
+            notes.append(f"{archive.name}: {moment_of(listed)} has no images because {_reason(error)}")
     if gone:
         notes.append(
-            f"{archive.name}: the maps of {len(gone)} of {len(explained)} observations ({_span(gone)}) are not kept; "
-            "these are shown in the charts only."
+            f"{archive.name}: the maps of {len(gone)} of {counted(len(explained), 'observation')} ({_span(gone)}) "
+            "were not kept; the charts still show their scores."
         )
     return Monitor(archive, probe, tuple(observations), tuple(notes))
 

@@ -61,7 +61,9 @@ def _run(content: Contents, monitors: Sequence[tuple[Monitor, tuple[Monitor, ...
     )
     notes = [*content.notes, *unshown, *left_out]
     if medium.stride > 1:
-        notes.append(f"To keep the file small, every {medium.stride}th observation has pictures; the charts show all.")
+        notes.append(
+            f"To keep the file small, only one in {medium.stride} observations has maps; the charts show all of them."
+        )
     return {
         "name": content.run.name,
         "notes": notes,

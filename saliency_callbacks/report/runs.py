@@ -84,14 +84,14 @@ def read_run(directory: str | PathLike[str]) -> RunDirectory:
     path = Path(directory).expanduser().absolute()
     if not path.is_dir():
         raise ConfigurationError(
-            f"{str(directory)!r} is not a directory; expected what a run left, such as lightning_logs/version_0, "
-            "or one of DiskSink's directories"
+            f"{str(directory)!r} is not a directory; expected the directory of a run, such as "
+            "lightning_logs/version_0, or of a DiskSink"
         )
     archives, notes = read_archives(path, list(archive_directories(path)))
     if not any(archive.observations for archive in archives):
         reason = f": {notes[0]}" if notes else f" (no {INDEX_NAME} with observations)"
         raise ConfigurationError(
-            f"{str(directory)!r} holds nothing to report on{reason}. Name the directory of a run with {CALLBACKS} "
+            f"{str(directory)!r} contains nothing to report{reason}. Give the directory of a run with {CALLBACKS} "
             "that kept its maps (storage=Storage(save_maps=True))"
         )
     return RunDirectory(path, short_names([path])[0], archives, notes)
@@ -113,12 +113,12 @@ def read_archives(
         try:
             index = read(found)
         except ConfigurationError as error:
-            notes.append(f"{name} is left out: {str(error).rstrip('.')}.")
+            notes.append(f"{name} was left out: {str(error).rstrip('.')}.")
             continue
         whole, incomplete = take_stock(index["observations"])
         damaged = index["damaged"] + incomplete
         if damaged:
-            notes.append(f"{name}: {damaged} of {len(whole) + damaged} entries of the index are damaged.")
+            notes.append(f"{name}: damaged index entries were left out ({damaged} of {len(whole) + damaged}).")
         archives.append(Archive(name, found, index["probe"], tuple(whole)))
     archives.sort(key=lambda archive: archive.probe is None)
     return tuple(archives), tuple(notes)

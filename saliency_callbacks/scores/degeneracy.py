@@ -29,20 +29,18 @@ def describe_degenerate(attribution: Attribution, ids: Sequence[str] | None = No
     shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
     finite = bool(attribution.magnitude[bad].isfinite().all())
     if not finite:
-        cause = "the model's weights, inputs or gradients are not finite (a diverged training, or fp16 overflow)"
+        cause = "the model's weights, inputs or gradients are not finite (diverged training, or fp16 overflow)"
     elif attribution.layer is not None:
         cause = (
-            f"no positive evidence for the target at layer {attribution.layer!r}, a head initialized with zeros, or a "
-            "layer without gradient; try another `target_layers`"
+            f"no positive evidence for the target at layer {attribution.layer!r}, a zero-initialized head, or a layer "
+            "without gradient; try other `target_layers`"
         )
     else:
         cause = (
-            "the score does not depend on the input there (a dead network, a head initialized with zeros, or a part "
-            "of the model that runs under `torch.no_grad()`)"
+            "the score does not depend on the input (dead units, a zero-initialized head, or a part of the model "
+            "under `torch.no_grad()`)"
         )
     if finite and bool((attribution.target == -1).all()):
-        cause += (
-            ", or an embedding of a fixed length that is compared with itself, which has no gradient until it moves"
-        )
+        cause += ", or a normalized embedding compared with itself, which has no gradient until it changes"
     kind = "zero or constant" if finite else "not finite"
     return f"{attribution.method}: {len(names)} of {len(bad)} maps are {kind} (samples {shown}); likely cause: {cause}"

@@ -66,7 +66,7 @@ def by_group(values: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
     """
     if values.shape != (len(names),):
         raise ConfigurationError(
-            f"there are {len(names)} group names for values of shape {list(values.shape)}; give one name for each value"
+            f"there are {len(names)} group names for values of shape {list(values.shape)}; give one name per value"
         )
     positions: dict[str, list[int]] = {}
     for position, name in enumerate(names):

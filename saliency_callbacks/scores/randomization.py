@@ -172,18 +172,21 @@ def is_certain(similarity: Tensor, floors: Tensor, pairs: Sequence[tuple[int, in
 def _obstacle(similarity: Estimate, floor: Estimate, ceiling: float) -> str | None:
     """Return what stands against a verdict that the maps depend on the weights; ``None`` for nothing."""
     if math.isnan(similarity.mean):
-        return "every map of the trained weights, or of random ones, is constant or not finite"
+        return "all maps of the trained model, or of the random copies, are constant or not finite"
     if math.isnan(floor.mean):
-        return "no two random weights gave maps that compare (constant or not finite); raise n_draws"
+        return "no two random copies have comparable maps (constant or not finite); raise n_draws"
     worst = _invalid(similarity, floor)
     if worst > _MOST_INVALID:
-        return f"{worst:.0%} of the comparisons have a constant or non-finite map"
+        return f"{worst:.0%} of the comparisons involve a constant or non-finite map"
     if ceiling - floor.mean < LEAST_RANGE:
-        return f"two seeds of the method itself agree by no more than {ceiling:.2f}; use more samples"
+        return (
+            f"two seeds of the method agree hardly more ({ceiling:.2f}) than two random copies ({floor.mean:.2f}); "
+            "use more noise samples"
+        )
     if similarity.mean > FLOOR_LIMIT:
         return (
-            f"maps of the trained and of random weights are alike ({similarity.mean:.2f}), those of two random weights "
-            f"are not ({floor.mean:.2f}); is the network trained?"
+            f"the maps of the trained model resemble those of random copies ({similarity.mean:.2f}), but those of two "
+            f"random copies do not resemble each other ({floor.mean:.2f}); is the model trained?"
         )
     return None
 

@@ -152,5 +152,5 @@ def resolve_similarities(names: str | Sequence[str]) -> tuple[Similarity, ...]:
             raise ConfigurationError(f"similarity {name!r} is unknown; {near}")
     twice = sorted({name for name in given if given.count(name) > 1})
     if twice:
-        raise ConfigurationError(f"similarities {twice} are given twice; name each at most once")
+        raise ConfigurationError(f"similarities {twice} appear twice. Name each only once")
     return tuple(SIMILARITIES[name] for name in given)

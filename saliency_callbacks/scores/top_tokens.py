@@ -120,9 +120,9 @@ def _check(
     if scores.ndim != 2 or len(scores) != len(tokens) or longest > scores.shape[1] or len(classes) != len(tokens):
         raise ConfigurationError(
             f"there are scores {list(scores.shape)} and {len(classes)} classes for {len(tokens)} text inputs of up to "
-            f"{longest} words; give scores [N, W] with a column for each word, and a class for each text"
+            f"{longest} words; give scores [N, W], one column per word, and one class per text input"
         )
     if special is not None and special.shape != scores.shape:
-        raise ConfigurationError(f"special has shape {list(special.shape)}; give a bool for each of the scores")
+        raise ConfigurationError(f"special has shape {list(special.shape)}; give one bool per score")
     if k < 1:
         raise ConfigurationError(f"k={k}; give a positive number of words")

@@ -52,7 +52,7 @@ class MemorySink:
         """
         if not self.snapshots:
             raise SaliencyError(
-                "MemorySink holds 0 snapshots, expected at least one: write an observation first, or check that "
-                "the schedule of the callback came due."
+                "MemorySink holds no snapshots; expected at least one. Write an observation first, or check that the "
+                "callback's schedule was due"
             )
         return (self.observations or self.snapshots)[-1]

@@ -85,13 +85,13 @@ def _from_plugin(plugin: EntryPoint, logger: object) -> Sink:
         factory = plugin.load()
     except (ImportError, AttributeError) as error:
         raise ConfigurationError(
-            f"{origin} cannot be loaded ({error}); expected an importable factory. "
-            "Repair or uninstall the package that declares it."
+            f"{origin} cannot be loaded ({error}); expected an importable factory. Repair or uninstall the package "
+            "that declares it"
         ) from error
     sink = factory(logger)
     if not isinstance(sink, Sink):
         raise ConfigurationError(
-            f"{origin} made a {type(sink).__name__}; expected an object with write(snapshot, pictures). "
-            "Repair or uninstall the package that declares it."
+            f"{origin} returned a {type(sink).__name__}; expected an object with write(snapshot, pictures). Repair or "
+            "uninstall the package that declares it"
         )
     return sink

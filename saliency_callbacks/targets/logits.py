@@ -50,8 +50,8 @@ def _example(output: Any) -> str:
     path, part = dense[0]
     dims = ", ".join(map(str, range(2, part.ndim))) + ("," if part.ndim == 3 else "")
     return (
-        f", for the mean score of each class over all places `lambda output: output{path}.mean(dim=({dims}))`, in a "
-        "callback ModelReading(output_fn=…)"
+        f", for the mean score of each class over all positions `lambda output: output{path}.mean(dim=({dims}))`, in "
+        "a callback ModelReading(output_fn=…)"
     )
 
 

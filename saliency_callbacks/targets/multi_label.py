@@ -32,9 +32,9 @@ class MultiLabels:
         scores = read_logits(output)
         if scores.shape[1] != self.labels.shape[1]:
             raise TargetError(
-                f"target='label', but the model returns {scores.shape[1]} values a sample for {self.labels.shape[1]} "
-                "labels; expected one for each. Check the labels or the size of the model's head, or explain something "
-                "else, e.g. target='initial_prediction'"
+                f"target='label', but the model returns {scores.shape[1]} values per sample for "
+                f"{self.labels.shape[1]} labels; expected one per label. Check the labels or the size of the model's "
+                "head, or explain something else, e.g. target='initial_prediction'"
             )
         on = self.labels.to(scores.device)[samples]
         on = on | ~on.any(dim=1, keepdim=True)

@@ -103,11 +103,11 @@ def _no_classes(values: Tensor, dtype: torch.dtype, labels: Tensor | None, count
     if width == 1:
         return None
     if labels is not None and len(labels) and int(labels.max()) >= width:
-        return f"the model returns {width} values a sample, and there are labels up to {int(labels.max())}"
+        return f"the model returns {width} values per sample, but labels go up to {int(labels.max())}"
     if count is not None and _is_far(width, count):
-        return f"the model returns {width} values a sample, and there are {count.n_classes} classes"
+        return f"the model returns {width} values per sample, but there are {count.n_classes} classes"
     if bool((values.norm(dim=1) - 1).abs().max() <= _rounding(dtype)):
-        return f"the {width} values that the model returns of each sample are a vector of length 1"
+        return f"the {width} values that the model returns for each sample form a vector of length 1"
     return None
 
 

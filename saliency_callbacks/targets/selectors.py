@@ -60,8 +60,8 @@ def selector(target: Target, n_samples: int, output_fn: OutputFn | None = None) 
         return _predicted_selector(output_fn)
     if isinstance(target, bool) or not (isinstance(target, (numbers.Integral, Tensor)) or callable(target)):
         raise TargetError(
-            f"target is {describe(target)}; expected a class index, a tensor of N indices, 'predicted', or a callable. "
-            "For several targets of each sample use `targets=[...]`"
+            f"target={describe(target)}; expected a class index, a tensor of N indices, 'predicted', or a callable. "
+            "For several targets per sample use `targets=[…]`"
         )
     if isinstance(target, (numbers.Integral, Tensor)):
         return class_selector(_class_indices(target, n_samples), output_fn)
@@ -77,8 +77,8 @@ def class_selector(classes: Tensor, output_fn: OutputFn | None = None) -> Select
         if int(target.max()) >= logits.shape[1] or int(target.min()) < 0:
             wrong = sorted({int(index) for index in target if not 0 <= index < logits.shape[1]})
             raise TargetError(
-                f"target {wrong} is out of range; the model has {logits.shape[1]} classes, expected 0 to "
-                f"{logits.shape[1] - 1}. Check the labels, or the size of the model's head; embeddings are explained "
+                f"target {wrong} is out of range; the model has {logits.shape[1]} classes; expected 0 to "
+                f"{logits.shape[1] - 1}. Check the labels, or the size of the model's head. Embeddings are explained "
                 "with target=SimilarityTarget() of saliency_callbacks.targets"
             )
         return logits.gather(1, target[:, None])[:, 0], target
@@ -100,8 +100,8 @@ def _label_selector(classes: Tensor, output_fn: OutputFn | None) -> Selector:
         wrong = sorted(set(labels.tolist()) - {0, 1})
         if wrong:
             raise TargetError(
-                f"the model returns a single score z a sample, but there are labels {wrong[:5]}; expected 0 (explained "
-                "by -z) and 1 (by z). Explain the score itself with target=0, give a callable target "
+                f"the model returns a single score z per sample, but there are labels {wrong[:5]}; expected only 0 "
+                "(explained by -z) and 1 (by z). Explain the score itself with target=0, give a callable target "
                 "(output -> score [N]), or check the size of the model's head"
             )
         return class_selector(classes)(torch.cat([-logits, logits], dim=1), samples)
@@ -127,9 +127,9 @@ def _score_selector(score: Callable[..., Tensor], output_fn: OutputFn | None = N
         values = score(read, samples) if takes_samples else score(read)
         if not isinstance(values, Tensor) or values.shape not in {(len(samples),), (len(samples), 1)}:
             raise TargetError(
-                f"the target callable returned {describe(values)} for {len(samples)} rows; expected one score a row, "
-                f"[{len(samples)}]. Reduce all other dimensions; if it needs to know which sample a row belongs to, "
-                "let it take a second argument `samples` [M]"
+                f"the target callable returned {describe(values)} for {len(samples)} rows; expected one score per "
+                f"row, [{len(samples)}]. Reduce all other dimensions; to learn which sample a row belongs to, take a "
+                "second argument, `samples` [M]"
             )
         return values.reshape(-1), torch.full_like(samples, -1)
 
@@ -162,8 +162,8 @@ def _class_indices(target: numbers.Integral | Tensor, n_samples: int) -> Tensor:
         return target.detach().long().expand(n_samples)
     if target.shape != (n_samples,):
         raise TargetError(
-            f"target has shape {list(target.shape)}; expected one class index a sample, [{n_samples}]. For several "
-            "targets of each sample use `targets=[...]`"
+            f"target has shape {list(target.shape)}; expected one class index per sample, [{n_samples}]. For several "
+            "targets per sample use `targets=[…]`"
         )
     return target.detach().long()
 

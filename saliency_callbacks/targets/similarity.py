@@ -64,9 +64,9 @@ class SimilarityTarget:
         if not isinstance(given, str):
             object.__setattr__(self, "reference", _checked(given))
         elif given != "initial":
-            raise TargetError(f"reference={given!r}; expected 'initial', an embedding [D], or one a sample [N, D]")
+            raise TargetError(f"reference={given!r}; expected 'initial', an embedding [D], or one per sample [N, D]")
         if self.view is not None and not self.is_open:
-            raise TargetError("reference and view are both given; expected one of them to compare with")
+            raise TargetError("reference and view are both given; expected only one of them")
 
     @property
     def is_open(self) -> bool:
@@ -113,14 +113,14 @@ class SimilarityTarget:
         if reference.shape[-1] != embeddings.shape[1]:
             raise TargetError(
                 f"the reference has {reference.shape[-1]} values, but the model's embeddings have "
-                f"{embeddings.shape[1]}; expected as many. Give what the same model returns, or `output_fn=`"
+                f"{embeddings.shape[1]}; expected equally many. Give an embedding of the same model, or `output_fn=`"
             )
         if reference.ndim == 1:
             return reference.expand_as(embeddings)
         if int(samples.max()) >= len(reference):
             raise TargetError(
-                f"the reference is {list(reference.shape)}; expected an embedding for each of at least "
-                f"{int(samples.max()) + 1} samples, or one [D] for all"
+                f"the reference has shape {list(reference.shape)}; expected one embedding [D], or one for each of at "
+                f"least {int(samples.max()) + 1} samples"
             )
         return reference[samples]
 
@@ -167,7 +167,7 @@ def _is_same(embeddings: Tensor, references: Tensor) -> Tensor:
 
 
 def _checked(given: Any) -> Tensor:
-    expected = "expected 'initial', an embedding [D], or one a sample [N, D]"
+    expected = "expected 'initial', an embedding [D], or one per sample [N, D]"
     try:
         reference = given.detach() if isinstance(given, Tensor) else torch.tensor(given, dtype=torch.float32)
     except (TypeError, ValueError, RuntimeError) as error:

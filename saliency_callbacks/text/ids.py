@@ -57,8 +57,8 @@ def ids_key(inputs: Any, attribute_to: int | str | None = None) -> int | str | N
         found = named if attribute_to is not None else usual[:1] or candidates
     if len(found) != 1:
         raise CueError(
-            f"A word is put into token ids, but the inputs of the probe are {describe(inputs)}; expected one tensor of "
-            f"integers [N, T], alone or under one of the keys {', '.join(map(repr, ID_KEYS))}. Name it with "
+            f"a word is inserted into token ids, but the probe's inputs are {describe(inputs)}; expected one tensor "
+            f"of integers [N, T], alone or under one of the keys {', '.join(map(repr, ID_KEYS))}. Name it with "
             "`attribute_to=`"
         )
     key: int | str = found[0]
@@ -106,8 +106,8 @@ def _moved(name: Any, value: Any, insertion: Insertion, padding: Tensor) -> Any:
         return value + (insertion.inserted.sum(dim=1) - insertion.dropped).to(value)
     if value.ndim > 2 and value.shape[0] == size[0] and size[1] in value.shape[2:]:
         raise CueError(
-            f"The inputs have {name!r}, {describe(value)}, with a value for pairs of tokens, which cannot follow an "
-            "inserted word. Let the model make it from an attention mask [N, T], and leave it out of the probe with "
+            f"the input {name!r}, {describe(value)}, has values for pairs of tokens, which cannot be extended for an "
+            "inserted word. Let the model derive it from an attention mask [N, T], and leave it out of the probe with "
             "Probe(unpack_batch=…)"
         )
     return value

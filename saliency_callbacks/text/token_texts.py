@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from saliency_callbacks.config.wording import counted
 from saliency_callbacks.errors import ProbeError, warn
 from saliency_callbacks.functional.word_merging import WordReduction, merge_words, word_units
 from saliency_callbacks.text.offsets import ExactWords
@@ -176,8 +177,8 @@ def _told(
     found = list(words(list(text)))
     if len(found) != len(text) or not all(word is None or isinstance(word, int) for word in found):
         raise ProbeError(
-            f"words= returned {found} for the tokens {text}; expected a list of {len(text)}: the number of the word of "
-            "each token, or None for a token that belongs to none"
+            f"words= returned {found} for the tokens {text}; expected a list of length {len(text)}: the index of each "
+            "token's word, or None for tokens that belong to no word"
         )
     told: list[int | None] = [None] * len(tokens)
     for position, word in zip(positions, found, strict=True):
@@ -204,9 +205,9 @@ def _check_ids(input_ids: Tensor, attention_mask: Tensor | None, vocabulary: Voc
     low, high = int(input_ids.min()), int(input_ids.max())
     if low < 0 or (vocabulary.size is not None and high >= vocabulary.size):
         raise ProbeError(
-            f"The token ids of the probe run from {low} to {high}, but the tokenizer knows "
+            f"the probe's token ids range from {low} to {high}, but the tokenizer knows "
             f"{'none below 0' if vocabulary.size is None else f'0 to {vocabulary.size - 1}'}; expected the tokenizer "
-            "that the data set was encoded with. Ids such as -100 belong to labels, not to inputs"
+            "that encoded the dataset. Ids such as -100 belong in labels, not in inputs"
         )
 
 
@@ -214,13 +215,13 @@ def _tokens(vocabulary: Vocabulary, ids: list[int]) -> list[str]:
     tokens = list(vocabulary.tokens_of(ids))
     if len(tokens) != len(ids):
         raise ProbeError(
-            f"The tokenizer returned {len(tokens)} tokens for {len(ids)} ids; expected one for each id, as text"
+            f"the tokenizer returned {len(tokens)} tokens for {len(ids)} ids; expected one token per id, as text"
         )
     for index, token in zip(ids, tokens, strict=True):
         if not isinstance(token, str):
             raise ProbeError(
-                f"The tokenizer has no text for the token id {index} (it returned {token!r}); expected the tokenizer "
-                "that the data set was encoded with"
+                f"the tokenizer has no text for token id {index} (it returned {token!r}); expected the tokenizer that "
+                "encoded the dataset"
             )
     return [token for token in tokens if token is not None]
 
@@ -237,7 +238,7 @@ def _warn_of_empty(padding: Tensor) -> None:
         named = ", ".join(map(str, empty[:_NAMED_AT_MOST])) + (", …" if len(empty) > _NAMED_AT_MOST else "")
         warn(
             "empty text inputs",
-            f"{len(empty)} of the {len(padding)} text inputs of the probe are nothing but padding (samples {named}); "
-            "there is nothing to explain in them. Leave them out with Probe(indices=…)",
+            f"the probe contains {counted(len(empty), 'text input')} of nothing but padding (samples {named}), which "
+            "cannot be explained. Leave out empty text inputs with Probe(indices=…)",
             stacklevel=2,
         )

@@ -17,9 +17,8 @@ from saliency_callbacks.text.subwords import Scheme, scheme_of
 __all__ = ["MarkedIds", "Vocabulary"]
 
 _EXPECTED = (
-    "a tokenizer (with `convert_ids_to_tokens` or `id_to_token`), a function ids -> list of tokens, "
-    "a list of tokens, a dictionary between tokens and ids, or an object that tells `pad_token_id`, `mask_token_id` "
-    "or `all_special_ids`"
+    "a tokenizer (with `convert_ids_to_tokens` or `id_to_token`), a function ids -> list of tokens, a list of tokens, "
+    "a dictionary between tokens and ids, or an object with `pad_token_id`, `mask_token_id` or `all_special_ids`"
 )
 # Where the tokenizer does not say which tokens are special. That of an unknown word is not: it stands for a word.
 _SPECIAL = re.compile(

@@ -94,7 +94,7 @@ class Path:
         if self.until is not None and self.rule != "trapezoid":
             raise MethodError(
                 f"a path has until={self.until} with rule={self.rule!r}; expected rule='trapezoid', whose points are "
-                "among those of half the distance"
+                "reused when the step is halved"
             )
 
 
@@ -147,6 +147,6 @@ class Pass:
         path, noise = self.path, self.noise
         if path is not None and path.until is not None and noise is not None and noise.until is not None:
             raise MethodError(
-                "both path and noise of a pass have until=…; expected it of one of them, as one error tells when to "
-                "stop. Give the other a fixed number"
+                "both path and noise of a pass have until=…; expected only one of them, because one error decides "
+                "when to stop. Give the other a fixed number"
             )

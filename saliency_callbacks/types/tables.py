@@ -62,7 +62,7 @@ class Table:
             if len(row) != len(self.columns):
                 raise ConfigurationError(
                     f"a row of the table has {len(row)} cells, {[cell.text for cell in row]}, for {len(self.columns)} "
-                    f"columns, {list(self.columns)}; give one cell for each column"
+                    f"columns, {list(self.columns)}; give one cell per column"
                 )
 
     def markdown(self) -> str:

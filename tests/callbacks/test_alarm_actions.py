@@ -34,7 +34,10 @@ def test_actions_become_a_tuple(given, expected):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("sotp", r"on_alarm has 'sotp'; did you mean 'stop'\? Expected any of \['warn', 'log', 'stop'\]"),
+        (
+            "sotp",
+            r"on_alarm has the unknown action 'sotp'; did you mean 'stop'\? Expected any of \['warn', 'log', 'stop'\]",
+        ),
         (["warn", "math.nope"], "on_alarm='math.nope' cannot be imported"),
         ("math.pi", "names a float, not a function"),
         ([None], "on_alarm has None"),
@@ -74,7 +77,7 @@ def test_a_failure_is_reported_and_the_rest_is_done():
         raise KeyError("telephone")
 
     host = PlainHost()
-    with pytest.warns(SaliencyWarning, match=r"fails failed when the alarm went on \(KeyError: 'telephone'\)"):
+    with pytest.warns(SaliencyWarning, match=r"fails failed when the alarm fired \(KeyError: 'telephone'\)"):
         act("on_alarm", [fails, "stop"], "it leans", host, _callback())
     assert host.is_stopped
     with pytest.raises(KeyError):

@@ -107,7 +107,7 @@ def _host():
 
 def test_a_failure_is_a_warning_and_changes_no_state():
     callback = _Fails(ValueError("no"))
-    with pytest.warns(match=r"the observation of epoch 0 is skipped \(ValueError: no\); the training goes on"):
+    with pytest.warns(match=r"the observation of epoch 0 is skipped \(ValueError: no\); training continues"):
         assert callback.observe(_host(), "fit", 1, is_early=False) is None
     assert (callback.state.n_observations, callback.state.last_observed) == (0, None)
     with pytest.raises(ValueError, match="no"):
@@ -128,5 +128,5 @@ def test_without_a_summary_of_its_own_there_is_none():
 
 
 def test_there_is_nothing_to_observe_without_data():
-    with pytest.warns(match="nothing is observed: there is no val dataloader here"):
+    with pytest.warns(match="nothing is observed: there is no val dataloader to take"):
         assert _Fails(ValueError("no")).observe(PlainHost(), "fit", 1, is_early=False) is None

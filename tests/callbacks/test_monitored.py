@@ -73,5 +73,5 @@ def test_callbacks_of_a_run_say_it_once(monkeypatch):
         log_monitored(PlainHost(), {_DRIFT: math.nan}, {}, 7, "all")
         log_monitored(PlainHost(), {_GINI: math.nan, _DRIFT: math.nan}, {}, 8, "all")
     assert len(told) == 1
-    assert told[0].startswith("some scores have no value now")
-    assert told[0].endswith(f"until there is one: {_DRIFT} (1)")
+    assert told[0].startswith("some scores are undefined now")
+    assert told[0].endswith(f"if there is none yet: {_DRIFT} (1)")

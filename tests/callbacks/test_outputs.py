@@ -33,7 +33,7 @@ def _settled(net, reading=OutputReading(), state=RunState(), host=None, labels=_
 
 def test_what_was_settled_stays():
     net = _net(2, nn.Softmax(1))
-    with pytest.warns(SaliencyWarning, match=r"Sequential returns probabilities \(softmax\)\. .*Logits explain better"):
+    with pytest.warns(SaliencyWarning, match=r"Sequential returns probabilities \(softmax\)\. .*Logits give better"):
         state = _settled(net)
     assert state.outputs == "softmax"
     assert _settled(_net(2), state=state) is state, "another forward is not made"
@@ -63,11 +63,13 @@ def test_several_labels():
 def test_classes_of_embeddings():
     reading = OutputReading(count=ClassCount(2))
     for about in ({"of_classes": "CueAlarm"}, {"target": "predicted"}, {"target": "label"}):
-        with pytest.raises(TargetError, match=r"is about classes, .* \(the model returns 9 values a sample"):
+        with pytest.raises(TargetError, match=r"is about classes, .* \(the model returns 9 values per sample"):
             _settled(_net(9), reading, **about)
         with pytest.raises(TargetError, match="is about classes"):
             _settled(_net(9), reading, state=RunState(outputs="embeddings"), **about)
-    with pytest.warns(SaliencyWarning, match="9 values a sample, and there are 2 classes: they are taken for embed"):
+    with pytest.warns(
+        SaliencyWarning, match="9 values per sample, but there are 2 classes: the outputs are taken to be embed"
+    ):
         assert _settled(_net(9), reading, target=3).outputs == "embeddings"
     assert _settled(_net(9), OutputReading("embeddings"), target=3).outputs == "embeddings", "and nothing is said"
 
@@ -80,7 +82,7 @@ def test_what_may_be_a_probability_after_all(caplog, outputs, n_observations, is
     state, probe = RunState(outputs="logits", n_observations=n_observations), freeze(_IMAGES, _LABELS)
     with caplog.at_level("INFO"):
         OutputReading().doubt(state, link_of(state, probe), outputs, probe)
-    assert ("declare that with reading=ModelReading(outputs='probabilities')" in caplog.text) == is_said
+    assert ("declare them with reading=ModelReading(outputs='probabilities')" in caplog.text) == is_said
 
 
 def test_how_many_classes_there_are():

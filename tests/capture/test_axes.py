@@ -99,7 +99,7 @@ def test_each_frame_has_its_own_class_activation_map():
 def test_frames_in_turn_have_a_gradient_and_a_word_on_how_to_have_maps():
     in_turn, as_rows, x = _Frames(loops=True), _Frames(), _video(4, 3, 9, 9)
     as_rows.load_state_dict(in_turn.state_dict())
-    with pytest.raises(LayerError, match=r"call of its own.*frames\.flatten\(0, 1\)"):
+    with pytest.raises(LayerError, match=r"separate call.*frames\.flatten\(0, 1\)"):
         explain(in_turn, x, methods="grad_cam", target=2)
     one, other = (explain(model, x, methods="gradient", target=2)["gradient"] for model in (in_turn, as_rows))
     assert torch.allclose(one.values, other.values, atol=1e-7)
@@ -163,7 +163,7 @@ def test_a_layout_of_any_dimensions():
     with pytest.raises(InputError, match="names 5 axes"):
         explain(_Flat(60), x, methods="gradient", target=0, layout="NTCHW")
     for wrong in ("TNCHW", "NTHW", "NCC", "NC", 5, "NCDHWT"):
-        with pytest.raises(ConfigurationError, match="one letter for each axis"):
+        with pytest.raises(ConfigurationError, match="one letter per axis"):
             checked_layout(wrong)
 
 

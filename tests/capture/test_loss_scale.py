@@ -120,7 +120,7 @@ def test_the_scale_stays_for_the_rest_of_a_run():
 
 
 @pytest.mark.parametrize(
-    ("factor", "message"), [(0.0, "all zero, although they were scaled by 32768"), (float("inf"), "are not finite")]
+    ("factor", "message"), [(0.0, "all zero despite a loss scale of 32768"), (float("inf"), "are not finite")]
 )
 def test_a_lost_map_is_named_once(factor, message):
     class Lossy(nn.Module):

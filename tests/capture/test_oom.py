@@ -83,7 +83,7 @@ def test_what_counts_as_out_of_memory():
 def test_the_maps_are_those_of_the_smaller_batch(model, images):
     expected = engine(model, images, Settings(METHODS, internal_batch_size=1)).attributions[0]
     settings = Settings(METHODS, back_off=BackOff())
-    with pytest.warns(SaliencyWarning, match="internal_batch_size=1 is used from now on"):
+    with pytest.warns(SaliencyWarning, match="from now on, internal_batch_size=1 is used"):
         found = engine(model, images, settings).attributions[0]
     for name, attribution in expected.items():
         torch.testing.assert_close(found[name].values, attribution.values)
@@ -105,7 +105,7 @@ def test_the_failed_try_is_freed_before_the_next_even_if_an_error_is_kept_in_a_c
 
 def test_the_size_is_kept_and_told_once(model, images):
     settings = Settings(METHODS, internal_batch_size=6, back_off=BackOff())
-    with pytest.warns(SaliencyWarning, match="memory was not enough") as seen:
+    with pytest.warns(SaliencyWarning, match="out of memory") as seen:
         engine(model, images, settings)
     assert len(seen) == 1
     assert settings.back_off.most_rows == 1

@@ -65,5 +65,5 @@ class Custom(nn.Module):
 
 @pytest.mark.parametrize("model", [Overwriting(), Custom()], ids=lambda one: type(one).__name__)
 def test_an_operation_without_a_gradient_is_named(model):
-    with pytest.raises(ObservationError, match=f"{type(model).__name__} has an operation that no gradient"):
+    with pytest.raises(ObservationError, match=f"{type(model).__name__} has an operation without a gradient"):
         explain(model, torch.rand(2, 3, 5, 5), methods="gradient", target=1)

@@ -47,7 +47,7 @@ def test_it_is_taken_back(run: Path, capsys: pytest.CaptureFixture[str]) -> None
     main(["dismiss", str(run), "copies-4-17"])
     main(["dismiss", str(run), "copies-x-3"])
     assert main(["dismiss", str(run), "copies-4-17", "--undo"]) == 0
-    assert "is suspected again" in capsys.readouterr().out
+    assert "is undone" in capsys.readouterr().out
     # Both are of one class and share their bearers, so they are one cue.
     assert json.loads((run / "shortcuts" / FILE).read_text())["dismissed"] == []
     assert "there is nothing to undo" in error_of(capsys, str(run), "copies-4-17", "--undo")
@@ -73,13 +73,13 @@ def test_the_report_sets_it_apart_and_its_command_takes_it_back(run: Path) -> No
 def test_the_headline_leaves_it_out(run: Path) -> None:
     main(["dismiss", str(run), "copies-4-17"])
     (found,) = headlines_of(read_run(run).archives, [])
-    assert found["title"] == "No shortcut was discovered"
+    assert found["title"] == "No shortcut was found"
 
 
 def test_it_was_dismissed_beside(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     beside = write_discovery(run.parent / "version_1")
     main(["dismiss", str(beside), "copies-4-17"])
-    assert "in a run beside this one" in error_of(capsys, str(run), "copies-4-17", "--undo")
+    assert "in a neighboring run" in error_of(capsys, str(run), "copies-4-17", "--undo")
 
 
 def test_mistakes(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -110,7 +110,7 @@ def test_the_saved_configuration_gives_what_the_training_wrote(here: Path, capsy
     )
     printed = capsys.readouterr().out
     assert "saliency: 3 observations of 2 checkpoints" in printed
-    assert "last.ckpt is left out: it is of step 8, as epoch=1-step=8.ckpt is" in printed
+    assert "last.ckpt is left out, because it is of step 8, like epoch=1-step=8.ckpt" in printed
     live, replayed = (read_index(here / run / "saliency") for run in ("my runs/live", "re play"))
     assert live == replayed
     assert list((here / "re play").glob("events.out.tfevents.*"))
@@ -162,7 +162,7 @@ class TestMistakes:
     def test_another_model(self, capsys: pytest.CaptureFixture[str]) -> None:
         model = {"class_path": "own_training.Net", "init_args": {"width": 5}}
         line = error_of(capsys, "--config", with_config(model=model), "--checkpoints", "my runs/checkpoints")
-        assert "is not one of this Net" in line
+        assert "does not belong to this Net" in line
         assert "size mismatch for net.0.weight" in line
 
     @pytest.mark.parametrize(
@@ -183,7 +183,12 @@ class TestMistakes:
 
     @pytest.mark.parametrize(
         ("content", "words"),
-        [("trainer: {}", "has no `model`"), ("- a", "holds a list"), ("a: [", "is no YAML"), (None, "cannot be read")],
+        [
+            ("trainer: {}", "has no `model`"),
+            ("- a", "contains a list"),
+            ("a: [", "is not valid YAML"),
+            (None, "cannot be read"),
+        ],
     )
     def test_no_config(self, capsys: pytest.CaptureFixture[str], content: str | None, words: str) -> None:
         if content is not None:

@@ -123,7 +123,7 @@ def test_the_list_the_pictures_and_the_report(here: Path, tmp_path: Path, capsys
     printed = capsys.readouterr().out
     (line,) = (line for line in printed.splitlines() if line.startswith("1. "))
     assert re.search(rf"the same 4 pixels: in \d+% of class {CLASS} \(\d+ of 24\), in no other class", line)
-    assert "moves others towards 3 by" in line
+    assert "shifts them towards 3 by" in line
     assert HONEST_WORDS in printed
     key = line.partition("[")[2].partition("]")[0]
     picture = np.asarray(Image.open(output / f"1-{key}.png"))
@@ -144,8 +144,8 @@ def test_without_a_discovery_in_the_configuration_and_nothing_to_find(
     with pytest.warns(SaliencyWarning, match="144 samples instead of 1000"):
         assert main(["shortcuts", *given]) == 0
     printed = capsys.readouterr().out
-    assert "nothing is suspected" in printed
-    assert "An empty list proves nothing." in printed
+    assert "no shortcut is suspected" in printed
+    assert "An empty list does not rule out a shortcut." in printed
     assert "dismiss" not in printed
     assert list((tmp_path / "out").glob("*.png")) == []
 

@@ -139,7 +139,7 @@ TRAININGS = {
         models.text_data,
         text_callbacks,
         frames=2,
-        notes=["tokens: the maps of 1 of 3 observations (epoch 0) are not kept"],
+        notes=["tokens: the maps of 1 of 3 observations (epoch 0) were not kept"],
         tables={
             "tokens/input_x_gradient/top_tokens": [
                 "class | word | mean score | times",

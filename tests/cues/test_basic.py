@@ -187,10 +187,10 @@ def test_every_cue_can_be_written_in_yaml(key, tmp_path):
 @pytest.mark.parametrize("make", [PatchCue, lambda box: ImageCue(torch.ones(1, 1), box)])
 def test_a_box_outside_the_image(make, box):
     for use in (make(box).insert, make(box).mask):
-        with pytest.raises(CueError, match=r"is outside the images, which are 8 pixels high and 10 wide") as error:
+        with pytest.raises(CueError, match=r"extends beyond the images, which are 8 pixels high and 10 wide") as error:
             use(IMAGES)
         assert str(box) in str(error.value)
-        valid = str(error.value).partition("A valid one is (")[2].partition(")")[0]
+        valid = str(error.value).partition("inside them, such as (")[2].partition(")")[0]
         assert PatchCue([int(number) for number in valid.split(",")]).mask(IMAGES).any()
 
 
@@ -201,11 +201,11 @@ def test_a_box_outside_the_image(make, box):
         (lambda: PatchCue((0, 0, 2)), "four integers"),
         (lambda: PatchCue((0, 0, 2.5, 1)), "four integers"),
         (lambda: PatchCue(3), "four integers"),
-        (lambda: PatchCue((0, 0, 1, 1), 255), r"value=255\): a number from 0 to 1.*by 255"),
+        (lambda: PatchCue((0, 0, 1, 1), 255), r"value=255\); expected a number from 0 to 1.*by 255"),
         (lambda: PatchCue((0, 0, 1, 1), [0, -0.1]), r"value=-0.1\)"),
         (lambda: PatchCue((0, 0, 1, 1), float("nan")), r"value=nan\)"),
         (lambda: PatchCue((0, 0, 1, 1), True), r"value=True\)"),
-        (lambda: BrightnessCue(2), r"delta=2\): a number from -1 to 1"),
+        (lambda: BrightnessCue(2), r"delta=2\); expected a number from -1 to 1"),
         (lambda: ImageCue(torch.ones(1, 1), (0, 0, 1, 1), alpha=1.5), "alpha=1.5"),
         (lambda: ImageCue(torch.full((2, 2), 255.0), (0, 0, 1, 1)), "values from 255 to 255.*by 255"),
         (lambda: ImageCue(torch.ones(1, 1, 1, 1), (0, 0, 1, 1)), r"Tensor\[1, 1, 1, 1\]"),
@@ -236,11 +236,11 @@ def test_settings_that_cannot_work(make, message):
         (PatchCue((0, 0, 1, 1)), torch.zeros(1, 1, 8), r"\[1, 1, 8\].*BrightnessCue"),
         (PatchCue((0, 0, 1, 1)), torch.zeros(1, 1, 8, 8, 8), r"\[N, C, height, width\]"),
         (BackgroundCue(bright_pixels, 0.5), torch.zeros(1, 1, 8), r"\[1, 1, 8\]"),
-        (PatchCue((0, 0, 1, 1), [1, 1, 1]), torch.zeros(1, 1, 8, 8), "3 numbers.*have 1 channels"),
+        (PatchCue((0, 0, 1, 1), [1, 1, 1]), torch.zeros(1, 1, 8, 8), "3 numbers.*have 1 channel"),
         (ImageCue(torch.ones(3, 1, 1), (0, 0, 1, 1)), torch.zeros(1, 2, 8, 8), "3 color channels.*have 2"),
         (ChannelShiftCue([0.1, 0.1]), IMAGES, "2 numbers.*have 3 channels"),
         (ChannelShiftCue({3: 0.1}), IMAGES, "channel 3.*0 to 2"),
-        (BackgroundCue(OBJECTS, 0.5), IMAGES[:2], r"Tensor\[3, 8, 10\].*masks \[2, 8, 10\] were expected"),
+        (BackgroundCue(OBJECTS, 0.5), IMAGES[:2], r"Tensor\[3, 8, 10\].*expected \[2, 8, 10\], one mask"),
         (BackgroundCue(OBJECTS[:, None], 0.5), IMAGES, r"\[3, 1, 8, 10\].*squeeze\(1\)"),
         (BackgroundCue(lambda images: 3, 0.5), IMAGES, "masks int"),
         (BackgroundCue(OBJECTS, torch.ones(2, 3, 8, 10)), IMAGES, r"\[2, 3, 8, 10\].*\[3, 3, 8, 10\]"),
@@ -257,7 +257,7 @@ def test_images_that_do_not_fit(cue, images, message):
 def test_a_cue_that_changes_nothing():
     white = torch.ones(2, 1, 4, 4)
     cue = PatchCue((0, 0, 1, 1))
-    with pytest.raises(CueError, match=r"PatchCue\(box=\(0, 0, 1, 1\).*none of the 2 samples"):
+    with pytest.raises(CueError, match=r"PatchCue\(box=\(0, 0, 1, 1\).*none of the probe's 2 samples"):
         check_changes(white, cue.insert(white), cue)
     white[1] = 0
     assert check_changes(white, cue.insert(white), cue).tolist() == [False, True]

@@ -91,7 +91,7 @@ def test_inputs_keep_their_dtype(dtype):
 
 
 def test_what_is_refused():
-    with pytest.raises(CueError, match=r"mean .* has 3 values.*\[4, 1, 6, 6\].*1 channels"):
+    with pytest.raises(CueError, match=r"mean .* has 3 values.*\[4, 1, 6, 6\].*1 channel"):
         DisplayRange(*IMAGENET).to_display(images()[:, :1])
     with pytest.raises(CueError, match="low=1, high=1"):
         DisplayRange(low=1, high=1)

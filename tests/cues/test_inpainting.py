@@ -75,7 +75,7 @@ def test_removal_undoes_a_patch():
 @pytest.mark.parametrize(
     ("masks", "fill", "message"),
     [
-        (MASKS[:2], "local_mean", r"\[2, 9, 12\].*\[3, 2, 9, 12\]; \[3, 9, 12\] was expected"),
+        (MASKS[:2], "local_mean", r"\[2, 9, 12\].*\[3, 2, 9, 12\]; expected masks \[3, 9, 12\]"),
         (MASKS[:, None], "local_mean", r"squeeze\(1\)"),
         (MASKS, "mean", "fill='mean'.*'local_mean'"),
         (MASKS | (torch.arange(3) == 1).view(3, 1, 1), "noise", "sample 1 covers its whole image"),

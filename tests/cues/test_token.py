@@ -100,16 +100,16 @@ def test_equality_and_pickling():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"word": ""}, "a word was expected"),
+        ({"word": ""}, "expected a word"),
         ({"word": "bad", "position": "middle"}, "'start', 'end', 'random'"),
         ({"word": "bad", "position": True}, "'start', 'end', 'random'"),
         ({"word": "zork"}, "does not know"),
         ({"word": "zork", "tokenizer": WORDS}, "does not know"),
-        ({"word": "bad", "tokenizer": None}, "a tokenizer or the word's token_ids"),
-        ({"word": "bad", "tokenizer": str.split}, "ids into tokens only"),
+        ({"word": "bad", "tokenizer": None}, "has neither a tokenizer nor token_ids"),
+        ({"word": "bad", "tokenizer": str.split}, "only turns ids into tokens"),
         ({"word": "bad", "token_ids": []}, "a list of ids"),
         ({"word": "bad", "token_ids": [-1]}, "a list of ids"),
-        ({"word": "bad", "name": "a b"}, "no name for a tag"),
+        ({"word": "bad", "name": "a b"}, "cannot be part of a tag"),
     ],
 )
 def test_what_cannot_be_used_is_named(arguments, message):

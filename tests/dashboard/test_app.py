@@ -122,7 +122,10 @@ def test_a_run_of_an_earlier_version_gets_its_scale_from_a_few_observations(clie
     assert run["monitors"][0]["shared"] == expected["shared"], "the last and the first are looked at"
     assert len(run["monitors"][0]["frames"]) == 8
     (note,) = run["notes"]
-    assert "8 of 8 observations without the scales of their maps; 3 of them give the scale of all" in note
+    assert (
+        "8 of 8 observations were written by an earlier version, without the scales of their maps; the shared scale "
+        "is estimated from 3 of them"
+    ) in note
 
 
 def test_texts(client, tmp_path):
@@ -155,7 +158,7 @@ def test_runs_of_different_probes_are_not_compared(client, tmp_path, write_run, 
     write_run(tmp_path / "b", view=ProbeView("ef" * 32, view.ids, images=view.images))
     refused = client.get("run.json?run=a&run=b")
     assert refused.status == 422
-    assert refused.json["error"].endswith("observe both with the same probe")
+    assert refused.json["error"].endswith("Observe both with the same probe")
 
 
 def test_pictures_are_files_that_the_index_lists(client, tmp_path):

@@ -38,7 +38,7 @@ def test_links_that_were_passed_over_are_told(tmp_path, write_run):
     (tmp_path / "logs" / "deep").mkdir(parents=True)
     (tmp_path / "logs" / "deep" / "link").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
     notes = Client(LogDirectory(tmp_path / "logs")).get("runs.json").json["notes"]
-    assert "Links to directories are not followed" in notes[1]
+    assert "Symbolic links to directories are not followed" in notes[1]
 
 
 def test_a_name_that_is_not_text(client, tmp_path, write_run):
@@ -97,14 +97,14 @@ def test_a_run_that_gets_another_name_is_not_gone(client, tmp_path, write_run):
     archive = write_run(tmp_path / "run") / "saliency"
     lines = (archive / "observations.jsonl").read_bytes()
     (archive / "observations.jsonl").unlink()
-    assert listed(client) == {"run/saliency": "nothing was observed yet"}
+    assert listed(client) == {"run/saliency": "no observations yet"}
     (archive / "observations.jsonl").write_bytes(lines)
     assert listed(client) == {"run": None}
 
 
 def test_a_directory_that_does_not_exist(tmp_path):
     listing = Client(LogDirectory(tmp_path / "absent")).get("runs.json").json
-    assert (listing["runs"], listing["notes"]) == ([], [f"{tmp_path / 'absent'} is not a directory that can be read."])
+    assert (listing["runs"], listing["notes"]) == ([], [f"{tmp_path / 'absent'} is not a readable directory."])
 
 
 def test_no_directory():
@@ -127,7 +127,7 @@ def _newer(run):
 @pytest.mark.parametrize(
     ("damage", "problem"),
     [
-        (_nothing_yet, "nothing was observed yet"),
+        (_nothing_yet, "no observations yet"),
         (_torn_index, "is not JSON"),
         (_newer, "is not an index of format 2 (found 3). Use the version of saliency-callbacks that wrote it"),
     ],
@@ -152,7 +152,7 @@ def test_one_damaged_archive_leaves_the_others(client, tmp_path, write_run, writ
     assert listed(client)["run"] is None
     (run,) = client.get("run.json?run=run").json["runs"]
     assert [section["name"] for section in run["sections"]] == ["cue/patch"]
-    assert "is left out" in run["notes"][0]
+    assert "was left out" in run["notes"][0]
 
 
 def test_torn_lines_and_maps(client, tmp_path, write_run):
@@ -163,8 +163,8 @@ def test_torn_lines_and_maps(client, tmp_path, write_run):
     maps.write_bytes(maps.read_bytes()[:50])
     (run,) = client.get("run.json?run=run").json["runs"]
     assert [frame["step"] for frame in run["monitors"][0]["frames"]] == [9, 29, 39]
-    assert "2 of 6 entries of the index are damaged" in run["notes"][0]
-    assert "has no pictures" in run["notes"][1]
+    assert "damaged index entries were left out (2 of 6)" in run["notes"][0]
+    assert "has no images" in run["notes"][1]
 
 
 @pytest.mark.parametrize("number", [b"NaN", b"-Infinity", b"1e999"])

@@ -56,12 +56,12 @@ def test_show_puts_the_report_into_a_frame(tmp_path, write_run):
 
 @pytest.mark.parametrize("height", [0, -1, 2.5, "600", True])
 def test_a_height_that_is_none(tmp_path, write_run, height):
-    with pytest.raises(ConfigurationError, match="expected a number of pixels"):
+    with pytest.raises(ConfigurationError, match="expected a height in pixels"):
         show(write_run(tmp_path / "run"), height=height)
 
 
 def test_a_directory_without_a_run(tmp_path):
-    with pytest.raises(ConfigurationError, match="nothing to report on"):
+    with pytest.raises(ConfigurationError, match="nothing to report"):
         show(tmp_path)
 
 

@@ -83,7 +83,7 @@ def test_a_foreign_name_of_this_address_is_refused(host, names, is_served):
     if is_served:
         check_host({"HTTP_HOST": host}, names)
     else:
-        with pytest.raises(RequestError, match="another host"):
+        with pytest.raises(RequestError, match="not an allowed host"):
             check_host({"HTTP_HOST": host}, names)
 
 

@@ -68,7 +68,7 @@ def test_no_path_is_a_file(ask, path):
 def test_a_foreign_name_is_refused(ask):
     status, body = ask("/runs.json", Host="evil.example")
     assert status == 403
-    assert "another host" in json.loads(body)["error"]
+    assert "not an allowed host" in json.loads(body)["error"]
     assert ask("/runs.json", Host="localhost:1")[0] == 200
 
 
@@ -78,7 +78,7 @@ def test_only_reading(ask):
 
 
 def test_a_port_that_is_taken(tmp_path):
-    with make_server(tmp_path) as server, pytest.raises(ConfigurationError, match="name another port, or 0 for a free"):
+    with make_server(tmp_path) as server, pytest.raises(ConfigurationError, match="Give another port, or 0 for a free"):
         make_server(tmp_path, port=server.server_port)
 
 
@@ -117,7 +117,7 @@ def test_it_answers_under_the_names_that_it_prints(tmp_path, monkeypatch, given,
 
 def test_a_directory_that_does_not_exist(tmp_path, capsys):
     assert main(["view", str(tmp_path / "absent")]) == 2
-    assert "does not exist; expected a directory with runs below it" in capsys.readouterr().err
+    assert "does not exist; expected a directory that contains runs" in capsys.readouterr().err
 
 
 def test_the_command_ends_quietly(tmp_path, write_run):
@@ -125,7 +125,7 @@ def test_the_command_ends_quietly(tmp_path, write_run):
     command = [sys.executable, "-m", "saliency_callbacks", "view", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         line = process.stdout.readline()
-        address, port = re.fullmatch(r"http://([\d.]+):(\d+)/ \(Ctrl-C to end\)\n", line).groups()
+        address, port = re.fullmatch(r"http://([\d.]+):(\d+)/ \(Press Ctrl-C to stop\)\n", line).groups()
         connection = http.client.HTTPConnection(address, int(port), timeout=60)
         connection.request("GET", "/runs.json")
         assert json.loads(connection.getresponse().read())["runs"][0]["id"] == "run"

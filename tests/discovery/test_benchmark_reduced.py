@@ -14,7 +14,7 @@ from benchmarks.discovery.trial import run
 _CLASSES = 6
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:of 6 classes one may differ from the others by nature:saliency_callbacks.errors.SaliencyWarning"
+    "ignore:with only 6 classes, one class may naturally differ:saliency_callbacks.errors.SaliencyWarning"
 )
 
 

@@ -75,7 +75,7 @@ def test_a_file_that_cannot_be_read_is_said_and_not_overwritten(tmp_path: Path, 
     path.write_text(content)
     with pytest.warns(SaliencyWarning, match="dismissed.json cannot be read"):
         assert load(path.parent) == ()
-    with pytest.raises(ConfigurationError, match="Mend or remove it"):
+    with pytest.raises(ConfigurationError, match="Repair or remove it"):
         dismiss(path.parent, _dismissal())
     assert path.read_text() == content
 

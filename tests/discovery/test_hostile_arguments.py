@@ -61,7 +61,7 @@ def test_preprocessing_in_place_leaves_the_images_alone(model: _Net) -> None:
 
 @pytest.mark.parametrize("preprocess", [lambda images: images[:1], lambda images: [*images]], ids=["fewer", "a list"])
 def test_preprocessing_gives_one_input_for_each_image(model: _Net, preprocess: Callable[[Tensor], Tensor]) -> None:
-    with pytest.raises(ConfigurationError, match="expected a tensor with one input of the model for each image"):
+    with pytest.raises(ConfigurationError, match="expected a tensor with one model input per image"):
         discover_shortcuts(model, *_planted(), preprocess=preprocess)
 
 
@@ -77,9 +77,9 @@ def test_images_of_several_sizes_out_of_their_range_are_refused(model: _Net) -> 
 @pytest.mark.parametrize("given", [{"preprocess": torch.relu}, {"sizes": [[9, 9]] * 96}], ids=["preprocess", "sizes"])
 def test_what_is_for_images_is_refused_for_texts(given: Any) -> None:
     texts = nn.Sequential(nn.Embedding(9, 2), nn.Flatten(), nn.Linear(8, 2))
-    with pytest.raises(ConfigurationError, match="is for images; expected none"):
+    with pytest.raises(ConfigurationError, match="is for images; expected None"):
         discover_shortcuts(texts, torch.randint(9, (96, 4)), torch.arange(96) % 2, embedding="auto", **given)
-    with pytest.raises(ProbeError, match="ids of texts are, with embedding='auto'"):
+    with pytest.raises(ProbeError, match="text inputs are, with embedding='auto'"):
         discover_shortcuts(texts, torch.randint(9, (96, 4)), torch.arange(96) % 2)
 
 
@@ -90,7 +90,7 @@ def test_any_seed_will_do(model: _Net) -> None:
 
 def test_a_search_without_time_says_so(model: _Net) -> None:
     images, labels = _planted()
-    with pytest.warns(SaliencyWarning, match="ran out of max_seconds=1e-09, so there may be more"):
+    with pytest.warns(SaliencyWarning, match="reached max_seconds=1e-09, so the list may be incomplete"):
         assert discover_shortcuts(model, images, labels, max_seconds=1e-9) == []
     with warnings.catch_warnings():
         warnings.simplefilter("error")

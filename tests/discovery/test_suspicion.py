@@ -36,14 +36,14 @@ _FOUND = Suspicion(
 
 def test_a_suspicion_in_words() -> None:
     assert _FOUND.sentence == (
-        "the same pixels: in 50% of class cat (32 of 64), in at most 2% of another (dog: 1 of 64); moves others "
-        "towards cat by 1.30"
+        "the same pixels: in 50% of class cat (32 of 64) and in at most 2% of any other class (dog: 1 of 64); the "
+        "model uses it: inserted into other classes, it shifts them towards cat by 1.30 sd"
     )
     nowhere = replace(_FOUND, share_elsewhere=0.0, counts=(32, 64, 0, 60))
-    assert "(32 of 64), in no other class; moves" in nowhere.sentence
+    assert "(32 of 64) and in no other class; the model" in nowhere.sentence
     unused, unknown = replace(_FOUND, is_used=False), replace(_FOUND, is_used=False, effect=math.nan)
-    assert unused.sentence.endswith("; the network does not use it, as far as can be told")
-    assert unknown.sentence.endswith("; whether the network uses it cannot be told, as its outputs are not finite")
+    assert unused.sentence.endswith("; the model was not found to use it")
+    assert unknown.sentence.endswith("; unclear whether the model uses it, because its outputs are not finite")
     assert _FOUND.sample_ids == tuple("abcdefgh")
 
 

@@ -189,7 +189,7 @@ def test_all_callbacks_observe_a_linear_probe_and_leave_its_training_alone(tmp_p
 )
 @pytest.mark.parametrize("name", ["timm vit", "transformers"])
 def test_a_detached_backbone_is_one_error_before_the_training(tmp_path: Path, name: str, make: Any) -> None:
-    with pytest.raises(ConfigurationError, match=r"`detach\(\)`, which may be meant") as caught:
+    with pytest.raises(ConfigurationError, match=r"`detach\(\)`, which may be intended") as caught:
         _fit(tmp_path, DetachedProbe(BACKBONES[name]), make(), num_sanity_val_steps=0)
     assert isinstance(caught.value, GradientError) or "no layer" in str(caught.value)
 
@@ -273,7 +273,7 @@ def test_a_lazy_head_keeps_the_seed_of_its_training(tmp_path: Path, name: str, m
             module, sink = LazyHead(BACKBONES[name]), MemorySink()
             L.seed_everything(seed, verbose=False)
             if observed:
-                with pytest.warns(SaliencyWarning, match="'head' has no weights before the first batch"):
+                with pytest.warns(SaliencyWarning, match="'head' is uninitialized before the first batch"):
                     _fit(tmp_path, module, make(sink), num_sanity_val_steps=0)
                 assert sink.snapshots[0].stage == "fit"
             else:

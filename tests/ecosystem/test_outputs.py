@@ -216,7 +216,7 @@ def test_contrastive_learning(tmp_path: Path, family: str) -> None:
         backbone = timm.create_model("resnet18", num_classes=0)
     module, sink = Contrastive(backbone, 512), MemorySink()
     monitor = SaliencyMonitor("gradient", probe=_N, sinks=[sink])
-    with pytest.warns(SaliencyWarning, match="32 values a sample, and there are 4 classes: .* embeddings"):
+    with pytest.warns(SaliencyWarning, match="32 values per sample, but there are 4 classes: .* embeddings"):
         run = _fit(tmp_path, module, _data(torch.arange(_N) % 4), monitor)
     assert "saliency/probe_accuracy" not in run.callback_metrics
     now = _answers(module, monitor._probe.inputs)

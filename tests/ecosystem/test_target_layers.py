@@ -105,7 +105,7 @@ def test_the_queries_of_detr_are_no_picture():
     target = lambda output: output.logits[..., 1].square().mean(1)  # noqa: E731
     found = auto(model, x, target=target)
     assert (found.layer, found.values.shape[2:]) == ("model.encoder", (10, 10))
-    with pytest.raises(LayerError, match="no spatial map"):
+    with pytest.raises(LayerError, match="not a spatial map"):
         auto(model, x, target=target, target_layers="model.decoder")
 
 

@@ -34,7 +34,7 @@ def is_hot(pixel):
 def look_for_a_method_of_one_run(page):
     """Look, in all views, at a method that run A has and B has not, and then at one that both have."""
     third = "#viewer .card[data-sample='0'] .tile:nth-child(3) canvas"
-    missing = page.locator("#viewer .tile-note", has_text="B has no maps by this method")
+    missing = page.locator("#viewer .tile-note", has_text="B has no maps of this method")
     missing.first.wait_for()
     painted(page, MAP, method="only_a")
     page.keyboard.press("s")

@@ -48,7 +48,7 @@ def test_the_heatmaps_move_onto_the_sticker(tmp_path):
     assert set(shares) == {"gradient", "integrated_gradients", "hires_cam", "layer_cam"}
     for method, (before, after) in shares.items():
         assert after >= 1.5 * before, f"{method}: {before}% → {after}%"
-    assert re.search(r"^the alarm went on in epoch [12]$", output, flags=re.MULTILINE)
+    assert re.search(r"^the alarm fired in epoch [12]$", output, flags=re.MULTILINE)
     assert "--samples_per_plugin images=1000" in output
 
     run = tmp_path / "lightning_logs" / "digits_with_a_shortcut" / "version_0"
@@ -69,7 +69,7 @@ def test_the_control_run_does_not_look_at_the_sticker_more_than_at_the_start(tmp
 
 def test_a_background_sets_the_alarm_off_and_the_groups_confirm_it(tmp_path):
     output = run_example("digits_on_backgrounds.py", tmp_path, "--epochs", "5")
-    assert re.search(r"^the alarm went on in epoch [1-3];", output, flags=re.MULTILINE)
+    assert re.search(r"^the alarm fired in epoch [1-3];", output, flags=re.MULTILINE)
     (small,) = re.findall(r"^\| `small` \| \d+ \| ([\d.]+)% \| ([\d.]+)% \|$", output, flags=re.MULTILINE)
     assert float(small[1]) < float(small[0]) - 20, "on grass, small digits are taken for large ones"
 
@@ -78,7 +78,7 @@ def test_natural_templates_are_found(tmp_path):
     """The black frame that pieces of scans are cut from, which nobody has planted."""
     output = run_example("faces_and_backgrounds.py", tmp_path)
     found = re.findall(
-        r"^- (.+): in \d+% of class (\w+) .*; moves others towards \w+ by (\d\.\d+)$", output, re.MULTILINE
+        r"^- (.+): in \d+% of class (\w+) .*; .* shifts them towards \w+ by (\d\.\d+) sd$", output, re.MULTILINE
     )
     effects = {(what, name): float(effect) for what, name, effect in found}
     assert effects["the same pixels", "background"] > 0.5
@@ -108,7 +108,7 @@ def test_a_word_that_gives_the_class_away(tmp_path):
     assert int(accuracy) > 45, "of four classes a quarter is chance"
     assert float(effect) > 2
     assert (int(flips) > 80, int(share) > 30, alarm) == (True, True, "on")
-    assert "the alarm went on in epoch 1" in output
+    assert "the alarm fired in epoch 1" in output
     (files,) = re.findall(r"^\| `files` \| \d+ \| ([\d.]+)% \| ([\d.]+)% \|$", output, flags=re.MULTILINE)
     assert float(files[1]) < 10, "with the word, sentences about files are taken for numbers"
     run = tmp_path / "lightning_logs" / "docstrings_with_a_giveaway" / "version_0"

@@ -205,7 +205,7 @@ def test_what_a_server_says_is_shown(show, address):
     look_again(page)
     sign = page.locator("#connection:visible")
     sign.wait_for()
-    assert sign.text_content() == "The disk is on fire; trying again"
+    assert sign.text_content() == "The disk is on fire; retrying"
     page.keyboard.press("Home")
     assert is_hot(painted(page, MAP, frame=0)[0]), "what can be answered is asked for"
     page.unroute("**/runs.json")
@@ -278,7 +278,7 @@ def test_two_runs_side_by_side(show, serve, run):
     page.locator("#problem", has_text="different probes").wait_for()
     assert page.locator("h1").text_content() == "one and two", "what was shown stays"
     page.locator("#choose-second").click()
-    page.locator("#run-dialog button", has_text="No other run").click()
+    page.locator("#run-dialog button", has_text="None (stop comparing)").click()
     page.wait_for_function("() => document.querySelector('h1').textContent === 'one'")
     assert page.locator("#problem").is_hidden()
 

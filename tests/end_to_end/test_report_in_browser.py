@@ -178,7 +178,7 @@ def test_a_chart_tells_values_and_jumps(show, report):
     effect = page.locator("[data-chart='effect'] svg")
     assert effect.locator(".threshold").count() == 1
     assert effect.locator(".alarm-line").count() == 1
-    assert "The alarm for cue patch went on at epoch 2" in page.locator("#findings").text_content()
+    assert "The alarm for cue patch fired at epoch 2" in page.locator("#findings").text_content()
 
 
 def test_names_stay_text(show, report):
@@ -246,7 +246,7 @@ def test_a_training_on_texts(show, tmp_path):
     monitor = TokenSaliencyMonitor(["gradient_norm", "input_x_gradient"], 4, text_runs.tokenizer(), report=True)
     callbacks = [monitor, CueAlarm(cue, 0, 16, on_alarm="log", rule=AlarmRule(n_bootstrap=50))]
     loader = text_runs.loader()
-    with pytest.warns(SaliencyWarning, match="of the 16 text inputs of the probe have no padding"):
+    with pytest.warns(SaliencyWarning, match="of the probe's 16 text inputs, so up to"):
         trainer(tmp_path, *callbacks, max_epochs=2).fit(text_runs.BertClassifier(), loader, loader)
     page = show(tmp_path / "report.html")
     card = page.locator("#viewer .card").first
@@ -279,11 +279,11 @@ def discovered(tmp_path_factory):
 def test_suspected_shortcuts_are_ranked_with_pictures_and_numbers(show, discovered):
     page = show(discovered)
     items = page.locator("#shortcuts .suspicion")
-    assert items.locator(".use").all_text_contents() == ["used by the network", "in the data, not used"]
+    assert items.locator(".use").all_text_contents() == ["used by the model", "in the data, not used by the model"]
     assert items.locator("h3").all_text_contents() == [f"1. Class {EVIL}: {EVIL}", "2. Class x: the same 32 pixels"]
     facts = items.first.locator("dt, dd").all_text_contents()
     assert facts[facts.index("counts") + 1] == "31 of 60, 1 of 60"
-    assert "An empty list proves nothing." in page.locator("#shortcuts .words-of-caution").text_content()
+    assert "An empty list does not rule out a shortcut." in page.locator("#shortcuts .words-of-caution").text_content()
     assert [item.get_attribute("open") is not None for item in items.all()] == [True, False]
     items.last.locator("summary").click()
     items.last.locator("img").scroll_into_view_if_needed()
@@ -291,7 +291,7 @@ def test_suspected_shortcuts_are_ranked_with_pictures_and_numbers(show, discover
         "() => [...document.querySelectorAll('#shortcuts img')].every((one) => one.naturalWidth > 500)"
     )
     assert page.locator("#shortcuts img").count() == 2
-    finding = page.locator(".finding", has_text="The network uses a suspected shortcut")
+    finding = page.locator(".finding", has_text="The model uses a suspected shortcut")
     finding.get_by_role("button", name="See the list").click()
     page.wait_for_function("() => document.querySelector('#shortcuts').contains(document.activeElement)")
     page.wait_for_function("() => document.querySelector('#shortcuts').getBoundingClientRect().top < innerHeight / 2")
@@ -300,7 +300,7 @@ def test_suspected_shortcuts_are_ranked_with_pictures_and_numbers(show, discover
 def test_what_to_do_about_a_suspicion_is_copied(show, discovered):
     page = show(discovered)
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    for text, words in (("Copy the command", "saliency-callbacks dismiss "), ("Copy the Python", "found.to_cue()")):
+    for text, words in (("Copy command", "saliency-callbacks dismiss "), ("Copy Python", "found.to_cue()")):
         page.locator("#shortcuts .suspicion").first.get_by_text(text).click()
         page.wait_for_selector("#shortcuts button:has-text('Copied')")
         assert words in page.evaluate("() => navigator.clipboard.readText()")
@@ -311,7 +311,7 @@ def test_without_a_clipboard_the_text_is_selected(show, discovered):
     page = show(discovered)
     page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('not allowed')) }")
     page.evaluate("() => { document.execCommand = () => false }")
-    page.locator("#shortcuts button", has_text="Copy the command").first.click()
+    page.locator("#shortcuts button", has_text="Copy command").first.click()
     page.wait_for_selector("#shortcuts button:has-text('Press Ctrl+C')")
     assert page.evaluate("() => getSelection().toString()").startswith("saliency-callbacks dismiss ")
 
@@ -331,6 +331,6 @@ def test_scores_alone_and_notes(browser, tmp_path):
     page = browser.new_page()
     page.goto(write_report([run]).as_uri())
     assert page.locator("#stage").is_hidden()
-    assert "are not kept" in page.locator("#notes").text_content()
+    assert "were not kept" in page.locator("#notes").text_content()
     assert page.locator("[data-chart='drift_previous']").count() == 1
     page.close()

@@ -318,5 +318,5 @@ def test_passes_that_cannot_be_refined():
     until = Until(0.1, 99)
     with pytest.raises(MethodError, match=r"until=.*with rule='midpoint'; expected rule='trapezoid'"):
         Path(17, "midpoint", until=until)
-    with pytest.raises(MethodError, match="expected it of one of them"):
+    with pytest.raises(MethodError, match="expected only one of them"):
         Pass(Path(17, "trapezoid", until=until), Noise(8, until=until))

@@ -175,7 +175,7 @@ def test_maps_without_ranks_leave_it_open():
     clock, model = priced()
     weight = model[-1].weight.detach().clone()
     nn.init.zeros_(model[-1].weight)
-    with pytest.warns(SaliencyWarning, match="at a later observation: all maps are constant or not finite"):
+    with pytest.warns(SaliencyWarning, match="to a later observation: all maps are still constant or not finite"):
         assert fastest(model.eval(), images(), Settings(METHODS), TARGET, clock) is None
     model[-1].weight.data.copy_(weight)
     assert choice(clock, model).taken is not None

@@ -280,22 +280,22 @@ class TestTargets:
     @pytest.mark.parametrize(
         ("target", "message"),
         [
-            (7, r"target \[7\] is out of range; the model has 4 classes, expected 0 to 3. Check the labels"),
+            (7, r"target \[7\] is out of range; the model has 4 classes; expected 0 to 3. Check the labels"),
             (-1, r"target \[-1\] is out of range"),
             (torch.tensor([0, 9, 1, 8, 0]), r"target \[8, 9\] is out of range"),
             (
                 torch.tensor([0, 1]),
-                r"target has shape \[2\]; expected one class index a sample, \[5\].*`targets=\[...\]`",
+                r"target has shape \[2\]; expected one class index per sample, \[5\].*`targets=\[…\]`",
             ),
             (torch.zeros(5), r"target has dtype torch.float32; expected integer class indices.*`.long\(\)`"),
             (torch.ones(5, dtype=torch.bool), r"dtype torch.bool"),
             ("predict", r"target 'predict' is unknown; did you mean 'predicted'"),
-            ([0, 1], r"target is list of .*`targets=\[...\]`"),
-            (None, r"target is NoneType; expected a class index"),
-            (True, r"target is bool"),
-            (1.5, r"target is float"),
-            (lambda output: output, r"returned Tensor\[5, 4\] .* for 5 rows; expected one score a row, \[5\]"),
-            (lambda output: output.sum(), r"returned Tensor\[\] .*second argument `samples` \[M\]"),
+            ([0, 1], r"target=list of .*`targets=\[…\]`"),
+            (None, r"target=NoneType; expected a class index"),
+            (True, r"target=bool"),
+            (1.5, r"target=float"),
+            (lambda output: output, r"returned Tensor\[5, 4\] .* for 5 rows; expected one score per row, \[5\]"),
+            (lambda output: output.sum(), r"returned Tensor\[\] .*second argument, `samples` \[M\]"),
             (lambda output: 3.0, r"returned float"),
         ],
     )
@@ -601,7 +601,7 @@ class TestModels:
             def forward(self, x):
                 return self.head(F.relu(self.conv(x.detach() * 2)).mean((2, 3)))
 
-        with pytest.raises(GradientError, match=r"`detach\(\)`, which may be meant.*target_layers='conv'"):
+        with pytest.raises(GradientError, match=r"`detach\(\)`, which may be intended.*target_layers='conv'"):
             run(Detaching(), inputs, methods, target_layers="conv")
         assert run(Detaching(), inputs, ["grad_cam"], target_layers="auto").target_layers == ("conv",)
 
@@ -611,7 +611,7 @@ class TestModels:
                 return self.head(F.relu(self.conv(x)).mean((2, 3)).detach())
 
         for methods in (["gradient"], ["grad_cam"]):
-            with pytest.raises(ConfigurationError, match="No layer with a spatial map is above that"):
+            with pytest.raises(ConfigurationError, match="No layer with a spatial map lies above it"):
                 run(Detaching(), inputs, methods, target_layers="auto")
 
     @pytest.mark.parametrize("methods", [["grad_cam"], ["grad_cam", "layer_cam"]])
@@ -674,7 +674,7 @@ class TestModels:
 
         @pytest.mark.parametrize(
             ("target_layers", "message"),
-            [("0", "'0' is TorchScript, which runs no hooks.*from before `torch.jit`"), ("auto", "are TorchScript")],
+            [("0", "'0' is TorchScript, which does not run hooks.*before scripting"), ("auto", "are TorchScript")],
         )
         def test_layers_are_refused(self, inputs, target_layers, message):
             body, head = self.model()

@@ -193,12 +193,12 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "`torch.OutOfMemoryError` for more than one row",
         _refusing_rows(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), 1),
-        "the memory was not enough: internal_batch_size=1 is used from now on",
+        "out of memory: from now on, internal_batch_size=1 is used",
     ),
     Fault(
         "`MemoryError` for more than one row",
         _refusing_rows(MemoryError(), 1),
-        "the memory was not enough: internal_batch_size=1 is used from now on",
+        "out of memory: from now on, internal_batch_size=1 is used",
     ),
     Fault(
         "Out of memory even for one row (the CPU's allocator)",
@@ -209,7 +209,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "A sink that raises, on the thread that writes",
         _broken_sink,
-        "_Broken failed: ValueError: the server is gone; the training goes on",
+        "_Broken failed: ValueError: the server is gone; training continues",
         raises="ValueError",
     ),
     Fault(
@@ -227,19 +227,19 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "A disk that is full for a moment, half-way through a file",
         _full(range(3, 4)),
-        r"DiskSink failed: OSError: \[Errno 28\] No space left on device; the training goes on",
+        r"DiskSink failed: OSError: \[Errno 28\] No space left on device; training continues",
         raises="OSError",
     ),
     Fault(
         "A disk that stays full",
         _full(range(1, 10**6)),
-        r"DiskSink failed: OSError: \[Errno 28\] No space left on device; the training goes on",
+        r"DiskSink failed: OSError: \[Errno 28\] No space left on device; training continues",
         raises="OSError",
     ),
     Fault(
         "A run directory that is read-only",
         _read_only,
-        r"DiskSink failed: OSError: \[Errno 30\] Read-only file system; the training goes on",
+        r"DiskSink failed: OSError: \[Errno 30\] Read-only file system; training continues",
         raises="OSError",
     ),
     Fault(
@@ -266,7 +266,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "A run that is resumed with fewer samples in its dataset",
         _fewer_when_resumed,
-        "the probe is not the one of the checkpoint",
+        "the probe differs from that of the checkpoint",
         kinds=_IMAGES,
         alters=True,
     ),

@@ -121,6 +121,6 @@ def test_the_texts_of_an_alarm_hold_the_name_as_code(tmp_path: Path) -> None:
     scene.callback_changes.update(class_names=[_MARKUP, *"123456789"], patience=1, threshold=-100.0)
     run(scene, None)
     texts = [text for snapshot in scene.sinks[-1].snapshots for text in snapshot.texts.values()]
-    assert any("as a sign of class `" in text for text in texts)
+    assert any("as evidence for class `" in text for text in texts)
     for text in texts:
         assert not re.search(r"<(img|a|script)\b", _as_tensorboard_shows(text))

@@ -112,5 +112,5 @@ def test_convergence_delta_is_zero_for_a_linear_model_and_counts_what_is_missing
 
 @pytest.mark.parametrize("shape", [(1,), (4, 1), ()])
 def test_convergence_delta_refuses_a_score_change_that_would_broadcast(shape):
-    with pytest.raises(ConfigurationError, match="one number a sample"):
+    with pytest.raises(ConfigurationError, match="one number per sample"):
         functional.convergence_delta(torch.zeros(4, 1, 2, 2), torch.zeros(shape))

@@ -80,7 +80,7 @@ def test_as_many_points_as_it_takes_in_a_configuration():
         ("smoothgrad", r"did you mean 'smooth_grad'"),
         ("", r"method '' is unknown; known: "),
         ([], r"methods is empty; expected at least one of \['deconvnet'"),
-        (["gradient", Gradient("l2")], r"\['gradient'\] are given twice; give each its own `name=`"),
+        (["gradient", Gradient("l2")], r"\['gradient'\] appear twice. Give each its own `name=`"),
         (3, r"method 3 is of type int; expected a name such as 'grad_cam'"),
         (Gradient, r"is of type type; expected a name"),
         (
@@ -89,7 +89,7 @@ def test_as_many_points_as_it_takes_in_a_configuration():
         ),
         ({"class_path": "not_there.Gradient"}, r"cannot be imported \(No module named 'not_there'\)"),
         ({"class_path": "Gradient", "init_args": {"stdevs": 1}}, r"Gradient does not take init_args \{'stdevs': 1\}"),
-        ({"class_path": "builtins.dict"}, r"'builtins.dict' makes a dict; expected a saliency method"),
+        ({"class_path": "builtins.dict"}, r"'builtins.dict' creates a dict; expected a saliency method"),
         ({"init_args": {}}, r"is of type dict"),
     ],
 )

@@ -100,13 +100,17 @@ def test_functions_cannot_change_what_is_explained():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"masks": lambda inputs: NOWHERE[:, :2]}, ProbeError, r"\[4, 2, 5\].*\[4, 1, 3, 5\].*\[4, 3, 5\] was exp"),
+        (
+            {"masks": lambda inputs: NOWHERE[:, :2]},
+            ProbeError,
+            r"\[4, 2, 5\].*\[4, 1, 3, 5\].*expected masks \[4, 3, 5\]",
+        ),
         ({"masks": lambda inputs: NOWHERE[:3]}, ProbeError, r"\[3, 3, 5\].*\[4, 1, 3, 5\]"),
         ({"masks": lambda inputs: inputs}, ProbeError, r"\[4, 1, 3, 5\].*squeeze\(1\)"),
         ({"unpack_batch": lambda batch: (X, Y, NOWHERE.mT)}, ProbeError, r"\[4, 5, 3\].*\[4, 1, 3, 5\]"),
         ({"unpack_batch": lambda batch: (X, Y, "box")}, ProbeError, "masks are str"),
-        ({"masks": lambda inputs: None}, ProbeError, r"lambda.*Probe\(masks=\.\.\.\), returned None.*\[N, \*spatial\]"),
-        ({"groups": lambda inputs, labels: None}, ProbeError, r"Probe\(groups=\.\.\.\), returned None.*N names"),
+        ({"masks": lambda inputs: None}, ProbeError, r"lambda.*Probe\(masks=…\), returned None.*\[N, \*spatial\]"),
+        ({"groups": lambda inputs, labels: None}, ProbeError, r"Probe\(groups=…\), returned None.*N names"),
         ({"groups": lambda inputs, labels: "ab"}, ProbeError, "groups are 'ab'"),
         ({"groups": lambda inputs, labels: ["a"]}, ProbeError, "1 names.* 4 rows"),
         ({"masks": "no_such_package.function"}, ConfigurationError, r"Probe\(masks=\.\.\.\).*cannot be imported"),

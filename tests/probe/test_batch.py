@@ -95,21 +95,21 @@ def test_masks_become_bool_or_stay_shares():
     ("arguments", "message"),
     [
         ({"labels": [0, 1, 2]}, r"labels are list of 3.* for 3 samples.* 4 rows"),
-        ({"labels": torch.rand(4)}, r"labels are Tensor\[4\] float32; integers \[4\]"),
+        ({"labels": torch.rand(4)}, r"labels are Tensor\[4\] float32; expected integers \[4\]"),
         ({"ids": ["a"]}, "1 names.* 4 rows"),
         ({"ids": []}, "0 names.* 4 rows"),
         ({"ids": "abcd"}, "string 'abcd'"),
         ({"indices": [1, 2, 3]}, "3 samples were read.* 4 rows"),
-        ({"masks": torch.zeros(3, 5, 6)}, r"\[3, 5, 6\].*\[4, 3, 5, 6\].*\[4, 5, 6\] was expected"),
+        ({"masks": torch.zeros(3, 5, 6)}, r"\[3, 5, 6\].*\[4, 3, 5, 6\].*expected masks \[4, 5, 6\]"),
         ({"masks": torch.zeros(4, 6, 5)}, r"\[4, 6, 5\].*\[4, 3, 5, 6\].*\[4, 5, 6\]"),
         ({"masks": torch.zeros(4, 1, 5, 6)}, r"squeeze\(1\)"),
         ({"masks": torch.full((4, 5, 6), 1.5)}, r"from 1.5 to 1.5"),
         ({"masks": "box"}, "masks are str"),
         ({"groups": ["land"]}, "1 names.* 4 rows"),
-        ({"groups": "land"}, "groups are 'land'; a list of 4 names"),
-        ({"groups": 4}, "groups are int; a list of 4 names"),
+        ({"groups": "land"}, "groups are 'land'; expected a list of 4 names"),
+        ({"groups": 4}, "groups are int; expected a list of 4 names"),
         ({"groups": dict.fromkeys(range(4))}, "groups are dict"),
-        ({"normalization": ((0.5, 0.5), (1.0,))}, "2 means and 1 standard deviations"),
+        ({"normalization": ((0.5, 0.5), (1.0,))}, "2 means and 1 standard deviation;"),
     ],
 )
 def test_parts_that_do_not_fit_are_named_with_their_shapes(arguments, message):
@@ -140,8 +140,8 @@ def test_masks_and_groups_are_not_what_a_probe_is_recognized_by():
         ((images(4), torch.ones(3)), r"different numbers of rows: tuple of 2 \(Tensor\[4, 3, 5, 6\].*Tensor\[3\]"),
         (images(0), "empty"),
         ("path.png", "inputs are str"),
-        ((torch.tensor(1.0),), "one tensor with a row for each sample"),
-        ({"image": images(), "meta": object()}, "hold object.*unpack_batch"),
+        ((torch.tensor(1.0),), "one tensor with a row per sample"),
+        ({"image": images(), "meta": object()}, "contain object.*unpack_batch"),
     ],
 )
 def test_inputs_that_are_no_batch_are_described(inputs, message):

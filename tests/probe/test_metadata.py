@@ -188,10 +188,10 @@ def test_names_of_delivered_labels_are_kept(dataset, known):
 @pytest.mark.parametrize(
     ("dataset", "labels", "known", "why"),
     [
-        (Names(), LABELS, 2 - LABELS, "others than those that it delivers"),
+        (Names(), LABELS, 2 - LABELS, "its stored labels differ from those it delivers"),
         (Names(target_transform=lambda label: label % 2), LABELS % 2, None, "target_transform"),
         (Subset(Names(target_transform=lambda label: 2 - label), [1]), LABELS[1:2], LABELS[1:2], "target_transform"),
-        (other_length(dataset=Names()), LABELS % 2, None, "Chosen leaves out or repeats items"),
+        (other_length(dataset=Names()), LABELS % 2, None, "Chosen omits or repeats items"),
         (Names(), torch.ones(3, 5, dtype=torch.bool), None, "there are 5 labels"),
     ],
 )

@@ -108,7 +108,7 @@ def test_a_pair_of_two_rows_is_a_pair():
 
 
 def test_batches_of_other_shapes_end_the_reading_with_a_warning():
-    with pytest.warns(SaliencyWarning, match=r"4 samples instead of 6.*do not fit together"):
+    with pytest.warns(SaliencyWarning, match=r"4 samples instead of 6.*cannot be combined"):
         assert first_rows([torch.zeros(4, 3), torch.zeros(4, 5)], 6).shape == (4, 3)
 
 

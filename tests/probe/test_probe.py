@@ -163,7 +163,7 @@ def test_more_than_there_is_warns():
 
 def test_items_that_do_not_collate_are_described():
     items = [(torch.zeros(3, size, size), 0) for size in (4, 5, 6)]
-    with pytest.raises(ProbeError, match=r"3 samples.*do not collate.*Tensor\[3, 4, 4\].*Tensor\[3, 5, 5\]"):
+    with pytest.raises(ProbeError, match=r"3 samples cannot be collated.*Tensor\[3, 4, 4\].*Tensor\[3, 5, 5\]"):
         Probe(3).read(items)
 
 
@@ -222,7 +222,7 @@ def test_of():
     assert Probe.of(None) == Probe()
     assert Probe.of(8) == Probe(size=8)
     for value, named in (("all", "'all'"), (True, "True"), (0.5, "0.5"), (torch.rand(2, 3), r"Tensor\[2, 3\]")):
-        with pytest.raises(ProbeError, match=rf"probe={named} .*from_tensors"):
+        with pytest.raises(ProbeError, match=rf"probe={named}.*; .*from_tensors"):
             Probe.of(value)
     with pytest.raises(ProbeError, match="at least 1"):
         Probe.of(0)

@@ -91,4 +91,4 @@ def test_a_short_stream_is_taken_as_a_whole_with_a_warning():
 def test_what_cannot_be_read_names_the_fix(dataset, message):
     with pytest.raises(ProbeError, match=message) as caught:
         Probe(8).read(dataset)
-    assert "Probe.from_tensors(...)" in str(caught.value)
+    assert "Probe.from_tensors(…)" in str(caught.value)

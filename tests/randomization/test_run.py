@@ -317,14 +317,14 @@ class TestBadInput:
         assert math.isnan(result.floor("gradient").mean)
         assert math.isnan(result.calibrated("gradient"))
         assert math.isnan(result.logit("gradient"))
-        assert result.verdicts["gradient"].startswith("undecided: every map of the trained weights")
+        assert result.verdicts["gradient"].startswith("undecided: all maps of the trained model")
         assert json.loads(json.dumps(result.to_dict(), allow_nan=False))["floor"]["spearman"]["gradient"] == [
             [None] * 3
         ]
         assert result.plot().min() < 100
 
     def test_no_parameter(self):
-        with pytest.raises(ConfigurationError, match="Sequential has no parameter that could be randomized"):
+        with pytest.raises(ConfigurationError, match="Sequential has no parameters to randomize"):
             run(nn.Sequential(nn.Flatten(), nn.Softmax(1)), torch.rand(2, 1, 2, 2))
 
     @pytest.mark.parametrize("randomize", ["reinitialize", "permute", lambda module: None])

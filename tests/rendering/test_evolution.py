@@ -48,9 +48,9 @@ def test_it_is_small_for_any_number_of_samples(count, shape):
 
 def test_mistakes_are_refused():
     images = np.zeros((2, 8, 8, 3), np.uint8)
-    with pytest.raises(InputError, match="Got 0 moments"):
+    with pytest.raises(InputError, match="got 0 moments"):
         evolution(images, [], [], title="t")
-    with pytest.raises(InputError, match="maps of 'a' are"):
+    with pytest.raises(InputError, match="maps of 'a' have"):
         evolution(images, [("a", images[:, :4])], [[Caption("")] * 2], title="t")
     with pytest.raises(InputError, match="1 moments, 1 lists of captions"):
         evolution(images, [("a", images)], [[Caption("")]], title="t")

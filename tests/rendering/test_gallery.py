@@ -134,11 +134,11 @@ def test_the_words(words):
     assert words == [
         "Class 4: the same 36 pixels",
         "In 52% of class 4.",
-        "Class 4 with it",
+        "Class 4 with the cue",
         "outlined",
-        "Class 4 without it",
-        "Other classes, before → after it is put in",
-        "red frame: predicted as that class now",
+        "Class 4 without the cue",
+        "Other classes, before → after inserting the cue",
+        "red frame: prediction flipped to that class",
         *["→", "labeled 9 · predicted 1 → 4", "margin of 4: −1.2 → +0.8"],
         *["→", "labeled 6 · still predicted 8", "margin of 4: −2.7 → −2.3"] * 2,
         *["→", "labeled 9 · predicted 1 → 4", "margin of 4: −1.2 → +0.8"],
@@ -147,7 +147,7 @@ def test_the_words(words):
 
 def test_what_is_not_there_is_said_or_left_out(words):
     picture = draw_gallery(gallery(bearing=noise(1), lacking=noise(0), n_pairs=0))
-    assert "No image of class 4 is clearly without it." in words
+    assert "No image of class 4 clearly lacks the cue." in words
     assert not any("outlined" in line or "Other classes" in line for line in words)
     assert place_of(picture, enlarged(noise(1)[0], 4))
     assert picture.shape[1] >= 560, "wide enough for the words"

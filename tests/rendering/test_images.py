@@ -137,7 +137,7 @@ def test_bands_of_a_picture_keep_its_range():
 
 @pytest.mark.parametrize("bands", [(0, 1), (0, 1, 6), (-1,)])
 def test_bands_that_are_not_there(bands):
-    with pytest.raises(InputError, match="one or three of 0 to 5"):
+    with pytest.raises(InputError, match="one or three channels from 0 to 5"):
         display_images(torch.rand(1, 6, 4, 4), bands=bands)
 
 

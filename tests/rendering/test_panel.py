@@ -125,7 +125,7 @@ def test_mistakes_are_refused():
         panel(images, images, captions(1), title="t")
     with pytest.raises(InputError, match="equal shape"):
         panel(images, noise(2, 9, 8), captions(2), title="t")
-    with pytest.raises(ConfigurationError, match="columns is 0"):
+    with pytest.raises(ConfigurationError, match="columns=0"):
         panel(images, images, captions(2), title="t", columns=0)
     with pytest.raises(ConfigurationError, match="'overlay'"):
         panel(images, images, captions(2), title="t", style="overly")

@@ -66,5 +66,5 @@ def test_long_texts_are_cut():
 
 
 def test_captions_and_texts_fit():
-    with pytest.raises(InputError, match="Got 1 texts before, 1 after and 2 captions"):
+    with pytest.raises(InputError, match="got 1 texts before, 1 after and 2 captions"):
         replace(_gallery(), pairs=[TURNED, TURNED])

@@ -13,8 +13,8 @@ def ranked(directory):
 def test_a_lost_sample_comes_before_one_that_flipped_to_its_label(tmp_path, write_run):
     write_run(tmp_path, predictions=[[0, 0, 1], [0, 0, 1], [0, 1, 0], [0, 1, 0]])
     assert ranked(tmp_path) == {
-        2: ["Predicted cat (80% sure) but labeled dog, and it was right before."],
-        1: ["The prediction went from cat to dog by epoch 2."],
+        2: ["Predicted as cat (80% confidence) but labeled dog; it was correct before."],
+        1: ["The prediction changed from cat to dog at epoch 2."],
     }
 
 
@@ -25,7 +25,7 @@ def test_nothing_to_say(tmp_path, write_run):
 def test_the_map_that_moved_most_is_named_with_its_epoch(tmp_path, write_run):
     values = torch.tensor([0.1, 0.9, 0.1])
     write_run(tmp_path, sample_scores={"saliency/gradient/drift_previous": values})
-    assert ranked(tmp_path) == {1: ["Its gradient map moved most by epoch 1: drift 0.90, where 0.10 is usual."]}
+    assert ranked(tmp_path) == {1: ["Its gradient map changed most at epoch 1: drift 0.90, against a median of 0.10."]}
 
 
 def test_mass_outside_the_mask_counts_where_no_method_is_inside(tmp_path, write_run):
@@ -35,10 +35,10 @@ def test_mass_outside_the_mask_counts_where_no_method_is_inside(tmp_path, write_
     }
     write_run(tmp_path, sample_scores=inside)
     assert ranked(tmp_path) == {
-        0: ["70% of its grad_cam map lies outside the mask at epoch 3, and more of every other map."]
+        0: ["70% of its grad_cam map lies outside the mask at epoch 3, and an even larger share of every other map."]
     }
 
 
 def test_maps_that_show_nothing(tmp_path, write_run):
     write_run(tmp_path, strength=0.0)
-    assert ranked(tmp_path)[0] == ["Its gradient map shows nothing at epoch 3."]
+    assert ranked(tmp_path)[0] == ["Its gradient map is empty at epoch 3."]

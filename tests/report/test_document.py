@@ -55,7 +55,7 @@ def test_notes_reach_the_page(tmp_path, write_run):
     path = write_run(tmp_path) / "saliency/maps/000000019.safetensors"
     path.write_bytes(b"torn")
     (run,) = payload_of(write_report([tmp_path]))["runs"]
-    assert "epoch 1 has no pictures" in run["notes"][0]
+    assert "epoch 1 has no images" in run["notes"][0]
     assert len(run["monitors"][0]["frames"]) == 3
     assert len(run["sections"][0]["charts"][0]["series"][0]["points"]) == 4
 
@@ -67,7 +67,7 @@ def test_pictures_of_callbacks_are_shown_and_torn_ones_are_not(tmp_path, write_r
     (tmp_path / "cue/patch/pictures/torn/000000009.png").write_bytes(b"torn")
     (run,) = payload_of(write_report([write_run(tmp_path)]))["runs"]
     (shown,) = run["pictures"]
-    assert run["notes"] == ["The picture torn of epoch 1 cannot be read."]
+    assert run["notes"] == ["The image torn of epoch 1 cannot be read."]
     assert (shown["tag"], shown["moment"]) == ("cue/patch/panel", "epoch 1")
     assert Image.open(io.BytesIO(base64.b64decode(shown["data"]))).size == (30, 20)
 
@@ -89,7 +89,9 @@ def test_two_runs_share_their_scale(tmp_path, write_run):
 def test_runs_of_different_probes_are_refused_by_name(tmp_path, view, write_run):
     one = write_run(tmp_path / "one")
     two = write_run(tmp_path / "two", view=replace(view, fingerprint="cd" * 32))
-    with pytest.raises(ConfigurationError, match=f"{'ab' * 32} and {'cd' * 32}.*, or write two reports") as raised:
+    with pytest.raises(
+        ConfigurationError, match=f"{'ab' * 32} and {'cd' * 32}.*, or write a report of each run"
+    ) as raised:
         write_report([one, two], tmp_path / "both.html")
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "both.html").exists()
@@ -139,5 +141,5 @@ def test_the_file_is_no_larger_than_asked_for(large_run, megabytes, sides):
 
 
 def test_a_size_that_no_report_has(large_run):
-    with pytest.raises(ConfigurationError, match=r"max_megabytes=0\.05 is too little"):
+    with pytest.raises(ConfigurationError, match=r"max_megabytes=0\.05 is too small"):
         write_report([large_run], max_megabytes=0.05)

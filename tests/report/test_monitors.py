@@ -63,7 +63,7 @@ def test_maps_that_are_not_kept_are_told_of_once(tmp_path, write_run):
     monitor = monitor_of(tmp_path)
     assert [frame.entry["epoch"] for frame in monitor.observations] == [2, 3]
     (note,) = monitor.notes
-    assert "the maps of 2 of 4 observations (epoch 0 to epoch 1) are not kept" in note
+    assert "the maps of 2 of 4 observations (epoch 0 to epoch 1) were not kept" in note
 
 
 def test_a_torn_maps_file_is_left_out_with_a_note(tmp_path, write_run):
@@ -71,21 +71,21 @@ def test_a_torn_maps_file_is_left_out_with_a_note(tmp_path, write_run):
     path.write_bytes(path.read_bytes()[:100])
     monitor = monitor_of(tmp_path)
     assert [frame.entry["epoch"] for frame in monitor.observations] == [0, 2, 3]
-    assert monitor.notes[0].startswith("saliency: epoch 1 has no pictures, because ")
+    assert monitor.notes[0].startswith("saliency: epoch 1 has no images because ")
 
 
 def test_an_observation_of_another_probe_is_left_out_with_a_note(tmp_path, write_run):
     write_run(tmp_path, epochs=1, metadata={"probe": "ff" * 32})
     monitor = monitor_of(tmp_path)
     assert monitor.observations == ()
-    assert monitor.notes == ("saliency: epoch 0 is left out, because it explains another probe.",)
+    assert monitor.notes == ("saliency: epoch 0 was left out because it explains a different probe.",)
 
 
 def test_a_missing_probe_leaves_the_scores(tmp_path, write_run):
     next((write_run(tmp_path) / "saliency").glob("probe-*")).unlink()
     monitor = monitor_of(tmp_path)
     assert monitor.observations == ()
-    assert "no pictures, because" in monitor.notes[0]
+    assert "no images, because" in monitor.notes[0]
 
 
 def test_shrinking_keeps_the_mass_and_takes_the_full_color_of_what_is_shown():

@@ -25,7 +25,7 @@ def test_a_truncated_index_is_left_out_with_a_note(tmp_path, write_run, write_al
     index.write_bytes(index.read_bytes()[:-9])
     run = read_run(tmp_path)
     assert [archive.name for archive in run.archives] == ["saliency"]
-    assert run.notes[0].startswith("cue/patch is left out: ")
+    assert run.notes[0].startswith("cue/patch was left out: ")
     assert "is not JSON" in run.notes[0]
 
 
@@ -37,7 +37,7 @@ def test_damaged_entries_are_left_out_with_a_note(tmp_path, write_run):
     listed.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
     run = read_run(tmp_path)
     assert [entry["epoch"] for entry in run.archives[0].observations] == [0, 3]
-    assert run.notes == ("saliency: 2 of 4 entries of the index are damaged.",)
+    assert run.notes == ("saliency: damaged index entries were left out (2 of 4).",)
 
 
 @pytest.mark.parametrize("damage", ["torn", "zeros", "a list", "half an entry"])
@@ -53,7 +53,7 @@ def test_lines_that_cannot_be_read_cost_no_other_line(tmp_path, write_run, damag
     listed.write_bytes(b"".join(lines))
     run = read_run(tmp_path)
     assert [entry["epoch"] for entry in run.archives[0].observations] == [0, 1, 2]
-    assert run.notes == ("saliency: 1 of 4 entries of the index are damaged.",)
+    assert run.notes == ("saliency: damaged index entries were left out (1 of 4).",)
 
 
 def test_the_index_of_something_else_is_none_of_ours(tmp_path, write_run):
@@ -65,7 +65,7 @@ def test_the_index_of_something_else_is_none_of_ours(tmp_path, write_run):
 @pytest.mark.parametrize("name", ["missing", "empty"])
 def test_a_directory_without_a_run(tmp_path, name):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ConfigurationError, match=r"is not a directory|holds nothing to report on") as raised:
+    with pytest.raises(ConfigurationError, match=r"is not a directory|contains nothing to report") as raised:
         read_run(tmp_path / name)
     assert "\n" not in str(raised.value)
 

@@ -29,11 +29,11 @@ def test_the_newest_list_with_its_numbers(tmp_path):
     assert (first["used"], second["used"]) == (True, False)
     assert dict(first["facts"]) == {
         "kind": "copies",
-        "in the class": "52%",
-        "elsewhere": "at most 2% of another (3)",
+        "share in the class": "52%",
+        "elsewhere": "at most 2% of any other class (3)",
         "counts": "31 of 60, 1 of 60",
-        "by chance": "p = 3e-12",
-        "effect": "1.31, at least 1.10",
+        "p-value": "3e-12",
+        "effect": "1.31 sd (lower bound 1.10)",
         "control": "-0.12",
         "first seen": "epoch 2",
     }
@@ -61,7 +61,7 @@ def test_a_torn_picture_leaves_the_numbers(tmp_path):
     run = write_discovery(tmp_path)
     (run / "shortcuts/pictures/shortcuts__copies-4-17/000000019.png").write_bytes(b"torn")
     ((section,), notes) = shortcuts_of(read_run(run), embedded_picture)
-    assert notes == ["The picture of copies-4-17 cannot be read."]
+    assert notes == ["The image of copies-4-17 cannot be read."]
     assert section["items"][0]["picture"] is None
     assert section["items"][1]["picture"] is not None
 
@@ -88,38 +88,41 @@ def headlines(directory):
 
 
 def test_the_headline_says_what_is_used(tmp_path):
-    found = headlines(write_discovery(tmp_path))["The network uses a suspected shortcut"]
+    found = headlines(write_discovery(tmp_path))["The model uses a suspected shortcut"]
     assert (found["level"], found["step"]) == ("caution", 19)
     assert found["text"] == (
-        "The same 32 pixels: in 52% of class 4, in at most 2% of another (3); put into others, it moves them towards 4 "
-        "by 1.31 standard deviations (control -0.12). Look at the pictures: only you can tell it from a template "
-        "that is the object."
+        "The same 32 pixels: in 52% of class 4 and in at most 2% of any other class (3); inserted into other classes, "
+        "it shifts them towards 4 by 1.31 standard deviations (control -0.12). Look at the pictures: only a person "
+        "can tell a shortcut from the object itself."
     )
 
 
 @pytest.mark.parametrize(
     ("counts", "words"),
-    [("31 of 60, 0 of 60", "no other class"), ("31 of 600, 10 of 600", "at most 2% of another (3)")],
+    [("31 of 60, 0 of 60", "no other class"), ("31 of 600, 10 of 600", "at most 2% of any other class (3)")],
 )
 def test_what_no_other_class_has_is_said_by_the_count(tmp_path, counts, words):
     run = write_discovery(tmp_path)
     journal = run / "shortcuts/observations.jsonl"
     journal.write_text(journal.read_text().replace("31 of 60, 1 of 60", counts))
-    text = headlines(run)["The network uses a suspected shortcut"]["text"]
-    assert f"in 52% of class 4, in {words}; put into others" in text
+    text = headlines(run)["The model uses a suspected shortcut"]["text"]
+    assert f"in 52% of class 4 and in {words}; inserted into other" in text
 
 
 def test_the_headline_of_what_is_not_used_and_of_nothing(tmp_path):
     (found,) = headlines(write_discovery(tmp_path / "a", found=("copies-x-3",))).values()
-    assert (found["level"], found["title"]) == ("plain", "Suspected in the data, not used: 1 cue")
+    assert (found["level"], found["title"]) == ("plain", "1 cue suspected in the data, not used")
     (found,) = headlines(write_discovery(tmp_path / "b", found=())).values()
-    assert (found["level"], found["title"]) == ("plain", "No shortcut was discovered")
-    assert "proves nothing" in found["text"]
+    assert (found["level"], found["title"]) == ("plain", "No shortcut was found")
+    assert "does not rule out a shortcut" in found["text"]
 
 
 def test_the_headline_of_what_may_be_the_nature_of_a_class(tmp_path):
     (found,) = headlines(write_discovery(tmp_path, found=KEYS[:1], is_used=False, is_conclusive=False)).values()
-    assert (found["level"], found["title"]) == ("plain", "Suspected in the data, unclear whether it is used: 1 cue")
+    assert (found["level"], found["title"]) == (
+        "plain",
+        "1 cue suspected in the data, unclear whether the model uses it",
+    )
 
 
 def test_other_tables_called_list_are_no_shortcuts(tmp_path):

@@ -100,7 +100,9 @@ def test_verdicts():
 def test_the_limits_themselves_are_within():
     assert verdict(sure(0.3), sure(0.3)) == DEPENDS
     assert verdict(sure(0.3), sure(math.nextafter(0.3, 1))) == DOES_NOT_DEPEND
-    assert verdict(sure(math.nextafter(0.3, 1)), sure(0.3)).startswith("undecided: maps of the trained and of random")
+    assert verdict(sure(math.nextafter(0.3, 1)), sure(0.3)).startswith(
+        "undecided: the maps of the trained model resemble"
+    )
     assert verdict(sure(0.0, 0.75), sure(0.0, 0.75)) == DEPENDS
     assert verdict(sure(0.0), sure(0.25), ceiling=0.4375).startswith("undecided: two seeds")
     assert verdict(sure(0.0), sure(0.25), ceiling=0.5) == DEPENDS
@@ -109,12 +111,22 @@ def test_the_limits_themselves_are_within():
 @pytest.mark.parametrize(
     ("similarity", "floor", "ceiling", "reason"),
     [
-        (sure(NAN), sure(0.9), 1.0, "every map of the trained weights, or of random ones, is constant or not finite"),
-        (sure(0.0), sure(NAN), 1.0, "no two random weights gave maps that compare"),
-        (sure(0.0, 0.8), sure(0.9), 1.0, "80% of the comparisons have a constant or non-finite map"),
-        (sure(0.0), sure(0.9, 0.76), 1.0, "76% of the comparisons have a constant or non-finite map"),
-        (sure(0.0), sure(0.0), 0.15, "two seeds of the method itself agree by no more than 0.15"),
-        (sure(0.95), sure(0.1), 1.0, "alike (0.95), those of two random weights are not (0.10)"),
+        (
+            sure(NAN),
+            sure(0.9),
+            1.0,
+            "all maps of the trained model, or of the random copies, are constant or not finite",
+        ),
+        (sure(0.0), sure(NAN), 1.0, "no two random copies have comparable maps"),
+        (sure(0.0, 0.8), sure(0.9), 1.0, "80% of the comparisons involve a constant or non-finite map"),
+        (sure(0.0), sure(0.9, 0.76), 1.0, "76% of the comparisons involve a constant or non-finite map"),
+        (sure(0.0), sure(0.0), 0.15, "two seeds of the method agree hardly more (0.15)"),
+        (
+            sure(0.95),
+            sure(0.1),
+            1.0,
+            "resemble those of random copies (0.95), but those of two random copies do not resemble each other (0.10)",
+        ),
     ],
 )
 def test_what_cannot_be_decided_has_a_reason(similarity, floor, ceiling, reason):

@@ -1,4 +1,4 @@
-"""Each named similarity against SciPy, NumPy and scikit-image, from attributions to one number a sample."""
+"""Each named similarity against SciPy, NumPy and scikit-image, from attributions to one number per sample."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_similarities_by_name():
         (["ssim", "xyz"], "'xyz' is unknown; known: 'spearman', 'abs_spearman', 'ssim', 'hog', 'cosine', 'top_k'"),
         ([7], "similarity 7 is unknown; known: "),
         ([], "similarities is empty; expected at least one of .*'spearman'"),
-        (["ssim", "hog", "ssim"], r"\['ssim'\] are given twice; name each at most once"),
+        (["ssim", "hog", "ssim"], r"\['ssim'\] appear twice. Name each only once"),
     ],
 )
 def test_names_that_cannot_be_resolved(names, message):

@@ -27,5 +27,5 @@ def test_pictures_are_copies(make_snapshot, picture):
 
 
 def test_latest_of_an_empty_sink_says_what_to_do():
-    with pytest.raises(SaliencyError, match=r"holds 0 snapshots.*write an observation first"):
+    with pytest.raises(SaliencyError, match=r"holds no snapshots.*Write an observation first"):
         _ = MemorySink().latest

@@ -128,7 +128,9 @@ def test_a_third_party_adapter_that_cannot_be_loaded(declare, value):
 
 def test_a_third_party_adapter_that_makes_no_sink(declare):
     declare("ThirdPartyLogger", "tests.sinks.test_registry:no_sink_factory")
-    with pytest.raises(ConfigurationError, match=r"made a int; expected an object with write\(snapshot, pictures\)"):
+    with pytest.raises(
+        ConfigurationError, match=r"returned a int; expected an object with write\(snapshot, pictures\)"
+    ):
         sink_for_logger(ThirdPartyLogger())
 
 

@@ -79,7 +79,7 @@ def test_how_many_classes_there_are(width, count, kind):
 def test_labels_beyond_the_width():
     found = recognize(_LOGITS[:, :3], labels=_LABELS)
     assert found.kind == "embeddings"
-    assert found.reason == "the model returns 3 values a sample, and there are labels up to 5"
+    assert found.reason == "the model returns 3 values per sample, but labels go up to 5"
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

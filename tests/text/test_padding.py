@@ -66,9 +66,9 @@ def test_a_text_of_nothing_but_padding():
     expected = [[True, True, True], [False, True, True]]
     assert of_the_rule(ids).tolist() == expected
     for padding in (of_the_texts, of_a_cue_with_tokenizer, of_a_cue_with_padding_id):
-        with pytest.warns(SaliencyWarning, match="1 of the 2"):
+        with pytest.warns(SaliencyWarning, match="1 text input of nothing but padding"):
             assert padding(ids).tolist() == expected
-    with pytest.raises(InputError, match=r"samples \[0\] are nothing but padding"):
+    with pytest.raises(InputError, match=r"samples \[0\] consist only of padding"):
         of_the_model(ids)
 
 

@@ -191,7 +191,7 @@ def test_the_users_tokenizer_keeps_its_settings():
 
 def test_texts_of_nothing_but_padding_are_named():
     ids = torch.tensor([[2, 5, 3], [0, 0, 0]])
-    with pytest.warns(SaliencyWarning, match=r"1 of the 2 text inputs .* nothing but padding \(samples 1\)"):
+    with pytest.warns(SaliencyWarning, match=r"1 text input of nothing but padding \(samples 1\)"):
         texts = token_texts(wordpiece(), ids)
     assert texts.units() == [["[CLS]", "film", "[SEP]"], []]
     assert texts.merge(torch.ones(2, 3)).tolist() == [[1, 1, 1], [0, 0, 0]]
@@ -200,9 +200,9 @@ def test_texts_of_nothing_but_padding_are_named():
 @pytest.mark.parametrize(
     ("tokenizer", "ids", "mask", "message"),
     [
-        (wordpiece(), [[2, 99]], None, "run from 2 to 99, but the tokenizer knows 0 to 12"),
-        (WORDS, [[2, -100]], None, "run from -100 to 2"),
-        ({"a": 0, "b": 5}, [[0, 3]], None, "no text for the token id 3"),
+        (wordpiece(), [[2, 99]], None, "range from 2 to 99, but the tokenizer knows 0 to 12"),
+        (WORDS, [[2, -100]], None, "range from -100 to 2"),
+        ({"a": 0, "b": 5}, [[0, 3]], None, "no text for token id 3"),
         (lambda ids: ["x"], [[0, 3]], None, "1 tokens for 2 ids"),
         (WORDS, [[0.5]], None, "expected integers"),
         (WORDS, [0, 1], None, r"expected integers \[N, T\]"),
@@ -246,5 +246,7 @@ def test_a_special_token_stays_apart_whatever_the_function_says():
 
 @pytest.mark.parametrize("wrong", [[0], [0, "1", 1], [0.0, 1.0, 2.0]])
 def test_a_function_that_does_not_tell_the_words(wrong):
-    with pytest.raises(ProbeError, match=r"words= returned \[.*expected a list of 3: the number of the word"):
+    with pytest.raises(
+        ProbeError, match=r"words= returned \[.*expected a list of length 3: the index of each token's word"
+    ):
         token_texts(["a", "b", "c"], torch.tensor([[0, 1, 2]]), words=lambda tokens: wrong)

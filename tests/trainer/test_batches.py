@@ -182,7 +182,7 @@ class Renumbered(Dataset):
 
 
 def test_names_of_other_labels_are_not_shown(tmp_path: Path) -> None:
-    with pytest.warns(SaliencyWarning, match="others than those that it delivers"):
+    with pytest.warns(SaliencyWarning, match="its stored labels differ from those it delivers"):
         snapshot = first_snapshot(tmp_path, Classifier(), DataLoader(Renumbered(), 12))
     assert snapshot.labels.bincount().tolist() == [4, 4]
     assert snapshot.probe.class_names is None
@@ -249,12 +249,12 @@ def test_text_inputs(tmp_path: Path) -> None:
             return self.net[2].weight.sum()
 
     for data in ([("a text", 1)] * 24, [{"text": "a text", "label": 1}] * 24):
-        assert "'input_ids', and attach TokenSaliencyMonitor(tokenizer=...)" in first_message(tmp_path, Raw(), data)
+        assert "'input_ids', and attach TokenSaliencyMonitor(tokenizer=…)" in first_message(tmp_path, Raw(), data)
 
 
 def test_tabular_data(tmp_path: Path) -> None:
     message = first_message(tmp_path, Classifier(nn.Linear(7, 10)), TensorDataset(torch.rand(48, 7), Y))
-    assert "Tabular data [N, features] is out of scope" in message
+    assert "Tabular data [N, features] is not supported" in message
 
 
 def test_a_forecaster_of_several_inputs(tmp_path: Path) -> None:

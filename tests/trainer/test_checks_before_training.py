@@ -119,7 +119,7 @@ def test_a_reentrant_checkpoint_is_explained_without_it(tmp_path: Path, make: An
         (Ensemble, OutputError, r"class scores \[\d+, 10\] for (6|20) samples"),
         (ByName, ProbeError, "ByName cannot be run on the probe"),
         (TrainsOnly, ProbeError, r"TrainsOnly cannot be run on the probe \(RuntimeError: it only trains\)"),
-        (Detached, GradientError, "No layer with a spatial map is above that"),
+        (Detached, GradientError, "No layer with a spatial map lies above it"),
     ],
 )
 @QUIET
@@ -287,7 +287,7 @@ def _trained(root: Path, module: Any, seed: int, *callbacks: L.Callback, **chang
 def test_lazy_layers_keep_the_seed_of_the_training(tmp_path: Path, make: Any, module: Any) -> None:
     sink = MemorySink()
     plain = _trained(tmp_path, module, 1, num_sanity_val_steps=0)
-    with pytest.warns(SaliencyWarning, match=r"no weights before the first batch.*is not observed") as seen:
+    with pytest.warns(SaliencyWarning, match=r"uninitialized before the first batch.*is not observed") as seen:
         observed = _trained(tmp_path, module, 1, make(sinks=[sink]), num_sanity_val_steps=0)
     assert len([one for one in seen if "before the first batch" in str(one.message)]) == 1
     assert plain.keys() == observed.keys()
@@ -325,7 +325,7 @@ def test_lazy_layers_of_a_text_model(tmp_path: Path) -> None:
 
     sink = MemorySink()
     plain = trained()
-    with pytest.warns(SaliencyWarning, match=r"'extra' has no weights before the first batch"):
+    with pytest.warns(SaliencyWarning, match=r"'extra' is uninitialized before the first batch"):
         observed = trained(TokenSaliencyMonitor("gradient_norm", probe=4, sinks=[sink]))
     assert all(map(torch.equal, plain, observed))
     assert stages(sink)[0] == ("fit", 0)

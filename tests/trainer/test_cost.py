@@ -15,7 +15,7 @@ from saliency_callbacks.sinks import MemorySink
 from tests.grouping import grouped
 from tests.trainer.runs import Classifier, stages, train_loader, trainer, val_loader
 
-_CHANGES = pytest.mark.filterwarnings("ignore:.*from now on one of:saliency_callbacks.errors.SaliencyWarning")
+_CHANGES = pytest.mark.filterwarnings("ignore:.*from now on, only 1 in:saliency_callbacks.errors.SaliencyWarning")
 
 
 def _ticking(monitor: Any, seconds: float) -> Any:
@@ -42,11 +42,11 @@ def _observed(sink: MemorySink) -> list[int]:
 def test_a_slow_observation_is_made_less_often(tmp_path: Path) -> None:
     sink = MemorySink()
     monitor = _ticking(_monitor(sink, max_seconds_per_observation=2.0), 5.0)
-    with pytest.warns(SaliencyWarning, match="from now on one of") as seen:
+    with pytest.warns(SaliencyWarning, match="from now on, only 1 in") as seen:
         _fit(tmp_path, monitor, max_epochs=12)
     # The one before the training warms up, the first of the training is judged.
     assert _observed(sink) == [0, 2, 6, 10]
-    assert len([one for one in seen if "from now on one of" in str(one.message)]) == 2
+    assert len([one for one in seen if "from now on, only 1 in" in str(one.message)]) == 2
 
 
 def test_without_a_limit_all_are_made(tmp_path: Path) -> None:
@@ -100,10 +100,10 @@ def test_the_cost_is_told_once(tmp_path: Path, said: list[str], on_error: Any) -
     _fit(tmp_path, _ticking(monitor, 0.5), max_epochs=3)
     (line,) = (message for message in said if "an observation takes" in message)
     assert line.startswith(
-        "SaliencyMonitor (saliency): an observation takes 0.5 s, 50% of the validation epoch with it, "
-        "1 pass shared by 3 methods, "
+        "SaliencyMonitor (saliency): an observation takes 0.5 s (50% of the validation epoch, including the "
+        "observation); 1 pass shared by 3 methods; "
     )
-    assert line.endswith("s of processor time)" if on_error == "warn" else "writing among them")
+    assert line.endswith("s of processor time)" if on_error == "warn" else "writing included in that time")
 
 
 def test_every_callback_tells(tmp_path: Path, said: list[str]) -> None:
@@ -120,11 +120,11 @@ def test_every_callback_tells(tmp_path: Path, said: list[str]) -> None:
     )
     _fit(tmp_path, _ticking(alarm, 0.5), _ticking(random, 0.5), max_epochs=2)
     told = [message for message in said if "an observation takes" in message]
-    at_start = re.compile(r", [0-9.]+ s before the first step")
+    at_start = re.compile(r"; [0-9.]+ s of delay before the first step")
     assert all(at_start.search(message) for message in told)
     told = [at_start.sub("", message) for message in told]
-    share = "50% of the validation epoch with it"
+    taken = "an observation takes 0.5 s (50% of the validation epoch, including the observation)"
     assert told == [
-        f"CueAlarm (cue/corner): an observation takes 0.5 s, {share}, 1 pass of one method, 2 forwards without maps",
-        f"RandomizationTest (randomization): an observation takes 0.5 s, {share}, 1 pass shared by 2 methods",
+        f"CueAlarm (cue/corner): {taken}; 1 pass for one method; 2 forward passes without maps",
+        f"RandomizationTest (randomization): {taken}; 1 pass shared by 2 methods",
     ]

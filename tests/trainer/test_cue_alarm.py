@@ -278,7 +278,7 @@ def test_it_goes_on_and_off(tmp_path: Path, gains: list[float], patience: int, e
     assert [value for _, value in logger.of("cue/patch/alarm")] == [0, *(lit for lit, _ in expected)]
     messages = [str(one.message) for one in caught if issubclass(one.category, CueAlarmWarning)]
     assert len(messages) == sum(fired for _, fired in expected), "once each time it goes on"
-    assert all("'patch' as a sign of class 0" in message for message in messages)
+    assert all("'patch' as evidence for class 0" in message for message in messages)
 
 
 def test_the_untrained_model_does_not_count(tmp_path: Path) -> None:
@@ -335,7 +335,12 @@ def test_a_log_is_a_text_that_says_why(tmp_path: Path) -> None:
     assert [set(one) for one in texts] == [set(), set(), {"cue/patch/alarm"}, set(), set()]
     message = texts[2]["cue/patch/alarm"]
     fired = alarm.history[2]
-    for part in ("'patch'", "class `zero`", f"{fired.mean:.2f} standard deviations", f"{fired.lower_bound:.2f} > 0.25"):
+    for part in (
+        "'patch'",
+        "class `zero`",
+        f"{fired.mean:.2f} standard deviations",
+        f"{fired.lower_bound:.2f} > threshold 0.25",
+    ):
         assert part in message
     assert f"{sink.snapshots[2].scores['cue/patch/flip_rate']:.0%} of the predictions" in message
     events = EventAccumulator(logger.log_dir).Reload()
@@ -375,7 +380,7 @@ def test_a_function_that_fails_does_not_end_the_training(tmp_path: Path) -> None
         raise RuntimeError("no telephone")
 
     alarm = _alarm(on_alarm=[fails, "stop"])
-    with pytest.warns(SaliencyWarning, match=r"fails failed when the alarm went on \(RuntimeError: no telephone\)"):
+    with pytest.warns(SaliencyWarning, match=r"fails failed when the alarm fired \(RuntimeError: no telephone\)"):
         run = _fit(tmp_path, alarm, module=Leaning([9]), max_epochs=9)
     assert run.current_epoch == 2, "what else was asked for is done"
     with pytest.raises(RuntimeError, match="no telephone"):
@@ -706,7 +711,7 @@ def test_another_probe_starts_anew(tmp_path: Path) -> None:
     run.save_checkpoint(tmp_path / "run.ckpt")
     second = _alarm(patience=2, probe=20)
     again = trainer(tmp_path, second, max_epochs=2)
-    with pytest.warns(SaliencyWarning, match="the probe is not the one of the checkpoint"):
+    with pytest.warns(SaliencyWarning, match="the probe differs from that of the checkpoint"):
         again.fit(Leaning([9]), train_loader(), val_loader(), ckpt_path=tmp_path / "run.ckpt")
     assert _lit(second) == [(0, 0)]
     assert second.state.streak == 1
@@ -750,10 +755,10 @@ class Untouched(Classifier):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"cue": PatchCue((0, 7, 2, 2))}, CueError, "is outside the images, which are 8 pixels high"),
-        ({"cue": PatchCue((0, 0, 2, 2), value=[1.0, 0.0])}, CueError, "1 channels"),
-        ({"cue": FunctionCue("torch.abs")}, CueError, "changes none of the 16 samples"),
-        ({"cue": BackgroundCue(torch.ones(16, 4, 4), 1.0)}, CueError, r"masks \[16, 8, 8\] were expected"),
+        ({"cue": PatchCue((0, 7, 2, 2))}, CueError, "extends beyond the images, which are 8 pixels high"),
+        ({"cue": PatchCue((0, 0, 2, 2), value=[1.0, 0.0])}, CueError, "1 channel"),
+        ({"cue": FunctionCue("torch.abs")}, CueError, "changes none of the probe's 16 samples"),
+        ({"cue": BackgroundCue(torch.ones(16, 4, 4), 1.0)}, CueError, r"expected \[16, 8, 8\], one mask"),
         ({"cue": BackgroundCue("probe", 1.0)}, CueError, "the probe has none"),
         ({"cue": "patch"}, CueError, r"cue='patch' is of type str; expected a cue"),
         ({"cue": PatchCue}, CueError, "expected a cue of saliency_callbacks.probe"),
@@ -769,7 +774,7 @@ class Untouched(Classifier):
         ({"on_alarm": "no.such.function"}, ConfigurationError, "cannot be imported"),
         ({"on_alarm": [3]}, ConfigurationError, "on_alarm"),
         ({"on_alarm": 3}, ConfigurationError, "on_alarm=3"),
-        ({"on_alarm": None}, ConfigurationError, "on_alarm has None; .*for none"),
+        ({"on_alarm": None}, ConfigurationError, "on_alarm has None; .*for no action"),
         ({"threshold": float("nan")}, ConfigurationError, "threshold=nan; expected a finite number"),
         ({"threshold": float("inf")}, ConfigurationError, "threshold=inf"),
         ({"threshold": "high"}, ConfigurationError, "threshold='high'"),
@@ -799,7 +804,7 @@ def test_mistakes_are_errors_before_the_training(
 def test_a_probe_of_the_suspect_class_alone(tmp_path: Path) -> None:
     images, labels = _samples(0, 200)
     probe = Probe.from_tensors(images[labels == 0], labels[labels == 0])
-    with pytest.raises(CueError, match=r"no sample of the probe is outside class 0 .*labels \[0\]"):
+    with pytest.raises(CueError, match=r"the probe has no sample outside class 0 .*labels \[0\]"):
         _fit(tmp_path, _alarm(probe=probe), module=Untouched())
 
 
@@ -813,7 +818,7 @@ def test_empty_masks_leave_nothing_to_remove(tmp_path: Path) -> None:
 def test_few_samples_are_named(tmp_path: Path) -> None:
     images, labels = _samples()
     few = Probe.from_tensors(images[labels != 0][:5], labels[labels != 0][:5])
-    with pytest.warns(SaliencyWarning, match="only 5 samples of the probe can tell.*the lower bound is weak"):
+    with pytest.warns(SaliencyWarning, match="only 5 samples of the probe can be used.*the lower bound is unreliable"):
         _fit(tmp_path, _alarm(probe=few), max_epochs=1)
 
 
@@ -829,7 +834,7 @@ def test_a_probe_without_labels(tmp_path: Path) -> None:
 
 def test_without_validation_it_says_that_it_sees_nothing(tmp_path: Path) -> None:
     alarm = _alarm(groups_at_fit_end=True)
-    with pytest.warns(SaliencyWarning, match="without validation CueAlarm observes nothing"):
+    with pytest.warns(SaliencyWarning, match="CueAlarm observes nothing without validation"):
         _fit(tmp_path, alarm, limit_val_batches=0, max_epochs=1)
     assert alarm.history == ()
     assert alarm.groups is None

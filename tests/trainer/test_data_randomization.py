@@ -169,11 +169,11 @@ def test_what_a_result_holds(measured):
         ([0.1, 0.2], {}, "depends on the labels"),
         ([0.5, 0.4], {}, "does not depend on the labels"),
         ([-0.9, -0.9], {}, "depends on the labels"),
-        ([np.nan, np.nan], {}, "undecided: every map is constant"),
+        ([np.nan, np.nan], {}, "undecided: all maps are constant"),
         ([np.nan, np.nan, 0.9], {}, "undecided: 67% of the comparisons"),
-        ([0.9], {"accuracy": 0.6349}, "undecided: the twin memorised only 63% of the permuted labels in 7 epochs"),
-        ([0.1], {"accuracy": 0.9499}, "undecided: the twin memorised only 94%"),
-        ([0.1], {"accuracy": 0.0, "epochs": 0}, "undecided: the twin memorised only 0% of the permuted labels in 0"),
+        ([0.9], {"accuracy": 0.6349}, "undecided: the twin memorized only 63% of the permuted labels in 7 epochs"),
+        ([0.1], {"accuracy": 0.9499}, "undecided: the twin memorized only 94%"),
+        ([0.1], {"accuracy": 0.0, "epochs": 0}, "undecided: the twin memorized only 0% of the permuted labels in 0"),
         ([0.9], {"model_accuracy": 0.2}, "undecided: the model itself learned only 20% of the true labels"),
         ([0.9], {"model_accuracy": np.nan}, "does not depend on the labels"),
     ],
@@ -194,11 +194,11 @@ def test_the_rule_of_a_verdict(values, changes, verdict):
 
 
 def test_what_was_not_memorised_is_undecided():
-    with pytest.warns(SaliencyWarning, match="of the permuted labels were learned in 1 epochs, expected 95%"):
+    with pytest.warns(SaliencyWarning, match="of the permuted labels were learned in 1 epoch; 95% are required"):
         result = quick(model=Recorded(), min_accuracy=0.95)
     assert not result.memorised
     assert result.epochs == 1
-    assert result.verdicts["gradient"].startswith("undecided: the twin memorised only ")
+    assert result.verdicts["gradient"].startswith("undecided: the twin memorized only ")
     assert json.loads(json.dumps(result.to_dict()))["memorised"] is False
 
 
@@ -402,7 +402,7 @@ def test_outputs_that_are_no_scores_of_the_labels():
         def forward(self, images):
             return super().forward(images)[:, :4]
 
-    with pytest.raises(ConfigurationError, match="returns 4 values a sample, which are no scores of the 10 labels"):
+    with pytest.raises(ConfigurationError, match="returns 4 values per sample, which are not scores of the 10 labels"):
         quick(lambda: (Wide(), DataLoader(TensorDataset(images, rows), 6)), model=Wide(), target=0)
 
 
@@ -474,7 +474,10 @@ def test_a_failed_training_leaves_the_generators():
         (lambda: (Recorded(), Digits(digits().tensors[0])), "no label was found"),
         (lambda: (Recorded(), loader([(image, float(label)) for image, label in digits()])), "an integer class"),
         (lambda: (Recorded(), loader([image for image, _ in digits()])), "no label was found"),
-        (lambda: (Recorded(), loader(Dictionaries(digits(), "scan", "label"))), "Say how with `unpack_batch=`"),
+        (
+            lambda: (Recorded(), loader(Dictionaries(digits(), "scan", "label"))),
+            "Say how to read it with `unpack_batch=`",
+        ),
     ],
 )
 def test_what_build_may_not_return(build, message):
@@ -487,7 +490,7 @@ def test_build_has_to_make_weights():
         module = Classifier(nn.Sequential(nn.Flatten(), nn.LazyLinear(10)))
         return module, DataLoader(digits(), 12)
 
-    with pytest.raises(ConfigurationError, match=r"layers \['net.1'\] have no weights before the first batch"):
+    with pytest.raises(ConfigurationError, match=r"layers \['net.1'\] are uninitialized before the first batch"):
         data_randomization_test(build, digits(0, 4).tensors[0], methods="gradient", target=0)
 
 
@@ -505,7 +508,11 @@ def test_build_has_to_make_new_modules():
         ({"min_accuracy": 0}, ConfigurationError, "min_accuracy=0; expected a share"),
         ({"min_accuracy": 95}, ConfigurationError, "min_accuracy=95"),
         ({"max_epochs": 0}, ConfigurationError, "max_epochs=0"),
-        ({"trainer_kwargs": {"max_epochs": 3}}, ConfigurationError, "give it as `max_epochs=`"),
+        (
+            {"trainer_kwargs": {"max_epochs": 3}},
+            ConfigurationError,
+            "expected it as an argument of the test itself, `max_epochs=`",
+        ),
         ({"methods": "grad_camm"}, MethodError, "grad_cam"),
         ({"similarities": "sperman"}, ConfigurationError, "spearman"),
         ({"inputs": INPUTS.long()}, InputError, "floating point"),

@@ -277,7 +277,7 @@ def test_a_head_that_starts_at_zero_is_measured_once_it_has_learned(
     with pytest.warns(SaliencyWarning) as said:
         _fit(tmp_path, module, _monitor(sink))
     assert _arithmetics(sink) == [None, _TAKEN, _TAKEN]
-    assert len([one for one in said if "chooses at a later observation" in str(one.message)]) == 1
+    assert len([one for one in said if "postpones its choice to a later observation" in str(one.message)]) == 1
     assert len([one for one in lines if "precision='fast'" in one]) == 1
 
 
@@ -290,10 +290,10 @@ def test_where_nothing_is_both_faster_and_exact_one_line_says_why(
     _fit(tmp_path, module, _monitor(sink))
     assert _arithmetics(sink) == ["unchanged"] * 3
     (line,) = [one for one in lines if "precision='fast'" in one]
-    assert "in the Trainer's precision: nothing else is both faster and as exact" in line
+    assert "in the Trainer's precision: no alternative is both faster and accurate enough" in line
     assert "bfloat16, channels last 2.5 times as fast, rank correlation" in line
     assert "channels last 1.0 times as fast;" in line
-    assert "bfloat16 failed, or was given up as too slow" in line
+    assert "bfloat16 failed, or was too slow" in line
 
 
 @pytest.mark.parametrize("size", [6, 12])

@@ -192,7 +192,7 @@ def test_the_bands_of_a_dataset_are_drawn(tmp_path, chosen, expected):
 
 def test_a_band_that_is_not_there_is_an_error_before_the_training(tmp_path):
     monitor = SaliencyMonitor("gradient", probe=6, appearance=Appearance(bands=(9, 1, 0)))
-    with pytest.raises(InputError, match="one or three of 0 to 4"):
+    with pytest.raises(InputError, match="one or three channels from 0 to 4"):
         _fit(tmp_path, _Module(5), _Satellite(), monitor)
 
 

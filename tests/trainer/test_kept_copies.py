@@ -20,7 +20,7 @@ from saliency_callbacks.targets import SimilarityTarget
 from tests.grouping import grouped
 from tests.trainer.runs import WEIGHTS_ONLY, Classifier, small_net, train_loader, trainer, val_loader
 
-_AT_EVERY_TEST = "the random copies are explained at every test"
+_AT_EVERY_TEST = "the random copies are explained anew at every test"
 
 
 class Tied(nn.Module):
@@ -178,19 +178,25 @@ def test_what_they_take_is_told_once(tmp_path: Path, said: list[str]) -> None:
     # 3 copies, 2 similarities, 6 samples: 64 positions of the gradient and 64 of Grad-CAM, with a step for each sample.
     n_bytes = 3 * 2 * 6 * (64 * 2 + 4) * 2
     assert told == [
-        f"randomization: 3 random copies are explained once; what is compared of them takes {n_bytes / 2**20:.2g} MiB"
+        (
+            "randomization: the 3 random copies are explained only once; keeping their maps for later tests takes "
+            f"{n_bytes / 2**20:.2g} MiB"
+        )
     ]
 
 
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"randomize": "permute"}, "randomize='permute' makes them of the trained weights"),
-        ({"order": "top_down"}, "with order='top_down' they have trained weights, too"),
-        ({"target": "predicted"}, "with target='predicted' the explained classes may be others every time"),
-        ({"target": lambda output: output[:, 0]}, "a function as target may score something else every time"),
-        ({"target": SimilarityTarget()}, "a function as target may score something else every time"),
-        ({"max_mib": 0.001}, "what is compared of 3 would take 0.0091 MiB, and Draws(max_mib=0.001) is less"),
+        ({"randomize": "permute"}, "randomize='permute' derives them from the trained weights"),
+        ({"order": "top_down"}, "with order='top_down', they also contain trained weights"),
+        ({"target": "predicted"}, "with target='predicted', the explained classes may differ at every test"),
+        ({"target": lambda output: output[:, 0]}, "a callable target may return different scores at every test"),
+        ({"target": SimilarityTarget()}, "a callable target may return different scores at every test"),
+        (
+            {"max_mib": 0.001},
+            "keeping the maps of 3 copies would take 0.0091 MiB, more than Draws(max_mib=0.001) allows",
+        ),
     ],
     ids=["permute", "order", "predicted", "function", "similarity", "memory"],
 )
@@ -199,7 +205,9 @@ def test_copies_are_not_kept_where_the_settings_forbid_it(
 ) -> None:
     sink = _fit(tmp_path, small_net, _test(MemorySink(), **changes), max_epochs=2)
     assert min(_n_states(sink)) >= 3
-    assert [message for message in said if "copies" in message] == [f"randomization: {_AT_EVERY_TEST}: {why}"]
+    assert [message for message in said if "copies are explained" in message] == [
+        f"randomization: {_AT_EVERY_TEST}, because {why}"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -207,14 +215,16 @@ def test_copies_are_not_kept_where_the_settings_forbid_it(
     [
         (Shifted, "'net.shift' of a random copy depends on the trained weights"),
         (Counting, "'net.center' of a random copy depends on the trained weights"),
-        (Warm, "a random copy with the same weights returns other outputs than before"),
+        (Warm, "a random copy with the same weights returns different outputs than before"),
     ],
 )
 def test_copies_are_not_kept_where_they_depend_on_the_training(
     tmp_path: Path, said: list[str], net: type[nn.Module], why: str
 ) -> None:
     sink = _fit(tmp_path, net, _test(MemorySink()))
-    assert [message for message in said if _AT_EVERY_TEST in message] == [f"randomization: {_AT_EVERY_TEST}: {why}"]
+    assert [message for message in said if _AT_EVERY_TEST in message] == [
+        f"randomization: {_AT_EVERY_TEST}, because {why}"
+    ]
     # Kept before the training; seen after its first epoch, when the trained model has been explained already.
     assert _n_states(sink) == [4, 4, 3, 3, 3]
     _assert_equal(sink, _fit(tmp_path, net, _test(MemorySink(), max_mib=0)))

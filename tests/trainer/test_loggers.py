@@ -99,8 +99,8 @@ def test_a_sink_that_fails_is_left_out_and_the_training_is_the_same(
         ("DiskSink", "OSError: [Errno 28] No space left on device"),
     ]:
         about = [message for message in messages if message.startswith(sink)]
-        assert about[0] == f"{sink} failed: {reason}; the training goes on"
-        assert about[-1] == f"{sink} failed 3 times in a row and is left out from now on"
+        assert about[0] == f"{sink} failed: {reason}; training continues"
+        assert about[-1] == f"{sink} failed 3 times in a row and is not used for the rest of the run"
     assert unreachable.calls == 3
     assert len(memory.snapshots) == 5
     for name, weights in plain.state_dict().items():

@@ -146,7 +146,7 @@ def test_it_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> No
     monitor = SaliencyMonitor("gradient", probe=Probe(8))
     with caplog.at_level("INFO"):
         trainer(tmp_path, monitor, max_epochs=3).fit(_zero_head(forever=True), data, data)
-    said = [record.getMessage() for record in caplog.records if "have no value now" in record.getMessage()]
+    said = [record.getMessage() for record in caplog.records if "are undefined now" in record.getMessage()]
     assert len(said) == 1
     assert "saliency/gradient/entropy (1)" in said[0]
-    assert "Loggers are given NaN" in said[0]
+    assert "Loggers receive NaN" in said[0]

@@ -265,7 +265,7 @@ def _classes(n_classes: int) -> DataLoader:
 @pytest.mark.parametrize(
     ("module", "data", "reason"),
     [
-        (Encoder(16), _classes(4), "16 values a sample, and there are 4 classes"),
+        (Encoder(16), _classes(4), "16 values per sample, but there are 4 classes"),
         (Encoder(4, normalizes=True), _classes(4), "a vector of length 1"),
     ],
     ids=["more values than classes", "length 1"],
@@ -338,7 +338,7 @@ def test_labels_of_embeddings_are_an_error_before_the_training(
 def test_labels_beyond_the_outputs_are_no_classes(tmp_path: Path) -> None:
     monitor = SaliencyMonitor("gradient", target=SimilarityTarget())
     run = trainer(tmp_path, monitor)
-    with pytest.warns(SaliencyWarning, match="3 values a sample, and there are labels up to 4"):
+    with pytest.warns(SaliencyWarning, match="3 values per sample, but labels go up to 4"):
         run.fit(Encoder(3), _classes(5), _classes(5))
     assert "saliency/probe_accuracy" not in run.callback_metrics
     with pytest.raises(TargetError, match="out of range; the model has 3 classes"):

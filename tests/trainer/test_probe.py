@@ -366,7 +366,7 @@ def test_masks_that_the_unpack_function_returns(tmp_path: Path) -> None:
 
 def test_masks_of_another_shape_are_an_error_before_training(tmp_path: Path) -> None:
     run = trainer(tmp_path, SaliencyMonitor("gradient", probe=Probe(4, masks=lambda inputs: inputs[:, 0, ::2])))
-    with pytest.raises(ProbeError, match=r"\[4, 4, 8\].*\[4, 1, 8, 8\].*\[4, 8, 8\] was expected"):
+    with pytest.raises(ProbeError, match=r"\[4, 4, 8\].*\[4, 1, 8, 8\].*expected masks \[4, 8, 8\]"):
         run.fit(Classifier(), train_loader(), val_loader())
     assert run.global_step == 0
 

@@ -215,7 +215,7 @@ def test_a_wrong_argument(arguments: dict[str, Any], message: str) -> None:
 def test_a_model_without_weights_is_an_error_before_the_training(tmp_path: Path) -> None:
     module = Classifier()
     module.pixels = torch.nn.Flatten()
-    with pytest.raises(ConfigurationError, match="Flatten has no parameter that could be randomized"):
+    with pytest.raises(ConfigurationError, match="Flatten has no parameters to randomize"):
         trainer(tmp_path, _test(module="pixels")).fit(module, train_loader(), val_loader())
 
 

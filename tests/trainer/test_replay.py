@@ -237,5 +237,5 @@ def test_a_trainer_without_our_callbacks(tmp_path: Path) -> None:
 
 def test_checkpoints_of_another_model(tmp_path: Path) -> None:
     live(tmp_path, max_epochs=1)
-    with pytest.raises(ConfigurationError, match=r"is not one of this Classifier \(.*net"):
+    with pytest.raises(ConfigurationError, match=r"does not belong to this Classifier \(.*net"):
         after(tmp_path, SaliencyMonitor("gradient", 4), model=Classifier(small_net(n_classes=3)))

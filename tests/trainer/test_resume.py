@@ -91,7 +91,7 @@ def test_changed_data_warns_and_the_run_goes_on(tmp_path: Path) -> None:
     path, _ = _fit(tmp_path, _monitor(MemorySink()), 1)
     sink = MemorySink()
     run = trainer(tmp_path, _monitor(sink), max_epochs=2)
-    with pytest.warns(SaliencyWarning, match="the probe is not the one of the checkpoint"):
+    with pytest.warns(SaliencyWarning, match="the probe differs from that of the checkpoint"):
         run.fit(Classifier(), train_loader(), DataLoader(digits(500, 540), 20), ckpt_path=path)
     assert stages(sink) == [("fit", 1)]
 
@@ -101,7 +101,7 @@ def test_another_probe_size_starts_the_drift_anew(tmp_path: Path, target: str) -
     path, _ = _fit(tmp_path, _monitor(MemorySink(), target=target), 1)
     sink = MemorySink()
     run = trainer(tmp_path, _monitor(sink, probe=9, target=target), max_epochs=3)
-    with pytest.warns(SaliencyWarning, match="the probe is not the one of the checkpoint"):
+    with pytest.warns(SaliencyWarning, match="the probe differs from that of the checkpoint"):
         run.fit(Classifier(), train_loader(), val_loader(), ckpt_path=path)
     assert stages(sink) == [("fit", 1), ("fit", 2)]
     assert "saliency/gradient/drift_initial" not in sink.snapshots[0].scores
@@ -112,7 +112,7 @@ def test_another_target_layer_starts_its_drift_anew(tmp_path: Path) -> None:
     path, _ = _fit(tmp_path, _monitor(MemorySink(), target_layers="net.2"), 1)
     sink = MemorySink()
     run = trainer(tmp_path, _monitor(sink, target_layers="net.4"), max_epochs=3)
-    with pytest.warns(SaliencyWarning, match=r"\['grad_cam'\] have another number or size"):
+    with pytest.warns(SaliencyWarning, match=r"\['grad_cam'\] differ in number or size"):
         run.fit(Classifier(), train_loader(), val_loader(), ckpt_path=path)
     assert sink.latest.attributions["grad_cam"].layer == "net.4"
     assert "saliency/grad_cam/drift_initial" not in sink.snapshots[0].scores

@@ -90,4 +90,4 @@ def test_what_is_dismissed_is_left_out_by_a_later_run_and_in_the_report(run: Pat
     later = trained(tmp_path / "version_1")
     assert items_of(later) == []
     ((section,), _) = shortcuts_of(read_run(later), embedded_picture)
-    assert section["note"].startswith("1 dismissed.")
+    assert section["note"].startswith("1 suspicion dismissed.")

@@ -83,7 +83,7 @@ def test_a_giveaway_word_is_found_at_the_first_evaluation_and_used_later(tmp_pat
     assert picture.shape[2] == 3
     alarms = [text for snapshot in sink.snapshots for text in snapshot.texts.values()]
     assert len(alarms) == 1
-    assert f"uses `the word “{GIVEAWAY}”` as a sign of class `1`" in alarms[0]
+    assert f"uses `the word “{GIVEAWAY}”` as evidence for class `1`" in alarms[0]
 
 
 def test_clean_texts_give_an_empty_list(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_kinds_of_images_are_none_of_texts() -> None:
 def test_a_probe_without_ids_is_said_before_the_training(tmp_path: Path) -> None:
     run = trainer(tmp_path, _discovery(probe=96), max_epochs=1)
     data = DataLoader(TensorDataset(torch.rand(96, 3), torch.arange(96) % 2), 8)
-    with pytest.raises(ConfigurationError, match=r"expected the ids"):
+    with pytest.raises(ConfigurationError, match=r"expected token ids"):
         run.fit(TextClassifier(torch.nn.Linear(3, 2)), data, data)
     assert run.global_step == 0
 

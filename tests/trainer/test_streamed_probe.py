@@ -345,7 +345,7 @@ def test_more_than_memory_or_disk_have_left_is_an_error_before_the_training(
     with pytest.raises(ProbeError, match=r"of disk in .*Show fewer than 8 samples"):
         _observed(tmp_path, _probe(), storage=Storage(directory=tmp_path / "maps"))
     monkeypatch.setattr(capacity, "available_memory", lambda: 10)
-    with pytest.raises(ProbeError, match="of memory; at most the 0 KiB that are left"):
+    with pytest.raises(ProbeError, match="of memory; expected at most the 0 KiB that are free"):
         _observed(tmp_path, _probe())
 
 
@@ -416,7 +416,7 @@ def test_a_report_says_where_statistics_are_damaged(tmp_path: Path) -> None:
     contents = read_contents(read_run(tmp_path / "kept"), 1e6)
     assert contents.class_pictures == ()
     (note,) = contents.notes
-    assert "saliency: no pictures of its classes" in note
+    assert "saliency: its class images cannot be drawn" in note
     assert "there is no statistics/class_indices in it" in note
 
 

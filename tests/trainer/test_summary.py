@@ -133,7 +133,7 @@ def test_a_cascade_that_fails_does_not_take_the_verdicts_with_it(
         raise RuntimeError("out of memory")
 
     monkeypatch.setattr(test, "_randomize_layerwise", fails)
-    with pytest.warns(SaliencyWarning, match=r"the cascade is left out \(RuntimeError: out of memory\)"):
+    with pytest.warns(SaliencyWarning, match=r"the cascade is skipped \(RuntimeError: out of memory\)"):
         _fit(tmp_path, test, max_epochs=1)
     assert sink.snapshots[-1].markdown == {"randomization/verdicts": test.result.table()}
     test.on_error = "raise"
@@ -187,7 +187,7 @@ def test_a_training_that_had_ended_is_named(tmp_path: Path, said: list[str]) -> 
     sink = MemorySink()
     _fit(tmp_path, _test(sinks=[sink]), max_epochs=1, ckpt_path=tmp_path / "run.ckpt")
     assert sink.snapshots == []
-    expected = "RandomizationTest (randomization): the checkpoint is of a training"
+    expected = "RandomizationTest (randomization): nothing is observed"
     assert any(message.startswith(expected) for message in said)
 
 
@@ -222,7 +222,7 @@ def reports(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_a_report_is_made_of_all_that_was_written(tmp_path: Path, reports: list[Any], said: list[str]) -> None:
     _fit(tmp_path, _monitor(report=True), _test(), max_epochs=1)
     assert reports == [{name: ["initial", "fit", "final"] for name in ("saliency", "randomization")}]
-    assert f"the report of this run is in {tmp_path / 'report.html'}" in said
+    assert f"the report of this run is {tmp_path / 'report.html'}" in said
 
 
 @pytest.mark.parametrize("on_error", ["warn", "raise"])
@@ -268,13 +268,15 @@ def test_what_the_cascade_will_cost_is_said_once_before_the_training(
 
     class Notes(L.Callback):
         def on_train_epoch_start(self, run: L.Trainer, module: L.LightningModule) -> None:
-            said.append(sum("the cascade takes" in record.message for record in caplog.records))
+            said.append(sum("the cascade at the end of training will" in record.message for record in caplog.records))
 
     with caplog.at_level("INFO"):
         _fit(tmp_path, _test(cascade_draws=3), Notes(), max_epochs=2)
     assert said == [1, 1]
-    (told,) = [record.message for record in caplog.records if "the cascade takes" in record.message]
-    assert re.search(r"about \S+ s \(3 layers, 3 draws\); Cascade\(max_seconds=…\) caps it", told)
+    (told,) = [
+        record.message for record in caplog.records if "the cascade at the end of training will" in record.message
+    ]
+    assert re.search(r"about \S+ s \(3 layers, 3 draws\); limit it with Cascade\(max_seconds=…\)", told)
 
 
 def test_a_training_without_a_cascade_foretells_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -290,10 +292,13 @@ def test_a_cascade_without_time_says_which_layers_it_did(tmp_path: Path, caplog:
         _fit(tmp_path, test, max_epochs=1)
     assert test.cascade is not None
     assert (test.cascade.steps, test.cascade.left_out) == (("net.6",), ("net.2", "net.0"))
-    (told,) = [record.message for record in caplog.records if "it leaves out" in record.message]
+    (told,) = [record.message for record in caplog.records if "not randomized" in record.message]
     assert "1 of 3 layers" in told
-    assert "it leaves out 'net.2', 'net.0'" in told
-    assert "1 of 3 layers; for the others there was no time" in sink.snapshots[-1].markdown["randomization/cascade"]
+    assert "not randomized: 'net.2', 'net.0'" in told
+    assert (
+        "1 of 3 layers randomized; max_seconds was reached before the others"
+        in sink.snapshots[-1].markdown["randomization/cascade"]
+    )
     assert "net.6" in sink.snapshots[-1].markdown["randomization/cascade"]
 
 

@@ -121,7 +121,7 @@ class DictionaryClassifier(TextClassifier):
 def test_the_alarm_goes_on_for_a_word_that_gives_the_class_away(tmp_path, side):
     watch, logger, sink = alarm(on_alarm=("warn", "log")), RecordingLogger(tmp_path), MemorySink()
     watch.sinks = (sink,)
-    with pytest.warns(CueAlarmWarning, match="'imdb' as a sign of class 0"):
+    with pytest.warns(CueAlarmWarning, match="'imdb' as evidence for class 0"):
         fit(tmp_path, watch, side=side, logger=logger, max_epochs=4)
     last = watch.history[-1]
     assert last.alarm
@@ -209,15 +209,15 @@ def test_by_hand(tmp_path):
 
 def test_texts_that_are_cut_are_named(tmp_path):
     cue = TokenCue("imdb imdb imdb imdb imdb", tokenizer=WORDS)
-    with pytest.warns(SaliencyWarning, match=r"have no padding that would make room .* up to \d of their last"):
+    with pytest.warns(SaliencyWarning, match=r"too little padding .* up to \d token"):
         fit(tmp_path, alarm(cue=cue), max_epochs=1)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"cue": TokenCue(" ".join(["imdb"] * 14), tokenizer=WORDS)}, "fits into none of the text inputs"),
-        ({"removal": "local_mean"}, "is for text inputs; leave it out"),
+        ({"cue": TokenCue(" ".join(["imdb"] * 14), tokenizer=WORDS)}, "fits into none of the probe's text inputs"),
+        ({"removal": "local_mean"}, "is for text inputs. Leave out"),
     ],
 )
 def test_what_does_not_fit_is_found_before_the_training(tmp_path, changes, message):

@@ -313,7 +313,8 @@ def test_any_tokenizer_does_for_a_model_that_knows_no_padding(tmp_path, given):
 def test_texts_that_may_have_been_cut(tmp_path):
     short = tokenizer(model_max_length=7)
     with pytest.warns(
-        SaliencyWarning, match=r"1 of 4 text inputs of the probe are as long .* ends may be missing.* \(samples 2\)"
+        SaliencyWarning,
+        match=r"1 text input of the tokenizer's maximum length, which may have been truncated \(samples 2\)",
     ):
         fit(tmp_path, monitor(tokenizer=short), max_epochs=1)
 
@@ -354,9 +355,14 @@ class Two(nn.Module):
         ({}, lambda: Sum(Two()), LayerError, r"\['model.one', 'model.other'\]. Name the one"),
         ({}, lambda: Sum(nn.Sequential(nn.EmbeddingBag(20, 2))), LayerError, "nn.EmbeddingBag adds up"),
         ({"embedding": "model.embeding"}, None, LayerError, "did you mean 'model.embedding'"),
-        ({"tokenizer": ["a", "b"]}, None, ProbeError, "expected the tokenizer that the data set was encoded with"),
-        ({"methods": IntegratedGradients(baselines="mask_token")}, None, ConfigurationError, "no such token is"),
-        ({"probe": Probe.from_tensors(torch.zeros(2, 4, dtype=torch.long))}, None, InputError, "nothing but padding"),
+        ({"tokenizer": ["a", "b"]}, None, ProbeError, "expected the tokenizer that encoded the dataset"),
+        ({"methods": IntegratedGradients(baselines="mask_token")}, None, ConfigurationError, "there is no such token"),
+        (
+            {"probe": Probe.from_tensors(torch.zeros(2, 4, dtype=torch.long))},
+            None,
+            InputError,
+            "consist only of padding",
+        ),
         ({"probe": Probe.from_tensors(torch.rand(2, 3, 4))}, None, ConfigurationError, "holds embeddings"),
         ({"target": "label", "probe": Probe.from_tensors(texts.ids() % 14)}, None, TargetError, "no class labels"),
         ({"probe": Probe.from_tensors(texts.ids() % 14 + 16)}, None, ConfigurationError, "expected"),

@@ -46,42 +46,41 @@ __all__ = ["CueAlarm"]
 
 
 class CueAlarm(ObservingCallback[CueState]):
-    """Put a suspected cue into a probe at every validation epoch, and sound an alarm when it gives a class away.
+    """Insert a suspected cue into a probe at every validation epoch, and sound an alarm when it gives a class away.
 
     The alarm rests on a causal test, not on a picture: the margin of the suspect class m_c = z_c - max_{j≠c} z_j, with
     the cue minus without it, over the standard deviation of the logits over the classes, averaged over the samples of
-    other classes. It goes on when the lower bootstrap bound of that mean exceeds the threshold in ``patience``
-    evaluations in a row, and off, ready to go on again, with the first that does not.
+    other classes. It fires when the lower bootstrap bound on that mean exceeds the threshold in ``patience``
+    evaluations in a row, and clears, ready to fire again, at the first evaluation that does not.
 
     Logged, with ``{cue}`` the cue's name:
 
     ==================================  ================================================================
-    ``cue/{cue}/effect``                mean effect on the suspect class, in standard deviations; 0 none
+    ``cue/{cue}/effect``                mean effect on the suspect class, in standard deviations; 0: none
     ``cue/{cue}/contrast``              effect minus the median effect on the other classes
     ``cue/{cue}/lower_bound``           lower bound on the mean of what is watched; compared with ``/threshold``
     ``cue/{cue}/flip_rate``             share of samples whose prediction becomes the suspect class
     ``cue/{cue}/alarm``                 1 while the alarm is on, else 0
-    ``cue/{cue}/mass``, ``/lift``       share of the map in the cue's region if it is there; over chance (1)
+    ``cue/{cue}/mass``, ``/lift``       share of the map in the cue's region if it is there; divided by chance
     ``cue/{cue}/removal_effect``        how much the cue's removal lowers the suspect class (``removal``)
     ``cue/{cue}/panel``                 picture: samples without and with the cue, and the maps of both
-    ``cue/{cue}/alarm``                 text, when the alarm goes on: why
+    ``cue/{cue}/alarm``                 text, when the alarm fires: why
     ``cue/{cue}/worst_group_accuracy``  without and with the cue; ``/average_accuracy``; a table as text
     ==================================  ================================================================
 
-    It tests the cue and the class that are named, no others; an inserted cue is not quite a real one; and a silent
-    alarm does not prove that there is no shortcut.
+    It tests only the named cue and class, with an artificial cue; a silent alarm does not rule out a shortcut.
 
     Args:
         cue: The suspected cue; see :mod:`saliency_callbacks.probe`.
-        suspect_class: The class that it might give away. Named beforehand: the largest effect over all classes is large
-            on a clean model, too.
-        probe: What the cue is put into: a :class:`~saliency_callbacks.probe.probe.Probe`, or the number of samples to
-            take from the validation data. With more than ``Probe(shown=64)``, the others are read a few at a time.
+        suspect_class: The class that the cue might give away. Name it in advance: the largest effect over all classes
+            is large even for a clean model.
+        probe: What the cue is inserted into: a :class:`~saliency_callbacks.probe.probe.Probe`, or the number of samples
+            to take from the validation data. Beyond ``Probe(shown=64)``, the others are read a few at a time.
         rule: When the alarm is on: ``AlarmRule(statistic, threshold, patience, confidence, n_bootstrap)``.
-        on_alarm: Any of ``warn``, ``log`` (a text, and a message where the logger sends some), ``stop`` (the training),
-            and callables ``(alarm, message) -> None`` or their dotted paths.
-        confirmation: What is measured and shown beside the test: ``Confirmation(method, target_layers, panel_size,
-            removal, groups_at_fit_end, groups_every_n_epochs)``.
+        on_alarm: Any of ``warn``, ``log`` (a text, and a message if the logger sends messages), ``stop`` (the
+            training), and callables ``(alarm, message) -> None`` or their dotted paths.
+        confirmation: What is measured and shown in addition to the test: ``Confirmation(method, target_layers,
+            panel_size, removal, groups_at_fit_end, groups_every_n_epochs)``.
         every_n_epochs: Epochs between two evaluations.
         reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, shared, layout,
             outputs, reshape_transform, embedding)``.
@@ -91,8 +90,9 @@ class CueAlarm(ObservingCallback[CueState]):
             bands)``. Cues work on the images that the normalization leads back to. The maps of a sample without and
             with the cue always share their scale.
         storage: What is kept on disk: ``Storage(save_maps, keep_maps, directory)``.
-        sinks: Further places to write to, beside the run's loggers: objects with ``write(snapshot, pictures)``.
-        on_error: ``"warn"`` skips a failed evaluation, ``"raise"`` stops the training, as a wrong configuration does.
+        sinks: Additional outputs besides the run's loggers: objects with ``write(snapshot, pictures)``.
+        on_error: ``"warn"`` skips a failed evaluation, ``"raise"`` stops the training, as an invalid configuration
+            does.
         namespace: First part of every tag and name of the directory.
 
     Attributes:
@@ -121,7 +121,7 @@ class CueAlarm(ObservingCallback[CueState]):
         "storage": Storage,
     }
     renamed: ClassVar[Mapping[str, str]] = {
-        "embedding": "reading=ModelReading(embedding=…), or as confirmation=Confirmation(method=None) for no maps"
+        "embedding": "reading=ModelReading(embedding=…), or confirmation=Confirmation(method=None) for no maps"
     }
 
     def __init__(
@@ -238,7 +238,7 @@ class CueAlarm(ObservingCallback[CueState]):
         behind = {
             f"{self.identity}/{name}": values[: self._probe.size] for name, values in finding.sample_scores().items()
         }
-        title = f"{self.cue.name} as a sign of {self._names.of_class(self.suspect_class)} · {snapshot.moment}"
+        title = f"{self.cue.name} as evidence for {self._names.of_class(self.suspect_class)} · {snapshot.moment}"
         panel = partial(finding.picture, title, self._names.of_sample, self.appearance)
         pictures = LazyPictures({f"{self.identity}/panel": panel})
         return Observation(replace(snapshot, sample_scores=behind, alerts=alerts), state, pictures)

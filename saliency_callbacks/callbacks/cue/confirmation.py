@@ -22,8 +22,8 @@ class Confirmation:
             inputs ``input_x_gradient``. For text inputs ``None`` leaves the maps out.
         target_layers: Layers for class activation maps: ``"auto"``, a dotted name, a module, or a list of these.
         panel_size: How many samples the panel shows.
-        removal: Also paint over the region of the probe's masks, with the ``local_mean`` or with ``noise``, in samples
-            that bear the cue. By default nothing is removed.
+        removal: Also inpaint the region of the probe's masks, with ``local_mean`` or ``noise``, in samples with the
+            cue. By default nothing is removed.
         groups_at_fit_end: Whether to measure accuracy by class on the validation set when the training ends.
         groups_every_n_epochs: Epochs between two such measurements during the training; by default there are none.
 

@@ -21,6 +21,7 @@ from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.streaming.columns import Columns
 from saliency_callbacks.callbacks.streaming.others import OtherSamples
 from saliency_callbacks.callbacks.streaming.reading import read_others
+from saliency_callbacks.config.wording import counted
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.scores import localization, mean_of_finite
 from saliency_callbacks.scores.counterfactual import CueEffect, class_margins, cue_effect
@@ -170,9 +171,9 @@ def warn_of_broken_logits(effect: CueEffect, cue: str, epoch: int) -> None:
     if n_broken:
         notices.warn(
             ("broken logits", cue),
-            f"cue {cue!r}: {n_broken} of {int(effect.usable.sum())} samples tell nothing in epoch {epoch}, as their "
-            "logits are not finite or all the same (a diverged training, or fp16 overflow); without any there is no "
-            "alarm, which does not mean that there is no shortcut",
+            f"cue {cue!r}: {n_broken} of {counted(int(effect.usable.sum()), 'sample')} cannot be evaluated in epoch "
+            f"{epoch}, because their logits are not finite or all equal (diverged training, or fp16 overflow). "
+            "Without usable samples the alarm cannot fire, which does not rule out a shortcut",
         )
 
 

@@ -195,8 +195,8 @@ def _removed(
         return None, torch.zeros(len(explained), dtype=torch.bool)
     if masks is None:
         raise CueError(
-            f"removal={fill!r}, but the probe has no masks that tell where the cue is; give them with "
-            "Probe.from_tensors(inputs, labels, masks=…), or leave `removal` out"
+            f"removal={fill!r}, but the probe has no masks of the cue; expected one per sample. Give them with "
+            "Probe.from_tensors(inputs, labels, masks=…), or leave out `removal`"
         )
     painted = values.to_model(remove(display, masks, fill=fill, seed=seed)).to(explained.dtype)
     inside = (masks >= 0.5).unsqueeze(1)
@@ -206,6 +206,6 @@ def _removed(
 def _check_bearing(bearing: Tensor, fill: Fill) -> None:
     if not bearing.any():
         raise ProbeError(
-            f"removal={fill!r}, but all masks of the probe are empty; expected samples that bear the cue, and "
+            f"removal={fill!r}, but all masks of the probe are empty; expected samples with the cue, and masks of "
             "where it is"
         )

@@ -55,7 +55,7 @@ def chosen_method(cue: AnyCue, method: str | Method | None) -> str | Method:
     """
     if method is None and not isinstance(cue, TokenCue):
         raise ConfigurationError(
-            f"confirmation.method=None leaves out the maps, which the panel of the image cue {cue.name!r} needs; "
+            f"confirmation.method=None computes no maps, but the panel of the image cue {cue.name!r} needs them; "
             "expected a method, or 'auto'"
         )
     if method not in ("auto", None):
@@ -122,7 +122,7 @@ def prepare_cue_probe(
         )
     if removal is not None:
         raise CueError(
-            f"removal={removal!r} paints a region of images over, and {cue!r} is for text inputs; leave it out"
+            f"removal={removal!r} paints over a region of an image, but {cue!r} is for text inputs. Leave out `removal`"
         )
     return TokenCueProbe.prepare(
         batch, cue, suspect_class, attribute_to=settings.attribute_to, n_shown=n_shown, is_whole=is_whole

@@ -12,6 +12,7 @@ from torch import Tensor
 from saliency_callbacks.callbacks.cue.pictures import Pair
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.appearance import Appearance
+from saliency_callbacks.config.wording import counted
 from saliency_callbacks.cues.basic import Cue
 from saliency_callbacks.cues.checks import as_name
 from saliency_callbacks.cues.token import TokenCue
@@ -128,23 +129,24 @@ def usable_samples(
     elif batch.labels is None:
         notices.warn(
             ("cue without labels", cue.name),
-            f"cue {cue.name!r}: the probe has no labels, so samples of class {suspect_class} itself count as well, and "
-            "weaken the effect; give labels with Probe(unpack_batch=…) or Probe.from_tensors(inputs, labels)",
+            f"cue {cue.name!r}: the probe has no labels, so samples of class {suspect_class} itself are included, "
+            "which weakens the effect. Give labels with Probe(unpack_batch=…) or Probe.from_tensors(inputs, labels)",
         )
     usable = foreign_samples(changed, batch, suspect_class)
     count = int(usable.sum())
     if count == 0:
         raise CueError(
-            f"cue {cue.name!r}: no sample of the probe is outside class {suspect_class} and changed by the cue (labels "
-            f"{sorted(set(batch.labels.tolist())) if batch.labels is not None else None}); expected some to which the "
-            "cue is foreign. Use a larger probe, or another one with Probe(indices=…)"
-            + ("" if is_whole else f"; these are the {batch.size} that are shown, of which Probe(shown=…) has more")
+            f"cue {cue.name!r}: the probe has no sample outside class {suspect_class} that the cue changes (labels "
+            f"{sorted(set(batch.labels.tolist())) if batch.labels is not None else None}); expected samples of other "
+            "classes without the cue. Use a larger probe, or choose samples with Probe(indices=…)"
+            + ("" if is_whole else f"; this concerns the {batch.size} shown samples: show more with Probe(shown=…)")
         )
     if count < _FEW and is_whole:
         notices.warn(
             ("few samples", cue.name),
-            f"cue {cue.name!r}: only {count} samples of the probe can tell (outside class {suspect_class}, and changed "
-            f"by the cue); with fewer than {_FEW} the lower bound is weak. Use a larger probe, e.g. probe=32",
+            f"cue {cue.name!r}: only {counted(count, 'sample')} of the probe can be used (outside class "
+            f"{suspect_class}, and changed by the cue); with fewer than {_FEW}, the lower bound is unreliable. Use a "
+            "larger probe, e.g. probe=32",
         )
     return usable
 
@@ -152,6 +154,6 @@ def usable_samples(
 def _check_label(labels: Tensor, suspect_class: int) -> None:
     if suspect_class >= labels.shape[1]:
         raise TargetError(
-            f"suspect_class={suspect_class}, but a sample can have {labels.shape[1]} labels; expected one of 0 to "
+            f"suspect_class={suspect_class}, but samples have {labels.shape[1]} labels; expected a class from 0 to "
             f"{labels.shape[1] - 1}"
         )

@@ -14,12 +14,12 @@ __all__ = ["AlarmRule"]
 
 @dataclass(frozen=True)
 class AlarmRule:
-    """When the alarm is on: while the lower bound on a mean exceeds a threshold, several times in a row.
+    """When the alarm is on: while the lower bound on a mean exceeds a threshold, in several evaluations in a row.
 
     Args:
         statistic: ``effect`` of the cue on the suspect class, ``contrast`` with the other classes, or ``auto``: the
             contrast for a cue that changes more than half of the image and so moves every class, else the effect.
-        threshold: Lower bound, in standard deviations of the logits, above which an evaluation counts.
+        threshold: An evaluation counts if its lower bound, in standard deviations of the logits, exceeds this.
         patience: How many evaluations in a row must count.
         confidence: Confidence of the lower bound, in (0, 1).
         n_bootstrap: Resamples of the bootstrap.

@@ -15,6 +15,7 @@ from saliency_callbacks.callbacks.cue.pictures import Pair, interleaved, pair_ca
 from saliency_callbacks.callbacks.cue.probe import foreign_samples, usable_samples
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.appearance import Appearance
+from saliency_callbacks.config.wording import counted
 from saliency_callbacks.cues.token import TokenCue
 from saliency_callbacks.errors import CueError
 from saliency_callbacks.probe.batch import ProbeBatch
@@ -81,9 +82,9 @@ class TokenCueProbe:
         fits = insertion.inserted.any(dim=1)
         if not fits.any():
             raise CueError(
-                f"the cue {cue!r} with {len(cue.token_ids)} tokens fits into none of the text inputs of the probe, "
-                f"which are {insertion.ids.shape[1]} tokens long, padding included. Let them be longer, or give a "
-                "shorter word"
+                f"the cue {cue!r} with {counted(len(cue.token_ids), 'token')} fits into none of the probe's text "
+                f"inputs, which are {counted(insertion.ids.shape[1], 'token')} long including padding. Use longer "
+                "inputs, or a shorter word"
             )
         _warn_of_cuts(cue, insertion.dropped)
         usable = usable_samples(fits, batch, cue, suspect_class, is_whole=is_whole)
@@ -148,7 +149,7 @@ class TokenCueProbe:
             scale=peak.repeat_interleave(2),
             signed=signed,
             title=title,
-            scale_note="no maps" if attribution is None else "scale: same without and with",
+            scale_note="no maps" if attribution is None else "same scale without and with the cue",
         )
 
 
@@ -187,7 +188,7 @@ def _warn_of_cuts(cue: TokenCue, dropped: Tensor) -> None:
     if cut:
         notices.warn(
             ("cut text inputs", cue.name),
-            f"cue {cue.name!r}: {cut} of the {len(dropped)} text inputs of the probe have no padding that would make "
-            f"room for {cue.word!r}, so up to {int(dropped.max())} of their last tokens were cut off. What the cue "
-            "does there includes what they lose; pad them a little further to avoid it",
+            f"cue {cue.name!r}: there is too little padding for {cue.word!r} in {cut} of the probe's "
+            f"{counted(len(dropped), 'text input')}, so up to {counted(int(dropped.max()), 'token')} were cut off at "
+            "their end. The measured effect includes that loss; pad the text inputs further to avoid it",
         )

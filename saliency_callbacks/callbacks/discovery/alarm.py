@@ -1,4 +1,4 @@
-"""What a discovery says when its alarm goes on."""
+"""What a discovery says when its alarm fires."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ def describe_alarm(one: Suspicion, threshold: float, epoch: int, written: Callab
     """
     bearing, size, others, other_size = one.counts
     at_most = (
-        f"at most {one.share_elsewhere:.0%} of another ({others} of {other_size} of class {written(one.elsewhere)})"
+        f"at most {one.share_elsewhere:.0%} of any other ({others} of {other_size} in class {written(one.elsewhere)})"
     )
     elsewhere = at_most if others else "no other"
+    beyond = "" if one.statistic == "effect" else " beyond the median of the other classes"
     return (
-        f"the model uses {written(one.what)} as a sign of class {written(one.class_name)}: it is in {one.share:.0%} of "
-        f"that class ({bearing} of {size}) and in {elsewhere}, and put into samples of other classes it raises the "
-        f"class by {one.effect:.2f} standard deviations of the logits ({one.statistic}; lower bound "
-        f"{one.lower_bound:.2f} > {threshold:g} in {CONFIRMING} evaluations in a row, the last in epoch {epoch}). Look "
-        "at its picture: only you can tell a shortcut from a template that is the object"
+        f"the model uses {written(one.what)} as evidence for class {written(one.class_name)}: the cue is in "
+        f"{one.share:.0%} of that class ({bearing} of {size}) and in {elsewhere}; inserted into samples of other "
+        f"classes, it raises the margin of the class by {one.effect:.2f} standard deviations of the logits{beyond} "
+        f"(lower bound {one.lower_bound:.2f} > threshold {threshold:g} in {CONFIRMING} evaluations in a row, most "
+        f"recently in epoch {epoch}). Look at its picture: only a person can tell a shortcut from the object itself"
     )

@@ -49,62 +49,62 @@ _SIGNIFICANCE = 0.01
 
 
 class ShortcutDiscovery(ObservingCallback[DiscoveryState]):
-    """Search the training data for cues that give a class away, without anybody naming one, while the model trains.
+    """Search the training data for cues that give a class away, which nobody has to name, while the model trains.
 
-    A suspicion says two things. *Found*: the cue is in many images of one class and in hardly any of another, which is
-    tested on other images than those that proposed it, and corrected for everything that was looked at. *Used*: the
-    cue, put into images of other classes, moves the network towards the class, beyond what the same change does
-    without it. The list is ranked: what is used, by its effect; then the rest.
+    A suspicion says two things. *Found*: the cue is in many images of one class and in hardly any of the others, as
+    tested on other images than those that proposed it, and corrected for everything that was tried. *Used*: the cue,
+    inserted into images of other classes, shifts the model towards the class, beyond what the same change does without
+    it. The list is ranked: first what is used, by its effect; then the rest.
 
-    It finds pixels that many images of a class share almost exactly, places and properties that differ by class, and
-    which of these the network uses. It cannot tell a planted cue from a template that *is* the object; it misses what
-    varies; it bounds findings by chance, not natural ones; and an empty list proves nothing. In texts it finds words
-    and phrases, lengths and punctuation, and cannot tell a giveaway from a word that is the topic.
+    It finds pixels that many images of a class share almost exactly, and positions and properties that differ by class,
+    and tests which of these the model uses. It cannot tell a planted cue from the object itself; it misses cues that
+    vary; it bounds chance findings, not natural differences; and an empty list does not rule out a shortcut. In texts
+    it finds words and phrases, lengths and punctuation, and cannot tell a giveaway from a word that is the topic.
 
     Logged:
 
     =====================================  ============================================================
     ``shortcuts/n_found``                  number of suspicions
-    ``shortcuts/n_used``                   how many of them the network uses
+    ``shortcuts/n_used``                   how many of them the model uses
     ``shortcuts/largest_effect``           largest effect of one, in standard deviations of the logits;
                                            0 where there is none
-    ``shortcuts/list``                     table: what is in which share of a class, and what it does
-    ``shortcuts/{name}``                   picture: images with it, without it, and others before and
+    ``shortcuts/list``                     table: each cue, its share in the classes, and its effect
+    ``shortcuts/{name}``                   picture: images with and without the cue, others before and
                                            after; ``{name}`` is that of the suspicion, ``copies-4-17``
-    ``shortcuts/alarm``                    text, when the alarm goes on: why
+    ``shortcuts/alarm``                    text, when the alarm fires: why
     ``shortcuts/watched/{name}/effect``,   effect of a confirmed suspicion, and its lower bound, with
     ``/lower_bound``                       ``watch``
     =====================================  ============================================================
 
     Args:
         probe: What is searched: a :class:`~saliency_callbacks.probe.probe.Probe`, or the number of images to take from
-            the *training* data; 24 a class or more, better 96. They are read as they are stored: random transforms of
-            torchvision are left out, and what else is random is said. Between evaluations they take one byte a value
-            where they are of 8 bits, else two; four more during one.
+            the *training* data; 24 per class or more, better 96. They are read without torchvision's random transforms;
+            a warning names any other randomness. Between evaluations they take one byte per value if they have 8 bits,
+            else two; during an evaluation, four more.
         every_n_epochs: Epochs between two evaluations.
         kinds: What is searched for: ``copies`` of the same pixels, ``places`` that differ by class, ``properties`` of
             the whole image. In texts: ``tokens`` (words and phrases), those that are ``missing`` from a class, and
             ``properties`` (length, punctuation); all of them by default.
-        threshold: What the lower bound of an effect must exceed for a cue to be used, in standard deviations of the
+        threshold: A cue counts as used if the lower bound on its effect exceeds this, in standard deviations of the
             logits over the classes.
-        on_suspicion: What is done, once for each, with what is used in two evaluations of the training in a row: any
-            of ``warn``, ``log`` (a text, and a message where the logger sends some), ``stop`` (the training), and
-            callables ``(discovery, message) -> None`` or their dotted paths. Evaluation k spends 1 / (k (k + 1)) of the
-            significance .01, so that over the whole training chance sets it off with at most that probability.
-        watch: Measure the effect of what has set off the alarm at every later evaluation, whether it is found again or
-            not. For an alarm on it in another run give ``suspicion.to_cue()`` to a ``CueAlarm``.
-        max_seconds: How long one search may take; what it has not tried by then is left out, and the list says so. By
-            default as long as it takes. ``compute.max_seconds_per_observation`` makes fewer evaluations instead.
+        on_suspicion: What to do, once per cue, when a cue is used in two evaluations in a row: any of ``warn``, ``log``
+            (a text, and a message if the logger sends messages), ``stop`` (the training), and callables ``(discovery,
+            message) -> None`` or their dotted paths. Evaluation k spends 1 / (k (k + 1)) of the significance level .01,
+            so that over the whole training a false alarm has at most that probability.
+        watch: Whether to measure the effect of each cue that has set off the alarm at every later evaluation, found
+            again or not. For an alarm in another run, give ``suspicion.to_cue()`` to a ``CueAlarm``.
+        max_seconds: Time limit of one search; what has not been tried by then is left out, and the list says so. No
+            limit by default. ``compute.max_seconds_per_observation`` evaluates less often instead.
         reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, shared, layout, outputs)``.
             Texts are searched with ``ModelReading(embedding="auto", tokenizer=…)``; without a tokenizer every id is a
             word.
         compute: What an evaluation may cost: ``Compute(internal_batch_size, precision, max_seconds_per_observation,
             shard_probe, seed)``. 64 images are run at once by default. The seed decides the split of the images, too.
         appearance: How pictures are drawn: ``Appearance(normalization, class_names, bands)``.
-        storage: What is kept on disk: ``Storage(save_maps, keep_maps, directory)``. What a person dismissed in it, in
-            this run or in one beside it on the same data, is left out of everything, and only counted.
-        sinks: Further places to write to, beside the run's loggers: objects with ``write(snapshot, pictures)``.
-        on_error: ``"warn"`` skips a failed evaluation, ``"raise"`` stops the training. A wrong configuration always
+        storage: What is kept on disk: ``Storage(save_maps, keep_maps, directory)``. Suspicions dismissed there, in this
+            run or a neighboring run on the same data, are left out and only counted.
+        sinks: Additional outputs besides the run's loggers: objects with ``write(snapshot, pictures)``.
+        on_error: ``"warn"`` skips a failed evaluation, ``"raise"`` stops the training. An invalid configuration always
             raises, before the first training step.
         namespace: First part of every tag and name of the directory.
 

@@ -88,9 +88,9 @@ def _check_logits(samples: Samples, reader: ModelReader) -> None:
     last, n_classes = samples.classes[-1], logits.shape[1]
     if last >= n_classes:
         raise TargetError(
-            f"the probe has samples of class {last}, but the model tells {n_classes} classes apart; "
-            "expected a model with an output for each. Say which outputs are class scores with "
-            "reading=ModelReading(output_fn=…), or where the labels are with Probe(labels=…)"
+            f"the probe has samples of class {last}, but the model has outputs for only {n_classes} classes; expected "
+            "an output for each class. Say which outputs are class scores with reading=ModelReading(output_fn=…), or "
+            "where the labels are with Probe(labels=…)"
         )
     broken = describe_broken(logits)
     if broken:

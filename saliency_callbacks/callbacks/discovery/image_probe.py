@@ -202,15 +202,15 @@ class ImageReader:
 def _check_images(inputs: ModelInputs) -> None:
     if inputs.explained.ndim != 4:
         raise ProbeError(
-            f"the probe holds {describe(inputs.explained)}; expected images [N, C, H, W]. Signals and volumes are not "
-            "searched for shortcuts"
+            f"the probe contains {describe(inputs.explained)}; expected images [N, C, H, W]. Shortcuts in signals and "
+            "volumes are not supported"
         )
     check_sides(inputs.explained)
     if inputs.undeclared:
         raise ProbeError(
-            f"beside its image the model takes {', '.join(map(repr, inputs.undeclared))} of each sample, so images "
-            "cannot be put in each other's place. Name a part of the model that takes images alone with "
-            "reading=ModelReading(module=…), or what all samples share with ModelReading(shared=…)"
+            f"besides its image, the model takes {', '.join(map(repr, inputs.undeclared))} for each sample, so parts "
+            "of images cannot be exchanged between samples. Name a submodule that takes only images with "
+            "reading=ModelReading(module=…), or the inputs that all samples share with ModelReading(shared=…)"
         )
 
 

@@ -47,8 +47,8 @@ def draw_suspicion(
     if shown is None or shown.bearing.ndim != 4:
         found = "no exhibit" if shown is None else f"samples of shape {list(shown.bearing.shape[1:])}"
         raise InputError(
-            f"suspicion {suspicion.name!r} has {found}; expected one whose exhibit has images [N, C, H, W]. "
-            "Search again: what is restored from a checkpoint has none"
+            f"suspicion {suspicion.name!r} has {found}; expected one whose exhibit has images [N, C, H, W]. Search "
+            "again: suspicions restored from a checkpoint have none"
         )
     name = name_of_class(suspicion.class_index)
     return draw_gallery(
@@ -78,25 +78,25 @@ def caption_of(suspicion: Suspicion, class_name: str, samples: str = "images") -
     """
     bearing, size, *_ = suspicion.counts
     found = (
-        f"In {suspicion.share:.0%} of class {class_name} ({bearing} of {size}), {suspicion.elsewhere_in_words}; by "
-        f"chance with p = {_signed(suspicion.p_value, '1g')}."
+        f"Found in {suspicion.share:.0%} of class {class_name} ({bearing} of {size}) and "
+        f"{suspicion.elsewhere_in_words} (p = {_signed(suspicion.p_value, '1g')})."
     )
     if not math.isfinite(suspicion.effect):
-        return f"{found} Whether the network uses it cannot be told, as its outputs are not finite."
+        return f"{found} Whether the model uses it is unclear, because its outputs are not finite."
     effect, least, control = map(_signed, (suspicion.effect, suspicion.lower_bound, suspicion.control))
-    beyond = "" if suspicion.statistic == "effect" else " more than towards the others"
+    beyond = "" if suspicion.statistic == "effect" else " beyond the median of the other classes"
     return (
-        f"{found} Put into {samples} of other classes, it moves the network towards {class_name} by {effect} standard "
-        f"deviations{beyond} (at least {least}; control {control}). {_verdict(suspicion)}"
+        f"{found} Inserted into {samples} of other classes, it shifts the logits towards {class_name} by {effect} "
+        f"standard deviations{beyond} (lower bound {least}; control {control}). {_verdict(suspicion)}"
     )
 
 
 def _verdict(suspicion: Suspicion) -> str:
     if suspicion.is_used:
-        return "The network uses it."
+        return "The model uses it."
     if not suspicion.is_conclusive:
-        return "With so few classes, it cannot be told from what the class is by nature."
-    return "The network does not use it, as far as can be told."
+        return "With so few classes, it cannot be told apart from a natural difference of the class."
+    return "The model was not found to use it."
 
 
 def _signed(value: float, precision: str = "1f") -> str:

@@ -61,14 +61,14 @@ def labels_of(batch: ProbeBatch) -> Tensor:
     """
     if batch.multi_labels is not None:
         raise ProbeError(
-            f"the samples of the probe have several of {batch.multi_labels.shape[1]} labels each; expected one class "
-            "for each. Search one label at a time, as the classes 0 and 1: Probe(unpack_batch=…), a function batch -> "
+            f"the probe has multi-label samples ({batch.multi_labels.shape[1]} labels); expected one class per "
+            "sample. Search one label at a time, as classes 0 and 1: Probe(unpack_batch=…), a function batch -> "
             "(inputs, labels)"
         )
     if batch.labels is None:
         why = f" ({'; '.join(batch.notes)})" if batch.notes else ""
         raise ProbeError(
-            f"the probe has no class labels{why}; expected one class for each sample. Say where they are with "
+            f"the probe has no class labels{why}; expected one class per sample. Say where the labels are with "
             "Probe(labels=…), or give them with Probe.from_tensors(inputs, labels)"
         )
     return checked_labels(batch.labels, batch.size)

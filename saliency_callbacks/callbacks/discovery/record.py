@@ -10,6 +10,7 @@ from saliency_callbacks.callbacks.discovery.alarm import describe_alarm
 from saliency_callbacks.callbacks.discovery.evaluation import Evaluated
 from saliency_callbacks.callbacks.discovery.state import DiscoveryState
 from saliency_callbacks.callbacks.discovery.table import list_of_suspicions
+from saliency_callbacks.config.wording import counted
 from saliency_callbacks.discovery.suspicion import Suspicion
 from saliency_callbacks.types import Table
 from saliency_callbacks.types.tables import as_cell
@@ -50,8 +51,8 @@ def tabulated(state: DiscoveryState, evaluated: Evaluated) -> Table:
         state: The state after the evaluation.
         evaluated: What it found.
     """
-    said = [f"{state.n_dismissed} dismissed."] if state.n_dismissed else []
-    said += [] if evaluated.is_complete else ["The search ran out of max_seconds, so there may be more."]
+    said = [f"{counted(state.n_dismissed, 'suspicion')} dismissed."] if state.n_dismissed else []
+    said += [] if evaluated.is_complete else ["The search reached max_seconds, so the list may be incomplete."]
     return list_of_suspicions(by_name(state), said)
 
 

@@ -21,14 +21,14 @@ __all__ = ["freeze_stored"]
 
 _READ_AGAIN = 16
 _ADVICE = (
-    "Copies of a cue then differ from image to image, and fewer shortcuts are found. Give the images as they are "
-    "stored with probe=Probe.from_tensors(inputs, labels)"
+    "Copies of a cue then differ between images, so fewer shortcuts are found. Give the unaugmented images with "
+    "probe=Probe.from_tensors(inputs, labels)"
 )
 
 
 _SEVERAL_SIZES = (
-    "Copies and places cannot be searched for in images of several sizes; properties can, their sizes among them: "
-    "saliency_callbacks.discover_shortcuts(model, images, labels) takes a list of such images"
+    "Images of several sizes can be searched only for properties, including their sizes: give them as a list to "
+    "saliency_callbacks.discover_shortcuts(model, images, labels)"
 )
 
 
@@ -62,15 +62,17 @@ def freeze_stored(host: Host, probe: Probe, saved_indices: Sequence[int] | None,
                 raise CollateError(f"{error} {_SEVERAL_SIZES}") from error
             raise
         frozen = freeze_probe(host, probe, saved_indices, **parts)
-        _warn(f"its random transforms ({_listed(left_out)}) cannot be left out ({type(error).__name__}: {error})")
+        _warn(f"its random transforms ({_listed(left_out)}) cannot be skipped ({type(error).__name__}: {error})")
         return frozen
     if frozen is None:
         return None
     if left_out:
-        notices.tell_once("left out", f"the images to search are read without {_listed(left_out)}, as they are stored")
+        notices.tell_once(
+            "left out", f"the images to search are read without the random transforms {_listed(left_out)}"
+        )
     where = _random_part(host, probe, frozen, stored, parts)
     if where is not None:
-        _warn(f"{where} changes the samples at random, which cannot be left out")
+        _warn(f"{where} changes the samples at random, which cannot be skipped")
     return frozen
 
 

@@ -42,8 +42,8 @@ def draw_text_suspicion(
     if shown is None or shown.bearing.ndim != 2:
         found = "no exhibit" if shown is None else f"samples of shape {list(shown.bearing.shape[1:])}"
         raise InputError(
-            f"suspicion {suspicion.name!r} has {found}; expected one whose exhibit has ids [N, T]. Search again: what "
-            "is restored from a checkpoint has none"
+            f"suspicion {suspicion.name!r} has {found}; expected one whose exhibit has ids [N, T]. Search again: "
+            "suspicions restored from a checkpoint have none"
         )
     name, change = name_of_class(suspicion.class_index), suspicion.change
     inserted = marks_of(shown.after, change.token_ids) if isinstance(change, InsertedTokens) else None

@@ -135,9 +135,9 @@ def _hits(answers: Sequence[_Answer]) -> Tensor:
     if correct is None:
         n_labels = several.shape[1] if has_several else int(columns[0].labels.max()) + 1
         raise ConfigurationError(
-            f"{recognized.reason or f'the model returns {outputs.shape[1]} values a sample'}, which are no scores of "
-            f"the {n_labels} labels that were found; expected one for each class. Pick them out of the output with "
-            "`output_fn=`, or name other labels with `label_key=`"
+            f"{recognized.reason or f'the model returns {outputs.shape[1]} values per sample'}, which are not scores "
+            f"of the {n_labels} labels that were found; expected one value for each class. Pick them out of the "
+            "output with `output_fn=`, or name other labels with `label_key=`"
         )
     return correct == 1
 
@@ -147,17 +147,17 @@ def _unpacked(reading: LabelReading, batch: Any, at: int | str | None) -> tuple[
         parts = split_batch(batch) if reading.unpack is None else split_with(reading.unpack, batch)
     except ProbeError as error:
         raise ConfigurationError(
-            f"the batch {describe(batch)} cannot be read; expected (inputs, labels), or a dictionary with usual keys. "
-            "Say how with `unpack_batch=`, a function batch -> (inputs, labels)"
+            f"the batch {describe(batch)} cannot be read; expected (inputs, labels), or a dictionary with common "
+            "keys. Say how to read it with `unpack_batch=`, a function batch -> (inputs, labels)"
         ) from error
     columns = parts.columns
     if reading.unpack is None and at is not None and (reading.label_key is not None or keys_to(batch, at) is not None):
         columns = _named(batch, at) or (() if reading.label_key is not None else columns)
     if not columns:
         raise ConfigurationError(
-            f"no class labels were found in the batch {describe(batch)}; expected one integer class a sample, or "
-            "multi-hot rows. Name them with `label_key=`, such as 2 or 'target.label', or say how to read a batch with "
-            "`unpack_batch=`, a function batch -> (inputs, labels)"
+            f"no class labels were found in the batch {describe(batch)}; expected one integer class per sample, or "
+            "multi-hot rows. Name them with `label_key=`, such as 2 or 'target.label', or say how to read a batch "
+            "with `unpack_batch=`, a function batch -> (inputs, labels)"
         )
     return parts, columns[0]
 

@@ -43,9 +43,9 @@ __all__ = ["RandomizationTest"]
 class RandomizationTest(ObservingCallback[CopiesState]):
     """Compare the maps of the model with those of random copies of it, at every validation epoch.
 
-    A map that looks the same with random weights shows the picture, not the model. The random copies differ from the
-    model in its weights alone: inputs, explained classes and target layers are the same, and the model itself is back
-    byte for byte before the training goes on.
+    A map that looks the same with random weights shows the input, not the model. The random copies differ from the
+    model only in their weights: inputs, explained classes and target layers are the same, and the model itself is
+    restored byte for byte before training continues.
 
     Logged, with ``{method}`` as in ``methods``; similarities are signed Spearman correlations in [-1, 1]:
 
@@ -56,40 +56,39 @@ class RandomizationTest(ObservingCallback[CopiesState]):
     ``randomization/{method}/calibrated``   (s - s₀) / (s₁ - s₀); s₁ is 1, or for methods that draw noise
                                             the similarity of two seeds; NaN if s₁ - s₀ < 0.2
     ``randomization/{method}/drift``        1 - s
-    ``randomization/{method}/random_logit`` the maps of the explained and of another class; near 1 is bad
-    ``…/similarity_std``, ``…/floor_std``   standard deviation over the draws (also that of the drift), and their pairs
-    ``…/calibrated_std``                    standard deviation over the draws
+    ``randomization/{method}/random_logit`` the maps of the explained class and of another; near 1 is bad
+    ``…/{score}_std``                       standard deviation over the draws; of the floor, over their pairs
     ``…/{name}``, ``…/{name}_floor``        the same by the other ``similarities``, e.g. ``abs_spearman``; with ``_std``
     ``randomization/cascade``               picture, at the end of fit: similarity after each layer
     ``randomization/verdicts``              text, at the end of fit: a table with a verdict in words
     ======================================  ==============================================================
 
-    It is a test that a method passes or not, never a ranking: pure noise would come first.
+    Methods pass or fail this test; it does not rank them: pure noise would come first.
 
     Args:
         methods: Names or method objects; all share the passes of each state; other callbacks, of the trained one, too.
         probe: What is explained: a :class:`~saliency_callbacks.probe.probe.Probe`, or the number of samples to take
             from the validation data. With more than ``Probe(shown=64)``, those that are shown are tested.
         target: The explained score: ``"label"``, ``"initial_prediction"`` (both stay the same over time),
-            ``"predicted"``, a class index, or a callable ``output -> [N]``. By default the label where the probe has
+            ``"predicted"``, a class index, or a callable ``output -> [N]``. By default the label if the probe has
             labels, else the initial prediction.
         target_layers: Layers for class activation maps: ``"auto"``, a dotted name, a module, or a list of these.
         tokenizer: For text inputs: a tokenizer of Hugging Face or of ``tokenizers``, a list of tokens, a dictionary
-            between tokens and ids, a function ids → tokens, or the dotted path of one of these. Padding and special
-            tokens are then not compared. What is compared is one number a token.
+            between tokens and ids, a function ids → tokens, or the dotted path of one of these. One number per token is
+            then compared, without padding and special tokens.
         draws: The random copies, and how maps are compared: ``Draws(n_draws, order, randomize, similarities,
-            random_logit, max_mib)``. The same copies are drawn at every epoch, and with ``n_draws="auto"`` more at a
-            later one that needs them. Each is explained once where copies do not depend on the trained weights.
+            random_logit, max_mib)``. The same copies are drawn at every epoch, and with ``n_draws="auto"`` more at
+            later epochs if needed. Each is explained only once if copies do not depend on the trained weights.
         cascade: The layer-by-layer randomization at the end of fit: ``Cascade(at_fit_end, order, n_draws,
-            max_seconds)``. What it will cost is said with the first test.
+            max_seconds)``. Its cost is announced with the first test.
         every_n_epochs: Epochs between two tests.
         reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, shared, layout,
             outputs, reshape_transform, embedding)``; for text inputs, the embedding layer.
         compute: What a test may cost: ``Compute(internal_batch_size, precision, max_seconds_per_observation,
             shard_probe, seed)``. Weights are drawn in their own precision, by the seed.
         storage: What is kept on disk: ``Storage(save_maps, keep_maps, directory)``.
-        sinks: Further places to write to, beside the run's loggers: objects with ``write(snapshot, pictures)``.
-        on_error: ``"warn"`` skips a failed test, ``"raise"`` stops the training, as a wrong configuration does.
+        sinks: Additional outputs besides the run's loggers: objects with ``write(snapshot, pictures)``.
+        on_error: ``"warn"`` skips a failed test, ``"raise"`` stops the training, as an invalid configuration does.
         namespace: First part of every tag and name of the directory; must differ between the tests of a Trainer.
 
     Attributes:
@@ -200,7 +199,9 @@ class RandomizationTest(ObservingCallback[CopiesState]):
         if self.result is None and not self._is_resumed:
             return None
         if self.result is None or host.global_step != self._tested_step:
-            notices.tell(f"{self.namespace}: the weights have changed since the last test, so they are tested now")
+            notices.tell(
+                f"{self.namespace}: the weights have changed since the last test, so the maps are tested once more"
+            )
             self._test(model, moment, host, Pace())
         assert self.result is not None, "tested above"
         for method, words in self.result.verdicts.items():
@@ -216,7 +217,7 @@ class RandomizationTest(ObservingCallback[CopiesState]):
                     raise
                 notices.warn(
                     ("no cascade", self.namespace),
-                    f"the cascade is left out ({type(error).__name__}: {error}); the verdicts do not rest on it",
+                    f"the cascade is skipped ({type(error).__name__}: {error}); the verdicts do not depend on it",
                 )
         return Observation(self._record(model, moment, self.result).summarized(tables), self.state, pictures)
 

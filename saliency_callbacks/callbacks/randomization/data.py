@@ -58,15 +58,15 @@ def data_randomization_test(
 ) -> DataRandomizationResult:
     """Compare the maps of a model with those of a twin trained on permuted labels, for the same inputs and classes.
 
-    What the twin has memorised is not in the inputs. A method that shows the same for both shows the inputs, or the
-    architecture, and not what was learned. Training goes on until the labels are memorised, which takes many more
-    epochs than learning the true ones; Lightning's progress bar and one line an epoch tell how far it is. No global
-    random state is changed, and nothing is written.
+    What the twin has memorized is not in the inputs. A method whose maps are the same for both shows the inputs, or the
+    architecture, not what was learned. Training continues until the labels are memorized, which takes many more epochs
+    than learning the true ones; Lightning's progress bar and one line per epoch show the progress. No global random
+    state is changed, and nothing is written.
 
     Args:
         build: Returns a new, untrained LightningModule and what it is trained on: a LightningDataModule or a
-            ``DataLoader`` of a map-style dataset. It is called once for each training, and should not seed: two models
-            that start from the same weights have more alike maps.
+            ``DataLoader`` of a map-style dataset. It is called once per training, and should not set a seed: two models
+            that start from the same weights have more similar maps.
         inputs: As for :func:`~saliency_callbacks.explain`.
         model: The trained model, with the parameters of ``build``'s module; ``None`` trains a second one on the true
             labels in the same way.
@@ -86,13 +86,13 @@ def data_randomization_test(
         internal_batch_size: As for :func:`~saliency_callbacks.explain`.
         label_key: Position or key of the label in an item and in a batch, or several with dots between, such as
             ``"target.label"``, where it is in no usual place.
-        unpack_batch: A function ``batch -> (inputs, labels)``, or its dotted path, for batches of no usual form.
+        unpack_batch: A function ``batch -> (inputs, labels)``, or its dotted path, for batches of unusual form.
         trainer_kwargs: Further arguments of Lightning's ``Trainer``. Without them it trains on one device, does not
             validate (``limit_val_batches=0``), and has no logger and no checkpoints.
         seed: Seed of the permutation, of both trainings and of all noise.
 
     Returns:
-        Similarities per method and sample, how much the twin has memorised, and verdicts.
+        Similarities per method and sample, how much the twin has memorized, and verdicts.
 
     Raises:
         ConfigurationError: If the training data is iterable or has no class labels, ``model`` is not like what
@@ -215,13 +215,13 @@ def _check_other_start(module: nn.Module, twin: nn.Module, start: list[float]) -
     if module is twin:
         raise ConfigurationError(
             f"build() returned the same {type(module).__name__} twice; expected a new module at each call. Create it "
-            "inside of build()"
+            "inside build()"
         )
     if _norms(module) == start:
         notices.warn(
             "same start",
             "data randomization: build() returned two models with the same initial weights, which makes their maps "
-            "more alike. Do not seed inside of build()",
+            "more similar. Do not set the seed inside build()",
         )
 
 
@@ -229,7 +229,7 @@ def _check_alike(model: nn.Module, twin: nn.Module) -> None:
     if model is twin:
         raise ConfigurationError(
             f"build() returned `model` itself, a {type(model).__name__}; expected a new, untrained module. Create it "
-            "inside of build()"
+            "inside build()"
         )
     shapes, others = (
         {name: list(parameter.shape) for name, parameter in module.named_parameters()} for module in (model, twin)
@@ -245,5 +245,7 @@ def _check_alike(model: nn.Module, twin: nn.Module) -> None:
 def _checked_kwargs(trainer_kwargs: Mapping[str, Any] | None) -> Mapping[str, Any]:
     given = {} if trainer_kwargs is None else dict(trainer_kwargs)
     if "max_epochs" in given:
-        raise ConfigurationError("trainer_kwargs has 'max_epochs'; give it as `max_epochs=` of the test itself")
+        raise ConfigurationError(
+            "trainer_kwargs has 'max_epochs'; expected it as an argument of the test itself, `max_epochs=`"
+        )
     return given

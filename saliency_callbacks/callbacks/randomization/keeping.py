@@ -103,7 +103,7 @@ class CopyKeeping:
         """
         self.n_copies = n_copies
         if n_copies == 0 and self._dependence is None:
-            self._dependence = "earlier in the run they were found to depend on the trained weights"
+            self._dependence = "they were found to depend on the trained weights earlier in the run"
         obstacle = self._obstacle(trial, asked) or self._dependence
         if obstacle is None:
             result = self._against_kept(trial)
@@ -111,7 +111,7 @@ class CopyKeeping:
                 return result
             obstacle = self._dependence
         if self._draws.max_mib > 0:
-            message = f"{self._name}: the random copies are explained at every test: {obstacle}"
+            message = f"{self._name}: the random copies are explained anew at every test, because {obstacle}"
             notices.tell_once(("copies anew", self._name), message)
         if self._is_auto and self._dependence is not None:
             self.n_copies = 0
@@ -123,13 +123,13 @@ class CopyKeeping:
         if self._draws.max_mib == 0:
             return "max_mib=0"
         if self._draws.order != "full":
-            return f"with order={self._draws.order!r} they have trained weights, too"
+            return f"with order={self._draws.order!r}, they also contain trained weights"
         if trial.redraw == "permute":
-            return "randomize='permute' makes them of the trained weights"
+            return "randomize='permute' derives them from the trained weights"
         if asked == "predicted":
-            return "with target='predicted' the explained classes may be others every time"
+            return "with target='predicted', the explained classes may differ at every test"
         if callable(trial.target) and not isinstance(trial.target, MultiLabels):
-            return "a function as target may score something else every time"
+            return "a callable target may return different scores at every test"
         return None
 
     def _against_kept(self, trial: Trial) -> RandomizationResult | None:
@@ -156,7 +156,7 @@ class CopyKeeping:
         """Keep the copies only where all ranks can, and have equally many, as they explain them together."""
         what = next(filter(None, changed), None)
         if what is None and len(set(kept)) > 1:
-            what = "what one of the processes keeps"
+            what = "the number of copies kept by one process"
         if what is not None:
             self._copies = None
             notices.tell(f"{self._name}: the random copies are explained anew: {what} changed")
@@ -192,11 +192,14 @@ class CopyKeeping:
             self.n_copies = n_draws
         if ranks.from_zero(self._fits(copies, n_draws)):
             self._copies = copies
-            told = f"{n_draws} random copies are explained once; what is compared of them takes {mib:.2g} MiB"
+            told = (
+                f"the {n_draws} random copies are explained only once; keeping their maps for later tests takes "
+                f"{mib:.2g} MiB"
+            )
         else:
             told = (
-                f"the random copies are explained at every test: what is compared of {n_draws} would take {mib:.2g} "
-                f"MiB, and Draws(max_mib={self._draws.max_mib:g}) is less"
+                f"the random copies are explained anew at every test, because keeping the maps of {n_draws} copies "
+                f"would take {mib:.2g} MiB, more than Draws(max_mib={self._draws.max_mib:g}) allows"
             )
         notices.tell_once(("copies kept", self._name), f"{self._name}: {told}")
 

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from saliency_callbacks.callbacks.randomization.settings import Cascade
 from saliency_callbacks.callbacks.runtime.host import Host
+from saliency_callbacks.config.wording import counted
 from saliency_callbacks.randomization.result import RandomizationResult
 
 __all__ = ["Pace", "describe_cascade", "describe_left_out", "shown"]
@@ -78,13 +79,16 @@ Cascade(at_fit_end=False) leaves it out
     """
     n_states = settings.n_draws * (n_layers + (settings.order == "independent"))
     seconds = n_states * pace.seconds_per_state
-    told = f"about {_in_words(seconds)} ({n_layers} layers, {settings.n_draws} draws)"
+    told = f"about {_in_words(seconds)} ({counted(n_layers, 'layer')}, {counted(settings.n_draws, 'draw')})"
     if settings.max_seconds is None:
-        fix = "Cascade(max_seconds=…) caps it, Cascade(at_fit_end=False) leaves it out"
-        return f"when the training ends, the cascade takes {told}; {fix}"
+        fix = "limit it with Cascade(max_seconds=…), or skip it with Cascade(at_fit_end=False)"
+        return f"the cascade at the end of training will take {told}; {fix}"
     if seconds <= settings.max_seconds:
-        return f"when the training ends, the cascade takes {told}"
-    return f"when the training ends, the cascade takes {_in_words(settings.max_seconds)} of the {told} for all layers"
+        return f"the cascade at the end of training will take {told}"
+    return (
+        f"the cascade at the end of training will stop after {_in_words(settings.max_seconds)}; all layers would "
+        f"take {told}"
+    )
 
 
 def describe_left_out(cascade: RandomizationResult, pace: Pace) -> str:
@@ -92,8 +96,8 @@ def describe_left_out(cascade: RandomizationResult, pace: Pace) -> str:
     n_done, n_left_out = len(cascade.steps), len(cascade.left_out)
     named = ", ".join(map(repr, cascade.left_out[:_NAMED_AT_MOST])) + (", …" if n_left_out > _NAMED_AT_MOST else "")
     return (
-        f"the cascade did {n_done} of {n_done + n_left_out} layers in {pace.seconds:.2g} s "
-        f"(max_seconds={pace.max_seconds:g}); it leaves out {named}"
+        f"the cascade reached max_seconds={pace.max_seconds:g} after {n_done} of "
+        f"{counted(n_done + n_left_out, 'layer')} ({pace.seconds:.2g} s); not randomized: {named}"
     )
 
 

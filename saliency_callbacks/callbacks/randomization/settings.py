@@ -20,18 +20,19 @@ class Draws:
     """The random copies of a model, and how its maps are compared with theirs.
 
     Args:
-        n_draws: How many random copies, at least 2. ``"auto"`` takes 5, and where the verdict could still change up to
-            20: until floor and similarity are four of their standard errors away from the limits of the verdict.
+        n_draws: How many random copies, at least 2. ``"auto"`` takes 5, and up to 20 while the verdict could still
+            change: until floor and similarity are four of their standard errors away from the limits of the verdict.
         order: What is randomized: ``full`` all weights at once, or layer by layer ``top_down``, ``bottom_up`` or
             ``independent``, of which the last step, or the mean over the layers, is logged.
         randomize: ``reinitialize``, ``permute``, or a callable or dotted path of one; see
             :func:`~saliency_callbacks.randomization_test`.
         similarities: Names of :data:`saliency_callbacks.scores.SIMILARITIES`; ``spearman`` is always computed.
-        random_logit: Whether to compare the maps of the explained and of another class, too; one more backward.
-        max_mib: Most memory, in MiB, for what is compared of the copies: they are then explained once, with ``n_draws``
-            times the passes of the methods, and each further test explains the trained model alone. 0 explains all at
-            every test, as happens where the copies depend on the trained weights: with another order or ``permute``,
-            for parameters that no layer initializes, and for ``target="predicted"`` or a function as target.
+        random_logit: Whether to compare the maps of the explained class and of another one as well; one more backward
+            pass.
+        max_mib: Memory limit, in MiB, for the maps of the copies: they are then explained only once, with ``n_draws``
+            times the passes of the methods, and each further test explains only the trained model. 0 explains all at
+            every test, as happens if the copies depend on the trained weights: with another order or ``permute``, for
+            parameters that no layer initializes, and for ``target="predicted"`` or a function as target.
 
     Raises:
         ConfigurationError: If there are fewer than two draws, no such order or similarity, or the memory is negative.
@@ -64,10 +65,10 @@ class Cascade:
 
     Args:
         at_fit_end: Whether there is one.
-        order: ``top_down`` from the scores down to the input, ``bottom_up``, or ``independent``.
+        order: ``top_down`` from the output down to the input, ``bottom_up``, or ``independent``.
         n_draws: How many times it is drawn; at least 2. It costs as many explanations for each layer.
-        max_seconds: Most seconds that it takes, about; what there is no time for is left out, the last layers in the
-            order, and the table says so. By default there is no limit.
+        max_seconds: Approximate time limit; the last layers in the order are left out if necessary, and the table says
+            so. No limit by default.
 
     Raises:
         ConfigurationError: If there are fewer than two draws, no such order, or the limit is no positive number.

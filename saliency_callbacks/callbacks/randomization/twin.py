@@ -24,6 +24,7 @@ from saliency_callbacks.callbacks.runtime.packages import (
 )
 from saliency_callbacks.callbacks.runtime.preconditions import uninitialized_layers
 from saliency_callbacks.config.nested import describe
+from saliency_callbacks.config.wording import counted
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.randomization.permuted_labels import permute_loader
 
@@ -60,8 +61,8 @@ class Recipe:
         lazy = uninitialized_layers(made[0])
         if lazy:
             raise ConfigurationError(
-                f"build() returned a {type(made[0]).__name__} whose layers {lazy[:3]} have no weights before the first "
-                "batch; expected a module with weights. Run one batch through it in build()"
+                f"build() returned a {type(made[0]).__name__} whose layers {lazy[:3]} are uninitialized before the "
+                "first batch; expected a module with weights. Run one batch through it in build()"
             )
         return made[0], made[1]
 
@@ -86,8 +87,9 @@ class Recipe:
             notices.warn(
                 ("labels not learned", whose),
                 f"data randomization: only {percent(progress.accuracy)} of the {whose} labels were learned in "
-                f"{progress.epochs} epochs, expected {percent(self.min_accuracy)}, so there will be no verdict. Raise "
-                "`max_epochs`, train on fewer samples, or build a larger network without augmentation or dropout",
+                f"{counted(progress.epochs, 'epoch')}; {percent(self.min_accuracy)} are required, so there will be no "
+                "verdict. Raise `max_epochs`, train on fewer samples, or build a larger model without augmentation or "
+                "dropout",
             )
         return Trained(module, trainer, progress.accuracy, progress.epochs)
 

@@ -35,24 +35,25 @@ class Appearance:
     Args:
         style: ``overlay`` of the map on the image, ``heatmap`` alone, ``signed`` or ``signed_color`` for values with
             their sign, or ``greyscale``.
-        color_scale: ``shared`` over the epochs for each sample, so that fading and growing can be seen, or ``per_map``.
-        colormap: Name of a Matplotlib color map; by default the bright part of ``inferno`` over a dimmed grey
-            picture for overlays, and ``inferno`` for heatmaps; ``rainbow`` is the familiar look.
+        color_scale: ``shared`` by all epochs of each sample, so that maps can be compared across epochs, or
+            ``per_map``.
+        colormap: Name of a Matplotlib colormap; by default the bright part of ``inferno`` over a dimmed gray image for
+            overlays, and ``inferno`` for heatmaps; ``rainbow`` is the familiar look.
         alpha: Opacity of an overlay at the map maximum, in [0, 1].
         contour: Share of the pixels, in (0, 1), that is outlined: those where the map is largest, with 0.1 the top
             tenth. Maps of more than 24 × 24 pixels are smoothed for it. By default there is no outline.
-        normalization: ``(mean, std)`` that the images were normalized with, one number a channel each; by default
-            found in the dataset's transforms, an image processor, or what a batch-transfer hook does.
+        normalization: ``(mean, std)`` that the images were normalized with, each with one number per channel; by
+            default found in the dataset's transforms, an image processor, or what a batch-transfer hook does.
         class_names: Names of the classes; by default the dataset's.
-        bands: Channels that pictures show, counted from 0: one as grey, or three as red, green and blue. By default the
+        bands: Channels that pictures show, counted from 0: one as gray, or three as red, green and blue. By default the
             dataset's ``rgb_bands``, or else the first three of up to 4 channels, and the mean of more.
         axis_names: Names of the spatial axes, such as ``("depth", "height", "width")``. Slices of a volume are cut
             across the first; where that is called ``"time"``, they are called frames. By default what the layout of
             the input says.
 
     Raises:
-        ConfigurationError: If there is no such style, color scale or color map, the opacity is outside [0, 1], the
-            contour is no share, the normalization is no pair of as many numbers each, the bands are neither one nor
+        ConfigurationError: If there is no such style, color scale or colormap, the opacity or contour is out of range,
+            the normalization is not a pair of equally many numbers, the bands are neither one nor
             three, or the axes have no names.
 
     Example:
@@ -76,7 +77,7 @@ class Appearance:
         checked_choice("color_scale", self.color_scale, get_args(ColorScale))
         checked_real("alpha", self.alpha)
         if self.colormap is not None and not isinstance(self.colormap, str):
-            raise ConfigurationError(f"colormap={self.colormap!r}; expected the name of a Matplotlib color map")
+            raise ConfigurationError(f"colormap={self.colormap!r}; expected the name of a Matplotlib colormap")
         picture, heat = np.zeros((1, 1, 1, 3), dtype=np.uint8), np.zeros((1, 1, 1), dtype=np.float32)
         overlay(picture, heat, alpha=self.alpha, **self.colors)
         set_field(self, "normalization", _checked_normalization(plain(self.normalization)))
@@ -96,8 +97,8 @@ class Appearance:
 
     def notes(self, shared: str) -> str:
         """Return what is said beside the color bar, with ``shared`` as the words for a shared scale."""
-        scale = shared if self.color_scale == "shared" else "scale per map"
-        return scale if self.contour is None else f"{scale} · outline: top {100 * self.contour:.3g} %"
+        scale = shared if self.color_scale == "shared" else "one scale per map"
+        return scale if self.contour is None else f"{scale} · outline: top {100 * self.contour:.3g}%"
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +189,7 @@ def as_names(names: Any) -> tuple[str, ...] | None:
     if names is None:
         return None
     if not isinstance(names, Iterable):
-        raise ConfigurationError(f"class_names={names!r}; expected a list with the name of each class")
+        raise ConfigurationError(f"class_names={names!r}; expected a list of names, one per class")
     return tuple(str(name) for name in names)
 
 
@@ -204,8 +205,8 @@ def _checked_normalization(
         mean, std = (), ()
     if not mean or len(mean) != len(std):
         raise ConfigurationError(
-            f"normalization={normalization!r}; expected (mean, std) with one number a channel each, e.g. "
-            "([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])"
+            f"normalization={normalization!r}; expected (mean, std), each with one number per channel, e.g. ([0.485, "
+            "0.456, 0.406], [0.229, 0.224, 0.225])"
         )
     return mean, std
 

@@ -45,7 +45,7 @@ def checked_namespace(namespace: str) -> str:
     """
     if not isinstance(namespace, str) or not re.fullmatch(r"[\w-]+", namespace):
         raise ConfigurationError(
-            f"namespace={namespace!r}; expected letters, digits, '_' and '-' only, as it names a directory"
+            f"namespace={namespace!r}; expected only letters, digits, '_' and '-', because it names a directory"
         )
     return namespace
 
@@ -66,7 +66,7 @@ def checked_sinks(sinks: Sequence[Sink]) -> tuple[Sink, ...]:
     for sink in given:
         if not isinstance(sink, Sink) or isinstance(sink, type):
             raise ConfigurationError(
-                f"sinks has {sink!r}; expected objects with write(snapshot, pictures), such as DiskSink('maps')"
+                f"sinks contains {sink!r}; expected objects with write(snapshot, pictures), such as DiskSink('maps')"
             )
     return given
 

@@ -64,8 +64,8 @@ def check_strategy(trainer: Trainer) -> None:
     refused = sorted({base.__name__ for base in kind.__mro__} & set(_REFUSED))
     if refused:
         raise ConfigurationError(
-            f"strategy {kind.__name__}: a model cannot be explained under {refused[0]}, which keeps its weights in "
-            "buffers of its own. Use ModelParallelStrategy (FSDP2), which saves as much memory, or 'ddp'"
+            f"strategy {kind.__name__}: a model cannot be explained under {refused[0]}, which keeps the weights in "
+            "its own buffers. Use ModelParallelStrategy (FSDP2), which saves as much memory, or 'ddp'"
         )
 
 

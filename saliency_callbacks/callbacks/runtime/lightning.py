@@ -26,6 +26,7 @@ from saliency_callbacks.callbacks.runtime.packages import (
     move_data_to_device,
 )
 from saliency_callbacks.callbacks.runtime.ranks import Ranks
+from saliency_callbacks.config.wording import counted
 from saliency_callbacks.sinks.loggers.directory import local_directory
 
 __all__ = ["LightningHost", "is_fitting", "is_replayed", "validating", "without_logging"]
@@ -100,7 +101,10 @@ class LightningHost:
         if not flat:
             return None
         if index >= len(flat):
-            raise IndexError(f"dataloader_idx={index}, but there are {len(flat)} {source} dataloaders")
+            raise IndexError(
+                f"dataloader_idx={index}, but there {'is' if len(flat) == 1 else 'are'} "
+                f"{counted(len(flat), f'{source} dataloader')}"
+            )
         return flat[index]
 
     @property

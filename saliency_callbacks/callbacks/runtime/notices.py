@@ -62,8 +62,8 @@ def warn_of_late_start(reason: str, more: str) -> None:
     """Say that the untrained model is not observed, and why."""
     warn(
         "late start",
-        f"{reason}, so the untrained model is not observed ({more}). What compares with an earlier observation is "
-        "logged from the second one on",
+        f"{reason}, so the untrained model is not observed ({more}). Scores that compare with an earlier observation "
+        "are logged from the second observation on",
     )
 
 
@@ -71,7 +71,7 @@ def warn_of_no_probe(source: str) -> None:
     """Say that there is no data to take a probe from."""
     warn(
         ("no probe", source),
-        f"nothing is observed: there is no {source} dataloader here to take the probe from; fit before, or use "
+        f"nothing is observed: there is no {source} dataloader to take the probe from. Call `fit` first, or use "
         "probe=Probe.from_tensors(inputs, labels)",
     )
 
@@ -106,8 +106,8 @@ def _warn_of_failure(moment: Moment, error: Exception) -> None:
     what = "the end-of-training summary" if is_summary else f"the observation of epoch {moment.epoch}"
     warn(
         ("failure", is_summary, *_origin(error)),
-        f"{what} is skipped ({type(error).__name__}: {error}); the training goes on. Use on_error='raise' to see where "
-        "it comes from",
+        f"{what} is skipped ({type(error).__name__}: {error}); training continues. Use on_error='raise' for the full "
+        "traceback",
     )
 
 
@@ -125,6 +125,6 @@ def _origin(error: BaseException) -> tuple[str, ...]:
 def tell_that_training_had_ended(name: str) -> None:
     """Say why a run that goes on from a finished one observes nothing."""
     tell(
-        f"{name}: the checkpoint is of a training that had ended, so nothing is observed. What it found is in the "
-        "directory of that run; trainer.validate observes the model as it is"
+        f"{name}: nothing is observed, because training had already ended when this checkpoint was saved. The "
+        "observations are in the directory of that run; trainer.validate observes the model as it is now"
     )

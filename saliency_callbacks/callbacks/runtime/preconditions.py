@@ -59,7 +59,7 @@ def explained_module(host: Host, name: str | None) -> nn.Module:
         return next(iter(find_layers(host.module, name).values()))
     if not host.has_forward:
         raise ConfigurationError(
-            f"{type(host.module).__name__} has no `forward`, so there is nothing to explain; define one, or name the "
+            f"{type(host.module).__name__} has no `forward`, so there is nothing to explain. Define one, or name the "
             "submodule that takes the inputs with reading=ModelReading(module='net')"
         )
     return host.module
@@ -87,7 +87,7 @@ def settled_on(probe: ProbeBatch, host: Host, settings: Settings, module: str | 
         raise
     if found.layout is not None and asked.layout is None:
         explained = found.read_alone(probe.inputs).explained
-        notices.tell(f"the inputs are read as {describe_axes(found.layout, explained)}; say otherwise with `layout`")
+        notices.tell(f"the inputs are read as {describe_axes(found.layout, explained)}; set `layout` if this is wrong")
     return replace(asked, shared=found.shared, layout=found.layout)
 
 
@@ -107,8 +107,8 @@ def check_run(host: Host, callback: _Identified) -> None:
     same = [type(other).__name__ for other in host.callbacks if getattr(other, "identity", None) == callback.identity]
     if len(same) > 1:
         raise ConfigurationError(
-            f"{' and '.join(same)} both write to {callback.identity!r}, so they would overwrite each other; give each "
-            "its own `namespace=`"
+            f"{' and '.join(same)} both write to {callback.identity!r}, so they would overwrite each other's files. "
+            "Give each its own `namespace=`"
         )
 
 
@@ -120,12 +120,12 @@ def check_validation_is_off(host: Host, callback: str) -> None:
     """
     if not host.validation_is_off:
         raise ProbeError(
-            "there is no validation data (or no `validation_step`) to take the probe from; pass `val_dataloaders`, or "
+            "there is no validation data (or no `validation_step`) to take the probe from. Pass `val_dataloaders`, or "
             "use probe=Probe(source='train') or probe=Probe.from_tensors(inputs, labels)"
         )
     notices.warn(
         ("validation is off", callback),
-        f"limit_val_batches=0: without validation {callback} observes nothing. Use probe=Probe(source='train') to "
+        f"limit_val_batches=0: {callback} observes nothing without validation. Use probe=Probe(source='train') to "
         "observe training epochs",
     )
 
@@ -135,7 +135,7 @@ def check_labels(probe: ProbeBatch, target: Any) -> None:
     has_labels = probe.labels is not None or probe.multi_labels is not None
     if isinstance(target, str) and target == "label" and not has_labels:
         raise TargetError(
-            "target='label', but the probe has no class labels; use target='initial_prediction', a class index or a "
+            "target='label', but the probe has no class labels. Use target='initial_prediction', a class index or a "
             "callable, or give labels with Probe(unpack_batch=…)"
         )
 
@@ -154,8 +154,8 @@ def state_for_probe(state: _State, probe: ProbeBatch) -> _State:
     if state.fingerprint not in (None, probe.fingerprint):
         notices.warn(
             "other probe",
-            "the probe is not the one of the checkpoint: the data or its transforms have changed. Maps of different "
-            "samples do not compare, so what compares with them (drift, colors, filmstrip) starts anew",
+            "the probe differs from that of the checkpoint: the data or its transforms have changed. Maps of "
+            "different samples cannot be compared, so drift, color scales and filmstrips start anew",
         )
         state = state.restarted()
     return replace(state, indices=probe.indices, fingerprint=probe.fingerprint)
@@ -181,7 +181,7 @@ def has_weights(model: nn.Module, host: Host) -> bool:
     if not lazy or host.global_step:
         return True
     notices.warn_of_late_start(
-        f"{', '.join(map(repr, lazy[:3]))} {'have' if len(lazy) > 1 else 'has'} no weights before the first batch",
+        f"{', '.join(map(repr, lazy[:3]))} {'are' if len(lazy) > 1 else 'is'} uninitialized before the first batch",
         "an observation would initialize them",
     )
     return False
@@ -221,9 +221,9 @@ def check_runs(model: nn.Module, inputs: Any, settings: Settings, target: Any = 
         except Exception as error:
             raise ProbeError(
                 f"{type(model).__name__} cannot be run on the probe ({type(error).__name__}: {error}). The probe's "
-                f"inputs are {describe(inputs)}. Say what the model takes of a batch with Probe(unpack_batch=…), which "
-                "tensors to feed with Probe.from_tensors(…), or which submodule to explain with "
-                "reading=ModelReading(module=…)"
+                f"inputs are {describe(inputs)}. Say which part of a batch the model takes with "
+                "Probe(unpack_batch=…), give the tensors with Probe.from_tensors(…), or name the submodule to explain "
+                "with reading=ModelReading(module=…)"
             ) from error
         if settings.output_fn is not None:
             _check_function("output_fn", settings.output_fn, output, OutputError)
@@ -242,5 +242,5 @@ def _check_function(
     except Exception as error:
         raise error_type(
             f"{argument} fails ({type(error).__name__}: {error}) on what the model returns for the probe, "
-            f"{describe(output)}; give a function that takes that"
+            f"{describe(output)}; Give a function that accepts this output"
         ) from error

@@ -148,12 +148,12 @@ def _loader_of(host: Host, probe: Probe) -> Any | None:
         loader = host.dataloader(probe.source, probe.dataloader_idx)
     except IndexError as error:
         if not probe.is_fixed:
-            raise ProbeError(f"{error}; choose another with Probe(dataloader_idx=…)") from error
+            raise ProbeError(f"{error}. Choose another with Probe(dataloader_idx=…)") from error
         return None
     if loader is not None and not probe.is_fixed and getattr(loader, "dataset", None) is None:
         raise ProbeError(
-            f"the {probe.source} dataloader is a {type(loader).__name__} without a `dataset` to choose samples from; "
-            "give them with probe=Probe.from_tensors(inputs, labels)"
+            f"the {probe.source} dataloader is a {type(loader).__name__} without a `dataset` to choose samples from. "
+            "Give the samples with probe=Probe.from_tensors(inputs, labels)"
         )
     return loader
 

@@ -130,9 +130,9 @@ class Ranks:
         except Exception as error:
             cause = error if own is None else own
             raise RankError(
-                f"rank {self.number} ({type(cause).__name__}: {cause}) and the others are out of sync: one of them "
-                "failed while others waited for it in a collective, or has ended, so that the training cannot go on. "
-                "The cause is the first error that any rank reports"
+                f"rank {self.number} ({type(cause).__name__}: {cause}) and the other ranks are out of sync: one rank "
+                "failed or ended while others waited for it in a collective, so training cannot continue. The cause "
+                "is the first error reported by any rank"
             ) from cause
 
     def share(self, n_samples: int) -> Share:
@@ -160,8 +160,8 @@ class Ranks:
             return probe
         notices.warn(
             "different probes",
-            "the ranks have read different probes (each has a dataset of its own, or one that is not the same every "
-            "time); that of rank zero is explained on all of them",
+            "the ranks have read different probes (each has its own dataset, or one that varies between reads); all "
+            "ranks explain the probe of rank zero",
         )
         return self.from_zero(probe)
 

@@ -17,6 +17,7 @@ from saliency_callbacks.callbacks.runtime.observation import State
 from saliency_callbacks.callbacks.runtime.ranks import Ranks
 from saliency_callbacks.callbacks.runtime.sink_writer import SinkWriter, WritingCost
 from saliency_callbacks.capture.isolation.waiting import wait_for
+from saliency_callbacks.config.wording import counted
 from saliency_callbacks.types import Snapshot
 
 __all__ = ["ObservationCost", "describe_cost", "is_due", "takes_turn"]
@@ -101,8 +102,8 @@ class ObservationCost:
         """
         if self.end_seconds >= _NOTICEABLE_SECONDS:
             notices.tell(
-                f"{name}: {self.end_seconds:.2g} s after the last step, for the summary and for what was still to be "
-                "drawn and written"
+                f"{name}: the run took {self.end_seconds:.2g} s after the last step to write the summary and pending "
+                "observations"
             )
 
     def validation_begins(self, device: torch.device) -> None:
@@ -141,8 +142,9 @@ class ObservationCost:
         thinned = replace(state, thinning=2 * state.thinning)
         notices.warn(
             ("thinning", name, thinned.thinning),
-            f"{name}: an observation takes {self.seconds:.2g} s, with max_seconds_per_observation="
-            f"{self.max_seconds:g}; from now on one of {thinned.thinning} scheduled observations is made",
+            f"{name}: an observation takes {self.seconds:.2g} s, with "
+            f"max_seconds_per_observation={self.max_seconds:g}; from now on, only 1 in {thinned.thinning} scheduled "
+            "observations is made",
         )
         return thinned
 
@@ -194,19 +196,22 @@ def describe_cost(
         in_background: Whether the training goes on meanwhile, with what the processor has left.
     """
     seconds, validation = cost.seconds or 0.0, cost.validation_seconds
-    parts = [f"an observation takes {seconds:.2g} s"]
+    observation = f"an observation takes {seconds:.2g} s"
     if validation is not None and validation + seconds > 0:
         share = seconds / (validation + seconds)
-        parts.append(f"{share:.0%} of the validation epoch with it")
+        observation += f" ({share:.0%} of the validation epoch, including the observation)"
+    parts = [observation]
     n_passes, n_methods = metadata.get("n_passes"), len(metadata.get("methods", ()))
     if n_passes is not None and n_methods:
-        shared = f"shared by {n_methods} methods" if n_methods > 1 else "of one method"
-        parts.append(f"{n_passes} {'passes' if n_passes != 1 else 'pass'} {shared}")
+        shared = f"shared by {n_methods} methods" if n_methods > 1 else "for one method"
+        parts.append(f"{counted(n_passes, 'pass', 'passes')} {shared}")
     if metadata.get("n_forwards"):
-        parts.append(f"{metadata['n_forwards']} forwards without maps")
+        parts.append(f"{counted(metadata['n_forwards'], 'forward pass', 'forward passes')} without maps")
     if cost.start_seconds > 0:
-        parts.append(f"{cost.start_seconds:.2g} s before the first step")
+        parts.append(f"{cost.start_seconds:.2g} s of delay before the first step")
     if writing is not None:
         how = f"in the background ({writing.processor_seconds:.2g} s of processor time)"
-        parts.append(f"{writing.seconds:.2g} s of drawing and writing {how if in_background else 'among them'}")
-    return ", ".join(parts)
+        parts.append(
+            f"{writing.seconds:.2g} s of drawing and writing {how if in_background else 'included in that time'}"
+        )
+    return "; ".join(parts)

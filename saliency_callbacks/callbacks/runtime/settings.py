@@ -61,16 +61,18 @@ class ModelReading:
         embedding: For text inputs: dotted name of the layer that embeds the token ids, or the module itself; ``"auto"``
             to find it.
         tokenizer: For text inputs: a tokenizer of Hugging Face or of ``tokenizers``, a list of tokens, a dictionary
-            between tokens and ids, a function ids → tokens, or the dotted path of one of these. What a callback is
-            given as ``tokenizer`` of its own goes before it.
+            between tokens and ids, a function ids → tokens, or the dotted path of one of these. A callback's own
+            ``tokenizer`` takes precedence.
         outputs: What the outputs ``[N, K]`` are: ``"logits"`` of classes, ``"probabilities"`` of them,
-            ``"embeddings"``, which are no classes, or ``"auto"`` to find out. Probabilities are recognized where a
-            sigmoid or softmax of PyTorch makes them, or their rows sum to 1; embeddings where the number of outputs and
-            of classes do not fit, or they have length 1. Of probabilities everything is computed by the logits behind.
-        shared: Keys or positions of the inputs that all samples share, such as one prompt a class, nested ones joined
-            by dots. By default found with the model, where they have as many rows as there are samples.
+            ``"embeddings"``, which are not classes, or ``"auto"`` to find out. Probabilities are recognized where a
+            sigmoid or softmax of PyTorch makes them, or their rows sum to 1; embeddings where the numbers of outputs
+            and classes do not match, or all outputs have length 1. For probabilities, everything is computed from the
+            logits behind them.
+        shared: Keys or positions of the inputs that all samples share, such as one prompt per class, nested ones joined
+            by dots. By default inferred from the model if they have as many rows as there are samples.
         layout: Axes of the explained tensor, one letter each, such as ``"NTCHW"`` for videos with their frames before
-            the channels. By default the channels come second; of five dimensions the model's first convolution tells.
+            the channels. By default the channels come second; for five dimensions, the model's first convolution
+            decides.
 
     Raises:
         ConfigurationError: If ``outputs`` is none of these, or ``attribute_to`` neither a position nor a key.
@@ -112,12 +114,11 @@ class Compute:
             weights, which take 4 bytes each while an observation lasts. Float64 stays float64. ``"fast"`` measures at
             the first observation whether channels last, bfloat16 or float16 (on GPUs) is faster, and takes the fastest
             whose maps have rank correlations of at least .99 with the Trainer's; it is kept for the run.
-        max_seconds_per_observation: Most seconds that the training waits for each scheduled observation, on average,
-            of which it pays its equal part where several callbacks are explained together;
-            above it, every second observation is left out, repeatedly, until the limit holds. By default there is no
-            limit.
-        shard_probe: In a distributed training, let each process explain a part of the probe and gather what they find;
-            worth it for large probes. By default every process explains all of it.
+        max_seconds_per_observation: Longest average time that training may wait for each scheduled observation, where
+            callbacks that are explained together share the time equally; above it, every second observation is left
+            out, repeatedly, until the limit holds. No limit by default.
+        shard_probe: In a distributed training, let each process explain a part of the probe, and gather the results;
+            worthwhile for large probes. By default every process explains all of it.
         seed: Seed of all noise, from 0 up.
 
     Raises:
@@ -157,15 +158,15 @@ class Storage:
     """What is kept on disk, where, and what of it loggers draw.
 
     Args:
-        save_maps: Whether to keep raw maps, scores and texts on disk. A report is made of them.
-        keep_maps: Which observations keep their maps and pictures: ``"all"``, the number of the last ones, or
-            ``{"every": n}`` for each n-th; ``{"last": m, "every": n}`` for both. The first and the newest always do.
-            Scores are kept of all.
-        directory: Directory in which each callback makes its own, named by its ``namespace``. By default that of the
-            run, which is that of the first logger that has one on this disk. With an address that fsspec can write,
-            such as ``s3://bucket/runs``, it is the run's, too, and what is new is copied there after every observation.
-        scalars: Which scores loggers draw: ``"few"``, those that a person acts on (drift, lift of a region, accuracy on
-            the probe; similarity and floor; effect, contrast, bound, threshold and alarm; numbers of shortcuts),
+        save_maps: Whether to keep raw maps, scores and texts on disk. A report needs them.
+        keep_maps: Which observations keep their maps and pictures: ``"all"``, the number of latest ones, or ``{"every":
+            n}`` for every n-th; ``{"last": m, "every": n}`` for both. The first and the newest always keep theirs. The
+            scores of all are kept.
+        directory: Directory in which each callback creates its own, named by its ``namespace``. By default the run's,
+            which is that of the first logger with a local directory. If it is an address that fsspec can write to, such
+            as ``s3://bucket/runs``, the run's directory is used and copied there after every observation.
+        scalars: Which scores loggers draw: ``"few"``, those that you act on (drift, lift of a region, accuracy on the
+            probe; similarity and floor; effect, contrast, lower bound, threshold and alarm; number of shortcuts),
             ``"all"``, or a list of shell patterns of tags such as ``["few", "saliency/grad_cam/*"]``. Whatever they
             draw, all scores are kept on disk and can be monitored by ``EarlyStopping`` and ``ModelCheckpoint``.
 
@@ -229,7 +230,7 @@ def settings_of(kind: type[_Kind], argument: str, value: Any) -> _Kind:
     if unknown:
         name = str(unknown[0])
         raise ConfigurationError(
-            f"{argument} has {name!r}; {nearest_names(name, names)} Expected any of {', '.join(names)}"
+            f"{argument} has the unknown key {name!r}; {nearest_names(name, names)} Expected any of {', '.join(names)}"
         )
     return kind(**(value or {}))
 

@@ -124,7 +124,7 @@ class SinkWriter:
                     raise
                 name = type(sink).__name__
                 why = f"{type(error).__name__}: {without_secrets(error)}"
-                notices.warn(("sink without report", name), f"{name} did not take the report ({why})")
+                notices.warn(("sink without report", name), f"{name} did not accept the report ({why})")
         if self.copy is not None:
             self.copy.add(path)
             self._finish_copy()
@@ -142,7 +142,7 @@ class SinkWriter:
         self._report()
         if self._n_abandoned:
             several = f"{self._n_abandoned} observations were" if self._n_abandoned > 1 else "one observation was"
-            notices.tell(f"the run was ended: {several} written without the pictures that were not drawn yet")
+            notices.tell(f"the run was interrupted: {several} written without the pictures that had not been drawn yet")
             self._n_abandoned = 0
         self._is_abandoned.clear()
 
@@ -160,7 +160,7 @@ class SinkWriter:
                     self._messages.append(
                         (
                             ("sink left out", name),
-                            f"{name} failed {_MOST_FAILURES} times in a row and is left out from now on",
+                            f"{name} failed {_MOST_FAILURES} times in a row and is not used for the rest of the run",
                         )
                     )
         if self.copy is not None:
@@ -183,7 +183,7 @@ class SinkWriter:
             # Each picture is a thing of its own.
             what = str(error) if isinstance(error, PictureError) else type(sink).__name__
             kind = ("sink", type(error).__name__, what)
-            message = f"{blamed}{type(error).__name__}: {without_secrets(error)}; the training goes on"
+            message = f"{blamed}{type(error).__name__}: {without_secrets(error)}; training continues"
             self._messages.append((kind, message))
             return isinstance(error, PictureError)
         return True

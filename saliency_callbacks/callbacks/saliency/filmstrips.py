@@ -92,7 +92,7 @@ class FramePictures:
             tile=_TILE if self.sheet is None else _SHEET_TILE,
             sheet=self.sheet,
             style=self._style,
-            scale_note=self.appearance.notes("one scale over all epochs"),
+            scale_note=self.appearance.notes("one scale for all epochs"),
             **self.appearance.colors,
         )
 
@@ -108,7 +108,7 @@ class FramePictures:
             tile=_ANIMATED_TILE if self.sheet is None else _SHEET_TILE,
             sheet=self.sheet,
             style=self._style,
-            scale_note=self.appearance.notes("one scale over all epochs"),
+            scale_note=self.appearance.notes("one scale for all epochs"),
             **self.appearance.colors,
         )
 

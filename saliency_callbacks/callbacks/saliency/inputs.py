@@ -35,8 +35,8 @@ def probe_images(inputs: Tensor, probe: ProbeBatch, appearance: Appearance, name
     n_channels = inputs.shape[1]
     if shown_bands(appearance, probe, inputs) is None and n_channels > MOST_PICTURE_CHANNELS:
         notices.tell(
-            f"{namespace}: pictures show the mean of all {n_channels} bands, each on its own scale; choose one or "
-            "three with Appearance(bands=…)"
+            f"{namespace}: pictures show the mean of all {n_channels} bands, each scaled separately; choose one or "
+            "three bands with Appearance(bands=…)"
         )
     return further_images(inputs, probe, appearance)
 

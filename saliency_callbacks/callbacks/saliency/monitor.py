@@ -36,37 +36,38 @@ _DEFAULT_METHODS = ("gradient", "grad_cam")
 class SaliencyMonitor(ObservingCallback[MonitorState]):
     """Explain a fixed probe batch at every validation epoch, and log heatmaps and how they evolve.
 
-    The probe is chosen once, from the Trainer's validation data. The first observation precedes the training; of models
-    with layers that get their weights with the first batch (``LazyLinear``) it is that of the first validation.
+    The probe is chosen once, from the Trainer's validation data. The first observation precedes the training; for
+    models whose layers are initialized by the first batch (``LazyLinear``), it is that of the first validation.
 
     Logged, with ``{method}`` as in ``methods``:
 
     ===========================================  =========================================================
     ``saliency/{method}``                        picture: input and map of each probe sample
-    ``saliency/{method}/filmstrip``              picture: one row a sample, one column an observation
-    ``saliency/{method}/slices``                 animation of volumes: one frame a slice (or frame of a video)
-    ``saliency/{method}/evolution``              animation, at the end of fit: one frame an observation
+    ``saliency/{method}/filmstrip``              picture: one row per sample, one column per observation
+    ``saliency/{method}/slices``                 animation of volumes: one frame per slice (or frame of a video)
+    ``saliency/{method}/evolution``              animation, at the end of fit: one frame per observation
     ``saliency/methods``                         picture: the first 8 samples, a column for each of several methods
     ``saliency/{method}/classes``                picture: mean input and mean rank map of each class (*)
-    ``saliency/{method}/mistakes``               picture: the wrong predictions that the model is surest of (*)
+    ``saliency/{method}/mistakes``               picture: the most confident wrong predictions (*)
     ``saliency/classes``                         table: mean and quantiles of every score by class (*)
-    ``saliency/{method}/drift_previous``         1 - Spearman with the previous maps; 0 same, 1 unrelated
+    ``saliency/{method}/drift_previous``         1 - Spearman with the previous maps; 0: same, 1: unrelated
     ``saliency/{method}/drift_initial``          the same with the first maps, those before training; in [0, 2]
-    ``saliency/{method}/entropy``                0 a single pixel, 1 spread evenly
-    ``saliency/{method}/gini``                   0 spread evenly, towards 1 concentrated
+    ``saliency/{method}/entropy``                0: a single pixel, 1: spread evenly
+    ``saliency/{method}/gini``                   0: spread evenly, towards 1: concentrated
     ``saliency/{method}/region_mass``            share of the map in the probe's masks, in [0, 1]
-    ``saliency/{method}/region_lift``            that share over the masks' share of the area; 1 is chance
-    ``saliency/{method}/region_rank_accuracy``   share of the masks' size that the largest pixels of the map fill
-    ``saliency/{method}/region_pointing_game``   share of samples whose map maximum is inside the mask
-    ``saliency/{method}/region_auc``             chance that a pixel inside is larger than one outside; 0.5 is chance
+    ``saliency/{method}/region_lift``            that share divided by the masks' share of the area; 1 is chance
+    ``saliency/{method}/region_rank_accuracy``   share of the map's largest pixels, as many as the mask has, inside it
+    ``saliency/{method}/region_pointing_game``   share of samples whose map peaks inside the mask
+    ``saliency/{method}/region_auc``             probability that a pixel inside exceeds one outside; 0.5 is chance
     ``…/region_mass/class_{name}``               mean over the samples of one class; so all ``region_…``
     ``…/region_mass/group_{name}``               mean over the samples of one group; also ``…/region_lift/group_{name}``
     ``saliency/probe_accuracy``                  accuracy on the probe, in [0, 1]; by label where there can be several
     ``saliency/probe_confidence``                mean probability of the predicted class, in [0, 1]
     ===========================================  =========================================================
 
-    (*) Of a probe with more than ``Probe(shown=64)`` samples. The others are read, explained and scored a few at a
-    time: scores are means over all samples, but drift is that of the shown ones, which alone have maps.
+    (*) If the probe has more than ``Probe(shown=64)`` samples. The others are read, explained and scored a few at a
+    time: scores are means over all samples, except drift, which covers only the shown samples, because only these keep
+    maps.
 
     Region scores need a probe with masks, see :class:`~saliency_callbacks.probe.probe.Probe`. Those of a class are left
     out where the probe has more than 20 classes. In names, whatever is not in ``A-Za-z0-9_.-`` becomes ``_``; classes
@@ -82,8 +83,8 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
             from the validation data.
         target: The explained score: ``"label"``, ``"initial_prediction"`` (both stay the same over time),
             ``"predicted"``, a class index, or a callable ``output -> [N]``, such as a
-            :class:`~saliency_callbacks.targets.SimilarityTarget`. By default the label where the probe has labels (the
-            mean of those that are on, where there can be several), else the initial prediction; of embeddings the
+            :class:`~saliency_callbacks.targets.SimilarityTarget`. By default the label if the probe has labels (the
+            mean over a sample's labels if there can be several), else the initial prediction; for embeddings, the
             similarity to the first ones.
         target_layers: Layers for class activation maps: ``"auto"``, a dotted name, a module, or a list of these.
         every_n_epochs: Epochs between two observations.
@@ -96,8 +97,8 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
         storage: What is kept on disk: ``Storage(save_maps, keep_maps, directory)``.
         report: Whether to make one HTML file, ``report.html`` in the run's directory, of all that the run's callbacks
             kept on disk, when fit ends without an exception. Needs ``storage.save_maps``.
-        sinks: Further places to write to, beside the run's loggers: objects with ``write(snapshot, pictures)``.
-        on_error: ``"warn"`` skips a failed observation, ``"raise"`` stops the training. A wrong configuration always
+        sinks: Additional outputs besides the run's loggers: objects with ``write(snapshot, pictures)``.
+        on_error: ``"warn"`` skips a failed observation, ``"raise"`` stops the training. An invalid configuration always
             raises, before the first training step.
         namespace: First part of every tag and name of the directory; must differ between the monitors of a Trainer.
 
@@ -150,8 +151,8 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
             if given is not None:
                 shown = repr(given) if isinstance(given, str) else type(given).__name__
                 raise ConfigurationError(
-                    f"reading.{name}={shown} is for text inputs; expected none, as "
-                    "SaliencyMonitor explains images, signals and volumes. Use TokenSaliencyMonitor"
+                    f"reading.{name}={shown} is for text inputs; expected None, because SaliencyMonitor explains "
+                    "images, signals and volumes. Use TokenSaliencyMonitor"
                 )
         self.target = checked_target(target)
         self.appearance = settings_of(Appearance, "appearance", appearance)

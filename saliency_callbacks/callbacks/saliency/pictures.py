@@ -124,7 +124,7 @@ class Pictures(LazyPictures):
             sheet=self._sheet,
             regions=self._regions(method),
             style=look.style,
-            scale_note=look.notes("scale: largest so far"),
+            scale_note=look.notes("scale: maximum so far"),
             room_for=self._title(method, _LONGEST_MOMENT, attribution.layer),
             **look.colors,
         )
@@ -162,7 +162,7 @@ class Pictures(LazyPictures):
             sheet=self._sheet,
             pixels=_GLANCE_PIXELS,
             style=look.style,
-            scale_note=look.notes("each method its own scale"),
+            scale_note=look.notes("one scale per method"),
             room_for=f"all methods · {_LONGEST_MOMENT}",
             **look.colors,
         )

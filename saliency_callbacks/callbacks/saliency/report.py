@@ -24,8 +24,8 @@ def checked_report(report: bool, *, save_maps: bool) -> bool:
     checked_flag("report", report)
     if report and not save_maps:
         raise ConfigurationError(
-            "report=True with storage.save_maps=False; expected storage=Storage(save_maps=True), as the report is made "
-            "of what is kept on disk"
+            "report=True with storage.save_maps=False; expected storage=Storage(save_maps=True), because the report "
+            "is made from the maps on disk"
         )
     return report
 
@@ -56,9 +56,9 @@ def write_report(host: Host, writer: SinkWriter, title: str, on_error: OnError) 
     except Exception as error:
         if on_error == "raise":
             raise
-        notices.warn("no report", f"there is no report ({type(error).__name__}: {error})")
+        notices.warn("no report", f"the report could not be written ({type(error).__name__}: {error})")
         return
     elsewhere = [callback.identity for callback in observing if callback.kept_in not in (None, directory)]
-    left_out = f"; what {', '.join(elsewhere)} keeps in another directory is not in it" if elsewhere else ""
-    notices.tell(f"the report of this run is in {path}{left_out}")
+    left_out = f"; it does not include {', '.join(elsewhere)}, which writes to another directory" if elsewhere else ""
+    notices.tell(f"the report of this run is {path}{left_out}")
     writer.add_report(path, title)

@@ -215,4 +215,4 @@ def warn_of_degenerate_maps(attributions: Mapping[str, Attribution], probe: Prob
         if message:
             is_finite = bool(attribution.magnitude.isfinite().all())
             kind = ("degenerate maps", probe.fingerprint, attribution.method, attribution.layer, is_finite)
-            notices.warn(kind, f"{message}. Later epochs are not told", DegenerateMapWarning)
+            notices.warn(kind, f"{message}. Further epochs are not reported", DegenerateMapWarning)

@@ -47,7 +47,7 @@ class MonitorState(PinnedState):
         if forgotten:
             notices.warn(
                 ("other maps", *forgotten),
-                f"the maps of {forgotten} have another number or size than those of the checkpoint (other target "
-                "layers or another image size); their drift, colors and filmstrips start anew",
+                f"the maps of {forgotten} differ in number or size from those of the checkpoint (different target "
+                "layers or image size); their drift, color scales and filmstrips start anew",
             )
         return replace(self, histories=kept)

@@ -186,7 +186,8 @@ class SharedPasses:
             titles = ", ".join([own.title, *(one.title for one, _ in others)])
             notices.tell_once(
                 ("not together", names),
-                f"{titles} are each explained alone: together they fail ({type(error).__name__}: {error})",
+                f"{titles} are explained separately, because explaining them together fails ({type(error).__name__}: "
+                f"{error})",
             )
             return None
         whole = own.cost.now(host.device) - begin
@@ -242,7 +243,7 @@ class SharedPasses:
             self._apart -= blamed
             notices.tell_once(
                 ("failing", own.identity),
-                f"{own.title} is what fails ({type(error).__name__}: {error}); the others are explained together "
+                f"{own.title} fails ({type(error).__name__}: {error}); the other callbacks are explained together "
                 "without it",
             )
 

@@ -62,5 +62,5 @@ def check_capacity(taken: Footprint, shown: ProbeBatch, n_samples: int, n_rows: 
     notices.tell_once(
         ("streamed probe", n_samples),
         f"{n_samples} samples are explained {n_rows} at a time, {shown.size} of them are shown; an observation takes "
-        f"about {in_words(taken.memory)} of memory{on_disk}, beside what the model itself takes",
+        f"about {in_words(taken.memory)} of memory{on_disk}, in addition to the model itself",
     )

@@ -73,8 +73,8 @@ def freeze_shown(host: Host, probe: Probe, saved_indices: Sequence[int] | None, 
         candidates = tuple(position for position in _candidates(probe, loader) if position not in broken)
         saved_indices, last = None, found
     raise ProbeError(
-        f"more than {_MOST_BROKEN} items of the dataset cannot be read, {sorted(broken)} among them; one that can be "
-        f"read was expected. The last error: {last}"
+        f"more than {_MOST_BROKEN} items of the dataset cannot be read, including {sorted(broken)}; expected at least "
+        f"one readable item. The last error: {last}"
     ) from last
 
 
@@ -172,8 +172,8 @@ class OtherSamples:
             named = ", ".join(map(str, list(self.unreadable)[:8])) + (", …" if len(self.unreadable) > 8 else "")
             notices.warn(
                 ("unreadable items", self.shown.fingerprint),
-                f"{len(self.unreadable)} of {self.probe.size} samples of the probe cannot be read and are left out "
-                f"(items {named} of the dataset; item {first}: {reason}). Repair them, or choose others with "
+                f"{len(self.unreadable)} of {self.probe.size} samples of the probe cannot be read and will be left "
+                f"out (items {named} of the dataset; item {first}: {reason}). Repair them, or choose others with "
                 "Probe(indices=…)",
             )
 

@@ -18,8 +18,8 @@ class TextAppearance:
     """How text inputs are shown.
 
     Args:
-        merge: How the scores of a word's tokens become one: their ``"sum"``, or the ``"max"`` by magnitude.
-        color_scale: ``shared`` over the epochs for each text input, or ``per_map``.
+        merge: How the token scores of a word are combined: their ``"sum"``, or the ``"max"`` by magnitude.
+        color_scale: ``shared`` by all epochs of each text input, or ``per_map``.
         bars: Position in the probe of the text input whose scores are drawn as bars; ``None`` for none.
         top: How many top tokens of each class are listed; 0 for no table.
         font: Path of a font for words in scripts that DejaVu Sans lacks.

@@ -125,7 +125,7 @@ class TextExplainer(ProbeExplainer):
             **self._words(snapshot, name),
             scale=scale,
             title=f"{name} · {snapshot.moment}",
-            scale_note=self._note("scale: largest so far"),
+            scale_note=self._note("scale: maximum so far"),
             font=self.look.font,
         )
 
@@ -138,7 +138,7 @@ class TextExplainer(ProbeExplainer):
             scores_by_moment=[frame.maps for frame in kept],
             scale=scale,
             title=name,
-            scale_note=self._note("one scale over all epochs"),
+            scale_note=self._note("one scale for all epochs"),
             font=self.look.font,
         )
 
@@ -173,7 +173,7 @@ class TextExplainer(ProbeExplainer):
                 **self._words(found.snapshot, name),
                 scale=self._shared(found.next_state.histories[name].scale),
                 title=f"{name} · {found.snapshot.moment}",
-                scale_note=self._note("scale: largest so far"),
+                scale_note=self._note("scale: maximum so far"),
             )
             for name in found.snapshot.attributions
         }
@@ -192,7 +192,7 @@ class TextExplainer(ProbeExplainer):
         return scale if self.look.is_shared else None
 
     def _note(self, shared: str) -> str:
-        return shared if self.look.is_shared else "scale per text input"
+        return shared if self.look.is_shared else "one scale per text input"
 
     @cached_property
     def _own(self) -> Words:

@@ -39,24 +39,24 @@ __all__ = ["TokenSaliencyMonitor"]
 
 
 class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
-    """Explain a fixed probe of text inputs at every validation epoch, and log which words count and how that evolves.
+    """Explain a fixed probe of text inputs at every validation epoch, and log which words matter and how that evolves.
 
     Gradients are taken at the output of the layer that embeds the token ids, which is found in any model that has one:
-    recurrent, convolutional, a transformer of Hugging Face. Masks and all other inputs are fed as they are. Subwords
-    are merged into words. Padding is left out; special tokens are shown apart, and are not scored.
+    recurrent, convolutional, a transformer of Hugging Face. Masks and all other inputs are passed through unchanged.
+    Subwords are merged into words. Padding is left out; special tokens are shown separately and not scored.
 
     Logged, with ``{method}`` as in ``methods``:
 
     ====================================  ====================================================================
     ``tokens/{method}``                   picture, and text or HTML: every text input, a color behind each word
-    ``tokens/{method}/filmstrip``         picture: one row a word, one column an observation
+    ``tokens/{method}/filmstrip``         picture: one row per word, one column per observation
     ``tokens/{method}/bars``              picture: the scores of one text input
-    ``tokens/{method}/top_tokens``        text: the words that speak most for each explained class
+    ``tokens/{method}/top_tokens``        text: the words with the most evidence for each explained class
     ``tokens/classes``                    table: mean and quantiles of every score by class (*)
-    ``tokens/{method}/drift_previous``    1 - Spearman with the previous scores; 0 same, 1 unrelated
+    ``tokens/{method}/drift_previous``    1 - Spearman with the previous scores; 0: same, 1: unrelated
     ``tokens/{method}/drift_initial``     the same with the scores before training; in [0, 2]
-    ``tokens/{method}/entropy``           0 a single word, 1 spread evenly
-    ``tokens/{method}/gini``              0 spread evenly, towards 1 concentrated
+    ``tokens/{method}/entropy``           0: a single word, 1: spread evenly
+    ``tokens/{method}/gini``              0: spread evenly, towards 1: concentrated
     ``tokens/probe_accuracy``             accuracy on the probe, in [0, 1]
     ``tokens/probe_confidence``           mean probability of the predicted class, in [0, 1]
     ====================================  ====================================================================
@@ -69,8 +69,8 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
 
     Args:
         methods: Names or method objects: ``gradient_norm`` ‖∂f/∂e‖, ``input_x_gradient`` e·∂f/∂e, with its sign,
-            ``integrated_gradients``, ``smooth_grad`` and others of :data:`saliency_callbacks.methods.BUILT_IN`. Given
-            by name, integrated gradients begin where every word is replaced by padding; another baseline is
+            ``integrated_gradients``, ``smooth_grad`` and others of :data:`saliency_callbacks.methods.BUILT_IN`. By
+            name, integrated gradients start from a text in which every word is replaced by padding; another baseline is
             ``IntegratedGradients(baselines="mask_token")`` or ``"zeros"``.
         probe: What is explained: a :class:`~saliency_callbacks.probe.probe.Probe`, or the number of samples to take
             from the validation data. Batches are ``(ids, labels)`` or dictionaries with ``"input_ids"``, see
@@ -80,10 +80,10 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
             :func:`~saliency_callbacks.text.token_texts.token_texts`. Without one, ids are shown as numbers, and special
             tokens are not known.
         target: The explained score: ``"label"``, ``"initial_prediction"`` (both stay the same over time),
-            ``"predicted"``, a class index, or a callable ``output -> [N]``. By default the label where the probe has
+            ``"predicted"``, a class index, or a callable ``output -> [N]``. By default the label if the probe has
             labels, else the initial prediction.
-        words: A function that tells the words in place of the tokenizer, or its dotted path: from the tokens of one
-            text input to the number of each one's word, ``None`` for none; see
+        words: A function that defines words in place of the tokenizer, or its dotted path: from the tokens of one text
+            input to the word index of each, ``None`` for tokens without a word; see
             :func:`~saliency_callbacks.text.token_texts.token_texts`.
         every_n_epochs: Epochs between two observations.
         reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, shared, outputs,
@@ -94,8 +94,8 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
         storage: What is kept on disk: ``Storage(save_maps, keep_maps, directory)``.
         report: Whether to make one HTML file, ``report.html`` in the run's directory, of all that the run's callbacks
             kept on disk, when fit ends without an exception. Needs ``storage.save_maps``.
-        sinks: Further places to write to, beside the run's loggers: objects with ``write(snapshot, pictures)``.
-        on_error: ``"warn"`` skips a failed observation, ``"raise"`` stops the training. A wrong configuration always
+        sinks: Additional outputs besides the run's loggers: objects with ``write(snapshot, pictures)``.
+        on_error: ``"warn"`` skips a failed observation, ``"raise"`` stops the training. An invalid configuration always
             raises, before the first training step.
         namespace: First part of every tag and name of the directory; must differ between the monitors of a Trainer.
 
@@ -148,13 +148,14 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
         )
         if self.reading.reshape_transform is not None:
             raise ConfigurationError(
-                "reading.reshape_transform is for class activation maps of images; expected none, as text inputs are "
-                "explained at the layer that embeds their tokens. Leave it out, or name that layer with `embedding`"
+                "reading.reshape_transform is for class activation maps of images; expected None, because text inputs "
+                "are explained at the layer that embeds their tokens. Leave it out, or name that layer with "
+                "`embedding`"
             )
         if self.reading.layout is not None:
             raise ConfigurationError(
-                f"reading.layout={self.reading.layout!r} is for images, signals and volumes; expected none, as text "
-                "inputs are ids [N, T]. Leave it out"
+                f"reading.layout={self.reading.layout!r} is for images, signals and volumes; expected None, because "
+                "text inputs are ids [N, T]. Leave it out"
             )
         self.target = checked_target(target)
         given = self.reading.tokenizer if tokenizer is None else tokenizer

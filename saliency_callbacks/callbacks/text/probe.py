@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.capture.text.inputs import TokenInputs
 from saliency_callbacks.capture.text.settings import read_ids
+from saliency_callbacks.config.wording import counted
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.probe.batch import ProbeBatch
@@ -32,9 +33,8 @@ def texts_of(probe: ProbeBatch, settings: Settings, tokenizer: Any, words: WordF
     if cut:
         notices.warn(
             "cut text inputs",
-            f"{len(cut)} of {probe.size} text inputs of the probe are as long as the tokenizer lets one be, so that "
-            "their ends may be missing, for the model as for the maps (samples "
-            f"{', '.join(probe.ids[sample] for sample in cut[:8])})",
+            f"the probe contains {counted(len(cut), 'text input')} of the tokenizer's maximum length, which may have "
+            f"been truncated (samples {', '.join(probe.ids[sample] for sample in cut[:8])})",
         )
     return texts
 
@@ -73,8 +73,8 @@ def _ids_and_mask(probe: ProbeBatch, settings: Settings) -> tuple[Tensor, Tensor
     batch = read_ids(probe.inputs, settings.attribute_to)
     if batch.explained.is_floating_point():
         raise ConfigurationError(
-            "the probe holds embeddings, of which no words can be shown; expected the ids of the tokens. Use "
-            "explain(model, inputs, embedding='auto')"
+            "the probe holds embeddings, for which no words can be shown; expected token ids. Use explain(model, "
+            "inputs, embedding='auto')"
         )
     mask = batch.structure.get("attention_mask") if isinstance(batch.structure, dict) else None
     return batch.explained, mask if isinstance(mask, Tensor) and mask.shape == batch.explained.shape else None

@@ -57,8 +57,8 @@ class Arithmetic:
         known = {one.name: one for half in halves for one in (cls(half), cls(half, is_channels_last=True))}
         if name not in known:
             raise ConfigurationError(
-                f"a checkpoint says that maps are computed in {name!r}; expected one of {', '.join(map(repr, known))}. "
-                "It may be of another version of this package; use that, or precision='trainer'"
+                f"the checkpoint computes maps in {name!r}; expected one of {', '.join(map(repr, known))}. It may "
+                "come from another version of this package. Use that version, or precision='trainer'"
             )
         return known[name]
 

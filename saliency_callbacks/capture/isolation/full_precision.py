@@ -114,8 +114,8 @@ def _copied(value: Any, copies: dict[int, Tensor], name: str) -> Any:
 def _copy(tensor: Tensor, name: str) -> Tensor:
     if type(tensor) not in (Tensor, nn.Parameter) or tensor.layout != torch.strided:
         raise ConfigurationError(
-            f"precision='32', but {name!r} is a {type(tensor).__name__} in {tensor.dtype} (sharded, quantised or "
-            "sparse), which a float32 copy cannot stand in for. Use precision='trainer'"
+            f"precision='32', but {name!r} is a {type(tensor).__name__} in {tensor.dtype} (sharded, quantized or "
+            "sparse), which a float32 copy cannot replace. Use precision='trainer'"
         )
     wide = tensor.detach().to(torch.float32)
     return nn.Parameter(wide, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else wide
@@ -126,5 +126,5 @@ def _check_script(path: str, module: torch.jit.ScriptModule) -> None:
         if tensor.dtype in _HALF:
             raise ConfigurationError(
                 f"precision='32', but {f'{path}.{name}'.strip('.')!r} belongs to TorchScript, whose tensors "
-                f"({tensor.dtype}) cannot be replaced. Use precision='trainer', or the module that was scripted"
+                f"({tensor.dtype}) cannot be replaced. Use precision='trainer', or explain the module before scripting"
             )

@@ -67,9 +67,9 @@ def find_target_layer(model: nn.Module, inputs: ModelInputs, score: Score, *, n_
     name = _last_with_gradient(trace)
     if name is None:
         raise LayerError(
-            f"no layer of {type(model).__name__} has a spatial map that the explained score depends on; give "
-            "`target_layers=` (and `reshape_transform=` for an unusual layout), or use input methods only"
-            + _possible_causes(model, inputs, n_rows[-1], trace)
+            f"no layer of {type(model).__name__} has a spatial map that the explained score depends on. Give "
+            "`target_layers=` (and `reshape_transform=` for an unusual layout), or use only methods that explain the "
+            "input" + _possible_causes(model, inputs, n_rows[-1], trace)
         )
     return name
 
@@ -131,16 +131,18 @@ def _possible_causes(model: nn.Module, inputs: ModelInputs, n_rows: int, trace: 
     if recorder.under_no_grad:
         causes.append("parts of the model run under `torch.no_grad()`")
     if recorder.complex_valued:
-        causes.append("the outputs of some layers are complex, which have no map")
+        causes.append("the outputs of some layers are complex-valued")
     if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
-        causes.append("parts of the model are TorchScript, whose layers cannot be seen")
+        causes.append("parts of the model are TorchScript, whose layers cannot be observed")
     if trace is not None and _feeds_frames_in_turn(trace):
         causes.append(
-            "each frame of a video is fed in a call of its own, and no call has the map of all; feed them as rows, "
-            "`frames.flatten(0, 1)`, which computes the same"
+            "each frame of a video is fed in a separate call, so no call has the map of all frames; feed them "
+            "together as rows, `frames.flatten(0, 1)`, which computes the same"
         )
     if trace is not None and any(layout is not None for layout in call_layouts(trace)):
-        causes.append("the only layers with a map are the prediction that is explained, or inside an attention")
+        causes.append(
+            "the only layers with a map are the explained prediction itself, or lie inside an attention block"
+        )
     return f". Possible causes: {'; '.join(causes)}" if causes else ""
 
 

@@ -86,14 +86,14 @@ def choose_calls(trace: Trace, calls: Sequence[LayerCall], maps: Sequence[Tensor
         return CallMaps(len(calls), tuple(zip(ends, views, strict=True)))
     upright = [end for end, place in zip(ends, places, strict=True) if place.is_upright]
     chosen = upright[-1] if upright else ends[-1]
-    _say_which(name, len(calls), ends, chosen, "they do not see it at the same places")
+    _say_which(name, len(calls), ends, chosen, "they do not cover the same positions")
     return CallMaps(len(calls), ((chosen, View()),))
 
 
 def _say_which(name: str, n_calls: int, ends: Sequence[int], chosen: int, why: str) -> None:
     warn(
         ("calls side by side", name),
-        f"layer {name!r} runs {n_calls} times in a forward, {len(ends)} of them side by side on the explained input, "
-        f"and {why}; the map is that of call {chosen + 1} alone. To see all of them, name a layer that runs once, "
+        f"layer {name!r} runs {n_calls} times per forward, {len(ends)} of them in parallel on the explained input, "
+        f"and {why}; the map shows only call {chosen + 1}. To cover all calls, name a later layer that runs once, "
         "after they are joined",
     )

@@ -44,8 +44,8 @@ def find_layers(model: nn.Module, target_layers: Any) -> Mapping[str, nn.Module]
             name = names.get(id(module))
         if name is None:
             raise LayerError(
-                f"target layer {type(layer).__name__} is not a module of the explained {type(model).__name__}; "
-                "pass a module of this very model (not of a copy), or its dotted name"
+                f"target layer {type(layer).__name__} is not a module of the explained {type(model).__name__}; give a "
+                "module of this model (not of a copy), or its dotted name"
             )
         if not name or name not in modules:
             raise LayerError(
@@ -60,7 +60,7 @@ def find_layers(model: nn.Module, target_layers: Any) -> Mapping[str, nn.Module]
 def _check_not_auto(layer: Any) -> None:
     if isinstance(layer, str) and layer == "auto":
         raise LayerError(
-            "target layer 'auto' is given in a list; expected it to stand alone. Give `target_layers='auto'`, or name "
+            "target layer 'auto' is given in a list; expected it on its own. Give `target_layers='auto'`, or name "
             "every layer"
         )
 
@@ -68,8 +68,9 @@ def _check_not_auto(layer: Any) -> None:
 def _check_runs_hooks(name: str, module: nn.Module) -> None:
     if isinstance(module, torch.jit.ScriptModule):
         raise LayerError(
-            f"target layer {name!r} is TorchScript, which runs no hooks: its output cannot be kept; expected an eager "
-            "module. Explain the model from before `torch.jit`, or use input methods only"
+            f"target layer {name!r} is TorchScript, which does not run hooks, so its output cannot be captured; "
+            "expected an eager module. Explain the model before scripting it, or use only methods that explain the "
+            "input"
         )
 
 

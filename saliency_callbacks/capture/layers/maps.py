@@ -157,8 +157,8 @@ class LayerMaps:
         named = ", ".join(map(repr, ends[-_N_NAMED:])) or "none"
         raise LayerError(
             f"target layer {wrong[0]!r} does not depend on the explained input {self.inputs.attribute_to!r}, so its "
-            f"map would be of another input; expected a layer that does, among the last of them {named}. Name one, "
-            "give target_layers='auto', or name the input that it depends on as `attribute_to`"
+            f"map would show another input; expected a layer that does (the last are {named}). Name one of these, "
+            "give target_layers='auto', or name the layer's input as `attribute_to`"
         )
 
     def _find_layout(self, name: str, output: Tensor) -> SpatialLayout:
@@ -168,8 +168,8 @@ class LayerMaps:
             layout = self._findings.layouts.get(name)
         if layout is None:
             raise LayerError(
-                f"layer {name!r} has output {list(output.shape)}, which is no spatial map of an input with spatial "
-                f"size {list(spatial)}; choose an earlier layer, 'auto', or give `reshape_transform=`"
+                f"layer {name!r} has output {list(output.shape)}, which is not a spatial map of an input with spatial "
+                f"size {list(spatial)}. Choose an earlier layer or 'auto', or give `reshape_transform=`"
             )
         if layout.order == "tokens" and len(layout.spatial) == _VIDEO_DIMENSIONS and not layout.n_frames:
             layout = replace(layout, frames_last=self._frames_last(name, layout))

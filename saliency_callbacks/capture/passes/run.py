@@ -156,7 +156,7 @@ def _map_of(subject: Subject, name: str, output: Tensor, rows: Rows) -> Tensor:
     if len(found) != len(rows.samples):
         raise LayerError(
             f"layer {name!r} has output {list(output.shape)}, read as maps {list(found.shape)}, for "
-            f"{len(rows.samples)} samples; expected one map a sample, [{len(rows.samples)}, K, *spatial]. Choose "
+            f"{len(rows.samples)} samples; expected one map per sample, [{len(rows.samples)}, K, *spatial]. Choose "
             "another layer, 'auto', or give `reshape_transform=`"
         )
     return found
@@ -167,7 +167,7 @@ def _check_ran(layers: Mapping[str, nn.Module], outputs: Collection[str]) -> Non
         if name not in outputs:
             raise LayerError(
                 f"target layer {name!r} ({type(module).__name__}) did not run, or its output is not a floating-point "
-                "tensor; choose a layer that the forward calls as a module, or 'auto'"
+                "tensor. Choose a layer that `forward` calls as a module, or 'auto'"
             )
 
 
@@ -176,17 +176,17 @@ def _gradients(
 ) -> list[Tensor]:
     if not score.requires_grad:
         raise GradientError(
-            "the explained score has no gradient: the model, its `output_fn` or the target detaches it, or computes it "
-            "under `torch.no_grad()`. Let the forward record gradients, or choose target layers above that part"
+            "the explained score has no gradient: the model, its `output_fn` or the target detaches it, or computes "
+            "it under `torch.no_grad()`. Let `forward` record gradients, or choose target layers above that part"
         )
     gradients = loss_scale.gradients(score, wrt, keep_graph=keep_graph)
     if any(gradient is None for gradient in gradients):
         # Not even one of several: the mean over the layers would silently be of the others.
         what = "input" if needs_first and gradients[0] is None else "target layers"
         raise GradientError(
-            f"the explained score has no gradient with respect to the {what}: it does not depend on that, or the model "
-            "in between detaches, or runs under `torch.no_grad()`. Let the forward record gradients, or use class "
-            "activation maps alone, at target layers above that part"
+            f"the explained score has no gradient with respect to the {what}: it does not depend on them, or the "
+            "model detaches or uses `torch.no_grad()` in between. Let `forward` record gradients, or use only class "
+            "activation maps at target layers above that part"
         )
     return [gradient for gradient in gradients if gradient is not None]
 
@@ -218,12 +218,12 @@ def _relu_rule(pass_: Pass, model: nn.Module) -> Iterator[None]:
         yield
     uncovered = sorted(mode.other_activations)
     if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
-        uncovered.append("TorchScript code, whose activations cannot be seen")
+        uncovered.append("TorchScript code, whose activations cannot be observed")
     if mode.n_relus == 0:
         ran = ", ".join(uncovered) or "no known activation"
         raise ReluError(
-            f"the {pass_.relu_rule} backward rule needs a ReLU, but {type(model).__name__} ran none (it ran: {ran}); "
-            "leave out guided_backprop, deconvnet and guided_grad_cam for this model, or use gradient methods"
+            f"the {pass_.relu_rule} backward rule needs a ReLU, but {type(model).__name__} ran none (it ran: {ran}). "
+            "Leave out guided_backprop, deconvnet and guided_grad_cam for this model, or use gradient methods"
         )
     if uncovered:
         warn(

@@ -64,7 +64,7 @@ def find_embedding(
         found = find_layers(model, embedding)
         if len(found) > 1:
             raise LayerError(
-                f"embedding={list(found)} are {len(found)} layers; expected one, the one that takes the ids"
+                f"embedding={list(found)} names {len(found)} layers; expected only the one that takes the ids"
             )
         ((name, layer),) = found.items()
         _check_range(name, layer, batch.explained)
@@ -115,14 +115,14 @@ def embed(name: str, layer: nn.Module, ids: Tensor) -> Tensor:
         embedded = layer(ids)
     except (IndexError, RuntimeError, TypeError, ValueError) as error:
         raise LayerError(
-            f"layer {name!r} ({type(layer).__name__}) cannot be called with ids alone ({error}); expected a layer that "
-            "takes ids and returns a vector for each, such as nn.Embedding. Name that one with `embedding=`"
+            f"layer {name!r} ({type(layer).__name__}) cannot be called with ids alone ({error}); expected a layer "
+            "that takes ids and returns one vector per id, such as nn.Embedding. Name that layer with `embedding=`"
         ) from error
     if not isinstance(embedded, Tensor) or not embedded.is_floating_point() or embedded.shape[:-1] != ids.shape:
         shape = list(embedded.shape) if isinstance(embedded, Tensor) else type(embedded).__name__
         raise LayerError(
-            f"layer {name!r} ({type(layer).__name__}) returned {shape} for ids {list(ids.shape)}; expected a vector "
-            f"for each token, {[*ids.shape, 'D']}{_advice(layer)}"
+            f"layer {name!r} ({type(layer).__name__}) returned {shape} for ids {list(ids.shape)}; expected one vector "
+            f"per token, {[*ids.shape, 'D']}{_advice(layer)}"
         )
     return embedded
 
@@ -232,13 +232,13 @@ def _check_range(name: str, layer: nn.Module, ids: Tensor) -> None:
         wrong = low if low < 0 else high
         raise InputError(
             f"the text inputs have the id {wrong}, but embedding layer {name!r} has {size} (0 to {(size or 0) - 1}); "
-            "expected ids of the vocabulary that the model was made for. Is it another tokenizer's?"
+            "expected ids from the model's vocabulary. Check that the tokenizer belongs to the model"
         )
 
 
 def _advice(layer: nn.Module) -> str:
     if isinstance(layer, nn.EmbeddingBag):
-        return ". nn.EmbeddingBag adds up the tokens inside; use nn.Embedding and a sum over the tokens instead"
+        return ". nn.EmbeddingBag adds up the tokens inside; use nn.Embedding and sum over the tokens instead"
     return ""
 
 
@@ -248,7 +248,9 @@ def _why_not_one(model: nn.Module, layers: list[str], trace: _Trace) -> str:
             f"{len(layers)} layers of {type(model).__name__} are given the ids of the text inputs: {layers}. Name the "
             "one to explain with `embedding=`"
         )
-    message = f"no layer of {type(model).__name__} was given the ids of the text inputs and returned a vector for each"
+    message = (
+        f"no layer of {type(model).__name__} was given the ids of the text inputs and returned one vector per token"
+    )
     # Modules around the layer are given the ids, too; what these return says nothing.
     innermost = [name for name in trace.others if not any(other.startswith(f"{name}.") for other in trace.others)]
     if innermost:

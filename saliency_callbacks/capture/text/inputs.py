@@ -108,7 +108,7 @@ class TokenInputs(ModelInputs):
     @override
     def start(self, baseline: str) -> Tensor:
         if self.layer is None:
-            raise MethodError(f"baseline {baseline!r} needs ids, but the model is given embeddings; use 'zeros'")
+            raise MethodError(f"baseline {baseline!r} needs ids, but the model is given embeddings. Use 'zeros'")
         replacement = self.settings.replacement(baseline, self.pad_id)
         ids = self.ids.masked_fill(self.counted, replacement)
         with torch.no_grad():
@@ -139,15 +139,15 @@ class TokenInputs(ModelInputs):
             output = super().call(model, ids, samples)
         if not calls and is_exact:
             raise LayerError(
-                f"other text inputs of samples {samples.tolist()} equal the explained ones, and embedding layer "
-                f"{self.name!r} is given copies of both, so that they cannot be told apart; expected a model that "
-                "embeds the ids as they are. Leave these samples out, or run them with others: internal_batch_size="
+                f"samples {samples.tolist()} have other text inputs equal to the explained ones, and embedding layer "
+                f"{self.name!r} is given copies of both, so they cannot be told apart; expected a model that embeds "
+                "the ids unchanged. Leave out these samples, or run them with others: internal_batch_size="
             )
         if not calls:
             raise LayerError(
-                f"embedding layer {self.name!r} ({type(self.layer).__name__}) was not given the ids "
-                f"{list(ids.shape)} of the text inputs; expected a layer that takes them as they are. Give another "
-                "name as `embedding=`, or 'auto'"
+                f"embedding layer {self.name!r} ({type(self.layer).__name__}) was not given the ids {list(ids.shape)} "
+                "of the text inputs; expected a layer that takes them unchanged. Give another layer as `embedding=`, "
+                "or 'auto'"
             )
         return output
 
@@ -196,6 +196,6 @@ def _replaced_output(
 def _check_tokenizer(ids: Tensor, n_ids: int | None) -> None:
     if n_ids is not None and int(ids.max()) >= n_ids:
         raise InputError(
-            f"the text inputs have the id {int(ids.max())}, but the tokenizer has {n_ids} (0 to {n_ids - 1}); expected "
-            "the tokenizer that the ids were made with"
+            f"the text inputs have the id {int(ids.max())}, but the tokenizer has {n_ids} (0 to {n_ids - 1}); "
+            "expected the tokenizer that produced the ids"
         )

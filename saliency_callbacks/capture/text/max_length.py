@@ -54,9 +54,9 @@ def check_places(name: str, layer: nn.Module, given: Tensor | None, length: int)
 
 def _too_long(length: int, limit: int, who: str) -> str:
     return (
-        f"the text inputs have {length} tokens, but {who} {limit}; expected a length that the model takes. "
-        f"Truncate them, e.g. with `tokenizer(…, truncation=True, max_length={limit})`, or cut `ids[:, :{limit}]` and "
-        "the masks alike"
+        f"the text inputs have {length} tokens, but {who} {limit}; expected a length that the model accepts. Truncate "
+        f"them, e.g. with `tokenizer(…, truncation=True, max_length={limit})`, or cut `ids[:, :{limit}]` and the "
+        "masks alike"
     )
 
 

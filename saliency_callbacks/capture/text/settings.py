@@ -108,8 +108,8 @@ class TokenSettings:
         if found is None:
             example = "[PAD]" if baseline == "pad_token" else "[MASK]"
             raise MethodError(
-                f"baseline {baseline!r}: no such token is known. Give a `tokenizer=` that has it "
-                f"(`{baseline}_id`, or a token such as {example!r}), or use the baseline 'zeros'"
+                f"baseline {baseline!r}: there is no such token. Give a `tokenizer=` that has it (`{baseline}_id`, or "
+                f"a token such as {example!r}), or use the baseline 'zeros'"
             )
         return found
 
@@ -154,8 +154,8 @@ def padding_of(batch: ModelInputs, pad_id: int | None) -> Tensor:
     empty = padding.all(dim=1)
     if empty.any():
         raise InputError(
-            f"samples {empty.nonzero()[:, 0].tolist()} are nothing but padding; expected at least one token a text. "
-            "Leave empty text inputs out"
+            f"samples {empty.nonzero()[:, 0].tolist()} consist only of padding; expected at least one token per text "
+            "input. Leave out empty text inputs"
         )
     return padding
 
@@ -178,8 +178,8 @@ def _key(structure: tuple[Any, ...] | Mapping[Any, Any], attribute_to: int | str
     found = usual[:1] or candidates
     if len(found) != 1:
         raise InputError(
-            f"{len(candidates)} of the inputs {sorted(map(str, entries))} could be the ids of a text's tokens; "
-            f"expected one tensor of integers [N, T], or one of the keys {list(ID_KEYS)}. Name it with `attribute_to=`"
+            f"{len(candidates)} of the inputs {sorted(map(str, entries))} could be token ids; expected one tensor of "
+            f"integers [N, T], or one of the keys {list(ID_KEYS)}. Name it with `attribute_to=`"
         )
     key: int | str = found[0]
     return key
@@ -192,6 +192,6 @@ def _check_ids(tensor: Any, name: str) -> None:
             f"{tensor.dtype} {list(tensor.shape)}" if isinstance(tensor, Tensor) else f"of type {type(tensor).__name__}"
         )
         raise InputError(
-            f"{name} is {given}; expected the ids of a text's tokens, integers [N, T] with N, T ≥ 1, or embeddings "
-            "[N, T, D]. Images and signals are explained without `embedding=`"
+            f"{name} is {given}; expected token ids, integers [N, T] with N, T ≥ 1, or embeddings [N, T, D]. Images "
+            "and signals are explained without `embedding=`"
         )

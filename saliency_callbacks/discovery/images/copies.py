@@ -109,9 +109,9 @@ def _gradients(samples: Samples, positions: Tensor, reader: ModelReader) -> Tens
         return reader.gradients(samples.inputs[positions], samples.labels[positions])
     except GradientError as error:
         raise GradientError(
-            "copies are looked for where the model looks, and its scores have no gradient with respect to the images; "
-            "expected a model that records gradients from its inputs on. Or search for the kinds that ask for none, "
-            "kinds=('places', 'properties')"
+            "copies are searched for where the model looks, but its scores have no gradient with respect to the "
+            "images; expected a model that records gradients from its inputs on. Or search only for the kinds that "
+            "need no gradient, kinds=('places', 'properties')"
         ) from error
 
 

@@ -129,7 +129,7 @@ class Place:
     @property
     def what(self) -> str:
         """The candidate in plain words."""
-        return "a mark at the same place"
+        return "a mark at the same position"
 
 
 def _is_set_apart(found: Standing, groups: TwoGroups, separation: float, n_classes: int) -> bool:

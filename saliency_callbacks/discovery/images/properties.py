@@ -87,10 +87,10 @@ class Properties:
 def _tell_of_few_classes(n_classes: int) -> None:
     warn(
         "few classes",
-        f"of {n_classes} classes one may differ from the others by nature as far as one does here, so properties are "
-        "listed but not called used. How far classes differ by nature is told by how far the others differ from each "
-        "other, and few classes tell little. Look at the pictures, and watch what is not natural to a class with a "
-        "CueAlarm, suspicion.to_cue()",
+        f"with only {n_classes} classes, one class may naturally differ from the others as much as one does here, so "
+        "properties are listed but not reported as used. Natural differences are estimated from how much the other "
+        "classes differ among themselves, which takes more classes. Look at the pictures, and watch a difference that "
+        "is not natural with a CueAlarm on suspicion.to_cue()",
     )
 
 

@@ -43,7 +43,7 @@ def brought_to_one_size(images: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """
     channels = {image.shape[0] for image in images}
     if len(channels) > 1:
-        raise ProbeError(f"the images have {sorted(channels)} channels; expected equally many of all of them")
+        raise ProbeError(f"the images have {sorted(channels)} channels; expected the same number for all")
     sizes = torch.tensor([list(image.shape[1:]) for image in images])
     height, width = sizes.median(dim=0).values.tolist()
     display = [image.float() / 255 if image.dtype == torch.uint8 else image.float() for image in images]
@@ -66,11 +66,14 @@ def kinds_of_resized(kinds: Sequence[str], sizes: Tensor) -> tuple[str, ...]:
     left = tuple(kind for kind in kinds if kind in _SEARCHABLE)
     lost = [kind for kind in kinds if kind not in _SEARCHABLE]
     n_sizes = len(sizes.unique(dim=0))
-    said = f"the {len(sizes)} images are of {n_sizes} sizes, and resized to one: that blurs copies and moves places"
+    said = (
+        f"the {len(sizes)} images are of {n_sizes} sizes and were resized to one, which blurs copies and shifts "
+        "positions"
+    )
     if not left:
         raise ProbeError(
-            f"{said}, so kinds={list(kinds)} cannot be searched for; expected 'properties' among them, which their "
-            "size and aspect ratio then belong to, or images of one size"
+            f"{said}, so kinds={list(kinds)} cannot be searched for; expected 'properties' among them (which then "
+            "include size and aspect ratio), or images of one size"
         )
     if lost:
         warn("several sizes", f"{said}, so {' and '.join(lost)} are not searched for, and {' and '.join(left)} are")

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from saliency_callbacks.config.wording import counted
 from saliency_callbacks.discovery.texts.rewriting import repeated, rewritten, without_run
 from saliency_callbacks.errors import CueError
 
@@ -108,7 +109,7 @@ class FittedPunctuation:
 
     def to_cue(self, name: str) -> Any:
         """Raise a :class:`~saliency_callbacks.errors.CueError`: a number of marks is no word."""
-        raise _no_cue(name, f"a number of {self.count} punctuation marks")
+        raise _no_cue(name, counted(self.count, "punctuation mark"))
 
     def _fitted(self, content: list[int]) -> list[int]:
         at = [position for position, token in enumerate(content) if token in self.marks]
@@ -126,6 +127,6 @@ class FittedPunctuation:
 
 def _no_cue(name: str, what: str) -> CueError:
     return CueError(
-        f"The suspicion {name!r} is {what}, which cannot be put into a text as a cue; expected a suspicion of a word. "
-        "It is tried at every search anyway"
+        f"the suspicion {name!r} is {what}, which cannot be inserted into a text as a cue; expected a suspicion of a "
+        "word. Every search tests it anyway"
     )

@@ -98,9 +98,9 @@ def _companion(name: Any, value: Any, padding: Tensor) -> Companion:
         if made.shape == given.shape and torch.equal(made.to(given), given):
             return partial(_as, make, given.dtype)
     raise InputError(
-        f"inputs[{name!r}], {describe(value)}, says something of each text that its ids do not tell; expected a mask "
-        "of padding, positions from 0 up, lengths, or one value for all tokens. Leave it out of the inputs, e.g. with "
-        "Probe(unpack_batch=…), or let a function around the model make it from the ids"
+        f"inputs[{name!r}], {describe(value)}, holds information on each text that its ids do not; expected a padding "
+        "mask, positions from 0 up, lengths, or one value for all tokens. Leave it out of the inputs, e.g. with "
+        "Probe(unpack_batch=…), or derive it from the ids in a function around the model"
     )
 
 

@@ -76,6 +76,6 @@ class TextReader:
     def gradients(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """Raise an :class:`~saliency_callbacks.errors.InputError`: ids have no gradient, and nobody asks for it."""
         raise InputError(
-            f"Gradients were asked for of ids {list(inputs.shape)}, which have none; expected a generator of text "
-            "inputs, which asks for logits alone"
+            f"gradients were requested for ids {list(inputs.shape)}, which have none; expected a generator of text "
+            "inputs, which requests only logits"
         )

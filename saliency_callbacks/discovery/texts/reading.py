@@ -54,8 +54,8 @@ def read_texts(
     found = batch.explained
     if found.is_floating_point():
         raise InputError(
-            f"the inputs are embeddings {list(found.shape)}, in which no words can be found; expected ids of tokens "
-            "[N, T], integers"
+            f"the inputs are embeddings {list(found.shape)}, in which no words can be found; expected token ids, "
+            "integers [N, T]"
         )
     tokens = tokens.seeing(found)
     padding = padding_of(batch, tokens.known_pad_id(model, _embedding(model, batch, settings, tokens)))

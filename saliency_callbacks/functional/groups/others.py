@@ -57,7 +57,7 @@ def medians_and_spreads_of_others(values: Tensor) -> tuple[Tensor, Tensor]:
 def _middle(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the two values that can be the median over the other rows, and which rows take the lower one."""
     if len(values) < 2:
-        raise ConfigurationError(f"values have {len(values)} rows; expected at least two, so that each has others")
+        raise ConfigurationError(f"values have {len(values)} rows; expected at least two")
     ordered, order = values.sort(dim=0, stable=True)
     middle = (len(values) - 2) // 2
     takes_lower = torch.ones_like(order, dtype=torch.bool)

@@ -43,9 +43,9 @@ def least_outlying_gap(n_values: int, significance: float = 0.05) -> float:
         (2.45, 0.87)
     """
     if n_values < 1:
-        raise ConfigurationError(f"n_values={n_values} values have no extreme one; expected at least 1")
+        raise ConfigurationError(f"n_values={n_values} has no extreme value; expected at least 1")
     if significance not in _CRITICAL:
-        raise ConfigurationError(f"significance={significance} has no table; expected one of {[*_CRITICAL]}")
+        raise ConfigurationError(f"significance={significance} is not tabulated; expected one of {[*_CRITICAL]}")
     if n_values < _FEWEST:
         return float("inf")
     table = _CRITICAL[significance]

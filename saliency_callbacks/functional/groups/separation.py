@@ -62,8 +62,8 @@ def two_groups(values: Tensor, fewest: int) -> TwoGroups:
     """
     if fewest < 2 or len(values) < 2 * fewest:
         raise ConfigurationError(
-            f"{len(values)} values cannot be cut into two groups of fewest={fewest}; give fewest from 2 up, and twice "
-            "as many values"
+            f"{len(values)} values cannot be split into two groups of at least fewest={fewest}; give fewest=2 or "
+            "more, and at least twice as many values"
         )
     ordered = values.double().sort().values
     # About the mean, squares lose no digits.

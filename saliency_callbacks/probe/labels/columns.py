@@ -96,8 +96,8 @@ def chosen_column(
     if not others:
         return taken, None
     return taken, (
-        f"several parts of the batch could be the labels: {', '.join(map(_shown, [taken, *others]))}. "
-        f"{taken.path!r} is taken. Say which with Probe(labels={taken.path!r}) or Probe(labels={others[0].path!r})"
+        f"several parts of the batch could be the labels: {', '.join(map(_shown, [taken, *others]))}. {taken.path!r} "
+        f"is used. Choose with Probe(labels={taken.path!r}) or Probe(labels={others[0].path!r})"
     )
 
 
@@ -116,8 +116,8 @@ def named_column(batch: Any, path: int | str, setting: str = "Probe(labels") -> 
     keys = keys_to(batch, path)
     if keys is None:
         raise ProbeError(
-            f"{setting}={path!r}{end} names {first_missing(batch, path)!r}, which the batch {describe(batch)} does not "
-            "have; a position, a name, or several with dots between, such as 2 or 'target.label', was expected."
+            f"{setting}={path!r}{end} names {first_missing(batch, path)!r}, which the batch {describe(batch)} does "
+            "not have; expected a position, a name or a dotted path, such as 2 or 'target.label'"
         )
     part = entry_at(batch, keys)
     found = labels_in(part)
@@ -125,9 +125,9 @@ def named_column(batch: Any, path: int | str, setting: str = "Probe(labels") -> 
         found = _whole_numbers(part)
     if found is None:
         raise ProbeError(
-            f"{setting}={path!r}{end} is {describe(part)}; one integer a sample, floats that are whole numbers, or "
-            "one-hot or multi-hot rows [N, classes], were expected. Name another part of the batch "
-            f"{describe(batch)}, or make integers of it with {opening}unpack_batch=...{end}."
+            f"{setting}={path!r}{end} is {describe(part)}; expected one integer per sample, floats that are whole "
+            f"numbers, or one-hot or multi-hot rows [N, classes]. Name another part of the batch {describe(batch)}, "
+            f"or convert it to integers with {opening}unpack_batch=…{end}"
         )
     return _column(path, found, part)
 
@@ -145,11 +145,11 @@ def unread(batch: Any, inputs_at: int | None, size: int | None = None) -> str | 
         return None
     readable = [path for path in paths if _may_be_named(entry_at(batch, keys_to(batch, path) or ()))]
     ways = " or ".join(f"Probe(labels={path!r})" for path in readable[:_N_SUGGESTED])
-    by_name = f"Name them with {ways}, or" if ways else "Return them as integers with Probe(unpack_batch=...), or write"
-    otherwise = "; Probe(unpack_batch=...) reads a batch in any other way" if ways else ""
+    by_name = f"Name them with {ways}, or" if ways else "Return them as integers with Probe(unpack_batch=…), or write"
+    otherwise = "; Probe(unpack_batch=…) reads a batch in any other way" if ways else ""
     return (
-        f"no class labels were found in the batch {describe(batch)}, so that classes are neither balanced nor compared "
-        f"with predictions. {by_name} Probe(labels=None) where there are none{otherwise}"
+        f"no class labels were found in the batch {describe(batch)}, so the probe is not balanced by class, and "
+        f"predictions are not compared with labels. {by_name} Probe(labels=None) if there are none{otherwise}"
     )
 
 

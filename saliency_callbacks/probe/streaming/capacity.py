@@ -68,8 +68,8 @@ def check_fits(needed: int, available: int | None, what: str, where: str, fix: s
     """
     if available is not None and needed > available:
         raise ProbeError(
-            f"the probe has {what}, which take about {in_words(needed)} of {where}; at most the {in_words(available)} "
-            f"that are left were expected. {fix}"
+            f"the probe has {what}, which take about {in_words(needed)} of {where}; expected at most the "
+            f"{in_words(available)} that are free. {fix}"
         )
 
 

@@ -115,7 +115,9 @@ def thin(count: int, limit: int) -> list[int]:
         ([0, 2, 4, 6, 8], [0, 1, 2])
     """
     if limit < 2:
-        raise ConfigurationError(f"The limit is {limit} columns; expected at least 2, for the first and the last")
+        raise ConfigurationError(
+            f"the limit is {limit} columns; expected at least 2, for the first and the last moment"
+        )
     if count <= limit:
         return list(range(count))
     return [round(step * (count - 1) / (limit - 1)) for step in range(limit)]
@@ -138,9 +140,11 @@ def _check(
     for name, maps in columns:
         check_pictures(maps, f"column {name!r}")
         if maps.shape != images.shape:
-            raise InputError(f"Column {name!r} is {list(maps.shape)}; expected {list(images.shape)}, as the images")
+            raise InputError(
+                f"column {name!r} has shape {list(maps.shape)}; expected {list(images.shape)}, like the images"
+            )
     if len(row_captions) != len(images):
-        raise InputError(f"Got {len(row_captions)} row captions for {len(images)} images; expected one for each")
+        raise InputError(f"got {len(row_captions)} row captions for {len(images)} images; expected one per image")
 
 
 def _compose(

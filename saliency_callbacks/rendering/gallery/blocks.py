@@ -190,8 +190,8 @@ class Pairs:
     def draw(self, canvas: Image.Image, left: int, top: int, width: int) -> None:
         """Draw it."""
         turned = any(pair.is_turned_to(self.class_name) for pair in self.pairs)
-        detail = "red frame: predicted as that class now" if turned else ""
-        draw_heading(canvas, (left, top), "Other classes, before → after it is put in", detail, width)
+        detail = "red frame: prediction flipped to that class" if turned else ""
+        draw_heading(canvas, (left, top), "Other classes, before → after inserting the cue", detail, width)
         top += heading_height()
         for index, pair in enumerate(self.pairs):
             row, column = divmod(index, COLUMNS // 2)

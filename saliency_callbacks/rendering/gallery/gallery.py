@@ -80,12 +80,12 @@ class Gallery:
             if given.dtype != np.uint8 or given.shape[1:] != self.bearing.shape[1:]:
                 raise InputError(
                     f"{name} is {given.dtype} {list(given.shape)}; expected uint8 [N, {self.bearing.shape[1]}, "
-                    f"{self.bearing.shape[2]}, 3], pictures of the size of bearing"
+                    f"{self.bearing.shape[2]}, 3], the same size as bearing"
                 )
         if not len(self.before) == len(self.after) == len(self.pairs):
             raise InputError(
-                f"Got {len(self.before)} pictures before, {len(self.after)} after and {len(self.pairs)} captions; "
-                "expected one of each for every sample"
+                f"got {len(self.before)} pictures before, {len(self.after)} after and {len(self.pairs)} captions; "
+                "expected one of each per sample"
             )
         for name, pictures in (("marks", self.bearing), ("changed", self.after)):
             region = getattr(self, name)
@@ -124,12 +124,12 @@ def _sections(gallery: Gallery) -> list[Block]:
     name = gallery.class_name
     outlined = "" if gallery.marks is None else "outlined"
     sections: list[Block] = [
-        Tiles(f"Class {name} with it", outlined, _outlined(_fitted(gallery.bearing), gallery.marks))
+        Tiles(f"Class {name} with the cue", outlined, _outlined(_fitted(gallery.bearing), gallery.marks))
     ]
     if len(gallery.lacking):
-        sections.append(Tiles(f"Class {name} without it", "", _fitted(gallery.lacking)))
+        sections.append(Tiles(f"Class {name} without the cue", "", _fitted(gallery.lacking)))
     else:
-        sections.append(Line(f"No image of class {name} is clearly without it."))
+        sections.append(Line(f"No image of class {name} clearly lacks the cue."))
     if len(gallery.pairs):
         after = _outlined(_fitted(gallery.after), gallery.changed)
         sections.append(Pairs(name, _fitted(gallery.before), after, gallery.pairs))

@@ -90,8 +90,8 @@ class TextGallery:
     def __post_init__(self) -> None:
         if not len(self.before) == len(self.after) == len(self.pairs):
             raise InputError(
-                f"Got {len(self.before)} texts before, {len(self.after)} after and {len(self.pairs)} captions; "
-                "expected one of each for every sample"
+                f"got {len(self.before)} texts before, {len(self.after)} after and {len(self.pairs)} captions; "
+                "expected one of each per sample"
             )
 
 
@@ -117,11 +117,11 @@ def draw_text_gallery(gallery: TextGallery) -> npt.NDArray[np.uint8]:
 def _sections(gallery: TextGallery) -> list[Block]:
     name, font = gallery.class_name, WordFont(gallery.font)
     outlined = "outlined" if any(any(one.marked) for one in gallery.bearing) else ""
-    sections: list[Block] = [_Rows(f"Class {name} with it", outlined, gallery.bearing, font)]
+    sections: list[Block] = [_Rows(f"Class {name} with the cue", outlined, gallery.bearing, font)]
     if gallery.lacking:
-        sections.append(_Rows(f"Class {name} without it", "", gallery.lacking, font))
+        sections.append(_Rows(f"Class {name} without the cue", "", gallery.lacking, font))
     else:
-        sections.append(Line(f"No text of class {name} is without it."))
+        sections.append(Line(f"No text input of class {name} lacks the cue."))
     if gallery.pairs:
         sections.append(_TextPairs(name, gallery.before, gallery.after, gallery.pairs, font))
     return sections
@@ -174,7 +174,7 @@ class _TextPairs:
 
     def draw(self, canvas: Image.Image, left: int, top: int, width: int) -> None:
         """Draw it."""
-        draw_heading(canvas, (left, top), "Other classes, before → after it is put in", "", width)
+        draw_heading(canvas, (left, top), "Other classes, before → after inserting the cue", "", width)
         top += heading_height()
         pen = ImageDraw.Draw(canvas)
         for row, pair in enumerate(self.pairs):

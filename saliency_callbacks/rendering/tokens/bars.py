@@ -63,7 +63,7 @@ def token_bars(
     values = words.scores[0, : len(tokens)].numpy()
     kept = np.sort(np.argsort(-np.abs(values), kind="stable")[:max_words])
     if len(kept) < len(tokens):
-        title = f"{title} · the {len(kept)} strongest of {len(tokens)} words"
+        title = f"{title} · {len(kept)} strongest of {len(tokens)} words"
     flags = words.special[0].tolist()
     fills = ["#{:02x}{:02x}{:02x}".format(*color) for color in words.backgrounds(0)]
     shown = [_GREY if flags[index] else fills[index] for index in kept]

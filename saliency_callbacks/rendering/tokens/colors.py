@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from saliency_callbacks.config.wording import counted
 from saliency_callbacks.errors import InputError
 from saliency_callbacks.rendering import colormap as colors
 from saliency_callbacks.rendering.images import finite
@@ -96,7 +97,7 @@ class WordScores:
             return ""
         sizes = self.scores[sample, : len(self.words[sample])].abs().double()
         share = float(sizes[shown:].sum() / sizes.sum().clamp_min(torch.finfo(torch.float64).tiny))
-        return f"… {count} more {'word' if count == 1 else 'words'} ({share:.0%} of the weight)"
+        return f"… {counted(count, 'more word')} ({share:.0%} of the weight)"
 
 
 def paint(values: npt.NDArray[np.floating], scale: float, *, signed: bool) -> list[Color]:
@@ -149,8 +150,8 @@ def _check_scores(words: Sequence[Sequence[str]], scores: Tensor) -> None:
     longest = max((len(row) for row in words), default=0)
     if scores.ndim != 2 or len(scores) != len(words) or longest > scores.shape[1] or not len(words):
         raise InputError(
-            f"Got scores {list(scores.shape)} for {len(words)} text inputs of up to {longest} words; expected [N, W] "
-            "with a row for each text input and a column for each word, e.g. from merge_words"
+            f"got scores {list(scores.shape)} for {len(words)} text inputs of up to {longest} words; expected [N, W], "
+            "one row per text input and one column per word, e.g. from merge_words"
         )
 
 
@@ -174,5 +175,5 @@ def _flags(name: str, flags: Tensor | None, scores: Tensor) -> Tensor:
 def _given_scale(scale: Tensor | float, count: int) -> Tensor:
     given = torch.nan_to_num(torch.as_tensor(scale).detach().float().cpu().flatten(), nan=0.0, posinf=0.0)
     if given.numel() not in (1, count):
-        raise InputError(f"Got {given.numel()} scales for {count} text inputs; expected one, or one for each")
+        raise InputError(f"got {given.numel()} scales for {count} text inputs; expected one, or one per text input")
     return given.expand(count)

@@ -221,9 +221,9 @@ def _check(
     shapes = {tuple(scores.shape) for scores in scores_by_moment}
     if len(scores_by_moment) != len(moments) or not moments or len(shapes) != 1 or len(captions) != len(tokens):
         raise InputError(
-            f"Got {len(moments)} moments, {len(scores_by_moment)} scores of shapes {sorted(shapes)} and "
-            f"{len(captions)} captions for {len(tokens)} text inputs; expected scores [N, W] for each moment, all "
-            "of one shape, and a caption for each text input"
+            f"got {len(moments)} moments, {len(scores_by_moment)} scores of shapes {sorted(shapes)} and "
+            f"{len(captions)} captions for {len(tokens)} text inputs; expected scores [N, W] of one shape for all "
+            "moments, and one caption per text input"
         )
     if max_texts < 1 or max_words < 1:
         raise ConfigurationError(f"max_texts={max_texts} and max_words={max_words}; expected positive numbers")

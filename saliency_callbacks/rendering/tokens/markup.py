@@ -125,7 +125,9 @@ def _check(words: WordScores, captions: Sequence[Caption], max_words: int) -> No
     if max_words < 1:
         raise ConfigurationError(f"max_words={max_words}; expected a positive number")
     if len(captions) != len(words.words):
-        raise InputError(f"Got {len(captions)} captions for {len(words.words)} text inputs; expected one for each")
+        raise InputError(
+            f"got {len(captions)} captions for {len(words.words)} text inputs; expected one per text input"
+        )
 
 
 def _html_row(words: WordScores, sample: int, caption: Caption, max_words: int) -> str:

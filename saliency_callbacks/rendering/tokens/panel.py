@@ -139,7 +139,9 @@ def _row_height(layout: WordLayout, caption: Caption) -> int:
 
 def _check(words: WordScores, captions: Sequence[Caption], width: int, max_lines: int) -> None:
     if len(captions) != len(words.words):
-        raise InputError(f"Got {len(captions)} captions for {len(words.words)} text inputs; expected one for each")
+        raise InputError(
+            f"got {len(captions)} captions for {len(words.words)} text inputs; expected one per text input"
+        )
     smallest = 2 * _MARGIN + _WIDEST_CAPTION + _CAPTION_GAP + _NARROWEST_TEXT
     if width < smallest or max_lines < 1:
         raise ConfigurationError(

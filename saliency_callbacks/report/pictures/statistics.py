@@ -68,7 +68,7 @@ def draw_class_picture(monitor: Monitor, name: str) -> npt.NDArray[np.uint8]:
     """
     entry = _newest(monitor)
     if entry is None:
-        raise ConfigurationError(f"{monitor.archive.name} has no statistics; expected a probe of many samples")
+        raise ConfigurationError(f"{monitor.archive.name} has no class statistics; expected a streamed probe")
     known = monitor.probe.class_names or ()
 
     def class_name(index: int) -> str:
@@ -79,7 +79,7 @@ def draw_class_picture(monitor: Monitor, name: str) -> npt.NDArray[np.uint8]:
     with open_maps(monitor.archive.directory, entry) as file:
         if kind == "classes":
             return _classes(file, method, class_name, f"{title} · mean rank by class")
-        return _mistakes(file, method, class_name, f"{title} · surest mistakes")
+        return _mistakes(file, method, class_name, f"{title} · most confident mistakes")
 
 
 def _classes(file: ArrayFile, method: str, class_name: Callable[[int], str], title: str) -> npt.NDArray[np.uint8]:
@@ -110,7 +110,9 @@ def _drawn(maps: Any, pictures: Any, captions: list[Caption], title: str) -> npt
     peak = largest(sizes).reshape(-1, *[1] * (maps.ndim - 1))
     unit = np.divide(sizes, peak, out=np.zeros_like(sizes), where=peak > 0)
     heat = display_maps(finite(unit), (pictures.shape[1], pictures.shape[2]))
-    return panel(pictures, overlay(pictures, heat), captions, title=title, style="overlay", scale_note="scale per map")
+    return panel(
+        pictures, overlay(pictures, heat), captions, title=title, style="overlay", scale_note="one scale per map"
+    )
 
 
 def _newest(monitor: Monitor) -> Any:
@@ -118,4 +120,4 @@ def _newest(monitor: Monitor) -> Any:
 
 
 def _undrawn(monitor: Monitor, error: Exception) -> str:
-    return f"{monitor.archive.name}: no pictures of its classes ({type(error).__name__}: {error})."
+    return f"{monitor.archive.name}: its class images cannot be drawn ({type(error).__name__}: {error})."

@@ -52,14 +52,14 @@ def stored_pictures(
     for tag, (directory, file, entry) in newest.items():
         found = picture(directory, file)
         if found is None:
-            notes.append(f"The picture {tag} of {moment_of(entry)} cannot be read.")
+            notes.append(f"The image {tag} of {moment_of(entry)} cannot be read.")
             continue
         size = len(found.get("data", ""))
         if spent + size <= MOST_BYTES:
             pictures.append({"tag": tag, "moment": moment_of(entry), **found})
             spent += size
         else:
-            notes.append(f"The picture {tag} is left out to keep the file small.")
+            notes.append(f"The image {tag} was left out to keep the file small.")
     return pictures, notes
 
 

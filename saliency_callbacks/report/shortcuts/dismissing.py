@@ -29,8 +29,8 @@ def dismiss_suspicion(run: str | PathLike[str], key: str) -> str:
     directory = found.archive.directory
     dismiss(directory, finding)
     return (
-        f"dismissed {key} ({finding.what}), in {str(directory / FILE)!r}; later evaluations, of this run and of runs "
-        "beside it on the same data, leave it out"
+        f"dismissed {key} ({finding.what}), in {str(directory / FILE)!r}. Later evaluations leave it out, in this run "
+        "and in neighboring runs on the same data"
     )
 
 
@@ -51,9 +51,9 @@ def restore_suspicion(run: str | PathLike[str], key: str) -> str:
     directory = found.archive.directory
     if not restore(directory, finding):
         beside = is_dismissed(finding, load(directory, finding.fingerprint))
-        where = "it was dismissed in a run beside this one; name that run" if beside else "there is nothing to undo"
+        where = "it was dismissed in a neighboring run; give that run instead" if beside else "there is nothing to undo"
         raise ConfigurationError(f"key={key!r} was not dismissed in {str(directory)!r}: {where}")
-    return f"{key} ({finding.what}) is suspected again"
+    return f"the dismissal of {key} ({finding.what}) is undone; it will be listed again"
 
 
 def _found(run: str | PathLike[str], key: str) -> tuple[ShortcutList, Dismissal]:
@@ -65,5 +65,6 @@ def _found(run: str | PathLike[str], key: str) -> tuple[ShortcutList, Dismissal]
         if finding is not None:
             return one, finding
     known = list(dict.fromkeys(row["key"] for one in reversed(lists) for row in one.rows))
-    hint = nearest_names(key, known) if known else "it has no list of suspicions; expected a run with ShortcutDiscovery"
-    raise ConfigurationError(f"key={key!r} is no suspicion of {str(run)!r}: {hint}")
+    no_list = "it has no list of suspicions; expected a run with a ShortcutDiscovery"
+    hint = nearest_names(key, known) if known else no_list
+    raise ConfigurationError(f"key={key!r} is not a suspicion of {str(run)!r}: {hint}")

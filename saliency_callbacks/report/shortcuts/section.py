@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from saliency_callbacks.config.wording import capitalized, counted
 from saliency_callbacks.discovery.words import HONEST_WORDS
 from saliency_callbacks.report.pictures.stored_pictures import MOST_BYTES, ReadPicture
 from saliency_callbacks.report.runs import Archive, RunDirectory
@@ -47,7 +48,7 @@ def shortcuts_of(run: RunDirectory, picture: ReadPicture) -> tuple[list[dict[str
             shown = _picture(one, row["key"], picture, notes)
             size = len(shown.get("data", ""))
             if size > left:
-                notes.append(f"The picture of {row['key']} is left out to keep the file small.")
+                notes.append(f"The image of {row['key']} was left out to keep the file small.")
                 shown, size = {}, 0
             left -= size
             items.append(_item(one, row, shown, run.directory, is_dismissed=row["key"] in dismissed))
@@ -74,16 +75,19 @@ def shortcut_headlines(archive: Archive) -> Iterator[tuple[str, str, str, int]]:
         if used:
             what = "a suspected shortcut" if len(used) == 1 else f"{len(used)} suspected shortcuts"
             text = (
-                f"{_sentence(used[0])} Look at the pictures: only you can tell it from a template that is the object."
+                f"{_sentence(used[0])} Look at the pictures: only a person can tell a shortcut from the object itself."
             )
-            yield "caution", f"The network uses {what}", text, step
+            yield "caution", f"The model uses {what}", text, step
         elif rows:
-            use = "unclear whether it is used" if unclear else "not used"
-            title = f"Suspected in the data, {use}: {_count(len(rows))}"
+            use = "unclear whether the model uses it" if unclear else "not used"
+            title = f"{counted(len(rows), 'cue')} suspected in the data, {use}"
             yield "plain", title, _sentence(rows[0]), step
         else:
-            text = "Nothing that was looked for is in one class far more than in the others. That proves nothing."
-            yield "plain", "No shortcut was discovered", text, step
+            text = (
+                "No cue that the search looks for is far more frequent in one class than in the others. This does "
+                "not rule out a shortcut."
+            )
+            yield "plain", "No shortcut was found", text, step
 
 
 def _item(
@@ -96,14 +100,14 @@ def _item(
         "title": f"Class {row['class']}: {row['what']}",
         "used": row["used"] == "yes",
         "dismissed": is_dismissed,
-        "short": f"{row['share']} against {row['share_elsewhere']} · effect {row['effect']}",
+        "short": f"{row['share']} vs. {row['share_elsewhere']} elsewhere · effect {row['effect']} sd",
         "facts": [
             ["kind", row["kind"]],
-            ["in the class", row["share"]],
+            ["share in the class", row["share"]],
             ["elsewhere", _elsewhere(row)],
             ["counts", row["counts"]],
-            ["by chance", f"p = {row['p_value']}"],
-            ["effect", f"{row['effect']}, at least {row['lower_bound']}"],
+            ["p-value", row["p_value"]],
+            ["effect", f"{row['effect']} sd (lower bound {row['lower_bound']})"],
             ["control", row["control"]],
             *first_seen,
         ],
@@ -116,17 +120,18 @@ def _item(
 
 
 def _sentence(row: dict[str, str]) -> str:
-    use = f"put into others, it moves them towards {row['class']} by {row['effect']} standard deviations"
+    use = f"inserted into other classes, it shifts them towards {row['class']} by {row['effect']} standard deviations"
     return (
-        f"{row['what'][:1].upper()}{row['what'][1:]}: in {row['share']} of class {row['class']}, in {_elsewhere(row)}; "
-        f"{use} (control {row['control']})."
+        f"{capitalized(row['what'])}: in {row['share']} of class {row['class']} and in "
+        f"{_elsewhere(row)}; {use} (control {row['control']})."
     )
 
 
 def _elsewhere(row: dict[str, str]) -> str:
     # By the count: a share of 0 % may be a rounded one.
     is_nowhere = row["counts"].rpartition(", ")[2].startswith("0 of ")
-    return "no other class" if is_nowhere else f"at most {row['share_elsewhere']} of another ({row['elsewhere']})"
+    at_most = f"at most {row['share_elsewhere']} of any other class ({row['elsewhere']})"
+    return "no other class" if is_nowhere else at_most
 
 
 def _picture(one: ShortcutList, key: str, picture: ReadPicture, notes: list[str]) -> dict[str, str]:
@@ -136,10 +141,6 @@ def _picture(one: ShortcutList, key: str, picture: ReadPicture, notes: list[str]
         if tag in entry["pictures"]:
             found = picture(one.archive.directory, entry["pictures"][tag])
             if found is None:
-                notes.append(f"The picture of {key} cannot be read.")
+                notes.append(f"The image of {key} cannot be read.")
             return found or {}
     return {}
-
-
-def _count(number: int) -> str:
-    return "1 cue" if number == 1 else f"{number} cues"

@@ -71,8 +71,8 @@ def inside(directory: Path, relative: str) -> Path:
     path = directory / relative
     if not path.resolve().is_relative_to(directory.resolve()):
         raise ConfigurationError(
-            f"{relative!r} leads out of {str(directory)!r}; expected a path inside it. "
-            "The index was edited or is not one of DiskSink's."
+            f"{relative!r} leads out of {str(directory)!r}; expected a path inside it. The index was edited, or was "
+            "not written by DiskSink"
         )
     return path
 
@@ -99,8 +99,8 @@ def read_index(directory: str | PathLike[str]) -> Index:
         lines = observations.read_bytes() if observations.exists() else b""
     except OSError as error:
         raise ConfigurationError(
-            f"{str(path)!r} cannot be read ({error.strerror}); expected the index that DiskSink writes. "
-            "Name the directory given to DiskSink."
+            f"{str(path)!r} cannot be read ({error.strerror}); expected the index that DiskSink writes. Give the "
+            "directory of a DiskSink"
         ) from error
     probe = parse_index(content, path)
     entries, damaged = parse_observations(lines)
@@ -117,15 +117,15 @@ def parse_index(encoded: bytes, path: Path) -> ProbeEntry | None:
         content = finite_json(encoded)
     except ValueError as error:
         raise ConfigurationError(
-            f"{str(path)!r} is not JSON ({error}); expected the index that DiskSink writes. "
-            "Remove the file, or restore it from a copy."
+            f"{str(path)!r} is not JSON ({error}); expected the index that DiskSink writes. Remove the file, or "
+            "restore it from a copy"
         ) from error
     probe = content.get("probe", ...) if isinstance(content, dict) and content.get("format") == FORMAT else ...
     if probe is not None and not _has(probe, ProbeEntry):
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
         raise ConfigurationError(
-            f"{str(path)!r} is not an index of format {FORMAT} (found {found!r}). "
-            "Use the version of saliency-callbacks that wrote it, or another directory."
+            f"{str(path)!r} is not an index of format {FORMAT} (found {found!r}). Use the version of "
+            "saliency-callbacks that wrote it, or another directory"
         )
     return cast("ProbeEntry | None", probe)
 

@@ -133,8 +133,8 @@ class ArrayFile:
 
     def _damaged(self, reason: str | None) -> ConfigurationError:
         return ConfigurationError(
-            f"{str(self._path)!r} cannot be read ({reason}); expected {self._expected}. "
-            "Copy the whole directory, index and maps together."
+            f"{str(self._path)!r} cannot be read ({reason}); expected {self._expected}. Copy the whole directory, "
+            "index and maps together"
         )
 
 

@@ -67,7 +67,7 @@ def open_maps(directory: Path, entry: ObservationEntry) -> ArrayFile:
         ConfigurationError: If the maps were removed, or the file is missing, damaged or outside the directory.
     """
     if entry["file"] is None:
-        raise ConfigurationError(f"the maps of step {entry['step']} were removed; keep more with keep_maps='all'")
+        raise ConfigurationError(f"the maps of step {entry['step']} were removed. Keep more with keep_maps='all'")
     return ArrayFile(inside(directory, entry["file"]), f"the maps of step {entry['step']}")
 
 
@@ -83,7 +83,7 @@ def read_shown_maps(file: ArrayFile, method: str, facts: MethodEntry, probe: Sto
         return volume_maps(values, facts, known)
     magnitude = file.read(f"{method}/magnitude") if facts["reduction"] is None else magnitude_of(values, facts)
     if len(values) != len(probe.ids) or len(magnitude) != len(probe.ids):
-        raise ConfigurationError(f"the maps of {method} have {len(values)} samples, the probe has {len(probe.ids)}.")
+        raise ConfigurationError(f"the maps of {method} have {len(values)} samples, but the probe has {len(probe.ids)}")
     maps = shown_maps(values, magnitude, facts, probe.picture_width)
     if maps.is_sliced and probe.volumes is None:
         # Versions that kept the pictures of the middle slice alone.
@@ -108,5 +108,5 @@ def read_scales(file: ArrayFile, method: str, probe: StoredProbe) -> Scales | No
     found = Scales(*map(file.read, names))
     count = len(found.peak)
     if count != len(probe.ids):
-        raise ConfigurationError(f"the maps of {method} have {count} samples, the probe has {len(probe.ids)}.")
+        raise ConfigurationError(f"the maps of {method} have {count} samples, but the probe has {len(probe.ids)}")
     return found

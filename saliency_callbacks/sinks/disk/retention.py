@@ -59,7 +59,7 @@ def checked_retention(keep_maps: KeepMaps) -> Retention | None:
     are_counts = all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in numbers.values())
     if not numbers or not are_counts or not numbers.keys() <= {"last", "every"}:
         raise ConfigurationError(
-            f"keep_maps={keep_maps!r}; expected 'all', the number of the last observations that keep their maps, e.g. "
-            "50, or {'every': 10} for each tenth; {'last': 50, 'every': 10} keeps both"
+            f"keep_maps={keep_maps!r}; expected 'all', the number of latest observations that keep their maps, e.g. "
+            "50, or {'every': 10} for every tenth; {'last': 50, 'every': 10} keeps both"
         )
     return Retention(**numbers)

@@ -76,12 +76,12 @@ class DiskSink:
         if is_remote(os.fspath(directory)):
             raise ConfigurationError(
                 f"directory={without_secrets(directory)!r} is a remote address; expected a local directory. A callback "
-                "copies what it keeps to an address that is given as storage=Storage(directory=...)."
+                "copies what it keeps to the address in storage=Storage(directory=…)"
             )
         self.directory = Path(directory).expanduser().absolute()
         if self.directory.exists() and not self.directory.is_dir():
             raise ConfigurationError(
-                f"directory={str(self.directory)!r} is a file; expected a directory or a free name. Choose another."
+                f"directory={str(self.directory)!r} is a file; expected a directory or an unused name"
             )
         self.keeps_pictures = pictures
         self.retention = checked_retention(keep_maps)
@@ -180,7 +180,7 @@ class DiskSink:
             aside = path.with_name(f"{INDEX_NAME}.corrupt")
             os.replace(path, aside)  # noqa: PTH105 - the name says that an existing file is replaced
             warnings.warn(
-                f"{error} It was moved to {aside.name!r} and a new index begins; the files it listed stay.",
+                f"{error}. It was moved to {aside.name!r} and a new index begins; the files it listed remain",
                 SaliencyWarning,
                 stacklevel=4,
             )

@@ -80,6 +80,6 @@ def _load(path: Path, expected: str) -> dict[str, Tensor]:
         return safetensors.torch.load(path.read_bytes())
     except (OSError, SafetensorError) as error:
         raise ConfigurationError(
-            f"{str(path)!r} cannot be read ({error}); expected {expected}. "
-            "Copy the whole directory, index and maps together."
+            f"{str(path)!r} cannot be read ({error}); expected {expected}. Copy the whole directory, index and maps "
+            "together"
         ) from error

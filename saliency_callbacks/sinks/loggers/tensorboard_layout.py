@@ -11,8 +11,8 @@ _OF_A_METHOD = r"[^/]+/[^/]+/"
 _CHARTS: Mapping[str, tuple[str, ...]] = {
     "Drift since the last observation": ("drift_previous",),
     "Drift since the first observation": ("drift_initial",),
-    "Similarity with random networks, and its floor": ("similarity", "floor"),
-    "What the cue does, the lower bound of what is watched, and the threshold": (
+    "Similarity with random copies, and its floor": ("similarity", "floor"),
+    "Effect and contrast of the cue, with lower bound and threshold": (
         "effect",
         "contrast",
         "lower_bound",

@@ -68,7 +68,7 @@ def test_what_else_a_sample_has_goes_with_it():
 
 
 def test_fewer_usable_samples_than_are_shown():
-    with pytest.warns(SaliencyWarning, match="only 2 samples of the probe can tell"):
+    with pytest.warns(SaliencyWarning, match="only 2 samples of the probe can be used"):
         probe = _prepared(freeze(_images(3), torch.tensor([0, 1, 2])), n_shown=8)
     assert probe.shown.tolist() == [1, 2]
 
@@ -163,10 +163,10 @@ def test_removal_needs_regions():
 
 def test_no_sample_that_can_tell():
     images = _images(4)
-    with pytest.raises(CueError, match=r"no sample of the probe is outside class 0 .*\(labels \[0\]\)"):
+    with pytest.raises(CueError, match=r"the probe has no sample outside class 0 .*\(labels \[0\]\)"):
         _prepared(freeze(images, torch.zeros(4, dtype=torch.long)))
     images[1:, :, :2, :2] = 1
-    with pytest.raises(CueError, match="and changed by the cue"):
+    with pytest.raises(CueError, match="that the cue changes"):
         _prepared(freeze(images, torch.tensor([0, 1, 2, 3])))
     images[:, :, :2, :2] = 1
     with pytest.raises(CueError, match="changes none of the 4 samples"):
@@ -174,7 +174,7 @@ def test_no_sample_that_can_tell():
 
 
 def test_without_labels_every_sample_counts():
-    with pytest.warns(SaliencyWarning, match="the probe has no labels, so samples of class 0 itself count as well"):
+    with pytest.warns(SaliencyWarning, match="the probe has no labels, so samples of class 0 itself are included"):
         probe = _prepared(freeze(_images()))
     assert probe.usable.all()
 
@@ -202,8 +202,8 @@ def test_a_cue_of_ones_own():
         (None, "expected a cue"),
         (PatchCue, "expected a cue"),
         (lambda images: images, "expected a cue"),
-        (SimpleNamespace(name="a/b", insert=abs, mask=abs), r"name='a/b'\) is no name for a tag"),
-        (SimpleNamespace(name=3, insert=abs, mask=abs), "is no name for a tag"),
+        (SimpleNamespace(name="a/b", insert=abs, mask=abs), r"name='a/b'\) cannot be part of a tag"),
+        (SimpleNamespace(name=3, insert=abs, mask=abs), "cannot be part of a tag"),
     ],
 )
 def test_no_cue(given, message):

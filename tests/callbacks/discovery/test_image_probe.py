@@ -157,10 +157,10 @@ def _batch(**changes: Any) -> ProbeBatch:
     [
         (lambda: _batch(inputs=torch.rand(96, 1, 8)), "expected images \\[N, C, H, W\\]"),
         (lambda: _batch(labels=None), "has no class labels"),
-        (lambda: _batch(labels=torch.ones(96, 3)), "have several of 3 labels each"),
+        (lambda: _batch(labels=torch.ones(96, 3)), "multi-label samples"),
         (
             lambda: _batch(inputs=(_pictures(), torch.rand(96, 2))),
-            "beside its image the model takes '1' of each",
+            "besides its image, the model takes '1' for each",
         ),
     ],
 )

@@ -94,7 +94,7 @@ def test_what_has_no_place_has_no_outline():
 
     found = suspicion(change=brighter, exhibit=exhibit(brighter, has_marks=False), statistic="contrast")
     assert not (draw_suspicion(found, str) == 0).all(-1).any()
-    assert "by 1.3 standard deviations more than towards the others" in caption_of(found, "4")
+    assert "by 1.3 standard deviations beyond the median of the other classes" in caption_of(found, "4")
 
 
 def test_the_names_of_classes_are_those_that_are_given(monkeypatch):
@@ -114,16 +114,16 @@ def test_the_names_of_classes_are_those_that_are_given(monkeypatch):
 
 def test_the_caption():
     assert caption_of(suspicion(), "4") == (
-        "In 52% of class 4 (31 of 60), in at most 2% of another (3: 1 of 60); by chance with p = 3e−12. Put into "
-        "images of other classes, it moves the network towards 4 by 1.3 standard deviations (at least 1.1; control "
-        "−0.1). The network uses it."
+        "Found in 52% of class 4 (31 of 60) and in at most 2% of any other class (3: 1 of 60) (p = 3e−12). Inserted "
+        "into images of other classes, it shifts the logits towards 4 by 1.3 standard deviations (lower bound 1.1; "
+        "control −0.1). The model uses it."
     )
-    assert caption_of(suspicion(is_used=False), "4").endswith("The network does not use it, as far as can be told.")
+    assert caption_of(suspicion(is_used=False), "4").endswith("The model was not found to use it.")
     nowhere = suspicion(share_elsewhere=0.0, counts=(31, 60, 0, 58))
-    assert "class 4 (31 of 60), in no other class; by chance" in caption_of(nowhere, "4")
+    assert "class 4 (31 of 60) and in no other class (p =" in caption_of(nowhere, "4")
     unknown = suspicion(is_used=False, effect=math.nan, lower_bound=math.nan, control=math.nan)
     assert caption_of(unknown, "4").endswith(
-        "by chance with p = 3e−12. Whether the network uses it cannot be told, as its outputs are not finite."
+        "(p = 3e−12). Whether the model uses it is unclear, because its outputs are not finite."
     )
     assert "class well-known (" in caption_of(suspicion(), "well-known"), "a name is left as it is"
 

@@ -71,7 +71,7 @@ def test_words_are_shown_whole_and_the_cue_is_marked(suspicion, drawn):
         assert not any(text.marked)
     assert all(text.words[0] == "[CLS]" and text.special[0] and not text.special[1] for text in gallery.bearing)
     assert gallery.title == "Class c0: the word “badness” at the end"
-    assert "Put into texts of other classes" in gallery.caption
+    assert "Inserted into texts of other classes" in gallery.caption
     assert {pair.predicted for pair in gallery.pairs} == {("c1", "c0")}
 
 

@@ -12,6 +12,7 @@ from torch import nn
 from saliency_callbacks.callbacks.randomization.pace import Pace, describe_cascade, shown
 from saliency_callbacks.callbacks.randomization.settings import Cascade
 from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, engine_settings
+from saliency_callbacks.config.wording import counted
 from saliency_callbacks.randomization.run import run_test, with_primary
 from tests.callbacks.plain_host import PlainHost
 
@@ -37,11 +38,11 @@ def test_a_limit_is_held_by_what_is_left_to_do(max_seconds, expected):
 @pytest.mark.parametrize(
     ("cascade", "words"),
     [
-        (Cascade(n_draws=2), r"about 20 s \(10 layers, 2 draws\); Cascade\(max_seconds=…\) caps it"),
+        (Cascade(n_draws=2), r"about 20 s \(10 layers, 2 draws\); limit it with Cascade\(max_seconds=…\)"),
         (Cascade(n_draws=12), "about 2.0 min"),
         (Cascade(n_draws=2, order="independent"), "about 22 s"),
         (Cascade(n_draws=2, max_seconds=30), r"about 20 s \(10 layers, 2 draws\)$"),
-        (Cascade(n_draws=2, max_seconds=5), "takes 5 s of the about 20 s"),
+        (Cascade(n_draws=2, max_seconds=5), "will stop after 5 s; all layers would take about 20 s"),
     ],
 )
 def test_a_cascade_is_foretold(cascade, words):
@@ -98,7 +99,10 @@ def test_a_cascade_ends_where_its_time_does(order, n_draws):
             assert n_draws * (n_steps + 1) <= max(max_seconds, 2 * n_draws)
             assert n_draws * (n_steps + 2) > max_seconds
             assert cut.n_states == 1 + n_draws * (n_steps + 1)
-            assert cut.verdicts == {"gradient": f"undecided: {len(cut.left_out)} layers were not randomized"}
+            left_out = counted(len(cut.left_out), "layer")
+            assert cut.verdicts == {
+                "gradient": f"undecided: max_seconds was reached before {left_out} could be randomized"
+            }
             assert f"{n_steps} of 4 layers" in cut.steps_table()
         else:
             assert cut.steps_table() == whole.steps_table()

@@ -13,7 +13,7 @@ from saliency_callbacks.errors import ConfigurationError
 @pytest.mark.parametrize("kind", [Draws, Cascade])
 @pytest.mark.parametrize("value", [1, 0, 2.5, None, True])
 def test_a_floor_needs_two_draws(kind, value):
-    with pytest.raises(ConfigurationError, match=r"n_draws=.*at least 2, as the floor compares two random models"):
+    with pytest.raises(ConfigurationError, match=r"n_draws=.*at least 2, because the floor compares two random copies"):
         kind(n_draws=value)
     assert kind(n_draws=2).n_draws == 2
 
@@ -58,7 +58,7 @@ def test_the_number_of_draws_may_be_left_to_the_verdict():
     assert Draws(n_draws="auto").n_draws == "auto"
     with pytest.raises(ConfigurationError, match=r"n_draws='Auto'; expected .*, or \"auto\""):
         Draws(n_draws="Auto")
-    with pytest.raises(ConfigurationError, match=r"cascade.n_draws='auto'; expected .* two random models$"):
+    with pytest.raises(ConfigurationError, match=r"cascade.n_draws='auto'; expected .* two random copies$"):
         Cascade(n_draws="auto")
 
 

@@ -161,7 +161,7 @@ def test_an_argument_of_before_is_told_its_new_place(kind, name, place):
 
 
 def test_a_cue_without_maps_is_told_both_meanings_of_its_embedding():
-    with pytest.raises(ConfigurationError, match=r"or as confirmation=Confirmation\(method=None\) for no maps$"):
+    with pytest.raises(ConfigurationError, match=r"or confirmation=Confirmation\(method=None\) for no maps$"):
         CueAlarm(cue=None, suspect_class=0, embedding=None)
 
 

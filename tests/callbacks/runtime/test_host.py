@@ -80,7 +80,7 @@ def test_a_probe_of_the_training_data():
 
 
 def test_a_probe_of_data_that_does_not_exist():
-    with pytest.raises(ProbeError, match=r"choose another with Probe\(dataloader_idx="):
+    with pytest.raises(ProbeError, match=r"Choose another with Probe\(dataloader_idx="):
         freeze_probe(_host(), Probe(4, dataloader_idx=1))
     with pytest.raises(ProbeError, match="there is no validation data"):
         check_validation_is_off(_host(val=()), "SaliencyMonitor")

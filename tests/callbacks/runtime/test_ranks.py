@@ -92,7 +92,7 @@ def test_ranks_that_cannot_agree_are_out_of_sync():
 
     pair = Ranks(Gone(has_sharded_weights=True), shards_probe=True)
     mine = ValueError("mine")
-    with pytest.raises(RankError, match=r"rank 0 \(ValueError: mine\) and the others") as caught, pair.together():
+    with pytest.raises(RankError, match=r"rank 0 \(ValueError: mine\) and the other ranks") as caught, pair.together():
         raise mine
     assert caught.value.__cause__ is mine
     # Which is not agreed upon in turn.

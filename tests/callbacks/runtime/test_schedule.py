@@ -84,7 +84,9 @@ def test_every_second_one_goes_until_the_mean_is_within_the_limit(seconds, max_s
 
 
 def test_each_change_is_said_once():
-    expected = r"monitor: an observation takes 5 s, with max_seconds_per_observation=2; from now on one of (2|4) sched"
+    expected = (
+        r"monitor: an observation takes 5 s, with max_seconds_per_observation=2; from now on, only 1 in (2|4) sched"
+    )
     with pytest.warns(SaliencyWarning, match=expected) as seen:
         after([0, 5, 5, 5, 5, 5], 2)
     assert len(seen) == 2
@@ -132,13 +134,13 @@ def test_the_line_tells_what_there_is_to_tell():
     observe(cost, clock, 1.0, validation=3.0)
     facts = {"n_passes": 2, "methods": {"a": "A()", "b": "B()", "c": "C()"}}
     assert describe_cost(cost, facts, writing=WritingCost(0.5, 0.25), in_background=True) == (
-        "an observation takes 1 s, 25% of the validation epoch with it, 2 passes shared by 3 methods, "
-        "0.5 s of drawing and writing in the background (0.25 s of processor time)"
+        "an observation takes 1 s (25% of the validation epoch, including the observation); "
+        "2 passes shared by 3 methods; 0.5 s of drawing and writing in the background (0.25 s of processor time)"
     )
     observe(cost, clock, 0.25)
     facts = {"n_passes": 1, "methods": {"a": "A()"}}
     assert describe_cost(cost, facts, writing=WritingCost(0.125, 0.1), in_background=False) == (
-        "an observation takes 0.25 s, 1 pass of one method, 0.12 s of drawing and writing among them"
+        "an observation takes 0.25 s; 1 pass for one method; 0.12 s of drawing and writing included in that time"
     )
     assert describe_cost(cost, {}, writing=None, in_background=True) == "an observation takes 0.25 s"
 
@@ -152,15 +154,13 @@ def test_what_comes_before_the_first_and_after_the_last_step_is_told(monkeypatch
         with cost.at_start():
             clock.now += seconds
     observe(cost, clock, 0.25)
-    told = "an observation takes 0.25 s, 3 s before the first step"
+    told = "an observation takes 0.25 s; 3 s of delay before the first step"
     assert describe_cost(cost, {}, writing=None, in_background=True) == told
     for seconds in (0.75, 0.5):
         with cost.at_end():
             clock.now += seconds
         cost.tell_end("Monitor")
-    assert said == [
-        "Monitor: 1.2 s after the last step, for the summary and for what was still to be drawn and written"
-    ]
+    assert said == ["Monitor: the run took 1.2 s after the last step to write the summary and pending observations"]
     cost.restart()
     assert (cost.start_seconds, cost.end_seconds) == (0, 0)
 

@@ -84,7 +84,9 @@ def test_a_group_is_no_other_group():
 
 @pytest.mark.parametrize("given", [{"sed": 1}, OmegaConf.create({"sed": 1})])
 def test_an_unknown_field(given):
-    expected = r"compute has 'sed'; did you mean 'seed'\? Expected any of internal_batch_size, precision, max_"
+    expected = (
+        r"compute has the unknown key 'sed'; did you mean 'seed'\? Expected any of internal_batch_size, precision, max_"
+    )
     with pytest.raises(ConfigurationError, match=expected):
         settings_of(Compute, "compute", given)
 
@@ -98,7 +100,7 @@ def test_a_callback_takes_mappings():
     monitor = SaliencyMonitor("gradient", appearance={"contour": 0.1}, compute={"seed": 3}, storage=None)
     assert monitor.appearance == Appearance(contour=0.1)
     assert (monitor.compute, monitor.storage) == (Compute(seed=3), Storage())
-    with pytest.raises(ConfigurationError, match="appearance has 'stile'; did you mean 'style'"):
+    with pytest.raises(ConfigurationError, match="appearance has the unknown key 'stile'; did you mean 'style'"):
         SaliencyMonitor("gradient", appearance={"stile": "heatmap"})
 
 
@@ -131,8 +133,8 @@ def test_only_signed_styles_show_the_sign(style, is_signed):
     ("look", "expected"),
     [
         (Appearance(), "shared"),
-        (Appearance(color_scale="per_map"), "scale per map"),
-        (Appearance(contour=0.125), "shared · outline: top 12.5 %"),
+        (Appearance(color_scale="per_map"), "one scale per map"),
+        (Appearance(contour=0.125), "shared · outline: top 12.5%"),
     ],
 )
 def test_what_is_said_beside_the_color_bar(look, expected):

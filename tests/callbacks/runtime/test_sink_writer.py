@@ -51,7 +51,7 @@ def write_times(writer, count, pictures=()):
 def test_a_failure_is_reported_and_the_others_go_on():
     failing, before, after = FailingAt(1), MemorySink(), MemorySink()
     writer = SinkWriter([before, failing, after])
-    with pytest.warns(SaliencyWarning, match="FailingAt failed: OSError: no space; the training goes on"):
+    with pytest.warns(SaliencyWarning, match="FailingAt failed: OSError: no space; training continues"):
         write_times(writer, 1)
     write_times(writer, 1)
     assert failing.calls == 2
@@ -118,7 +118,7 @@ class Reported(Failing):
 
 def test_a_report_that_a_sink_does_not_take_is_told_without_its_password(tmp_path):
     sink = Reported()
-    with pytest.warns(SaliencyWarning, match=r"Reported did not take the report \(OSError: https://\*\*\*@host/ is"):
+    with pytest.warns(SaliencyWarning, match=r"Reported did not accept the report \(OSError: https://\*\*\*@host/ is"):
         SinkWriter([MemorySink(), sink]).add_report(tmp_path / "report.html", "saliency/report")
     with pytest.raises(OSError, match="is down"):
         SinkWriter([sink], "raise").add_report(tmp_path / "report.html", "saliency/report")
@@ -185,7 +185,7 @@ def test_where_maps_are_is_said_once_if_the_logger_keeps_nothing_on_this_disk(tm
     with each_kind_once(set()):
         for _ in range(2):
             assert len(_opened(PlainHost(directory=tmp_path, loggers=[elsewhere])).sinks) == 1
-    assert told == [f"SimpleNamespace keeps nothing on this disk: raw maps of this run are in {tmp_path}"]
+    assert told == [f"SimpleNamespace stores nothing on the local disk; the raw maps of this run are in {tmp_path}"]
     here.name = here.version = "v"
     _opened(PlainHost(directory=tmp_path, loggers=[here]))
     assert len(told) == 1

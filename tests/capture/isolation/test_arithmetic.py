@@ -32,7 +32,9 @@ def test_a_name_leads_back(name):
 
 
 def test_an_unknown_name_says_which_there_are():
-    with pytest.raises(ConfigurationError, match=r"computed in 'int4'; expected one of 'unchanged', .*precision='tr"):
+    with pytest.raises(
+        ConfigurationError, match=r"computes maps in 'int4'; expected one of 'unchanged', .*precision='tr"
+    ):
         Arithmetic.named("int4")
 
 

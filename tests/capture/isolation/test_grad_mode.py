@@ -269,7 +269,7 @@ def test_what_turns_gradients_off_out_of_sight_is_named():
             features = backbone(x)
         return features.clone()
 
-    with pytest.raises(GradientError, match=r"turns gradients off out of sight .*`torch.no_grad\(\)` can be written"):
+    with pytest.raises(GradientError, match=r"turns off gradients where .*`torch.no_grad\(\)` can be used"):
         explain(_Frozen(hidden).eval(), torch.rand(2, 1, 8, 8), methods="gradient", target=1)
 
 

@@ -85,7 +85,7 @@ def test_explicit_layers_after_the_last_attention_are_named_as_degenerate(inputs
 def test_a_head_of_zeros_blocks_every_gradient_but_not_the_search(inputs):
     model = small_vit()
     assert not model.heads.head.weight.any()
-    with pytest.warns(DegenerateMapWarning, match="a head initialized with zeros"):
+    with pytest.warns(DegenerateMapWarning, match="a zero-initialized head"):
         found = explain(model, inputs, methods="grad_cam", target=0)["grad_cam"]
     assert found.layer == "encoder.layers.encoder_layer_2.ln_1"
     assert not model.heads.head.weight.any()
@@ -234,7 +234,7 @@ def test_a_branch_that_the_score_ignores_is_passed_over():
 @pytest.mark.parametrize("model", [nn.Sequential(nn.Flatten(), nn.Linear(48, 2)), nn.Flatten()])
 def test_no_layer_at_all(model):
     with pytest.raises(
-        LayerError, match="has a spatial map that the explained score depends on; give `target_layers=`"
+        LayerError, match=r"has a spatial map that the explained score depends on\. Give `target_layers=`"
     ):
         explain(model, torch.rand(2, 3, 4, 4), methods="grad_cam", target=0)
 
@@ -399,6 +399,6 @@ def test_what_no_layer_may_come_from_is_named():
         def forward(self, x):
             return self.head(self.conv(x.to(torch.cfloat)).abs().mean((2, 3)))
 
-    for model, cause in ((WithoutGradients(), r"run under `torch.no_grad\(\)`$"), (Complex(), "complex.*no map$")):
+    for model, cause in ((WithoutGradients(), r"run under `torch.no_grad\(\)`$"), (Complex(), "complex-valued$")):
         with pytest.raises(LayerError, match=cause):
             explain(model, torch.rand(2, 3, 8, 8), methods="grad_cam", target=0)

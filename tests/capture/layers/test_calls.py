@@ -100,14 +100,14 @@ def test_a_network_that_sees_places_aside_is_turned_back_too(cut):
 @pytest.mark.parametrize(
     ("view", "why"),
     [
-        (lambda x: x[..., :6, :6].repeat_interleave(2, 2).repeat_interleave(2, 3), "not see it at the same places"),
+        (lambda x: x[..., :6, :6].repeat_interleave(2, 2).repeat_interleave(2, 3), "not cover the same positions"),
         (lambda x: x[..., ::2, ::2], "differ in size"),
     ],
     ids=["crop", "half the size"],
 )
 def test_views_of_other_places_are_not_joined_and_it_is_said(view, why):
     model, x = Views(view, lambda x: x), torch.rand(2, 1, 12, 12)
-    with pytest.warns(SaliencyWarning, match=rf"layer 'encoder' runs 2 times .*{why}; the map is that of call 2 alone"):
+    with pytest.warns(SaliencyWarning, match=rf"layer 'encoder' runs 2 times .*{why}; the map shows only call 2"):
         found = explain(model, x, methods="grad_cam", target=1, target_layers="encoder")["grad_cam"]
     activations, gradients = by_hand(model, model.encoder, (x,))
     torch.testing.assert_close(found.values[:, 0], FORMULAS["grad_cam"](activations[1], gradients[1]))
@@ -116,7 +116,7 @@ def test_views_of_other_places_are_not_joined_and_it_is_said(view, why):
 def test_of_views_of_other_places_the_one_that_lies_as_the_input_does_is_taken():
     crop = lambda x: x[..., :6, :6].repeat_interleave(2, 2).repeat_interleave(2, 3).flip(-1)  # noqa: E731
     model, x = Views(lambda x: x, crop), torch.rand(2, 1, 12, 12)
-    with pytest.warns(SaliencyWarning, match="that of call 1 alone"):
+    with pytest.warns(SaliencyWarning, match="shows only call 1"):
         found = explain(model, x, methods="grad_cam", target=1, target_layers="encoder")["grad_cam"]
     activations, gradients = by_hand(model, model.encoder, (x,))
     torch.testing.assert_close(found.values[:, 0], FORMULAS["grad_cam"](activations[0], gradients[0]))

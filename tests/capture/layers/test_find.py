@@ -62,12 +62,12 @@ def test_names_of_the_model_inside_a_compiled_one():
         ("", r"Net has no layer ''"),
         (7, r"target layer 7 is of type int; expected 'auto', a module name"),
         ([["features.0"]], r"target layer \['features.0'\] is of type list"),
-        (["auto"], r"'auto' is given in a list; expected it to stand alone"),
+        (["auto"], r"'auto' is given in a list; expected it on its own"),
         ([], r"target_layers is empty; expected 'auto'"),
-        (nn.Conv2d(3, 4, 3), r"Conv2d is not a module of the explained Net; pass a module of this very model"),
-        ("never", r"'never' \(Conv2d\) did not run.*choose a layer that the forward calls"),
-        ("pool", r"'pool' has output \[2, 4, 1, 1\], which is no spatial map .*\[6, 6\]; choose an earlier layer"),
-        ("head", r"'head' has output \[2, 5\], which is no spatial map"),
+        (nn.Conv2d(3, 4, 3), r"Conv2d is not a module of the explained Net; give a module of this model"),
+        ("never", r"'never' \(Conv2d\) did not run.*Choose a layer that `forward` calls"),
+        ("pool", r"'pool' has output \[2, 4, 1, 1\], which is not a spatial map .*\[6, 6\]. Choose an earlier layer"),
+        ("head", r"'head' has output \[2, 5\], which is not a spatial map"),
     ],
 )
 def test_a_wrong_layer_is_told_what_is_right(inputs, target_layers, message):
@@ -90,7 +90,7 @@ def test_layers_are_not_looked_at_for_input_methods(inputs):
     [
         (lambda output: output.flatten(1), r"turned the output \[2, 4, 6, 6\] .* into \[2, 144\]; expected \[N, K"),
         (lambda output: None, "into NoneType"),
-        (lambda output: output[:1], r"read as maps \[1, 4, 6, 6\], for 2 samples; expected one map a sample"),
+        (lambda output: output[:1], r"read as maps \[1, 4, 6, 6\], for 2 samples; expected one map per sample"),
     ],
 )
 def test_a_reshape_transform_that_makes_no_map(inputs, reshape, message):

@@ -80,7 +80,7 @@ def test_a_vision_transformer_is_read_in_its_residual_stream(fused, has_conv, n_
 
 @pytest.mark.parametrize("layer", ["attention.softmax", "attention.query_norm"])
 def test_what_an_attention_multiplies_is_no_map_even_by_name(layer):
-    with pytest.raises(LayerError, match="no spatial map"):
+    with pytest.raises(LayerError, match="not a spatial map"):
         auto(VisionTransformer(n_class=1), torch.rand(2, 3, 32, 32), target_layers=f"blocks.0.{layer}")
 
 
@@ -130,7 +130,7 @@ class Queries(nn.Module):
 def test_queries_and_latents_are_no_picture(fused, n_queries):
     model, x = Queries(fused=fused, n_queries=n_queries), torch.rand(2, 3, 32, 32)
     assert auto(model, x).layer == "norm"
-    with pytest.raises(LayerError, match="no spatial map"):
+    with pytest.raises(LayerError, match="not a spatial map"):
         auto(model, x, target_layers="decoder")
 
 
@@ -224,7 +224,7 @@ def test_a_classifier_that_averages_a_map_of_its_classes_keeps_it(returns_map):
 
 
 def test_nothing_but_a_prediction_is_said():
-    with pytest.raises(LayerError, match="the only layers with a map are the prediction"):
+    with pytest.raises(LayerError, match="the only layers with a map are the explained prediction"):
         auto(
             nn.Sequential(nn.Conv2d(3, 1, 3, padding=1)), torch.rand(1, 3, 8, 8), target=lambda out: out.mean((1, 2, 3))
         )
@@ -250,7 +250,7 @@ def test_the_layer_depends_on_the_explained_input(frozen, methods):
     for key, other in (("rgb", "depth"), ("depth", "rgb")):
         assert explain(model, inputs, attribute_to=key, **settings)["layer_cam"].layer == key
         with pytest.raises(
-            LayerError, match=rf"'{other}' does not depend on the explained input '{key}'.* last of them '{key}'"
+            LayerError, match=rf"'{other}' does not depend on the explained input '{key}'.*the last are '{key}'"
         ):
             explain(model, inputs, attribute_to=key, target_layers=other, **settings)
 

@@ -130,7 +130,7 @@ def test_the_forward_is_unchanged(inputs):
 )
 def test_a_network_without_a_relu_is_an_error_that_says_what_ran(inputs, activation):
     other = getattr(nn, activation)()
-    with pytest.raises(ReluError, match=r"Net ran none \(it ran: \w+\); leave out guided_backprop") as error:
+    with pytest.raises(ReluError, match=r"Net ran none \(it ran: \w+\). Leave out guided_backprop") as error:
         explain(Net([other, other]), inputs, methods="guided_backprop")
     assert f"it ran: {activation.lower().replace('leakyrelu', 'leaky_relu')}" in str(error.value)
 

@@ -158,7 +158,7 @@ def test_several_are_listed_and_one_is_named(named):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (Summed, r"bag \(EmbeddingBag\) returned \[1, 4\]\. nn.EmbeddingBag adds up .* use nn.Embedding and a sum"),
+        (Summed, r"bag \(EmbeddingBag\) returned \[1, 4\]\. nn.EmbeddingBag adds up .* use nn.Embedding and sum"),
         (Shifted, r"no layer of Shifted was given the ids .*: embedding was given \[1, 8\]"),
         (Image, r"no layer of Image was given the ids .* leave `embedding=` out for images"),
     ],
@@ -174,11 +174,11 @@ def test_a_layer_that_is_not_given_the_ids():
         explain(Positions(), texts.ids() % 20, embedding="embeddings.position", **options)
     with pytest.raises(LayerError, match=r"'head' \(Linear\)"):
         explain(texts.Bag(), texts.ids(), embedding="head", **options)
-    with pytest.raises(LayerError, match=r"'bag' \(EmbeddingBag\) returned \[4, 4\] .* use nn.Embedding and a sum"):
+    with pytest.raises(LayerError, match=r"'bag' \(EmbeddingBag\) returned \[4, 4\] .* use nn.Embedding and sum"):
         explain(Summed(), texts.ids(), embedding="bag", **options)
     with pytest.raises(LayerError, match="has no layer 'embeding'; did you mean 'embedding'"):
         explain(texts.Bag(), texts.ids(), embedding="embeding", **options)
-    with pytest.raises(LayerError, match="are 2 layers; expected one"):
+    with pytest.raises(LayerError, match="names 2 layers; expected"):
         explain(Channels(), texts.ids(), embedding=["static", "trained"], **options)
 
 

@@ -37,11 +37,11 @@ def test_where_the_ids_are(form, key):
         ((texts.ids(), texts.ids()), {}, "2 of the inputs .* `attribute_to=`"),
         ({"x": torch.rand(3, 4)}, {}, "0 of the inputs"),
         ({"x": texts.ids(), "y": texts.ids()}, {"attribute_to": "z"}, "'z' is not among the inputs"),
-        (torch.rand(2, 3, 8, 8), {}, r"float32 \[2, 3, 8, 8\]; expected the ids .* without `embedding=`"),
-        (texts.ids()[0], {}, r"int64 \[7\]; expected the ids"),
+        (torch.rand(2, 3, 8, 8), {}, r"float32 \[2, 3, 8, 8\]; expected token ids.* without `embedding=`"),
+        (texts.ids()[0], {}, r"int64 \[7\]; expected token ids"),
         (texts.ids()[:, :0], {}, r"int64 \[4, 0\]"),
         ("a text", {}, "of type str; expected a tensor of token ids"),
-        ({"x": "a text"}, {"attribute_to": "x"}, "of type str; expected the ids"),
+        ({"x": "a text"}, {"attribute_to": "x"}, "of type str; expected token ids"),
     ],
 )
 def test_what_are_no_ids(given, options, message):
@@ -151,7 +151,7 @@ def test_noise_is_never_added_to_padding():
 def test_a_text_of_nothing_but_padding():
     tokens = texts.ids()
     tokens[2] = 0
-    with pytest.raises(InputError, match=r"samples \[2\] are nothing but padding"):
+    with pytest.raises(InputError, match=r"samples \[2\] consist only of padding"):
         explain(texts.bert(), texts.batch(tokens), methods="gradient_norm", embedding="auto")
 
 
@@ -169,7 +169,7 @@ def test_another_tokenizers_ids():
 @pytest.mark.parametrize("baseline", ["pad_token", "mask_token"])
 def test_a_baseline_of_a_token_that_is_not_known(baseline):
     method = IntegratedGradients(n_steps=2, baselines=baseline)
-    with pytest.raises(MethodError, match=rf"baseline '{baseline}': no such token .* \(`{baseline}_id`, or"):
+    with pytest.raises(MethodError, match=rf"baseline '{baseline}': there is no such token.* \(`{baseline}_id`, or"):
         explain(texts.Bag(), texts.ids(), methods=method, embedding="auto")
     with pytest.raises(MethodError, match=f"baseline '{baseline}' is for text inputs only"):
         explain(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2)), torch.rand(1, 1, 2, 2), methods=method)

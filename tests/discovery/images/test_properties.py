@@ -49,7 +49,9 @@ def _tinted(images: Tensor) -> Tensor:
     return images + torch.tensor([0.15, -0.05, -0.05])[:, None, None]
 
 
-@pytest.mark.filterwarnings("ignore:of 6 classes one may differ:saliency_callbacks.errors.SaliencyWarning")
+@pytest.mark.filterwarnings(
+    "ignore:with only 6 classes, one class may naturally differ:saliency_callbacks.errors.SaliencyWarning"
+)
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -96,23 +98,27 @@ def test_brightness_is_used_by_a_model_that_reads_it(sign: int) -> None:
 def test_of_three_classes_a_property_is_listed_and_not_called_used() -> None:
     images, labels = _changed(lambda images: images + 0.2)
     few = labels < 3
-    with pytest.warns(SaliencyWarning, match=r"of 3 classes one may differ from the others by nature"):
+    with pytest.warns(SaliencyWarning, match=r"with only 3 classes, one class may naturally differ"):
         found = _found(images[few], labels[few], ReadsBrightness(3))
     (one,) = (one for one in found if one.what == "more brightness")
     assert one.class_index == CLASS
     assert one.lower_bound > 0.25
     assert not one.is_used
-    assert one.sentence.endswith("it may be the nature of the class")
-    assert caption_of(one, "2").endswith("With so few classes, it cannot be told from what the class is by nature.")
+    assert one.sentence.endswith("but the class may differ by nature")
+    assert caption_of(one, "2").endswith(
+        "With so few classes, it cannot be told apart from a natural difference of the class."
+    )
 
 
-@pytest.mark.filterwarnings("ignore:of 3 classes one may differ:saliency_callbacks.errors.SaliencyWarning")
+@pytest.mark.filterwarnings(
+    "ignore:with only 3 classes, one class may naturally differ:saliency_callbacks.errors.SaliencyWarning"
+)
 def test_of_three_classes_a_property_that_the_network_ignores_is_called_unused() -> None:
     images, labels = _changed(lambda images: images + 0.2)
     few = labels < 3
     found = _found(images[few], labels[few], ReadsBrightness(3, sign=-1))
     (one,) = (one for one in found if one.what == "more brightness")
-    assert one.sentence.endswith("the network does not use it, as far as can be told")
+    assert one.sentence.endswith("the model was not found to use it")
 
 
 @pytest.mark.parametrize(("rise", "is_used"), [(0.1, False), (0.3, True)])

@@ -35,7 +35,7 @@ class _Blur(nn.Module):
 def test_small_files_of_a_class_are_found_and_their_blur_is_used() -> None:
     images, labels = _images()
     assert are_of_several_sizes(images)
-    with pytest.warns(SaliencyWarning, match="of 2 sizes, and resized to one.* copies and places are not searched"):
+    with pytest.warns(SaliencyWarning, match="of 2 sizes and were resized to one.* copies and places are not searched"):
         found = discover_shortcuts(_Blur(), images, labels)
     assert [one.class_index for one in found] == [_SMALL]
     assert found[0].is_used
@@ -69,7 +69,7 @@ def test_what_cannot_be_searched_is_an_error() -> None:
     images, labels = _images()
     with pytest.raises(ProbeError, match=r"kinds=\['copies'\] cannot be searched for; expected 'properties'"):
         discover_shortcuts(_Blur(), images, labels, kinds="copies")
-    with pytest.raises(ProbeError, match=r"channels; expected equally many"):
+    with pytest.raises(ProbeError, match=r"channels; expected the same number"):
         discover_shortcuts(_Blur(), [torch.rand(1, 4, 4), torch.rand(3, 5, 5)], [0, 1])
-    with pytest.raises(ProbeError, match=r"sizes=.*expected height and width of each in pixels"):
+    with pytest.raises(ProbeError, match=r"sizes=.*expected the height and width of each in pixels"):
         discover_shortcuts(_Blur(), torch.rand(96, 3, 8, 8), torch.arange(96) % 2, sizes=torch.ones(96))

@@ -81,7 +81,7 @@ def test_a_word_is_a_cue_that_an_alarm_takes():
     ("changes", "message"),
     [
         ({"kinds": "copies"}, "copies"),
-        ({"inputs": torch.rand(2, 3)}, "expected the ids"),
+        ({"inputs": torch.rand(2, 3)}, "expected token ids"),
         ({"tokenizer": WORDS[:5]}, "knows 0 to 4"),
     ],
 )
@@ -109,7 +109,7 @@ def test_the_search_of_images_searches_texts_where_it_is_told_so():
 def test_a_search_without_time_finds_nothing():
     inputs, labels, tokenizer = _encoded()
     model = small.bert(num_labels=2)
-    with pytest.warns(SaliencyWarning, match="ran out of max_seconds"):
+    with pytest.warns(SaliencyWarning, match="reached max_seconds"):
         assert discover_shortcuts(model, inputs, labels, tokenizer=tokenizer, max_seconds=1e-9) == []
 
 

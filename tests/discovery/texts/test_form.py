@@ -86,7 +86,7 @@ def test_masks_of_texts_without_padding_are_known_for_masks(given, expected):
 
 @pytest.mark.parametrize("value", [torch.tensor([[0, 1, 1], [0, 1, 1]]), torch.rand(2, 5), torch.tensor([4, 9])])
 def test_what_ids_do_not_tell_is_named(value):
-    with pytest.raises(InputError, match=r"inputs\['token_type_ids'\].*says something of each text"):
+    with pytest.raises(InputError, match=r"inputs\['token_type_ids'\].*holds information on each text"):
         _fed({"input_ids": IDS, "token_type_ids": value})
 
 

@@ -64,4 +64,4 @@ def test_a_word_that_the_network_does_not_see_is_found_and_not_used():
     rows = first_of_each(labels)
     (found,) = discover_in_texts(model, ids[rows], labels[rows])
     assert not found.is_used
-    assert "does not use it" in found.sentence
+    assert "was not found to use it" in found.sentence

@@ -28,7 +28,7 @@ def test_more_values_than_the_table_has_are_tested_too_strictly() -> None:
 
 def test_of_one_or_two_values_none_is_an_outlier() -> None:
     assert least_outlying_gap(1) == least_outlying_gap(2) == math.inf
-    with pytest.raises(ConfigurationError, match="n_values=0 values have no extreme one; expected at least 1"):
+    with pytest.raises(ConfigurationError, match="n_values=0 has no extreme value; expected at least 1"):
         least_outlying_gap(0)
-    with pytest.raises(ConfigurationError, match=r"significance=0.1 has no table; expected one of \[0.05, 0.01\]"):
+    with pytest.raises(ConfigurationError, match=r"significance=0.1 is not tabulated; expected one of \[0.05, 0.01\]"):
         least_outlying_gap(5, 0.1)

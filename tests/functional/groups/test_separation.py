@@ -59,7 +59,7 @@ def test_equal_values_are_one_group_and_two_values_are_two() -> None:
 
 @pytest.mark.parametrize(("n", "fewest"), [(9, 5), (4, 1), (0, 2)])
 def test_too_few_values(n: int, fewest: int) -> None:
-    with pytest.raises(ConfigurationError, match=rf"{n} values cannot be cut .* fewest={fewest}; give fewest from 2"):
+    with pytest.raises(ConfigurationError, match=rf"{n} values cannot be split .* fewest={fewest}; give fewest=2"):
         two_groups(torch.zeros(n), fewest)
 
 

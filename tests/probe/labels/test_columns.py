@@ -72,7 +72,7 @@ def test_several_columns_are_told_of() -> None:
     frozen = Probe().freeze((X, SEX, Y))
     (note,) = frozen.notes
     assert frozen.labels.tolist() == SEX.tolist()
-    assert "1 (from 0 to 1), 2 (from 0 to 2). 1 is taken" in note
+    assert "1 (from 0 to 1), 2 (from 0 to 2). 1 is used" in note
     assert "Probe(labels=2)" in note
     followed = Probe(labels=2).freeze((X, SEX, Y))
     assert (followed.labels.tolist(), followed.notes) == (Y.tolist(), ())
@@ -93,9 +93,9 @@ def test_a_column_of_positions_is_not_the_labels() -> None:
     ("batch", "seen"),
     [
         ((X, torch.rand(4)), r"Tensor\[4\] float32.*Probe\(labels=1\)"),
-        ((X, PATHS), r"Return them as integers with Probe\(unpack_batch=...\), or write Probe\(labels=None\)"),
-        ((X, [{"labels": Y}] * 4), r"predictions. Return them as integers"),
-        ((X, {"a": {"b": PATHS}}), r"predictions. Return them as integers"),
+        ((X, PATHS), r"Return them as integers with Probe\(unpack_batch=…\), or write Probe\(labels=None\)"),
+        ((X, [{"labels": Y}] * 4), r"labels. Return them as integers"),
+        ((X, {"a": {"b": PATHS}}), r"labels. Return them as integers"),
         (
             {"image": X, "label": torch.tensor([-1.0, 1, 1, -1])},
             r"'label': Tensor\[4\] float32.*Probe\(labels='label'\)",
@@ -199,7 +199,7 @@ def test_labels_are_read_by_their_path(batch: Any, path: int | str) -> None:
         ((X, Y), 2, "names 2, which the batch"),
         ((X, Y), "label", "names 'label', which the batch"),
         ({"image": X, "target": {"label": Y}}, "target.y", "names 'y'"),
-        ((X, torch.rand(4)), 1, r"is Tensor\[4\] float32; one integer a sample"),
+        ((X, torch.rand(4)), 1, r"is Tensor\[4\] float32; expected one integer per sample"),
         ((X, PATHS), 1, "is list of 4"),
     ],
 )
@@ -215,7 +215,7 @@ def test_no_path_is_an_error(path: Any) -> None:
 
 
 def test_two_ways_to_say_where_the_labels_are_are_one_too_many() -> None:
-    with pytest.raises(ProbeError, match=r"one of them was expected"):
+    with pytest.raises(ProbeError, match=r"expected only one of them"):
         Probe(labels=1, unpack_batch=split_batch)
 
 

@@ -81,5 +81,5 @@ def test_workers_end_when_nobody_reads_on() -> None:
 
 
 def test_items_of_several_shapes_are_an_error() -> None:
-    with pytest.raises(CollateError, match="do not collate"):
+    with pytest.raises(CollateError, match="cannot be collated"):
         list(read_chunks(DataLoader(Noisy(shape=lambda index: index + 1), 4), range(4), 4, seed=0))

@@ -78,7 +78,7 @@ def test_nothing_finite_and_no_words():
     [
         ({"moments": ["a"]}, InputError, "1 moments, 2 scores"),
         ({"moments": [], "scores": []}, InputError, "0 moments"),
-        ({"scores": (EARLY, LATE[:, :2])}, InputError, "all of one shape"),
+        ({"scores": (EARLY, LATE[:, :2])}, InputError, "of one shape for all"),
         ({"captions": CAPTIONS[:1]}, InputError, "1 captions for 2 text inputs"),
         ({"max_texts": 0}, ConfigurationError, "max_texts=0"),
         ({"max_columns": 1}, ConfigurationError, "at least 2"),

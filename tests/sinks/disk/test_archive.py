@@ -20,7 +20,7 @@ def test_the_format_knows_every_reduction():
 
 
 def test_no_index(tmp_path):
-    with pytest.raises(ConfigurationError, match=r"index\.json.*cannot be read.*Name the directory given to DiskSink"):
+    with pytest.raises(ConfigurationError, match=r"index\.json.*cannot be read.*Give the directory of a DiskSink"):
         read_index(tmp_path / "absent")
 
 

@@ -99,8 +99,8 @@ def check_target(target: Target, n_samples: int) -> None:
     reference = target.reference
     if target.view is not None or not isinstance(reference, Tensor) or reference.ndim > 1:
         raise TargetError(
-            f"the probe has {n_samples} samples, most of which are read anew at every observation, and the target "
-            "compares each with an embedding or view of its own, which would have to be kept; expected one embedding "
-            "[D] for all, SimilarityTarget(reference). Give that, a smaller probe, or show all samples with "
+            f"the probe has {n_samples} samples, most of which are re-read at every observation, but the target "
+            "compares each with its own embedding or view, which would have to be stored; expected one embedding [D] "
+            "for all, SimilarityTarget(reference). Or use a smaller probe, or show all samples with "
             f"Probe(shown={n_samples})"
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
+from saliency_callbacks.config.wording import counted
 from saliency_callbacks.scores import mean_of_finite
 from saliency_callbacks.types import Cell, ProbeStatistics, Table
 
@@ -47,4 +48,4 @@ def _note(statistics: ProbeStatistics) -> str | None:
     if not unreadable:
         return None
     named = ", ".join(list(unreadable)[:_NAMED]) + (", …" if len(unreadable) > _NAMED else "")
-    return f"{len(unreadable)} items of the dataset could not be read and are left out: {named}."
+    return f"{counted(len(unreadable), 'unreadable item')} of the dataset left out: {named}."

@@ -5,7 +5,7 @@ function clamp(value, low, high) {
 }
 
 function percent(share) {
-  return share === null || share === undefined ? "" : `${Math.round(100 * share)} %`;
+  return share === null || share === undefined ? "" : `${Math.round(100 * share)}%`;
 }
 
 function number(value) {

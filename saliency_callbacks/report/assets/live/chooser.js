@@ -50,9 +50,9 @@ const chooser = {
     chooser.secondButton.hidden = live.ids.length === 0 || live.list.filter(({ problem }) => !problem).length < 2;
     chooser.title.textContent = chooser.isSecond ? `Compare ${live.list.find(({ id }) => id === live.ids[0])?.name ?? "the run"} with` : "Choose a run";
     chooser.search.hidden = live.list.length < SEARCH_FROM;
-    const left = others.length > MOST_LISTED ? `; the newest ${MOST_LISTED} are listed` : "";
+    const left = others.length > MOST_LISTED ? `; showing the newest ${MOST_LISTED}` : "";
     chooser.count.textContent = chooser.search.hidden ? "" : `${others.length} of ${counted(live.list.length, "run")}${left}`;
-    const none = { id: "none", make: () => element("li", {}, element("button", { type: "button", class: "run", onclick: () => choose(null) }, "No other run")) };
+    const none = { id: "none", make: () => element("li", {}, element("button", { type: "button", class: "run", onclick: () => choose(null) }, "None (stop comparing)")) };
     fill(chooser.list, [...(chooser.isSecond && live.ids.length > 1 ? [none] : []), ...others.slice(0, MOST_LISTED).map(entryOf)]);
   },
 };
@@ -103,8 +103,8 @@ function showWelcome() {
   const damaged = live.list.map(({ id, name, problem }) => ({ id, from: [name, problem], make: () => element("li", {}, element("b", {}, name), ` ${problem}`) }));
   welcome.hidden = false;
   fill(welcome, [
-    { id: "title", from: damaged.length, make: () => element("h2", {}, damaged.length ? "None of the runs can be shown" : "No runs yet") },
-    { id: "what to do", from: live.title, make: () => element("p", {}, "Attach ", element("code", {}, "SaliencyMonitor()"), " to your Trainer, with a logger or not. Runs below ", element("code", {}, live.title), " appear here while they train.") },
+    { id: "title", from: damaged.length, make: () => element("h2", {}, damaged.length ? "No run can be shown" : "No runs yet") },
+    { id: "what to do", from: live.title, make: () => element("p", {}, "Attach ", element("code", {}, "SaliencyMonitor()"), " to your Trainer, with or without a logger. Runs below ", element("code", {}, live.title), " appear here while they train.") },
     { id: "code", make: () => element("pre", {}, element("code", {}, "from saliency_callbacks import SaliencyMonitor\n\ntrainer = L.Trainer(callbacks=[SaliencyMonitor()])")) },
     ...live.notes.map((note) => ({ id: note, make: () => element("p", { class: "muted" }, note) })),
     { id: "damaged", make: () => element("ul"), update: (node) => fill(node, damaged) },

@@ -11,7 +11,7 @@ function addressOf(route) {
   return new URL(route, scriptAddress);
 }
 
-const NO_ANSWER = "The server does not answer";
+const NO_ANSWER = "The server is not responding";
 
 // What is wrong with it, in words, and whether there is no answer at all.
 const connection = { words: "", isLost: false };
@@ -46,9 +46,9 @@ async function ask(route, words = []) {
   try {
     data = JSON.parse(content);
   } catch {
-    throw new Refusal(`The server gave no readable answer (status ${answer.status}).`, false);
+    throw new Refusal(`The server sent an unreadable answer (status ${answer.status}).`, false);
   }
-  if (!answer.ok) throw new Refusal(data.error ?? `The server refused (status ${answer.status}).`, answer.status < 500);
+  if (!answer.ok) throw new Refusal(data.error ?? `The server refused the request (status ${answer.status}).`, answer.status < 500);
   return data;
 }
 
@@ -81,7 +81,7 @@ const connectionSign = element("p", { id: "connection", class: "pill", role: "st
 
 function showConnection(problem) {
   const isLost = problem instanceof NoAnswer;
-  const words = problem ? `${isLost ? NO_ANSWER : problem.message}; trying again` : "";
+  const words = problem ? `${isLost ? NO_ANSWER : problem.message}; retrying` : "";
   if (words === connection.words) return;
   Object.assign(connection, { words, isLost });
   connectionSign.hidden = words === "";

@@ -84,7 +84,7 @@ async function refreshTile(tile) {
 // `lacking` are the sides that have no maps.
 function settleTile(tile, spec, key, lacking) {
   const letters = [...new Set(lacking.map(({ run }) => runLetter(run)))].filter(Boolean);
-  const words = letters.length ? `${letters.join(" and ")} ${letters.length > 1 ? "have" : "has"} no maps by this method` : "No maps by this method";
+  const words = letters.length ? `${letters.join(" and ")} ${letters.length > 1 ? "have" : "has"} no maps of this method` : "No maps of this method";
   tile.node.classList.remove("waiting", "failed");
   tile.note.textContent = "";
   tile.node.removeAttribute("title");

@@ -24,8 +24,8 @@ function colorLegend() {
       image.data.set([...color, 255], 4 * place);
     }
     context.putImageData(image, 0, 0);
-    const largest = state.scale === "shared" ? "the largest 99th percentile that maps of the sample reach in the run" : "the 99th percentile of each map";
-    node.title = `The full color is ${largest}`;
+    const largest = state.scale === "shared" ? "the largest 99th percentile among the sample's maps in the run" : "the 99th percentile of each map";
+    node.title = `The strongest color stands for ${largest}`;
   };
   return { node, refresh };
 }
@@ -50,8 +50,8 @@ function buildControls() {
     several("Monitor", "monitor", runs[0].monitors.map((one, place) => [place, one.name])),
     segmented("View", "view", [["grid", "Grid", "All samples at one epoch (g)"], ["sample", "Sample", "One sample, all methods (s)"], ["compare", "Compare", "Two moments and their difference (c)"]]),
     several("Method", "method", monitor.methods.map((method) => [method.name, method.name, method.setting || method.layer || ""])),
-    monitor.pictures ? segmented("Style", "style", [["overlay", "Overlay", "The map over the picture (o)"], ["heatmap", "Heatmap", "The map alone (o)"]]) : null,
-    segmented("Color scale", "scale", [["shared", "Shared scale", "One scale for all epochs of a sample: shows whether attention grows or fades (n)"], ["map", "Per map", "Each map on its own scale (n)"]]),
+    monitor.pictures ? segmented("Style", "style", [["overlay", "Overlay", "The map drawn over the image (o)"], ["heatmap", "Heatmap", "The map alone (o)"]]) : null,
+    segmented("Color scale", "scale", [["shared", "Shared scale", "One scale for all epochs of a sample, so that maps can be compared across epochs (n)"], ["map", "Per map", "Each map on its own scale (n)"]]),
   ].filter(Boolean);
   const legend = colorLegend();
   const fine = element("div", { class: "fine" },

@@ -1,21 +1,21 @@
 // Everything by keyboard; `?` lists the keys.
 
 const KEYS = [
-  ["←  →", "epoch before, epoch after"],
-  ["PgUp  PgDn", "ten epochs on, ten back"],
+  ["←  →", "previous, next epoch"],
+  ["PgUp  PgDn", "ten epochs forward, ten back"],
   ["Home  End", "first, last epoch"],
   ["Space", "play, pause"],
-  ["↑  ↓  or  k  j", "sample before, sample after"],
-  [",  .", "slice or frame before, after (volumes)"],
+  ["↑  ↓  or  k  j", "previous, next sample"],
+  [",  .", "previous, next slice or frame (volumes)"],
   ["a", "cut across the next axis (volumes)"],
   ["m  M", "next, previous method"],
   ["g  s  c", "grid, sample, compare"],
   ["o", "overlay or heatmap"],
-  ["n", "shared or own color scale"],
-  ["x", "outline of the mask"],
-  ...(isLive ? [["f", "follow the newest"], ["r", "choose a run"]] : []),
-  ["t", "light or dark"],
-  ["?", "these keys"],
+  ["n", "shared or per-map color scale"],
+  ["x", "show or hide the mask"],
+  ...(isLive ? [["f", "follow the newest observation"], ["r", "choose a run"]] : []),
+  ["t", "light or dark theme"],
+  ["?", "show this list"],
 ];
 
 function actionOf(key) {

@@ -13,7 +13,7 @@ function fillShortcuts() {
       { id: `${id}/title`, from: list.moment, make: () => element("h2", {}, title, element("span", { class: "muted which" }, ` ${list.moment}`)) },
       { id: `${id}/words`, from: words, make: () => element("p", { class: "muted words-of-caution" }, words) },
       items.length ? { id: `${id}/items`, make: () => element("ol", { class: "suspicions" }), update: (node) => fill(node, items) }
-        : { id: `${id}/nothing`, make: () => element("p", {}, "Nothing is suspected.") },
+        : { id: `${id}/nothing`, make: () => element("p", {}, "No shortcut is suspected.") },
     ];
   }));
 }
@@ -24,14 +24,14 @@ function suspicionOf(item, place) {
   return element("li", {}, element("details", { class: "suspicion", "data-key": item.key, open: place === 0 && !item.dismissed },
     element("summary", {},
       element("h3", {}, `${place + 1}. ${item.title}`),
-      element("span", { class: `use${item.used && !item.dismissed ? " used" : ""}` }, item.dismissed ? "dismissed" : item.used ? "used by the network" : "in the data, not used"),
+      element("span", { class: `use${item.used && !item.dismissed ? " used" : ""}` }, item.dismissed ? "dismissed" : item.used ? "used by the model" : "in the data, not used by the model"),
       element("span", { class: "muted" }, item.short)),
     element("div", { class: `evidence${picture ? "" : " no-picture"}` },
       picture,
       element("div", {},
         element("dl", {}, item.facts.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)])),
-        actionOn(item.dismissed ? "To suspect it again:" : "If it is the object itself, or you know of it: dismiss it, also for later runs on this data.", "Copy the command", item.dismiss),
-        actionOn("If it is a shortcut: let an alarm watch it.", "Copy the Python", item.cue)))));
+        actionOn(item.dismissed ? "To undo the dismissal:" : "If it is the object itself, or already known, dismiss it for this and later runs on the same data:", "Copy command", item.dismiss),
+        actionOn("If it is a shortcut, watch it with an alarm:", "Copy Python", item.cue)))));
 }
 
 function actionOn(words, label, text) {

@@ -1,7 +1,7 @@
 // The parts that do not depend on the chosen moment: findings, notes, samples worth a look, texts, facts.
 
 const WORDS_OF_A_BEGINNING = 8;
-const LEVELS = { alarm: "Alarm", caution: "Caution", plain: "Note", good: "Good" };
+const LEVELS = { alarm: "Alarm", caution: "Caution", plain: "Note", good: "OK" };
 
 function fillHead() {
   document.querySelector("h1").textContent = report.title;
@@ -18,10 +18,10 @@ function fillHead() {
 
 function fillNotes() {
   const notes = (source().notes ?? []).concat(runs.flatMap((run, place) => run.notes.map((note) => (runLetter(place) ? `Run ${runLetter(place)}: ${note}` : note))));
-  if (!hasMaps()) notes.unshift("There are no maps to show: no monitor kept any, or none could be read.");
+  if (!hasMaps()) notes.unshift("No maps to show: none were saved, or none could be read.");
   const box = document.getElementById("notes");
   box.hidden = notes.length === 0;
-  fill(box, [{ id: "notes", from: notes, make: () => element("div", {}, element("b", {}, "What to know of this data"), element("ul", {}, notes.map((note) => element("li", {}, note)))) }]);
+  fill(box, [{ id: "notes", from: notes, make: () => element("div", {}, element("b", {}, "Notes on the data"), element("ul", {}, notes.map((note) => element("li", {}, note)))) }]);
 }
 
 // A file tells everything; a page that is watched leaves room for the maps, and tells the rest when it is asked.
@@ -63,7 +63,7 @@ function lookOf({ sample, reasons }) {
 function fillAttention() {
   const { name, attention } = currentMonitor();
   const title = `Worth a look${runs.length > 1 ? " in run A" : ""}`;
-  const empty = () => element("p", { class: "muted" }, "No prediction flipped, no map moved far, and none lies outside the mask.");
+  const empty = () => element("p", { class: "muted" }, "No flipped predictions, no large changes between maps, and no maps outside their masks.");
   const list = { id: "list", make: () => element("ol"),
     update: (node) => fill(node, attention.map((item) => ({ id: item.sample, from: [name, item, titleOf(item.sample)], make: () => lookOf(item) }))) };
   fill(document.getElementById("attention"), [{ id: "title", from: title, make: () => element("h2", {}, title) }, attention.length ? list : { id: "empty", make: empty }]);
@@ -95,18 +95,18 @@ function fillDocuments() {
     ...run.pictures.map((picture) => ({ id: `${place}/picture/${picture.tag}`, from: picture, make: () => articleOf(place, picture, "wide",
       element("img", { src: source().picture(picture), alt: `${picture.tag} at ${picture.moment}`, loading: "lazy" })) })),
   ]);
-  const title = { id: "title", make: () => element("h2", {}, "Tables and pictures") };
+  const title = { id: "title", make: () => element("h2", {}, "Tables and images") };
   const articles = { id: "articles", make: () => element("div", { class: "articles" }), update: (node) => fill(node, shown) };
   fill(document.getElementById("documents"), shown.length ? [title, articles] : []);
 }
 
 const READING = [
-  ["Maps", "A map shows where the score is sensitive, not why. Maps that move do not prove that the model got worse, and maps that stay do not prove that it did not."],
-  ["Colors", "On the shared scale, the full color is the largest 99th percentile of a sample's maps in the run, so you can see attention grow and fade. Per map, every map reaches the full color, however weak it is."],
-  ["Drift", "1 − Spearman correlation of two signed maps of a sample: 0 is the same order of importance, 1 is unrelated, 2 is reversed; the line is the mean over the samples."],
-  ["Similarity and floor", "How similar the maps are to those of a network with random weights, and how similar the maps of two random networks are. A floor above 0.3 means that the maps show the input. It is a test to pass, not a ranking."],
-  ["Effect and alarm", "What inserting the cue into samples of other classes adds to the suspect class, in standard deviations of the logits. The alarm goes on when the lower bound of its mean stays above the threshold. A silent alarm does not prove that there is no shortcut."],
-  ["Difference", "Red where the later map is stronger, blue where the earlier one is; white where they agree or show nothing."],
+  ["Maps", "A map shows where the score is sensitive, not why. Changing maps do not prove that the model got worse, and stable maps do not prove that it did not."],
+  ["Colors", "On the shared scale, the strongest color stands for the largest 99th percentile among all maps of a sample in the run, so that maps can be compared across epochs. With one scale per map, every map reaches the strongest color, however weak it is."],
+  ["Drift", "1 − Spearman correlation between two signed maps of a sample: 0 means the same ranking of pixels or words, 1 unrelated, 2 reversed. The line is the mean over the samples."],
+  ["Similarity and floor", "Similarity compares the model's maps with those of random copies of the model; the floor compares two random copies with each other. A floor above 0.3 means that the maps show the input rather than what the model learned. Methods pass or fail this test; it does not rank them."],
+  ["Effect and alarm", "How much inserting the cue into samples of other classes raises the margin of the suspect class, in standard deviations (sd) of the logits. The alarm fires when the lower bound on the mean stays above the threshold. A silent alarm does not rule out a shortcut."],
+  ["Difference", "Red where the later map is stronger, blue where the earlier map is stronger, white where they agree or are both empty."],
 ];
 
 function factsOf(facts, run) {
@@ -118,8 +118,8 @@ function fillFacts() {
   const lists = runs.flatMap((run, place) => run.facts.map((facts) => ({ id: `${place}/${facts.title}`, from: [facts, runs.length], make: () => factsOf(facts, place) })));
   const reading = () => element("dl", { class: "reading" }, READING.map(([name, text]) => element("div", {}, element("dt", {}, name), element("dd", {}, text))));
   fill(document.getElementById("facts"), [
-    { id: "how to read", make: () => element("h2", {}, "How to read it") }, { id: "reading", make: reading },
-    { id: "how made", make: () => element("h2", {}, "How it was made") },
+    { id: "how to read", make: () => element("h2", {}, "How to read this page") }, { id: "reading", make: reading },
+    { id: "how made", make: () => element("h2", {}, "Run details") },
     { id: "facts", make: () => element("div", { class: "fact-lists" }), update: (node) => fill(node, lists) },
   ]);
 }

@@ -46,7 +46,7 @@ function drawTicks(ticks) {
   const shown = frames.map((_, place) => place).filter((place) => gap >= TICK_PIXELS || labels.has(place) || alarms.has(place));
   ticks.replaceChildren(...shown.map((place) => {
     const isAlarm = alarms.has(place);
-    const tick = element("span", { class: isAlarm ? "alarm" : "", title: isAlarm ? "The alarm went on" : "" }, labels.has(place) ? shortTitle(frames[place]) : "");
+    const tick = element("span", { class: isAlarm ? "alarm" : "", title: isAlarm ? "The alarm fired" : "" }, labels.has(place) ? shortTitle(frames[place]) : "");
     tick.style.left = `${frames.length > 1 ? (100 * place) / (frames.length - 1) : 0}%`;
     return tick;
   }));
@@ -65,8 +65,8 @@ function labeledPlaces(frames, gap) {
 
 // Live only: stay with the newest observation, or be told of new ones.
 function newestButtons() {
-  const follow = element("button", { type: "button", id: "follow", class: "pill", "aria-label": "Follow the newest", title: "Show each new observation as it arrives (f)", onclick: () => change(followOrStay()) }, "Follow");
-  const unseen = element("button", { type: "button", id: "unseen", class: "pill new", title: "Show the newest", onclick: () => change({ frame: newestFrame(), playing: false }) });
+  const follow = element("button", { type: "button", id: "follow", class: "pill", "aria-label": "Follow the newest observation", title: "Show each new observation as it arrives (f)", onclick: () => change(followOrStay()) }, "Follow");
+  const unseen = element("button", { type: "button", id: "unseen", class: "pill new", title: "Go to the newest observation", onclick: () => change({ frame: newestFrame(), playing: false }) });
   const refresh = () => {
     follow.setAttribute("aria-pressed", state.following);
     follow.textContent = state.following ? "Following" : "Follow";

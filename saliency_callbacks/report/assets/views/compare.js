@@ -12,7 +12,7 @@ function momentName({ run, frame }) {
 }
 
 function momentPicker() {
-  const frames = element("select", { id: "against-frame", "aria-label": "Compare with this moment", onchange: () => change({ against: { ...state.against, frame: Number(frames.value) } }) });
+  const frames = element("select", { id: "against-frame", "aria-label": "Observation to compare with", onchange: () => change({ against: { ...state.against, frame: Number(frames.value) } }) });
   const option = (value, text) => ({ id: value, from: text, make: () => element("option", { value }, text) });
   const offer = () => {
     const options = currentMonitor(state.against.run).frames.map((frame, place) => option(place, capital(frame.title)));
@@ -26,8 +26,8 @@ function momentPicker() {
     select.value = String(get());
     return select;
   };
-  const first = runPicker("against-run", "Compare with this run", () => state.against.run, (run) => change({ against: { run, frame: -1 } }));
-  const second = runPicker("compared-run", "Compared run", () => state.run, (run) => change({ run }));
+  const first = runPicker("against-run", "Run to compare with", () => state.against.run, (run) => change({ against: { run, frame: -1 } }));
+  const second = runPicker("compared-run", "Run shown second", () => state.run, (run) => change({ run }));
   const now = element("b", {});
   const refresh = () => {
     offer();
@@ -37,7 +37,7 @@ function momentPicker() {
   const swatches = [0.9, -0.9].map((unit) => ({ unit, node: element("i", { class: "swatch" }) }));
   const node = element("div", { class: "compare-head" },
     element("label", { for: "against-frame" }, "First"), first, frames,
-    element("span", {}, "then"), second, now, element("span", { class: "muted" }, "(the slider)"),
+    element("span", {}, "then"), second, now, element("span", { class: "muted" }, "(set by the slider)"),
     element("span", { class: "legend" }, "Difference:", swatches[0].node, "grew", swatches[1].node, "faded"));
   return { node, refresh };
 }
