@@ -1,11 +1,11 @@
 """Maps at other sizes, as torch resamples them.
 
-For means, each axis is multiplied by a matrix ``[new, old]`` of weights.
+For means, each axis is multiplied by a matrix ``[new, old]`` of weights, unless its pixels divide evenly into blocks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +47,14 @@ def area_mean(maps: Floats, size: Sequence[int]) -> Floats:
         >>> area_mean(np.array([[0.0, 1.0, 2.0, 3.0]], dtype=np.float32), [2])[0].tolist()
         [0.5, 2.5]
     """
-    return _resample(maps, size, _area_weights)
+    found: npt.NDArray[np.floating] = maps
+    for axis, new in enumerate(size, start=1):
+        old = found.shape[axis]
+        if old != new:
+            found = (
+                _mean_of_blocks(found, axis, new) if old % new == 0 else _weighted(found, axis, _area_weights(old, new))
+            )
+    return np.ascontiguousarray(found, dtype=np.float32)
 
 
 def nearest(maps: Floats, size: Sequence[int]) -> Floats:
@@ -85,13 +92,13 @@ def display_maps(maps: Floats, size: tuple[int, int]) -> Floats:
     return area_mean(planes, size) if is_smaller else nearest(planes, size)
 
 
-def _resample(maps: Floats, size: Sequence[int], weights: Callable[[int, int], _Weights]) -> Floats:
-    found: npt.NDArray[np.floating] = maps
-    for axis, new in enumerate(size, start=1):
-        if found.shape[axis] != new:
-            moved = np.moveaxis(found, axis, -1) @ weights(found.shape[axis], new).T
-            found = np.moveaxis(moved, -1, axis)
-    return np.ascontiguousarray(found, dtype=np.float32)
+def _mean_of_blocks(maps: npt.NDArray[np.floating], axis: int, new: int) -> _Weights:
+    before, after = maps.shape[:axis], maps.shape[axis + 1 :]
+    return np.asarray(maps.reshape(*before, new, -1, *after).mean(axis=axis + 1, dtype=np.float64))
+
+
+def _weighted(maps: npt.NDArray[np.floating], axis: int, weights: _Weights) -> _Weights:
+    return np.moveaxis(np.moveaxis(maps, axis, -1) @ weights.T, -1, axis)
 
 
 def _area_weights(old: int, new: int) -> _Weights:
