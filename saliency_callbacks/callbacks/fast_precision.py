@@ -174,7 +174,7 @@ def describe_choice(choice: Choice) -> str:
 
     Example:
         >>> describe_choice(Choice())
-        "precision='fast' explains in the Trainer's precision: there is no other to try"
+        "precision='fast' explains in the Trainer's precision: no alternative is available"
     """
     if choice.taken is not None:
         taken = choice.taken

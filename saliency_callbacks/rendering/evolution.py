@@ -122,4 +122,4 @@ def _check(images: npt.NDArray[np.uint8], scenes: Sequence[Scene], captions: Seq
         check_pictures(inputs, "images")
         check_pictures(maps, f"the maps of {moment!r}")
         if maps.shape != size:
-            raise InputError(f"The maps of {moment!r} are {list(maps.shape)}; expected {list(size)}, as the images")
+            raise InputError(f"the maps of {moment!r} have shape {list(maps.shape)}; expected {list(size)}, like the images")

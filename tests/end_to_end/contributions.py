@@ -241,7 +241,7 @@ CONTRIBUTIONS: dict[str, dict[str, Sequence[Edit]]] = {
             before("def cosine(", _SIMILARITY_FORMULA),
         ],
         "saliency_callbacks/scores/similarities.py": [
-            before("cosine, top_k_overlap", "bray_curtis, "),
+            before("cosine, inner_products", "bray_curtis, "),
             after(
                 '    Similarity("top_k", "magnitude", _reduced, top_k_overlap),\n',
                 '    Similarity("bray_curtis", "magnitude", _reduced, bray_curtis),\n',
@@ -257,8 +257,8 @@ CONTRIBUTIONS: dict[str, dict[str, Sequence[Edit]]] = {
     "sink": {
         "saliency_callbacks/sinks/loggers/notebook.py": [file(_SINK)],
         "saliency_callbacks/sinks/registry.py": [
-            before("from saliency_callbacks.sinks.loggers.tensorboard import", _SINK_IMPORT),
-            before('"TensorBoardSink", ', '"NotebookSink", '),
+            before("from saliency_callbacks.sinks.loggers.swanlab import", _SINK_IMPORT),
+            before('    "SwanLabSink",\n', '    "NotebookSink",\n'),
             before('    "TensorBoardLogger": ', '    "NotebookLogger": NotebookSink,\n'),
         ],
         "tests/sinks/test_contract.py": [

@@ -174,7 +174,7 @@ def test_lines_at_the_address_stay_where_this_machine_has_not_got_them(tmp_path,
     monkeypatch.setattr(remote_copy, "fetch", Mock(side_effect=ConnectionError("away")))
     with pytest.warns(SaliencyWarning) as seen:
         fit(tmp_path / "b", monitor(address), max_epochs=3, ckpt_path=tmp_path / "first.ckpt")
-    assert "what was observed before is not on this machine" in messages_of(seen)[0]
+    assert "earlier observations are not on this machine" in messages_of(seen)[0]
     found = read_index(f"{address}/saliency")["observations"]
     assert [one for one in found if one["stage"] == "fit"][:2] == [one for one in former if one["stage"] == "fit"]
     assert [one["epoch"] for one in found if one["stage"] == "fit"] == [0, 1, 2]

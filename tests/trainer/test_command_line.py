@@ -79,6 +79,7 @@ appearance:
   contour: 0.2
   normalization: [[0.5], [0.2]]
   bands: [2, 1, 0]
+  axis_names: [depth, height, width]
   class_names: [a, b]
 storage:
   save_maps: true
@@ -203,6 +204,7 @@ appearance:
   contour: 0.2
   normalization: [[0.5], [0.2]]
   bands: [2, 1, 0]
+  axis_names: [depth, height, width]
   class_names: [a, b]
 storage:
   save_maps: false
@@ -300,6 +302,7 @@ appearance:
   normalization: [[0.5], [0.2]]
   class_names: [a, b]
   bands: [0]
+  axis_names: [depth, height, width]
 storage:
   save_maps: false
   keep_maps: 5

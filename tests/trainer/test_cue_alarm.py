@@ -878,6 +878,7 @@ appearance:
   style: heatmap
   color_scale: per_map
   bands: [2, 1, 0]
+  axis_names: [depth, height, width]
   colormap: viridis
   alpha: 0.5
   contour: 0.1
@@ -936,6 +937,7 @@ def test_every_argument_can_be_written_as_yaml(
             normalization=[[0.5], [0.2]],
             class_names=["a", "b"],
             bands=[2, 1, 0],
+            axis_names=["depth", "height", "width"],
         )
         assert alarm.storage == Storage(save_maps=False, keep_maps=5, directory="kept", scalars="all")
         assert (alarm.sinks, alarm.on_error) == ((), "raise")

@@ -302,6 +302,6 @@ def test_color_images_are_shown_without_their_normalization(tmp_path: Path) -> N
         dataset = TensorDataset(inputs, labels)
         run = trainer(tmp_path, monitor, limit_train_batches=1, max_epochs=1)
         run.fit(Color(), DataLoader(dataset, 20), DataLoader(dataset, 20))
-        found.append(monitor._explainer._images.astype(int))
+        found.append(monitor._explainer._shown_probe.images.astype(int))
     assert abs(found[0] - found[1]).max() <= 1
     assert found[0].std() > 0

@@ -243,5 +243,5 @@ def test_few_shown_samples_that_can_tell_are_enough(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", SaliencyWarning)
         _fit(tmp_path, _alarm(probe, confirmation=Confirmation(groups_at_fit_end=False)), data=data)
-    with pytest.raises(CueError, match=r"these are the 1 that are shown, of which Probe\(shown=…\) has more"):
+    with pytest.raises(CueError, match=r"this concerns the 1 shown samples: show more with Probe\(shown=…\)"):
         _fit(tmp_path, _alarm(Probe(indices=own[:2], shown=1)), data=data)

@@ -74,8 +74,8 @@ def describe_cascade(settings: Cascade, pace: Pace, n_layers: int) -> str:
         >>> for done in range(3):
         ...     pace.note(done, 3)
         >>> print(describe_cascade(Cascade(n_draws=2), pace, n_layers=50))
-        when the training ends, the cascade takes about 1.7 min (50 layers, 2 draws); Cascade(max_seconds=…) caps it, \
-Cascade(at_fit_end=False) leaves it out
+        the cascade at the end of training will take about 1.7 min (50 layers, 2 draws); limit it with \
+Cascade(max_seconds=…), or skip it with Cascade(at_fit_end=False)
     """
     n_states = settings.n_draws * (n_layers + (settings.order == "independent"))
     seconds = n_states * pace.seconds_per_state

@@ -38,7 +38,7 @@ def bit_sum(tensor: Tensor) -> Tensor:
     """
     flat = tensor.detach().reshape(-1).contiguous()
     if flat.device.type == "cpu" and _reads_arrays():
-        return torch.tensor(google_crc32c.value(flat.view(torch.uint8).numpy()))
+        return torch.tensor(google_crc32c.value(flat.view(torch.uint8).numpy()), device=flat.device)
     return _sum_of_blocks(flat)
 
 

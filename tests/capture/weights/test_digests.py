@@ -91,3 +91,9 @@ def test_corners_of_a_rectangle_that_change_places_are_seen():
     changed = torch.zeros(4, 4096)
     changed[0, 9] = changed[2, 0] = 1.0
     assert bit_sum(changed) != bit_sum(values)
+
+
+def test_the_sum_is_where_the_tensor_is_whatever_the_default_device():
+    values = torch.tensor([1.0, 2.0])
+    with torch.device("meta"):
+        assert bit_sum(values).device == values.device

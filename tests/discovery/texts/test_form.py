@@ -117,7 +117,7 @@ def test_a_model_without_an_embedding_layer_is_read_as_it_is():
 
 
 def test_embeddings_are_refused():
-    with pytest.raises(InputError, match=r"are embeddings \[2, 3, 4\].*expected ids"):
+    with pytest.raises(InputError, match=r"are embeddings \[2, 3, 4\].*expected token ids"):
         read_texts(Bag(3), torch.rand(2, 3, 4), torch.tensor([0, 1]), range(2), settings=_settings())
 
 

@@ -452,7 +452,7 @@ def test_a_file_goes_after_the_index_stopped_listing_it(tmp_path, monkeypatch, m
     "keep_maps", ["last", "last:5", 0, -1, True, 1.5, None, {}, {"first": 2}, {"every": 0}, {"last": "5"}, ["every", 3]]
 )
 def test_what_cannot_be_kept(tmp_path, keep_maps):
-    with pytest.raises(ConfigurationError, match=r"keep_maps=.*; expected 'all', the number of the last observations"):
+    with pytest.raises(ConfigurationError, match=r"keep_maps=.*; expected 'all', the number of latest observations"):
         DiskSink(tmp_path, keep_maps=keep_maps)
 
 

@@ -185,7 +185,7 @@ def test_pictures_are_files_from_the_first_failure_on(tmp_path: Path) -> None:
             Classifier(), train_loader(), val_loader()
         )
     messages = [str(one.message) for one in seen if issubclass(one.category, SaliencyWarning)]
-    assert messages[0] == "ImageMethodSink failed: ValueError: no such page; the training goes on"
+    assert messages[0] == "ImageMethodSink failed: ValueError: no such page; training continues"
     (index,) = tmp_path.rglob("index.json")
     observations = read_index(index.parent)["observations"]
     kept = [entry["stage"] for entry in observations if "saliency/gradient" in entry["pictures"]]
