@@ -128,6 +128,12 @@ class RunRecord(Generic[State]):
             with self._once():
                 self._writer.drain()
 
+    def step_starts(self) -> None:
+        """Hand over what is prepared for loggers that take it from the thread that trains alone."""
+        if self._writer is not None:
+            with self._once():
+                self._writer.commit()
+
     def hurry(self) -> None:
         """Draw no more pictures; what was found is still written."""
         if self._writer is not None:

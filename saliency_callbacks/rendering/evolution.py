@@ -122,4 +122,6 @@ def _check(images: npt.NDArray[np.uint8], scenes: Sequence[Scene], captions: Seq
         check_pictures(inputs, "images")
         check_pictures(maps, f"the maps of {moment!r}")
         if maps.shape != size:
-            raise InputError(f"the maps of {moment!r} have shape {list(maps.shape)}; expected {list(size)}, like the images")
+            raise InputError(
+                f"the maps of {moment!r} have shape {list(maps.shape)}; expected {list(size)}, like the images"
+            )

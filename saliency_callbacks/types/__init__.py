@@ -14,7 +14,7 @@ from saliency_callbacks.types.tables import Cell, CellStyle, Table
 if TYPE_CHECKING:
     from saliency_callbacks.types.attribution import Attribution, Evidence, Quantity, RawMap, Reduction
     from saliency_callbacks.types.passes import Baseline, Noise, Pass, Path, PathRule, ReluRule, TensorBaseline, Until
-    from saliency_callbacks.types.protocols import Method, Sink
+    from saliency_callbacks.types.protocols import Method, PreparingSink, Sink
     from saliency_callbacks.types.snapshot import Picture, ProbeView, Snapshot
     from saliency_callbacks.types.statistics import ClassMaps, Mistakes, ProbeStatistics
 
@@ -32,6 +32,7 @@ __all__ = [
     "Path",
     "PathRule",
     "Picture",
+    "PreparingSink",
     "ProbeStatistics",
     "ProbeView",
     "Quantity",
@@ -58,6 +59,7 @@ _HOMES = {
     "Path": "saliency_callbacks.types.passes",
     "PathRule": "saliency_callbacks.types.passes",
     "Picture": "saliency_callbacks.types.snapshot",
+    "PreparingSink": "saliency_callbacks.types.protocols",
     "ProbeStatistics": "saliency_callbacks.types.statistics",
     "ProbeView": "saliency_callbacks.types.snapshot",
     "Quantity": "saliency_callbacks.types.attribution",

@@ -64,3 +64,24 @@ class Sink(Protocol):
                 drawn on demand. A sink that cannot show animations leaves them out. After Ctrl-C no more are drawn: the
                 mapping then ends early, and a tag that it had before is a ``KeyError``.
         """
+
+
+@runtime_checkable
+class PreparingSink(Sink, Protocol):
+    """A sink whose client may be called from the thread that trains only: ``write`` prepares, ``commit`` hands over.
+
+    Example:
+        >>> class Printer:
+        ...     def __init__(self):
+        ...         self.lines = []
+        ...     def write(self, snapshot, pictures):
+        ...         self.lines.append(snapshot.moment)
+        ...     def commit(self):
+        ...         while self.lines:
+        ...             print(self.lines.pop(0))
+        >>> isinstance(Printer(), PreparingSink)
+        True
+    """
+
+    def commit(self) -> None:
+        """Hand over what is prepared. Called before training steps, so it has to be quick where there is nothing."""

@@ -14,7 +14,7 @@ from saliency_callbacks import sinks
 from saliency_callbacks.errors import PictureError
 from saliency_callbacks.rendering.lazy import LazyPictures
 from saliency_callbacks.sinks import DiskSink, MemorySink, TensorBoardSink
-from saliency_callbacks.types import Sink
+from saliency_callbacks.types import PreparingSink, Sink
 from tests.sinks import swanlab_run
 from tests.sinks.comet_archive import offline_logger
 from tests.sinks.lightning_cloud import connect
@@ -121,6 +121,12 @@ def test_every_sink_is_tested():
     assert set(SINKS) == {name for name in sinks.__all__ if name.endswith("Sink")}
 
 
+def write(sink, snapshot, pictures):
+    assert sink.write(snapshot, pictures) is None
+    if isinstance(sink, PreparingSink):
+        assert sink.commit() is None
+
+
 def test_it_is_a_sink(sink):
     assert isinstance(sink, Sink)
 
@@ -128,7 +134,7 @@ def test_it_is_a_sink(sink):
 def test_what_is_written_is_not_changed(sink, make_snapshot, picture):
     snapshot, before = make_snapshot(), make_snapshot()
     pixels = picture.copy()
-    sink.write(snapshot, {"saliency/gradient": picture})
+    write(sink, snapshot, {"saliency/gradient": picture})
     np.testing.assert_array_equal(picture, pixels)
     for name, attribution in snapshot.attributions.items():
         assert torch.equal(attribution.values, before.attributions[name].values)
@@ -137,7 +143,7 @@ def test_what_is_written_is_not_changed(sink, make_snapshot, picture):
 def test_an_animation_is_taken_or_left_out(sink, make_snapshot, picture):
     frames = np.stack([picture, 255 - picture])
     before = frames.copy()
-    sink.write(make_snapshot(), {"saliency/film": frames, "saliency/gradient": picture})
+    write(sink, make_snapshot(), {"saliency/film": frames, "saliency/gradient": picture})
     np.testing.assert_array_equal(frames, before)
 
 
@@ -146,16 +152,16 @@ def test_a_picture_that_cannot_be_drawn_is_not_hidden(sink, make_snapshot):
         raise ValueError("no font")
 
     with pytest.raises(PictureError, match="no font"):
-        sink.write(make_snapshot(), LazyPictures({"saliency/gradient": draw}))
+        write(sink, make_snapshot(), LazyPictures({"saliency/gradient": draw}))
 
 
 def test_scores_that_are_not_finite_and_no_pictures_are_fine(sink, make_snapshot):
-    assert sink.write(make_snapshot(scores={"saliency/gradient/entropy": math.nan}), {}) is None
+    write(sink, make_snapshot(scores={"saliency/gradient/entropy": math.nan}), {})
 
 
 def test_the_random_state_is_not_touched(sink, make_snapshot, picture):
     before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
-    sink.write(make_snapshot(), {"saliency/gradient": picture})
+    write(sink, make_snapshot(), {"saliency/gradient": picture})
     assert torch.equal(torch.get_rng_state(), before[0])
     assert np.random.get_state()[1].tolist() == before[1]  # noqa: NPY002
     assert random.getstate() == before[2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from typing_extensions import override
 
@@ -42,6 +43,10 @@ class LightningHooks(Callback, ABC):
     @abstractmethod
     def start(self, host: Host) -> None:
         """The first training step comes next."""
+
+    @abstractmethod
+    def step_starts(self) -> None:
+        """The next training step comes; asked at each, so it has to be quick."""
 
     @abstractmethod
     def validation_starts(self, host: Host) -> None:
@@ -85,6 +90,10 @@ class LightningHooks(Callback, ABC):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         with self.cost.at_start(), self._turn(trainer, pl_module) as host:
             self.start(host)
+
+    @override
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self.step_starts()
 
     @override
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

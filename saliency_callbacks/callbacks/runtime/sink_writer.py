@@ -16,7 +16,7 @@ from saliency_callbacks.sinks import DiskSink
 from saliency_callbacks.sinks.addresses import without_secrets
 from saliency_callbacks.sinks.background import BackgroundQueue
 from saliency_callbacks.sinks.disk.remote_copy import RemoteCopy
-from saliency_callbacks.types import Picture, Sink, Snapshot
+from saliency_callbacks.types import Picture, PreparingSink, Sink, Snapshot
 
 __all__ = ["SinkWriter"]
 
@@ -67,6 +67,7 @@ class SinkWriter:
         self.place = place
         self.on_error = on_error
         self._failures = [0] * len(self.sinks)
+        self._preparing = [sink for sink in self.sinks if isinstance(sink, PreparingSink)]
         self._queue = BackgroundQueue()
         # Warnings belong to the thread that trains: filters and their contexts are not made for several.
         self._messages: deque[tuple[Hashable, str]] = deque()
@@ -91,6 +92,16 @@ class SinkWriter:
             self._queue.submit(partial(self._write, snapshot, pictures))
         else:
             self._write(snapshot, pictures)
+        self.commit()
+
+    def commit(self) -> None:
+        """Let sinks hand over what they have prepared, on this thread: each that has ``commit()``.
+
+        Raises:
+            Exception: Whatever a sink raises, with ``on_error="raise"``.
+        """
+        for sink in self._preparing:
+            self._commit(sink)
         self._report()
 
     def when_written(self, tell: Callable[[WritingCost | None], None]) -> None:
@@ -133,11 +144,12 @@ class SinkWriter:
     def drain(self) -> None:
         """Wait until everything is written, and report what failed."""
         self._queue.drain()
-        self._report()
+        self.commit()
 
     def close(self) -> None:
         """Wait until everything is written, report what failed, and end the thread."""
         self._queue.close()
+        self.commit()
         self._finish_copy()
         self._report()
         if self._n_abandoned:
@@ -178,13 +190,7 @@ class SinkWriter:
             if isinstance(error, KeyError) and self._is_abandoned.is_set():
                 # A sink that had a picture's tag when there was one to be drawn.
                 return True
-            # A picture that cannot be drawn says so itself, and is no fault of the sink.
-            blamed = "" if isinstance(error, PictureError) else f"{type(sink).__name__} failed: "
-            # Each picture is a thing of its own.
-            what = str(error) if isinstance(error, PictureError) else type(sink).__name__
-            kind = ("sink", type(error).__name__, what)
-            message = f"{blamed}{type(error).__name__}: {without_secrets(error)}; training continues"
-            self._messages.append((kind, message))
+            self._messages.append(_failed(sink, error))
             return isinstance(error, PictureError)
         return True
 
@@ -196,6 +202,14 @@ class SinkWriter:
         if failure is not None:
             self._messages.append(("not copied", failure))
 
+    def _commit(self, sink: PreparingSink) -> None:
+        try:
+            sink.commit()
+        except Exception as error:
+            if self.on_error == "raise":
+                raise
+            self._messages.append(_failed(sink, error))
+
     def _keep_pictures(self) -> None:
         """Let files on disk stand in for a logger that did not take the pictures, from this observation on."""
         for sink in self.sinks:
@@ -205,6 +219,16 @@ class SinkWriter:
     def _report(self) -> None:
         while self._messages:
             notices.warn(*self._messages.popleft())
+
+
+def _failed(sink: Sink, error: Exception) -> tuple[Hashable, str]:
+    """Return the kind and the words of a warning."""
+    # A picture that cannot be drawn says so itself, and is no fault of the sink.
+    blamed = "" if isinstance(error, PictureError) else f"{type(sink).__name__} failed: "
+    # Each picture is a thing of its own.
+    what = str(error) if isinstance(error, PictureError) else type(sink).__name__
+    message = f"{blamed}{type(error).__name__}: {without_secrets(error)}; training continues"
+    return ("sink", type(error).__name__, what), message
 
 
 class _UntilAbandoned(Mapping[str, Picture]):

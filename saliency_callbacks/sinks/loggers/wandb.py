@@ -6,9 +6,10 @@ import html
 import inspect
 import io
 import itertools
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from saliency_callbacks.sinks.image_files import encode_gif, is_animation
 from saliency_callbacks.sinks.loggers.clients import logger_package
@@ -18,6 +19,13 @@ from saliency_callbacks.types import Picture, Snapshot
 __all__ = ["GrowingTable", "WandbSink"]
 
 _MOST_INCREMENTS = 100
+
+
+class _Prepared(NamedTuple):
+    step: int
+    media: dict[str, Any]
+    rows: SampleTable | None
+    alerts: Mapping[str, str]
 
 
 class WandbSink:
@@ -51,6 +59,7 @@ class WandbSink:
         self._wandb: Any = logger_package("wandb", logger=logger, extra="wandb")
         self._table: GrowingTable | None = None
         self._last_step: int | None = None
+        self._prepared: deque[_Prepared] = deque()
         self.logger = logger
 
     def add_report(self, path: Path, title: str) -> None:
@@ -63,16 +72,25 @@ class WandbSink:
         run.log_artifact(artifact)
 
     def write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
-        """Write pictures, texts, tables, the samples' rows and alerts; see :class:`~saliency_callbacks.types.Sink`."""
+        """Prepare pictures, texts, tables, rows and alerts; see :class:`~saliency_callbacks.types.PreparingSink`."""
         media = {tag: self._medium(picture, snapshot.moment) for tag, picture in pictures.items()}
         texts = {tag: _preformatted(text) for tag, text in snapshot.markdown.items()} | dict(snapshot.html)
         media |= {f"{tag}/text": self._wandb.Html(text) for tag, text in texts.items()}
-        media |= self._rows(snapshot)
-        self._last_step = snapshot.step
-        if media:
-            self.logger.log_metrics(media, step=snapshot.step)
-        for title, text in snapshot.alerts.items():
-            self.logger.experiment.alert(title=title, text=text, level=self._wandb.AlertLevel.WARN)
+        self._prepared.append(_Prepared(snapshot.step, media, sample_table(snapshot), snapshot.alerts))
+
+    def commit(self) -> None:
+        """Log what is prepared; only the thread that trains, and logs metrics, may call it.
+
+        A W&B run counts its steps without a lock: of two threads that log at once, one loses what it logged.
+        """
+        while self._prepared:
+            prepared = self._prepared.popleft()
+            self._last_step = prepared.step
+            media = prepared.media | self._rows(prepared.rows)
+            if media:
+                self.logger.log_metrics(media, step=prepared.step)
+            for title, text in prepared.alerts.items():
+                self.logger.experiment.alert(title=title, text=text, level=self._wandb.AlertLevel.WARN)
 
     def _medium(self, picture: Picture, caption: str) -> Any:
         if is_animation(picture):
@@ -81,8 +99,7 @@ class WandbSink:
         # Never as floats, which W&B casts to a black picture.
         return self._wandb.Image(picture, caption=caption)
 
-    def _rows(self, snapshot: Snapshot) -> dict[str, Any]:
-        added = sample_table(snapshot)
+    def _rows(self, added: SampleTable | None) -> dict[str, Any]:
         if added is None:
             return {}
         run = self.logger.experiment

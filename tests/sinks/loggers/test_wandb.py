@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import struct
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ def test_the_files_of_a_run_have_the_very_pixels_and_texts(logger, monkeypatch):
         texts={"cue/x/alarm": "<script>alert(1)</script>"},
         alerts={"cue/x/alarm": "look"},
     )
-    sink.write(snapshot, pictures)
+    written(sink, snapshot, pictures)
     assert logged == [(30, {"saliency/a", "saliency/b", "cue/x/alarm/text"})], "one call, one step of the slider"
     files = {path.name.split("_")[0]: np.asarray(Image.open(path)) for path in media(logger, "images", "png")}
     assert files.keys() == {"a", "b"}
@@ -97,23 +98,30 @@ def test_the_files_of_a_run_have_the_very_pixels_and_texts(logger, monkeypatch):
 def test_an_observation_without_media_makes_no_step(logger, monkeypatch):
     calls = []
     monkeypatch.setattr(logger, "log_metrics", lambda *args, **kwargs: calls.append(args))
-    WandbSink(logger).write(Snapshot(epoch=0, step=0, stage="fit", attributions={}), {})
+    written(WandbSink(logger), Snapshot(epoch=0, step=0, stage="fit", attributions={}), {})
     assert calls == []
 
 
 def test_a_table_is_markdown_as_it_stands(logger):
     table = Table(("a",), ((Cell("<b>"),),))
-    WandbSink(logger).write(Snapshot(epoch=0, step=0, stage="fit", attributions={}, tables={"cue/x/groups": table}), {})
+    written(
+        WandbSink(logger), Snapshot(epoch=0, step=0, stage="fit", attributions={}, tables={"cue/x/groups": table}), {}
+    )
     (text,) = media(logger, "html", "html")
     assert "| a |\n|---|\n| &lt;b&gt; |" in text.read_text()
 
 
 def test_an_animation_is_a_gif(logger):
     frames = np.stack([picture(0), picture(1)])
-    WandbSink(logger).write(Snapshot(epoch=0, step=0, stage="fit", attributions={}), {"saliency/film": frames})
+    written(WandbSink(logger), Snapshot(epoch=0, step=0, stage="fit", attributions={}), {"saliency/film": frames})
     (file,) = media(logger, "videos", "gif")
     with Image.open(file) as image:
         assert (image.format, image.n_frames, image.size) == ("GIF", 2, (20, 12))
+
+
+def written(sink: WandbSink, snapshot: Snapshot, pictures: dict[str, np.ndarray]) -> None:
+    sink.write(snapshot, pictures)
+    sink.commit()
 
 
 def observation(step: int, **scores: list[float]) -> Snapshot:
@@ -139,8 +147,8 @@ def tables(logger: WandbLogger) -> list[tuple[str, dict]]:
 
 def test_each_observation_adds_its_rows_and_only_these(logger):
     sink = WandbSink(logger)
-    sink.write(observation(0, gini=[0.5, float("nan")], mass=[1.0, 0.0]), {})
-    sink.write(observation(7, gini=[0.25, 0.5]), {})
+    written(sink, observation(0, gini=[0.5, float("nan")], mass=[1.0, 0.0]), {})
+    written(sink, observation(7, gini=[0.25, 0.5]), {})
     (first, second) = tables(logger)
     facts = ["moment", "epoch", "step", "sample", "label", "prediction", "confidence"]
     assert [name for name, _ in (first, second)] == ["samples", "samples"]
@@ -161,7 +169,7 @@ def test_each_observation_adds_its_rows_and_only_these(logger):
 def test_pictures_and_rows_share_one_call(logger, monkeypatch):
     logged = []
     monkeypatch.setattr(logger, "log_metrics", lambda metrics, step: logged.append((step, set(metrics))))
-    WandbSink(logger).write(observation(3, gini=[0.5, 0.5]), {"saliency/a": picture(0)})
+    written(WandbSink(logger), observation(3, gini=[0.5, 0.5]), {"saliency/a": picture(0)})
     assert logged == [(3, {"saliency/a", "saliency/samples"})]
 
 
@@ -170,8 +178,8 @@ def test_a_long_run_and_new_columns_begin_new_tables(logger, monkeypatch):
     monkeypatch.setattr(wandb_sink, "_MOST_INCREMENTS", 2)
     sink = WandbSink(logger)
     for step in range(5):
-        sink.write(observation(step, gini=[0.5, 0.5]), {})
-    sink.write(observation(5, gini=[0.5, 0.5], mass=[0.5, 0.5]), {})
+        written(sink, observation(step, gini=[0.5, 0.5]), {})
+    written(sink, observation(5, gini=[0.5, 0.5], mass=[0.5, 0.5]), {})
     names = [name for name, _ in tables(logger)]
     assert names == ["samples", "samples", "samples_2", "samples_2", "samples_3", "samples_4"]
     assert {len(table["data"]) for _, table in tables(logger)} == {2}
@@ -181,7 +189,7 @@ def test_a_long_run_and_new_columns_begin_new_tables(logger, monkeypatch):
 @_GROWING
 def test_a_second_training_in_the_same_run_does_not_hide_the_rows_of_the_first(logger):
     for step in (0, 1):
-        WandbSink(logger).write(observation(step, gini=[0.5, 0.5]), {})
+        written(WandbSink(logger), observation(step, gini=[0.5, 0.5]), {})
     assert [name for name, _ in tables(logger)] == ["samples", "samples_2"]
 
 
@@ -193,7 +201,7 @@ def test_before_tables_could_grow_each_observation_has_its_own(logger, monkeypat
     monkeypatch.setattr(wandb, "Table", Table)
     sink = WandbSink(logger)
     for step in (0, 1):
-        sink.write(observation(step, gini=[0.5, 0.5]), {})
+        written(sink, observation(step, gini=[0.5, 0.5]), {})
     assert [(name, [row[2] for row in table["data"]]) for name, table in tables(logger)] == [
         ("samples", [0, 0]),
         ("samples", [1, 1]),
@@ -213,6 +221,23 @@ def test_media_share_a_step_among_themselves_and_with_the_metrics_the_key_of_a_s
         assert [row["trainer/global_step"] for row in with_media] == metrics
         assert len(metrics) == 3
     assert axes == {"*": "trainer/global_step"}
+
+
+def test_only_the_thread_that_trains_logs(logger, tmp_path, monkeypatch):
+    """W&B counts its steps without a lock: of two threads that log at once, one loses what it logged."""
+    log, threads = logger.log_metrics, {}
+
+    def logged(metrics, step):
+        threads.setdefault(threading.current_thread(), []).extend(metrics)
+        log(metrics, step)
+
+    monkeypatch.setattr(logger, "log_metrics", logged)
+    trainer(tmp_path, SaliencyMonitor("gradient", probe=4), logger=logger).fit(
+        Classifier(), train_loader(), val_loader()
+    )
+    (keys,) = (keys for thread, keys in threads.items() if thread is threading.main_thread())
+    assert len(threads) == 1
+    assert keys.count("saliency/gradient") == 3
 
 
 def history(file: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
