@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MOST_SLICES", "ContactSheet", "axis_name", "evenly_spaced", "slice_name", "slice_noun"]
+__all__ = ["SHEET_SLICES", "ContactSheet", "axis_name", "evenly_spaced", "slice_name", "slice_noun"]
 
-MOST_SLICES = 9
+SHEET_SLICES = 9
 """Slices on a contact sheet; of more, evenly spaced ones are taken."""
 
 _OF_TIME = ("time", "t", "frame", "frames")
@@ -46,7 +46,7 @@ class ContactSheet:
     def of(spatial: Sequence[int]) -> ContactSheet:
         """Return the sheet of a volume of that size; nearly square."""
         count, height, width = spatial
-        indices = evenly_spaced(count, MOST_SLICES)
+        indices = evenly_spaced(count, SHEET_SLICES)
         return ContactSheet(indices, _columns(len(indices), height, width), count)
 
     @property

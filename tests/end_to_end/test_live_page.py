@@ -275,7 +275,7 @@ def test_two_runs_side_by_side(show, serve, run):
     painted(page, second, run=1, frame=3)
     page.locator("#choose-second").click()
     page.locator("#run-dialog button", has_text="foreign").click()
-    page.locator("#problem", has_text="different probes").wait_for()
+    page.locator("#problem", has_text="they explain different samples").wait_for()
     assert page.locator("h1").text_content() == "one and two", "what was shown stays"
     page.locator("#choose-second").click()
     page.locator("#run-dialog button", has_text="None (stop comparing)").click()

@@ -20,7 +20,7 @@ def pictures(count, shape, level=120):
 
 def captions(count, first="", detail=""):
     """Captions of which the last sample's first line is ``first``; the others reserve room for a usual name."""
-    return [Caption("ankle boot", "✕ automobile · 64 %")] * (count - 1) + [Caption(first, detail)]
+    return [Caption("ankle boot", "✕ automobile · 64%")] * (count - 1) + [Caption(first, detail)]
 
 
 def height_of_what_differs(one, other):
@@ -86,6 +86,6 @@ def test_a_thumbnail_tells_one_digit_from_another():
 
 def test_names_that_are_a_little_too_long_are_written_smaller_and_not_cut():
     tiles = pictures(8, (28, 28))
-    whole = panel(tiles, tiles, [Caption("seven", "✕ ankle boot · 64 %")] * 8, title="t")
-    cut = panel(tiles, tiles, [Caption("seven", "✕ ankle boot · 64 % and more")] * 8, title="t")
+    whole = panel(tiles, tiles, [Caption("seven", "✕ ankle boot · 64%")] * 8, title="t")
+    cut = panel(tiles, tiles, [Caption("seven", "✕ ankle boot · 64% and more")] * 8, title="t")
     assert not np.array_equal(whole, cut)
