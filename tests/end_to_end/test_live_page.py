@@ -283,6 +283,15 @@ def test_two_runs_side_by_side(show, serve, run):
     assert page.locator("#problem").is_hidden()
 
 
+def test_of_a_link_to_runs_that_cannot_be_compared_the_first_is_shown(show, serve, run):
+    write_image_run(run.parent / "foreign", fingerprint="cd" * 32)
+    page = show(serve(run.parent)[0], "#run=one&second=foreign", fails=True)
+    assert page.locator("h1").text_content() == "one"
+    assert "Opening" not in page.locator("#subtitle").text_content()
+    told = page.locator("#problem").text_content()
+    assert told.startswith("Foreign cannot be compared with one: they explain different samples")
+
+
 def test_a_method_that_only_one_run_has(show, serve, tmp_path):
     for name in "ab":
         write_image_run(tmp_path / name, other=f"only_{name}", n_epochs=2)

@@ -137,6 +137,18 @@ def test_live_volumes_are_cut_across_every_axis_and_only_what_is_looked_at_is_as
     page.wait_for_function("() => document.getElementById('slice-plane').textContent === 'plane: depth × height'")
 
 
+def test_slices_of_a_deep_volume_are_no_taller_than_the_window(show, served, tmp_path):
+    write_volumes(tmp_path / "run", depth=240)
+    page = show(f"{served(tmp_path)}#axis=2&slice=8")
+    page.wait_for_function(NAMED, arg="Slice 9 of 16")
+    painted(page, MAP)
+    assert 200 < page.locator(MAP).bounding_box()["height"] <= 0.6 * 900
+    page.keyboard.press("s")
+    small = page.locator(".strip .tile canvas").first
+    small.wait_for()
+    assert 100 < small.bounding_box()["height"] <= 160
+
+
 def test_slices_across_time_are_frames(tmp_path, show):
     page = show(write_report([write_volumes(tmp_path, axis_names=("time", "height", "width"))]).as_uri())
     page.wait_for_function(NAMED, arg="Frame 3 of 5")
