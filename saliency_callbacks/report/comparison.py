@@ -29,7 +29,7 @@ def check_comparable(contents: Sequence[Contents]) -> None:
         ConfigurationError: If a pair does not, or if both runs have pictures and no monitors can be paired.
     """
     found = pairs(contents)
-    refusal = " cannot be compared with ".join(content.run.name for content in reversed(contents))
+    refusal = "the run " + " cannot be compared with ".join(content.run.name for content in reversed(contents))
     if not found and all(content.monitors for content in contents):
         names = [", ".join(monitor.archive.name for monitor in content.monitors) for content in contents]
         raise ConfigurationError(

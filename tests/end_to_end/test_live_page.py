@@ -289,7 +289,7 @@ def test_of_a_link_to_runs_that_cannot_be_compared_the_first_is_shown(show, serv
     assert page.locator("h1").text_content() == "one"
     assert "Opening" not in page.locator("#subtitle").text_content()
     told = page.locator("#problem").text_content()
-    assert told.startswith("Foreign cannot be compared with one: they explain different samples")
+    assert told.startswith("The run foreign cannot be compared with one: they explain different samples")
 
 
 def test_a_method_that_only_one_run_has(show, serve, tmp_path):
