@@ -16,6 +16,7 @@ from PIL import Image
 
 from saliency_callbacks.rendering import render
 from saliency_callbacks.rendering.contact_sheet import number_slices, sheet_note, sheet_of
+from saliency_callbacks.rendering.theme import DETAIL_SIZE
 from saliency_callbacks.types import Attribution, Table
 
 __all__ = ["attributions_html", "picture_html", "table_html"]
@@ -113,7 +114,7 @@ def _heatmaps(attribution: Attribution) -> npt.NDArray[np.uint8]:
         attribution.target[:count],
         attribution.score[:count],
     )
-    return number_slices(render(first, np.zeros((count, *size, 3), np.uint8), style="heatmap"), sheet)
+    return number_slices(render(first, np.zeros((count, *size, 3), np.uint8), style="heatmap"), sheet, DETAIL_SIZE)
 
 
 def _captions(attribution: Attribution) -> list[str]:

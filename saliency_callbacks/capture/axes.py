@@ -104,9 +104,9 @@ def recognize_layout(
         shape = f"[N, {', '.join(map(str, explained.shape[1:]))}]"
         fed = "it reaches no convolution" if seen is None else f"the first convolution is given {list(seen.shape)}"
         raise InputError(
-            f"the explained input has shape {shape}, so it is unclear whether its {second} or its {third} are the "
-            f"channels ({fed}). Name the axes with layout='NTCHW' (frames before channels), 'NCTHW' or 'NCDHW' "
-            "(channels first)"
+            f"the explained input has shape {shape}, so it is unclear whether axis 1 or axis 2 holds the channels "
+            f"({fed}). Name the axes with layout='NTCHW' (frames before channels), 'NCTHW' or 'NCDHW' (channels "
+            "first); callbacks take it as reading=ModelReading(layout='NTCHW')"
         )
     return RECOGNIZED_VOLUME if dim == 1 else _FRAMES_SECOND
 

@@ -119,7 +119,9 @@ def _integer(query: Query, name: str) -> int:
     try:
         return int(given)
     except ValueError as error:  # also of numbers with thousands of digits
-        raise RequestError(HTTPStatus.BAD_REQUEST, f"{name}={given[:20]!r} is not a number") from error
+        raise RequestError(
+            HTTPStatus.BAD_REQUEST, f"{name}={given[:20]!r} is not a number; expected an integer, from 0 up"
+        ) from error
 
 
 def _text(make: Callable[[], str], kind: str) -> Answer:

@@ -17,7 +17,7 @@ from saliency_callbacks.dashboard.links import drawing_address
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.report.monitors import ExplainedObservation, Monitor, read_monitor, sample_facts
 from saliency_callbacks.report.pictures.statistics import drawings_of
-from saliency_callbacks.report.run_contents import Contents, has_one_slice_of_volumes, only_the_middle
+from saliency_callbacks.report.run_contents import Contents
 from saliency_callbacks.report.runs import Archive, RunDirectory, read_archives
 from saliency_callbacks.sinks.disk.archive import inside
 from saliency_callbacks.sinks.disk.arrays import StoredProbe, open_maps, read_scales, read_shown_maps, read_stored_probe
@@ -78,7 +78,6 @@ class LiveRun:
         notes = (*notes, *(note for monitor in read for note in monitor.notes))
         scaled = [self._scaled(monitor) for monitor in read if monitor.observations]
         notes += tuple(note for _, note in scaled if note)
-        notes += tuple(only_the_middle(one.archive) for one in read if has_one_slice_of_volumes(one))
         monitors = tuple(monitor for monitor, _ in scaled if monitor.observations)
         drawings, undrawn = self._drawings(monitors)
         return Contents(RunDirectory(run.directory, run.id, archives, ()), monitors, (*notes, *undrawn), drawings)

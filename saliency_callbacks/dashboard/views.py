@@ -83,6 +83,7 @@ class Views:
             RequestError: If they are not kept, or there is no such slice.
         """
         contents = [self._contents(one)[1] for one in found]
+        _named(contents[0].monitors, monitor)
         for pair in _pairs(contents):
             for one in pair[0].observations:
                 is_asked_for = (one.entry["step"], one.entry["stage"]) == moment and method in one.scales
@@ -102,10 +103,10 @@ class Views:
             RequestError: If there are no volumes, or no such slice.
         """
         _, content = self._contents(found)
-        probe = next((one.probe for one in content.monitors if one.archive.name == monitor), None)
-        plane = None if probe is None else _plane(probe, place)
-        if probe is None or plane is None:
-            raise _gone(f"the pictures of {monitor}'s slices")
+        shown = _named(content.monitors, monitor)
+        probe, plane = shown.probe, _plane(shown.probe, place)
+        if plane is None:
+            raise RequestError(HTTPStatus.NOT_FOUND, f"{monitor} has no slices: {_why_no_slices(shown)}")
         etag = _digest(found.id, monitor, probe.fingerprint, plane)
         return Answer(lambda: dump(slice_pictures(probe, plane.axis, [plane.index])), "application/json", etag)
 
@@ -196,6 +197,19 @@ def _pairs(contents: Sequence[Contents]) -> list[tuple[Monitor, ...]]:
     return [*matched, *alone]
 
 
+def _named(monitors: Sequence[Monitor], name: str) -> Monitor:
+    for monitor in monitors:
+        if monitor.archive.name == name:
+            return monitor
+    raise RequestError(HTTPStatus.NOT_FOUND, f"there is no monitor {name!r}")
+
+
+def _why_no_slices(monitor: Monitor) -> str:
+    if monitor.volume_size is None:
+        return "its samples are not volumes"
+    return "an earlier version kept the picture of the middle slice alone"
+
+
 def _plane(probe: StoredProbe, place: tuple[int, int] | None) -> Plane | None:
     """Return the slice of volumes that is asked for; ``None`` where there are none.
 
@@ -206,7 +220,11 @@ def _plane(probe: StoredProbe, place: tuple[int, int] | None) -> Plane | None:
         return None
     sizes = probe.volumes.shape[1:4]
     axis, index = (0, sizes[0] // 2) if place is None else place
-    if not (0 <= axis < len(sizes) and 0 <= index < sizes[axis]):
+    if not 0 <= axis < len(sizes):
+        raise RequestError(
+            HTTPStatus.BAD_REQUEST, f"there is no axis {axis}: the volumes have axes 0 to {len(sizes) - 1}"
+        )
+    if not 0 <= index < sizes[axis]:
         raise RequestError(
             HTTPStatus.BAD_REQUEST,
             f"there is no slice {index} along axis {axis} of volumes of {' × '.join(map(str, sizes))}",

@@ -29,7 +29,7 @@ from saliency_callbacks.types import (
 
 __all__ = ["IntegratedGradients"]
 
-# With 9 points, 9 of 12 images were complete within 5 %, by chance: some of their maps still had rank correlations of
+# With 9 points, 9 of 12 images were complete within 5%, by chance: some of their maps still had rank correlations of
 # .98 with those of 1,000 points. With 17 all twelve had .993 or more.
 _FIRST_STEPS = 17
 _NAMED_BASELINES = ("zeros", "mean", "noise", "pad_token", "mask_token")

@@ -91,14 +91,18 @@ def evolution(
         tiles = fit(maps[:count], smallest=smallest, largest=largest)
         if regions is not None:
             tiles = draw_contour(tiles, regions[index][:count])
-        tiles = number_slices(tiles, sheet)
-        if shows_input:
-            tiles = beside(fit(given[index, :count], smallest=smallest, largest=largest), tiles)
+        inputs = [fit(given[index, :count], smallest=smallest, largest=largest)] if shows_input else []
+        size = TileGrid.of(_joined(inputs, tiles), every_caption).text_size
+        tiles = _joined(inputs, number_slices(tiles, sheet, size))
         shown = captions[index][:count]
         heading = Heading(f"{title} · {moment}", style, colormap, scale_note, room_for=f"{title} · {longest}")
         picture = TileGrid.of(tiles, every_caption).draw(tiles, shown, heading)
         frames.append(_with_bar(picture, (index + 1) / len(scenes)))
     return np.stack(frames)
+
+
+def _joined(inputs: Sequence[npt.NDArray[np.uint8]], maps: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    return beside(inputs[0], maps) if inputs else maps
 
 
 def _with_bar(picture: npt.NDArray[np.uint8], share: float) -> npt.NDArray[np.uint8]:

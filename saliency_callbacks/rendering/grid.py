@@ -95,6 +95,11 @@ class TileGrid:
         """Width of a cell."""
         return self.tile_width + 2 * _FRAME
 
+    @property
+    def text_size(self) -> int:
+        """Size of text that can be read, whatever room there is for it."""
+        return TextSizes.legible(self._inner(self.columns) + 2 * _MARGIN).caption
+
     def height(self, inner: int) -> int:
         """Height of a cell in a picture that is ``inner`` pixels wide within its margins."""
         words = self.lines * text.line_height(self._caption_size(inner))

@@ -36,7 +36,7 @@ def display_images(
     std: float | Sequence[float] | Tensor | None = None,
     bands: Sequence[int] | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """Return inputs as pictures, volumes as contact sheets of up to 9 slices.
+    """Return inputs as pictures, volumes as contact sheets of up to 4 slices.
 
     With ``mean`` or ``std`` the normalization is undone, ``x · std + mean``, and black and white are 0 and 1, or 0 and
     255 where the inputs were 8-bit pixels. Otherwise values within [0, 1] are taken as they are, non-negative values

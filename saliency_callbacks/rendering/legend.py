@@ -79,7 +79,7 @@ def limited_title(title: str, shown: int, count: int) -> str:
 
 @dataclass(frozen=True)
 class Heading:
-    """A title on the left and a color bar on the right; below each other where they do not fit side by side.
+    """A title, and below it a color bar with its words.
 
     A title that is too long has two lines, and so has the legend.
 
@@ -111,8 +111,6 @@ class Heading:
     def height(self, width: int) -> int:
         """Return the height in pixels that the heading takes at a width."""
         first = self._n_title_lines(width) * text.line_height(self.sizes.title)
-        if self._on_one_line(width):
-            return first
         lines = 2 if self._note_is_below(width) else 1
         return first + _LINE_GAP + lines * text.line_height(self.sizes.legend)
 
@@ -122,20 +120,16 @@ class Heading:
         line = text.line_height(self.sizes.title)
         for place, words in enumerate(self._title_lines(self.title, width)):
             text.draw(pen, (left, top + place * line), words, size=self.sizes.title, color=INK, max_width=width)
-        if self._on_one_line(width):
-            legend = self._words_width() + _BAR_WIDTH
-            left, width = left + width - legend, legend
-            top += (line - text.line_height(self.sizes.legend)) // 2 + 1
-        else:
-            top += self._n_title_lines(width) * line + _LINE_GAP
-        self._draw_legend(canvas, left, top, width)
+        self._draw_legend(canvas, left, top + self._n_title_lines(width) * line + _LINE_GAP, width)
 
     def _draw_legend(self, canvas: Image.Image, left: int, top: int, width: int) -> None:
         pen = ImageDraw.Draw(canvas)
         size, line = self.sizes.legend, text.line_height(self.sizes.legend)
         start, right = left, left + width
         low, high = self._ends()
-        bar_width = max(_SHORTEST_BAR, min(self._bar_width(), width - self._words_width(with_note=False)))
+        bar_width = max(
+            _SHORTEST_BAR, min(self._bar_width(), width - self._words_width(with_note=not self._note_is_below(width)))
+        )
         left += text.draw(pen, (left, top), low, size=size, color=MUTED) + self._gap
         bar_height = max(_BAR_HEIGHT, round(size * _BAR_OF_TEXT))
         upper = top + (line - bar_height) // 2
@@ -176,8 +170,3 @@ class Heading:
 
     def _n_title_lines(self, width: int) -> int:
         return max(1, *(len(self._title_lines(words, width)) for words in (self.title, self.room_for)))
-
-    def _on_one_line(self, width: int) -> bool:
-        titles = (text.printable(words) for words in (self.title, self.room_for))
-        title = max(text.text_width(words, self.sizes.title) for words in titles)
-        return title + 4 * self._gap + self._words_width() + _BAR_WIDTH <= width

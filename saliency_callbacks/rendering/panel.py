@@ -98,12 +98,12 @@ def panel(
     largest = tile_limit(2 * count, budget=sizes.budget, smallest=sizes.smallest, largest=sizes.largest)
     smallest = max(min_tile, sizes.smallest)
     inputs, maps = (fit(batch[:count], smallest=smallest, largest=largest) for batch in (images, rendered))
-    inputs = number_slices(inputs, sheet)
     if regions is not None:
         maps = draw_contour(maps, regions[:count])
-    pairs = beside(inputs, maps)
+    grid = TileGrid.of(beside(inputs, maps), captions[:count], columns)
+    pairs = beside(number_slices(inputs, sheet, grid.text_size), maps)
     heading = Heading(limited_title(title, count, len(images)), style, colormap, scale_note, room_for)
-    return TileGrid.of(pairs, captions[:count], columns).draw(pairs, captions[:count], heading)
+    return grid.draw(pairs, captions[:count], heading)
 
 
 def _check(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from saliency_callbacks.rendering.attribution import as_attribution, render
+from saliency_callbacks.rendering.captions import class_captions, mistake_captions
 from saliency_callbacks.rendering.legend import Style
 from saliency_callbacks.rendering.panel import Caption, panel
 from saliency_callbacks.types import Mistakes, ProbeStatistics
@@ -41,10 +42,7 @@ def statistics_drawings(
     unsigned: Style = "overlay" if style in ("signed", "signed_color") else style
     for method, maps in statistics.maps.items():
         assert statistics.images is not None, "there are maps of pictures"
-        captions = [
-            Caption("all" if index < 0 else class_name(index), f"{count} maps")
-            for index, count in zip(statistics.class_indices.tolist(), maps.counts.tolist(), strict=True)
-        ]
+        captions = class_captions(class_name, statistics.class_indices.tolist(), maps.counts.tolist())
         # Half of the positions rank below the middle, whatever a map shows.
         heat = (2 * maps.mean_rank - 1).clamp(min=0)
         title = f"{method} · {moment} · mean rank by class"
@@ -61,10 +59,7 @@ def statistics_drawings(
 
 def _captions(found: Mistakes, class_name: Callable[[int], str]) -> list[Caption]:
     columns = (found.labels, found.predictions, found.confidences, found.positions)
-    return [
-        Caption(class_name(label), f"✕ {class_name(predicted)} · {100 * confidence:.0f} % · #{position}", wrong=True)
-        for label, predicted, confidence, position in zip(*(column.tolist() for column in columns), strict=True)
-    ]
+    return mistake_captions(class_name, *(column.tolist() for column in columns))
 
 
 def _drawn(

@@ -19,7 +19,8 @@ Reason = tuple[float, str, int, str | None]
 """How urgent it is, what to say, the position of the observation to look at, and the method, if there is one."""
 
 _LEAST_DRIFT = 0.25
-_LEAST_INSIDE = 0.5
+_CHANCE = 1.0
+_URGENCY_OF_MISSING = 0.5
 
 
 def rank_samples(monitor: Monitor) -> list[dict[str, Any]]:
@@ -33,7 +34,7 @@ def rank_samples(monitor: Monitor) -> list[dict[str, Any]]:
     if not monitor.observations:
         return []
     by_sample: dict[int, list[Reason]] = {}
-    for find in (_wrong_or_flipped, _moved_most, _outside_mask, _shows_nothing):
+    for find in (_wrong_or_flipped, _moved_most, _misses_mask, _shows_nothing):
         for sample, reason in find(monitor):
             by_sample.setdefault(sample, []).append(reason)
     ranked = sorted(by_sample.items(), key=lambda item: (-sum(reason[0] for reason in item[1]), item[0]))
@@ -108,21 +109,22 @@ def _moved_most(monitor: Monitor) -> Iterator[tuple[int, Reason]]:
     yield from best.items()
 
 
-def _outside_mask(monitor: Monitor) -> Iterator[tuple[int, Reason]]:
+def _misses_mask(monitor: Monitor) -> Iterator[tuple[int, Reason]]:
+    """Yield samples of whose mask every map shows less than chance would: a small mask holds little of any map."""
     position = len(monitor.observations) - 1
     last = monitor.observations[position]
+    known = {method: _values(last, method, "region_lift") for method in last.scales}
     for sample in range(len(monitor.probe.ids)):
-        inside = {}
-        for method in last.scales:
-            values = _values(last, method, "region_mass")
-            if values is not None and math.isfinite(float(values[sample])):
-                inside[method] = float(values[sample])
-        if inside and max(inside.values()) < _LEAST_INSIDE:
-            method = max(inside, key=lambda name: inside[name])
-            rest = "" if len(inside) == 1 else ", and an even larger share of every other map"
-            outside = f"{1 - inside[method]:.0%} of its {method} map"
-            text = f"{outside} lies outside the mask at {moment_of(last.entry)}{rest}."
-            yield sample, (_LEAST_INSIDE * (1 - inside[method]), text, position, method)
+        lifts = {method: float(values[sample]) for method, values in known.items() if values is not None}
+        lifts = {method: lift for method, lift in lifts.items() if math.isfinite(lift)}
+        if lifts and max(lifts.values()) < _CHANCE:
+            method = max(lifts, key=lambda name: lifts[name])
+            rest = "; no method does better" if len(known) > 1 else ""
+            text = (
+                f"Its {method} map puts less on the mask than chance would at {moment_of(last.entry)} (lift "
+                f"{lifts[method]:.2f}{rest})."
+            )
+            yield sample, (_URGENCY_OF_MISSING * (_CHANCE - lifts[method]), text, position, method)
 
 
 def _shows_nothing(monitor: Monitor) -> Iterator[tuple[int, Reason]]:

@@ -29,15 +29,12 @@ def check_comparable(contents: Sequence[Contents]) -> None:
         ConfigurationError: If a pair does not, or if both runs have pictures and no monitors can be paired.
     """
     found = pairs(contents)
+    refusal = "the run " + " cannot be compared with ".join(content.run.name for content in reversed(contents))
     if not found and all(content.monitors for content in contents):
         names = [", ".join(monitor.archive.name for monitor in content.monitors) for content in contents]
         raise ConfigurationError(
-            f"the runs have no monitor in common: {' and '.join(names)}. Use the same `namespace=` in both runs"
+            f"{refusal}: they have no monitor in common ({' and '.join(names)}). Use the same `namespace=` in both runs"
         )
     for pair in found:
-        fingerprints = [monitor.probe.fingerprint for monitor in pair]
-        if len(set(fingerprints)) > 1:
-            raise ConfigurationError(
-                f"the runs explain different probes, {fingerprints[0]} and {fingerprints[1]}, so their maps cannot be "
-                "compared. Observe both with the same probe"
-            )
+        if len({monitor.probe.fingerprint for monitor in pair}) > 1:
+            raise ConfigurationError(f"{refusal}: they explain different samples. Observe both with the same probe")

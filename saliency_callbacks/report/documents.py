@@ -6,7 +6,9 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from saliency_callbacks.report.markdown import parse_markdown
+from saliency_callbacks.report.monitors import moment_of
 from saliency_callbacks.report.runs import Archive
+from saliency_callbacks.report.tables import table_block
 from saliency_callbacks.sinks.disk.archive import read_table
 from saliency_callbacks.sinks.disk.entries import ObservationEntry
 from saliency_callbacks.types.tables import CellStyle, Table
@@ -30,9 +32,8 @@ def documents_of(archives: Sequence[Archive], shown_elsewhere: Collection[str] =
     for archive in archives:
         is_text = archive.probe is not None and archive.probe["tokens"] is not None
         for entry in archive.observations:
-            when = "at the end" if entry["stage"] == "final" else f"at epoch {entry['epoch']}"
             for tag, blocks in _documents(entry, is_text=is_text):
-                newest[tag] = {"tag": tag, "moment": when, "blocks": blocks}
+                newest[tag] = {"tag": tag, "moment": moment_of(entry), "blocks": blocks}
     return [document for tag, document in newest.items() if tag not in shown_elsewhere]
 
 
@@ -48,4 +49,4 @@ def _blocks(table: Table) -> list[dict[str, Any]]:
     head = [[["text", column]] for column in table.columns]
     rows = [[[[_ELEMENTS[cell.style], cell.text]] for cell in row] for row in table.rows]
     note = [] if table.note is None else [{"paragraph": [["text", table.note]]}]
-    return [{"table": {"head": head, "rows": rows}}, *note]
+    return [table_block(head, rows), *note]

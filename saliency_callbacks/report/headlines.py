@@ -26,7 +26,9 @@ def headlines_of(archives: Sequence[Archive], monitors: Sequence[Monitor]) -> li
     of_shortcuts = [_headline(*said) for archive in archives for said in shortcut_headlines(archive)]
     found += [{**headline, "section": "shortcuts"} for headline in of_shortcuts]
     for monitor in monitors:
-        found += [*_accuracy(monitor), *_degenerate(monitor)]
+        whose = f" ({monitor.archive.name})" if len(monitors) > 1 else ""
+        of_monitor = (*_accuracy(monitor), *_degenerate(monitor))
+        found += [{**headline, "title": headline["title"] + whose} for headline in of_monitor]
     order = ("alarm", "caution", "plain", "good")
     return sorted(found, key=lambda headline: order.index(headline["level"]))
 
@@ -127,9 +129,9 @@ def _degenerate(monitor: Monitor) -> list[Headline]:
         if bad:
             entry, count = max(bad, key=lambda item: item[1])
             text = (
-                f"They are zero, constant or not finite in {len(bad)} of {counted(len(counts), 'observation')}, most "
-                f"often at {moment_of(entry)} ({count} of {counted(len(monitor.probe.ids), 'sample')}). The page "
-                "marks such maps as empty."
+                f"They are zero, constant or not finite in {len(bad)} of {counted(len(counts), 'observation')}, the "
+                f"most at {moment_of(entry)} ({count} of {counted(len(monitor.probe.ids), 'sample')}). The page marks "
+                "such maps as empty."
             )
             found.append(_headline("caution", f"Some {method} maps are empty", text, entry["step"]))
     return found

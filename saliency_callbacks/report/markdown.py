@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from saliency_callbacks.report.tables import Spans, table_block
+
 __all__ = ["parse_markdown"]
 
 _ESCAPED = re.compile(r"\\([\\`*_{}\[\]()#+\-.!|~])")
@@ -21,7 +23,7 @@ _RULE = re.compile(r"^\|?\s*:?-{3,}:?\s*(\|\s*:?-*:?\s*)*$")
 
 
 def parse_markdown(text: str) -> list[dict[str, Any]]:
-    """Return blocks: ``{"table": {"head": [spans], "rows": [[spans]]}}`` or ``{"paragraph": spans}``.
+    """Return blocks: a table, see :func:`~saliency_callbacks.report.tables.table_block`, or ``{"paragraph": spans}``.
 
     Spans are ``[kind, text]`` with ``text``, ``strong``, ``em`` or ``code`` as their kind.
     """
@@ -33,7 +35,7 @@ def parse_markdown(text: str) -> list[dict[str, Any]]:
             lines = lines[2:]
             while lines and "|" in lines[0]:
                 rows.append(_cells(lines.pop(0)))
-            blocks.append({"table": {"head": head, "rows": rows}})
+            blocks.append(table_block(head, rows))
         elif lines[0].strip():
             paragraph = [lines.pop(0)]
             while lines and lines[0].strip() and not (len(lines) > 1 and _RULE.match(lines[1].strip())):
@@ -44,13 +46,13 @@ def parse_markdown(text: str) -> list[dict[str, Any]]:
     return blocks
 
 
-def _cells(line: str) -> list[list[list[str]]]:
+def _cells(line: str) -> list[Spans]:
     inner = line.strip().removeprefix("|").removesuffix("|")
     return [_spans(cell.strip().replace("\\|", "|")) for cell in re.split(r"(?<!\\)\|", inner)]
 
 
-def _spans(text: str) -> list[list[str]]:
-    spans: list[list[str]] = []
+def _spans(text: str) -> Spans:
+    spans: Spans = []
     end = 0
     for match in _SPANS.finditer(text):
         _add(spans, "text", text[end : match.start()])
@@ -61,7 +63,7 @@ def _spans(text: str) -> list[list[str]]:
     return spans
 
 
-def _add(spans: list[list[str]], kind: str, text: str) -> None:
+def _add(spans: Spans, kind: str, text: str) -> None:
     """Append a span; text is joined to text before it."""
     if kind == "text" and spans and spans[-1][0] == "text":
         spans[-1][1] += text

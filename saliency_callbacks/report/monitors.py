@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,11 @@ __all__ = [
     "moment_of",
     "read_monitor",
     "sample_facts",
+    "volume_size",
     "with_maps",
 ]
+
+_VOLUME_DIMENSIONS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +62,7 @@ class Monitor:
         observations: Those whose maps could be read.
         notes: What is left out, and why.
         slices: Of volumes, which slices the maps have that were read; ``None`` where maps are read when looked at.
+            Of those that an earlier version kept, the middle one.
     """
 
     archive: Archive
@@ -71,6 +75,11 @@ class Monitor:
     def methods(self) -> dict[str, MethodEntry]:
         """Every method of the run, with its latest entry."""
         return {name: entry for one in self.observations for name, entry in one.entry["methods"].items()}
+
+    @property
+    def volume_size(self) -> tuple[int, ...] | None:
+        """Size of the volumes that were explained; ``None`` where they are none."""
+        return None if self.probe.images is None else volume_size(self.archive)
 
 
 ReadObservation = Callable[[Archive, ObservationEntry, StoredProbe], ExplainedObservation]
@@ -112,7 +121,9 @@ def read_monitor(archive: Archive, read: ReadObservation, read_probe: ReadProbe 
             f"{archive.name}: the maps of {len(gone)} of {counted(len(explained), 'observation')} ({_span(gone)}) "
             "were not kept; the charts still show their scores."
         )
-    return Monitor(archive, probe, tuple(observations), tuple(notes))
+    monitor = Monitor(archive, probe, tuple(observations), tuple(notes))
+    size = monitor.volume_size
+    return monitor if size is None or probe.volumes is not None else _of_one_slice(monitor, size[0])
 
 
 def with_maps(longest_side: int, most_slices: int = 2**31) -> ReadObservation:
@@ -153,6 +164,20 @@ def moment_of(entry: ObservationEntry) -> str:
     """Return a title of the moment for use within a sentence."""
     titles = {"initial": "the start", "final": "the end", "validate": "validation"}
     return titles.get(entry["stage"], f"epoch {entry['epoch']}")
+
+
+def volume_size(archive: Archive) -> tuple[int, ...] | None:
+    """Return the size of what the maps of an archive are of; ``None`` where that is no volumes."""
+    sizes = [facts["size"] for entry in archive.observations for facts in entry["methods"].values()]
+    return tuple(sizes[-1]) if sizes and len(sizes[-1]) == _VOLUME_DIMENSIONS else None
+
+
+def _of_one_slice(monitor: Monitor, depth: int) -> Monitor:
+    note = (
+        f"{monitor.archive.name}: an earlier version kept the picture of the middle slice alone, so no other is shown."
+    )
+    notes = (*monitor.notes, note) if depth > 1 else monitor.notes
+    return replace(monitor, notes=notes, slices=(depth // 2,))
 
 
 def _span(entries: Sequence[ObservationEntry]) -> str:

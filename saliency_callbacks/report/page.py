@@ -15,6 +15,7 @@ from markupsafe import Markup
 __all__ = ["markup", "render_page", "script", "style"]
 
 _ASSETS = files("saliency_callbacks.report") / "assets"
+_STYLES = ("frame", "contents")
 _SCRIPTS = (
     "base/elements", "base/format", "base/data", "base/source", "base/state", "base/place",
     "maps/slices", "maps/sprites", "maps/paint", "maps/painting", "maps/tiles",
@@ -45,7 +46,7 @@ def markup(title: str = "") -> str:
 
 def style() -> str:
     """Return the page's style sheet."""
-    return _asset("report.css")
+    return "\n".join(_asset(f"{name}.css") for name in _STYLES)
 
 
 def script() -> str:

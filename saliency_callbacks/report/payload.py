@@ -125,7 +125,7 @@ def _monitor(monitor: Monitor, pair: Sequence[Monitor], medium: Medium) -> dict[
         "tokens": None if probe.tokens is None else [list(tokens) for tokens in probe.tokens],
         "special": None if probe.special is None else [list(flags) for flags in probe.special],
         **(sample_pictures(probe) if probe.volumes is None else medium.slices(monitor)),
-        "volume": volume_facts(probe, monitor.slices),
+        "volume": volume_facts(monitor),
         "methods": [method for method in methods if method["name"] in shared],
         "shared": {method: [float(f"{value:.4g}") for value in scales.tolist()] for method, scales in shared.items()},
         "frames": [_frame(observation, shared, medium, is_text=probe.images is None) for observation in observations],

@@ -7,21 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from saliency_callbacks.arrays.slices import evenly_spaced
-from saliency_callbacks.report.monitors import Monitor, read_monitor, with_maps
+from saliency_callbacks.report.monitors import Monitor, read_monitor, volume_size, with_maps
 from saliency_callbacks.report.pictures.sprites import LONGEST_SIDES
 from saliency_callbacks.report.pictures.statistics import class_pictures
 from saliency_callbacks.report.runs import Archive, RunDirectory
 
-__all__ = ["Contents", "has_one_slice_of_volumes", "only_the_middle", "read_contents"]
+__all__ = ["Contents", "read_contents"]
 
 # Maps at less than one bit per pixel are not worth keeping in memory: they would not fit into the file either.
 _LEAST_BITS = 1.0
-_VOLUME_DIMENSIONS = 3
 # Slices are left out rather than made smaller than this, and made smaller rather than fewer than these.
 _SLICE_SIDE = 64
 _FEWEST_SLICES = 9
 # More would take minutes to encode; the live page has all.
-_MOST_SLICES = 32
+_FILE_SLICES = 33
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,27 +67,15 @@ def _read(archive: Archive, bits: float, most: int) -> Monitor | None:
     monitor = read_monitor(archive, with_maps(_longest_side(bits / shown), most))
     if monitor is None:
         return None
-    notes = list(monitor.notes)
     if monitor.probe.volumes is None:
-        if has_one_slice_of_volumes(monitor):
-            notes.append(only_the_middle(archive))
-        return replace(monitor, notes=tuple(notes))
+        return monitor
+    notes = list(monitor.notes)
     if shown < depth:
         notes.append(
             f"{archive.name}: to keep the file small, {shown} of {depth} slices are in it, evenly spaced; the "
             "live page (saliency-callbacks view, or TensorBoard's tab) has all."
         )
     return replace(monitor, notes=tuple(notes), slices=evenly_spaced(depth, most))
-
-
-def only_the_middle(archive: Archive) -> str:
-    """Return a note on volumes of which there is the picture of one slice."""
-    return f"{archive.name}: an earlier version kept the picture of the middle slice alone, so no other is shown."
-
-
-def has_one_slice_of_volumes(monitor: Monitor) -> bool:
-    """Return whether a monitor has volumes of which there is the picture of one slice."""
-    return monitor.probe.images is not None and monitor.probe.volumes is None and _depth(monitor.archive) > 1
 
 
 def _bits(run: RunDirectory, budget: float) -> float:
@@ -103,12 +90,14 @@ def _bits(run: RunDirectory, budget: float) -> float:
 
 def _depth(archive: Archive) -> int:
     """Return the number of slices of an archive's maps; 1 where they are no volumes."""
-    sizes = [facts["size"] for entry in archive.observations for facts in entry["methods"].values()]
-    return int(sizes[-1][0]) if sizes and len(sizes[-1]) == _VOLUME_DIMENSIONS else 1
+    size = volume_size(archive)
+    return 1 if size is None else size[0]
 
 
 def _most_slices(bits: float) -> int:
-    return min(_MOST_SLICES, max(_FEWEST_SLICES, int(bits / (_LEAST_BITS * _SLICE_SIDE**2))))
+    """Return an odd number: the middle slice is then among them, the only one that a run of an earlier version has."""
+    fitting = int(bits / (_LEAST_BITS * _SLICE_SIDE**2))
+    return min(_FILE_SLICES, max(_FEWEST_SLICES, fitting - 1 + fitting % 2))
 
 
 def _longest_side(bits: float) -> int:

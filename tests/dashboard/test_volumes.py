@@ -56,10 +56,10 @@ def test_answers_of_two_slices_are_told_apart(client, run):
 @pytest.mark.parametrize(
     ("query", "words"),
     [
-        ("axis=3&slice=0", "no slice 0 along axis 3"),
+        ("axis=3&slice=0", "there is no axis 3: the volumes have axes 0 to 2"),
         ("axis=0&slice=5", "no slice 5 along axis 0"),
-        ("axis=-1&slice=0", "axis -1"),
-        ("axis=0&slice=x", "slice='x' is not a number"),
+        ("axis=-1&slice=0", "there is no axis -1"),
+        ("axis=0&slice=x", "slice='x' is not a number; expected an integer"),
         ("slice=0", "axis was given 0 times"),
     ],
 )
@@ -72,6 +72,14 @@ def test_a_slice_that_is_not_there_is_refused(client, run, query, words):
 
 def test_pictures_of_what_is_no_volume_are_refused(client, run, tmp_path, write_run):
     write_run(tmp_path / "flat")
-    answer = client.get("slice.json?run=flat&monitor=saliency&axis=0&slice=0")
-    assert answer.status == 404
-    assert client.get("slice.json?run=run&monitor=other&axis=0&slice=0").status == 404
+    write_volumes(tmp_path / "old", is_old=True)
+    expected = {
+        "run=flat&monitor=saliency": "saliency has no slices: its samples are not volumes",
+        "run=old&monitor=saliency": "saliency has no slices: an earlier version kept the picture of the middle slice "
+        "alone",
+        "run=run&monitor=nope": "there is no monitor 'nope'",
+    }
+    for query, words in expected.items():
+        answer = client.get(f"slice.json?{query}&axis=0&slice=0")
+        assert (answer.status, answer.json["error"]) == (404, words)
+    assert client.get(MAP.replace("saliency", "nope")).json["error"] == "there is no monitor 'nope'"

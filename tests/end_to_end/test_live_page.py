@@ -275,12 +275,21 @@ def test_two_runs_side_by_side(show, serve, run):
     painted(page, second, run=1, frame=3)
     page.locator("#choose-second").click()
     page.locator("#run-dialog button", has_text="foreign").click()
-    page.locator("#problem", has_text="different probes").wait_for()
+    page.locator("#problem", has_text="they explain different samples").wait_for()
     assert page.locator("h1").text_content() == "one and two", "what was shown stays"
     page.locator("#choose-second").click()
     page.locator("#run-dialog button", has_text="None (stop comparing)").click()
     page.wait_for_function("() => document.querySelector('h1').textContent === 'one'")
     assert page.locator("#problem").is_hidden()
+
+
+def test_of_a_link_to_runs_that_cannot_be_compared_the_first_is_shown(show, serve, run):
+    write_image_run(run.parent / "foreign", fingerprint="cd" * 32)
+    page = show(serve(run.parent)[0], "#run=one&second=foreign", fails=True)
+    assert page.locator("h1").text_content() == "one"
+    assert "Opening" not in page.locator("#subtitle").text_content()
+    told = page.locator("#problem").text_content()
+    assert told.startswith("The run foreign cannot be compared with one: they explain different samples")
 
 
 def test_a_method_that_only_one_run_has(show, serve, tmp_path):

@@ -5,15 +5,11 @@ from __future__ import annotations
 import threading
 
 import pytest
-import torch
 
 from saliency_callbacks.dashboard.server import make_server
 from saliency_callbacks.report import write_report
-from saliency_callbacks.sinks import DiskSink
-from saliency_callbacks.types import ProbeView, Snapshot
 from tests.end_to_end.browsing import MAP, is_hot, painted
-from tests.report.maps import attribution
-from tests.report.volumes import SIDE, write_volumes
+from tests.report.volumes import write_volumes
 
 INPUT = "#viewer .card[data-sample='0'] .tile:nth-child(1) canvas"
 NAMED = "wanted => document.getElementById('slice-name')?.textContent === wanted"
@@ -45,19 +41,29 @@ def show(browser):
 
 
 @pytest.fixture
-def address(request, tmp_path):
+def served():
+    """Serve a directory; return the address of its page."""
+    servers = []
+
+    def served(directory):
+        server = make_server(directory, port=0)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        servers.append((server, thread))
+        return server.address
+
+    yield served
+    for server, thread in servers:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def address(request, tmp_path, served):
     """The page of volumes: a file, or a server's."""
     run = write_volumes(tmp_path / "run")
-    if request.param == "file":
-        yield write_report([run]).as_uri()
-        return
-    server = make_server(tmp_path, port=0)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield server.address
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    return write_report([run]).as_uri() if request.param == "file" else served(tmp_path)
 
 
 both = pytest.mark.parametrize("address", ["file", "live"], indirect=True)
@@ -131,6 +137,18 @@ def test_live_volumes_are_cut_across_every_axis_and_only_what_is_looked_at_is_as
     page.wait_for_function("() => document.getElementById('slice-plane').textContent === 'plane: depth × height'")
 
 
+def test_slices_of_a_deep_volume_are_no_taller_than_the_window(show, served, tmp_path):
+    write_volumes(tmp_path / "run", depth=240)
+    page = show(f"{served(tmp_path)}#axis=2&slice=8")
+    page.wait_for_function(NAMED, arg="Slice 9 of 16")
+    painted(page, MAP)
+    assert 200 < page.locator(MAP).bounding_box()["height"] <= 0.6 * 900
+    page.keyboard.press("s")
+    small = page.locator(".strip .tile canvas").first
+    small.wait_for()
+    assert 100 < small.bounding_box()["height"] <= 160
+
+
 def test_slices_across_time_are_frames(tmp_path, show):
     page = show(write_report([write_volumes(tmp_path, axis_names=("time", "height", "width"))]).as_uri())
     page.wait_for_function(NAMED, arg="Frame 3 of 5")
@@ -141,13 +159,31 @@ def test_slices_across_time_are_frames(tmp_path, show):
 
 
 def test_a_run_of_an_earlier_version_shows_the_middle_slice_and_says_so(tmp_path, show):
-    depth = 4
-    values = torch.full((1, 1, depth, SIDE, SIDE), 0.02)
-    values[:, :, depth // 2, 6:10, 6:10] = 1
-    view = ProbeView("cd" * 32, ("a",), images=torch.full((1, SIDE, SIDE, 3), 30, dtype=torch.uint8))
-    snapshot = Snapshot(0, 0, "fit", {"gradient": attribution("gradient", values)}, ids=view.ids, probe=view)
-    DiskSink(tmp_path / "saliency").write(snapshot, {})
-    page = show(write_report([tmp_path]).as_uri())
-    assert [is_hot(pixel) for pixel in painted(page, MAP)] == [False, True, False]
-    assert page.locator("#slice").count() == 0
+    page = show(write_report([write_volumes(tmp_path, is_old=True)]).as_uri())
+    assert hot_places(page, "Slice 3 of 5") == [False, True, False]
+    assert page.locator("#slice").is_disabled()
+    assert page.locator("#mask").count() == 1
     assert "the middle slice alone" in page.locator("#notes").text_content()
+
+
+@pytest.fixture(params=["file", "live"])
+def address_of_new_and_old(request, tmp_path, served):
+    """The page of a run beside one of an earlier version, which kept its middle slice."""
+    new, old = write_volumes(tmp_path / "new"), write_volumes(tmp_path / "old", is_old=True)
+    if request.param == "file":
+        return write_report([new, old], tmp_path / "both.html").as_uri()
+    return f"{served(tmp_path)}#run=new&second=old"
+
+
+@pytest.mark.parametrize("wanted", ["", "&axis=1&slice=0"])
+def test_beside_a_run_of_an_earlier_version_both_show_the_middle_slice(show, address_of_new_and_old, wanted):
+    address = address_of_new_and_old
+    page = show(address + (wanted if "#" in address else wanted.replace("&", "#", 1)))
+    assert hot_places(page, "Slice 3 of 5") == [False, True, False]
+    assert page.locator("#slice").is_disabled()
+    assert page.locator("#slice-axis").count() == 0
+    page.keyboard.press("c")
+    page.locator("#against-run").select_option("1")
+    difference = "#viewer .card[data-sample='0'] .tile:nth-child(3) canvas"
+    pixels = painted(page, difference, kind="difference")
+    assert {tuple(pixel) for pixel in pixels} == {(255, 255, 255, 255)}, "equal maps of the same slice"

@@ -67,7 +67,7 @@ def test_impossible_inputs_are_refused():
 
 @pytest.mark.parametrize(
     ("depth", "shown", "columns"),
-    [(1, [0], 1), (2, [0, 1], 1), (9, range(9), 3), (200, [11, 33, 55, 77, 100, 122, 144, 166, 188], 3)],
+    [(1, [0], 1), (2, [0, 1], 1), (9, [1, 3, 5, 7], 2), (200, [25, 75, 125, 175], 2)],
 )
 def test_a_volume_is_shown_as_evenly_spaced_slices_and_so_is_its_map(depth, shown, columns):
     volume = torch.rand(2, 1, depth, 6, 7, generator=torch.Generator().manual_seed(0))

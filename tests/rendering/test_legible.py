@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from saliency_callbacks.arrays.slices import ContactSheet
 from saliency_callbacks.rendering import Caption, filmstrip, panel
+from saliency_callbacks.rendering.contact_sheet import sheet_note
 from saliency_callbacks.rendering.evolution import evolution
 
 THUMBNAIL = 300
@@ -20,7 +22,7 @@ def pictures(count, shape, level=120):
 
 def captions(count, first="", detail=""):
     """Captions of which the last sample's first line is ``first``; the others reserve room for a usual name."""
-    return [Caption("ankle boot", "✕ automobile · 64 %")] * (count - 1) + [Caption(first, detail)]
+    return [Caption("ankle boot", "✕ automobile · 64%")] * (count - 1) + [Caption(first, detail)]
 
 
 def height_of_what_differs(one, other):
@@ -86,6 +88,24 @@ def test_a_thumbnail_tells_one_digit_from_another():
 
 def test_names_that_are_a_little_too_long_are_written_smaller_and_not_cut():
     tiles = pictures(8, (28, 28))
-    whole = panel(tiles, tiles, [Caption("seven", "✕ ankle boot · 64 %")] * 8, title="t")
-    cut = panel(tiles, tiles, [Caption("seven", "✕ ankle boot · 64 % and more")] * 8, title="t")
+    whole = panel(tiles, tiles, [Caption("seven", "✕ ankle boot · 64%")] * 8, title="t")
+    cut = panel(tiles, tiles, [Caption("seven", "✕ ankle boot · 64% and more")] * 8, title="t")
     assert not np.array_equal(whole, cut)
+
+
+@pytest.mark.parametrize("count", [2, 8, 16])
+def test_numbers_of_slices_are_legible_or_only_in_the_title(count):
+    """Slices of 200 have numbers of three digits, which small slices have no room for."""
+    tiles = pictures(count, (480, 480))
+
+    def drawn(*numbers):
+        sheet = ContactSheet(tuple(number - 1 for number in numbers), 2, 200)
+        title = f"grad_cam · epoch 12 · {sheet_note(sheet, None)}"
+        return panel(tiles, tiles, captions(count), title="t", sheet=sheet), title
+
+    (one, title), (other, _) = drawn(25, 75, 125, 175), drawn(88, 75, 125, 175)
+    rows = np.flatnonzero((np.abs(one.astype(int) - other) > 60).any(axis=(1, 2)))
+    first = np.split(rows, np.flatnonzero(np.diff(rows) > 20) + 1)[0]
+    assert len(rows) == 0 or (first[-1] - first[0] + 1) * THUMBNAIL / one.shape[1] >= LEAST_DIGIT
+    assert "slices 25, 75, 125, 175 of 200" in title
+    assert len(rows) > 0 or count > 2

@@ -28,14 +28,16 @@ def test_the_map_that_moved_most_is_named_with_its_epoch(tmp_path, write_run):
     assert ranked(tmp_path) == {1: ["Its gradient map changed most at epoch 1: drift 0.90, against a median of 0.10."]}
 
 
-def test_mass_outside_the_mask_counts_where_no_method_is_inside(tmp_path, write_run):
-    inside = {
-        "saliency/gradient/region_mass": torch.tensor([0.1, 0.9, float("nan")]),
-        "saliency/grad_cam/region_mass": torch.tensor([0.3, 0.1, float("nan")]),
+def test_a_mask_is_missed_where_no_map_shows_more_of_it_than_chance_would(tmp_path, write_run):
+    scores = {
+        # Small masks, which hold little of any map: mass alone says nothing.
+        "saliency/gradient/region_mass": torch.tensor([0.02, 0.14, 0.02]),
+        "saliency/gradient/region_lift": torch.tensor([0.4, 2.3, float("nan")]),
+        "saliency/grad_cam/region_lift": torch.tensor([0.6, 0.3, float("nan")]),
     }
-    write_run(tmp_path, sample_scores=inside)
+    write_run(tmp_path, sample_scores=scores)
     assert ranked(tmp_path) == {
-        0: ["70% of its grad_cam map lies outside the mask at epoch 3, and an even larger share of every other map."]
+        0: ["Its grad_cam map puts less on the mask than chance would at epoch 3 (lift 0.60; no method does better)."]
     }
 
 

@@ -8,7 +8,7 @@ from saliency_callbacks.types import Cell, Snapshot, Table
 def test_the_newest_table_of_a_tag_and_the_facts(tmp_path, write_randomization):
     archives = read_run(write_randomization(tmp_path, {"gradient": "depends on the weights"})).archives
     (document,) = documents_of(archives)
-    assert (document["tag"], document["moment"]) == ("randomization/verdicts", "at the end")
+    assert (document["tag"], document["moment"]) == ("randomization/verdicts", "the end")
     assert document["blocks"][0]["table"]["rows"][0][1] == [["text", "depends on the weights"]]
     assert ["verdicts · gradient", "depends on the weights"] in facts_of(archives[0])["rows"]
 
@@ -39,5 +39,21 @@ def test_the_newest_table_of_a_tag_wins_over_an_older_text(tmp_path):
     sink.write(Snapshot(0, 9, "fit", {}, texts={"cue/x/groups": "| a |\n|---|\n| 1 |"}), {})
     sink.write(Snapshot(1, 19, "fit", {}, tables={"cue/x/groups": Table(("a",), ((Cell("2"),),))}), {})
     (document,) = documents_of(read_run(tmp_path).archives)
-    assert document["moment"] == "at epoch 1"
+    assert document["moment"] == "epoch 1"
     assert document["blocks"][0]["table"]["rows"] == [[[["text", "2"]]]]
+
+
+def test_columns_of_numbers_are_told_from_others_and_undefined_numbers_are_dashes(tmp_path):
+    columns = ("class", "score", "effect", "share", "word")
+    rows = [
+        ("1", "a", "0.50 ± 0.10", "40%", "nan"),
+        ("2", "b", "nan ± nan", "nan", "x"),
+        ("3", "", "0.2 ± nan", "−1", ""),
+    ]
+    cells = tuple((Cell(name, "name"), *map(Cell, rest)) for name, *rest in rows)
+    DiskSink(tmp_path).write(Snapshot(0, 9, "fit", {}, tables={"t": Table(columns, cells)}), {})
+    (document,) = documents_of(read_run(tmp_path).archives)
+    table = document["blocks"][0]["table"]
+    assert table["numeric"] == [False, False, True, True, False]
+    texts = [["".join(text for _, text in cell) for cell in row] for row in table["rows"]]
+    assert [row[2:4] for row in texts] == [["0.50 ± 0.10", "40%"], ["–", "–"], ["0.2", "−1"]]

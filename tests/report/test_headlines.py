@@ -36,4 +36,15 @@ def test_wrong_predictions_and_empty_maps(tmp_path, write_run):
     assert wrong == (
         "1 of 3 predictions are correct at epoch 3, compared with 3 at epoch 0; the best result was 3, at epoch 0."
     )
-    assert "in 4 of 4 observations" in found["Some gradient maps are empty"]["text"]
+    text = found["Some gradient maps are empty"]["text"]
+    assert "in 4 of 4 observations, the most at epoch 0 (3 of 3 samples)." in text
+
+
+def test_of_several_monitors_each_is_named(tmp_path, write_run):
+    found = headlines(write_run(write_run(tmp_path, strength=0.0), namespace="deep"))
+    of_accuracy = [title for title in found if "classified" in title]
+    assert of_accuracy == [
+        "3 of 3 probe samples classified correctly (deep)",
+        "3 of 3 probe samples classified correctly (saliency)",
+    ]
+    assert "Some gradient maps are empty (saliency)" in found

@@ -23,7 +23,7 @@ from tests.report.test_document import payload_of
 def test_the_newest_list_with_its_numbers(tmp_path):
     ((section,), notes) = shortcuts_of(read_run(write_discovery(tmp_path)), embedded_picture)
     assert notes == []
-    assert (section["tag"], section["moment"]) == ("shortcuts/list", "at epoch 1")
+    assert (section["tag"], section["moment"]) == ("shortcuts/list", "epoch 1")
     first, second = section["items"]
     assert first["title"] == "Class 4: the same 32 pixels"
     assert (first["used"], second["used"]) == (True, False)

@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from saliency_callbacks import Appearance, ModelReading, SaliencyMonitor
+from saliency_callbacks.callbacks.runtime import packages
 from saliency_callbacks.errors import ConfigurationError, SaliencyError
 from saliency_callbacks.probe import Probe
 from saliency_callbacks.rendering import display_images
@@ -51,16 +52,17 @@ class Volumes(L.LightningModule):
         return torch.optim.SGD(self.parameters(), 0.1)
 
 
-def fit(directory, inputs, model, *, masks=None, **settings):
+def fit(directory, inputs, model, *, masks=None, namespaces=("saliency",), **settings):
     labels = torch.arange(len(inputs)) % 2
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(inputs, labels), batch_size=4)
-    monitor = SaliencyMonitor(
-        ["gradient", "grad_cam"], probe=Probe.from_tensors(inputs, labels, masks=masks), **settings
-    )
+    probe = Probe.from_tensors(inputs, labels, masks=masks)
+    monitors = [
+        SaliencyMonitor(["gradient", "grad_cam"], probe=probe, namespace=name, **settings) for name in namespaces
+    ]
     trainer = L.Trainer(
         max_epochs=1,
         logger=TensorBoardLogger(directory, name="", version=""),
-        callbacks=[monitor],
+        callbacks=monitors,
         accelerator="cpu",
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -124,15 +126,15 @@ def test_the_panel_is_a_contact_sheet_of_evenly_spaced_slices(volumes):
     inputs, directory = volumes
     panel = np.asarray(pictures_in(directory)["saliency/gradient"].convert("RGB"))
     sheets = display_images(inputs)
-    for place, index in ((4, 6), (8, 11)):
-        row, column = divmod(place, 3)
+    for place, index in ((1, 4), (3, 10)):
+        row, column = divmod(place, 2)
         own = sheets[0, row * SIDE : (row + 1) * SIDE, column * SIDE : (column + 1) * SIDE]
         np.testing.assert_array_equal(own, display_images(inputs[:1, :, index])[0])
         # Its right lower part, as the number covers the corner of the left upper one, and lines the edges.
         enlarged = next(
             factor
             for factor in range(2, 12)
-            if contains(panel, own[9:-1, 9:-1].repeat(factor, axis=0).repeat(factor, axis=1))
+            if contains(panel, own[10:-1, 10:-1].repeat(factor, axis=0).repeat(factor, axis=1))
         )
         assert enlarged * SIDE >= 48, "legible"
 
@@ -187,3 +189,11 @@ def test_names_of_axes_that_there_are_not_are_an_error_before_the_training(tmp_p
         fit(tmp_path, _inputs(1, 2, 8, 8), Volumes(), appearance=Appearance(axis_names=("height", "width")))
     with pytest.raises(ConfigurationError, match="a name for each spatial axis"):
         Appearance(axis_names="depth")
+
+
+def test_how_inputs_are_read_is_told_once_whatever_the_number_of_callbacks(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(packages, "rank_zero_info", told.append)
+    fit(tmp_path, torch.rand(4, 3, 6, SIDE, SIDE), Volumes(3), namespaces=("one", "two"))
+    (line,) = [line for line in told if "are read as" in line]
+    assert line.endswith("; set reading=ModelReading(layout=…) if this is wrong")

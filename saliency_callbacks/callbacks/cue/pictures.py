@@ -71,7 +71,7 @@ def draw_pairs(
         sheet=sheet_of(attribution.magnitude.shape[1:]),
         regions=_outlined(attribution, look, (pictures.shape[1], pictures.shape[2])),
         style=look.style,
-        scale_note=replace(look, color_scale="shared").notes("same scale without and with the cue"),
+        scale_note=replace(look, color_scale="shared").notes("one scale per pair"),
         **look.colors,
     )
 

@@ -149,7 +149,7 @@ class TokenCueProbe:
             scale=peak.repeat_interleave(2),
             signed=signed,
             title=title,
-            scale_note="no maps" if attribution is None else "same scale without and with the cue",
+            scale_note="no maps" if attribution is None else "one scale per pair",
         )
 
 

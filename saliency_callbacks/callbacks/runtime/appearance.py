@@ -144,7 +144,7 @@ class SampleNames:
     def captions(self, snapshot: Snapshot) -> list[Caption]:
         """Return each sample's name with its prediction, or the explained score where the model does not classify.
 
-        A right prediction is ``✓ 93 %``, a wrong one ``✕ shirt · 93 %``.
+        A right prediction is ``✓ 93%``, a wrong one ``✕ shirt · 93%``.
         """
         return [self.caption(snapshot, position) for position in range(self.probe.size)]
 
@@ -155,7 +155,7 @@ class SampleNames:
             score = float(next(iter(snapshot.attributions.values())).score[position])
             return Caption(title, f"score {score:.3g}")
         predicted = int(snapshot.predictions[position])
-        sure = f"{100 * float(snapshot.confidences[position]):.0f} %"
+        sure = f"{float(snapshot.confidences[position]):.0%}"
         wrong = wrong_predictions(snapshot)
         if wrong is None:
             return Caption(title, f"{self.of_class(predicted)} · {sure}")

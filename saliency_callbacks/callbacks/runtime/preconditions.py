@@ -87,7 +87,9 @@ def settled_on(probe: ProbeBatch, host: Host, settings: Settings, module: str | 
         raise
     if found.layout is not None and asked.layout is None:
         explained = found.read_alone(probe.inputs).explained
-        notices.tell(f"the inputs are read as {describe_axes(found.layout, explained)}; set `layout` if this is wrong")
+        axes = describe_axes(found.layout, explained)
+        advice = "set reading=ModelReading(layout=…) if this is wrong"
+        notices.tell_once(("layout", axes), f"the inputs are read as {axes}; {advice}")
     return replace(asked, shared=found.shared, layout=found.layout)
 
 

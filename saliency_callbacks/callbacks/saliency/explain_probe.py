@@ -124,6 +124,7 @@ class ProbeExplainer:
             self._names.samples(),
             self.appearance,
             sheet_of(self._inputs.shape[2:]),
+            self._shown_probe.axis_names,
         )
         if not stories:
             return None

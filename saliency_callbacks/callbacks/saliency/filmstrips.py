@@ -15,6 +15,7 @@ from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.callbacks.saliency.history import Frame, MethodHistory
 from saliency_callbacks.functional.maps import resize
 from saliency_callbacks.rendering.attribution import as_attribution, render
+from saliency_callbacks.rendering.contact_sheet import sheet_note
 from saliency_callbacks.rendering.contour import top_region
 from saliency_callbacks.rendering.evolution import MAX_ANIMATED, evolution
 from saliency_callbacks.rendering.filmstrip import MAX_ROWS, filmstrip
@@ -37,6 +38,7 @@ def evolutions(
     names: Sequence[str],
     appearance: Appearance,
     sheet: ContactSheet | None = None,
+    axis_names: Sequence[str] | None = None,
 ) -> dict[str, Callable[[], npt.NDArray[np.uint8]]]:
     """Return what draws the animation of each method that has several frames.
 
@@ -46,9 +48,12 @@ def evolutions(
         names: Names of the samples.
         appearance: How maps are drawn.
         sheet: How the slices of volumes are arranged in ``images`` and frames.
+        axis_names: Names of the spatial axes of volumes, where they are known.
     """
     return {
-        method: FramePictures(method, history.frames.shown, images, names, history.scale, appearance, sheet).evolution
+        method: FramePictures(
+            method, history.frames.shown, images, names, history.scale, appearance, sheet, axis_names
+        ).evolution
         for method, history in histories.items()
         if history.scale is not None and len(history.frames.shown) > 1
     }
@@ -66,6 +71,7 @@ class FramePictures:
         scale: Shared color scale ``[N]``.
         appearance: How maps are drawn.
         sheet: How the slices of volumes are arranged in ``images`` and frames.
+        axis_names: Names of the spatial axes of volumes, where they are known.
     """
 
     method: str
@@ -75,6 +81,7 @@ class FramePictures:
     scale: Tensor
     appearance: Appearance
     sheet: ContactSheet | None = None
+    axis_names: Sequence[str] | None = None
 
     @property
     def _style(self) -> Style:
@@ -92,7 +99,7 @@ class FramePictures:
             tile=_TILE if self.sheet is None else _SHEET_TILE,
             sheet=self.sheet,
             style=self._style,
-            scale_note=self.appearance.notes("one scale for all epochs"),
+            scale_note=self.appearance.notes("one scale per sample"),
             **self.appearance.colors,
         )
 
@@ -108,13 +115,15 @@ class FramePictures:
             tile=_ANIMATED_TILE if self.sheet is None else _SHEET_TILE,
             sheet=self.sheet,
             style=self._style,
-            scale_note=self.appearance.notes("one scale for all epochs"),
+            scale_note=self.appearance.notes("one scale per sample"),
             **self.appearance.colors,
         )
 
     def _title(self, rows: int) -> str:
         total = len(self.images)
-        return self.method if rows == total else f"{self.method} · first {rows} of {total}"
+        note = None if self.sheet is None else sheet_note(self.sheet, self.axis_names)
+        count = None if rows == total else f"first {rows} of {total}"
+        return " · ".join(filter(None, [self.method, count, note]))
 
     def _captions(self, frame: Frame, rows: int) -> list[Caption]:
         wrong = [None] * rows if frame.wrong is None else frame.wrong[:rows].tolist()

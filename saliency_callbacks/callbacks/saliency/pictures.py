@@ -82,7 +82,9 @@ class Pictures(LazyPictures):
         names = [caption.title for caption in captions]
         draw: dict[str, Callable[[], npt.NDArray[np.uint8]]] = {}
         for method in snapshot.attributions:
-            strip = FramePictures(method, frames[method], small_images, names, scales[method], appearance, self._sheet)
+            strip = FramePictures(
+                method, frames[method], small_images, names, scales[method], appearance, self._sheet, axis_names
+            )
             draw[f"{namespace}/{method}"] = partial(self._panel, method)
             draw[f"{namespace}/{method}/filmstrip"] = strip.filmstrip
             if volumes is not None:
@@ -130,8 +132,10 @@ class Pictures(LazyPictures):
         )
 
     def _title(self, method: str, moment: str, layer: str | None) -> str:
-        note = None if self._sheet is None else sheet_note(self._sheet, self.axis_names)
-        return " · ".join(filter(None, [method, moment, layer, note]))
+        return " · ".join(filter(None, [method, moment, layer, self._sheet_note()]))
+
+    def _sheet_note(self) -> str | None:
+        return None if self._sheet is None else sheet_note(self._sheet, self.axis_names)
 
     def _slices(self, method: str, volumes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         attribution = self.snapshot.attributions[method]
@@ -150,7 +154,7 @@ class Pictures(LazyPictures):
         rows = min(len(self.images), _GLANCE_ROWS)
         methods = list(self.snapshot.attributions)
         regions = [region for method in methods if (region := self._regions(method)) is not None]
-        title = f"all methods · {self.snapshot.moment}"
+        title = self._title("all methods", self.snapshot.moment, None)
         return filmstrip(
             self.images[:rows],
             [(method, self._render(method)[:rows]) for method in methods],
@@ -163,7 +167,7 @@ class Pictures(LazyPictures):
             pixels=_GLANCE_PIXELS,
             style=look.style,
             scale_note=look.notes("one scale per method"),
-            room_for=f"all methods · {_LONGEST_MOMENT}",
+            room_for=self._title("all methods", _LONGEST_MOMENT, None),
             **look.colors,
         )
 

@@ -23,7 +23,7 @@ __all__ = ["SliceAnimation"]
 
 # It is drawn at every observation, so it is no larger than a person would watch. The page has all of it.
 _MOST_SAMPLES, _FEWEST_SAMPLES = 4, 2
-_MOST_SLICES = 64
+_GIF_FRAMES = 64
 _TILE = 96
 # Of all slices of a sample, input and map; of more, two samples are shown.
 _MOST_PIXELS = 700_000
@@ -54,7 +54,7 @@ class SliceAnimation:
     def draw(self) -> npt.NDArray[np.uint8]:
         """Draw a picture a slice, ``uint8 [slices, height, width, 3]``; of more than 64 slices evenly spaced ones."""
         look, depth = self.appearance, self.volumes.shape[1]
-        indices = evenly_spaced(depth, _MOST_SLICES)
+        indices = evenly_spaced(depth, _GIF_FRAMES)
         is_long = 2 * len(indices) * _TILE**2 > _MOST_PIXELS
         rows = min(len(self.volumes), _FEWEST_SAMPLES if is_long else _MOST_SAMPLES)
         images = self._images(rows, indices)

@@ -35,8 +35,8 @@ class Region:
 def grow(bearing: Tensor, top: Tensor, left: Tensor, others: Tensor, side: tuple[int, int], distance: float) -> Region:
     """Grow a window to the whole cue.
 
-    Bearers are aligned by their windows. A pixel is of the cue where at least 80 % of the bearers that have it are
-    within ``distance`` of their median, at most 30 % of other images are, and a chain of such pixels leads to the
+    Bearers are aligned by their windows. A pixel is of the cue where at least 80% of the bearers that have it are
+    within ``distance`` of their median, at most 30% of other images are, and a chain of such pixels leads to the
     window.
 
     Args:

@@ -94,14 +94,13 @@ def filmstrip(
         fit(batch[:rows], smallest=tile, largest=largest, longest_side=longest_side)
         for batch in (images, *(columns[index][1] for index in indices))
     ]
-    batches[0] = number_slices(batches[0], sheet)
     if regions is not None:
         outlined = (regions[index][:rows] for index in indices)
         batches[1:] = [draw_contour(batch, region) for batch, region in zip(batches[1:], outlined, strict=True)]
     captions = [one if isinstance(one, Caption) else Caption(one) for one in row_captions[:rows]]
     title = f"{title} · by epoch" if _short(names) != names else title
     heading = Heading(limited_title(title, rows, len(images)), style, colormap, scale_note, room_for)
-    return _compose(batches, names, captions, heading)
+    return _compose(batches, names, captions, heading, sheet)
 
 
 def thin(count: int, limit: int) -> list[int]:
@@ -148,7 +147,11 @@ def _check(
 
 
 def _compose(
-    batches: Sequence[npt.NDArray[np.uint8]], names: Sequence[str], captions: Sequence[Caption], heading: Heading
+    batches: Sequence[npt.NDArray[np.uint8]],
+    names: Sequence[str],
+    captions: Sequence[Caption],
+    heading: Heading,
+    slices: ContactSheet | None,
 ) -> npt.NDArray[np.uint8]:
     names = _short(names)
     sheet = Sheet.of(batches, names, captions, heading)
@@ -157,7 +160,8 @@ def _compose(
     for row, caption in enumerate(captions):
         _draw_row_caption(canvas, sheet, row, caption)
     _draw_names(canvas, sheet, names)
-    for left, batch in zip(sheet.lefts, batches, strict=True):
+    inputs = number_slices(batches[0], slices, sheet.sizes.caption)
+    for left, batch in zip(sheet.lefts, [inputs, *batches[1:]], strict=True):
         _draw_column(canvas, sheet, left, batch)
     for row, caption in enumerate(captions):
         if caption.wrong:

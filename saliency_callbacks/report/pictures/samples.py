@@ -24,7 +24,9 @@ _LOSSLESS_PICTURE = 64
 
 @lru_cache(maxsize=4)  # they do not change while observations are added
 def sample_pictures(probe: StoredProbe) -> dict[str, Any]:
-    """Return ``pictures`` and ``masks`` of samples that are pictures themselves; ``None`` for what there is not.
+    """Return ``pictures`` and ``masks`` of samples that have one picture each; ``None`` for what there is not.
+
+    Of volumes of which an earlier version kept one, that is the middle slice.
 
     Returns:
         ``pictures`` has for each sample ``data``, base64 of a WebP with its ``slices`` in ``columns``, each of
@@ -32,8 +34,7 @@ def sample_pictures(probe: StoredProbe) -> dict[str, Any]:
     """
     if probe.images is None:
         return {"pictures": None, "masks": None}
-    masks = None if probe.masks is None or probe.masks.ndim != 3 else _masks(probe.masks[:, None])
-    return {"pictures": _pictures(probe.images[:, None]), "masks": masks}
+    return {"pictures": _pictures(probe.images[:, None]), "masks": _masks_of_pictures(probe.masks)}
 
 
 def slice_pictures(probe: StoredProbe, axis: int, slices: Sequence[int]) -> dict[str, Any]:
@@ -68,6 +69,12 @@ def picture_size(height: int, width: int) -> tuple[int, int]:
     """
     factor = min(1.0, _LARGEST_PICTURE / max(height, width))
     return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def _masks_of_pictures(masks: Array | None) -> dict[str, Any] | None:
+    if masks is None or masks.ndim not in (3, 4):
+        return None
+    return _masks(masks[:, None] if masks.ndim == 3 else _cut(masks, 0, [masks.shape[1] // 2]))
 
 
 def _cut(volumes: Array, axis: int, slices: Sequence[int]) -> npt.NDArray[Any]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from saliency_callbacks.arrays.resampling import display_maps
 from saliency_callbacks.arrays.scales import finite, largest
 from saliency_callbacks.errors import ConfigurationError, InputError
+from saliency_callbacks.rendering.captions import class_captions, mistake_captions
 from saliency_callbacks.rendering.colormap import overlay
 from saliency_callbacks.rendering.panel import Caption, panel
 from saliency_callbacks.rendering.text import legible
@@ -84,11 +85,7 @@ def draw_class_picture(monitor: Monitor, name: str) -> npt.NDArray[np.uint8]:
 
 def _classes(file: ArrayFile, method: str, class_name: Callable[[int], str], title: str) -> npt.NDArray[np.uint8]:
     indices = file.read("statistics/class_indices").tolist()
-    counts = file.read(f"{_MAPS}{method}/counts").tolist()
-    captions = [
-        Caption("all" if index < 0 else class_name(index), f"{count} maps")
-        for index, count in zip(indices, counts, strict=True)
-    ]
+    captions = class_captions(class_name, indices, file.read(f"{_MAPS}{method}/counts").tolist())
     # Half of the positions rank below the middle, whatever a map shows.
     heat = np.maximum(2 * file.read(f"{_MAPS}{method}/mean_rank").astype(np.float32) - 1, 0)
     return _drawn(heat, file.read("statistics/images"), captions, title)
@@ -96,11 +93,8 @@ def _classes(file: ArrayFile, method: str, class_name: Callable[[int], str], tit
 
 def _mistakes(file: ArrayFile, method: str, class_name: Callable[[int], str], title: str) -> npt.NDArray[np.uint8]:
     columns = ("labels", "predictions", "confidences", "positions")
-    rows = zip(*(file.read(f"statistics/mistakes/{column}").tolist() for column in columns), strict=True)
-    captions = [
-        Caption(class_name(label), f"✕ {class_name(predicted)} · {100 * confidence:.0f} % · #{position}", wrong=True)
-        for label, predicted, confidence, position in rows
-    ]
+    rows = [file.read(f"statistics/mistakes/{column}").tolist() for column in columns]
+    captions = mistake_captions(class_name, *rows)
     maps = file.read(f"{_MISTAKES}{method}").astype(np.float32)
     return _drawn(maps, file.read("statistics/mistakes/images"), captions, title)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from saliency_callbacks.config.wording import capitalized, counted
 from saliency_callbacks.discovery.words import HONEST_WORDS
+from saliency_callbacks.report.monitors import moment_of
 from saliency_callbacks.report.pictures.stored_pictures import MOST_BYTES, ReadPicture
 from saliency_callbacks.report.runs import Archive, RunDirectory
 from saliency_callbacks.report.shortcuts.lists import ShortcutList, lists_of
@@ -52,12 +53,11 @@ def shortcuts_of(run: RunDirectory, picture: ReadPicture) -> tuple[list[dict[str
                 shown, size = {}, 0
             left -= size
             items.append(_item(one, row, shown, run.directory, is_dismissed=row["key"] in dismissed))
-        when = "at the end" if one.entry["stage"] == "final" else f"at epoch {one.entry['epoch']}"
         note = one.table.note or ""
         words = "" if HONEST_WORDS in note else HONEST_WORDS
         # What was dismissed is not to be looked at again, but can be.
         items.sort(key=lambda item: item["dismissed"])
-        sections.append({"tag": one.tag, "moment": when, "note": note, "words": words, "items": items})
+        sections.append({"tag": one.tag, "moment": moment_of(one.entry), "note": note, "words": words, "items": items})
     return sections, notes
 
 
@@ -128,7 +128,7 @@ def _sentence(row: dict[str, str]) -> str:
 
 
 def _elsewhere(row: dict[str, str]) -> str:
-    # By the count: a share of 0 % may be a rounded one.
+    # By the count: a share of 0% may be a rounded one.
     is_nowhere = row["counts"].rpartition(", ")[2].startswith("0 of ")
     at_most = f"at most {row['share_elsewhere']} of any other class ({row['elsewhere']})"
     return "no other class" if is_nowhere else at_most

@@ -8,11 +8,12 @@ __all__ = ["LAYOUT"]
 
 _OF_A_METHOD = r"[^/]+/[^/]+/"
 
+# TensorBoard merges the layouts of all runs by these titles: with another title, there would be two charts of the same.
 _CHARTS: Mapping[str, tuple[str, ...]] = {
     "Drift since the last observation": ("drift_previous",),
     "Drift since the first observation": ("drift_initial",),
-    "Similarity with random copies, and its floor": ("similarity", "floor"),
-    "Effect and contrast of the cue, with lower bound and threshold": (
+    "Similarity with random networks, and its floor": ("similarity", "floor"),
+    "What the cue does, the lower bound of what is watched, and the threshold": (
         "effect",
         "contrast",
         "lower_bound",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +12,12 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from saliency_callbacks.report.monitors import Monitor
 from saliency_callbacks.report.pictures.samples import slice_pictures
 from saliency_callbacks.report.pictures.sprites import Quality, sprite
 from saliency_callbacks.report.pictures.volumes import volume_facts
 from saliency_callbacks.report.run_contents import read_contents
-from saliency_callbacks.report.runs import read_run
+from saliency_callbacks.report.runs import Archive, read_run
 from saliency_callbacks.sinks import DiskSink, read_index, read_probe
 from saliency_callbacks.sinks.disk.arrays import StoredProbe, open_maps, read_shown_maps, read_stored_probe
 from saliency_callbacks.sinks.disk.shown import Plane
@@ -118,16 +120,34 @@ def test_a_file_leaves_slices_out_before_it_is_too_large_and_says_so(written):
     assert "9 of 30 slices" in " ".join(small.notes)
 
 
+def _monitor(size, slices=None, **facts):
+    volumes = None if size is None else np.zeros((1, *size, 1), np.uint8)
+    images = np.zeros((1, 4, 4, 3), np.uint8)
+    probe = StoredProbe("", ("a",), images=images, volumes=volumes, **facts)
+    methods = {} if size is None else {"gradient": {"size": list(size)}}
+    return Monitor(Archive("", Path(), None, ({"methods": methods},)), probe, (), slices=slices)
+
+
+@pytest.mark.parametrize("budget", range(40_000, 70_000, 5000))
+def test_the_middle_slice_is_in_every_file(written, budget):
+    directory, _, _ = written
+    (monitor,) = read_contents(read_run(directory), budget).monitors
+    assert 15 in monitor.slices
+
+
 def test_what_axes_are_called():
-    volumes = np.zeros((1, 8, 6, 4, 1), np.uint8)
-    (unnamed,) = volume_facts(StoredProbe("", ("a",), volumes=volumes), [0, 4])["axes"]
+    (unnamed,) = volume_facts(_monitor((8, 6, 4), slices=(0, 4)))["axes"]
     assert (unnamed["name"], unnamed["plane"], unnamed["noun"]) == ("axis 0", "axes 1 × 2", "slice")
-    named = StoredProbe("", ("a",), volumes=volumes, axis_names=("time", "height", "width"))
-    axes = volume_facts(named, None)["axes"]
+    axes = volume_facts(_monitor((8, 6, 4), axis_names=("time", "height", "width")))["axes"]
     assert [axis["noun"] for axis in axes] == ["frame", "slice", "slice"]
     assert [axis["count"] for axis in axes] == [8, 6, 4]
     assert axes[1]["name"] == "axis 1 (height)"
-    assert volume_facts(StoredProbe("", ("a",)), None) is None
+    assert volume_facts(_monitor(None)) is None
+
+
+@pytest.mark.parametrize(("size", "offered"), [((8, 6, 4), [0, 1, 2]), ((1, 6, 4), [0]), ((8, 1, 4), [0, 1])])
+def test_an_axis_whose_slices_are_lines_is_not_offered(size, offered):
+    assert [axis["axis"] for axis in volume_facts(_monitor(size))["axes"]] == offered
 
 
 def test_the_probe_is_read_back(written):

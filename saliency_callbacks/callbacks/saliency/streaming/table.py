@@ -13,7 +13,7 @@ from saliency_callbacks.types import Cell, ProbeStatistics, Table
 __all__ = ["class_table"]
 
 _MOST_CLASSES = 20
-_COLUMNS = ("class", "samples", "score", "mean", "10 %", "median", "90 %")
+_COLUMNS = ("class", "samples", "score", "mean", "10%", "median", "90%")
 _NAMED = 20
 
 

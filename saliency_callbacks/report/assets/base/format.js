@@ -15,6 +15,11 @@ function number(value) {
   return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2).replace("-", "−");
 }
 
+// Without a sign where nothing is left of it.
+function hundredths(value) {
+  return (Math.round(100 * value) / 100 + 0).toFixed(2).replace("-", "−");
+}
+
 function capital(text) {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }

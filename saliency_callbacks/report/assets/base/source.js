@@ -1,8 +1,8 @@
 // Where the data comes from: the file itself contains all of it, or a server is asked. Views do not know which.
 //
 // A source has `begin()`, which calls `adopt` with all data except maps, once or again and again; `map(wish)`, which
-// promises one picture, or the words, of all samples; `slice(wish)`, which
-// promises pictures and masks of one slice of volumes, where they are not at hand; and `picture(item)`, the address of a drawn picture, if there is one.
+// promises one picture, or the words, of all samples; `slice(wish)`, which promises pictures and masks of one slice of
+// volumes, where they are not at hand; and `picture(item)`, the address of a drawn picture, if there is one.
 // What is eager is at hand, so tiles need not be looked at first.
 
 const embedded = {

@@ -102,6 +102,8 @@ async function openRuns(ids) {
     if (isOpen) fillHead();
     // It is asked for again when a run changes, or the server is back.
     if (!problem.isFinal) throw problem;
+    // Of a link to two runs that cannot be compared, the first is shown.
+    if (!isOpen && ids.length > 1) await openRuns(ids.slice(0, 1));
     live.refused = versions;
     tell(problem.message);
   } finally {

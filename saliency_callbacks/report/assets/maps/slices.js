@@ -3,53 +3,68 @@
 
 const MIDDLE = -1;
 
-// The axis across which the volumes of a run are cut; null where they are pictures.
-function axisOf(run = 0) {
-  const volume = currentMonitor(run)?.volume;
-  return volume ? volume.axes[Math.min(state.axis, volume.axes.length - 1)] : null;
-}
-
-// The size of a picture of a run's samples.
-function pictureSize(run = 0) {
-  return axisOf(run) ?? currentMonitor(run).pictures;
-}
-
-// Where the slices of an axis stand that are there: in a file there may be fewer than there are.
+// The slices across an axis that are there: in a file there may be fewer than there are, and an earlier version kept one.
 function slicesOf(axis) {
   return axis.kept ?? Array.from({ length: axis.count }, (_, index) => index);
 }
 
+// The axes of a run across which its volumes can be cut; none where they are pictures.
+function axesOfRun(run) {
+  return currentMonitor(run).volume?.axes ?? [];
+}
+
+// The axes that all shown runs have, each with the `slices` that all of them have.
+function axesOf() {
+  const [own, ...others] = everyRun().map(axesOfRun);
+  return own.flatMap((axis) => {
+    const same = others.map((axes) => axes.find((other) => other.axis === axis.axis));
+    if (same.includes(undefined)) return [];
+    const kept = same.map((other) => new Set(slicesOf(other)));
+    return [{ ...axis, slices: slicesOf(axis).filter((slice) => kept.every((slices) => slices.has(slice))) }];
+  });
+}
+
+// The one that is chosen; null where there are none.
+function axisOf() {
+  const axes = axesOf();
+  return axes.find(({ axis }) => axis === state.axis) ?? axes[0] ?? null;
+}
+
+function ownAxis(run) {
+  return axesOfRun(run).find(({ axis }) => axis === state.axis);
+}
+
+// The size of a picture of a run's samples.
+function pictureSize(run = 0) {
+  return ownAxis(run) ?? currentMonitor(run).pictures;
+}
+
 function settleSlice() {
-  const volume = currentMonitor().volume;
-  if (!volume) return;
-  state.axis = clamp(Math.trunc(state.axis) || 0, 0, volume.axes.length - 1);
   const axis = axisOf();
+  if (!axis) return;
   const wanted = Number.isInteger(state.slice) && state.slice >= 0 ? state.slice : Math.floor(axis.count / 2);
-  const slices = slicesOf(axis);
-  state.slice = slices[nearest(slices, wanted)];
+  Object.assign(state, { axis: axis.axis, slice: axis.slices[nearest(axis.slices, wanted)] });
 }
 
 // The slice before or after, among those that are there.
 function sliceBy(step) {
-  const axis = axisOf();
-  if (!axis) return {};
-  const slices = slicesOf(axis);
-  return { slice: slices[clamp(slices.indexOf(state.slice) + step, 0, slices.length - 1)] };
+  const slices = axisOf()?.slices;
+  return slices ? { slice: slices[clamp(slices.indexOf(state.slice) + step, 0, slices.length - 1)] } : {};
 }
 
 function nextAxis() {
-  const volume = currentMonitor().volume;
-  return volume ? { axis: (state.axis + 1) % volume.axes.length, slice: MIDDLE } : {};
+  const axes = axesOf();
+  const place = axes.findIndex(({ axis }) => axis === state.axis);
+  return axes.length ? { axis: axes[(place + 1) % axes.length].axis, slice: MIDDLE } : {};
 }
 
 // What is looked at of a run's samples: which slice, and the place of it among those that come together.
 function planeOf(run) {
-  const axis = axisOf(run);
-  if (!axis) return { key: "", at: 0, isLazy: false };
-  const slices = slicesOf(axis);
-  const place = nearest(slices, state.slice);
-  const { lazy } = currentMonitor(run).volume;
-  return { key: `${state.axis}/${slices[place]}`, axis: state.axis, slice: slices[place], at: lazy ? 0 : place, isLazy: lazy };
+  const { volume } = currentMonitor(run);
+  if (!volume) return { key: "", at: 0, isLazy: false };
+  const { axis, slice } = state;
+  const at = volume.lazy ? 0 : slicesOf(ownAxis(run)).indexOf(slice);
+  return { key: `${axis}/${slice}`, axis, slice, at, isLazy: volume.lazy };
 }
 
 function sliceKey(run, plane) {
@@ -69,15 +84,15 @@ function sliceName(axis = axisOf()) {
 }
 
 function slicePicker() {
-  const { axes } = currentMonitor().volume;
-  const slider = element("input", { type: "range", id: "slice", min: 0, step: 1, oninput: () => change({ slice: slicesOf(axisOf())[Number(slider.value)] }) });
+  const axes = axesOf();
+  const slider = element("input", { type: "range", id: "slice", min: 0, step: 1, oninput: () => change({ slice: axisOf().slices[Number(slider.value)] }) });
   const name = element("output", { id: "slice-name", for: "slice" });
   const plane = element("span", { class: "muted", id: "slice-plane" });
   const across = axes.length > 1 ? element("select", { id: "slice-axis", title: "Cut across this axis (a)", "aria-label": "Cut across", onchange: () => change({ axis: Number(across.value), slice: MIDDLE }) },
-    axes.map((axis, place) => element("option", { value: place }, capital(axis.name)))) : null;
+    axes.map(({ axis, name }) => element("option", { value: axis }, capital(name)))) : null;
   const refresh = () => {
     const axis = axisOf();
-    const slices = slicesOf(axis);
+    const { slices } = axis;
     slider.max = slices.length - 1;
     slider.value = String(slices.indexOf(state.slice));
     slider.disabled = slices.length < 2;

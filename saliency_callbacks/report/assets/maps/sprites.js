@@ -89,10 +89,10 @@ function cellIn(sheet, sample, at = 0) {
 // A sample's picture at the size of a canvas; whoever paints on it copies it.
 function pictureOf(run, sample, size, plane) {
   const { name } = currentMonitor(run);
-  const of = `${runs[run].id ?? run}/${name}/${plane.isLazy ? plane.key : ""}/${sample}`;
+  const of = `${runs[run].id ?? run}/${name}/${sample}`;
   return remembered(`picture/${of}/${plane.key}/${size.factor}`, async () => {
     const { pictures } = await samplesOf(run, plane);
-    const all = await remembered(`pictures/${of}`, () => pixelsOf(pictures.data[sample], "webp"), (image) => image.data.length);
+    const all = await remembered(`pictures/${of}/${plane.isLazy ? plane.key : ""}`, () => pixelsOf(pictures.data[sample], "webp"), (image) => image.data.length);
     return enlarged(cropped(all, pictures, plane.at), size);
   }, (image) => image.data.length);
 }

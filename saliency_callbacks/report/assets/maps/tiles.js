@@ -124,7 +124,7 @@ async function show(tile, spec, sheets, isNow) {
 
 function tileLabel(spec) {
   const monitor = currentMonitor(spec.run);
-  const slice = sliceName(axisOf(spec.run));
+  const slice = sliceName();
   const name = `sample ${sampleName(monitor, spec.sample)}${slice && `, ${slice}`}`;
   if (spec.kind === "input") return `Input of ${name}`;
   const title = monitor.frames[spec.frame].title;

@@ -34,8 +34,8 @@ let refreshControls = () => {};
 
 // Built again only if there is something else to choose from.
 function fillControls() {
-  const { name, methods, pictures, masks, volume } = currentMonitor();
-  const offered = [runs.map((run) => run.id), monitorsOf(0).map((monitor) => monitor.name), name, methods, pictures === null, masks === null, volume];
+  const { name, methods, pictures, masks } = currentMonitor();
+  const offered = [runs.map((run) => run.id), monitorsOf(0).map((monitor) => monitor.name), name, methods, pictures === null, masks === null, axesOf()];
   fill(document.getElementById("controls"), [{ id: "controls", from: offered, make: buildControls }]);
 }
 
@@ -45,7 +45,7 @@ function buildControls() {
   const opacity = element("input", { type: "range", id: "opacity", min: 0, max: 1, step: 0.05, "aria-label": "Opacity of the overlay", oninput: () => change({ opacity: Number(opacity.value) }) });
   const mask = element("input", { type: "checkbox", id: "mask", onchange: () => change({ mask: mask.checked }) });
   const time = timeline();
-  const slices = monitor.volume ? slicePicker() : null;
+  const slices = axisOf() ? slicePicker() : null;
   const choices = [
     several("Monitor", "monitor", runs[0].monitors.map((one, place) => [place, one.name])),
     segmented("View", "view", [["grid", "Grid", "All samples at one epoch (g)"], ["sample", "Sample", "One sample, all methods (s)"], ["compare", "Compare", "Two moments and their difference (c)"]]),

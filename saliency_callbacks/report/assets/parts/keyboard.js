@@ -2,7 +2,7 @@
 
 const KEYS = [
   ["←  →", "previous, next epoch"],
-  ["PgUp  PgDn", "ten epochs forward, ten back"],
+  ["PgDn  PgUp", "ten epochs back, forward"],
   ["Home  End", "first, last epoch"],
   ["Space", "play, pause"],
   ["↑  ↓  or  k  j", "previous, next sample"],

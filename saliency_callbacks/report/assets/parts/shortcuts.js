@@ -10,7 +10,7 @@ function fillShortcuts() {
     const words = [list.note, list.words].filter(Boolean).join(" ");
     const items = list.items.map((item, place) => ({ id: item.key, from: [item, place], make: () => suspicionOf(item, place) }));
     return [
-      { id: `${id}/title`, from: list.moment, make: () => element("h2", {}, title, element("span", { class: "muted which" }, ` ${list.moment}`)) },
+      { id: `${id}/title`, from: list.moment, make: () => element("h2", {}, title, element("span", { class: "muted which" }, ` at ${list.moment}`)) },
       { id: `${id}/words`, from: words, make: () => element("p", { class: "muted words-of-caution" }, words) },
       items.length ? { id: `${id}/items`, make: () => element("ol", { class: "suspicions" }), update: (node) => fill(node, items) }
         : { id: `${id}/nothing`, make: () => element("p", {}, "No shortcut is suspected.") },

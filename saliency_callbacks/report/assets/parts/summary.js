@@ -63,7 +63,7 @@ function lookOf({ sample, reasons }) {
 function fillAttention() {
   const { name, attention } = currentMonitor();
   const title = `Worth a look${runs.length > 1 ? " in run A" : ""}`;
-  const empty = () => element("p", { class: "muted" }, "No flipped predictions, no large changes between maps, and no maps outside their masks.");
+  const empty = () => element("p", { class: "muted" }, "No flipped predictions, no large changes between maps, and no maps that miss their masks.");
   const list = { id: "list", make: () => element("ol"),
     update: (node) => fill(node, attention.map((item) => ({ id: item.sample, from: [name, item, titleOf(item.sample)], make: () => lookOf(item) }))) };
   fill(document.getElementById("attention"), [{ id: "title", from: title, make: () => element("h2", {}, title) }, attention.length ? list : { id: "empty", make: empty }]);
@@ -75,18 +75,16 @@ function spansOf(spans) {
 
 function blockOf(block) {
   if (block.paragraph) return element("p", {}, spansOf(block.paragraph));
-  const { head, rows } = block.table;
-  const isNumber = (spans) => spans.length > 0 && /^[-−+]?[\d.]+( ?%| ± [\d.]+)?$/.test(spans.map((span) => span[1]).join(""));
+  const { head, rows, numeric } = block.table;
   const isShort = (spans) => spans.map((span) => span[1]).join("").length < 20;
-  const cell = (tag) => (spans) => element(tag, { class: `${isNumber(spans) ? "number" : ""} ${isShort(spans) ? "short" : ""}` }, spansOf(spans));
-  const numeric = head.map((_, column) => rows.length > 0 && rows.every((row) => isNumber(row[column] ?? [])));
+  const cell = (spans, column) => element("td", { class: `${numeric[column] ? "number" : ""} ${isShort(spans) ? "short" : ""}` }, spansOf(spans));
   const heads = head.map((spans, column) => element("th", { scope: "col", class: numeric[column] ? "number" : "" }, spansOf(spans)));
-  return element("div", { class: "scroll" }, element("table", {}, element("thead", {}, element("tr", {}, heads)), element("tbody", {}, rows.map((row) => element("tr", {}, row.map(cell("td")))))));
+  return element("div", { class: "scroll" }, element("table", {}, element("thead", {}, element("tr", {}, heads)), element("tbody", {}, rows.map((row) => element("tr", {}, row.map(cell))))));
 }
 
 function articleOf(run, { tag, moment }, kind, ...inside) {
   const letter = runLetter(run) ? `${runLetter(run)} · ` : "";
-  return element("article", { class: kind }, element("h3", {}, letter, element("span", { class: "tag" }, tag), element("span", { class: "muted" }, ` ${moment}`)), inside.flat());
+  return element("article", { class: kind }, element("h3", {}, letter, element("span", { class: "tag" }, tag), element("span", { class: "muted" }, ` at ${moment}`)), inside.flat());
 }
 
 function fillDocuments() {

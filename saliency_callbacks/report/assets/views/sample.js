@@ -7,7 +7,7 @@ function scoresLine(run, method, sample) {
   const update = () => {
     const scores = currentFrame(run).scores[method] || {};
     const shown = SAMPLE_SCORES.filter(([key]) => scores[key] && scores[key][sample] !== null);
-    line.replaceChildren(...shown.map(([key, name]) => element("span", {}, `${name} ${key === "region_mass" ? percent(scores[key][sample]) : number(scores[key][sample])}`)));
+    line.replaceChildren(...shown.map(([key, name]) => element("span", {}, `${name} ${key === "region_mass" ? percent(scores[key][sample]) : hundredths(scores[key][sample])}`)));
   };
   return { node: line, update };
 }
