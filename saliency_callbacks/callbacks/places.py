@@ -11,8 +11,8 @@ from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.settings import Storage
 from saliency_callbacks.callbacks.runtime.sink_writer import SinkWriter
+from saliency_callbacks.config.secrets import without_secrets
 from saliency_callbacks.sinks import DiskSink, sink_for_logger
-from saliency_callbacks.sinks.addresses import without_secrets
 from saliency_callbacks.sinks.disk.archive import INDEX_NAME
 from saliency_callbacks.sinks.disk.remote_copy import RemoteCopy
 from saliency_callbacks.sinks.loggers.directory import own_directory

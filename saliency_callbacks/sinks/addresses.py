@@ -11,12 +11,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from saliency_callbacks.config.secrets import without_secrets
 from saliency_callbacks.errors import ConfigurationError
 
-__all__ = ["checked_address", "fetch", "fetched", "file_system", "is_remote", "without_secrets"]
-
-_NAME_AND_PASSWORD = re.compile(r"(?<=://)[^/\s@]+@")
-_SECRET = re.compile(r"(?i)([?&;][\w-]*(?:token|key|secret|password|sig|signature|credential)=)[^&\s'\"]+")
+__all__ = ["checked_address", "fetch", "fetched", "file_system", "is_remote"]
 
 
 def is_remote(directory: object) -> bool:
@@ -27,18 +25,6 @@ def is_remote(directory: object) -> bool:
         (True, False)
     """
     return "://" in str(directory)
-
-
-def without_secrets(text: object) -> str:
-    """Return a text in which no address shows a name and password, a token or a key.
-
-    Example:
-        >>> without_secrets("ftp://me:12@host/runs is away")
-        'ftp://***@host/runs is away'
-        >>> without_secrets("https://host/runs?sig=abc&v=1")
-        'https://host/runs?sig=***&v=1'
-    """
-    return _SECRET.sub(r"\1***", _NAME_AND_PASSWORD.sub("***@", str(text)))
 
 
 def checked_address(name: str, address: str) -> str:
@@ -57,7 +43,7 @@ def checked_address(name: str, address: str) -> str:
         get_filesystem_class(re.split("://|::", address, maxsplit=1)[0])
     except (ImportError, ValueError) as error:
         raise ConfigurationError(
-            f"{name}={without_secrets(address)!r} cannot be used ({error}); expected a directory on this machine, or "
+            f"{name}={without_secrets(address)!r} cannot be used ({without_secrets(error)}); expected a directory on this machine, or "
             "an address that fsspec can write, such as s3://bucket/runs with the package s3fs"
         ) from error
     return address.rstrip("/")

@@ -11,9 +11,9 @@ from threading import Event
 from typing import NamedTuple
 
 from saliency_callbacks.callbacks.runtime import notices
+from saliency_callbacks.config.secrets import without_secrets
 from saliency_callbacks.errors import PictureError
 from saliency_callbacks.sinks import DiskSink
-from saliency_callbacks.sinks.addresses import without_secrets
 from saliency_callbacks.sinks.background import BackgroundQueue
 from saliency_callbacks.sinks.disk.remote_copy import RemoteCopy
 from saliency_callbacks.types import Picture, Sink, Snapshot

@@ -8,7 +8,8 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 
-from saliency_callbacks.sinks.addresses import fetch, file_system, without_secrets
+from saliency_callbacks.config.secrets import without_secrets
+from saliency_callbacks.sinks.addresses import fetch, file_system
 from saliency_callbacks.sinks.disk.archive import INDEX_NAME, OBSERVATIONS_NAME
 
 __all__ = ["RemoteCopy"]
