@@ -6,8 +6,8 @@ import re
 
 __all__ = ["without_secrets"]
 
-# To the last @ of the word: a password may hold any of / : @ itself.
-_NAME_AND_PASSWORD = re.compile(r"(?<=://)\S*@")
+# With a password, to the last @ of the word: it may hold any of / : @ itself.
+_NAME_AND_PASSWORD = re.compile(r"(?<=://)(?:[^\s/@]*:\S*|[^\s/@]*)@")
 _SECRET = re.compile(
     r"""(?ix)
     (

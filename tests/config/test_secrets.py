@@ -9,6 +9,7 @@ from saliency_callbacks.config.secrets import without_secrets
         ("ftp://me:p@ss@host/runs", "ftp://***@host/runs"),
         ("ftp://me:p/w@host/x", "ftp://***@host/x"),
         ("https://me:p'w@host and s3://k:s@bucket", "https://***@host and s3://***@bucket"),
+        ("https://token@host/x", "https://***@host/x"),
         ("https://h/x?access_token=abc&v=1", "https://h/x?access_token=***&v=1"),
         ("https://h/a?pwd=xx&auth=yy&apikey=zz&key=aa", "https://h/a?pwd=***&auth=***&apikey=***&key=***"),
         (
@@ -32,6 +33,7 @@ def test_a_secret_is_not_shown(text, shown):
     "text",
     [
         "s3://bucket/runs",
+        "see https://docs.host/a@b",
         "label_key='target.label'; expected a key of the batch",
         "KeyError: 'saliency/gradient'",
         "the token 'good' is unknown",
