@@ -131,9 +131,9 @@ def test_what_is_not_kept_here_is_not_kept_there(tmp_path, address):
 def test_runs_that_begin_at_once_replace_nothing_of_each_other(tmp_path, address):
     class Meanwhile(L.Callback):
         def on_train_start(self, *_):
-            fit(tmp_path / "b", monitor(address), max_epochs=1)
+            fit(tmp_path / "b" / "run", monitor(address), max_epochs=1)
 
-    run = trainer(tmp_path / "a", monitor(address), Meanwhile())
+    run = trainer(tmp_path / "a" / "run", monitor(address), Meanwhile())
     run.fit(Classifier(), train_loader(), val_loader())
     assert sorted(map(fitted_epochs, (f"{run}/saliency" for run in runs_at(address)))) == [[0], [0, 1]]
     assert len([name for name in names_at(address) if name.endswith("report.html")]) == 2
@@ -179,9 +179,9 @@ def test_a_new_run_looks_at_nothing_that_is_there(tmp_path, unreliable, monkeypa
     denied = Mock(side_effect=PermissionError("denied"))
     for name in ("info", "exists", "cat_file", "ls", "find"):
         monkeypatch.setattr(unreliable, name, denied)
-    fit(tmp_path / "a", monitor("unreliable://bucket"))
+    fit(tmp_path / "a" / "run", monitor("unreliable://bucket"))
     former = dict(unreliable.store)
-    fit(tmp_path / "b", monitor("unreliable://bucket"))
+    fit(tmp_path / "b" / "run", monitor("unreliable://bucket"))
     monkeypatch.undo()
     assert all(unreliable.store[path] is content for path, content in former.items())
     assert len(unreliable.store) == 2 * len(former)
