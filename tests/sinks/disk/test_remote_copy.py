@@ -128,3 +128,12 @@ def test_each_run_has_a_name_of_its_own_that_can_be_recognized(tmp_path):
     one, other = (new_run_name(tmp_path / "version 3") for _ in range(2))
     assert one != other
     assert one.startswith("version_3-")
+
+
+def test_the_last_one_of_a_run_tells_of_all(kept, tmp_path, system, monkeypatch):
+    copy = RemoteCopy(tmp_path, "memory://bucket", "run")
+    for name in ("saliency", "cue"):
+        copy.begin(name, is_resumed=False)
+    monkeypatch.setattr(MemoryFileSystem, "put_file", Mock(side_effect=OSError("quota exceeded")))
+    assert copy.finish("saliency") is None
+    assert "saliency' was not copied" in (copy.finish("cue") or "")
