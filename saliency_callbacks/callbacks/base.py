@@ -208,15 +208,13 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
     def close(self, host: Host, *, is_complete: bool) -> None:
         """Wait until everything is written."""
         self._passes.release()
-        if self._writer is not None:
-            with self._once():
-                self._writer.close()
-        if self._n_skipped > 1:
-            notices.tell(f"{self.title}: {self._n_skipped} observations were skipped")
-        if is_complete and self._has_trained:
-            self._on_closed(host)
-        elif is_complete and self._is_resumed:
-            notices.tell_that_training_had_ended(self.title)
+        with self._closing():
+            if self._n_skipped > 1:
+                notices.tell(f"{self.title}: {self._n_skipped} observations were skipped")
+            if is_complete and self._has_trained:
+                self._on_closed(host)
+            elif is_complete and self._is_resumed:
+                notices.tell_that_training_had_ended(self.title)
 
     def _observe_if_due(self, host: Host, step: int) -> None:
         # On other epochs too: the Trainer keeps metrics for monitoring, but loggers would miss them.

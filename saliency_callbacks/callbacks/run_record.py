@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic
@@ -28,6 +28,7 @@ from saliency_callbacks.errors import each_kind_once
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.scores.drawn import drawn
+from saliency_callbacks.sinks.disk.remote_copy import RemoteCopy
 from saliency_callbacks.types import Sink
 
 __all__ = ["RunRecord"]
@@ -139,6 +140,20 @@ class RunRecord(Generic[State]):
         if self._writer is not None:
             self._writer.abandon_pictures()
 
+    @contextmanager
+    def _closing(self) -> Iterator[None]:
+        """Wait until everything is written; what is then made of the run is still copied to an address."""
+        if self._writer is None:
+            yield
+            return
+        try:
+            with self._once():
+                self._writer.close()
+            yield
+        finally:
+            with self._once():
+                self._writer.finish_copy()
+
     def _once(self) -> AbstractContextManager[None]:
         """Return a context in which each kind of warning is given once in the run, by whichever callback."""
         return each_kind_once(self._said)
@@ -205,9 +220,22 @@ class RunRecord(Generic[State]):
                 save_pictures=self.save_pictures,
                 resumed=self._is_resumed,
                 place=self.state.place,
+                copies=self._copies(host),
+                run=self._run_at_address(host),
                 on_error=self.on_error,
             )
             self.state.place = None if self._writer.place == self.identity else self._writer.place
+            self.state.run = None if self._writer.copy is None else self._writer.copy.run
+
+    def _copies(self, host: Host) -> list[RemoteCopy]:
+        """Return what copies what other callbacks of the run keep."""
+        writers = [one._writer for one in _ours(host.callbacks)]  # noqa: SLF001 (of its own class)
+        return [writer.copy for writer in writers if writer is not None and writer.copy is not None]
+
+    def _run_at_address(self, host: Host) -> str | None:
+        """Return what a resumed run is called at an address; ``None`` where it has no name yet."""
+        resumed = [one for one in (self, *_ours(host.callbacks)) if one._is_resumed]  # noqa: SLF001 (of its own class)
+        return next((one.state.run for one in resumed if one.state.run is not None), None)
 
     def _log(self, host: Host, scores: Mapping[str, float], step: int) -> None:
         with self._once():

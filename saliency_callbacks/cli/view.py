@@ -10,8 +10,9 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from saliency_callbacks.cli.parsing import PROGRAM, Command, make_parser
+from saliency_callbacks.config.secrets import without_secrets
 from saliency_callbacks.errors import ConfigurationError
-from saliency_callbacks.sinks.addresses import is_remote, without_secrets
+from saliency_callbacks.sinks.addresses import is_remote
 
 __all__ = ["VIEW"]
 

@@ -35,7 +35,8 @@ def write_report(
 
     Args:
         runs: One or two directories, each what a Trainer's run left (``lightning_logs/version_0``) or one of
-            DiskSink's, or addresses of such, as ``s3://bucket/runs``. Two must have the same probe.
+            DiskSink's, or addresses of such, as ``s3://bucket/runs/version_0-3fa94c1d22b7``. Two must have the same
+            probe.
         output: Where to write; by default ``report.html`` in the first directory, or here if that is at an address.
         max_megabytes: Largest size of the file, in units of 10^6 bytes.
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+from saliency_callbacks.config.secrets import without_secrets
 from saliency_callbacks.errors import ConfigurationError
-from saliency_callbacks.sinks.addresses import is_remote, without_secrets
+from saliency_callbacks.sinks.addresses import is_remote
 from saliency_callbacks.sinks.disk.archive import INDEX_NAME, read_index, read_table
 from saliency_callbacks.sinks.disk.entries import Index, MethodEntry, ObservationEntry, ProbeEntry
 

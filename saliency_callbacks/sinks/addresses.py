@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike, fspath
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from saliency_callbacks.config.secrets import without_secrets
 from saliency_callbacks.errors import ConfigurationError
 
-__all__ = ["checked_address", "fetch", "fetched", "file_system", "is_remote", "without_secrets"]
-
-_NAME_AND_PASSWORD = re.compile(r"(?<=://)[^/\s@]+@")
-_SECRET = re.compile(r"(?i)([?&;][\w-]*(?:token|key|secret|password|sig|signature|credential)=)[^&\s'\"]+")
+__all__ = ["checked_address", "fetch", "fetched", "file_system", "is_remote"]
 
 
 def is_remote(directory: object) -> bool:
@@ -27,18 +25,6 @@ def is_remote(directory: object) -> bool:
         (True, False)
     """
     return "://" in str(directory)
-
-
-def without_secrets(text: object) -> str:
-    """Return a text in which no address shows a name and password, a token or a key.
-
-    Example:
-        >>> without_secrets("ftp://me:12@host/runs is away")
-        'ftp://***@host/runs is away'
-        >>> without_secrets("https://host/runs?sig=abc&v=1")
-        'https://host/runs?sig=***&v=1'
-    """
-    return _SECRET.sub(r"\1***", _NAME_AND_PASSWORD.sub("***@", str(text)))
 
 
 def checked_address(name: str, address: str) -> str:
@@ -57,8 +43,8 @@ def checked_address(name: str, address: str) -> str:
         get_filesystem_class(re.split("://|::", address, maxsplit=1)[0])
     except (ImportError, ValueError) as error:
         raise ConfigurationError(
-            f"{name}={without_secrets(address)!r} cannot be used ({error}); expected a directory on this machine, or "
-            "an address that fsspec can write, such as s3://bucket/runs with the package s3fs"
+            f"{name}={without_secrets(address)!r} cannot be used ({without_secrets(error)}); expected a directory on "
+            "this machine, or an address that fsspec can write, such as s3://bucket/runs with the package s3fs"
         ) from error
     return address.rstrip("/")
 
@@ -71,13 +57,20 @@ def file_system(address: str) -> tuple[Any, str]:
     return system, str(path).rstrip("/")
 
 
-def fetch(address: str, directory: Path, names: Sequence[str] | None = None) -> None:
+def fetch(
+    address: str,
+    directory: Path,
+    names: Sequence[str] | None = None,
+    *,
+    on_progress: Callable[[], None] = lambda: None,
+) -> None:
     """Copy files from below an address into a directory.
 
     Args:
         address: Where they are.
         directory: Where they are put.
         names: Their paths below the address; ``None`` for all. One that is not there is left out.
+        on_progress: Called after each file.
 
     Raises:
         ConfigurationError: If the address cannot be read.
@@ -97,6 +90,8 @@ def fetch(address: str, directory: Path, names: Sequence[str] | None = None) -> 
                 path.write_bytes(system.cat_file(f"{root}/{name}"))
             except FileNotFoundError:
                 continue
+            finally:
+                on_progress()
     except ConfigurationError:
         raise
     except Exception as error:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from saliency_callbacks.callbacks.runtime import packages
 from saliency_callbacks.callbacks.runtime.observation import Moment
+from saliency_callbacks.config.secrets import without_secrets
 from saliency_callbacks.errors import (
     ConfigurationError,
     ObservationError,
@@ -106,8 +107,8 @@ def _warn_of_failure(moment: Moment, error: Exception) -> None:
     what = "the end-of-training summary" if is_summary else f"the observation of epoch {moment.epoch}"
     warn(
         ("failure", is_summary, *_origin(error)),
-        f"{what} is skipped ({type(error).__name__}: {error}); training continues. Use on_error='raise' for the full "
-        "traceback",
+        f"{what} is skipped ({type(error).__name__}: {without_secrets(error)}); training continues. Use "
+        "on_error='raise' for the full traceback",
     )
 
 

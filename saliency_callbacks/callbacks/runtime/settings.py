@@ -164,7 +164,8 @@ class Storage:
             scores of all are kept.
         directory: Directory in which each callback creates its own, named by its ``namespace``. By default the run's,
             which is that of the first logger with a local directory. If it is an address that fsspec can write to, such
-            as ``s3://bucket/runs``, the run's directory is used and copied there after every observation.
+            as ``s3://bucket/runs``, the run's directory is used and, after every observation, copied to a directory of
+            its own there.
         scalars: Which scores loggers draw: ``"few"``, those that you act on (drift, lift of a region, accuracy on the
             probe; similarity and floor; effect, contrast, lower bound, threshold and alarm; number of shortcuts),
             ``"all"``, or a list of shell patterns of tags such as ``["few", "saliency/grad_cam/*"]``. Whatever they

@@ -11,9 +11,9 @@ from threading import Event
 from typing import NamedTuple
 
 from saliency_callbacks.callbacks.runtime import notices
+from saliency_callbacks.config.secrets import without_secrets
 from saliency_callbacks.errors import PictureError
 from saliency_callbacks.sinks import DiskSink
-from saliency_callbacks.sinks.addresses import without_secrets
 from saliency_callbacks.sinks.background import BackgroundQueue
 from saliency_callbacks.sinks.disk.remote_copy import RemoteCopy
 from saliency_callbacks.types import Picture, PreparingSink, Sink, Snapshot
@@ -43,13 +43,14 @@ class SinkWriter:
     are to be raised where they happen. A sink that fails three times in a row is left out: a disk may be full for a
     moment, a broken adapter stays broken. Once one has failed, pictures are kept as files on disk.
 
-    After Ctrl-C, nobody waits for pictures: those that are not drawn yet are left out, and the rest is written.
+    After Ctrl-C, nobody waits for pictures: those that are not drawn yet are left out, and the rest is written. An
+    address is then waited for a few seconds only.
 
     Args:
         sinks: Where to write.
         on_error: ``"raise"`` to write at once and let failures through.
         run_directory: Where the run is kept on this disk; ``None`` where nothing is, and on other ranks than zero.
-        copy: What copies what is kept on this disk to an address.
+        copy: What copies what is kept on this disk to an address, for all callbacks of the run.
         place: Name of the directory in the run's directory; ``None`` where nothing is kept.
     """
 
@@ -117,6 +118,8 @@ class SinkWriter:
     def abandon_pictures(self) -> None:
         """Draw no more pictures. The one that is being drawn is the last one that anybody waits for."""
         self._is_abandoned.set()
+        if self.copy is not None:
+            self.copy.hurry()
 
     def add_report(self, path: Path, title: str) -> None:
         """Give a report to every sink that can show one: that has ``add_report(path, title)``.
@@ -137,9 +140,7 @@ class SinkWriter:
                 why = f"{type(error).__name__}: {without_secrets(error)}"
                 notices.warn(("sink without report", name), f"{name} did not accept the report ({why})")
         if self.copy is not None:
-            self.copy.add(path)
-            self._finish_copy()
-            self._report()
+            self.copy.add(path.name)
 
     def drain(self) -> None:
         """Wait until everything is written, and report what failed."""
@@ -150,13 +151,19 @@ class SinkWriter:
         """Wait until everything is written, report what failed, and end the thread."""
         self._queue.close()
         self.commit()
-        self._finish_copy()
         self._report()
         if self._n_abandoned:
             several = f"{self._n_abandoned} observations were" if self._n_abandoned > 1 else "one observation was"
             notices.tell(f"the run was interrupted: {several} written without the pictures that had not been drawn yet")
             self._n_abandoned = 0
         self._is_abandoned.clear()
+
+    def finish_copy(self) -> None:
+        """Let the rest be copied to the address; the last callback of a run waits for it, and reports what failed."""
+        if self.copy is not None and self.place is not None:
+            failure = self.copy.finish(self.place)
+            if failure is not None:
+                notices.warn(("not copied", self.copy.address), failure)
 
     def _write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
         start, start_of_thread = time.perf_counter(), time.thread_time()
@@ -176,8 +183,10 @@ class SinkWriter:
                         )
                     )
         if self.copy is not None:
-            self._tell_of_copy(self.copy.failure())
-            self.copy.start()
+            trouble = self.copy.trouble()
+            if trouble is not None:
+                self._messages.append((("copying again", self.copy.address), trouble))
+            self.copy.start(self.place)
         self._n_abandoned += shown.is_short
         self._cost = WritingCost(time.perf_counter() - start, time.thread_time() - start_of_thread)
 
@@ -193,14 +202,6 @@ class SinkWriter:
             self._messages.append(_failed(sink, error))
             return isinstance(error, PictureError)
         return True
-
-    def _finish_copy(self) -> None:
-        if self.copy is not None:
-            self._tell_of_copy(self.copy.finish())
-
-    def _tell_of_copy(self, failure: str | None) -> None:
-        if failure is not None:
-            self._messages.append(("not copied", failure))
 
     def _commit(self, sink: PreparingSink) -> None:
         try:

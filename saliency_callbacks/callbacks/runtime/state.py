@@ -113,6 +113,7 @@ class RunState(Stateful):
             ``precision="fast"``; ``None`` where none was.
         place: Name of the directory in the run's directory, where it is not the callback's own: an earlier run's was
             there.
+        run: Name of the run's directory at an address; ``None`` where there is no address.
     """
 
     indices: tuple[int, ...] | None = None
@@ -126,6 +127,7 @@ class RunState(Stateful):
     outputs: Kind | None = field(default=None, metadata={ADDED: True})
     arithmetic: str | None = field(default=None, metadata={ADDED: True})
     place: str | None = field(default=None, metadata={ADDED: True})
+    run: str | None = field(default=None, metadata={ADDED: True})
 
     def settled(self, settings: Settings) -> Settings:
         """Return settings with what was found out at an earlier observation."""

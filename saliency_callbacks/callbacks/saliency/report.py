@@ -10,6 +10,7 @@ from saliency_callbacks.callbacks.runtime.arguments import OnError
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.sink_writer import SinkWriter
 from saliency_callbacks.config.checks import checked_flag
+from saliency_callbacks.config.secrets import without_secrets
 from saliency_callbacks.errors import ConfigurationError
 
 __all__ = ["checked_report", "write_report"]
@@ -56,7 +57,7 @@ def write_report(host: Host, writer: SinkWriter, title: str, on_error: OnError) 
     except Exception as error:
         if on_error == "raise":
             raise
-        notices.warn("no report", f"the report could not be written ({type(error).__name__}: {error})")
+        notices.warn("no report", f"the report could not be written ({type(error).__name__}: {without_secrets(error)})")
         return
     elsewhere = [callback.identity for callback in observing if callback.kept_in not in (None, directory)]
     left_out = f"; it does not include {', '.join(elsewhere)}, which writes to another directory" if elsewhere else ""

@@ -81,7 +81,7 @@ def read_index(directory: str | PathLike[str]) -> Index:
     """Read the index that a :class:`~saliency_callbacks.sinks.DiskSink` wrote.
 
     Args:
-        directory: The sink's directory, or the address of a copy such as ``s3://bucket/runs/saliency``.
+        directory: The sink's directory, or the address of a copy such as ``s3://bucket/run/saliency``.
 
     Returns:
         ``{"format": 2, "probe": ..., "observations": [...], "damaged": 0}``, ordered by step.

@@ -1,165 +1,153 @@
-"""A copy of what a DiskSink writes, kept up to date at an address such as ``s3://bucket/runs``."""
+"""A copy of what a run keeps on disk, kept up to date at an address such as ``s3://bucket/runs``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from concurrent.futures import Future
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from threading import Thread
-from typing import Any
+from tempfile import TemporaryDirectory
+from threading import Event
+from uuid import uuid4
 
-from saliency_callbacks.sinks.addresses import fetch, file_system, without_secrets
-from saliency_callbacks.sinks.disk.archive import INDEX_NAME, OBSERVATIONS_NAME
+from saliency_callbacks.config.secrets import without_secrets
+from saliency_callbacks.config.wording import joined
+from saliency_callbacks.sinks.disk.mirror import Mirror
+from saliency_callbacks.sinks.patient_thread import PatientThread
 
-__all__ = ["RemoteCopy"]
+__all__ = ["RemoteCopy", "new_run_name"]
 
 _PATIENCE = 60.0
-_FETCHING = 600.0
+
+
+def new_run_name(directory: Path) -> str:
+    """Return a name for a run that no other has, on whatever machine: its directory's, and a random number."""
+    readable = re.sub(r"[^\w.-]+", "_", directory.absolute().name).strip(".")
+    # uuid4 reads the system's entropy: no generator that a training might share is advanced.
+    return f"{readable}-{uuid4().hex[:12]}".lstrip("-")
 
 
 class RemoteCopy:
-    """Copies what is new in a DiskSink's directory, whole files only, and what lists them last.
+    """Copies what the DiskSinks of one run write to the run's own address; all callbacks of the run share it.
 
-    An object store has neither renaming nor appending, so every file is written at once, the journal as well, and a
-    reader finds whatever the index lists. It is done on a thread of its own that nothing waits for but :meth:`finish`:
-    a network that hangs holds up neither the training nor other sinks. What could not be copied is tried again the
-    next time. What the journal at the address lists already stays listed.
+    It is done on one thread that nothing waits for but :meth:`fetch` and :meth:`finish`, and these only as long as
+    there is progress: a network that hangs holds up neither the training nor other sinks. What could not be copied is
+    tried again the next time.
 
     Args:
         directory: The run's directory on this machine.
-        address: The run's address.
-        name: Where the DiskSink's directory is below both.
+        parent: The address that the user gave, which runs may share.
+        run: Name of the run's directory there.
     """
 
-    def __init__(self, directory: Path, address: str, name: str) -> None:
-        self.directory = directory
-        self.address = address
-        self.name = name
-        self._copied: dict[str, tuple[int, int]] = {}
-        self._former: bytes | None = None
-        self._beside: dict[str, Path] = {}
-        self._thread: Thread | None = None
-        self._error: Exception | None = None
+    def __init__(self, directory: Path, parent: str, run: str) -> None:
+        self.directory = directory.absolute()
+        self.parent = parent
+        self.run = run
+        self.address = f"{parent}/{run}"
+        self._thread = PatientThread("saliency-copy", _PATIENCE)
+        self._mirrors: dict[str, Mirror] = {}
+        self._writing: set[str] = set()
+        self._failures: dict[str, str] = {}
+        self._is_queued = Event()
+        self._is_hurried = False
 
-    def is_there(self) -> bool:
-        """Return whether a DiskSink's directory was copied to this place before.
+    def begin(self, name: str, *, is_resumed: bool) -> None:
+        """Copy a DiskSink's directory, too.
+
+        Args:
+            name: The directory, below the run's.
+            is_resumed: Whether the run goes on from a checkpoint.
+        """
+        self.add(name, is_resumed=is_resumed)
+        self._writing.add(name)
+
+    def add(self, name: str, *, is_resumed: bool = False) -> None:
+        """Copy a file of the run's directory, too, or a directory as of :meth:`begin`."""
+        if name not in self._mirrors:
+            original, address = self.directory / name, f"{self.address}/{name}"
+            self._mirrors[name] = Mirror(original, address, self._thread.beat, is_resumed=is_resumed)
+
+    def fetch(self, name: str) -> None:
+        """Copy a DiskSink's directory from the address to this machine; wait as long as there is progress.
 
         Raises:
-            Exception: Whatever keeps the address from being read.
+            TimeoutError: If there is no progress.
+            Exception: Whatever else keeps the address from being read.
         """
-        return bool(_within(_PATIENCE, self._has_index))
+        fetched: Future[None] = Future()
+        self._thread.submit(lambda: self._fetch(name, fetched))
+        if not self._thread.wait() and fetched.cancel():
+            raise TimeoutError(f"no answer within {self._thread.patience:.0f} s")
+        fetched.result()
 
-    def fetch(self) -> None:
-        """Copy what is at the address to this machine.
+    def start(self, name: str | None = None) -> None:
+        """Copy what is new, in the background.
 
-        Raises:
-            Exception: Whatever keeps the address from being read.
+        Args:
+            name: The DiskSink's directory that was just written to.
         """
-        _within(_FETCHING, lambda: fetch(f"{self.address}/{self.name}", self.directory / self.name))
+        if name is not None:
+            self._writing.add(name)
+        if not self._is_queued.is_set():
+            self._is_queued.set()
+            self._thread.submit(self._copy)
 
-    def start(self) -> None:
-        """Copy what is new, in the background; if that is still being done, what is newer is left to the next time."""
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = Thread(target=self._run, name="saliency-copy", daemon=True)
-            self._thread.start()
+    def hurry(self) -> None:
+        """Wait only briefly at the end."""
+        self._is_hurried = True
 
-    def finish(self) -> str | None:
-        """Copy what is left and wait for it, as long as there is progress; return why that was in vain."""
-        if self._is_over():
-            self.start()
-        return self.failure() if self._is_over() else self._reason(f"nothing was copied for {_PATIENCE:.0f} s")
+    def finish(self, name: str) -> str | None:
+        """Copy what is left of a DiskSink's directory that is complete; return why not all was copied, if so.
 
-    def failure(self) -> str | None:
-        """Return once why the last attempt failed; ``None`` where it did not, or is still being made."""
-        error, self._error = self._error, None
-        return None if error is None else self._reason(f"{type(error).__name__}: {without_secrets(error)}")
-
-    def add(self, path: Path) -> None:
-        """Copy a file of the run's directory, too."""
-        self._beside[path.name] = path
-
-    def _reason(self, why: str) -> str:
+        Only the last one of the run waits, as long as there is progress, and tells of all.
+        """
+        self._writing.discard(name)
+        self.start()
+        if self._writing:
+            return None
+        is_over = self._thread.wait(briefly=self._is_hurried)
+        left = dict(self._failures) if is_over else dict.fromkeys(self._mirrors, self._silence())
+        self._is_hurried = False
+        if not left:
+            return None
+        names = joined([repr(str(self.directory / one)) for one in left])
+        verb, rest = ("was", "it is") if len(left) == 1 else ("were", "they are")
         return (
-            f"{str(self.directory / self.name)!r} was not copied to {without_secrets(self.address)!r} ({why}); it is "
+            f"{names} {verb} not copied to {without_secrets(self.address)!r} ({next(iter(left.values()))}); {rest} "
             "complete on this machine"
         )
 
-    def _has_index(self) -> bool:
-        system, root = file_system(self.address)
-        return bool(system.exists(f"{root}/{self.name}/{INDEX_NAME}"))
+    def trouble(self) -> str | None:
+        """Return why something could not be copied the last time, if so; it will be tried again."""
+        why = next(iter([*self._failures.values()]), None)
+        return why and f"copying to {without_secrets(self.address)!r} failed ({why}); it will be tried again"
 
-    def _is_over(self) -> bool:
-        while self._thread is not None and self._thread.is_alive():
-            n_copied = len(self._copied)
-            self._thread.join(_PATIENCE)
-            if self._thread.is_alive() and len(self._copied) == n_copied:
-                return False
-        return True
+    def _silence(self) -> str:
+        if self._is_hurried:
+            return "the run was interrupted before all was copied"
+        return f"nothing was copied for {self._thread.patience:.0f} s"
 
-    def _run(self) -> None:
+    def _copy(self) -> None:
+        # First: what is written from now on needs another turn.
+        self._is_queued.clear()
+        for name, mirror in list(self._mirrors.items()):
+            self._update(name, mirror)
+
+    def _update(self, name: str, mirror: Mirror) -> None:
         try:
-            self._copy(*file_system(self.address))
-            self._error = None
+            mirror.update()
+            self._failures.pop(name, None)
         except Exception as error:
-            self._error = error
+            self._failures[name] = f"{type(error).__name__}: {without_secrets(error)}"
 
-    def _copy(self, system: Any, root: str) -> None:
-        kept = self.directory / self.name
-        # Read first: what they list by now is there to be copied.
-        lists = {name: (kept / name).read_bytes() for name in (OBSERVATIONS_NAME, INDEX_NAME) if (kept / name).exists()}
-        files = {f"{self.name}/{path.relative_to(kept).as_posix()}": path for path in kept.rglob("*") if path.is_file()}
-        files = {name: path for name, path in files.items() if path.name not in lists and path.suffix != ".tmp"}
-        files |= self._beside
-        for name, path in files.items():
-            self._put(system, f"{root}/{name}", name, path)
-        for name, content in lists.items():
-            place = f"{root}/{self.name}/{name}"
-            if name == OBSERVATIONS_NAME:
-                content = self._listed_before(system, place, content) + content  # noqa: PLW2901 (what is written)
-            if self._copied.get(place) != (len(content), hash(content)):
-                system.makedirs(f"{root}/{self.name}", exist_ok=True)
-                system.pipe_file(place, content)
-                self._copied[place] = (len(content), hash(content))
-        for name in self._copied.keys() - files.keys() - {f"{root}/{self.name}/{name}" for name in lists}:
-            system.rm_file(f"{root}/{name}")
-            del self._copied[name]
-
-    def _listed_before(self, system: Any, place: str, content: bytes) -> bytes:
-        """Return the lines at the address that this machine does not have, as where a run went on without them."""
-        if self._former is None:
-            there = system.cat_file(place) if system.exists(place) else b""
-            self._former = b"" if content.startswith(there) else there
-        return self._former
-
-    def _put(self, system: Any, place: str, name: str, path: Path) -> None:
+    def _fetch(self, name: str, fetched: Future[None]) -> None:
         try:
-            found = path.stat()
-            stamp = (found.st_size, found.st_mtime_ns)
-            if self._copied.get(name) != stamp:
-                system.makedirs(place.rpartition("/")[0], exist_ok=True)
-                system.put_file(str(path), place)
-                self._copied[name] = stamp
-        except FileNotFoundError:
-            # Its maps are not kept any more: it was removed meanwhile.
-            if path.exists():
-                raise
-
-
-def _within(seconds: float, ask: Callable[[], Any]) -> Any:
-    """Return what ``ask`` returns; a thread that hangs beyond the time is left behind."""
-    answers: SimpleQueue[tuple[Any, Exception | None]] = SimpleQueue()
-
-    def run() -> None:
-        try:
-            answers.put((ask(), None))
+            with TemporaryDirectory() as copy:
+                self._mirrors[name].download(Path(copy))
+                # Nobody waits for what comes too late: the run has begun to write there itself.
+                if fetched.set_running_or_notify_cancel():
+                    self._mirrors[name].adopt(Path(copy))
+                    fetched.set_result(None)
         except Exception as error:
-            answers.put((None, error))
-
-    Thread(target=run, name="saliency-copy", daemon=True).start()
-    try:
-        answer, error = answers.get(timeout=seconds)
-    except Empty as silence:
-        raise TimeoutError(f"no answer within {seconds:.0f} s") from silence
-    if error is not None:
-        raise error
-    return answer
+            if fetched.running() or fetched.set_running_or_notify_cancel():
+                fetched.set_exception(error)

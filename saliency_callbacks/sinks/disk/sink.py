@@ -12,8 +12,9 @@ from pathlib import Path
 
 import safetensors.torch
 
+from saliency_callbacks.config.secrets import without_secrets
 from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
-from saliency_callbacks.sinks.addresses import is_remote, without_secrets
+from saliency_callbacks.sinks.addresses import is_remote
 from saliency_callbacks.sinks.disk.archive import (
     FORMAT,
     INDEX_NAME,

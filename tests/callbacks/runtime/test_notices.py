@@ -66,6 +66,11 @@ def test_the_same_failure_is_told_once():
     assert told[0].startswith("the observation of epoch 0 is skipped (ValueError: bad luck in epoch 0)")
 
 
+def test_a_failure_is_told_without_its_secrets():
+    (told,) = _said(lambda: _fail(ConnectionError("https://me:p/w@host/data?token=abc is away")))
+    assert "(ConnectionError: https://***@host/data?token=*** is away)" in told
+
+
 def test_a_failure_is_what_it_comes_from():
     """Two causes behind one message of ours are two failures."""
 
