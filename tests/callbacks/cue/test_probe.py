@@ -169,7 +169,7 @@ def test_no_sample_that_can_tell():
     with pytest.raises(CueError, match="that the cue changes"):
         _prepared(freeze(images, torch.tensor([0, 1, 2, 3])))
     images[:, :, :2, :2] = 1
-    with pytest.raises(CueError, match="changes none of the 4 samples"):
+    with pytest.raises(CueError, match="changes none of the probe's 4 samples"):
         _prepared(freeze(images, torch.tensor([0, 1, 2, 3])))
 
 
