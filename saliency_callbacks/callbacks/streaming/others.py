@@ -79,9 +79,10 @@ def freeze_shown(
     view, collate = NamedItems(getattr(loader, "dataset", None)), getattr(loader, "collate_fn", None)
     chosen = probe.indices or choose_positions(probe, view, collate, _candidates(probe, loader))
     part = copy.copy(probe)
-    part.size, part.indices = probe.shown, None
+    part.indices = None
     candidates, broken = chosen, dict[int, ItemError]()
     while candidates:
+        part.size = min(probe.shown, len(candidates))
         found = _frozen_or_broken(host, part, saved_indices, candidates, parts)
         if isinstance(found, ProbeBatch):
             return found, chosen
