@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from benchmarks.cost.measure import peak_tensor_bytes
 from saliency_callbacks import AlarmRule, CueAlarm, Probe
+from saliency_callbacks.callbacks.cue import group_accuracy
 from saliency_callbacks.callbacks.cue.confirmation import Confirmation
 from saliency_callbacks.callbacks.runtime.settings import Storage
 from saliency_callbacks.callbacks.streaming import capacity, reading
@@ -137,9 +138,12 @@ def test_items_that_cannot_be_read_are_left_out_and_named(tmp_path: Path) -> Non
     assert len(alarm.history[-1].effects) == len(whole.history[-1].effects) - 1
 
 
-def test_accuracy_by_class_leaves_out_what_cannot_be_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("broken", [{5, 17}, {5, *range(8, 16)}], ids=["some", "a whole piece"])
+def test_accuracy_by_class_leaves_out_what_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: set[int]
+) -> None:
+    monkeypatch.setattr(group_accuracy, "_READ_AT_ONCE", 8)
     inner, found = digits(100, 100 + N_VAL), []
-    broken = {5, 17}
     left = [index for index in range(N_VAL) if index not in broken]
     for data in (Broken(inner, broken), TensorDataset(*(tensor[left] for tensor in inner.tensors))):
         alarm = _alarm(Probe.from_tensors(*inner[:12]))
@@ -150,7 +154,7 @@ def test_accuracy_by_class_leaves_out_what_cannot_be_read(tmp_path: Path) -> Non
         found.append((alarm.groups.count.tolist(), alarm.groups.correct.tolist()))
         told = [str(one.message) for one in said if "accuracy by class" in str(one.message)]
         assert len(told) == isinstance(data, Broken)
-        assert all("2 of 40 items" in one and "item 5 of the dataset" in one for one in told)
+        assert all(f"{len(broken)} of 40 items" in one and "item 5 of the dataset" in one for one in told)
     assert found[0] == found[1]
 
 
