@@ -88,10 +88,10 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
         """Raise a ConfigurationError for what is wrong whatever the data."""
 
     @abstractmethod
-    def _accept_probe(self, probe: ProbeBatch) -> None:
+    def _accept_probe(self, probe: ProbeBatch, host: Host) -> None:
         """Raise a ConfigurationError for what is wrong with the probe, and keep what is derived from it."""
 
-    def _footprint(self) -> Footprints | None:
+    def _footprint(self, host: Host) -> Footprints | None:
         """Return what tells what an observation of a streamed probe takes; ``None`` where all samples are shown."""
         return None
 
@@ -105,7 +105,7 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
             reading=self.reading,
             settings=self.settings,
             storage=self.storage,
-            footprint=self._footprint(),
+            footprint=self._footprint(host),
         )
         return frozen
 
@@ -244,7 +244,7 @@ class ObservingCallback(RunRecord[State], GroupedArguments, LightningHooks):
             with host.ranks.together():
                 self._outputs = OutputReading(self.reading.outputs, count_classes(host, self.probe, frozen))
                 self._settled = preconditions.settled_on(frozen, host, self._asked, self.reading.module)
-                self._accept_probe(frozen)
+                self._accept_probe(frozen, host)
             self._frozen = frozen
         self._open_writer(host)
         return self._writer

@@ -22,7 +22,7 @@ __all__ = [
     "as_number",
     "box_slices",
     "channel_values",
-    "check_changes",
+    "check_changed",
     "checked_output",
     "checked_region",
     "require_planes",
@@ -34,27 +34,21 @@ Box = tuple[int, int, int, int]
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def check_changes(before: Tensor, after: Tensor, cue: object) -> Tensor:
-    """Tell which samples a cue changes, and refuse a cue that changes none.
+def check_changed(changed: Tensor, cue: object) -> None:
+    """Refuse a cue that changes no sample.
 
     Args:
-        before: Images or inputs without the cue, ``[N, ...]``.
-        after: The same with the cue.
+        changed: Which samples it changes, bool ``[N]``.
         cue: The cue, named in the message.
-
-    Returns:
-        Bool ``[N]``.
 
     Raises:
         CueError: No sample is changed.
     """
-    changed = (after != before).flatten(1).any(dim=1)
     if not changed.any():
         raise CueError(
-            f"the cue {cue!r} changes none of the probe's {counted(len(before), 'sample')}; expected samples without "
+            f"the cue {cue!r} changes none of the probe's {counted(len(changed), 'sample')}; expected samples without "
             "the cue. Give a probe without it, or another value, position or amount"
         )
-    return changed
 
 
 def as_name(owner: object, name: str | None, default: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -49,7 +50,14 @@ class DisplayRange:
 
     @classmethod
     def of(cls, inputs: Tensor, normalization: tuple[Sequence[float], Sequence[float]] | None = None) -> DisplayRange:
-        """Find the range of a probe's inputs, by the first rule that applies.
+        """Find the range of a probe's inputs ``[N, C, *spatial]``; see :meth:`of_batches`."""
+        return cls.of_batches([inputs], normalization)
+
+    @classmethod
+    def of_batches(
+        cls, batches: Iterable[Tensor], normalization: tuple[Sequence[float], Sequence[float]] | None = None
+    ) -> DisplayRange:
+        """Find the range of a probe's inputs, which may come a few at a time, by the first rule that applies.
 
         ==========================================  =======================================================
         Inputs                                      Black and white
@@ -64,7 +72,8 @@ class DisplayRange:
         ==========================================  =======================================================
 
         Args:
-            inputs: ``[N, C, *spatial]``.
+            batches: The inputs, ``[N, C, *spatial]`` each. Where the range is known without them, they are not asked
+                for; of ``uint8``, only the first.
             normalization: Mean and standard deviation of each channel that the inputs were normalized with.
 
         Raises:
@@ -75,12 +84,12 @@ class DisplayRange:
             plain = cls(mean, std)
             if max(mean) <= 1 and max(std) <= 1:
                 return plain
-            return cls(mean, std, *_restored_range(plain.to_display(inputs)))
-        if inputs.dtype == torch.uint8:
+            return cls(mean, std, *_restored_range(*_extremes(map(plain.to_display, batches), (0.0, 255.0))))
+        rest = iter(batches)
+        first = next(rest)
+        if first.dtype == torch.uint8:
             return cls(high=255.0)
-        values = inputs.detach()[inputs.isfinite()].float()
-        low, high = (float(values.min()), float(values.max())) if values.numel() else (0.0, 1.0)
-        return cls(None, None, *_recognized(low, high))
+        return cls(None, None, *_recognized(*_extremes(chain([first], rest), (0.0, 1.0))))
 
     def to_display(self, inputs: Tensor) -> Tensor:
         """Return inputs ``[N, C, *spatial]`` on the display scale, at least float32; values are not cut off."""
@@ -142,10 +151,19 @@ def _recognized(low: float, high: float) -> tuple[float, float]:
     return low, (high if high > low else low + 1)
 
 
-def _restored_range(values: Tensor) -> tuple[float, float]:
+def _extremes(batches: Iterable[Tensor], default: tuple[float, float]) -> tuple[float, float]:
+    """Return the least and the greatest of the finite values of all batches; ``default`` where there are none."""
+    lows, highs = [], []
+    for batch in batches:
+        values = batch.detach()[batch.isfinite()].float()
+        if values.numel():
+            lows.append(float(values.min()))
+            highs.append(float(values.max()))
+    return (min(lows), max(highs)) if lows else default
+
+
+def _restored_range(low: float, high: float) -> tuple[float, float]:
     """Return black and white of values that were normalized on a scale beyond [0, 1]: of 8-bit pixels, or their own."""
-    known = values[values.isfinite()]
-    low, high = (float(known.min()), float(known.max())) if known.numel() else (0.0, 255.0)
     # Resampling overshoots a little.
     margin = _OVERSHOOT * 255
     return (0.0, 255.0) if low >= -margin and high <= 255 + margin else _recognized(low, high)

@@ -49,8 +49,7 @@ class Probe:
             ``"target.label"``; ``None`` if there are none. ``"auto"`` goes by the form of the batch
             (:func:`~saliency_callbacks.probe.unpack.unpack_batch`), and of several parts by the dataset's own labels.
         shown: How many samples of a larger probe are drawn and kept with their maps; monitors and ``CueAlarm`` stream
-            the others: they read, run and score a few at a time, and keep the scores. ``RandomizationTest`` tests the
-            shown samples; ``ShortcutDiscovery`` holds all of them.
+            the others and keep scores. ``RandomizationTest`` tests the shown ones; ``ShortcutDiscovery`` holds all.
 
     Raises:
         ProbeError: An argument of another type or out of its range.
@@ -185,7 +184,7 @@ class Probe:
             if not batched:
                 return read_rows(dataset, self.size, collate_fn or default_convert, candidates, self.indices), None
             collate = batch_collate(collate_fn)
-            delivered = DeliveredLabels(collate, self._columns)
+            delivered = DeliveredLabels(collate, self.columns)
             items, chosen = read_items(
                 dataset,
                 self.size,
@@ -212,7 +211,7 @@ class Probe:
         """Call :func:`~saliency_callbacks.probe.labels.several.finds_several`, ``source`` as for :meth:`read`."""
         if self._fixed is not None:
             return False
-        return finds_several(column, self._columns, *source, size=self.size, seed=self.seed, **how)
+        return finds_several(column, self.columns, *source, size=self.size, seed=self.seed, **how)
 
     def freeze(
         self,
@@ -288,7 +287,8 @@ class Probe:
             return tuple(self._settings().values())
         return self._fixed.identity
 
-    def _columns(self, batch: Any) -> tuple[LabelColumn, ...]:
+    def columns(self, batch: Any) -> tuple[LabelColumn, ...]:
+        """Return what could be the labels of a batch."""
         return self._split(batch).columns
 
     def _split(self, batch: Any) -> Unpacked:

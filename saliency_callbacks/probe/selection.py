@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
 from saliency_callbacks.config.wording import counted
-from saliency_callbacks.errors import ProbeError, warn
+from saliency_callbacks.errors import ItemError, ProbeError, warn
 from saliency_callbacks.probe.introspection import length as length_of
 from saliency_callbacks.probe.labels.classes import dataset_labels
 
@@ -73,10 +73,11 @@ def select_indices(
             labels = labels[torch.as_tensor(positions, device="cpu")]
         return tuple(positions[rank] for rank in stratified(labels, size, seed))
     drawn = [positions[rank] for rank in random_sample(length, min(length, SCAN_FACTOR * size), seed)]
-    scanned = scan_labels((dataset[index] for index in drawn), read_label)
-    if scanned is None:
+    read: list[int] = []
+    scanned = scan_labels(_readable(dataset, drawn, read), read_label)
+    if not scanned:
         return tuple(drawn[:size])
-    return tuple(drawn[rank] for rank in stratified(scanned, size, seed))
+    return tuple(read[rank] for rank in stratified(scanned, size, seed))
 
 
 def positions_of(dataset: Any, candidates: Sequence[int] | None) -> Sequence[int]:
@@ -94,6 +95,20 @@ def positions_of(dataset: Any, candidates: Sequence[int] | None) -> Sequence[int
             "len(dataset) return it, or give the samples themselves with Probe.from_tensors(…)"
         )
     return range(length)
+
+
+def _readable(dataset: Any, positions: Iterable[int], read: list[int]) -> Iterator[Any]:
+    """Yield items of a dataset, and note in ``read`` where they are; those that a view names as broken are left out.
+
+    Only a :class:`~saliency_callbacks.probe.streaming.items.NamedItems` does so; a dataset's own error is raised.
+    """
+    for position in positions:
+        try:
+            item = dataset[position]
+        except ItemError:
+            continue
+        read.append(position)
+        yield item
 
 
 def scan_labels(items: Iterable[Any], read_label: Callable[[Any], int | None]) -> list[int] | None:

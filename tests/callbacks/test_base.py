@@ -94,7 +94,7 @@ class _Fails(ObservingCallback):
     def _check_model(self, model):
         pass
 
-    def _accept_probe(self, probe):
+    def _accept_probe(self, probe, host):
         pass
 
     def _observe(self, model, moment, host):

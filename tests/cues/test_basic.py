@@ -16,7 +16,7 @@ from PIL import Image
 
 from saliency_callbacks import probe
 from saliency_callbacks.cues.basic import Cue
-from saliency_callbacks.cues.checks import check_changes
+from saliency_callbacks.cues.checks import check_changed
 from saliency_callbacks.errors import ConfigurationError, CueError
 from saliency_callbacks.probe import BackgroundCue, BrightnessCue, ChannelShiftCue, FunctionCue, ImageCue, PatchCue
 
@@ -66,7 +66,7 @@ def test_every_cue_keeps_to_its_mask_and_range(cue):
     assert after.amax() <= 1
     outside = (~mask)[:, None].expand_as(IMAGES)
     assert torch.equal(after[outside], IMAGES[outside])
-    assert check_changes(IMAGES, after, cue).all()
+    assert (after != IMAGES).flatten(1).any(dim=1).all()
     assert torch.equal(after, cue.insert(IMAGES)), "the same again"
 
 
@@ -255,9 +255,7 @@ def test_images_that_do_not_fit(cue, images, message):
 
 
 def test_a_cue_that_changes_nothing():
-    white = torch.ones(2, 1, 4, 4)
     cue = PatchCue((0, 0, 1, 1))
     with pytest.raises(CueError, match=r"PatchCue\(box=\(0, 0, 1, 1\).*none of the probe's 2 samples"):
-        check_changes(white, cue.insert(white), cue)
-    white[1] = 0
-    assert check_changes(white, cue.insert(white), cue).tolist() == [False, True]
+        check_changed(torch.tensor([False, False]), cue)
+    check_changed(torch.tensor([False, True]), cue)

@@ -175,7 +175,7 @@ class WeightMonitor(ObservingCallback[RunState]):
         """Any model has weights, or none."""
 
     @override
-    def _accept_probe(self, probe: ProbeBatch) -> None:
+    def _accept_probe(self, probe: ProbeBatch, host: Host) -> None:
         """Nothing is derived from it."""
 
     @override

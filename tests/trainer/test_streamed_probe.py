@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -176,11 +177,13 @@ class Broken(Dataset):
 
     def __init__(self, inner: TensorDataset, broken: set[int]) -> None:
         self.inner, self.broken, self.targets = inner, broken, inner.tensors[1]
+        self.n_read = Counter[int]()
 
     def __len__(self) -> int:
         return len(self.inner)
 
     def __getitem__(self, index: int) -> Any:
+        self.n_read[index] += 1
         if index in self.broken:
             raise OSError(f"no file {index}")
         return self.inner[index]
@@ -208,9 +211,16 @@ def test_items_that_cannot_be_read_are_left_out_and_named(tmp_path: Path) -> Non
 
 
 def test_a_dataset_that_cannot_be_read_at_all_is_an_error_before_the_training(tmp_path: Path) -> None:
-    broken = Broken(digits(100, 150), set(range(4, 50)))
-    with pytest.raises(ProbeError, match="more than 32 items of the dataset cannot be read"):
-        _observed(tmp_path, _probe(50), data=broken)
+    with pytest.raises(ProbeError, match="none of the probe's 46 items can be read"):
+        _observed(tmp_path, _probe(indices=range(4, 50)), data=Broken(digits(100, 150), set(range(4, 50))))
+
+
+def test_a_few_items_that_can_be_read_are_enough_and_none_is_read_again_and_again(tmp_path: Path) -> None:
+    data = Broken(digits(100, 150), set(range(4, 50)))
+    with pytest.warns(SaliencyWarning, match="46 of 50 samples of the probe cannot be read"):
+        snapshots, _ = _observed(tmp_path, _probe(50), data=data)
+    assert sorted(snapshots[0].ids) == ["0", "1", "2", "3"]
+    assert max(data.n_read[index] for index in range(4, 50)) <= 5
 
 
 def test_augmented_items_are_the_same_at_every_observation_and_by_workers(tmp_path: Path) -> None:
@@ -227,7 +237,7 @@ def test_augmented_items_are_the_same_at_every_observation_and_by_workers(tmp_pa
 
 def _monitor(namespace: str = "saliency", **changes: Any) -> SaliencyMonitor:
     given = {"storage": Storage(save_maps=False), "on_error": "raise", **changes}
-    return SaliencyMonitor(_METHODS, Probe(20, shown=4), namespace=namespace, **given)
+    return SaliencyMonitor(_METHODS, given.pop("probe", Probe(20, shown=4)), namespace=namespace, **given)
 
 
 def _by_workers() -> tuple[DataLoader, list[DataLoader]]:
@@ -430,15 +440,16 @@ def test_a_randomization_test_is_of_the_shown_samples(tmp_path: Path, monkeypatc
         how = {"draws": Draws(n_draws=2), "cascade": Cascade(at_fit_end=False), "on_error": "raise"}
         return RandomizationTest("gradient", probe, storage=Storage(save_maps=False), sinks=[sink], **how)
 
-    _fit(tmp_path, tested(Probe(20, shown=4), sinks[0]))
+    _fit(tmp_path, tested(Probe(N_VAL, shown=4), sinks[0]))
     _fit(tmp_path, tested(Probe(4), sinks[1]))
     assert sinks[0].latest.ids == sinks[1].latest.ids
     assert repr(dict(sinks[0].latest.scores)) == repr(dict(sinks[1].latest.scores))
     (line,) = [one for one in lines if "are tested" in one]
-    assert "the 4 samples that are shown of the 20 of the probe are tested" in line
+    assert "the 4 samples that are shown of the 40 of the probe are tested" in line
     n_wanted: list[int] = []
     explained = union.run_together
     monkeypatch.setattr(union, "run_together", lambda *given: (n_wanted.append(len(given[-1])), explained(*given))[1])
-    _fit(tmp_path, _monitor(), tested(Probe(20, shown=4), sinks[2]))
+    probe = Probe(N_VAL, shown=4)
+    _fit(tmp_path, _monitor(probe=probe), tested(probe, sinks[2]))
     assert n_wanted[-1] == 2, "they explain the shown samples together"
     assert repr(dict(sinks[2].latest.scores)) == repr(dict(sinks[0].latest.scores))

@@ -22,6 +22,7 @@ from saliency_callbacks.callbacks.cue.probe import AnyCue, CueProbe, checked_cue
 from saliency_callbacks.callbacks.cue.record import CueRecord
 from saliency_callbacks.callbacks.cue.rule import AlarmRule
 from saliency_callbacks.callbacks.cue.state import CueState, Evaluation
+from saliency_callbacks.callbacks.cue.survey import no_further_samples
 from saliency_callbacks.callbacks.fast_precision import Asked
 from saliency_callbacks.callbacks.outputs import link_of
 from saliency_callbacks.callbacks.runtime.appearance import Appearance, SampleNames
@@ -32,6 +33,7 @@ from saliency_callbacks.callbacks.runtime.preconditions import check_layers
 from saliency_callbacks.callbacks.runtime.schedule import is_due
 from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, Storage, settings_of
 from saliency_callbacks.callbacks.streaming.capacity import Footprints
+from saliency_callbacks.callbacks.streaming.reading import read_others
 from saliency_callbacks.config.checks import checked_integer
 from saliency_callbacks.errors import CueAlarmWarning
 from saliency_callbacks.probe.batch import ProbeBatch
@@ -185,21 +187,21 @@ class CueAlarm(ObservingCallback[CueState]):
         check_layers(model, self.settings.target_layers)
 
     @override
-    def _footprint(self) -> Footprints | None:
-        return None if fits_only(self.cue, self.probe) else cue_footprint
+    def _footprint(self, host: Host) -> Footprints | None:
+        return None if fits_only(self.cue, self.probe) else partial(cue_footprint, self.probe, host)
 
     @override
-    def _accept_probe(self, probe: ProbeBatch) -> None:
+    def _accept_probe(self, probe: ProbeBatch, host: Host) -> None:
         self.groups, self._groups_epoch = None, None
+        others = self._others
         self._cue_probe = prepare_cue_probe(
             probe,
             self.cue,
             self.suspect_class,
             settings=self.settings,
             normalization=self.appearance.normalization,
-            removal=self.confirmation.removal,
-            n_shown=self.confirmation.panel_size,
-            is_whole=self._others is None,
+            confirmation=self.confirmation,
+            others=no_further_samples if others is None else lambda: read_others(others, host, self.settings),
         )
 
     @override
@@ -234,13 +236,11 @@ class CueAlarm(ObservingCallback[CueState]):
         if self._others is not None:
             facts |= {"samples": len(finding.effect.effect), "unreadable": len(self._others.unreadable)}
         snapshot = CueRecord(moment, self.identity, facts, scores, texts, tables).snapshot(self._probe)
-        # Of those that are shown, which come first.
-        behind = {
-            f"{self.identity}/{name}": values[: self._probe.size] for name, values in finding.sample_scores().items()
-        }
+        behind = {f"{self.identity}/{name}": values for name, values in finding.shown_scores().items()}
         title = f"{self.cue.name} as evidence for {self._names.of_class(self.suspect_class)} · {snapshot.moment}"
         panel = partial(finding.picture, title, self._names.of_sample, self.appearance)
-        pictures = LazyPictures({f"{self.identity}/panel": panel})
+        # Among the shown samples there may be none that can tell, though others can.
+        pictures = LazyPictures({f"{self.identity}/panel": panel} if len(self._prepared_cue.shown) else {})
         return Observation(replace(snapshot, sample_scores=behind, alerts=alerts), state, pictures)
 
     @override

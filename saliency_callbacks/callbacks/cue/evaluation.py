@@ -39,7 +39,8 @@ class CueFinding:
     Args:
         probe: The samples.
         suspect_class: The class c.
-        effect: How the cue moves class c.
+        effect: How the cue moves class c, in all samples ``[N]``, in the order of a probe that is held whole.
+        rows: Which of these are the samples of ``probe``, ``int64 [M]``.
         margins: Margin of class c in the shown samples without and with the cue, ``[P, 2]``.
         attribution: Maps of class c of the shown samples, without and with the cue in turn, ``[2 P]``; ``None`` for
             none.
@@ -49,6 +50,7 @@ class CueFinding:
     probe: CueProbe
     suspect_class: int
     effect: CueEffect
+    rows: Tensor
     margins: Tensor
     attribution: Attribution | None
     removal: Tensor | None
@@ -59,23 +61,24 @@ class CueFinding:
         shown = {name: values[1::2] for name, values in self._regions().items() if name in ("mass", "lift")}
         for name, values in shown.items():
             everyone = torch.full_like(self.effect.effect, torch.nan)
-            found[name] = everyone.index_copy(0, self.probe.shown, values.to(everyone.dtype))
+            found[name] = everyone.index_copy(0, self.rows[self.probe.shown], values.to(everyone.dtype))
         if self.removal is not None:
             found["removal_effect"] = self.removal
         return found
 
     def shown_scores(self) -> dict[str, Tensor]:
-        """Return the values of the probe's own samples, which come first, where there are others."""
-        return {name: values[: len(self.probe.usable)] for name, values in self.sample_scores().items()}
+        """Return the values ``[M]`` of the samples of ``probe`` alone, where there are others."""
+        return {name: values[self.rows] for name, values in self.sample_scores().items()}
 
     def scores(self) -> dict[str, float]:
         """Return the means over the samples that have a value."""
         return {name: mean_of_finite(values) for name, values in self.sample_scores().items()}
 
     def picture(self, title: str, name_of: Callable[[int], str], appearance: Appearance) -> npt.NDArray[np.uint8]:
-        """Draw the shown samples without and with the cue."""
+        """Draw the shown samples without and with the cue; there has to be one."""
+        flips = self.effect.flips[self.rows]
         pairs = [
-            Pair(name_of(position), float(before), float(after), bool(self.effect.flips[position] == 1))
+            Pair(name_of(position), float(before), float(after), bool(flips[position] == 1))
             for position, (before, after) in zip(self.probe.shown.tolist(), self.margins, strict=True)
         ]
         return self.probe.picture(self.attribution, pairs, title, appearance)
@@ -111,25 +114,32 @@ def evaluate_cue(
     Raises:
         TargetError: If the class does not exist.
     """
-    found = _answers(model, probe, settings, host, others)
-    clean, cued = found.of_all("clean"), found.of_all("cued")
-    effect = cue_effect(clean, cued, suspect_class, found.of_all("usable"), link)
+    found, positions = _answers(model, probe, settings, host, others)
+    # Resamples of the bootstrap are drawn in the order of the samples, which must not depend on how many are shown.
+    order = torch.arange(found.n_rows) if others is None else others.in_order(positions)
+    rows = order.argsort()[: len(probe.usable)]
+    clean, cued = found.of_all("clean")[order], found.of_all("cued")[order]
+    effect = cue_effect(clean, cued, suspect_class, found.of_all("usable")[order], link)
     removal = None
     if "removed" in found.names:
-        removal = -cue_effect(clean, found.of_all("removed"), suspect_class, found.of_all("bearing"), link).effect
-    both = [class_margins(outputs, link)[probe.shown, suspect_class] for outputs in (clean, cued)]
+        removed, bearing = found.of_all("removed")[order], found.of_all("bearing")[order]
+        removal = -cue_effect(clean, removed, suspect_class, bearing, link).effect
+    both = [class_margins(outputs, link)[rows[probe.shown], suspect_class] for outputs in (clean, cued)]
     return CueFinding(
         probe=probe,
         suspect_class=suspect_class,
         effect=effect,
+        rows=rows,
         margins=torch.stack(both, dim=1),
         attribution=_maps(model, probe, suspect_class, settings, host),
         removal=removal,
     )
 
 
-def _answers(model: nn.Module, probe: CueProbe, settings: Settings, host: Host, others: OtherSamples | None) -> Columns:
-    """Return the model's outputs for the shown samples, and those of the others after them."""
+def _answers(
+    model: nn.Module, probe: CueProbe, settings: Settings, host: Host, others: OtherSamples | None
+) -> tuple[Columns, list[int]]:
+    """Return the model's outputs for the shown samples, those of the others after them, and where all of them are."""
 
     def add(part: CueProbe) -> None:
         given = {"clean": part.clean_inputs, "cued": part.cued_inputs, "removed": part.removed_inputs}
@@ -138,14 +148,16 @@ def _answers(model: nn.Module, probe: CueProbe, settings: Settings, host: Host, 
             for name, inputs in given.items()
         }
         found.add(len(part.usable), {**answers, "usable": part.usable, "bearing": part.bearing})
+        positions.extend(part.batch.indices or ())
 
+    positions: list[int] = []
     found = Columns(len(probe.usable) if others is None else others.n_samples)
     add(probe)
     if others is not None:
         with closing(read_others(others, host, settings)) as chunks:
             for chunk in chunks:
                 add(probe.like(chunk))
-    return found
+    return found, positions
 
 
 def with_fastest(
@@ -159,7 +171,7 @@ def with_fastest(
     peers: Peers,
 ) -> CueState:
     """Return the state in which it is known how the maps of the shown samples are computed."""
-    if not settings.methods:
+    if not _has_maps(probe, settings):
         return state
     inputs, target = host.to_device(probe.pairs()), _explained(probe, suspect_class)
     return with_arithmetic(state, model, inputs, settings, target, host, peers=peers)
@@ -184,12 +196,16 @@ def _maps(
     settings: Settings,
     host: Host,
 ) -> Attribution | None:
-    """Explain the suspect class in the samples of the picture, where there are methods to explain with."""
-    if not settings.methods:
+    """Explain the suspect class in the samples of the picture, where there are any, and methods to explain with."""
+    if not _has_maps(probe, settings):
         return None
     explained = _explained(probe, suspect_class)
     maps = host.ranks.explain(model, host.to_device(probe.pairs()), settings, [explained]).attributions[0]
     return next(iter(maps.values())).cpu()
+
+
+def _has_maps(probe: CueProbe, settings: Settings) -> bool:
+    return bool(settings.methods) and len(probe.shown) > 0
 
 
 def _explained(probe: CueProbe, suspect_class: int) -> Labels:

@@ -24,7 +24,7 @@ from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.loaders import candidate_indices, is_batched
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.probe.stream import is_map_style
-from saliency_callbacks.probe.streaming.items import NamedItems
+from saliency_callbacks.probe.streaming.items import NamedItems, unreadable_items
 from saliency_callbacks.targets.link import LOGITS, Link
 from saliency_callbacks.types import Cell, Table
 
@@ -185,38 +185,45 @@ def validation_batches(
         return
     given = candidate_indices(loader)
     positions = list(range(len(dataset))) if given is None else list(given)
-    unreadable: list[ItemError] = []
+    unreadable: dict[int, ItemError] = {}
     for piece, n_own in _pieces(positions, host.ranks, partial(_first_item, host, probe, frozen)):
         batch = _readable(host, probe, piece, unreadable, module=module, shared=frozen.shared)
-        if batch is not None:
+        if batch is None:
+            # Other ranks have something to run, and some weights are gathered by all at once.
+            yield frozen, torch.zeros(frozen.size, dtype=torch.bool)
+        else:
             counted = frozenset(piece[: max(0, n_own)])
             yield batch, torch.tensor([position in counted for position in batch.indices or ()])
     if unreadable:
         notices.warn(
             ("unreadable items", "groups", cue.name),
             f"{len(unreadable)} of {len(positions)} items of the validation set cannot be read, and are left out of "
-            f"the accuracy by class; the first: {unreadable[0]}",
+            f"the accuracy by class; the first: {next(iter(unreadable.values()))}",
         )
 
 
-def _readable(host: Host, probe: Probe, piece: list[int], unreadable: list[ItemError], **how: Any) -> ProbeBatch | None:
-    """Read the items of a piece that can be read; a piece without any is an error, as other ranks wait for it."""
-    masks, left = None if isinstance(probe.masks, Tensor) else probe.masks, list(piece)
-    while True:
-        rows = Probe(
-            indices=left,
-            dataloader_idx=probe.dataloader_idx,
-            unpack_batch=probe.unpack_batch,
-            masks=masks,
-            labels=probe.labels,
-        )
-        try:
-            return freeze_probe(host, rows, dataset_of=NamedItems, **how)
-        except ItemError as error:
-            left.remove(error.position)
-            if not left:
-                raise
-            unreadable.append(error)
+def _readable(
+    host: Host, probe: Probe, piece: list[int], unreadable: dict[int, ItemError], **how: Any
+) -> ProbeBatch | None:
+    """Read the items of a piece that can be read, and note the others; ``None`` where there is none."""
+    try:
+        return _rows(host, probe, piece, **how)
+    except ItemError:
+        loader = host.dataloader("val", probe.dataloader_idx)
+        unreadable.update(unreadable_items(NamedItems(getattr(loader, "dataset", None)), piece))
+    left = [position for position in piece if position not in unreadable]
+    return _rows(host, probe, left, **how) if left else None
+
+
+def _rows(host: Host, probe: Probe, positions: list[int], **how: Any) -> ProbeBatch | None:
+    rows = Probe(
+        indices=positions,
+        dataloader_idx=probe.dataloader_idx,
+        unpack_batch=probe.unpack_batch,
+        masks=None if isinstance(probe.masks, Tensor) else probe.masks,
+        labels=probe.labels,
+    )
+    return freeze_probe(host, rows, dataset_of=NamedItems, **how)
 
 
 def fits_only(cue: AnyCue, probe: Probe) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from itertools import chain
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +14,12 @@ import torch
 from torch import Tensor
 
 from saliency_callbacks.callbacks.cue.pictures import Pair, draw_pairs, interleaved
-from saliency_callbacks.callbacks.cue.probe import foreign_samples, usable_samples
+from saliency_callbacks.callbacks.cue.probe import foreign_samples, warn_without_labels
+from saliency_callbacks.callbacks.cue.survey import FurtherSamples, no_further_samples, survey
 from saliency_callbacks.callbacks.runtime.appearance import Appearance, shown_bands
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.cues.basic import Cue
-from saliency_callbacks.cues.checks import check_changes
+from saliency_callbacks.cues.checks import check_changed
 from saliency_callbacks.cues.display_range import DisplayRange
 from saliency_callbacks.cues.inpainting import Fill, remove
 from saliency_callbacks.cues.pictures import BackgroundCue
@@ -26,8 +29,6 @@ from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.types import Attribution
 
 __all__ = ["ImageCueProbe"]
-
-_MOST_OF_THE_IMAGE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,10 +44,13 @@ class ImageCueProbe:
         region: Where the cue is, bool ``[N, *spatial]``.
         removed: The explained tensor with the region of the probe's masks painted over, where that was asked for.
         bearing: Samples that have such a region, bool ``[N]``.
+        changed: Samples that the cue changes, bool ``[N]``.
         usable: Samples that can tell: not of the suspect class, and changed by the cue; bool ``[N]``.
         shown: Positions of the samples in the picture.
         suspect_class: The class that the cue might give away.
         painting: With what the region is painted over, and the seed of noise.
+        is_global: Whether the cue changes most of the image, over all samples of the probe, and so may move every
+            class.
     """
 
     batch: ProbeBatch
@@ -57,10 +61,12 @@ class ImageCueProbe:
     region: Tensor
     removed: Tensor | None
     bearing: Tensor
+    changed: Tensor
     usable: Tensor
     shown: Tensor
     suspect_class: int
     painting: tuple[Fill | None, int]
+    is_global: bool = False
 
     @classmethod
     def prepare(
@@ -73,7 +79,7 @@ class ImageCueProbe:
         normalization: Sequence[Sequence[float]] | None,
         removal: Fill | None,
         n_shown: int,
-        is_whole: bool = True,
+        others: FurtherSamples = no_further_samples,
     ) -> ImageCueProbe:
         """Put the cue into the probe.
 
@@ -85,39 +91,32 @@ class ImageCueProbe:
             normalization: Mean and standard deviation of each channel; by default those that the data tells.
             removal: With what the region of the masks is painted over; ``None`` for nothing.
             n_shown: Most samples in the picture.
-            is_whole: Whether there are no other samples than these.
+            others: Yields the samples of the probe that are not in ``batch``. The range of values, and whether the cue
+                changes most of the image, are those of all samples.
 
         Raises:
             CueError: If the cue does not fit the probe, changes nothing, or no sample can tell anything.
         """
         inputs = settings.read_alone(batch.inputs)
-        explained = inputs.explained
-        mean_std = normalization or batch.normalization
-        values = DisplayRange.of(explained, None if mean_std is None else (mean_std[0], mean_std[1]))
-        painting = removal, settings.seed
-        found = _changed(batch, cue, values, inputs, painting)
-        changed = check_changes(explained, found.cued, cue)
+        values = _range(inputs, others, normalization or batch.normalization)
+        own = _with_cue(batch, cue, values, inputs, suspect_class, (removal, settings.seed))
+        found = survey(own, others)
+        check_changed(found.changed, cue)
         if removal is not None:
             _check_bearing(found.bearing, removal)
-        usable = usable_samples(changed, batch, cue, suspect_class, is_whole=is_whole)
-        shown = usable.nonzero()[:n_shown, 0]
-        return cls(batch, cue, values, inputs, *found, usable, shown, suspect_class, painting)
+        warn_without_labels(batch, cue, suspect_class)
+        found.check_usable(cue, suspect_class)
+        return replace(own, shown=own.usable.nonzero()[:n_shown, 0], is_global=found.is_global)
 
     def like(self, batch: ProbeBatch) -> ImageCueProbe:
         """Return other samples of the same range without and with the cue; none of them has to tell anything."""
         inputs = self.inputs.read_alike(batch.inputs)
-        found = _changed(batch, self.cue, self.range, inputs, self.painting)
-        changed = (found.cued != inputs.explained).flatten(1).any(dim=1)
-        usable = foreign_samples(changed, batch, self.suspect_class)
-        none = torch.zeros(0, dtype=torch.int64)
-        return ImageCueProbe(
-            batch, self.cue, self.range, inputs, *found, usable, none, self.suspect_class, self.painting
-        )
+        return _with_cue(batch, self.cue, self.range, inputs, self.suspect_class, self.painting)
 
     @property
-    def is_global(self) -> bool:
-        """Whether the cue changes most of the image, and so may move every class."""
-        return float(self.region.double().mean()) > _MOST_OF_THE_IMAGE
+    def covered(self) -> Tensor:
+        """Share of each image that the cue covers, ``[N]``."""
+        return self.region.flatten(1).double().mean(dim=1)
 
     def with_explained(self, explained: Tensor) -> Any:
         """Return the probe's inputs with another explained tensor ``[N, …]``."""
@@ -171,20 +170,42 @@ def _fitted(cue: Cue, batch: ProbeBatch) -> Cue:
     return cue.with_masks(batch.masks) if isinstance(cue, BackgroundCue) else cue
 
 
-class _Changed(NamedTuple):
-    cued: Tensor
-    region: Tensor
-    removed: Tensor | None
-    bearing: Tensor
+def _range(shown: ModelInputs, others: FurtherSamples, normalization: Sequence[Sequence[float]] | None) -> DisplayRange:
+    """Return the range of values of all samples, for which the others are read where the normalization is unknown."""
+    mean_std = None if normalization is None else (normalization[0], normalization[1])
+    with closing(others()) as chunks:
+        further = (shown.read_alike(chunk.inputs).explained for chunk in chunks)
+        return DisplayRange.of_batches(chain([shown.explained], further), mean_std)
 
 
-def _changed(
-    batch: ProbeBatch, cue: Cue, values: DisplayRange, inputs: ModelInputs, painting: tuple[Fill | None, int]
-) -> _Changed:
+def _with_cue(
+    batch: ProbeBatch,
+    cue: Cue,
+    values: DisplayRange,
+    inputs: ModelInputs,
+    suspect_class: int,
+    painting: tuple[Fill | None, int],
+) -> ImageCueProbe:
     explained, fitted = inputs.explained, _fitted(cue, batch)
     display = values.to_display(explained).clamp(0, 1)
     removed, bearing = _removed(explained, display, values, batch.masks, painting)
-    return _Changed(values.apply(fitted, explained), fitted.mask(display), removed, bearing)
+    cued = values.apply(fitted, explained)
+    changed = (cued != explained).flatten(1).any(dim=1)
+    return ImageCueProbe(
+        batch=batch,
+        cue=cue,
+        range=values,
+        inputs=inputs,
+        cued=cued,
+        region=fitted.mask(display),
+        removed=removed,
+        bearing=bearing,
+        changed=changed,
+        usable=foreign_samples(changed, batch, suspect_class),
+        shown=torch.zeros(0, dtype=torch.int64),
+        suspect_class=suspect_class,
+        painting=painting,
+    )
 
 
 def _removed(

@@ -9,10 +9,10 @@ from typing import Any
 from saliency_callbacks.callbacks.cue.confirmation import Confirmation
 from saliency_callbacks.callbacks.cue.image_probe import ImageCueProbe
 from saliency_callbacks.callbacks.cue.probe import AnyCue, CueProbe
+from saliency_callbacks.callbacks.cue.survey import FurtherSamples, no_further_samples
 from saliency_callbacks.callbacks.cue.text_probe import TokenCueProbe
 from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, engine_settings
 from saliency_callbacks.capture.text.settings import TokenSettings
-from saliency_callbacks.cues.inpainting import Fill
 from saliency_callbacks.cues.token import TokenCue
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import ConfigurationError, CueError
@@ -90,9 +90,8 @@ def prepare_cue_probe(
     *,
     settings: Settings,
     normalization: Sequence[Sequence[float]] | None,
-    removal: Fill | None,
-    n_shown: int,
-    is_whole: bool = True,
+    confirmation: Confirmation,
+    others: FurtherSamples = no_further_samples,
 ) -> CueProbe:
     """Put a cue into a probe of images or of text inputs.
 
@@ -102,13 +101,13 @@ def prepare_cue_probe(
         suspect_class: The class that it might give away.
         settings: How the model is explained.
         normalization: Mean and standard deviation of each channel; by default those that the data tells.
-        removal: With what the region of the masks is painted over; ``None`` for nothing.
-        n_shown: Most samples in the picture.
-        is_whole: Whether there are no other samples than these.
+        confirmation: What is removed, and how many samples the picture has at most.
+        others: Yields the samples of the probe that are not in ``batch``.
 
     Raises:
         CueError: If the cue does not fit the probe, changes nothing, or no sample can tell anything.
     """
+    removal, n_shown = confirmation.removal, confirmation.panel_size
     if not isinstance(cue, TokenCue):
         return ImageCueProbe.prepare(
             batch,
@@ -118,12 +117,12 @@ def prepare_cue_probe(
             normalization=normalization,
             removal=removal,
             n_shown=n_shown,
-            is_whole=is_whole,
+            others=others,
         )
     if removal is not None:
         raise CueError(
             f"removal={removal!r} paints over a region of an image, but {cue!r} is for text inputs. Leave out `removal`"
         )
     return TokenCueProbe.prepare(
-        batch, cue, suspect_class, attribute_to=settings.attribute_to, n_shown=n_shown, is_whole=is_whole
+        batch, cue, suspect_class, attribute_to=settings.attribute_to, n_shown=n_shown, others=others
     )

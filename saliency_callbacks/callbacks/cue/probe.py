@@ -12,7 +12,6 @@ from torch import Tensor
 from saliency_callbacks.callbacks.cue.pictures import Pair
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.appearance import Appearance
-from saliency_callbacks.config.wording import counted
 from saliency_callbacks.cues.basic import Cue
 from saliency_callbacks.cues.checks import as_name
 from saliency_callbacks.cues.token import TokenCue
@@ -20,12 +19,10 @@ from saliency_callbacks.errors import CueError, TargetError
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.types import Attribution
 
-__all__ = ["AnyCue", "CueProbe", "checked_cue", "foreign_samples", "usable_samples"]
+__all__ = ["AnyCue", "CueProbe", "checked_cue", "foreign_samples", "warn_without_labels"]
 
 AnyCue = Cue | TokenCue
 """A suspected shortcut of images, or of text inputs."""
-
-_FEW = 8
 
 
 class CueProbe(Protocol):
@@ -35,20 +32,32 @@ class CueProbe(Protocol):
     """
 
     @property
+    def batch(self) -> ProbeBatch:
+        """The samples."""
+
+    @property
+    def changed(self) -> Tensor:
+        """Samples that the cue changes, bool ``[N]``."""
+
+    @property
     def usable(self) -> Tensor:
         """Samples that can tell: not of the suspect class, and changed by the cue; bool ``[N]``."""
 
     @property
     def shown(self) -> Tensor:
-        """Positions ``[P]`` of the samples in the picture."""
+        """Positions ``[P]`` of the samples in the picture; there may be none."""
 
     @property
     def bearing(self) -> Tensor:
         """Samples from which the cue can be removed, bool ``[N]``."""
 
     @property
+    def covered(self) -> Tensor:
+        """Share of each sample that the cue covers, ``[N]``."""
+
+    @property
     def is_global(self) -> bool:
-        """Whether the cue changes most of a sample, and so may move every class."""
+        """Whether the cue changes most of a sample, over all samples of the probe, and so may move every class."""
 
     @property
     def clean_inputs(self) -> Any:
@@ -103,52 +112,24 @@ def foreign_samples(changed: Tensor, batch: ProbeBatch, suspect_class: int) -> T
         changed: Samples that the cue changes, bool ``[N]``.
         batch: The samples.
         suspect_class: The class that the cue might give away.
+
+    Raises:
+        TargetError: If samples can have several labels, and this is none of them.
     """
     if batch.multi_labels is not None:
+        _check_label(batch.multi_labels, suspect_class)
         return changed & ~batch.multi_labels[:, suspect_class]
     return changed if batch.labels is None else changed & (batch.labels != suspect_class)
 
 
-def usable_samples(
-    changed: Tensor, batch: ProbeBatch, cue: AnyCue, suspect_class: int, *, is_whole: bool = True
-) -> Tensor:
-    """Return which samples of a probe can tell something about a cue, as :func:`foreign_samples`; there has to be one.
-
-    Args:
-        changed: Samples that the cue changes, bool ``[N]``.
-        batch: The probe.
-        cue: The cue.
-        suspect_class: The class that it might give away.
-        is_whole: Whether there are no other samples than these.
-
-    Raises:
-        CueError: If there is none.
-    """
-    if batch.multi_labels is not None:
-        _check_label(batch.multi_labels, suspect_class)
-    elif batch.labels is None:
+def warn_without_labels(batch: ProbeBatch, cue: AnyCue, suspect_class: int) -> None:
+    """Warn of samples of the suspect class, which nobody can tell from others."""
+    if batch.labels is None and batch.multi_labels is None:
         notices.warn(
             ("cue without labels", cue.name),
             f"cue {cue.name!r}: the probe has no labels, so samples of class {suspect_class} itself are included, "
             "which weakens the effect. Give labels with Probe(unpack_batch=…) or Probe.from_tensors(inputs, labels)",
         )
-    usable = foreign_samples(changed, batch, suspect_class)
-    count = int(usable.sum())
-    if count == 0:
-        raise CueError(
-            f"cue {cue.name!r}: the probe has no sample outside class {suspect_class} that the cue changes (labels "
-            f"{sorted(set(batch.labels.tolist())) if batch.labels is not None else None}); expected samples of other "
-            "classes without the cue. Use a larger probe, or choose samples with Probe(indices=…)"
-            + ("" if is_whole else f"; this concerns the {batch.size} shown samples: show more with Probe(shown=…)")
-        )
-    if count < _FEW and is_whole:
-        notices.warn(
-            ("few samples", cue.name),
-            f"cue {cue.name!r}: only {counted(count, 'sample')} of the probe can be used (outside class "
-            f"{suspect_class}, and changed by the cue); with fewer than {_FEW}, the lower bound is unreliable. Use a "
-            "larger probe, e.g. probe=32",
-        )
-    return usable
 
 
 def _check_label(labels: Tensor, suspect_class: int) -> None:

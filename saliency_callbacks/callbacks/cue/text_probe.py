@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from saliency_callbacks.callbacks.cue.pictures import Pair, interleaved, pair_captions
-from saliency_callbacks.callbacks.cue.probe import foreign_samples, usable_samples
+from saliency_callbacks.callbacks.cue.probe import foreign_samples, warn_without_labels
+from saliency_callbacks.callbacks.cue.survey import FurtherSamples, no_further_samples, survey
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.config.wording import counted
@@ -61,7 +62,7 @@ class TokenCueProbe:
         *,
         attribute_to: int | str | None,
         n_shown: int,
-        is_whole: bool = True,
+        others: FurtherSamples = no_further_samples,
     ) -> TokenCueProbe:
         """Put the word into the probe.
 
@@ -71,7 +72,7 @@ class TokenCueProbe:
             suspect_class: The class that it might give away.
             attribute_to: Key or position of the token ids in the inputs; ``None`` to find them.
             n_shown: Most samples in the picture.
-            is_whole: Whether there are no other samples than these.
+            others: Yields the samples of the probe that are not in ``batch``.
 
         Raises:
             CueError: If there are no token ids, the word fits into no text, or no sample can tell anything.
@@ -79,16 +80,19 @@ class TokenCueProbe:
         """
         key = ids_key(batch.inputs, attribute_to)
         insertion, cued = _inserted(cue, batch.inputs, key)
-        fits = insertion.inserted.any(dim=1)
-        if not fits.any():
+        usable = foreign_samples(insertion.inserted.any(dim=1), batch, suspect_class)
+        own = cls(batch, cue, key, insertion, cued, usable, usable.nonzero()[:n_shown, 0], suspect_class)
+        found = survey(own, others)
+        if not found.changed.any():
             raise CueError(
                 f"the cue {cue!r} with {counted(len(cue.token_ids), 'token')} fits into none of the probe's text "
                 f"inputs, which are {counted(insertion.ids.shape[1], 'token')} long including padding. Use longer "
                 "inputs, or a shorter word"
             )
         _warn_of_cuts(cue, insertion.dropped)
-        usable = usable_samples(fits, batch, cue, suspect_class, is_whole=is_whole)
-        return cls(batch, cue, key, insertion, cued, usable, usable.nonzero()[:n_shown, 0], suspect_class)
+        warn_without_labels(batch, cue, suspect_class)
+        found.check_usable(cue, suspect_class)
+        return own
 
     def like(self, batch: ProbeBatch) -> TokenCueProbe:
         """Return other text inputs without and with the word; none of them has to tell anything."""
@@ -96,6 +100,16 @@ class TokenCueProbe:
         usable = foreign_samples(insertion.inserted.any(dim=1), batch, self.suspect_class)
         none = torch.zeros(0, dtype=torch.int64)
         return TokenCueProbe(batch, self.cue, self.key, insertion, cued, usable, none, self.suspect_class)
+
+    @property
+    def changed(self) -> Tensor:
+        """Text inputs that the word fits into, bool ``[N]``."""
+        return self.insertion.inserted.any(dim=1)
+
+    @property
+    def covered(self) -> Tensor:
+        """Nothing of a text: a word is one part of it."""
+        return torch.zeros(len(self.usable), dtype=torch.float64)
 
     @property
     def is_global(self) -> bool:

@@ -183,7 +183,7 @@ class ShortcutDiscovery(ObservingCallback[DiscoveryState]):
         return freeze_stored(host, self.probe, self.state.indices, module=reading.module, shared=reading.shared)
 
     @override
-    def _accept_probe(self, probe: ProbeBatch) -> None:
+    def _accept_probe(self, probe: ProbeBatch, host: Host) -> None:
         if self.settings.tokens is not None:
             names = self.appearance.class_names
             self._searched_probe = TextDiscoveryProbe.prepare(probe, self.settings, self.tokenizer, class_names=names)

@@ -175,7 +175,7 @@ class RandomizationTest(ObservingCallback[CopiesState]):
         return super()._freeze(host) if tested is None else tested
 
     @override
-    def _accept_probe(self, probe: ProbeBatch) -> None:
+    def _accept_probe(self, probe: ProbeBatch, host: Host) -> None:
         check_labels(probe, self.target)
         self.result = self.cascade = None
         self._is_announced = False

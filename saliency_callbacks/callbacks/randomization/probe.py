@@ -17,7 +17,7 @@ __all__ = ["freeze_tested"]
 def freeze_tested(
     host: Host, probe: Probe, saved_indices: Sequence[int] | None, reading: ModelReading, title: str
 ) -> ProbeBatch | None:
-    """Freeze the shown samples of a large probe, and say so; ``None`` where all samples are shown.
+    """Freeze the shown samples of a large probe, and say so; ``None`` where all are shown. All ranks must call it.
 
     Each sample is explained for every random copy, and its ranks are kept for each; what a test tells are means, which
     hardly change with more samples than are shown.
@@ -32,10 +32,10 @@ def freeze_tested(
     Raises:
         ProbeError: If the data cannot be read.
     """
-    # Ranks may have datasets of their own, and have to go the same way.
-    if not host.ranks.from_zero(is_streamed(host, probe)):
+    if not is_streamed(host, probe):
         return None
-    shown = freeze_shown(host, probe, saved_indices, module=reading.module, shared=reading.shared)
+    with host.ranks.together():
+        shown, _ = freeze_shown(host, probe, saved_indices, module=reading.module, shared=reading.shared)
     notices.tell(
         f"{title}: the {shown.size} samples that are shown of the {probe.size} of the probe are tested, as each is "
         "explained for every random copy; Probe(shown=…) tells how many"

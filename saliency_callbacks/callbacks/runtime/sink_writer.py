@@ -13,7 +13,7 @@ from typing import NamedTuple
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.config.secrets import without_secrets
 from saliency_callbacks.errors import PictureError
-from saliency_callbacks.sinks import DiskSink
+from saliency_callbacks.sinks import DiskSink, ImageMethodSink
 from saliency_callbacks.sinks.background import BackgroundQueue
 from saliency_callbacks.sinks.disk.remote_copy import RemoteCopy
 from saliency_callbacks.types import Picture, PreparingSink, Sink, Snapshot
@@ -41,7 +41,8 @@ class SinkWriter:
 
     Pictures are rendered and everything is written in the background, one observation after the other, unless failures
     are to be raised where they happen. A sink that fails three times in a row is left out: a disk may be full for a
-    moment, a broken adapter stays broken. Once one has failed, pictures are kept as files on disk.
+    moment, a broken adapter stays broken. Pictures that a sink did not take are kept as files on disk, and so are those
+    of a logger that is known by its method for images alone: some keep the newest picture only.
 
     After Ctrl-C, nobody waits for pictures: those that are not drawn yet are left out, and the rest is written. An
     address is then waited for a few seconds only.
@@ -69,6 +70,9 @@ class SinkWriter:
         self.on_error = on_error
         self._failures = [0] * len(self.sinks)
         self._preparing = [sink for sink in self.sinks if isinstance(sink, PreparingSink)]
+        # Files come last, to stand in for what the others did not take.
+        self._order = sorted(range(len(self.sinks)), key=lambda index: isinstance(self.sinks[index], DiskSink))
+        self._keeps_pictures = [isinstance(sink, DiskSink) and sink.keeps_pictures for sink in self.sinks]
         self._queue = BackgroundQueue()
         # Warnings belong to the thread that trains: filters and their contexts are not made for several.
         self._messages: deque[tuple[Hashable, str]] = deque()
@@ -168,12 +172,14 @@ class SinkWriter:
     def _write(self, snapshot: Snapshot, pictures: Mapping[str, Picture]) -> None:
         start, start_of_thread = time.perf_counter(), time.thread_time()
         shown = _UntilAbandoned(pictures, self._is_abandoned)
-        for index, sink in enumerate(self.sinks):
+        are_taken = True
+        for index in self._order:
+            sink = self.sinks[index]
+            if isinstance(sink, DiskSink):
+                sink.keeps_pictures = self._keeps_pictures[index] or not are_taken
             if self._failures[index] < _MOST_FAILURES:
                 is_written = self._writes(sink, snapshot, shown)
                 self._failures[index] = 0 if is_written else self._failures[index] + 1
-                if not is_written:
-                    self._keep_pictures()
                 if self._failures[index] == _MOST_FAILURES:
                     name = type(sink).__name__
                     self._messages.append(
@@ -182,6 +188,7 @@ class SinkWriter:
                             f"{name} failed {_MOST_FAILURES} times in a row and is not used for the rest of the run",
                         )
                     )
+            are_taken &= self._failures[index] == 0 and not isinstance(sink, ImageMethodSink)
         if self.copy is not None:
             trouble = self.copy.trouble()
             if trouble is not None:
@@ -210,12 +217,8 @@ class SinkWriter:
             if self.on_error == "raise":
                 raise
             self._messages.append(_failed(sink, error))
-
-    def _keep_pictures(self) -> None:
-        """Let files on disk stand in for a logger that did not take the pictures, from this observation on."""
-        for sink in self.sinks:
-            if isinstance(sink, DiskSink):
-                sink.keeps_pictures = True
+            # It is known too late for this observation; files stand in from the next one on.
+            self._keeps_pictures = [isinstance(one, DiskSink) for one in self.sinks]
 
     def _report(self) -> None:
         while self._messages:

@@ -169,7 +169,7 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
             write_report(host, self._writer, f"{self.identity}/report", self.on_error)
 
     @override
-    def _footprint(self) -> Footprints:
+    def _footprint(self, host: Host) -> Footprints:
         return partial(monitor_footprint, n_methods=len(self.settings.methods))
 
     @override
@@ -177,7 +177,7 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
         check_layers(model, self.settings.target_layers)
 
     @override
-    def _accept_probe(self, probe: ProbeBatch) -> None:
+    def _accept_probe(self, probe: ProbeBatch, host: Host) -> None:
         check_labels(probe, self.target)
         stream = None if self._others is None else StreamedProbe(self._others, self.appearance, self.namespace)
         self._explainer = ProbeExplainer(

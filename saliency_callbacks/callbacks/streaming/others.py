@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from saliency_callbacks.callbacks.runtime import notices
@@ -22,19 +23,26 @@ from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.probe.selection import positions_of
 from saliency_callbacks.probe.stream import is_map_style
 from saliency_callbacks.probe.streaming.chunks import read_chunks
-from saliency_callbacks.probe.streaming.items import NamedItems, other_positions
+from saliency_callbacks.probe.streaming.items import NamedItems, choose_positions, unreadable_items
 
 __all__ = ["OtherSamples", "freeze_shown", "is_streamed"]
 
-_MOST_BROKEN = 32
-
 
 def is_streamed(host: Host, probe: Probe) -> bool:
-    """Return whether a probe has more samples than are shown, and they can be read one by one.
+    """Return whether a probe has more samples than are shown, and they can be read one by one. All ranks must call it.
 
     Samples that were given as tensors are in memory already; a stream, and a dataset of whole batches, have no item to
-    go back to. Of these all samples are shown.
+    go back to. Of these all samples are shown. Ranks may have datasets of their own, and go the way of rank zero.
+
+    Raises:
+        ProbeError: If the dataset does not tell its length.
     """
+    with host.ranks.together():
+        own = _has_more(host, probe)
+    return host.ranks.from_zero(own)
+
+
+def _has_more(host: Host, probe: Probe) -> bool:
     if probe.is_fixed or probe.size <= probe.shown:
         return False
     try:
@@ -47,10 +55,13 @@ def is_streamed(host: Host, probe: Probe) -> bool:
     return len(_candidates(probe, loader)) > probe.shown
 
 
-def freeze_shown(host: Host, probe: Probe, saved_indices: Sequence[int] | None, **parts: Any) -> ProbeBatch:
-    """Freeze the shown samples of a streamed probe: those that a probe of that size would have.
+def freeze_shown(
+    host: Host, probe: Probe, saved_indices: Sequence[int] | None, **parts: Any
+) -> tuple[ProbeBatch, tuple[int, ...]]:
+    """Choose the samples of a streamed probe, and freeze those of them that are shown.
 
-    An item that cannot be read is left out, and another one takes its place.
+    The samples are those that the probe would have if it were held whole. An item that cannot be read is not shown, and
+    another one takes its place.
 
     Args:
         host: The run.
@@ -58,23 +69,30 @@ def freeze_shown(host: Host, probe: Probe, saved_indices: Sequence[int] | None, 
         saved_indices: Positions of the shown samples in a checkpoint.
         parts: Further arguments of :func:`~saliency_callbacks.callbacks.runtime.probe_loader.freeze_probe`.
 
+    Returns:
+        The shown samples; and the positions of all in the dataset, in the order of a probe that is held whole.
+
     Raises:
-        ProbeError: If more than 32 items cannot be read.
+        ProbeError: If none of the items can be read.
     """
+    loader = host.dataloader(probe.source, probe.dataloader_idx)
+    view, collate = NamedItems(getattr(loader, "dataset", None)), getattr(loader, "collate_fn", None)
+    chosen = probe.indices or choose_positions(probe, view, collate, _candidates(probe, loader))
     part = copy.copy(probe)
-    part.size, part.indices = probe.shown, None
-    candidates, broken = probe.indices, set[int]()
-    while len(broken) <= _MOST_BROKEN:
+    part.indices = None
+    candidates, broken = chosen, dict[int, ItemError]()
+    while candidates:
+        part.size = min(probe.shown, len(candidates))
         found = _frozen_or_broken(host, part, saved_indices, candidates, parts)
         if isinstance(found, ProbeBatch):
-            return found
-        broken.add(found.position)
-        loader = host.dataloader(probe.source, probe.dataloader_idx)
-        candidates = tuple(position for position in _candidates(probe, loader) if position not in broken)
-        saved_indices, last = None, found
+            return found, chosen
+        # All that are broken among those that would be shown, so that few rounds are needed.
+        broken |= {found.position: found, **unreadable_items(view, choose_positions(part, view, collate, candidates))}
+        candidates, saved_indices = tuple(one for one in chosen if one not in broken), None
+    last = next(reversed(broken.values()))
     raise ProbeError(
-        f"more than {_MOST_BROKEN} items of the dataset cannot be read, including {sorted(broken)}; expected at least "
-        f"one readable item. The last error: {last}"
+        f"none of the probe's {len(chosen)} items can be read; expected at least one readable item. The last error: "
+        f"{last}"
     ) from last
 
 
@@ -82,7 +100,7 @@ def _frozen_or_broken(
     host: Host,
     part: Probe,
     saved_indices: Sequence[int] | None,
-    candidates: Sequence[int] | None,
+    candidates: Sequence[int],
     parts: Mapping[str, Any],
 ) -> ProbeBatch | ItemError:
     """Return the shown samples, or the error of the item that cannot be read."""
@@ -101,7 +119,7 @@ class OtherSamples:
     Args:
         probe: The whole probe.
         shown: The frozen samples that are shown.
-        positions: Where the others are in the dataset.
+        chosen: Positions of all samples in the dataset, in the order of a probe that is held whole.
         module: Name of the explained submodule; the whole module by default.
         title: Of whoever reads them.
 
@@ -111,25 +129,21 @@ class OtherSamples:
 
     probe: Probe
     shown: ProbeBatch
-    positions: tuple[int, ...]
+    chosen: tuple[int, ...]
     module: str | None = None
     title: str = "probe"
     unreadable: dict[int, str] = field(default_factory=dict, init=False)
 
-    @classmethod
-    def of(cls, host: Host, probe: Probe, shown: ProbeBatch, module: str | None, title: str) -> OtherSamples:
-        """Choose the samples."""
-        loader = host.dataloader(probe.source, probe.dataloader_idx)
-        assert loader is not None, "the shown samples were read from it"
-        chosen = other_positions(
-            loader.dataset,
-            shown.indices or (),
-            probe.size,
-            stratify=probe.stratify,
-            seed=probe.seed,
-            candidates=_candidates(probe, loader),
-        )
-        return cls(probe, shown, chosen, module, title)
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """Where the samples that are not shown are in the dataset, ascending, as files are read fastest so."""
+        return tuple(sorted({*self.chosen}.difference(self.shown.indices or ())))
+
+    def in_order(self, positions: Sequence[int]) -> Tensor:
+        """Return the numbers ``[n]`` of samples at some positions, in the order of a probe that is held whole."""
+        ranks = {position: rank for rank, position in enumerate(self.chosen)}
+        # Shown samples of a checkpoint may not be among those that are chosen now.
+        return torch.tensor([ranks.get(position, len(ranks)) for position in positions]).argsort(stable=True)
 
     @property
     def n_samples(self) -> int:

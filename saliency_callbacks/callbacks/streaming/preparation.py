@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,16 +49,12 @@ def freeze_streamed(
         ProbeError: If the data cannot be read, or memory or disk is not enough.
     """
     parts: dict[str, Any] = {"module": reading.module, "shared": reading.shared}
-    with host.ranks.together():
-        streams = footprint is not None and is_streamed(host, probe)
-    # Ranks may have datasets of their own, and have to go the same way.
-    if footprint is None or not host.ranks.from_zero(streams):
+    if footprint is None or not is_streamed(host, probe):
         with host.ranks.together():
             return freeze_probe(host, probe, saved_indices, **parts), None
     with host.ranks.together():
-        shown = freeze_shown(host, probe, saved_indices, **parts)
-        others = OtherSamples.of(host, probe, shown, reading.module, title)
-    others = replace(others, positions=host.ranks.from_zero(others.positions))
+        shown, chosen = freeze_shown(host, probe, saved_indices, **parts)
+    others = OtherSamples(probe, shown, host.ranks.from_zero(chosen), reading.module, title)
     n_samples, n_rows = others.n_samples, rows_at_once(settings)
     taken = footprint(shown, n_samples, n_rows)
     directory = _directory(host, storage) if taken.disk else None

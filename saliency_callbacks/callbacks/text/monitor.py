@@ -183,11 +183,11 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
         check_layers(model, self.settings.tokens.embedding)
 
     @override
-    def _footprint(self) -> Footprints:
+    def _footprint(self, host: Host) -> Footprints:
         return partial(text_footprint, n_methods=len(self.settings.methods))
 
     @override
-    def _accept_probe(self, probe: ProbeBatch) -> None:
+    def _accept_probe(self, probe: ProbeBatch, host: Host) -> None:
         check_labels(probe, self.target)
         look = Appearance(class_names=self.appearance.class_names)
         stream = None if self._others is None else StreamedProbe(self._others, look, self.namespace)

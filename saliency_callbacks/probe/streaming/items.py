@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from saliency_callbacks.errors import ItemError
-from saliency_callbacks.probe.dataset_state import preserved
-from saliency_callbacks.probe.labels.classes import dataset_labels
-from saliency_callbacks.probe.selection import fit_size, positions_of, random_sample, stratified
+from saliency_callbacks.probe.labels.delivered import DeliveredLabels
+from saliency_callbacks.probe.probe import Probe
+from saliency_callbacks.probe.reading import Collate, as_if_not_read, batch_collate
+from saliency_callbacks.probe.selection import select_indices
 
-__all__ = ["NamedItems", "other_positions"]
+__all__ = ["NamedItems", "choose_positions", "unreadable_items"]
 
 
 class NamedItems:
@@ -38,38 +39,51 @@ class NamedItems:
             raise ItemError.of(position, error) from error
 
 
-def other_positions(
-    dataset: Any,
-    taken: Collection[int],
-    size: int,
-    *,
-    stratify: bool,
-    seed: int,
-    candidates: Sequence[int] | None = None,
+def choose_positions(
+    probe: Probe, dataset: Any, collate_fn: Collate | None, candidates: Sequence[int]
 ) -> tuple[int, ...]:
-    """Choose the samples of a large probe that are not shown; none is read.
+    """Choose the samples of a probe as one that is held whole does, and in its order; none is kept.
+
+    Items are read only where labels are needed and no attribute of the dataset holds them; of these, what
+    :class:`NamedItems` cannot read is left out.
 
     Args:
-        dataset: A map-style dataset.
-        taken: Positions of the samples that are shown.
-        size: Number of all samples.
-        stratify: Choose equally many items of each class, where an attribute of the dataset holds the labels.
-        seed: Decides the choice, together with the labels.
-        candidates: Positions to choose from; all by default.
+        probe: Says how many samples, and how they are chosen.
+        dataset: A map-style dataset, or a view of one.
+        collate_fn: The dataloader's; it makes the batch that labels are read from.
+        candidates: Positions to choose from, in their order.
 
     Returns:
-        Positions in ascending order, as files are read fastest in theirs.
+        Distinct positions.
+
+    Raises:
+        ProbeError: There is nothing to choose from.
 
     Warns:
-        SaliencyWarning: There are fewer than ``size`` items.
+        SaliencyWarning: There are fewer items than the probe has samples.
     """
-    with preserved(dataset):
-        everything = positions_of(dataset, candidates)
-        taken = frozenset(taken)
-        left = [position for position in everything if position not in taken]
-        wanted = fit_size(size, len(left) + len(taken)) - len(taken)
-        if wanted >= len(left):
-            return tuple(sorted(left))
-        labels = dataset_labels(dataset) if stratify else None
-    chosen = random_sample(len(left), wanted, seed) if labels is None else stratified(labels[left], wanted, seed)
-    return tuple(sorted(left[rank] for rank in chosen))
+    delivered = DeliveredLabels(batch_collate(collate_fn), probe.columns)
+    with as_if_not_read(dataset):
+        return select_indices(
+            dataset,
+            probe.size,
+            stratify=probe.stratify,
+            seed=probe.seed,
+            read_label=delivered.of,
+            candidates=candidates,
+        )
+
+
+def unreadable_items(view: NamedItems, positions: Iterable[int]) -> dict[int, ItemError]:
+    """Try to read some items, keep none, and return the errors of those that cannot be read, by their positions."""
+    with as_if_not_read(view):
+        errors = {position: _error_at(view, position) for position in positions}
+    return {position: error for position, error in errors.items() if error is not None}
+
+
+def _error_at(view: NamedItems, position: int) -> ItemError | None:
+    try:
+        view[position]
+    except ItemError as error:
+        return error
+    return None

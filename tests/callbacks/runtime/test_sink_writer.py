@@ -1,6 +1,7 @@
 import threading
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from saliency_callbacks.callbacks.places import open_sinks
@@ -9,7 +10,7 @@ from saliency_callbacks.callbacks.runtime.ranks import Ranks
 from saliency_callbacks.callbacks.runtime.settings import Storage
 from saliency_callbacks.callbacks.runtime.sink_writer import SinkWriter
 from saliency_callbacks.errors import PictureError, SaliencyWarning, each_kind_once
-from saliency_callbacks.sinks import DiskSink, MemorySink
+from saliency_callbacks.sinks import DiskSink, MemorySink, read_index
 from saliency_callbacks.sinks.background import BackgroundQueue
 from saliency_callbacks.types import Snapshot
 from tests.callbacks.plain_host import PlainHost
@@ -197,6 +198,21 @@ def test_pictures_that_a_logger_shows_are_kept_on_disk_only_if_asked_for(tmp_pat
     of_logger, disk = _opened(PlainHost(directory=tmp_path, loggers=[object()]), save_pictures=save_pictures).sinks
     assert isinstance(of_logger, MemorySink)
     assert disk.keeps_pictures == save_pictures
+
+
+def test_files_stand_in_for_a_sink_only_while_it_fails(tmp_path):
+    writer = SinkWriter([DiskSink(tmp_path, pictures=False), FailingAt(1)])
+
+    def write_three():
+        for epoch in range(3):
+            picture = np.zeros((4, 6, 3), np.uint8)
+            writer.write(Snapshot(epoch=epoch, step=epoch, stage="fit", attributions={}), {"n/panel": picture})
+        writer.close()
+
+    with pytest.warns(SaliencyWarning, match="no space"):
+        write_three()
+    kept = [entry["epoch"] for entry in read_index(tmp_path)["observations"] if entry["pictures"]]
+    assert kept == [0]
 
 
 @pytest.fixture

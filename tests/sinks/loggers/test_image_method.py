@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.utils.tensorboard import SummaryWriter
 
 from saliency_callbacks import SaliencyMonitor
-from saliency_callbacks.errors import SaliencyWarning
+from saliency_callbacks.errors import ObservationError, SaliencyWarning
 from saliency_callbacks.sinks import ImageMethodSink, read_index, sink_for_logger
 from saliency_callbacks.sinks.loggers.image_method import image_method
 from saliency_callbacks.types import Snapshot
@@ -106,6 +106,16 @@ class NoMethod:
     log_image = "a string"
 
 
+class Coroutine:
+    async def log_image(self, key, images, step=None): ...
+
+
+class BrokenProperty:
+    @property
+    def log_image(self):
+        raise RuntimeError("not connected to https://user:secret@host")
+
+
 class Unreachable:
     @property
     def experiment(self):
@@ -122,6 +132,8 @@ class Unreachable:
         UnknownArgument(),
         NoImage(),
         NoMethod(),
+        Coroutine(),
+        BrokenProperty(),
         Unreachable(),
         object(),
         None,
@@ -171,22 +183,71 @@ def test_the_real_logger_of_dvc_takes_them(tmp_path, monkeypatch, picture):
     np.testing.assert_array_equal(np.asarray(Image.open(file)), picture)
 
 
-def test_pictures_are_files_from_the_first_failure_on(tmp_path: Path) -> None:
-    class Failing(RecordingLogger):
-        calls = 0
+class NamesFiles(Recording):
+    def log_image(self, image_name, image):
+        self.calls.append(image_name)
 
+
+class ForAMoment(Recording):
+    def log_image(self, key, images, step=None):
+        self.calls.append(key)
+        if len(self.calls) == 1:
+            raise ConnectionError("no route to host")
+
+
+def test_only_the_name_of_a_file_gets_a_suffix(picture):
+    files, pages = NamesFiles(), ForAMoment()
+    ImageMethodSink(files).write(SNAPSHOT, {"saliency/a": picture})
+    assert files.calls == ["saliency/a.png"]
+    sink = ImageMethodSink(pages)
+    with pytest.raises(ConnectionError):
+        sink.write(SNAPSHOT, {"saliency/a": picture})
+    sink.write(SNAPSHOT, {"saliency/a": picture})
+    assert pages.calls == ["saliency/a", "saliency/a"]
+
+
+def test_without_formats_add_image_takes_channels_first(picture):
+    class ChannelsFirst(Recording):
+        def add_image(self, tag, img_tensor, global_step=None):
+            self.calls.append(img_tensor)
+
+    logger = ChannelsFirst()
+    ImageMethodSink(logger).write(SNAPSHOT, {"saliency/a": picture})
+    np.testing.assert_array_equal(logger.calls[0], picture.transpose(2, 0, 1))
+
+
+def test_an_experiment_that_is_closed_says_so(picture):
+    logger = ByExperiment()
+    sink = ImageMethodSink(logger)
+    logger.experiment = None
+    with pytest.raises(ObservationError, match=r"ByExperiment no longer has .*Keep the experiment open"):
+        sink.write(SNAPSHOT, {"saliency/a": picture})
+
+
+def _kept(root: Path) -> list[str]:
+    (index,) = root.rglob("index.json")
+    return [one["stage"] for one in read_index(index.parent)["observations"] if "saliency/gradient" in one["pictures"]]
+
+
+def test_pictures_are_files_as_well_because_nobody_knows_how_many_such_a_logger_keeps(tmp_path: Path) -> None:
+    class Failing(RecordingLogger):
         def log_image(self, key, images, step=None):
-            self.calls += 1
             raise ValueError("no such page")
 
-    logger = Failing(tmp_path)
     with pytest.warns(SaliencyWarning) as seen:
-        trainer(tmp_path, SaliencyMonitor("gradient", probe=4), logger=logger).fit(
+        trainer(tmp_path, SaliencyMonitor("gradient", probe=4), logger=Failing(tmp_path)).fit(
             Classifier(), train_loader(), val_loader()
         )
     messages = [str(one.message) for one in seen if issubclass(one.category, SaliencyWarning)]
     assert messages[0] == "ImageMethodSink failed: ValueError: no such page; training continues"
-    (index,) = tmp_path.rglob("index.json")
-    observations = read_index(index.parent)["observations"]
-    kept = [entry["stage"] for entry in observations if "saliency/gradient" in entry["pictures"]]
-    assert kept == ["initial", "fit", "fit"], "the one that failed is among them"
+    assert _kept(tmp_path) == ["initial", "fit", "fit"], "the one that failed is among them"
+
+
+def test_a_logger_that_takes_them_has_files_beside_it(tmp_path: Path) -> None:
+    class Latest(RecordingLogger):
+        def log_image(self, key, images, step=None): ...
+
+    trainer(tmp_path, SaliencyMonitor("gradient", probe=4), logger=Latest(tmp_path), max_epochs=1).fit(
+        Classifier(), train_loader(), val_loader()
+    )
+    assert _kept(tmp_path) == ["initial", "fit"]
