@@ -12,8 +12,8 @@ from saliency_callbacks.arrays.resampling import display_maps
 from saliency_callbacks.arrays.scales import finite, largest
 from saliency_callbacks.errors import ConfigurationError, InputError
 from saliency_callbacks.rendering.colormap import overlay
+from saliency_callbacks.rendering.grid import class_captions, mistake_captions
 from saliency_callbacks.rendering.panel import Caption, panel
-from saliency_callbacks.rendering.statistics import class_captions, mistake_captions
 from saliency_callbacks.rendering.text import legible
 from saliency_callbacks.report.monitors import Monitor, moment_of
 from saliency_callbacks.report.pictures.sprites import encode_picture
