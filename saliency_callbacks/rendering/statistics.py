@@ -11,7 +11,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from saliency_callbacks.rendering.attribution import as_attribution, render
-from saliency_callbacks.rendering.grid import class_captions, mistake_captions
+from saliency_callbacks.rendering.grid import Caption, class_captions, mistake_captions
 from saliency_callbacks.rendering.legend import Style
 from saliency_callbacks.rendering.panel import panel
 from saliency_callbacks.types import Mistakes, ProbeStatistics
