@@ -118,7 +118,8 @@ def _heat(attribution: Attribution, scale: Tensor | None) -> Tensor:
         return attribution.heatmap
     magnitude = finite(attribution.magnitude)
     divisor = _per_sample(scale, len(magnitude)).view(-1, *[1] * (magnitude.ndim - 1))
-    return torch.where(divisor > 0, magnitude / divisor, 0.0).clamp(0, 1)
+    # What has no scale is divided by infinity.
+    return (magnitude / torch.where(divisor > 0, divisor, torch.inf)).clamp_(0, 1)
 
 
 def _render_signed(
