@@ -122,8 +122,8 @@ TRAININGS = {
             ],
             "randomization/verdicts": [
                 "method | similarity | floor | calibrated | random logit | verdict",
-                "gradient | 0.14 ± 0.22 | -0.07 ± nan | 0.19 | -0.97 | depends on the weights",
-                "grad_cam | -0.25 ± 0.15 | 0.08 ± nan | -0.35 | -0.46 | depends on the weights",
+                "gradient | 0.14 ± 0.22 | -0.07 | 0.19 | -0.97 | depends on the weights",
+                "grad_cam | -0.25 ± 0.15 | 0.08 | -0.35 | -0.46 | depends on the weights",
             ],
             "randomization/cascade": [
                 "randomized | gradient | grad_cam",

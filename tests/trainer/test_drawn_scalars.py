@@ -89,8 +89,8 @@ def test_custom_scalars_draw_together_what_is_read_together(few: tuple[TensorBoa
     assert charts == {
         "Drift since the last observation": {f"saliency/{method}/drift_previous" for method in _METHODS},
         "Drift since the first observation": {f"saliency/{method}/drift_initial" for method in _METHODS},
-        "Similarity with random copies, and its floor": {tag for tag in _FEW if tag.startswith("randomization/")},
-        "Effect and contrast of the cue, with lower bound and threshold": {
+        "Similarity with random networks, and its floor": {tag for tag in _FEW if tag.startswith("randomization/")},
+        "What the cue does, the lower bound of what is watched, and the threshold": {
             f"cue/{_CUE.name}/{score}" for score in ("effect", "contrast", "lower_bound", "threshold")
         },
         "Lift inside the masks": set(),

@@ -108,7 +108,7 @@ def test_only_items_that_can_be_drawn_are_looked_at() -> None:
 def test_looking_leaves_the_random_numbers_as_they_were() -> None:
     before = [torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()]  # noqa: NPY002
     probe = Probe(indices=[0, 1])
-    (column,) = probe._columns(probe.read(TensorDataset(IMAGES, ONES))[0])
+    (column,) = probe.columns(probe.read(TensorDataset(IMAGES, ONES))[0])
     assert not probe.finds_several(column, Items(ONES))
     assert torch.equal(before[0], torch.get_rng_state())
     assert np.array_equal(before[1], np.random.get_state()[1])  # noqa: NPY002
