@@ -13,6 +13,7 @@ from saliency_callbacks.types.tables import Cell, CellStyle, Table
 
 if TYPE_CHECKING:
     from saliency_callbacks.types.attribution import Attribution, Evidence, Quantity, RawMap, Reduction
+    from saliency_callbacks.types.outlines import Outlines
     from saliency_callbacks.types.passes import Baseline, Noise, Pass, Path, PathRule, ReluRule, TensorBaseline, Until
     from saliency_callbacks.types.protocols import Method, PreparingSink, Sink
     from saliency_callbacks.types.snapshot import Picture, ProbeView, Snapshot
@@ -28,6 +29,7 @@ __all__ = [
     "Method",
     "Mistakes",
     "Noise",
+    "Outlines",
     "Pass",
     "Path",
     "PathRule",
@@ -55,6 +57,7 @@ _HOMES = {
     "Method": "saliency_callbacks.types.protocols",
     "Mistakes": "saliency_callbacks.types.statistics",
     "Noise": "saliency_callbacks.types.passes",
+    "Outlines": "saliency_callbacks.types.outlines",
     "Pass": "saliency_callbacks.types.passes",
     "Path": "saliency_callbacks.types.passes",
     "PathRule": "saliency_callbacks.types.passes",

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from saliency_callbacks.types.attribution import Attribution
+from saliency_callbacks.types.outlines import Outlines
 from saliency_callbacks.types.statistics import ProbeStatistics
 from saliency_callbacks.types.tables import Table
 
@@ -74,6 +75,8 @@ class Snapshot:
         probe: What was explained, for sinks that show it outside the pictures.
         statistics: What was found of all samples of a probe that is larger than what is shown of it; everything else
             here that has a row for each sample is of the shown ones.
+        explained: Where what is explained lies, of targets that have a place: a detected box, a segmented region.
+        localized: Method → where its map says that the object is, where that is asked for.
 
     Example:
         To try out a sink of your own, make what it is given:
@@ -100,6 +103,8 @@ class Snapshot:
     alerts: Mapping[str, str] = field(default_factory=dict)
     probe: ProbeView | None = None
     statistics: ProbeStatistics | None = None
+    explained: Outlines | None = None
+    localized: Mapping[str, Outlines] = field(default_factory=dict)
 
     @property
     def moment(self) -> str:
