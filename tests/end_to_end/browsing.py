@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 MAP = "#viewer .card[data-sample='0'] .tile:nth-child(2) canvas"
+
+expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+"""Waits until what is expected of a locator is so: a page redraws when the browser has time, not when it is clicked."""
+expect.set_options(timeout=20_000)
 
 
 # What is waited for is given as a function: the page's policy forbids the evaluation of strings.

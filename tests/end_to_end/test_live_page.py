@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import threading
 
 import pytest
 
 from saliency_callbacks.dashboard.server import make_server
-from tests.end_to_end.browsing import MAP, is_hot, look_for_a_method_of_one_run, painted
+from tests.end_to_end.browsing import MAP, expect, is_hot, look_for_a_method_of_one_run, painted
 from tests.end_to_end.page_runs import EVIL, write_epoch, write_image_run
 
 MOMENT = "wanted => document.querySelector('#moment b')?.textContent === wanted"
@@ -85,10 +86,10 @@ def look_again(page):
 def test_the_newest_run_opens_at_its_newest_observation(show, address):
     page = show(address)
     assert [is_hot(pixel) for pixel in painted(page, MAP, frame=FRAME)] == [False, False, True]
-    assert page.locator("h1").text_content() == "one"
-    assert page.locator("#follow").get_attribute("aria-pressed") == "true"
-    assert EVIL in page.locator("#viewer .card").first.text_content()
-    assert page.locator("#viewer img, #findings img, #documents img, #charts img, #facts img").count() == 0
+    expect(page.locator("h1")).to_have_text("one")
+    expect(page.locator("#follow")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#viewer .card").first).to_contain_text(EVIL)
+    expect(page.locator("#viewer img, #findings img, #documents img, #charts img, #facts img")).to_have_count(0)
     maps = {url for url in page.asked if "map.json" in url}
     assert len(maps) == 1, "only what is looked at is asked for"
 
@@ -104,7 +105,7 @@ def test_mouse_and_keyboard(show, address):
     painted(page, MAP, frame=0, method="other")
     page.keyboard.press("f")
     page.wait_for_function(MOMENT, arg="Epoch 2")
-    assert page.locator("#follow").text_content() == "Following"
+    expect(page.locator("#follow")).to_have_text("Following")
     page.locator("#viewer .card").nth(1).click()
     page.wait_for_selector(".sample-view")
     page.wait_for_function("() => document.querySelectorAll('.strip td.at [data-painted]').length === 6")
@@ -128,9 +129,9 @@ def test_it_follows_a_training(show, address, run):
     page.wait_for_function(MOMENT, arg="Epoch 3")
     assert is_hot(painted(page, MAP, frame=3)[0])
     assert page.evaluate("() => [window.same, document.activeElement.id, scrollY]") == [True, "follow", before]
-    assert more.get_attribute("open") is not None
-    assert "4 observations" in page.locator("#subtitle").text_content()
-    assert page.locator("#choose-method button[aria-pressed='true']").text_content() == "gradient"
+    expect(more).to_have_attribute("open", "")
+    expect(page.locator("#subtitle")).to_contain_text("4 observations")
+    expect(page.locator("#choose-method button[aria-pressed='true']")).to_have_text("gradient")
 
 
 def test_elsewhere_one_keeps_ones_place(show, address, run):
@@ -145,14 +146,14 @@ def test_elsewhere_one_keeps_ones_place(show, address, run):
     look_again(page)
     page.locator("#unseen", has_text="2 new observations").wait_for()
     page.wait_for_function("() => document.querySelectorAll('.strip td.at [data-painted]').length === 10")
-    assert page.locator("#moment b").text_content() == "Epoch 0"
+    expect(page.locator("#moment b")).to_have_text("Epoch 0")
     assert page.evaluate("() => window.tile.isConnected"), "what was there stays"
     assert page.evaluate("() => document.activeElement.dataset.method") == "gradient"
-    assert page.locator(".sample-head h2").text_content().startswith("dog")
+    expect(page.locator(".sample-head h2")).to_have_text(re.compile("^dog"))
     page.locator("#unseen").click()
     page.wait_for_function(MOMENT, arg="Epoch 4")
-    assert page.locator("#unseen").is_hidden()
-    assert page.locator("#follow").get_attribute("aria-pressed") == "true"
+    expect(page.locator("#unseen")).to_be_hidden()
+    expect(page.locator("#follow")).to_have_attribute("aria-pressed", "true")
 
 
 def test_the_address_leads_back(show, address):
@@ -163,8 +164,8 @@ def test_the_address_leads_back(show, address):
     page.wait_for_function("() => location.hash.includes('view=sample') && location.hash.includes('step=9&stage=fit')")
     page.reload()
     page.wait_for_selector(".sample-head h2:has-text('dog')")
-    assert page.locator("#moment b").text_content() == "Epoch 0"
-    assert page.locator("#choose-method button[aria-pressed='true']").text_content() == "other"
+    expect(page.locator("#moment b")).to_have_text("Epoch 0")
+    expect(page.locator("#choose-method button[aria-pressed='true']")).to_have_text("other")
 
 
 def test_a_map_that_is_gone(show, serve, run):
@@ -205,7 +206,7 @@ def test_what_a_server_says_is_shown(show, address):
     look_again(page)
     sign = page.locator("#connection:visible")
     sign.wait_for()
-    assert sign.text_content() == "The disk is on fire; retrying"
+    expect(sign).to_have_text("The disk is on fire; retrying")
     page.keyboard.press("Home")
     assert is_hot(painted(page, MAP, frame=0)[0]), "what can be answered is asked for"
     page.unroute("**/runs.json")
@@ -267,7 +268,7 @@ def test_two_runs_side_by_side(show, serve, run):
     second = "#viewer .card[data-sample='0'] .tile:nth-child(3) canvas"
     assert is_hot(painted(page, MAP, run=0, frame=FRAME)[2])
     assert not is_hot(painted(page, second, run=1, frame=FRAME)[2]), "on the shared scale the weaker run is fainter"
-    assert page.locator("[data-chart='drift_previous'] .line.of-b").count() == 2
+    expect(page.locator("[data-chart='drift_previous'] .line.of-b")).to_have_count(2)
     write_epoch(run.parent / "two", 3, strength=0.1)
     write_epoch(run, 3)
     look_again(page)
@@ -276,18 +277,18 @@ def test_two_runs_side_by_side(show, serve, run):
     page.locator("#choose-second").click()
     page.locator("#run-dialog button", has_text="foreign").click()
     page.locator("#problem", has_text="they explain different samples").wait_for()
-    assert page.locator("h1").text_content() == "one and two", "what was shown stays"
+    expect(page.locator("h1")).to_have_text("one and two")
     page.locator("#choose-second").click()
     page.locator("#run-dialog button", has_text="None (stop comparing)").click()
     page.wait_for_function("() => document.querySelector('h1').textContent === 'one'")
-    assert page.locator("#problem").is_hidden()
+    expect(page.locator("#problem")).to_be_hidden()
 
 
 def test_of_a_link_to_runs_that_cannot_be_compared_the_first_is_shown(show, serve, run):
     write_image_run(run.parent / "foreign", fingerprint="cd" * 32)
     page = show(serve(run.parent)[0], "#run=one&second=foreign", fails=True)
-    assert page.locator("h1").text_content() == "one"
-    assert "Opening" not in page.locator("#subtitle").text_content()
+    expect(page.locator("h1")).to_have_text("one")
+    expect(page.locator("#subtitle")).not_to_contain_text("Opening")
     told = page.locator("#problem").text_content()
     assert told.startswith("The run foreign cannot be compared with one: they explain different samples")
 
@@ -308,8 +309,8 @@ def test_runs_are_searched_and_chosen_by_keyboard(show, serve, tmp_path):
     page = show(serve(tmp_path)[0])
     page.keyboard.press("r")
     page.locator("#run-search").wait_for()
-    assert page.locator("#run-dialog .run-problem").count() == 1
-    assert page.locator("#run-dialog button", has_text="damaged").count() == 0
+    expect(page.locator("#run-dialog .run-problem")).to_have_count(1)
+    expect(page.locator("#run-dialog button", has_text="damaged")).to_have_count(0)
     page.keyboard.type("run-3")
     page.wait_for_function("() => document.querySelectorAll('#run-dialog button.run').length === 1")
     page.keyboard.press("ArrowDown")
@@ -330,19 +331,19 @@ def test_without_runs_it_says_what_to_do(show, serve, tmp_path):
         }""",
         polling=100,
     )
-    assert page.locator("#welcome").is_hidden()
+    expect(page.locator("#welcome")).to_be_hidden()
 
 
 def test_two_hundred_observations(show, serve, long_run):
     page = show(serve(long_run.parent)[0], "#view=sample")
-    assert page.locator("#epoch").get_attribute("max") == "199"
+    expect(page.locator("#epoch")).to_have_attribute("max", "199")
     labels = [text for text in page.locator(".ticks span").all_text_contents() if text]
     assert (labels[0], labels[-1]) == ("0", "199")
     assert 10 <= len(labels) <= 30
     page.locator("#epoch").fill("137")
     page.wait_for_function(MOMENT, arg="Epoch 137")
     page.wait_for_selector(".strip td.now canvas[data-painted]")
-    assert page.locator(".strip td.at").count() == 400
+    expect(page.locator(".strip td.at")).to_have_count(400)
     assert page.locator(".tile.waiting, .tile:has([data-painted])").count() < 200, "most of the strip is out of sight"
 
 
@@ -351,6 +352,6 @@ def test_it_fits_narrow_windows_in_light_and_dark(show, address):
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
     dark = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
     page.locator("#theme").click()
-    assert page.evaluate("() => getComputedStyle(document.body).backgroundColor") != dark
+    page.wait_for_function("dark => getComputedStyle(document.body).backgroundColor !== dark", arg=dark)
     page.locator("#choose-run").click()
     assert page.locator("#run-dialog").bounding_box()["width"] <= 390

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from html import escape
 
@@ -14,7 +15,7 @@ from saliency_callbacks.probe import TokenCue
 from saliency_callbacks.report import write_report
 from saliency_callbacks.sinks import DiskSink
 from saliency_callbacks.types import ProbeView, Snapshot
-from tests.end_to_end.browsing import MAP, is_hot, look_for_a_method_of_one_run, painted
+from tests.end_to_end.browsing import MAP, expect, is_hot, look_for_a_method_of_one_run, painted
 from tests.end_to_end.page_runs import EVIL, write_image_run
 from tests.report.maps import attribution
 from tests.report.shortcuts import write_discovery
@@ -87,14 +88,14 @@ def test_opacity_style_and_scale(show, report):
     )
     assert sum(painted(page, MAP, frame=2)[2][:3]) > 500, "the end of inferno is a light yellow"
     page.locator("#choose-scale button", has_text="Per map").click()
-    assert page.locator("#choose-scale button", has_text="Per map").get_attribute("aria-pressed") == "true"
+    expect(page.locator("#choose-scale button", has_text="Per map")).to_have_attribute("aria-pressed", "true")
 
 
 def test_the_slider_chooses_the_epoch(show, report):
     page = show(report)
     page.locator("#epoch").fill("1")
     page.wait_for_function("() => document.getElementById('moment').textContent.startsWith('Epoch 1')")
-    assert page.locator("#epoch").get_attribute("aria-valuetext") == "epoch 1"
+    expect(page.locator("#epoch")).to_have_attribute("aria-valuetext", "epoch 1")
     assert painted(page, MAP, frame=1)
 
 
@@ -121,7 +122,7 @@ def test_the_keyboard_does_all_of_it(show, report):
     page.wait_for_function("() => document.getElementById('play').getAttribute('aria-label') === 'Pause'")
     page.keyboard.press("Space")
     page.wait_for_function("() => document.getElementById('play').getAttribute('aria-label') !== 'Pause'")
-    assert moment.text_content().startswith("Epoch")
+    expect(moment).to_have_text(re.compile("^Epoch"))
     # Last: the browser closes a dialog and moves the focus when it has time, and until then all keys are the dialog's.
     page.keyboard.press("?")
     page.wait_for_selector("#help", state="visible")
@@ -137,17 +138,17 @@ def test_the_epochs_play_to_the_last(show, report):
     page.keyboard.press("Space")
     page.wait_for_function("last => document.querySelector('#moment b').textContent === last", arg=last)
     page.wait_for_function("() => document.getElementById('play').getAttribute('aria-label') !== 'Pause'")
-    assert page.locator("#moment b").text_content() == last
+    expect(page.locator("#moment b")).to_have_text(last)
 
 
 def test_a_wrong_prediction_stands_out_and_opens(show, report):
     page = show(report)
     wrong = page.locator("#viewer .card.is-wrong")
-    assert wrong.get_attribute("data-sample") == "1"
-    assert "✕" in wrong.text_content()
+    expect(wrong).to_have_attribute("data-sample", "1")
+    expect(wrong).to_contain_text("✕")
     wrong.click()
     page.wait_for_selector(".sample-view")
-    assert page.locator(".side-by-side [data-method]").count() == 2
+    expect(page.locator(".side-by-side [data-method]")).to_have_count(2)
     page.locator(".strip th button[data-frame='0']").click()
     page.wait_for_function("() => document.querySelector('#moment b').textContent === 'Epoch 0'")
 
@@ -166,34 +167,34 @@ def test_two_moments_compare(show, report):
 def test_a_chart_tells_values_and_jumps(show, report):
     page = show(report)
     chart = page.locator("[data-chart='drift_previous']")
-    assert chart.locator(".readout li").all_text_contents() == ["gradient0.30", "other0.30"]
+    expect(chart.locator(".readout li")).to_have_text(["gradient0.30", "other0.30"])
     drawing = chart.locator("svg")
     drawing.scroll_into_view_if_needed()
     box = drawing.bounding_box()
     page.mouse.move(box["x"] + 0.1 * box["width"] + 2, box["y"] + box["height"] / 2)
-    assert chart.locator(".readout li").first.text_content() == "gradient0.10"
+    expect(chart.locator(".readout li").first).to_have_text("gradient0.10")
     page.mouse.down()
     page.mouse.up()
     page.wait_for_function("() => document.querySelector('#moment b').textContent === 'Epoch 0'")
     effect = page.locator("[data-chart='effect'] svg")
-    assert effect.locator(".threshold").count() == 1
-    assert effect.locator(".alarm-line").count() == 1
-    assert "The alarm for cue patch fired at epoch 2" in page.locator("#findings").text_content()
+    expect(effect.locator(".threshold")).to_have_count(1)
+    expect(effect.locator(".alarm-line")).to_have_count(1)
+    expect(page.locator("#findings")).to_contain_text("The alarm for cue patch fired at epoch 2")
 
 
 def test_names_stay_text(show, report):
     page = show(report)
-    assert EVIL in page.locator("#viewer .card").first.text_content()
+    expect(page.locator("#viewer .card").first).to_contain_text(EVIL)
     tables = page.locator("#documents table")
     assert [EVIL in text for text in tables.all_text_contents()] == [True, True]
-    assert page.locator("#viewer img, #findings img, #documents img, #charts img, #facts img").count() == 0
+    expect(page.locator("#viewer img, #findings img, #documents img, #charts img, #facts img")).to_have_count(0)
 
 
 def test_light_and_dark(show, report):
     page = show(report, color_scheme="dark")
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
     page.keyboard.press("t")
-    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != dark
+    page.wait_for_function("dark => getComputedStyle(document.body).backgroundColor !== dark", arg=dark)
 
 
 def test_a_narrow_window_does_not_scroll_sideways(show, report):
@@ -220,7 +221,7 @@ def test_two_runs_side_by_side(show, tmp_path):
     second = "#viewer .card[data-sample='0'] .tile:nth-child(3) canvas"
     assert is_hot(painted(page, MAP, run=0, frame=2)[2])
     assert not is_hot(painted(page, second, run=1, frame=2)[2]), "on the shared scale the weaker run is fainter"
-    assert page.locator("[data-chart='drift_previous'] .line.of-b").count() == 2
+    expect(page.locator("[data-chart='drift_previous'] .line.of-b")).to_have_count(2)
 
 
 def test_a_method_that_only_one_run_has(show, tmp_path):
@@ -233,7 +234,7 @@ def test_a_method_that_only_one_run_has(show, tmp_path):
 def test_words_are_colored_by_sign(show, tmp_path):
     page = show(write_report([write_text_run(tmp_path / "text")]))
     words = page.locator("#viewer .card .word")
-    assert words.all_text_contents() == ["[CLS]", "<b>not</b>", "bad"]
+    expect(words).to_have_text(["[CLS]", "<b>not</b>", "bad"])
     colors = [word.evaluate("node => node.style.backgroundColor") for word in words.all()]
     assert colors[0] == ""
     assert colors[1].startswith("rgba(214")
@@ -267,7 +268,7 @@ def test_a_training_on_texts(show, tmp_path):
     )
     page.keyboard.press("c")
     page.wait_for_selector(".compare-head")
-    assert card.locator(".side").all_text_contents() == ["first", "then", "difference"]
+    expect(card.locator(".side")).to_have_text(["first", "then", "difference"])
 
 
 @pytest.fixture(scope="module")
@@ -279,18 +280,18 @@ def discovered(tmp_path_factory):
 def test_suspected_shortcuts_are_ranked_with_pictures_and_numbers(show, discovered):
     page = show(discovered)
     items = page.locator("#shortcuts .suspicion")
-    assert items.locator(".use").all_text_contents() == ["used by the model", "in the data, not used by the model"]
-    assert items.locator("h3").all_text_contents() == [f"1. Class {EVIL}: {EVIL}", "2. Class x: the same 32 pixels"]
+    expect(items.locator(".use")).to_have_text(["used by the model", "in the data, not used by the model"])
+    expect(items.locator("h3")).to_have_text([f"1. Class {EVIL}: {EVIL}", "2. Class x: the same 32 pixels"])
     facts = items.first.locator("dt, dd").all_text_contents()
     assert facts[facts.index("counts") + 1] == "31 of 60, 1 of 60"
-    assert "An empty list does not rule out a shortcut." in page.locator("#shortcuts .words-of-caution").text_content()
+    expect(page.locator("#shortcuts .words-of-caution")).to_contain_text("An empty list does not rule out a shortcut.")
     assert [item.get_attribute("open") is not None for item in items.all()] == [True, False]
     items.last.locator("summary").click()
     items.last.locator("img").scroll_into_view_if_needed()
     page.wait_for_function(
         "() => [...document.querySelectorAll('#shortcuts img')].every((one) => one.naturalWidth > 500)"
     )
-    assert page.locator("#shortcuts img").count() == 2
+    expect(page.locator("#shortcuts img")).to_have_count(2)
     finding = page.locator(".finding", has_text="The model uses a suspected shortcut")
     finding.get_by_role("button", name="See the list").click()
     page.wait_for_function("() => document.querySelector('#shortcuts').contains(document.activeElement)")
@@ -304,7 +305,7 @@ def test_what_to_do_about_a_suspicion_is_copied(show, discovered):
         page.locator("#shortcuts .suspicion").first.get_by_text(text).click()
         page.wait_for_selector("#shortcuts button:has-text('Copied')")
         assert words in page.evaluate("() => navigator.clipboard.readText()")
-    assert page.locator("#live").text_content() == "Copied"
+    expect(page.locator("#live")).to_have_text("Copied")
 
 
 def test_without_a_clipboard_the_text_is_selected(show, discovered):
@@ -322,7 +323,7 @@ def test_suspicions_fit_a_narrow_window(show, discovered):
 
 
 def test_no_discovery_no_section(show, report):
-    assert show(report).locator("#shortcuts").is_hidden()
+    expect(show(report).locator("#shortcuts")).to_be_hidden()
 
 
 def test_scores_alone_and_notes(browser, tmp_path):
@@ -330,7 +331,7 @@ def test_scores_alone_and_notes(browser, tmp_path):
     shutil.rmtree(run / "saliency" / "maps")
     page = browser.new_page()
     page.goto(write_report([run]).as_uri())
-    assert page.locator("#stage").is_hidden()
-    assert "were not kept" in page.locator("#notes").text_content()
-    assert page.locator("[data-chart='drift_previous']").count() == 1
+    expect(page.locator("#stage")).to_be_hidden()
+    expect(page.locator("#notes")).to_contain_text("were not kept")
+    expect(page.locator("[data-chart='drift_previous']")).to_have_count(1)
     page.close()

@@ -8,7 +8,7 @@ import pytest
 
 from saliency_callbacks.dashboard.server import make_server
 from saliency_callbacks.report import write_report
-from tests.end_to_end.browsing import MAP, is_hot, painted
+from tests.end_to_end.browsing import MAP, expect, is_hot, painted
 from tests.report.volumes import write_volumes
 
 INPUT = "#viewer .card[data-sample='0'] .tile:nth-child(1) canvas"
@@ -86,7 +86,7 @@ def test_the_slice_is_chosen_by_mouse_and_keyboard(show, address):
     assert hot_places(page, "Slice 3 of 5") == [False, True, False], "the middle one, by default"
     page.locator("#slice").fill("0")
     assert hot_places(page, "Slice 1 of 5") == [True, False, False]
-    assert page.locator("#slice").get_attribute("aria-valuetext") == "slice 1 of 5"
+    expect(page.locator("#slice")).to_have_attribute("aria-valuetext", "slice 1 of 5")
     page.locator("#slice").press("End")
     assert hot_places(page, "Slice 5 of 5") == [False, False, True]
     page.locator("h1").click()
@@ -118,7 +118,7 @@ def test_the_slice_stays_when_something_else_is_chosen_and_is_in_the_address(sho
     page.wait_for_function("() => document.querySelectorAll('.strip td.at [data-painted]').length === 4")
     page.keyboard.press("c")
     painted(page, MAP, kind="map")
-    assert page.locator("#slice-name").text_content() == "Slice 5 of 5"
+    expect(page.locator("#slice-name")).to_have_text("Slice 5 of 5")
 
 
 @pytest.mark.parametrize("address", ["live"], indirect=True)
@@ -128,8 +128,8 @@ def test_live_volumes_are_cut_across_every_axis_and_only_what_is_looked_at_is_as
     assert len({url for url in page.asked if "map.json" in url or "slice.json" in url}) == 2
     page.keyboard.press("a")
     page.wait_for_function(NAMED, arg="Slice 9 of 16")
-    assert page.locator("#slice-axis option:checked").text_content() == "Axis 1 (height)"
-    assert page.locator("#slice-plane").text_content() == "plane: depth × width"
+    expect(page.locator("#slice-axis option:checked")).to_have_text("Axis 1 (height)")
+    expect(page.locator("#slice-plane")).to_have_text("plane: depth × width")
     shape = "selector => { const { width, height } = document.querySelector(selector); return width > 3 * height }"
     page.wait_for_function(shape, arg=MAP)
     assert is_hot(painted(page, MAP)[1]), "the slice in the middle is hot in the middle"
@@ -152,7 +152,7 @@ def test_slices_of_a_deep_volume_are_no_taller_than_the_window(show, served, tmp
 def test_slices_across_time_are_frames(tmp_path, show):
     page = show(write_report([write_volumes(tmp_path, axis_names=("time", "height", "width"))]).as_uri())
     page.wait_for_function(NAMED, arg="Frame 3 of 5")
-    assert page.locator("#slice-plane").text_content() == "axis 0 (time); plane: height × width"
+    expect(page.locator("#slice-plane")).to_have_text("axis 0 (time); plane: height × width")
     page.locator("#slice-name").click()
     page.keyboard.press(".")
     page.wait_for_function(NAMED, arg="Frame 4 of 5")
@@ -161,9 +161,9 @@ def test_slices_across_time_are_frames(tmp_path, show):
 def test_a_run_of_an_earlier_version_shows_the_middle_slice_and_says_so(tmp_path, show):
     page = show(write_report([write_volumes(tmp_path, is_old=True)]).as_uri())
     assert hot_places(page, "Slice 3 of 5") == [False, True, False]
-    assert page.locator("#slice").is_disabled()
-    assert page.locator("#mask").count() == 1
-    assert "the middle slice alone" in page.locator("#notes").text_content()
+    expect(page.locator("#slice")).to_be_disabled()
+    expect(page.locator("#mask")).to_have_count(1)
+    expect(page.locator("#notes")).to_contain_text("the middle slice alone")
 
 
 @pytest.fixture(params=["file", "live"])
@@ -180,8 +180,8 @@ def test_beside_a_run_of_an_earlier_version_both_show_the_middle_slice(show, add
     address = address_of_new_and_old
     page = show(address + (wanted if "#" in address else wanted.replace("&", "#", 1)))
     assert hot_places(page, "Slice 3 of 5") == [False, True, False]
-    assert page.locator("#slice").is_disabled()
-    assert page.locator("#slice-axis").count() == 0
+    expect(page.locator("#slice")).to_be_disabled()
+    expect(page.locator("#slice-axis")).to_have_count(0)
     page.keyboard.press("c")
     page.locator("#against-run").select_option("1")
     difference = "#viewer .card[data-sample='0'] .tile:nth-child(3) canvas"
