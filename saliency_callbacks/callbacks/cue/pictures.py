@@ -13,7 +13,7 @@ from torch import Tensor
 from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.functional.maps import percentile
 from saliency_callbacks.rendering.attribution import drawn_maps, render, signed_scale
-from saliency_callbacks.rendering.contact_sheet import sheet_of
+from saliency_callbacks.rendering.contact_sheet import sheet_note, sheet_of
 from saliency_callbacks.rendering.contour import top_region
 from saliency_callbacks.rendering.images import display_images, display_maps
 from saliency_callbacks.rendering.panel import Caption, panel
@@ -52,7 +52,7 @@ def draw_pairs(
         attribution: Their maps. The two of a sample share one color scale, so that they compare.
         pairs: One for each sample, P.
         appearance: How the maps are drawn.
-        title: Line at the top.
+        title: Line at the top; of volumes, the slices that are shown are added.
 
     Returns:
         ``uint8 [height, width, 3]``.
@@ -60,15 +60,16 @@ def draw_pairs(
     look = Appearance() if appearance is None else appearance
     pictures = display_images(images, bands=look.bands)
     scale = signed_scale(attribution.values) if look.is_signed else percentile(attribution.magnitude, 0.99)
+    sheet = sheet_of(attribution.magnitude.shape[1:])
     shared = scale.reshape(-1, 2).amax(dim=1).repeat_interleave(2)
     rendered = render(attribution, pictures, style=look.style, scale=shared, alpha=look.alpha, **look.colors)
     return panel(
         pictures,
         rendered,
         [caption for pair in pairs for caption in pair_captions(pair)],
-        title=title,
+        title=title if sheet is None else f"{title} · {sheet_note(sheet, look.axis_names)}",
         columns=2 * min(_PAIRS_A_ROW, len(pairs)),
-        sheet=sheet_of(attribution.magnitude.shape[1:]),
+        sheet=sheet,
         regions=_outlined(attribution, look, (pictures.shape[1], pictures.shape[2])),
         style=look.style,
         scale_note=replace(look, color_scale="shared").notes("one scale per pair"),

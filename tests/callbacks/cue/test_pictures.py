@@ -19,7 +19,7 @@ def _attribution(values):
         method="gradient",
         values=values,
         magnitude=magnitude,
-        heatmap=magnitude / magnitude.amax((1, 2), keepdim=True),
+        heatmap=magnitude / magnitude.flatten(1).amax(1).reshape(-1, *[1] * (magnitude.ndim - 1)),
         target=torch.zeros(len(values), dtype=torch.long),
         score=torch.zeros(len(values)),
         reduction="abs_max",
@@ -38,8 +38,8 @@ def _drawn(n_pairs, monkeypatch=None, values=None):
 
             monkeypatch.setattr(cue_pictures, name, spy)
     generator = torch.Generator().manual_seed(0)
-    images = torch.rand(2 * n_pairs, 1, 8, 8, generator=generator)
     values = torch.randn(2 * n_pairs, 1, 8, 8, generator=generator) if values is None else values
+    images = torch.rand(values.shape, generator=generator)
     pairs = [Pair(f"class {n}", n - 0.25, n + 1.5, n % 2 == 1) for n in range(n_pairs)]
     return draw_pairs(images, _attribution(values), pairs, title="a cue"), seen
 
@@ -62,6 +62,11 @@ def test_it_is_a_picture_with_two_cells_a_sample(n_pairs, monkeypatch):
     assert len(images) == len(rendered) == len(captions) == 2 * n_pairs
     assert settings["columns"] % 2 == 0, "no pair is torn apart"
     assert settings["title"] == "a cue"
+
+
+def test_the_title_names_the_slices_of_volumes(monkeypatch):
+    _, seen = _drawn(1, monkeypatch, torch.rand(2, 1, 12, 8, 8))
+    assert seen["panel"][1]["title"] == "a cue · slices 2, 5, 8, 11 of 12, axis 0"
 
 
 def test_captions_say_the_margins_and_mark_what_flipped(monkeypatch):
