@@ -1,7 +1,7 @@
 """Lines around boxes and masks, which are seen on any picture and told apart without color.
 
-What is explained has a solid line of a blue that no map is drawn in, between two dark ones. What was found in a map has
-a dashed one, black and white in turns.
+What is explained has a solid line of a blue that no map is drawn in, with a dark one outside. What was found in a map
+has a dashed one, black and white in turns.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from saliency_callbacks.rendering.outlines.marks import Marks
 __all__ = ["draw_marks"]
 
 _BLUE, _WHITE, _BLACK = (64, 196, 255), (255, 255, 255), (0, 0, 0)
-# A line is a hundredth of a tile, which it neither hides nor gets lost in.
-_PIXELS_OF_LINE = 100
+# A line is so wide that it is seen where a picture is shown 300 pixels wide, and hides little.
+_PIXELS_OF_LINE, _PIXELS_OF_DASHES = 80, 120
+_THINNEST_SOLID = 2
 _DASH = 3
 
 _Mask = npt.NDArray[np.bool_]
@@ -42,9 +43,13 @@ def draw_marks(tiles: _Tiles, marks: Sequence[Marks]) -> _Tiles:
 
     Example:
         >>> tiles = np.full((1, 8, 8, 3), 128, dtype=np.uint8)
-        >>> drawn = draw_marks(tiles, [Marks(boxes=np.array([[0.25, 0.25, 0.75, 0.75]]))])
-        >>> (drawn[0, :, :, 2] == 255).astype(int).tolist()[2:6]
-        [[0, 0, 1, 1, 1, 1, 0, 0], [0, 0, 1, 0, 0, 1, 0, 0], [0, 0, 1, 0, 0, 1, 0, 0], [0, 0, 1, 1, 1, 1, 0, 0]]
+        >>> drawn = draw_marks(tiles, [Marks(boxes=np.array([[0.25, 0.25, 0.5, 0.5]]))])
+        >>> drawn[0, :5, :5, 2].tolist()
+        [[128, 128, 128, 128, 128],
+         [128, 128, 0, 0, 128],
+         [128, 0, 255, 255, 0],
+         [128, 0, 255, 255, 0],
+         [128, 128, 0, 0, 128]]
     """
     if not marks:
         return tiles
@@ -65,7 +70,8 @@ def _outline(tile: _Tiles, inside: _Mask, *, is_found: bool, mode: str) -> None:
     """Draw the outline of a region into a tile; ``mode`` says what is beyond the tile, as for ``numpy.pad``."""
     if not inside.any():
         return
-    width = max(1, round(min(inside.shape) / _PIXELS_OF_LINE))
+    side = min(inside.shape)
+    width = max(1, round(side / _PIXELS_OF_DASHES)) if is_found else max(_THINNEST_SOLID, round(side / _PIXELS_OF_LINE))
     padded = np.pad(inside, width + 1, mode=mode)  # type: ignore[call-overload]
     within = slice(width + 1, -(width + 1))
     line = (padded & _near(~padded, width))[within, within]
@@ -74,7 +80,7 @@ def _outline(tile: _Tiles, inside: _Mask, *, is_found: bool, mode: str) -> None:
         is_light = (rows + columns) // (_DASH * width) % 2 == 0
         tile[line & is_light], tile[line & ~is_light] = _WHITE, _BLACK
         return
-    tile[_near(line, 1) & ~line] = _BLACK
+    tile[_near(inside, 1) & ~inside] = _BLACK
     tile[line] = _BLUE
 
 

@@ -8,7 +8,7 @@ The size of the explained input, and names where there are any, are in the index
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +18,7 @@ from saliency_callbacks.arrays.resampling import nearest
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.sinks.disk.array_file import Array, ArrayFile
 from saliency_callbacks.sinks.disk.entries import ObservationEntry
+from saliency_callbacks.sinks.disk.shown import Plane
 
 __all__ = ["EXPLAINED", "PART", "StoredOutlines", "read_stored_outlines", "stored_outlines"]
 
@@ -44,6 +45,17 @@ class StoredOutlines:
     masks: npt.NDArray[np.bool_] | None = None
     names: tuple[str, ...] | None = None
 
+    def cut(self, planes: Sequence[Plane]) -> StoredOutlines:
+        """Return them with slices of the masks of volumes, ``[N, slices, h, w]``."""
+        if self.masks is None:
+            return self
+        slices = []
+        for plane in planes:
+            axis = 1 + plane.axis
+            place = int((plane.index + 0.5) * self.masks.shape[axis] / plane.count)
+            slices.append(np.take(self.masks, place, axis))
+        return replace(self, masks=np.stack(slices, axis=1))
+
     def shrunk(self, longest_side: int) -> StoredOutlines:
         """Return them with masks of at most ``longest_side`` pixels per side; all slices of volumes stay."""
         if self.masks is None or max(self.masks.shape[-2:]) <= longest_side:
@@ -55,14 +67,23 @@ class StoredOutlines:
         return replace(self, masks=small.reshape(*above, *size) > 0)
 
 
-def read_stored_outlines(file: ArrayFile, entry: ObservationEntry) -> dict[str, StoredOutlines]:
+def read_stored_outlines(
+    file: ArrayFile, entry: ObservationEntry, keys: Collection[str] | None = None
+) -> dict[str, StoredOutlines]:
     """Read the outlines of an observation; none where it has none, as those of earlier versions.
+
+    Args:
+        file: The file of its maps.
+        entry: Its entry in the index.
+        keys: Those that are read; by default all.
 
     Raises:
         ConfigurationError: If they cannot be read.
     """
-    names = [name for name in file.names if name.startswith(f"{PART}/")]
-    return stored_outlines({name: file.read(name) for name in names}, entry)
+    wanted = [key for key in entry.get("outlines", {}) if keys is None or key in keys]
+    names = [f"{PART}/{key}/{name}" for key in wanted for name in ("boxes", "masks")]
+    found = stored_outlines({name: file.read(name) for name in names if name in file}, entry)
+    return {key: found[key] for key in wanted}
 
 
 def stored_outlines(arrays: Mapping[str, Array], entry: ObservationEntry) -> dict[str, StoredOutlines]:
