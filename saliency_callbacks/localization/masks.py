@@ -71,5 +71,7 @@ def _cut(picture: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8], cv2: Any
     known = np.isin(labels, (cv2.GC_FGD, cv2.GC_BGD))
     # The colors are learned from the seeds alone, which stand in a column.
     seeds_only = np.ascontiguousarray(picture[known][:, None]), labels[known][:, None].copy()
+    # What is found in a map does not depend on the maps before it.
+    cv2.setRNGSeed(0)
     cv2.grabCut(*seeds_only, None, background, foreground, 0, cv2.GC_INIT_WITH_MASK)
     cv2.grabCut(picture, labels, None, background, foreground, 1, cv2.GC_EVAL_FREEZE_MODEL)

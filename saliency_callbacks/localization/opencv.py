@@ -30,9 +30,9 @@ def opencv() -> Any:
 
 
 def aside(work: Callable[[Any], _Result]) -> _Result:
-    """Return what ``work(cv2)`` returns, the same every time, and leave OpenCV as it was found.
+    """Return what ``work(cv2)`` returns, and leave OpenCV as it was found.
 
-    Its random numbers belong to a thread, so work that draws some gets a thread of its own. It does not start the
+    Its random numbers belong to a thread, so work gets one of its own. It does not start the
     threads that OpenCV would divide work among: a data loader's worker that is forked from a process with such threads
     may wait for them forever.
 
@@ -49,7 +49,6 @@ def aside(work: Callable[[Any], _Result]) -> _Result:
 
     def run() -> None:
         try:
-            cv2.setRNGSeed(0)
             found.append(work(cv2))
         except BaseException as error:
             failed.append(error)
