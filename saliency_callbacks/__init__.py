@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from saliency_callbacks.callbacks.text.monitor import TokenSaliencyMonitor
     from saliency_callbacks.dashboard.notebook import show
     from saliency_callbacks.discovery.discover import discover_shortcuts
+    from saliency_callbacks.localization.find import localize
+    from saliency_callbacks.localization.settings import Localization
     from saliency_callbacks.probe.probe import Probe
     from saliency_callbacks.randomization import DataRandomizationResult, RandomizationResult, randomization_test
     from saliency_callbacks.types import Attribution, Snapshot
@@ -39,6 +41,7 @@ __all__ = [
     "CueAlarm",
     "DataRandomizationResult",
     "Draws",
+    "Localization",
     "ModelReading",
     "Probe",
     "RandomizationResult",
@@ -52,6 +55,7 @@ __all__ = [
     "data_randomization_test",
     "discover_shortcuts",
     "explain",
+    "localize",
     "randomization_test",
     "show",
 ]
@@ -68,6 +72,7 @@ _HOMES = {
     "CueAlarm": "saliency_callbacks.callbacks.cue.alarm",
     "DataRandomizationResult": "saliency_callbacks.randomization",
     "Draws": "saliency_callbacks.callbacks.randomization.settings",
+    "Localization": "saliency_callbacks.localization.settings",
     "ModelReading": "saliency_callbacks.callbacks.runtime.settings",
     "Probe": "saliency_callbacks.probe.probe",
     "RandomizationResult": "saliency_callbacks.randomization",
@@ -81,6 +86,7 @@ _HOMES = {
     "data_randomization_test": "saliency_callbacks.callbacks.randomization.data",
     "discover_shortcuts": "saliency_callbacks.discovery.discover",
     "explain": "saliency_callbacks._explain",
+    "localize": "saliency_callbacks.localization.find",
     "randomization_test": "saliency_callbacks.randomization",
     "show": "saliency_callbacks.dashboard.notebook",
 }

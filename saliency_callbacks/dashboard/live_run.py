@@ -16,15 +16,17 @@ from saliency_callbacks.dashboard.growing_index import GrowingIndex
 from saliency_callbacks.dashboard.links import drawing_address
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.report.monitors import ExplainedObservation, Monitor, read_monitor, sample_facts
+from saliency_callbacks.report.pictures.outlines import outline_keys, outline_sheets
 from saliency_callbacks.report.pictures.statistics import drawings_of
 from saliency_callbacks.report.run_contents import Contents
 from saliency_callbacks.report.runs import Archive, RunDirectory, read_archives
 from saliency_callbacks.sinks.disk.archive import inside
 from saliency_callbacks.sinks.disk.arrays import StoredProbe, open_maps, read_scales, read_shown_maps, read_stored_probe
 from saliency_callbacks.sinks.disk.entries import ObservationEntry, ProbeEntry
-from saliency_callbacks.sinks.disk.shown import LONGEST_SIDE, Maps, Scales, shrink
+from saliency_callbacks.sinks.disk.outlines import StoredOutlines, read_stored_outlines
+from saliency_callbacks.sinks.disk.shown import LONGEST_SIDE, Maps, Plane, Scales, shrink
 
-__all__ = ["LiveRun", "read_method"]
+__all__ = ["LiveRun", "read_method", "read_outlines"]
 
 _LOOKED_AT = 3
 
@@ -158,6 +160,22 @@ def read_method(monitor: Monitor, entry: ObservationEntry, method: str) -> Maps:
     with open_maps(monitor.archive.directory, entry) as file:
         maps = read_shown_maps(file, method, entry["methods"][method], monitor.probe)
     return maps if monitor.probe.images is None or maps.is_sliced else shrink(maps, LONGEST_SIDE)
+
+
+def read_outlines(monitor: Monitor, entry: ObservationEntry, method: str, plane: Plane | None) -> dict[str, Any]:
+    """Read what is drawn on the maps of one method from disk, of volumes on a slice; empty where there is nothing.
+
+    Raises:
+        ConfigurationError: If it cannot be read.
+    """
+    keys = outline_keys(method).values()
+    if not any(key in entry.get("outlines", {}) for key in keys):
+        return {}
+    with open_maps(monitor.archive.directory, entry) as file:
+        found = read_stored_outlines(file, entry, keys)
+    cut = {key: one if plane is None else one.cut([plane]) for key, one in found.items()}
+    shrunk: dict[str, StoredOutlines] = {key: one.shrunk(LONGEST_SIDE) for key, one in cut.items()}
+    return outline_sheets(shrunk, method, len(monitor.probe.ids))
 
 
 def _moment(one: ExplainedObservation) -> tuple[int, str]:

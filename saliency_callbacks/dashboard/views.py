@@ -10,6 +10,7 @@ from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -17,7 +18,7 @@ from PIL import Image
 from saliency_callbacks.dashboard.answers import Answer, RequestError, dump
 from saliency_callbacks.dashboard.found_runs import FoundRun
 from saliency_callbacks.dashboard.links import Links
-from saliency_callbacks.dashboard.live_run import LiveRun, read_method
+from saliency_callbacks.dashboard.live_run import LiveRun, read_method, read_outlines
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.report.comparison import check_comparable, pairs
 from saliency_callbacks.report.monitors import ExplainedObservation, Monitor
@@ -93,7 +94,9 @@ class Views:
                     plane = _plane(pair[0].probe, place)
                     etag = _digest(found[0].id, monitor, method, *moment, state, plane, shared.tobytes().hex())
                     read = partial(self._maps, pair[0], one, method, state)
-                    return Answer(partial(_encoded, read, pair[0].probe, plane, shared), "application/json", etag)
+                    drawn = partial(read_outlines, pair[0], one.entry, method, plane)
+                    encode = partial(_encoded, read, drawn, pair[0].probe, plane, shared)
+                    return Answer(encode, "application/json", etag)
         raise _gone(f"the {method} map of step {moment[0]}")
 
     def slice(self, found: FoundRun, monitor: str, place: tuple[int, int]) -> Answer:
@@ -232,14 +235,20 @@ def _plane(probe: StoredProbe, place: tuple[int, int] | None) -> Plane | None:
     return Plane(axis, index, sizes[axis])
 
 
-def _encoded(read: Callable[[], Maps], probe: StoredProbe, plane: Plane | None, shared: Array) -> bytes:
+def _encoded(
+    read: Callable[[], Maps],
+    read_drawn: Callable[[], dict[str, Any]],
+    probe: StoredProbe,
+    plane: Plane | None,
+    shared: Array,
+) -> bytes:
     try:
-        maps = read()
+        maps, outlines = read(), read_drawn()
     except (ConfigurationError, KeyError, ValueError) as error:
         raise RequestError(HTTPStatus.NOT_FOUND, str(error)) from error
     if probe.images is None:
         return dump(encode_text(maps))
-    return dump(sprite(maps if plane is None else maps.cut(plane), shared, _QUALITY))
+    return dump({**sprite(maps if plane is None else maps.cut(plane), shared, _QUALITY), "outlines": outlines})
 
 
 def _drawn(monitor: Monitor, name: str) -> bytes:

@@ -15,6 +15,9 @@ from saliency_callbacks.functional.effects import (
 from saliency_callbacks.functional.gradients import convergence_delta, noise_scale, quadrature, variance
 from saliency_callbacks.functional.label_effects import label_effects, label_flips
 from saliency_callbacks.functional.localization import (
+    box_iou,
+    mask_boxes,
+    mask_iou,
     pointing_game,
     rank_accuracy,
     region_auc,
@@ -43,6 +46,7 @@ from saliency_callbacks.functional.word_merging import merge_words, word_units
 
 __all__ = [
     "bootstrap_lower_bound",
+    "box_iou",
     "class_contrast",
     "clip_and_scale",
     "convergence_delta",
@@ -65,6 +69,8 @@ __all__ = [
     "margin",
     "margin_effects",
     "margins",
+    "mask_boxes",
+    "mask_iou",
     "merge_words",
     "noise_scale",
     "normalize",

@@ -15,7 +15,16 @@ from saliency_callbacks.functional.maps import distribution
 from saliency_callbacks.functional.precision import score_dtype, widen
 from saliency_callbacks.functional.ranks import rank
 
-__all__ = ["pointing_game", "rank_accuracy", "region_auc", "region_lift", "region_mass"]
+__all__ = [
+    "box_iou",
+    "mask_boxes",
+    "mask_iou",
+    "pointing_game",
+    "rank_accuracy",
+    "region_auc",
+    "region_lift",
+    "region_mass",
+]
 
 
 def region_mass(maps: Tensor, masks: Tensor) -> Tensor:
@@ -151,6 +160,77 @@ def region_auc(maps: Tensor, masks: Tensor) -> Tensor:
     outside = flat.shape[1] - inside
     wins = torch.where(region, rank(flat), 0).sum(dim=1) - inside * (inside + 1) / 2
     return _where_defined(flat, (inside > 0) & (outside > 0), wins / (inside * outside)).to(score_dtype(maps))
+
+
+def mask_iou(found: Tensor, masks: Tensor) -> Tensor:
+    """Return the intersection over union of masks that were found with regions.
+
+    Args:
+        found: Masks F, bool ``[N, *spatial]``.
+        masks: Regions M of the same shape, bool, or shares, of which ≥ ½ belongs to the region.
+
+    Returns:
+        ``[N]`` in [0, 1]; NaN for an empty region.
+
+    Raises:
+        ConfigurationError: If the shapes differ.
+
+    Example:
+        >>> mask_iou(torch.tensor([[True, True, False]]), torch.tensor([[False, True, True]]))
+        tensor([0.3333])
+    """
+    _require_same_shape(found, masks)
+    flat, region = found.flatten(1), (masks >= 0.5).flatten(1)
+    shares = (flat & region).sum(dim=1) / (flat | region).sum(dim=1)
+    return torch.where(region.any(dim=1), shares, torch.nan)
+
+
+def mask_boxes(masks: Tensor) -> Tensor:
+    """Return the smallest box around each mask.
+
+    Args:
+        masks: Bool ``[N, H, W]``, or shares, of which ≥ ½ belongs to the region.
+
+    Returns:
+        Corners ``(x0, y0, x1, y1)``, ``[N, 4]``: edges of pixels, so that x1 - x0 is the width; NaN for an empty mask.
+
+    Example:
+        >>> mask_boxes(torch.tensor([[[False, True, True], [False, False, True]]]))
+        tensor([[1., 0., 3., 2.]])
+    """
+    inside = masks >= 0.5
+    sides = [_extent(inside.any(dim=other)) for other in (1, 2)]
+    return torch.stack([sides[0][0], sides[1][0], sides[0][1], sides[1][1]], dim=1)
+
+
+def box_iou(boxes: Tensor, others: Tensor) -> Tensor:
+    """Return the area that each box shares with the other box of its sample, over the area of both together.
+
+    Args:
+        boxes: Corners ``(x0, y0, x1, y1)``, ``[N, 4]``.
+        others: The same number of others.
+
+    Returns:
+        ``[N]`` in [0, 1]; NaN where one of them is NaN.
+
+    Example:
+        >>> box_iou(torch.tensor([[0.0, 0.0, 2.0, 1.0]]), torch.tensor([[1.0, 0.0, 3.0, 1.0]]))
+        tensor([0.3333])
+    """
+    low, high = torch.maximum(boxes[:, :2], others[:, :2]), torch.minimum(boxes[:, 2:], others[:, 2:])
+    shared = (high - low).clamp_min(0).prod(dim=1)
+    first, second = ((one[:, 2:] - one[:, :2]).prod(dim=1) for one in (boxes, others))
+    return shared / (first + second - shared)
+
+
+def _extent(lines: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the edges before the first and after the last that is true in ``[N, length]``; NaN where none is."""
+    count = lines.shape[1]
+    whole = lines.float()
+    first, last = whole.argmax(dim=1), count - whole.flip(1).argmax(dim=1)
+    is_empty = ~lines.any(dim=1)
+    low, high = (edge.to(whole.dtype).masked_fill(is_empty, torch.nan) for edge in (first, last))
+    return low, high
 
 
 def _inside(maps: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:

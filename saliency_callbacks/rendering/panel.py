@@ -15,6 +15,8 @@ from saliency_callbacks.rendering.contact_sheet import number_slices
 from saliency_callbacks.rendering.contour import draw_contour
 from saliency_callbacks.rendering.grid import Caption, TileGrid
 from saliency_callbacks.rendering.legend import Heading, Style, limited_title
+from saliency_callbacks.rendering.outlines.drawing import draw_marks
+from saliency_callbacks.rendering.outlines.marks import Marks
 from saliency_callbacks.rendering.tiles import check_pictures, fit, tile_limit
 
 __all__ = ["LARGEST_SHEET", "LARGEST_TILE", "MAX_SAMPLES", "Caption", "beside", "panel"]
@@ -52,6 +54,7 @@ def panel(
     title: str,
     columns: int | None = None,
     regions: npt.NDArray[np.bool_] | None = None,
+    marks: Sequence[Marks] = (),
     min_tile: int = 112,
     style: Style = "overlay",
     colormap: str = DEFAULT_COLORMAP,
@@ -71,6 +74,7 @@ def panel(
         title: Line at the top, e.g. method, moment and layer.
         columns: Number of cells in a row; chosen for a pleasant aspect by default.
         regions: Where each map is highest, ``bool [N, H, W]``, which is outlined; from `top_region`.
+        marks: Boxes and masks that are drawn on inputs and maps.
         min_tile: Side of the square below whose area pictures are enlarged by a whole number.
         style: Style of the maps, for the color bar.
         colormap: Color map of the maps, for the color bar.
@@ -100,6 +104,7 @@ def panel(
     inputs, maps = (fit(batch[:count], smallest=smallest, largest=largest) for batch in (images, rendered))
     if regions is not None:
         maps = draw_contour(maps, regions[:count])
+    inputs, maps = (draw_marks(tiles, [one[:count] for one in marks]) for tiles in (inputs, maps))
     grid = TileGrid.of(beside(inputs, maps), captions[:count], columns)
     pairs = beside(number_slices(inputs, sheet, grid.text_size), maps)
     heading = Heading(limited_title(title, count, len(images)), style, colormap, scale_note, room_for)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from saliency_callbacks.report.monitors import ExplainedObservation, Monitor
+from saliency_callbacks.report.pictures.outlines import outline_sheets
 from saliency_callbacks.report.pictures.samples import slice_pictures
 from saliency_callbacks.report.pictures.sprites import Quality, encode_text, sprite
 from saliency_callbacks.report.pictures.stored_pictures import embedded_picture
@@ -56,8 +57,13 @@ class Embedded:
         """Return sprites, or words."""
         if self.quality is None:
             return {}
+        if is_text:
+            return {method: encode_text(found) for method, found in observation.maps.items()}
         return {
-            method: encode_text(found) if is_text else sprite(found, shared[method], self.quality)
+            method: {
+                **sprite(found, shared[method], self.quality),
+                "outlines": outline_sheets(observation.outlines, method, len(found.peak)),
+            }
             for method, found in observation.maps.items()
         }
 

@@ -39,6 +39,8 @@ METRICS = {
     "region_rank_accuracy": Metric("Rank accuracy", "share of the map's largest values that lie inside the mask", 0, 1),
     "region_pointing_game": Metric("Pointing game", "share of samples whose map peaks inside the mask", 0, 1),
     "region_auc": Metric("AUC of the mask", "probability that a value inside exceeds one outside; 0.5 is chance", 0, 1),
+    "region_iou": Metric("IoU with the mask", "of the mask found in the map; 1: the same, 0: apart", 0, 1),
+    "region_box_iou": Metric("IoU of boxes", "of the boxes around the mask found in the map and the given one", 0, 1),
     "probe": Metric("Accuracy and confidence", "on the probe", 0, 1, True),
     "similarity": Metric(
         "Similarity with random copies",

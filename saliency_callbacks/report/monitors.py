@@ -16,6 +16,7 @@ from saliency_callbacks.report.runs import Archive
 from saliency_callbacks.sinks.disk.array_file import Array, ArrayFile
 from saliency_callbacks.sinks.disk.arrays import StoredProbe, open_maps, read_shown_maps, read_stored_probe
 from saliency_callbacks.sinks.disk.entries import MethodEntry, ObservationEntry, ProbeEntry
+from saliency_callbacks.sinks.disk.outlines import StoredOutlines, read_stored_outlines
 from saliency_callbacks.sinks.disk.shown import Maps, Plane, Scales, shrink
 
 __all__ = [
@@ -42,6 +43,7 @@ class ExplainedObservation:
         maps: The maps themselves by method; empty where they are read when they are looked at.
         predictions, confidences: As in :class:`~saliency_callbacks.types.Snapshot`.
         samples: The values ``[N]`` behind its scores, by tag.
+        outlines: Boxes and masks by their keys on disk; empty where they are read when they are looked at.
     """
 
     entry: ObservationEntry
@@ -50,6 +52,7 @@ class ExplainedObservation:
     predictions: Array | None = None
     confidences: Array | None = None
     samples: Mapping[str, Array] = field(default_factory=dict)
+    outlines: Mapping[str, StoredOutlines] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,14 +140,17 @@ def with_maps(longest_side: int, most_slices: int = 2**31) -> ReadObservation:
     def read(archive: Archive, entry: ObservationEntry, probe: StoredProbe) -> ExplainedObservation:
         with open_maps(archive.directory, entry) as file:
             shown = {name: read_shown_maps(file, name, facts, probe) for name, facts in entry["methods"].items()}
+            outlines = {key: one.shrunk(longest_side) for key, one in read_stored_outlines(file, entry).items()}
             if probe.volumes is not None:
                 depth = probe.volumes.shape[1]
                 planes = [Plane(0, index, depth) for index in evenly_spaced(depth, most_slices)]
                 shown = {name: maps.cut(*planes) for name, maps in shown.items()}
+                outlines = {key: one.cut(planes) for key, one in outlines.items()}
             if probe.images is not None:
                 shown = {name: shrink(maps, longest_side) for name, maps in shown.items()}
             scales = {name: maps.scales for name, maps in shown.items()}
-            return ExplainedObservation(entry, scales, shown, **sample_facts(file, len(probe.ids)))
+            facts = sample_facts(file, len(probe.ids))
+            return ExplainedObservation(entry, scales, shown, outlines=outlines, **facts)
 
     return read
 

@@ -18,7 +18,7 @@ _ASSETS = files("saliency_callbacks.report") / "assets"
 _STYLES = ("frame", "contents")
 _SCRIPTS = (
     "base/elements", "base/format", "base/data", "base/source", "base/state", "base/place",
-    "maps/slices", "maps/sprites", "maps/paint", "maps/painting", "maps/tiles",
+    "maps/slices", "maps/sprites", "maps/paint", "maps/outlines", "maps/painting", "maps/tiles",
     "views/grid", "views/sample", "views/strip", "views/compare",
     "parts/charts", "parts/timeline", "parts/controls", "parts/summary", "parts/shortcuts", "parts/keyboard",
     "live/connection", "live/queue", "live/frame", "live/live", "live/chooser", "main",

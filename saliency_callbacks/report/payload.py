@@ -20,6 +20,7 @@ from saliency_callbacks.report.facts import facts_of
 from saliency_callbacks.report.headlines import headlines_of
 from saliency_callbacks.report.media import Medium
 from saliency_callbacks.report.monitors import ExplainedObservation, Monitor, moment_of
+from saliency_callbacks.report.pictures.outlines import outline_facts
 from saliency_callbacks.report.pictures.samples import sample_pictures
 from saliency_callbacks.report.pictures.sprites import shared_scales
 from saliency_callbacks.report.pictures.stored_pictures import stored_pictures
@@ -31,7 +32,7 @@ from saliency_callbacks.sinks.disk.array_file import Array
 
 __all__ = ["payload_of"]
 
-_SAMPLE_SCORES = ("drift_previous", "drift_initial", "entropy", "region_mass")
+_SAMPLE_SCORES = ("drift_previous", "drift_initial", "entropy", "region_mass", "region_iou")
 
 
 def payload_of(contents: Sequence[Contents], medium: Medium) -> dict[str, Any]:
@@ -166,6 +167,7 @@ def _frame(
         "confidences": None if observation.confidences is None else _decimals(observation.confidences),
         "maps": medium.maps(observation, shared, is_text=is_text),
         "scores": scores,
+        **outline_facts(entry),
     }
 
 

@@ -11,6 +11,7 @@ from saliency_callbacks.scores.degeneracy import describe_degenerate
 from saliency_callbacks.scores.drift import drift, ranks
 from saliency_callbacks.scores.localization import by_group, localization
 from saliency_callbacks.scores.means import mean_of_finite
+from saliency_callbacks.scores.overlap import overlap
 from saliency_callbacks.scores.similarities import SIMILARITIES, Similarity, resolve_similarities
 from saliency_callbacks.scores.top_tokens import TopToken, top_tokens, top_tokens_table
 from saliency_callbacks.types import Attribution
@@ -27,6 +28,7 @@ __all__ = [
     "drift",
     "localization",
     "mean_of_finite",
+    "overlap",
     "ranks",
     "resolve_similarities",
     "top_tokens",

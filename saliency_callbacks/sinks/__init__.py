@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from saliency_callbacks.sinks import registry
     from saliency_callbacks.sinks.disk.archive import read_index
     from saliency_callbacks.sinks.disk.sink import DiskSink
-    from saliency_callbacks.sinks.disk.tensors import read_maps, read_probe
+    from saliency_callbacks.sinks.disk.tensors import read_maps, read_outlines, read_probe
     from saliency_callbacks.sinks.memory import MemorySink
     from saliency_callbacks.sinks.registry import *  # noqa: F403
 
-    __all__ = ["DiskSink", "MemorySink", "read_index", "read_maps", "read_probe"]
+    __all__ = ["DiskSink", "MemorySink", "read_index", "read_maps", "read_outlines", "read_probe"]
     __all__ += registry.__all__
 
 # The format on disk is read where there is no torch. What the registry names is exported as well.
@@ -27,6 +27,7 @@ _HOMES = {
     "MemorySink": "saliency_callbacks.sinks.memory",
     "read_index": "saliency_callbacks.sinks.disk.archive",
     "read_maps": "saliency_callbacks.sinks.disk.tensors",
+    "read_outlines": "saliency_callbacks.sinks.disk.tensors",
     "read_probe": "saliency_callbacks.sinks.disk.tensors",
 }
 

@@ -9,7 +9,7 @@ import torch
 
 from saliency_callbacks import scores
 from saliency_callbacks.functional.maps import normalize
-from saliency_callbacks.types import Attribution
+from saliency_callbacks.types import Attribution, Outlines
 
 
 def attribution(values: torch.Tensor) -> Attribution:
@@ -39,8 +39,15 @@ def of_regions(score, values: torch.Tensor) -> dict[str, torch.Tensor]:
     return score(attribution(values), masks(len(values), tuple(values.shape[2:])))
 
 
+def of_overlaps(values: torch.Tensor) -> dict[str, torch.Tensor]:
+    found = attribution(values)
+    region = masks(len(values), tuple(values.shape[2:]))
+    return scores.overlap(found, Outlines(masks=found.heatmap > 0.5), region)
+
+
 SCORES = {
     "drift": of_drift,
+    "overlap": of_overlaps,
     **{score.__name__: partial(of_maps, score) for score in scores.MAP_SCORES},
     **{score.__name__: partial(of_regions, score) for score in scores.REGION_SCORES},
 }

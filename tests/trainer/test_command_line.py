@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from saliency_callbacks import (
     CueAlarm,
+    Localization,
     Probe,
     RandomizationTest,
     SaliencyMonitor,
@@ -81,6 +82,9 @@ appearance:
   bands: [2, 1, 0]
   axis_names: [depth, height, width]
   class_names: [a, b]
+localization:
+  mask: otsu
+  foreground: 0.9
 storage:
   save_maps: true
   keep_maps:
@@ -496,6 +500,7 @@ def test_every_argument(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     look = monitor.appearance
     assert (look.style, look.color_scale, look.colormap, look.alpha) == ("signed", "per_map", "viridis", 0.3)
     assert (look.contour, monitor.report) == (0.2, True)
+    assert monitor.localization == Localization("otsu", foreground=0.9)
     assert look.normalization == ((0.5,), (0.2,))
     assert list(look.class_names) == ["a", "b"]
     assert (monitor.storage.save_maps, monitor.on_error, monitor.namespace) == (True, "raise", "look")

@@ -153,7 +153,9 @@ class SampleNames:
         title = self.of_sample(position)
         if snapshot.predictions is None or snapshot.confidences is None:
             score = float(next(iter(snapshot.attributions.values())).score[position])
-            return Caption(title, f"score {score:.3g}")
+            names = None if snapshot.explained is None else snapshot.explained.names
+            name = f"{legible(names[position], 'target')} · " if names is not None and names[position] else ""
+            return Caption(title, f"{name}score {score:.3g}")
         predicted = int(snapshot.predictions[position])
         sure = f"{float(snapshot.confidences[position]):.0%}"
         wrong = wrong_predictions(snapshot)

@@ -18,6 +18,7 @@ from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
 from saliency_callbacks.callbacks.saliency.filmstrips import evolutions
 from saliency_callbacks.callbacks.saliency.history import Frame, MethodHistory
 from saliency_callbacks.callbacks.saliency.inputs import input_facts
+from saliency_callbacks.callbacks.saliency.localizing import localized
 from saliency_callbacks.callbacks.saliency.pictures import Pictures
 from saliency_callbacks.callbacks.saliency.probe_pictures import ProbePictures
 from saliency_callbacks.callbacks.saliency.scales import frame_of, scale_of
@@ -31,6 +32,7 @@ from saliency_callbacks.callbacks.shared_pass.wish import Explain, Wish
 from saliency_callbacks.engine.explanation import Explanation
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import LayerError, ObservationError
+from saliency_callbacks.localization.settings import Localization
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.rendering.contact_sheet import sheet_of
 from saliency_callbacks.rendering.lazy import LazyPictures
@@ -55,6 +57,7 @@ class ProbeExplainer:
             there is none, those that need an input gradient if there is none. Only where nobody asked for them.
         outputs: How the model's outputs are read.
         stream: Of a larger probe, what is made of the samples that are not shown.
+        localization: How masks are found in maps, where they are.
     """
 
     settings: Settings
@@ -65,6 +68,7 @@ class ProbeExplainer:
     may_simplify: bool = False
     outputs: OutputReading = field(default_factory=OutputReading)
     stream: StreamedProbe | None = None
+    localization: Localization | None = None
 
     def observe(
         self,
@@ -164,10 +168,13 @@ class ProbeExplainer:
         state = state.comparable_with(attributions)
         self.outputs.doubt(state, link, explanation.logits, self.probe)
         predictions = link.predictions(explanation.logits, self.probe.labels, self.probe.multi_labels)
+        found_in = localized(attributions, self._inputs, self.probe, self.appearance, self.localization)
+        names = self.appearance.class_names
         scored = score(
-            attributions, state.histories, self.probe, predictions, self.namespace, self.appearance.class_names
+            attributions, state.histories, self.probe, predictions, self.namespace, names, localized=found_in
         )
         snapshot = self._snapshot(model, moment, attributions, predictions, scored, explanation, link=link)
+        snapshot = replace(snapshot, localized=found_in)
         wrong = wrong_predictions(snapshot)
         frames = {name: self._frame(attribution, snapshot.moment, wrong) for name, attribution in attributions.items()}
         next_state = self._next_state(snapshot, state, scored, explanation, frames)
@@ -179,7 +186,9 @@ class ProbeExplainer:
             return found
         showing, settings = partial(self._showing, model, host=host), next_state.settled(settings)
         explainer = ChunkExplainer(model, host, settings, self.target, link, state.others, showing)
-        return self.stream.completed(found, Explained(self.probe, attributions, predictions), explainer, target)
+        return self.stream.completed(
+            found, Explained(self.probe, attributions, predictions, found_in), explainer, target
+        )
 
     def _shown(self, attribution: Attribution) -> Attribution:
         """Return what is scored, drawn and kept of an attribution."""

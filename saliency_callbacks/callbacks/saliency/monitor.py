@@ -17,6 +17,7 @@ from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
 from saliency_callbacks.callbacks.runtime.preconditions import check_labels, check_layers
 from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, Storage, engine_settings, settings_of
 from saliency_callbacks.callbacks.saliency.explain_probe import ProbeExplainer
+from saliency_callbacks.callbacks.saliency.localizing import check_localization
 from saliency_callbacks.callbacks.saliency.report import checked_report, write_report
 from saliency_callbacks.callbacks.saliency.state import MonitorState
 from saliency_callbacks.callbacks.saliency.streaming.capacity import monitor_footprint
@@ -24,6 +25,7 @@ from saliency_callbacks.callbacks.saliency.streaming.probe import StreamedProbe
 from saliency_callbacks.callbacks.shared_pass.wish import Wish
 from saliency_callbacks.callbacks.streaming.capacity import Footprints
 from saliency_callbacks.errors import ConfigurationError
+from saliency_callbacks.localization.settings import Localization
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.types import Method, Sink
@@ -59,6 +61,8 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
     ``saliency/{method}/region_rank_accuracy``   share of the map's largest pixels, as many as the mask has, inside it
     ``saliency/{method}/region_pointing_game``   share of samples whose map peaks inside the mask
     ``saliency/{method}/region_auc``             probability that a pixel inside exceeds one outside; 0.5 is chance
+    ``saliency/{method}/region_iou``             intersection over union of the mask that is found in the map (+)
+    ``saliency/{method}/region_box_iou``         the same of the boxes around both; of images only (+)
     ``…/region_mass/class_{name}``               mean over the samples of one class; so all ``region_…``
     ``…/region_mass/group_{name}``               mean over the samples of one group; also ``…/region_lift/group_{name}``
     ``saliency/probe_accuracy``                  accuracy on the probe, in [0, 1]; by label where there can be several
@@ -68,6 +72,8 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
     (*) If the probe has more than ``Probe(shown=64)`` samples. The others are read, explained and scored a few at a
     time: scores are means over all samples, except drift, which covers only the shown samples, because only these keep
     maps.
+
+    (+) With ``localization``.
 
     Region scores need a probe with masks, see :class:`~saliency_callbacks.probe.probe.Probe`. Those of a class are left
     out where the probe has more than 20 classes. In names, whatever is not in ``A-Za-z0-9_.-`` becomes ``_``; classes
@@ -95,6 +101,9 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
         appearance: How maps are drawn: ``Appearance(style, color_scale, colormap, alpha, contour, normalization,
             class_names, bands, axis_names)``.
         storage: What is kept on disk: ``Storage(save_maps, keep_maps, directory)``.
+        localization: How a mask and a box are found in each map, ``Localization(mask, foreground, background,
+            longest_side)``, which are drawn, and scored where the probe has masks; by default, none are. Needs OpenCV:
+            ``pip install 'saliency-callbacks[localization]'``.
         report: Whether to make one HTML file, ``report.html`` in the run's directory, of all that the run's callbacks
             kept on disk, when fit ends without an exception. Needs ``storage.save_maps``.
         sinks: Additional outputs besides the run's loggers: objects with ``write(snapshot, pictures)``.
@@ -117,6 +126,7 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
         "compute": Compute,
         "appearance": Appearance,
         "storage": Storage,
+        "localization": Localization,
     }
 
     def __init__(
@@ -131,6 +141,7 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
         compute: Compute = Compute(),
         appearance: Appearance = Appearance(),
         storage: Storage = Storage(),
+        localization: Localization | None = None,
         report: bool = False,
         sinks: Sequence[Sink] = (),
         on_error: OnError = "warn",
@@ -156,6 +167,8 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
                 )
         self.target = checked_target(target)
         self.appearance = settings_of(Appearance, "appearance", appearance)
+        is_given = localization is not None
+        self.localization = settings_of(Localization, "localization", localization) if is_given else None
         self.report = checked_report(report, save_maps=self.storage.save_maps)
         self.settings = engine_settings(
             _DEFAULT_METHODS if methods is None else methods, self.reading, self.compute, target_layers=target_layers
@@ -179,7 +192,10 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
     @override
     def _accept_probe(self, probe: ProbeBatch, host: Host) -> None:
         check_labels(probe, self.target)
-        stream = None if self._others is None else StreamedProbe(self._others, self.appearance, self.namespace)
+        how = self.localization
+        if how is not None:
+            check_localization(how, self.settings.read_alone(probe.inputs).explained)
+        stream = None if self._others is None else StreamedProbe(self._others, self.appearance, self.namespace, how)
         self._explainer = ProbeExplainer(
             self.settings,
             self.target,
@@ -189,6 +205,7 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
             may_simplify=self._is_automatic,
             outputs=self._outputs,
             stream=stream,
+            localization=how,
         )
 
     @override

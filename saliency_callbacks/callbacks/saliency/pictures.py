@@ -19,6 +19,8 @@ from saliency_callbacks.rendering.contour import top_region
 from saliency_callbacks.rendering.filmstrip import filmstrip
 from saliency_callbacks.rendering.images import display_maps
 from saliency_callbacks.rendering.lazy import LazyPictures
+from saliency_callbacks.rendering.outlines.marks import Marks, marks_note
+from saliency_callbacks.rendering.outlines.placing import marks_of
 from saliency_callbacks.rendering.panel import LARGEST_SHEET, LARGEST_TILE, Caption, panel
 from saliency_callbacks.rendering.tiles import reduce_area, reduce_side
 from saliency_callbacks.types import Snapshot
@@ -77,7 +79,8 @@ class Pictures(LazyPictures):
         self.appearance = appearance
         self.volumes = volumes
         self.axis_names = axis_names
-        self._sheet = sheet_of(next(iter(snapshot.attributions.values())).magnitude.shape[1:])
+        self._spatial = tuple(next(iter(snapshot.attributions.values())).magnitude.shape[1:])
+        self._sheet = sheet_of(self._spatial)
         self._rendered: dict[str, npt.NDArray[np.uint8]] = {}
         names = [caption.title for caption in captions]
         draw: dict[str, Callable[[], npt.NDArray[np.uint8]]] = {}
@@ -115,6 +118,12 @@ class Pictures(LazyPictures):
         maps = drawn_maps(self.snapshot.attributions[method], is_signed=self.appearance.is_signed)
         return top_region(np.abs(display_maps(maps, size)), self.appearance.contour)
 
+    def _marks(self, *methods: str) -> list[Marks]:
+        """Return what is explained, and what was found in the maps of some methods."""
+        spatial, found = self._spatial, self.snapshot.localized
+        in_maps = (marks_of(found.get(method), spatial, is_found=True) for method in methods)
+        return [*marks_of(self.snapshot.explained, spatial), *(one for marks in in_maps for one in marks)]
+
     def _panel(self, method: str) -> npt.NDArray[np.uint8]:
         attribution = self.snapshot.attributions[method]
         look = self.appearance
@@ -125,8 +134,9 @@ class Pictures(LazyPictures):
             title=self._title(method, self.snapshot.moment, attribution.layer),
             sheet=self._sheet,
             regions=self._regions(method),
+            marks=self._marks(method),
             style=look.style,
-            scale_note=look.notes("scale: maximum so far"),
+            scale_note=_joined(look.notes("scale: maximum so far"), marks_note(self._marks(method))),
             room_for=self._title(method, _LONGEST_MOMENT, attribution.layer),
             **look.colors,
         )
@@ -161,15 +171,20 @@ class Pictures(LazyPictures):
             self.captions[:rows],
             title=title if rows == len(self.images) else f"{title} · first {rows} of {len(self.images)}",
             regions=regions or None,
+            marks=[self._marks(), *(self._marks(method) for method in methods)],
             max_columns=max(2, len(methods)),
             tile=_GLANCE_TILE if self._sheet is None else _GLANCE_SHEET,
             sheet=self._sheet,
             pixels=_GLANCE_PIXELS,
             style=look.style,
-            scale_note=look.notes("one scale per method"),
+            scale_note=_joined(look.notes("one scale per method"), marks_note(self._marks(*methods))),
             room_for=self._title("all methods", _LONGEST_MOMENT, None),
             **look.colors,
         )
+
+
+def _joined(*words: str) -> str:
+    return " · ".join(filter(None, words))
 
 
 def for_panels(images: npt.NDArray[np.uint8], n_spatial: int) -> npt.NDArray[np.uint8]:

@@ -21,10 +21,11 @@ from saliency_callbacks.scores import (
     describe_degenerate,
     drift,
     mean_of_finite,
+    overlap,
     ranks,
 )
 from saliency_callbacks.targets.link import Predictions
-from saliency_callbacks.types import Attribution
+from saliency_callbacks.types import Attribution, Outlines
 
 __all__ = [
     "DRIFTS",
@@ -79,6 +80,8 @@ def score(
     predictions: Predictions,
     namespace: str,
     class_names: Sequence[str] | None = None,
+    *,
+    localized: Mapping[str, Outlines] | None = None,
 ) -> Scored:
     """Score the maps of one observation against the earlier ones; nothing is remembered here.
 
@@ -89,10 +92,11 @@ def score(
         predictions: What the model answers.
         namespace: First part of every tag.
         class_names: Names of the classes, for the scores of each; the probe's by default.
+        localized: Method → the outlines that were found in its maps.
     """
     all_ranks = {name: ranks(attribution) for name, attribution in attributions.items()}
     drifts = {name: _drifts(found, histories.get(name, MethodHistory())) for name, found in all_ranks.items()}
-    found = sample_scores(attributions, probe.masks, predictions, namespace, drifts)
+    found = sample_scores(attributions, probe.masks, predictions, namespace, drifts, localized or {})
     names = probe.class_names if class_names is None else class_names
     return Scored(mean_scores(found, probe.labels, probe.groups, names), found.values, all_ranks)
 
@@ -103,6 +107,7 @@ def sample_scores(
     predictions: Predictions,
     namespace: str,
     drifts: Mapping[str, Mapping[str, Tensor]],
+    localized: Mapping[str, Outlines],
 ) -> SampleScores:
     """Return the scores of each sample.
 
@@ -112,11 +117,12 @@ def sample_scores(
         predictions: What the model answers.
         namespace: First part of every tag.
         drifts: Method → its drifts.
+        localized: Method → the outlines that were found in its maps.
     """
     scores: dict[str, Tensor] = {}
     of_regions: set[str] = set()
     for name, attribution in attributions.items():
-        in_regions = _in_regions(attribution, masks)
+        in_regions = _in_regions(attribution, masks, localized.get(name))
         found = {**_of_maps(attribution), **in_regions, **drifts.get(name, {})}
         scores.update({f"{namespace}/{name}/{tag}": value for tag, value in found.items()})
         of_regions.update(f"{namespace}/{name}/{tag}" for tag in in_regions)
@@ -158,10 +164,11 @@ def _of_maps(attribution: Attribution) -> dict[str, Tensor]:
     return {tag: value for compute in MAP_SCORES for tag, value in compute(attribution).items()}
 
 
-def _in_regions(attribution: Attribution, masks: Tensor | None) -> dict[str, Tensor]:
+def _in_regions(attribution: Attribution, masks: Tensor | None, found: Outlines | None) -> dict[str, Tensor]:
     if masks is None:
         return {}
-    return {tag: value for compute in REGION_SCORES for tag, value in compute(attribution, masks).items()}
+    scores = {tag: value for compute in REGION_SCORES for tag, value in compute(attribution, masks).items()}
+    return scores if found is None else {**scores, **overlap(attribution, found, masks)}
 
 
 def _drifts(current: Tensor, history: MethodHistory) -> dict[str, Tensor]:

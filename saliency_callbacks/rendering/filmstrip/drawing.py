@@ -18,6 +18,8 @@ from saliency_callbacks.rendering.contour import draw_contour
 from saliency_callbacks.rendering.filmstrip.sheet import GAP, MARGIN, Sheet, is_cut, name_size
 from saliency_callbacks.rendering.grid import Caption
 from saliency_callbacks.rendering.legend import Heading, Style, limited_title
+from saliency_callbacks.rendering.outlines.drawing import draw_marks
+from saliency_callbacks.rendering.outlines.marks import Marks
 from saliency_callbacks.rendering.theme import EDGE, MUTED, PAPER, WRONG, Color
 from saliency_callbacks.rendering.tiles import check_pictures, fit, tile_limit
 
@@ -43,6 +45,7 @@ def filmstrip(
     *,
     title: str,
     regions: Sequence[npt.NDArray[np.bool_]] | None = None,
+    marks: Sequence[Sequence[Marks]] | None = None,
     max_columns: int = 16,
     tile: int = 96,
     pixels: int = 1_400_000,
@@ -61,6 +64,7 @@ def filmstrip(
         row_captions: One for each sample; those of wrong predictions are red, and so is the frame of the input.
         title: Line at the top, e.g. the method.
         regions: Where the maps of each column are highest, ``bool [N, H, W]``, which is outlined; from `top_region`.
+        marks: Boxes and masks that are drawn on the inputs, and then those on the maps of each column.
         max_columns: Most epochs that are shown, at least 2.
         tile: Side of the square below whose area pictures are enlarged by a whole number. Where there is room, tiles
             are up to twice as large.
@@ -97,6 +101,9 @@ def filmstrip(
     if regions is not None:
         outlined = (regions[index][:rows] for index in indices)
         batches[1:] = [draw_contour(batch, region) for batch, region in zip(batches[1:], outlined, strict=True)]
+    if marks is not None:
+        drawn = (marks[0], *(marks[1 + index] for index in indices))
+        batches = [draw_marks(batch, [one[:rows] for one in each]) for batch, each in zip(batches, drawn, strict=True)]
     captions = [one if isinstance(one, Caption) else Caption(one) for one in row_captions[:rows]]
     title = f"{title} · by epoch" if _short(names) != names else title
     heading = Heading(limited_title(title, rows, len(images)), style, colormap, scale_note, room_for)

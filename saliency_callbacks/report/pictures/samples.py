@@ -16,7 +16,7 @@ from saliency_callbacks.report.pictures.sprites import encode_picture, sheet
 from saliency_callbacks.sinks.disk.array_file import Array
 from saliency_callbacks.sinks.disk.arrays import StoredProbe
 
-__all__ = ["has_masks", "picture_size", "sample_pictures", "slice_pictures"]
+__all__ = ["has_masks", "mask_sheet", "picture_size", "sample_pictures", "slice_pictures"]
 
 _LARGEST_PICTURE = 320
 _LOSSLESS_PICTURE = 64
@@ -50,7 +50,7 @@ def slice_pictures(probe: StoredProbe, axis: int, slices: Sequence[int]) -> dict
     found = None
     if has_masks(probe) and masks is not None:
         factor = masks.shape[1 + axis] / volumes.shape[1 + axis]
-        found = _masks(_cut(masks, axis, [int((index + 0.5) * factor) for index in slices]))
+        found = mask_sheet(_cut(masks, axis, [int((index + 0.5) * factor) for index in slices]))
     return {"pictures": _pictures(_cut(volumes, axis, slices)), "masks": found}
 
 
@@ -74,7 +74,7 @@ def picture_size(height: int, width: int) -> tuple[int, int]:
 def _masks_of_pictures(masks: Array | None) -> dict[str, Any] | None:
     if masks is None or masks.ndim not in (3, 4):
         return None
-    return _masks(masks[:, None] if masks.ndim == 3 else _cut(masks, 0, [masks.shape[1] // 2]))
+    return mask_sheet(masks[:, None] if masks.ndim == 3 else _cut(masks, 0, [masks.shape[1] // 2]))
 
 
 def _cut(volumes: Array, axis: int, slices: Sequence[int]) -> npt.NDArray[Any]:
@@ -98,8 +98,8 @@ def _resized(picture: Array, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
     return np.asarray(pixels if pixels.shape[1::-1] == size else Image.fromarray(pixels).resize(size))
 
 
-def _masks(masks: Array) -> dict[str, Any] | None:
-    """Return masks ``[N, slices, h, w]``; ``None`` where they are empty."""
+def mask_sheet(masks: Array) -> dict[str, Any] | None:
+    """Return masks ``[N, slices, h, w]`` as one black and white picture; ``None`` where they are empty."""
     if not masks.any():
         return None
     n_slices, height, width = masks.shape[1:]

@@ -13,7 +13,8 @@ A safetensors file holds, for each method, ``{method}/values``, ``{method}/targe
 ``{method}/extras/{name}``; ``samples/{tag}``, the values behind a score; and the probe's ``predictions``,
 ``confidences`` and ``labels`` where there are any. ``{method}/magnitude`` is left out if the values give it by the
 ``reduction`` named in the index. ``{method}/shown/…`` is described in :mod:`saliency_callbacks.sinks.disk.shown`,
-``statistics/…`` is described in :mod:`saliency_callbacks.sinks.disk.statistics`. The
+``statistics/…`` is described in :mod:`saliency_callbacks.sinks.disk.statistics`, ``outlines/…`` in
+:mod:`saliency_callbacks.sinks.disk.outlines`. The
 probe's file holds its ``images`` (``uint8 [N, H, W, 3]``), of volumes ``volumes`` (``uint8 [N, D, H, W, 1 or 3]``),
 ``labels`` and ``masks``, if there are any.
 

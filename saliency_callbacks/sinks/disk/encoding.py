@@ -10,12 +10,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from saliency_callbacks.sinks.disk.entries import MethodEntry, TableEntry
+from saliency_callbacks.sinks.disk.entries import MethodEntry, OutlinesEntry, TableEntry
+from saliency_callbacks.sinks.disk.outlines import EXPLAINED, PART
 from saliency_callbacks.sinks.disk.shown import LONGEST_SIDE, REDUCTIONS, SCALE_NAMES, shown_maps, shrink
 from saliency_callbacks.sinks.disk.statistics import statistics_tensors
-from saliency_callbacks.types import Attribution, ProbeView, Snapshot, Table
+from saliency_callbacks.types import Attribution, Outlines, ProbeView, Snapshot, Table
 
-__all__ = ["finite_or_none", "method_entry", "observation_tensors", "plain", "table_entry", "unshared_tensors"]
+__all__ = [
+    "finite_or_none",
+    "method_entry",
+    "observation_tensors",
+    "outline_entries",
+    "plain",
+    "table_entry",
+    "unshared_tensors",
+]
 
 
 def observation_tensors(snapshot: Snapshot) -> dict[str, Tensor]:
@@ -38,6 +47,7 @@ def observation_tensors(snapshot: Snapshot) -> dict[str, Tensor]:
             tensors[name] = tensor
     if snapshot.statistics is not None:
         tensors.update(statistics_tensors(snapshot.statistics))
+    tensors.update(_outline_tensors(snapshot))
     return unshared_tensors(tensors)
 
 
@@ -67,6 +77,16 @@ def table_entry(table: Table) -> TableEntry:
     """Return a table as the index holds it."""
     rows = [[[cell.text, cell.style] for cell in row] for row in table.rows]
     return TableEntry(columns=list(table.columns), rows=rows, note=table.note)
+
+
+def outline_entries(snapshot: Snapshot) -> dict[str, OutlinesEntry]:
+    """Return what the index says of the outlines of an observation; empty where it has none."""
+    entries: dict[str, OutlinesEntry] = {}
+    for key, outlines in _outlines(snapshot).items():
+        size = next(iter(snapshot.attributions.values())).magnitude if outlines.masks is None else outlines.masks
+        names = None if outlines.names is None else list(outlines.names)
+        entries[key] = OutlinesEntry(size=list(size.shape[1:]), names=names)
+    return entries
 
 
 def finite_or_none(score: float) -> float | None:
@@ -104,6 +124,24 @@ def _shown(attribution: Attribution, probe: ProbeView | None) -> dict[str, Tenso
     except (IndexError, ValueError):  # of shapes that no page shows; the maps are kept all the same
         return {}
     return {f"{attribution.method}/shown/{name}": torch.from_numpy(getattr(scales, name)) for name in SCALE_NAMES}
+
+
+def _outline_tensors(snapshot: Snapshot) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    for key, outlines in _outlines(snapshot).items():
+        if outlines.boxes is not None:
+            tensors[f"{PART}/{key}/boxes"] = outlines.boxes.float()
+        if outlines.masks is not None:
+            masks = outlines.masks.detach().cpu().bool().flatten(1).numpy()
+            tensors[f"{PART}/{key}/masks"] = torch.from_numpy(np.packbits(masks, axis=1))
+    return tensors
+
+
+def _outlines(snapshot: Snapshot) -> dict[str, Outlines]:
+    if not snapshot.attributions:
+        return {}
+    found = {f"localized/{method}": outlines for method, outlines in snapshot.localized.items()}
+    return found if snapshot.explained is None else {EXPLAINED: snapshot.explained, **found}
 
 
 def _reduction(attribution: Attribution) -> str | None:

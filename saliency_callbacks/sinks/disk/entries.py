@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
-__all__ = ["Index", "MethodEntry", "ObservationEntry", "ProbeEntry", "TableEntry"]
+__all__ = ["Index", "MethodEntry", "ObservationEntry", "OutlinesEntry", "ProbeEntry", "TableEntry"]
 
 
 class MethodEntry(TypedDict):
@@ -17,6 +17,13 @@ class MethodEntry(TypedDict):
     layer: str | None
     reduction: str | None
     size: list[int]
+
+
+class OutlinesEntry(TypedDict):
+    """What the index says of boxes and masks: the size of the explained input, and what each sample's is called."""
+
+    size: list[int]
+    names: list[str] | None
 
 
 class TableEntry(TypedDict):
@@ -46,12 +53,14 @@ class ObservationEntry(_RequiredOfObservation, total=False):
 
     ``file`` is ``None`` where the maps were removed, see :class:`~saliency_callbacks.sinks.disk.retention.Retention`.
     Version 0.1 wrote no ``tables``: there they are Markdown among the ``texts``. ``classes`` and ``unreadable`` are
-    those of :class:`~saliency_callbacks.types.ProbeStatistics`, where there are any.
+    those of :class:`~saliency_callbacks.types.ProbeStatistics`, where there are any. ``outlines`` are there where there
+    are boxes or masks, see :mod:`saliency_callbacks.sinks.disk.outlines`.
     """
 
     tables: dict[str, TableEntry]
     classes: list[str]
     unreadable: dict[str, str]
+    outlines: dict[str, OutlinesEntry]
 
 
 class _RequiredOfProbe(TypedDict):

@@ -28,6 +28,7 @@ from saliency_callbacks.sinks.disk.encoding import (
     finite_or_none,
     method_entry,
     observation_tensors,
+    outline_entries,
     plain,
     table_entry,
     unshared_tensors,
@@ -111,6 +112,9 @@ class DiskSink:
         if snapshot.statistics is not None:
             observation["classes"] = list(snapshot.statistics.classes)
             observation["unreadable"] = dict(snapshot.statistics.unreadable)
+        outlines = outline_entries(snapshot)
+        if outlines:
+            observation["outlines"] = outlines
         self._update_index(snapshot.probe)
         append_line(self.directory / OBSERVATIONS_NAME, observation)
         self._remove_superseded(observation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 
@@ -14,10 +15,11 @@ from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.sinks.addresses import fetched
 from saliency_callbacks.sinks.disk.archive import inside
 from saliency_callbacks.sinks.disk.entries import ObservationEntry, ProbeEntry
+from saliency_callbacks.sinks.disk.outlines import EXPLAINED, PART, StoredOutlines, stored_outlines
 from saliency_callbacks.sinks.disk.shown import magnitude_of
-from saliency_callbacks.types import ProbeView
+from saliency_callbacks.types import Outlines, ProbeView
 
-__all__ = ["read_maps", "read_probe"]
+__all__ = ["read_maps", "read_outlines", "read_probe"]
 
 
 def read_probe(directory: str | PathLike[str], entry: ProbeEntry) -> ProbeView:
@@ -73,6 +75,32 @@ def read_maps(directory: str | PathLike[str], entry: ObservationEntry) -> dict[s
             values = tensors[f"{method}/values"]
             tensors[f"{method}/magnitude"] = torch.from_numpy(magnitude_of(values.float().numpy(), facts))
     return tensors
+
+
+def read_outlines(
+    tensors: Mapping[str, Tensor], entry: ObservationEntry
+) -> tuple[Outlines | None, dict[str, Outlines]]:
+    """Return what is explained, and what was found in the maps of each method, as boxes and masks.
+
+    Args:
+        tensors: What :func:`read_maps` returned for the observation.
+        entry: Its entry in the index.
+
+    Returns:
+        ``explained`` and ``localized`` as in :class:`~saliency_callbacks.types.Snapshot`.
+
+    Raises:
+        ConfigurationError: If masks are damaged.
+    """
+    arrays = {name: tensor.numpy() for name, tensor in tensors.items() if name.startswith(f"{PART}/")}
+    found = {key: _outlines(one) for key, one in stored_outlines(arrays, entry).items()}
+    explained = found.pop(EXPLAINED, None)
+    return explained, {key.removeprefix("localized/"): one for key, one in found.items()}
+
+
+def _outlines(stored: StoredOutlines) -> Outlines:
+    boxes, masks = (None if one is None else torch.from_numpy(one) for one in (stored.boxes, stored.masks))
+    return Outlines(boxes, masks, stored.names)
 
 
 def _load(path: Path, expected: str) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from saliency_callbacks.targets.link import Link, Predictions
 from saliency_callbacks.targets.resolution import resolve_target
 from saliency_callbacks.targets.selectors import Target
 from saliency_callbacks.targets.similarity import SimilarityTarget
-from saliency_callbacks.types import Attribution
+from saliency_callbacks.types import Attribution, Outlines
 
 __all__ = ["ChunkExplainer", "Explained", "check_target"]
 
@@ -29,11 +29,13 @@ class Explained(NamedTuple):
         probe: The samples.
         attributions: Method → their maps.
         predictions: What the model answers.
+        localized: Method → the outlines that were found in its maps; ``None`` where they have not been looked for.
     """
 
     probe: ProbeBatch
     attributions: Mapping[str, Attribution]
     predictions: Predictions
+    localized: Mapping[str, Outlines] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from saliency_callbacks.callbacks.saliency.streaming.reduction import Reduction
 from saliency_callbacks.callbacks.saliency.streaming.table import class_table
 from saliency_callbacks.callbacks.streaming.others import OtherSamples
 from saliency_callbacks.callbacks.streaming.reading import read_others
+from saliency_callbacks.localization.settings import Localization
 from saliency_callbacks.rendering.lazy import JoinedPictures
 from saliency_callbacks.targets.resolution import target_name
 from saliency_callbacks.targets.selectors import Target
@@ -29,11 +30,13 @@ class StreamedProbe:
         others: The samples that are not shown.
         appearance: How maps are drawn.
         namespace: First part of every tag.
+        localization: How masks are found in maps, where they are.
     """
 
     others: OtherSamples
     appearance: Appearance
     namespace: str
+    localization: Localization | None = None
 
     def completed(
         self, found: Observation[MonitorState], shown: Explained, explainer: ChunkExplainer, target: Target
@@ -67,7 +70,10 @@ class StreamedProbe:
         return Observation(snapshot, state, JoinedPictures(found.pictures, pictures))
 
     def _reduced(self, shown: Explained, explainer: ChunkExplainer) -> Reduction:
-        reduction = Reduction(shown.probe, self.others.n_samples, explainer.settings, self.appearance, self.namespace)
+        n_samples, settings = self.others.n_samples, explainer.settings
+        reduction = Reduction(
+            shown.probe, n_samples, settings, self.appearance, self.namespace, localization=self.localization
+        )
         reduction.add(shown)
         host, settings = explainer.host, explainer.settings
         with closing(read_others(self.others, host, settings)) as chunks:

@@ -10,14 +10,16 @@ from torch import Tensor
 
 from saliency_callbacks.callbacks.runtime.appearance import Appearance, SampleNames
 from saliency_callbacks.callbacks.saliency.inputs import further_images
+from saliency_callbacks.callbacks.saliency.localizing import localized
 from saliency_callbacks.callbacks.saliency.scoring import SampleScores, mean_scores, sample_scores
 from saliency_callbacks.callbacks.saliency.streaming.explain import Explained
 from saliency_callbacks.callbacks.saliency.streaming.means import ALL, MAX_CLASSES, MapMeans, Means, kept_size
 from saliency_callbacks.callbacks.saliency.streaming.mistakes import SurestMistakes
 from saliency_callbacks.callbacks.streaming.columns import Columns
 from saliency_callbacks.engine.settings import Settings
+from saliency_callbacks.localization.settings import Localization
 from saliency_callbacks.probe.batch import ProbeBatch
-from saliency_callbacks.types import ProbeStatistics
+from saliency_callbacks.types import Outlines, ProbeStatistics
 
 __all__ = ["Reduction"]
 
@@ -34,6 +36,7 @@ class Reduction:
         settings: How samples are explained.
         appearance: How maps are drawn.
         namespace: First part of every tag.
+        localization: How masks are found in maps, where they are.
     """
 
     shown: ProbeBatch
@@ -41,6 +44,7 @@ class Reduction:
     settings: Settings
     appearance: Appearance
     namespace: str
+    localization: Localization | None = None
     _groups: list[str] = field(default_factory=list, init=False)
     _columns: Columns = field(init=False)
     _of_regions: frozenset[str] = field(default=frozenset(), init=False)
@@ -56,7 +60,7 @@ class Reduction:
     def add(self, part: Explained) -> None:
         """Add some samples."""
         probe, predictions = part.probe, part.predictions
-        scores = sample_scores(part.attributions, probe.masks, predictions, self.namespace, {})
+        scores = sample_scores(part.attributions, probe.masks, predictions, self.namespace, {}, self._localized(part))
         columns = {
             "positions": torch.tensor(probe.indices),
             "labels": probe.labels,
@@ -69,6 +73,12 @@ class Reduction:
         self._of_regions |= scores.of_regions
         self._groups += probe.groups or ()
         self._add_means(part)
+
+    def _localized(self, part: Explained) -> Mapping[str, Outlines]:
+        if part.localized is not None or part.probe.masks is None:
+            return part.localized or {}
+        inputs = self.settings.read_alone(part.probe.inputs).explained
+        return localized(part.attributions, inputs, self.shown, self.appearance, self.localization)
 
     def _add_means(self, part: Explained) -> None:
         labels = part.probe.labels

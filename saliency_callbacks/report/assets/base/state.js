@@ -13,6 +13,8 @@ const state = {
   opacity: 0.5,
   scale: "shared",
   mask: false,
+  // Boxes and masks of what is explained, and of what was found in a map.
+  outlines: true,
   // What the view "compare" shows: the moment of `run` that the slider names, against another; frame -1 is the same.
   run: 0,
   against: { run: 0, frame: 0 },

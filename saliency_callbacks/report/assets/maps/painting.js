@@ -17,6 +17,7 @@ async function paintPixels(spec, [sheet, sheetBefore]) {
   if (cell && spec.kind === "map") layOver(image, heatIn(cell), style);
   if (cell && spec.kind === "difference") layDifference(image, heatIn(before ?? cell), heatIn(cell));
   if (mask) outline(image, mask, size);
+  if (spec.kind !== "difference") await drawOutlines(image, sheet, spec, plane.at);
   return { image, empty: spec.kind === "map" && Boolean(cell?.empty) };
 }
 

@@ -54,14 +54,16 @@ function wantedMaps() {
 async function refreshTile(tile) {
   if (!tile.isSeen) return;
   const spec = tile.spec();
-  const sides = { input: [], map: [spec], difference: [spec, spec.before] }[spec.kind];
+  // What is drawn on the input comes with the map.
+  const ofInput = state.outlines && currentMonitor(spec.run).frames[spec.frame]?.outlines.length ? [spec] : [];
+  const sides = { input: ofInput, map: [spec], difference: [spec, spec.before] }[spec.kind];
   let isNow = () => tile.node.isConnected;
   try {
     const plane = planeOf(spec.run);
     const wants = sides.map(({ run, frame }) => mapKey(run, frame, spec.method));
     if (plane.isLazy) wants.push(sliceKey(spec.run, plane));
-    const look = [state.style, state.opacity, state.scale, state.mask, state.monitor, spec.kind === "difference" && isDark()];
-    const key = JSON.stringify([spec, spec.kind === "input" ? [state.mask, state.monitor] : look, runs[spec.run].id, wants, plane.key]);
+    const look = [state.style, state.opacity, state.scale, state.mask, state.outlines, state.monitor, spec.kind === "difference" && isDark()];
+    const key = JSON.stringify([spec, spec.kind === "input" ? [state.mask, state.outlines, state.monitor] : look, runs[spec.run].id, wants, plane.key]);
     if (tile.shown === key) return;
     const job = ++tile.job;
     isNow = () => job === tile.job && tile.node.isConnected;
@@ -73,7 +75,7 @@ async function refreshTile(tile) {
     if (!tile.hasPainted && !source().isEager) await Promise.race([wished, show(tile, { ...spec, kind: "input" }, [], isNow)]);
     const sheets = await wished;
     await show(tile, spec, sheets, isNow);
-    if (isNow()) settleTile(tile, spec, key, sides.filter((_, place) => !sheets[place]));
+    if (isNow()) settleTile(tile, spec, key, spec.kind === "input" ? [] : sides.filter((_, place) => !sheets[place]));
   } catch (problem) {
     if (!isNow()) return;
     await show(tile, { ...spec, kind: "input" }, [], isNow).catch(() => {});
@@ -88,6 +90,8 @@ function settleTile(tile, spec, key, lacking) {
   tile.node.classList.remove("waiting", "failed");
   tile.note.textContent = "";
   tile.node.removeAttribute("title");
+  const name = spec.kind !== "difference" && state.outlines ? targetName(spec.run, spec.frame, spec.sample) : "";
+  if (name) tile.node.title = `Target: ${name}`;
   if (lacking.length) tellInTile(tile, spec, words, "–");
   tile.surface.dataset.painted = key;
 }
@@ -127,7 +131,8 @@ function tileLabel(spec) {
   const slice = sliceName();
   const name = `sample ${sampleName(monitor, spec.sample)}${slice && `, ${slice}`}`;
   if (spec.kind === "input") return `Input of ${name}`;
+  const target = targetName(spec.run, spec.frame, spec.sample);
   const title = monitor.frames[spec.frame].title;
   const run = runLetter(spec.run) ? `, run ${runLetter(spec.run)}` : "";
-  return spec.kind === "map" ? `${spec.method} map of ${name} at ${title}${run}` : `Difference of two ${spec.method} maps of ${name}`;
+  return spec.kind === "map" ? `${spec.method} map of ${name} at ${title}${run}${target && `, target ${target}`}` : `Difference of two ${spec.method} maps of ${name}`;
 }

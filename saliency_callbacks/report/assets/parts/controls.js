@@ -35,7 +35,7 @@ let refreshControls = () => {};
 // Built again only if there is something else to choose from.
 function fillControls() {
   const { name, methods, pictures, masks } = currentMonitor();
-  const offered = [runs.map((run) => run.id), monitorsOf(0).map((monitor) => monitor.name), name, methods, pictures === null, masks === null, axesOf()];
+  const offered = [runs.map((run) => run.id), monitorsOf(0).map((monitor) => monitor.name), name, methods, pictures === null, masks === null, outlineKinds(), axesOf()];
   fill(document.getElementById("controls"), [{ id: "controls", from: offered, make: buildControls }]);
 }
 
@@ -44,6 +44,7 @@ function buildControls() {
   const several = (name, key, options) => (options.length > 1 ? segmented(name, key, options) : null);
   const opacity = element("input", { type: "range", id: "opacity", min: 0, max: 1, step: 0.05, "aria-label": "Opacity of the overlay", oninput: () => change({ opacity: Number(opacity.value) }) });
   const mask = element("input", { type: "checkbox", id: "mask", onchange: () => change({ mask: mask.checked }) });
+  const outlines = element("input", { type: "checkbox", id: "outlines", onchange: () => change({ outlines: outlines.checked }) });
   const time = timeline();
   const slices = axisOf() ? slicePicker() : null;
   const choices = [
@@ -56,12 +57,14 @@ function buildControls() {
   const legend = colorLegend();
   const fine = element("div", { class: "fine" },
     monitor.pictures ? element("label", {}, "Opacity", opacity) : null,
-    monitor.masks ? element("label", { class: "check" }, mask, "Mask") : null, legend.node);
+    monitor.masks ? element("label", { class: "check" }, mask, "Mask") : null,
+    monitor.pictures && outlineKinds().length ? element("label", { class: "check", title: "Show or hide boxes and outlines (b)" }, outlines, "Outlines", outlineLegend()) : null, legend.node);
   refreshControls = () => {
     [time, slices, ...choices, legend].forEach((part) => part?.refresh());
     opacity.value = String(state.opacity);
     opacity.disabled = state.style !== "overlay";
     mask.checked = state.mask;
+    outlines.checked = state.outlines;
   };
   return element("div", {}, time.node, slices?.node, element("div", { class: "choices" }, choices.map((part) => part.node), fine));
 }

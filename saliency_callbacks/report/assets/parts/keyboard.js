@@ -13,6 +13,7 @@ const KEYS = [
   ["o", "overlay or heatmap"],
   ["n", "shared or per-map color scale"],
   ["x", "show or hide the mask"],
+  ["b", "show or hide boxes and outlines"],
   ...(isLive ? [["f", "follow the newest observation"], ["r", "choose a run"]] : []),
   ["t", "light or dark theme"],
   ["?", "show this list"],
@@ -45,6 +46,7 @@ function actionOf(key) {
     o: () => ({ style: state.style === "overlay" ? "heatmap" : "overlay" }),
     n: () => ({ scale: state.scale === "shared" ? "map" : "shared" }),
     x: () => ({ mask: !state.mask }),
+    b: () => ({ outlines: !state.outlines }),
     ...(isLive && { f: followOrStay }),
   };
   return actions[key];

@@ -100,6 +100,7 @@ function fillDocuments() {
 
 const READING = [
   ["Maps", "A map shows where the score is sensitive, not why. Changing maps do not prove that the model got worse, and stable maps do not prove that it did not."],
+  ["Outlines", "A solid blue line is around what is explained, such as a detected object; a dashed one is around the object as it is found in the map. Neither says that the map is right."],
   ["Colors", "On the shared scale, the strongest color stands for the largest 99th percentile among all maps of a sample in the run, so that maps can be compared across epochs. With one scale per map, every map reaches the strongest color, however weak it is."],
   ["Drift", "1 − Spearman correlation between two signed maps of a sample: 0 means the same ranking of pixels or words, 1 unrelated, 2 reversed. The line is the mean over the samples."],
   ["Similarity and floor", "Similarity compares the model's maps with those of random copies of the model; the floor compares two random copies with each other. A floor above 0.3 means that the maps show the input rather than what the model learned. Methods pass or fail this test; it does not rank them."],

@@ -4,7 +4,7 @@
 function verdictOf(run, frame, sample) {
   const monitor = currentMonitor(run);
   const { predictions, confidences } = monitor.frames[frame];
-  if (!predictions) return { text: "", isWrong: false };
+  if (!predictions) return { text: targetName(run, frame, sample), isWrong: false };
   const label = monitor.labels ? monitor.labels[sample] : null;
   const isWrong = label !== null && predictions[sample] !== label;
   const sign = label === null ? "" : isWrong ? "✕ " : "✓ ";

@@ -1,6 +1,6 @@
 // The view "sample": one sample by every method, and at every moment.
 
-const SAMPLE_SCORES = [["drift_previous", "drift"], ["entropy", "entropy"], ["region_mass", "in mask"]];
+const SAMPLE_SCORES = [["drift_previous", "drift"], ["entropy", "entropy"], ["region_mass", "in mask"], ["region_iou", "IoU"]];
 
 function scoresLine(run, method, sample) {
   const line = element("p", { class: "muted figures" });
@@ -30,7 +30,7 @@ function sampleView() {
       const name = element("p", { class: "card-title" }, breakable(method.name), element("span", { class: "muted" }, method.layer ? ` at ${method.layer}` : ""));
       return methodButton(method.name, tile.node, name, scores.node);
     });
-    const input = makeTile(() => ({ kind: "input", run, frame: state.frame, method: state.method, sample }));
+    const input = makeTile(() => ({ kind: "input", run, frame: frameOf(run), method: state.method, sample }));
     const first = element("div", { class: "method-tile of-input" }, input.node, element("p", { class: "card-title" }, "input"));
     const title = runs.length > 1 ? element("h3", { class: "run-title" }, `${runLetter(run)} · ${runs[run].name}`) : null;
     return element("div", {}, title, element("div", { class: `side-by-side ${monitor.pictures ? "" : "of-words"}` }, monitor.pictures ? first : null, shown));
