@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node
 
-from saliency_callbacks.capture.attention.calls import AttentionCall
+from saliency_callbacks.capture.attention.calls import AttentionCall, ExplicitCall
 from saliency_callbacks.capture.attention.recorder import AttentionRecorder
-from saliency_callbacks.capture.layers.dataflow import node_of
+from saliency_callbacks.capture.layers.dataflow import (
+    BATCHED_PRODUCTS,
+    Dataflow,
+    is_kind,
+    is_product_of_activations,
+    node_of,
+)
 from saliency_callbacks.errors import GradientError, LayerError
 
 __all__ = ["chained"]
@@ -44,7 +51,8 @@ def chained(recorder: AttentionRecorder, model: nn.Module, rows: Tensor, score: 
             "an attention of the model runs without gradients: under `torch.no_grad()`, or behind a `detach()`. Let "
             "`forward` record gradients, or use class activation maps at layers above that part"
         )
-    source, read = node_of(rows), _below(node_of(score))
+    source, flow = node_of(rows), Dataflow(score)
+    read = set(flow.nodes)
     chain: list[AttentionCall] = []
     for call in recorder.calls:
         if call.result not in read:
@@ -64,7 +72,43 @@ def chained(recorder: AttentionRecorder, model: nn.Module, rows: Tensor, score: 
             f"none of the {len(recorder.calls)} attentions of {type(model).__name__} lies between the explained input "
             f"and the score; expected at least one. {_INSTEAD}"
         )
+    _check_all_seen(model, chain, flow, flow.reaching([source]) & read)
     return chain
+
+
+def _check_all_seen(model: nn.Module, chain: Sequence[AttentionCall], flow: Dataflow, dependent: set[Node]) -> None:
+    """Refuse what multiplies activations and was not seen to be an attention: it may be one."""
+    known = {product for call in chain for product in _products(call, dependent)}
+    unknown = [node for node in flow.nodes if is_product_of_activations(node, dependent) and node not in known]
+    if unknown:
+        raise LayerError(
+            f"{type(model).__name__} has {len(chain)} attentions that can be seen, and {len(unknown)} other products "
+            f"of two activations ({unknown[0].name()}), which may be attention written in another way; {_LOOKED_FOR}. "
+            f"{_INSTEAD}"
+        )
+
+
+def _products(call: AttentionCall, dependent: set[Node]) -> list[Node]:
+    """Return the products of weights and values, and of queries and keys; a fused attention may be one step."""
+    last = _first_product(call.result, dependent)
+    if last is None or not is_kind(last, BATCHED_PRODUCTS):
+        return [] if last is None else [last]
+    weights = node_of(call.output) if isinstance(call, ExplicitCall) else last.next_functions[-2][0]
+    first = _first_product(weights, dependent)
+    return [last] if first is None else [last, first]
+
+
+def _first_product(start: Node | None, dependent: set[Node]) -> Node | None:
+    waiting = deque([start])
+    seen: set[Node | None] = {start}
+    while waiting:
+        node = waiting.popleft()
+        if node is None or is_product_of_activations(node, dependent):
+            return node
+        following = {function for function, _ in node.next_functions if function in dependent} - seen
+        seen |= following
+        waiting.extend(following)
+    return None
 
 
 def _check_queries(call: AttentionCall, before: Node | None) -> None:

@@ -106,7 +106,7 @@ class AttentionRecorder(TorchFunctionMode):
         elif func in _SOFTMAX:
             self._note(result, args, kwargs)
         elif self._softmaxes:
-            self._follow(func, args, result)
+            self._follow(func, (*args, *kwargs.values()), result)
         return result
 
     @override

@@ -57,6 +57,21 @@ class Router(nn.Module):
         return self.head((self.gate(tokens).softmax(dim=-1) @ self.experts).mean(dim=1))
 
 
+class HalfSeen(nn.Module):
+    """Two layers of attention, of which one writes its softmax by hand."""
+
+    def __init__(self, is_seen=False):
+        super().__init__()
+        self.patches, self.head, self.is_seen = nn.Conv2d(3, 16, 4, stride=4), nn.Linear(16, 3), is_seen
+
+    def forward(self, x):
+        tokens = self.patches(x).flatten(2).transpose(1, 2)
+        tokens = tokens + torch.matmul(input=torch.softmax(input=tokens @ tokens.mT, dim=-1), other=tokens)
+        weights = (tokens @ tokens.mT).exp()
+        weights = tokens.matmul(tokens.mT).softmax(-1) if self.is_seen else weights / weights.sum(dim=-1, keepdim=True)
+        return self.head((tokens + weights @ tokens).mean(dim=1))
+
+
 def bart():
     config = {"vocab_size": 30, "d_model": 16, "num_labels": 3, "pad_token_id": 0, "eos_token_id": 2}
     sides = {
@@ -77,6 +92,7 @@ CASES = {
     "a router": (Router, "runs no attention that can be seen"),
     "windows": (swin, r"has weights \[8, 2, 16, 16\] for 2 samples; expected .* Attention within windows"),
     "mixed heads": (lambda: timm.models.cait.Cait(**_TIMM), r"softmaxes over \[2, 2, 16, 16\] that are not multiplied"),
+    "a layer": (HalfSeen, "HalfSeen has 1 attentions that can be seen, and 2 other products of two activations"),
     "branches": (TwoStreams, "attention 2 of TwoStreams, .* several streams of tokens"),
 }
 
@@ -88,6 +104,12 @@ def test_what_cannot_be_seen(name):
     torch.manual_seed(0)
     with pytest.raises(LayerError, match=message):
         explain(make().eval(), images(), methods="attention_rollout", target=1)
+
+
+def test_attention_of_one_head_written_with_keywords():
+    torch.manual_seed(0)
+    found = explain(HalfSeen(is_seen=True), images(), methods="attention_rollout", target=1)["attention_rollout"].values
+    torch.testing.assert_close(found.flatten(1).sum(dim=1), torch.ones(2))
 
 
 def test_an_encoder_with_a_decoder():
