@@ -16,7 +16,7 @@ from saliency_callbacks.capture.attention.chain import chained
 from saliency_callbacks.capture.attention.recorder import AttentionRecorder
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.layers.auto import without_zero_weights
-from saliency_callbacks.capture.layers.grids import call_layouts
+from saliency_callbacks.capture.layers.grids import call_layouts, known_grids
 from saliency_callbacks.capture.layers.layout import SpatialLayout
 from saliency_callbacks.capture.layers.maps import LayerMaps
 from saliency_callbacks.capture.layers.trace import Score, Trace
@@ -123,7 +123,10 @@ class TokenPositions:
             if layout is not None and not layout.n_frames and call.output.ndim == 3
             if layout.order == "tokens" or (layout.order == "channels_last" and len(layout.spatial) == 1)
         }
-        return {n_tokens: self._settled(trace, *each) for n_tokens, each in found.items()}
+        settled = {n_tokens: self._settled(trace, *each) for n_tokens, each in found.items()}
+        # Of a model that lays out its patches without a module.
+        grids = {math.prod(grid): grid for grid in known_grids(trace) if len(grid) < _VIDEO_DIMENSIONS}
+        return {n_tokens: SpatialLayout("tokens", grid) for n_tokens, grid in grids.items()} | settled
 
     def _settled(self, trace: Trace, name: str, layout: SpatialLayout) -> SpatialLayout:
         layout = replace(layout, batch_dim=0)
