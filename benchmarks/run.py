@@ -24,6 +24,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.cost.adaptive import measure_adaptive
+from benchmarks.cost.attention import measure_attention
 from benchmarks.cost.cue import measure_cue
 from benchmarks.cost.distributed import measure_distributed
 from benchmarks.cost.fast import measure_fast
@@ -47,6 +48,7 @@ __all__ = ["main", "table"]
 _TOPICS: Mapping[str, Callable[[Workload], list[Row]]] = {
     "seven": measure_seven,
     "grad_cam": measure_grad_cam,
+    "attention": measure_attention,
     "observation": measure_observation,
     "large_pictures": measure_large_pictures,
     "memory": measure_memory,

@@ -3,8 +3,9 @@
     python -m benchmarks.sanity
 
 Two networks trained on digits, 20 random copies each, 16 digits of the validation data, signed Spearman. The demo's
-network on pictures of 48×48, and a shallower one on scikit-learn's digits of 8×8. Five copies, as a callback draws by
-default, are few where the maps of random networks differ much.
+network on pictures of 48×48, and a shallower one on scikit-learn's digits of 8×8. Methods of attention are measured on
+a small vision transformer instead, with the latter. Five copies, as a callback draws by default, are few where the maps
+of random networks differ much.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from torch.nn import functional as F
 from saliency_callbacks import RandomizationResult, randomization_test
 from saliency_callbacks.demo import Digits, SmallCNN
 from saliency_callbacks.methods import BUILT_IN, IntegratedGradients, SmoothGrad
+from saliency_callbacks.methods.catalog import COSTS
 from saliency_callbacks.types import Method
 
 N_DRAWS = 20
 N_SAMPLES = 16
 N_TRAIN = 1500
+OF_ATTENTION = [name for name, cost in COSTS.items() if "attention" in cost.needs]
 
 
 def methods() -> list[str | Method]:
@@ -36,7 +39,7 @@ def methods() -> list[str | Method]:
         "var_grad": SmoothGrad(nt_samples=16, nt_type="vargrad"),
         "smooth_integrated_gradients": IntegratedGradients(n_steps=8, nt_samples=4),
     }
-    return [fewer.get(name, name) for name in BUILT_IN]
+    return [fewer.get(name, name) for name in BUILT_IN if name not in OF_ATTENTION]
 
 
 def network_on_originals() -> nn.Module:
@@ -52,6 +55,36 @@ def network_on_originals() -> nn.Module:
         nn.ReLU(),
         nn.Linear(64, 10),
     )
+
+
+class SmallViT(nn.Module):
+    """A vision transformer of three blocks with a class token, for ``[N, 1, H, W]``."""
+
+    def __init__(self, n_patches: int, patch: int, width: int = 48) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(1, width, patch, stride=patch)
+        self.token = nn.Parameter(torch.zeros(1, 1, width))
+        self.places = nn.Parameter(0.02 * torch.randn(1, n_patches + 1, width))
+        self.blocks = nn.Sequential(
+            *(
+                nn.TransformerEncoderLayer(width, 4, 2 * width, 0.0, "gelu", batch_first=True, norm_first=True)
+                for _ in range(3)
+            )
+        )
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits ``[N, 10]``."""
+        patches = self.patches(images).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.token.expand(len(images), -1, -1), patches], dim=1) + self.places
+        logits: Tensor = self.head(self.norm(self.blocks(tokens))[:, 0])
+        return logits
+
+
+def transformer_on_originals() -> nn.Module:
+    """Return a vision transformer with 16 patches, for ``[N, 1, 8, 8]``."""
+    return SmallViT(16, 2)
 
 
 def originals() -> tuple[Tensor, Tensor]:
@@ -103,7 +136,10 @@ def main() -> None:
     L.seed_everything(0, verbose=False)
     print(measure(SmallCNN(), data.images, data.labels, epochs=8, layer="features").table(), flush=True)
     L.seed_everything(0, verbose=False)
-    print(measure(network_on_originals(), *originals(), epochs=15, layer="4").table())
+    print(measure(network_on_originals(), *originals(), epochs=15, layer="4").table(), flush=True)
+    L.seed_everything(0, verbose=False)
+    transformer = transformer_on_originals()
+    print(measure(transformer, *originals(), epochs=20, layer="auto", of_methods=OF_ATTENTION).table())
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from saliency_callbacks.errors import (
     TargetError,
 )
 from saliency_callbacks.methods import BUILT_IN, Gradient
+from saliency_callbacks.methods.catalog import COSTS
 
 
 class Net(nn.Module):
@@ -47,9 +48,10 @@ def test_no_argument_is_needed(inputs):
 
 def test_every_method_at_once_is_the_same_as_alone(inputs):
     model = Net().double()
-    together = explain(model, inputs.double(), methods=list(BUILT_IN), target=1)
-    assert list(together) == list(BUILT_IN)
-    for name in BUILT_IN:
+    names = [name for name in BUILT_IN if "attention" not in COSTS[name].needs]
+    together = explain(model, inputs.double(), methods=names, target=1)
+    assert list(together) == names
+    for name in names:
         alone = explain(model, inputs.double(), methods=name, target=1)[name]
         torch.testing.assert_close(alone.values, together[name].values)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-__all__ = ["ActivationRecorder", "LayerCall", "first_tensor"]
+__all__ = ["ActivationRecorder", "LayerCall", "first_tensor", "replace_first"]
 
 
 class LayerCall(NamedTuple):
@@ -99,7 +99,7 @@ class ActivationRecorder:
                     captured.requires_grad_(True)
                 handed_on = captured.clone()
             self.calls.append(LayerCall(name, captured))
-            return _replace_first(output, found, handed_on)
+            return replace_first(output, found, handed_on)
 
         return keep
 
@@ -118,7 +118,8 @@ def first_tensor(output: Any) -> Tensor | None:
     return next((item for item in items if isinstance(item, Tensor)), None)
 
 
-def _replace_first(output: Any, old: Tensor, new: Tensor) -> Any:
+def replace_first(output: Any, old: Tensor, new: Tensor) -> Any:
+    """Return a layer output with ``new`` in place of ``old``, its first tensor."""
     if isinstance(output, Tensor):
         return new
     if isinstance(output, Mapping):

@@ -21,6 +21,7 @@ from saliency_callbacks.capture.oom import is_out_of_memory
 from saliency_callbacks.capture.passes.run import Clean, Selector, Subject, collect, run_clean
 from saliency_callbacks.capture.text.inputs import TokenInputs
 from saliency_callbacks.capture.torch_errors import known_failures
+from saliency_callbacks.engine.attending import attending
 from saliency_callbacks.engine.explanation import Explanation, Unscaled
 from saliency_callbacks.engine.logits import with_view
 from saliency_callbacks.engine.settings import Settings
@@ -120,7 +121,7 @@ def _explained(
     with settings.quiescent(model) as running, known_failures(model):
         batch = running.read(model, inputs)
         selectors = [selector(target, batch.n_samples, settings.output_fn) for target in targets]
-        subject = _subject(model, batch, selectors, running, targets)
+        subject = attending(_subject(model, batch, selectors, running, targets), running, targets)
         evidence, clean, logits, seconds = _run(subject, plan, targets, wants, settings.output_fn)
     asked = settings.samples_of(batch.n_samples)
     counted = None if batch.counted is None else batch.counted[asked.start : asked.stop]

@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from saliency_callbacks.capture.attention.observer import ATTENTION
 from saliency_callbacks.capture.passes.adaptive import measured_by
 from saliency_callbacks.types import Method, Pass, Quantity
 
-__all__ = ["Want", "are_independent", "asking", "distinct", "is_same_method", "needs_layers", "shares", "union"]
+__all__ = [
+    "Want",
+    "are_independent",
+    "asking",
+    "distinct",
+    "is_same_method",
+    "needs_attention",
+    "needs_layers",
+    "shares",
+    "union",
+]
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,11 @@ def distinct(methods: Iterable[Method]) -> tuple[Method, ...]:
 def needs_layers(methods: Sequence[Method]) -> bool:
     """Return whether any of some methods is of the target layers."""
     return any(Quantity.ACTIVATIONS in quantities for quantities in union(methods).values())
+
+
+def needs_attention(methods: Sequence[Method]) -> bool:
+    """Return whether any of some methods is of the model's attention."""
+    return any(bool(quantities & ATTENTION) for quantities in union(methods).values())
 
 
 def asking(pass_: Pass, wants: Sequence[Want]) -> tuple[int, ...]:

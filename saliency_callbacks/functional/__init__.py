@@ -1,5 +1,10 @@
 """Pure tensor mathematics of the saliency methods and scores; works without Lightning and without a model."""
 
+from saliency_callbacks.functional.attention.relevance import (
+    attention_relevance,
+    attention_rollout,
+    attention_sensitivity,
+)
 from saliency_callbacks.functional.cam import fuse, grad_cam, grad_cam_plus_plus, hires_cam, layer_cam, xgrad_cam
 from saliency_callbacks.functional.concentration import entropy, gini
 from saliency_callbacks.functional.effects import (
@@ -45,6 +50,9 @@ from saliency_callbacks.functional.structure import clip_and_scale, hog, hog_sim
 from saliency_callbacks.functional.word_merging import merge_words, word_units
 
 __all__ = [
+    "attention_relevance",
+    "attention_rollout",
+    "attention_sensitivity",
     "bootstrap_lower_bound",
     "box_iou",
     "class_contrast",

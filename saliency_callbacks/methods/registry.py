@@ -18,6 +18,7 @@ from saliency_callbacks.config.hydra import plain
 from saliency_callbacks.errors import MethodError, nearest_names
 
 if TYPE_CHECKING:
+    from saliency_callbacks.methods.attention import AttentionRollout, GradientXAttention, LeGrad
     from saliency_callbacks.methods.cam import GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, XGradCAM
     from saliency_callbacks.methods.gradients import Gradient, InputXGradient
     from saliency_callbacks.methods.guided import Deconvnet, GuidedBackprop, GuidedGradCAM
@@ -29,32 +30,38 @@ if TYPE_CHECKING:
 __all__ = [
     "BUILT_IN",
     "ENTRY_POINT_GROUP",
+    "AttentionRollout",
     "Deconvnet",
     "GradCAM",
     "GradCAMPlusPlus",
     "Gradient",
+    "GradientXAttention",
     "GuidedBackprop",
     "GuidedGradCAM",
     "HiResCAM",
     "InputXGradient",
     "IntegratedGradients",
     "LayerCAM",
+    "LeGrad",
     "SmoothGrad",
     "XGradCAM",
     "resolve_methods",
 ]
 
 _HOMES = {
+    "AttentionRollout": "attention",
     "Deconvnet": "guided",
     "GradCAM": "cam",
     "GradCAMPlusPlus": "cam",
     "Gradient": "gradients",
+    "GradientXAttention": "attention",
     "GuidedBackprop": "guided",
     "GuidedGradCAM": "guided",
     "HiResCAM": "cam",
     "InputXGradient": "gradients",
     "IntegratedGradients": "integrated",
     "LayerCAM": "cam",
+    "LeGrad": "attention",
     "SmoothGrad": "smooth",
     "XGradCAM": "cam",
 }
@@ -123,11 +130,15 @@ BUILT_IN: Mapping[str, Callable[[], Method]] = {
     "hires_cam": partial(_make, "HiResCAM"),
     "layer_cam": partial(_make, "LayerCAM"),
     "xgrad_cam": partial(_make, "XGradCAM"),
+    "legrad": partial(_make, "LeGrad"),
+    "gradient_x_attention": partial(_make, "GradientXAttention"),
+    "attention_rollout": partial(_make, "AttentionRollout"),
 }
 
 _MAP = "layer with a spatial map"
 _RELUS = "ReLUs"
 _BASELINE = "baseline"
+_ATTENTION = "attention"
 
 COSTS: Mapping[str, Cost] = {
     "gradient": Cost(),
@@ -146,6 +157,9 @@ COSTS: Mapping[str, Cost] = {
     "hires_cam": Cost(1, (_MAP,)),
     "layer_cam": Cost(1, (_MAP,)),
     "xgrad_cam": Cost(1, (_MAP,)),
+    "legrad": Cost(1, (_ATTENTION,)),
+    "gradient_x_attention": Cost(1, (_ATTENTION,)),
+    "attention_rollout": Cost(1, (_ATTENTION,)),
 }
 """What each method asks for."""
 
@@ -167,9 +181,13 @@ SANITY: Mapping[str, Sanity] = {
     "hires_cam": Sanity("passes", 0.02, 0.01),
     "layer_cam": Sanity("passes", 0.27, 0.2),
     "xgrad_cam": Sanity("passes", 0.16, 0.04),
+    "legrad": Sanity("passes", 0.0, 0.0),
+    "gradient_x_attention": Sanity("passes", 0.0, 0.02),
+    "attention_rollout": Sanity("passes", 0.01, -0.02),
 }
 """Measured by ``benchmarks/sanity.py`` on two small networks for digits, with 20 random copies each; of both, the one
-on which the method fares worse. Another network may give another result: see ``RandomizationTest``."""
+on which the method fares worse. Methods of attention were measured on a small vision transformer for digits. Another
+network may give another result: see ``RandomizationTest``."""
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ from saliency_callbacks._lazy import attributes_of
 from saliency_callbacks.types.tables import Cell, CellStyle, Table
 
 if TYPE_CHECKING:
+    from saliency_callbacks.types.attention import AttentionEvidence
     from saliency_callbacks.types.attribution import Attribution, Evidence, Quantity, RawMap, Reduction
     from saliency_callbacks.types.outlines import Outlines
     from saliency_callbacks.types.passes import Baseline, Noise, Pass, Path, PathRule, ReluRule, TensorBaseline, Until
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from saliency_callbacks.types.statistics import ClassMaps, Mistakes, ProbeStatistics
 
 __all__ = [
+    "AttentionEvidence",
     "Attribution",
     "Baseline",
     "Cell",
@@ -50,6 +52,7 @@ __all__ = [
 
 # A table is read where there is no torch.
 _HOMES = {
+    "AttentionEvidence": "saliency_callbacks.types.attention",
     "Attribution": "saliency_callbacks.types.attribution",
     "Baseline": "saliency_callbacks.types.passes",
     "ClassMaps": "saliency_callbacks.types.statistics",

@@ -9,6 +9,8 @@ from typing import Literal
 
 from torch import Tensor
 
+from saliency_callbacks.types.attention import AttentionEvidence
+
 __all__ = ["Attribution", "Evidence", "Quantity", "RawMap", "Reduction"]
 
 Reduction = Literal["abs_max", "positive_max", "l2", "abs_sum", "sum"]
@@ -16,6 +18,9 @@ Reduction = Literal["abs_max", "positive_max", "l2", "abs_sum", "sum"]
 
 class Quantity(Flag):
     """What a method wants kept of a pass; the union over all methods decides what is computed.
+
+    ``ATTENTION`` is the attention weights of all layers, ``ATTENTION_GRADIENT`` that of the score with respect to them,
+    and ``OWN_ATTENTION_GRADIENT`` that of each layer's own score; all three are of the point pass only.
 
     Example:
         >>> wanted = Quantity.GRADIENT | Quantity.ACTIVATIONS
@@ -27,6 +32,9 @@ class Quantity(Flag):
     GRADIENT_SQUARE = auto()
     PATH_INTEGRAL = auto()
     ACTIVATIONS = auto()
+    ATTENTION = auto()
+    ATTENTION_GRADIENT = auto()
+    OWN_ATTENTION_GRADIENT = auto()
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +55,7 @@ class Evidence:
             square, whichever is larger.
         activations: Output of each target layer as ``[N, K, *layer_spatial]``, in execution order.
         activation_gradients: Gradient of the score with respect to each of ``activations``.
+        attention: What was measured of the model's attention.
         framewise: Those of ``activations`` whose layer is given each frame of a video on its own; the frames are the
             first of their spatial dimensions.
 
@@ -74,6 +83,7 @@ class Evidence:
     activations: Mapping[str, Tensor] = field(default_factory=dict)
     activation_gradients: Mapping[str, Tensor] = field(default_factory=dict)
     framewise: frozenset[str] = frozenset()
+    attention: AttentionEvidence | None = None
 
 
 @dataclass(frozen=True, eq=False)

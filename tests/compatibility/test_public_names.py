@@ -18,14 +18,16 @@ NAMES = {
         ObservationError OutputError PictureError ProbeError RankError ReluError SaliencyError SaliencyWarning
         TargetError nearest_names""",
     "saliency_callbacks.functional": """
-        bootstrap_lower_bound class_contrast clip_and_scale convergence_delta cosine degenerate distribution entropy
-        flip_rate flips fuse gini grad_cam grad_cam_plus_plus hires_cam hog hog_similarity layer_cam margin
+        attention_relevance attention_rollout attention_sensitivity bootstrap_lower_bound class_contrast clip_and_scale
+        convergence_delta cosine degenerate distribution entropy flip_rate flips fuse gini grad_cam grad_cam_plus_plus
+        hires_cam hog hog_similarity layer_cam margin
         margin_effects margins merge_words noise_scale normalize pearson percentile pointing_game quadrature rank
         rank_accuracy reduce_channels region_auc region_lift region_mass resize rule_of_three signed_map spearman
         spearman_from_ranks ssim top_k_overlap unit_ranks variance word_units xgrad_cam""",
     "saliency_callbacks.methods": """
-        BUILT_IN ENTRY_POINT_GROUP Deconvnet GradCAM GradCAMPlusPlus Gradient GuidedBackprop GuidedGradCAM HiResCAM
-        InputXGradient IntegratedGradients LayerCAM SmoothGrad XGradCAM resolve_methods""",
+        AttentionRollout BUILT_IN ENTRY_POINT_GROUP Deconvnet GradCAM GradCAMPlusPlus Gradient GradientXAttention
+        GuidedBackprop GuidedGradCAM HiResCAM InputXGradient IntegratedGradients LayerCAM LeGrad SmoothGrad
+        XGradCAM resolve_methods""",
     "saliency_callbacks.probe": """
         BackgroundCue BrightnessCue ChannelShiftCue FunctionCue ImageCue PatchCue Probe ProbeBatch TokenCue TokenTexts
         candidate_indices class_indices class_names copy_inputs dataset_labels fingerprint freeze normalization
@@ -40,8 +42,8 @@ NAMES = {
         CometSink DiskSink MLflowSink MemorySink TensorBoardSink WandbSink read_index read_maps read_probe
         sink_for_logger""",
     "saliency_callbacks.types": """
-        Attribution Baseline Evidence Method Noise Pass Path PathRule Picture ProbeView Quantity RawMap Reduction
-        ReluRule Sink Snapshot TensorBaseline""",
+        AttentionEvidence Attribution Baseline Evidence Method Noise Pass Path PathRule Picture ProbeView Quantity
+        RawMap Reduction ReluRule Sink Snapshot TensorBaseline""",
 }
 
 

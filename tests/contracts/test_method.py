@@ -12,6 +12,7 @@ from torch import nn
 
 from saliency_callbacks import explain
 from saliency_callbacks.methods import BUILT_IN, resolve_methods
+from saliency_callbacks.methods.catalog import COSTS
 from saliency_callbacks.sinks.disk.entries import MethodEntry
 from saliency_callbacks.sinks.disk.shown import magnitude_of
 from saliency_callbacks.types import Method, Pass, Quantity, Reduction
@@ -20,8 +21,30 @@ SPATIAL = [(12,), (6, 9), (4, 5, 6)]
 CONVS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
 
-def network(n_channels, spatial, dtype=torch.float32):
+def attends(name):
+    return "attention" in COSTS[name].needs
+
+
+class Attending(nn.Module):
+    """Two layers of attention over patches, whose mean is read out."""
+
+    def __init__(self, n_channels, n_spatial):
+        super().__init__()
+        self.patches = CONVS[n_spatial](n_channels, 8, 3, padding=1, stride=2)
+        self.blocks = nn.ModuleList(nn.TransformerEncoderLayer(8, 2, 8, 0.0, batch_first=True) for _ in range(2))
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x):
+        tokens = 5 * self.patches(x).flatten(2).transpose(1, 2)
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.head(tokens.mean(1))
+
+
+def network(name, n_channels, spatial, dtype=torch.float32):
     torch.manual_seed(0)
+    if attends(name):
+        return Attending(n_channels, len(spatial)).to(dtype)
     model = nn.Sequential(
         CONVS[len(spatial)](n_channels, 8, 3, padding=1),
         nn.ReLU(),
@@ -40,7 +63,9 @@ def batch(n_samples, n_channels, spatial, dtype=torch.float32):
 
 
 def attribute(name, model, inputs, **options):
-    return explain(model, inputs, methods=name, target_layers="3", **{"target": 1} | options)[name]
+    return explain(
+        model, inputs, methods=name, **{"target_layers": "auto" if attends(name) else "3", "target": 1} | options
+    )[name]
 
 
 pytestmark = pytest.mark.parametrize("name", BUILT_IN)
@@ -69,10 +94,12 @@ def test_pickles(name):
 @pytest.mark.parametrize("n_channels", [1, 3, 4])
 @pytest.mark.parametrize("n_samples", [1, 2])
 def test_shapes_and_range(name, spatial, n_channels, n_samples):
-    found = attribute(name, network(n_channels, spatial), batch(n_samples, n_channels, spatial), internal_batch_size=64)
+    found = attribute(
+        name, network(name, n_channels, spatial), batch(n_samples, n_channels, spatial), internal_batch_size=64
+    )
     at_layer = found.values.shape == (n_samples, 1, *((size + 1) // 2 for size in spatial))
     assert at_layer or found.values.shape == (n_samples, n_channels, *spatial)
-    assert (found.layer == "3") if at_layer else (found.layer in (None, "3"))
+    assert (found.layer == ("attention" if attends(name) else "3")) if at_layer else (found.layer in (None, "3"))
     assert found.method == name
     assert found.values.isfinite().all()
     for maps in (found.heatmap, found.magnitude):
@@ -88,7 +115,7 @@ def test_shapes_and_range(name, spatial, n_channels, n_samples):
 
 @pytest.mark.parametrize("spatial", SPATIAL, ids=["1-D", "2-D", "3-D"])
 def test_the_magnitude_follows_from_the_values(name, spatial):
-    found = attribute(name, network(3, spatial), batch(2, 3, spatial), internal_batch_size=64)
+    found = attribute(name, network(name, 3, spatial), batch(2, 3, spatial), internal_batch_size=64)
     assert found.reduction in get_args(Reduction)
     facts = MethodEntry(layer=None, reduction=found.reduction, size=list(spatial))
     expected = magnitude_of(found.values.numpy(), facts)
@@ -97,18 +124,18 @@ def test_the_magnitude_follows_from_the_values(name, spatial):
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
 def test_precision(name, dtype):
-    found = attribute(name, network(3, (6, 9), dtype), batch(2, 3, (6, 9), dtype))
+    found = attribute(name, network(name, 3, (6, 9), dtype), batch(2, 3, (6, 9), dtype))
     expected = torch.promote_types(dtype, torch.float32)
     assert {found.values.dtype, found.heatmap.dtype, found.magnitude.dtype, found.score.dtype} == {expected}
     assert {extra.dtype for extra in found.extras.values()} <= {expected}
     # The same map as in float64, as far as the weights' own rounding goes.
-    exact = attribute(name, network(3, (6, 9), dtype).double(), batch(2, 3, (6, 9), dtype).double())
+    exact = attribute(name, network(name, 3, (6, 9), dtype).double(), batch(2, 3, (6, 9), dtype).double())
     cosine = torch.cosine_similarity(found.values.double().flatten(1), exact.values.flatten(1))
     assert (cosine > (0.95 if dtype in (torch.bfloat16, torch.float16) else 1 - 1e-5)).all()
 
 
 def test_batched_equals_one_by_one(name):
-    model, inputs = network(2, (6, 9), torch.float64), batch(3, 2, (6, 9), torch.float64)
+    model, inputs = network(name, 2, (6, 9), torch.float64), batch(3, 2, (6, 9), torch.float64)
     together = attribute(name, model, inputs)
     for sample in range(3):
         alone = attribute(name, model, inputs[sample : sample + 1])
@@ -118,7 +145,7 @@ def test_batched_equals_one_by_one(name):
 
 
 def test_equivariant_to_the_order_of_the_batch(name):
-    model, inputs = network(2, (6, 9), torch.float64), batch(4, 2, (6, 9), torch.float64)
+    model, inputs = network(name, 2, (6, 9), torch.float64), batch(4, 2, (6, 9), torch.float64)
     order, target = torch.tensor([2, 0, 3, 1]), torch.tensor([0, 1, 2, 1])
     found = attribute(name, model, inputs, target=target)
     permuted = attribute(name, model, inputs[order], target=target[order])
@@ -128,7 +155,7 @@ def test_equivariant_to_the_order_of_the_batch(name):
 
 @pytest.mark.parametrize("internal_batch_size", [1, 3, 1000])
 def test_independent_of_the_chunk_size(name, internal_batch_size):
-    model, inputs = network(2, (6, 9), torch.float64), batch(4, 2, (6, 9), torch.float64)
+    model, inputs = network(name, 2, (6, 9), torch.float64), batch(4, 2, (6, 9), torch.float64)
     target = torch.tensor([0, 1, 2, 1])
     whole = attribute(name, model, inputs, target=target)
     chunked = attribute(name, model, inputs, target=target, internal_batch_size=internal_batch_size)
@@ -138,7 +165,7 @@ def test_independent_of_the_chunk_size(name, internal_batch_size):
 
 
 def test_repeatable_and_seeded(name):
-    model, inputs = network(2, (6, 9)), batch(2, 2, (6, 9))
+    model, inputs = network(name, 2, (6, 9)), batch(2, 2, (6, 9))
     found = [attribute(name, model, inputs, seed=seed).values for seed in (0, 0, 1)]
     assert torch.equal(found[0], found[1])
     has_noise = any(pass_.noise for pass_ in BUILT_IN[name]().requires())

@@ -14,6 +14,7 @@ from torch import nn
 from saliency_callbacks.engine.run import run_engine
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.methods import BUILT_IN, IntegratedGradients, SmoothGrad, resolve_methods
+from saliency_callbacks.methods.catalog import COSTS
 
 # A rule for ReLUs says so where it does not cover other activations that ran.
 pytestmark = pytest.mark.filterwarnings("ignore:the .* backward rule covers the ReLUs")
@@ -26,7 +27,7 @@ _SLOW = {
     "var_grad": SmoothGrad(nt_samples=3, nt_type="vargrad"),
     "smooth_integrated_gradients": IntegratedGradients(n_steps=2, nt_samples=2),
 }
-METHODS = [name for name in BUILT_IN if name != "gradient_norm"]
+METHODS = [name for name in BUILT_IN if name != "gradient_norm" and "attention" not in COSTS[name].needs]
 
 
 class Residual(nn.Module):

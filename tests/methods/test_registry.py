@@ -79,7 +79,7 @@ def test_as_many_points_as_it_takes_in_a_configuration():
         ("gradcam", r"method 'gradcam' is unknown; did you mean 'grad_cam'"),
         ("smoothgrad", r"did you mean 'smooth_grad'"),
         ("", r"method '' is unknown; known: "),
-        ([], r"methods is empty; expected at least one of \['deconvnet'"),
+        ([], r"methods is empty; expected at least one of \['attention_rollout'"),
         (["gradient", Gradient("l2")], r"\['gradient'\] appear twice. Give each its own `name=`"),
         (3, r"method 3 is of type int; expected a name such as 'grad_cam'"),
         (Gradient, r"is of type type; expected a name"),

@@ -30,6 +30,7 @@ from saliency_callbacks import (
 from saliency_callbacks.discovery.kinds import GENERATORS
 from saliency_callbacks.errors import ObservationError, SaliencyWarning
 from saliency_callbacks.methods import BUILT_IN, IntegratedGradients, SmoothGrad
+from saliency_callbacks.methods.catalog import COSTS
 from saliency_callbacks.probe import PatchCue
 from saliency_callbacks.sinks import MemorySink
 from tests.discovery.planted import Corners, planted_digits
@@ -50,6 +51,7 @@ _ALL_METHODS = [
     _SAMPLED.get(name, name)
     for name in BUILT_IN
     if name not in ("gradient_norm", "smooth_grad_squared", "var_grad", "smooth_integrated_gradients")
+    and "attention" not in COSTS[name].needs
 ]
 # Validated after the third of five batches: in the middle of a window of accumulated gradients.
 _MID_WINDOW = {"accumulate_grad_batches": 2, "val_check_interval": 3}

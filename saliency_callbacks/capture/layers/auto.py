@@ -19,7 +19,7 @@ from saliency_callbacks.capture.layers.trace import Score, Trace, traced_modules
 from saliency_callbacks.capture.loss_scale import LossScale
 from saliency_callbacks.errors import LayerError
 
-__all__ = ["find_target_layer"]
+__all__ = ["find_target_layer", "without_zero_weights"]
 
 # Their output has the shape of a map, but they add nothing to the layer before, or stretch a single value.
 _PASS_THROUGH = (
@@ -63,7 +63,7 @@ def find_target_layer(model: nn.Module, inputs: ModelInputs, score: Score, *, n_
             return name
     # A head that is initialized with zeros (as of vision transformers) blocks every gradient, though not for
     # long; look at how the model is wired instead of at this one value.
-    trace = Trace.of(model, inputs, score, n_rows[-1], _without_zero_weights(model))
+    trace = Trace.of(model, inputs, score, n_rows[-1], without_zero_weights(model))
     name = _last_with_gradient(trace)
     if name is None:
         raise LayerError(
@@ -153,7 +153,8 @@ def _feeds_frames_in_turn(trace: Trace) -> bool:
     return len(whole) == 3 and whole[0] > 1 and whole[0] in calls.values()
 
 
-def _without_zero_weights(model: nn.Module) -> dict[str, Tensor]:
+def without_zero_weights(model: nn.Module) -> dict[str, Tensor]:
+    """Return random weights in place of those that are all zero, by name."""
     generator = torch.Generator("cpu").manual_seed(0)
     scripted = {
         id(weight)

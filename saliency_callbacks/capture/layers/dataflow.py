@@ -12,14 +12,23 @@ from functools import cache, cached_property
 from torch import Tensor
 from torch.autograd.graph import Node, get_gradient_edge
 
-__all__ = ["Dataflow", "is_kind", "keeps_positions", "mixes_channels", "node_of", "picks"]
+__all__ = [
+    "BATCHED_PRODUCTS",
+    "Dataflow",
+    "is_kind",
+    "is_product_of_activations",
+    "keeps_positions",
+    "mixes_channels",
+    "node_of",
+    "picks",
+]
 
 Passes = Callable[[Node, int], bool]
 """``(node, which of its inputs)`` → whether a path may go through there."""
 
 # Matrix products, and where their left factor is among their inputs; the right one comes next.
 _PRODUCTS = {"Addmm": 1, "Baddbmm": 1, "Addbmm": 1, "Bmm": 0, "Mm": 0}
-_BATCHED = ("Bmm", "Baddbmm")
+BATCHED_PRODUCTS = ("Bmm", "Baddbmm")
 _ATTENTION = ("ScaledDotProduct", "ScaledDotProductAttention")
 _MIXING = (*_PRODUCTS, "Linear", "MkldnnLinear", "Mv", "Convolution", *_ATTENTION)
 _REARRANGING = (
@@ -75,7 +84,7 @@ class Dataflow:
         waiting = [
             factor
             for node in self.nodes
-            if _is_product_of_activations(node, dependent) and _is_attention(node, dependent)
+            if is_product_of_activations(node, dependent) and _is_attention(node, dependent)
             for factor in _factors(node, dependent)
         ]
         inside: set[Node] = set()
@@ -136,7 +145,7 @@ class _Region:
             self.nodes.add(node)
             is_weighted |= is_kind(node, ("Softmax",))
             # Learned queries meet the keys before a softmax, too.
-            if _is_product_of_activations(node, dependent) or (is_weighted and is_kind(node, _BATCHED)):
+            if is_product_of_activations(node, dependent) or (is_weighted and is_kind(node, BATCHED_PRODUCTS)):
                 self.has_product = True
                 self.further += _factors(node, dependent)
             elif mixes_channels(node):
@@ -221,10 +230,11 @@ def _factors(node: Node, dependent: set[Node]) -> list[Node]:
     return [function for function, _ in node.next_functions[first:] if function in dependent]
 
 
-def _is_product_of_activations(node: Node, dependent: set[Node]) -> bool:
+def is_product_of_activations(node: Node, dependent: set[Node]) -> bool:
+    """Whether a step multiplies two things that depend on the input, or is an attention of them."""
     if is_kind(node, _ATTENTION):
         return node in dependent
-    return is_kind(node, _BATCHED) and len(_factors(node, dependent)) == 2
+    return is_kind(node, BATCHED_PRODUCTS) and len(_factors(node, dependent)) == 2
 
 
 def _is_attention(node: Node, dependent: set[Node]) -> bool:
@@ -238,7 +248,7 @@ def _is_attention(node: Node, dependent: set[Node]) -> bool:
         if found in seen:
             continue
         seen.add(found)
-        if is_kind(found, ("Softmax", *_BATCHED, *_ATTENTION)):
+        if is_kind(found, ("Softmax", *BATCHED_PRODUCTS, *_ATTENTION)):
             return True
         n_left -= mixes_channels(found)
         if n_left >= 0:

@@ -172,10 +172,10 @@ class LayerMaps:
                 f"size {list(spatial)}. Choose an earlier layer or 'auto', or give `reshape_transform=`"
             )
         if layout.order == "tokens" and len(layout.spatial) == _VIDEO_DIMENSIONS and not layout.n_frames:
-            layout = replace(layout, frames_last=self._frames_last(name, layout))
+            layout = replace(layout, frames_last=self.frames_last(name, layout))
         return layout
 
-    def _frames_last(self, name: str, layout: SpatialLayout) -> bool:
+    def frames_last(self, name: str, layout: SpatialLayout) -> bool:
         """Return whether the tokens of all frames at one place come in turn, by where a change of one frame shows."""
         first = self.inputs.explained[:1]
         changed = first.clone()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
 from itertools import zip_longest
@@ -79,6 +80,31 @@ class Trace:
         if starting or is_cut_off:
             starting = _tainted(running, inputs, samples, modules, calls, with_graph=is_cut_off)
         return cls(rows, total, calls, modules, list(_tensors(output)), starting)
+
+    @classmethod
+    def up_to(
+        cls, model: nn.Module, inputs: ModelInputs, until: Callable[[], AbstractContextManager[Any]]
+    ) -> Trace | None:
+        """Run the first sample until ``until`` leaves its context by an exception that it swallows.
+
+        Args:
+            model: The model, quiescent.
+            inputs: A batch.
+            until: Opened around the forward.
+
+        Returns:
+            What was seen until then; ``None`` where that has no gradient, or some of it begins a graph of its own.
+        """
+        modules = traced_modules(model)
+        samples = torch.arange(1, device=inputs.explained.device)
+        rows = inputs.explained.index_select(0, samples).requires_grad_(True)
+        with torch.enable_grad(), ActivationRecorder(modules) as recorder, until():
+            inputs.call(model, rows.clone(), samples)
+        calls = recorder.calls
+        total = _everything((), calls)
+        if not total.requires_grad or any(call.output.is_leaf for call in calls) or _is_cut_off(total, rows):
+            return None
+        return cls(rows, total, calls, modules, [], [])
 
     @cached_property
     def flow(self) -> Dataflow:

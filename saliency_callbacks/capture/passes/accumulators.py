@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from saliency_callbacks.capture.passes.rows import Rows
-from saliency_callbacks.types import Evidence, Quantity
+from saliency_callbacks.types import AttentionEvidence, Evidence, Quantity
 
 __all__ = ["Moments"]
 
@@ -35,6 +35,7 @@ class Moments:
         self._buffer: Tensor | None = None
         self.activations: dict[str, list[Tensor]] = {}
         self.activation_gradients: dict[str, list[Tensor]] = {}
+        self.attention: list[AttentionEvidence] = []
 
     def add(
         self,
@@ -44,6 +45,8 @@ class Moments:
         gradient: Tensor | None = None,
         activations: Mapping[str, Tensor] | None = None,
         activation_gradients: Mapping[str, Tensor] | None = None,
+        *,
+        attention: AttentionEvidence | None = None,
     ) -> None:
         """Add one chunk; every tensor has the rows of ``rows``."""
         positions = rows.samples - self.first
@@ -54,6 +57,8 @@ class Moments:
         for kept, new in ((self.activations, activations), (self.activation_gradients, activation_gradients)):
             for name, value in (new or {}).items():
                 kept.setdefault(name, []).append(value)
+        if attention is not None:
+            self.attention.append(attention)
 
     def _add_gradient(self, rows: Rows, positions: Tensor, gradient: Tensor) -> None:
         weights = rows.weights.to(self.dtype).reshape(-1, *[1] * (gradient.ndim - 1))
@@ -90,6 +95,7 @@ class Moments:
             path_integral=self.sums.get(Quantity.PATH_INTEGRAL),
             activations=_joined(self.activations),
             activation_gradients=_joined(self.activation_gradients),
+            attention=AttentionEvidence.joined(self.attention),
         )
 
 

@@ -8,13 +8,14 @@ holds every sample's own gradient. ``.backward()`` is never called: no parameter
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from saliency_callbacks.capture.attention.observer import ATTENTION, AttentionObserver
 from saliency_callbacks.capture.hooks import ActivationRecorder
 from saliency_callbacks.capture.layers.calls import CallMaps
 from saliency_callbacks.capture.loss_scale import LossScale
@@ -23,7 +24,7 @@ from saliency_callbacks.capture.passes.relu_rules import ReluRuleMode
 from saliency_callbacks.capture.passes.rows import Rows
 from saliency_callbacks.capture.passes.subject import Clean, Selector, Subject
 from saliency_callbacks.errors import GradientError, LayerError, ReluError, warn
-from saliency_callbacks.types import Evidence, Pass, Quantity
+from saliency_callbacks.types import AttentionEvidence, Evidence, Pass, Quantity
 
 __all__ = ["Clean", "Selector", "Subject", "collect", "run_clean"]
 
@@ -74,7 +75,7 @@ def _means(subject: Subject, pass_: Pass, quantities: Quantity, samples: Tensor)
     moments = subject.moments(quantities)
     for rows in subject.sampler(pass_, samples).chunks(subject.batch_size):
         for moment, measured in zip(moments, _run(subject, rows, quantities), strict=True):
-            moment.add(rows, *measured)
+            moment.add(rows, *measured[:-1], attention=measured.attention)
         # What a chunk leaves behind would add to the peak of the next one.
         del rows, measured
     return [moment.evidence() for moment in moments]
@@ -86,6 +87,7 @@ class _Measured(NamedTuple):
     gradient: Tensor | None
     activations: dict[str, Tensor]
     activation_gradients: dict[str, Tensor]
+    attention: AttentionEvidence | None
 
 
 class _Calls(NamedTuple):
@@ -106,24 +108,31 @@ class _Calls(NamedTuple):
 
 
 def _run(subject: Subject, rows: Rows, quantities: Quantity) -> Iterator[_Measured]:
-    wants_gradient = bool(quantities & ~Quantity.ACTIVATIONS)
+    wants_gradient = bool(quantities & ~(Quantity.ACTIVATIONS | ATTENTION))
+    whole_graph = bool(quantities & ~Quantity.ACTIVATIONS)
     layers = subject.layers if Quantity.ACTIVATIONS in quantities else {}
-    inputs = rows.inputs.requires_grad_(wants_gradient)
-    scores, outputs = _forward(subject, rows, layers, whole_graph=wants_gradient)
-    if not wants_gradient and not all(score.requires_grad for score, _ in scores):
+    inputs = rows.inputs.requires_grad_(whole_graph)
+    attention = subject.observer(quantities)
+    scores, outputs = _forward(subject, rows, layers, attention, whole_graph=whole_graph)
+    if not whole_graph and not all(score.requires_grad for score, _ in scores):
         # Where a layer runs under a `no_grad` of the model, the graph that starts there ends with that block.
-        scores, outputs = _forward(subject, rows, layers, whole_graph=True)
+        scores, outputs = _forward(subject, rows, layers, attention, whole_graph=True)
     # Before the gradients: to find the layout of an output may take a forward of its own.
     maps = {name: _as_map(subject, name, calls.detached(), rows) for name, calls in outputs.items()}
     captured = [output for calls in outputs.values() for output in calls.outputs]
+    attended: list[Tensor] = []
     # A checkpointed part of the model runs again in the backward.
     with subject.inputs.fed(inputs, rows.samples):
+        if attention is not None:
+            attention.settle(inputs, scores[0][0])
+            _differentiate_own(subject, rows, attention, scores)
+            attended = attention.outputs
         for index, (score, target) in enumerate(scores):
             wrt = [inputs, *captured] if wants_gradient else captured
             keep_graph = index < len(scores) - 1
             with subject.backward_context():
-                gradients = _gradients(
-                    subject.loss_scale, score, wrt, keep_graph=keep_graph, needs_first=wants_gradient
+                gradients, of_attention = _gradients(
+                    subject.loss_scale, score, wrt, attended, keep_graph=keep_graph, needs_first=wants_gradient
                 )
             of_layers = iter(gradients[1:] if wants_gradient else gradients)
             yield _Measured(
@@ -132,17 +141,42 @@ def _run(subject: Subject, rows: Rows, quantities: Quantity) -> Iterator[_Measur
                 gradients[0] if wants_gradient else None,
                 maps,
                 {name: _as_map(subject, name, calls.like(of_layers), rows) for name, calls in outputs.items()},
+                None if attention is None else attention.evidence(index, of_attention),
             )
 
 
 def _forward(
-    subject: Subject, rows: Rows, layers: Mapping[str, nn.Module], *, whole_graph: bool
+    subject: Subject,
+    rows: Rows,
+    layers: Mapping[str, nn.Module],
+    attention: AttentionObserver | None,
+    *,
+    whole_graph: bool,
 ) -> tuple[list[tuple[Tensor, Tensor]], dict[str, _Calls]]:
-    with torch.set_grad_enabled(whole_graph), ActivationRecorder(layers, start_graph=not whole_graph) as recorder:
+    observing = nullcontext() if attention is None else attention.recording()
+    recording = ActivationRecorder(layers, start_graph=not whole_graph)
+    with torch.set_grad_enabled(whole_graph), recording as recorder, observing:
         scores = subject.scores(subject.inputs.copied(rows.inputs), rows.samples)
     calls = recorder.by_layer
     _check_ran(layers, calls)
     return scores, {name: _Calls.of(subject.calls(name, len(outputs)), outputs) for name, outputs in calls.items()}
+
+
+def _differentiate_own(
+    subject: Subject, rows: Rows, attention: AttentionObserver, scores: Sequence[tuple[Tensor, Tensor]]
+) -> None:
+    def run() -> list[Tensor]:
+        return subject.scores_of(subject.inputs.copied(rows.inputs.detach()), rows.samples, classes)
+
+    classes = [target for _, target in scores]
+    counted = subject.inputs.positions
+    with subject.backward_context():
+        attention.differentiate_own(
+            [score for score, _ in scores],
+            run,
+            None if counted is None else counted[rows.samples],
+            subject.loss_scale,
+        )
 
 
 def _as_map(subject: Subject, name: str, calls: _Calls, rows: Rows) -> Tensor:
@@ -172,14 +206,22 @@ def _check_ran(layers: Mapping[str, nn.Module], outputs: Collection[str]) -> Non
 
 
 def _gradients(
-    loss_scale: LossScale, score: Tensor, wrt: Sequence[Tensor], *, keep_graph: bool, needs_first: bool
-) -> list[Tensor]:
+    loss_scale: LossScale,
+    score: Tensor,
+    wrt: Sequence[Tensor],
+    attended: Sequence[Tensor],
+    *,
+    keep_graph: bool,
+    needs_first: bool,
+) -> tuple[list[Tensor], list[Tensor | None]]:
+    """Return the gradients with respect to all of ``wrt``, and to those of ``attended`` that a score depends on."""
     if not score.requires_grad:
         raise GradientError(
             "the explained score has no gradient: the model, its `output_fn` or the target detaches it, or computes "
             "it under `torch.no_grad()`. Let `forward` record gradients, or choose target layers above that part"
         )
-    gradients = loss_scale.gradients(score, wrt, keep_graph=keep_graph)
+    found = loss_scale.gradients(score, [*wrt, *attended], keep_graph=keep_graph)
+    gradients, of_attention = found[: len(wrt)], found[len(wrt) :]
     if any(gradient is None for gradient in gradients):
         # Not even one of several: the mean over the layers would silently be of the others.
         what = "input" if needs_first and gradients[0] is None else "target layers"
@@ -188,7 +230,7 @@ def _gradients(
             "model detaches or uses `torch.no_grad()` in between. Let `forward` record gradients, or use only class "
             "activation maps at target layers above that part"
         )
-    return [gradient for gradient in gradients if gradient is not None]
+    return [gradient for gradient in gradients if gradient is not None], of_attention
 
 
 def _score_changes(subject: Subject, pass_: Pass, clean: Sequence[Clean] | None) -> list[Tensor]:

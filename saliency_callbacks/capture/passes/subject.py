@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from saliency_callbacks.capture.attention.observer import ATTENTION, AttentionObserver
+from saliency_callbacks.capture.attention.tokens import TokenPositions
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.layers.calls import CallMaps
 from saliency_callbacks.capture.loss_scale import LossScale
@@ -51,6 +53,8 @@ class Subject:
         framewise: Returns the names of layers that are given each frame of a video on its own, once they have run.
         on_any_rank: Which samples ``[M]`` need another round → which need one on any rank, where all must run alike.
         is_whole: Whether all samples are run for as long as one needs it: a target counts on it.
+        tokens: Where the tokens of an attention lie; ``None`` where no method asks for attention.
+        fixed: ``(number of a target, class of each sample)`` → a selector of the score of these classes.
     """
 
     model: nn.Module
@@ -68,12 +72,33 @@ class Subject:
     framewise: Callable[[], frozenset[str]] = frozenset
     on_any_rank: Callable[[Tensor], Tensor] = field(default=lambda is_open: is_open)
     is_whole: bool = False
+    tokens: TokenPositions | None = None
+    fixed: Callable[[int, Tensor], Selector] | None = None
 
     def scores(self, rows: Tensor, samples: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Run the model on ``rows`` and return score and class of each row for each target."""
         with self.forward_context():
             output = self.inputs.call(self.model, rows, samples)
         return [select(output, samples) for select in self.selectors]
+
+    def scores_of(self, rows: Tensor, samples: Tensor, classes: Sequence[Tensor]) -> list[Tensor]:
+        """Run the model on ``rows`` and return the score of each row, for each target of a class that is given."""
+        assert self.fixed is not None, "attention is explained with classes that can be fixed"
+        with self.forward_context():
+            output = self.inputs.call(self.model, rows, samples)
+        scores = []
+        for number, of_rows in enumerate(classes):
+            of_samples = of_rows.new_zeros(self.inputs.n_samples)
+            of_samples[samples] = of_rows
+            scores.append(self.fixed(number, of_samples)(output, samples)[0])
+        return scores
+
+    def observer(self, quantities: Quantity) -> AttentionObserver | None:
+        """Return what observes the attention of one forward; ``None`` where that is not wanted."""
+        if not quantities & ATTENTION:
+            return None
+        assert self.tokens is not None, "the engine resolves the tokens of methods that need attention"
+        return AttentionObserver(self.model, self.tokens, quantities, getattr(self.inputs, "layer", None))
 
     @property
     def numbers(self) -> Tensor:

@@ -1,0 +1,154 @@
+"""Where the tokens of an attention lie in the explained input."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from saliency_callbacks.capture.attention.chain import chained
+from saliency_callbacks.capture.attention.recorder import AttentionRecorder
+from saliency_callbacks.capture.inputs import ModelInputs
+from saliency_callbacks.capture.layers.auto import without_zero_weights
+from saliency_callbacks.capture.layers.grids import call_layouts, known_grids
+from saliency_callbacks.capture.layers.layout import SpatialLayout
+from saliency_callbacks.capture.layers.maps import LayerMaps
+from saliency_callbacks.capture.layers.trace import Score, Trace
+from saliency_callbacks.errors import LayerError
+
+__all__ = ["TokenPositions"]
+
+_VIDEO_DIMENSIONS = 3
+
+
+class TokenPositions:
+    """Finds the token at each place of the input, and which queries the score is computed from.
+
+    Args:
+        model: The model, quiescent while it is asked.
+        inputs: A batch for the model.
+        score: What is explained.
+        reshape_transform: ``[N, tokens, K] -> [N, K, *spatial]``; ``None`` infers it.
+        forward_context: Opened around every forward.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        inputs: ModelInputs,
+        score: Score,
+        reshape_transform: Callable[[Tensor], Tensor] | None = None,
+        forward_context: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
+        self.model = model
+        self.inputs = inputs
+        self.score = score
+        self.reshape_transform = reshape_transform
+        self.forward_context = forward_context
+        self._known: dict[int, Tensor] = {}
+
+    def of(self, n_tokens: int, n_attentions: int = 1) -> Tensor:
+        """Return the number of the token at each place, ``[*spatial]``.
+
+        Args:
+            n_tokens: Number of tokens that the first attention attends to.
+            n_attentions: How many attentions have run once that one has.
+
+        Raises:
+            LayerError: If the tokens have no known places.
+        """
+        if n_tokens not in self._known:
+            self._known[n_tokens] = self._find(n_tokens, n_attentions).to(self.inputs.explained.device)
+        return self._known[n_tokens]
+
+    @cached_property
+    def usual_readout(self) -> Tensor:
+        """Whether the score depends on each query of the last attention, ``[heads · T]`` reduced to ``[T]``.
+
+        Of a model whose weights are not zero: a head that is initialized with zeros hides it.
+        """
+        with self.forward_context(), AttentionRecorder() as recorder:
+            trace = Trace.of(self.model, self.inputs, self.score, 1, without_zero_weights(self.model))
+        if trace is None:
+            raise LayerError(
+                "the explained score does not depend on any attention of the model; expected one that it does"
+            )
+        last = chained(recorder, self.model, trace.rows, trace.score)[-1]
+        (gradient,) = torch.autograd.grad(trace.score, last.output, allow_unused=True)
+        n_queries = last.shape[-2]
+        if gradient is None:
+            return torch.ones(n_queries, dtype=torch.bool, device=trace.rows.device)
+        return gradient.reshape(-1, n_queries, gradient.shape[-1]).ne(0).any(dim=2).any(dim=0)
+
+    def _find(self, n_tokens: int, n_attentions: int) -> Tensor:
+        numbers = torch.arange(n_tokens, device="cpu")
+        space = tuple(self.inputs.explained.shape[2:])
+        if self.reshape_transform is not None:
+            return self._reshaped(numbers)
+        if space == (n_tokens,):
+            return numbers
+        # The patches are known by their first attention, mostly.
+        layout = self._layouts(n_attentions).get(n_tokens)
+        if layout is None:
+            known = self._layouts(None)
+            layout, sizes = known.get(n_tokens), sorted(known) or "none"
+        if layout is None:
+            raise LayerError(
+                f"an attention of {type(self.model).__name__} is over {n_tokens} tokens, whose places in an input of "
+                f"size {list(space)} are not known; expected a sequence of patches with a grid (sequences that have "
+                f"one: {sizes}). Give `reshape_transform=` (tokens [N, {n_tokens}, K] -> [N, K, *spatial])"
+            )
+        return layout.to_map(numbers[None, :, None])[0, 0]
+
+    def _layouts(self, n_attentions: int | None) -> Mapping[int, SpatialLayout]:
+        """Number of tokens → layout, of all outputs that are sequences with a map, until some attentions have run."""
+        with self.forward_context():
+            if n_attentions is None:
+                trace = Trace.of(self.model, self.inputs)
+            else:
+                trace = Trace.up_to(self.model, self.inputs, lambda: AttentionRecorder(n_attentions))
+        if trace is None:
+            return {}
+        layouts = zip(trace.calls, call_layouts(trace), strict=True)
+        # The last of each length: what is known of the patches grows along the way.
+        found = {
+            layout.n_prefix + math.prod(layout.spatial) + layout.n_suffix: (call.name, layout)
+            for call, layout in layouts
+            if layout is not None and not layout.n_frames and call.output.ndim == 3
+            if layout.order == "tokens" or (layout.order == "channels_last" and len(layout.spatial) == 1)
+        }
+        settled = {n_tokens: self._settled(trace, *each) for n_tokens, each in found.items()}
+        # Of a model that lays out its patches without a module.
+        grids = {math.prod(grid): grid for grid in known_grids(trace) if len(grid) < _VIDEO_DIMENSIONS}
+        return {n_tokens: SpatialLayout("tokens", grid) for n_tokens, grid in grids.items()} | settled
+
+    def _settled(self, trace: Trace, name: str, layout: SpatialLayout) -> SpatialLayout:
+        layout = replace(layout, batch_dim=0)
+        if len(layout.spatial) < _VIDEO_DIMENSIONS:
+            return layout
+        maps = LayerMaps(self.model, self.inputs, {name: trace.modules[name]}, forward_context=self.forward_context)
+        return replace(layout, frames_last=maps.frames_last(name, layout))
+
+    def _reshaped(self, numbers: Tensor) -> Tensor:
+        # As float32, as a transform may be made for activations; numbers of tokens are exact in it.
+        assert self.reshape_transform is not None
+        try:
+            found = self.reshape_transform(numbers[None, :, None].float())
+            positions = found[0, 0].round().long()
+        except Exception as error:
+            raise LayerError(
+                f"reshape_transform fails ({type(error).__name__}: {error}) on tokens [1, {len(numbers)}, 1]; expected "
+                "a function output -> [N, K, *spatial]"
+            ) from error
+        if positions.ndim != self.inputs.explained.ndim - 2:
+            raise LayerError(
+                f"reshape_transform turned tokens [1, {len(numbers)}, 1] into {list(found.shape)}; expected "
+                f"[N, K, *spatial] with {self.inputs.explained.ndim - 2} spatial dimensions"
+            )
+        return positions

@@ -1,0 +1,149 @@
+"""Attention that no map can be made of gets an error that says what was looked for and what was found."""
+
+from __future__ import annotations
+
+import pytest
+import timm
+import torch
+import torch.nn.functional as F
+import transformers
+from torch import nn
+
+from saliency_callbacks import explain
+from saliency_callbacks.errors import LayerError
+from tests.capture.attention.models import images, texts, timm_vit
+
+_TIMM = {"img_size": 16, "patch_size": 4, "embed_dim": 16, "depth": 2, "num_heads": 2, "num_classes": 3}
+
+
+class TwoStreams(nn.Module):
+    """Two branches of attention side by side."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 16, 4, stride=4)
+        self.branches = nn.ModuleList(nn.MultiheadAttention(16, 2, batch_first=True) for _ in range(2))
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, x):
+        tokens = self.patches(x).flatten(2).transpose(1, 2)
+        return self.head(sum(branch(tokens, tokens, tokens)[0] for branch in self.branches).mean(dim=1))
+
+
+class Linear(nn.Module):
+    """Attention without a softmax over tokens."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 16, 4, stride=4)
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, x):
+        tokens = self.patches(x).flatten(2).transpose(1, 2)
+        queries, keys = F.elu(tokens) + 1, F.elu(tokens) + 1
+        return self.head((queries @ (keys.mT @ tokens)).mean(dim=1))
+
+
+class Router(nn.Module):
+    """A softmax over experts, which are weighted by it."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 16, 4, stride=4)
+        self.gate, self.experts, self.head = nn.Linear(16, 4), nn.Parameter(torch.randn(4, 16)), nn.Linear(16, 3)
+
+    def forward(self, x):
+        tokens = self.patches(x).flatten(2).transpose(1, 2)
+        return self.head((self.gate(tokens).softmax(dim=-1) @ self.experts).mean(dim=1))
+
+
+class HalfSeen(nn.Module):
+    """Two layers of attention, of which one writes its softmax by hand."""
+
+    def __init__(self, is_seen=False):
+        super().__init__()
+        self.patches, self.head, self.is_seen = nn.Conv2d(3, 16, 4, stride=4), nn.Linear(16, 3), is_seen
+
+    def forward(self, x):
+        tokens = self.patches(x).flatten(2).transpose(1, 2)
+        tokens = tokens + torch.matmul(input=torch.softmax(input=tokens @ tokens.mT, dim=-1), other=tokens)
+        weights = (tokens @ tokens.mT).exp()
+        weights = tokens.matmul(tokens.mT).softmax(-1) if self.is_seen else weights / weights.sum(dim=-1, keepdim=True)
+        return self.head((tokens + weights @ tokens).mean(dim=1))
+
+
+def bart():
+    config = {"vocab_size": 30, "d_model": 16, "num_labels": 3, "pad_token_id": 0, "eos_token_id": 2}
+    sides = {
+        f"{side}_{what}": 2 for side in ("encoder", "decoder") for what in ("layers", "attention_heads", "ffn_dim")
+    }
+    return transformers.BartForSequenceClassification(transformers.BartConfig(**config, **sides))
+
+
+def swin():
+    sizes = {"img_size": 16, "patch_size": 2, "embed_dim": 8, "depths": (1, 1), "num_heads": (2, 2), "window_size": 4}
+    return timm.models.swin_transformer.SwinTransformer(**sizes, num_classes=3)
+
+
+CASES = {
+    "none": (lambda: nn.Sequential(nn.Conv2d(3, 3, 3), nn.Flatten(), nn.Linear(588, 3)), "runs no attention that can"),
+    "TorchScript": (lambda: torch.jit.trace(Linear().eval(), images()), "Found: TorchScript, which cannot be looked"),
+    "linear": (Linear, "Found: none of these"),
+    "a router": (Router, "runs no attention that can be seen"),
+    "windows": (swin, r"has weights \[8, 2, 16, 16\] for 2 samples; expected .* Attention within windows"),
+    "mixed heads": (lambda: timm.models.cait.Cait(**_TIMM), r"softmaxes over \[2, 2, 16, 16\] that are not multiplied"),
+    "a layer": (HalfSeen, "HalfSeen has 1 attentions that can be seen, and 2 other products of two activations"),
+    "branches": (TwoStreams, "attention 2 of TwoStreams, .* several streams of tokens"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning", "ignore:.*torch.jit:DeprecationWarning")
+def test_what_cannot_be_seen(name):
+    make, message = CASES[name]
+    torch.manual_seed(0)
+    with pytest.raises(LayerError, match=message):
+        explain(make().eval(), images(), methods="attention_rollout", target=1)
+
+
+def test_attention_of_one_head_written_with_keywords():
+    torch.manual_seed(0)
+    found = explain(HalfSeen(is_seen=True), images(), methods="attention_rollout", target=1)["attention_rollout"].values
+    torch.testing.assert_close(found.flatten(1).sum(dim=1), torch.ones(2))
+
+
+def test_an_encoder_with_a_decoder():
+    inputs = texts()
+    inputs["input_ids"][:, 1] = 2
+    with pytest.raises(LayerError, match="queries that do not come from the tokens it attends to"):
+        explain(bart().eval(), inputs, methods="gradient_x_attention", target=1, embedding="auto")
+
+
+def test_layers_without_a_score_of_their_own():
+    model = timm_vit(global_pool="map", class_token=False).eval()
+    with pytest.raises(LayerError, match=r"LeGrad needs the score .* Use LeGrad\(score='output'\)"):
+        explain(model, images(), methods="legrad", target=1)
+
+
+class ReadsAllLayers(nn.Module):
+    """Its head reads the mean over what all blocks put out."""
+
+    def __init__(self):
+        super().__init__()
+        self.model = timm_vit()
+
+    def forward(self, x):
+        tokens, kept = self.model._pos_embed(self.model.patch_embed(x)), []
+        for block in self.model.blocks:
+            tokens = block(tokens)
+            kept.append(tokens)
+        return self.model.head(torch.stack(kept).mean(dim=0)[:, 0])
+
+
+def test_a_head_that_reads_several_layers():
+    torch.manual_seed(0)
+    model = ReadsAllLayers().eval()
+    nn.init.normal_(model.model.head.weight)
+    with pytest.raises(LayerError, match="the score depends on more than what the last block puts out"):
+        explain(model, images(), methods="legrad", target=1)
+    assert not any("forward" in vars(module) for module in model.modules())
