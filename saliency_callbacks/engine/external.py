@@ -78,11 +78,14 @@ class ExternalRuns:
                 for number, clean in zip(want.targets, one.clean, strict=True):
                     if not any(run.target == number and is_same_method(run.method, method) for run in runs):
                         runs.append(_Run(method, number, self._outcome(method, number, clean, one)))
-        for run in runs:
-            self._tell(run)
-        return self._shared(
-            [_joined(want, one, runs) for want, one in zip(self.wants, found, strict=True)], runs, seconds
-        )
+        failed = [run.outcome.error for run in runs if run.outcome.error is not None]
+        if failed and not self.settings.leaves_out_failing:
+            raise failed[0]
+        joined = [_joined(want, one, runs) for want, one in zip(self.wants, found, strict=True)]
+        if self.settings.leaves_out_failing:
+            for run in runs:
+                _tell(run)
+        return self._shared(joined, runs, seconds)
 
     def _outcome(self, method: ModelMethod, number: int, clean: Clean, found: Explanation) -> Outcome:
         # In full precision, as many libraries go through NumPy, which has no bfloat16.
@@ -90,24 +93,6 @@ class ExternalRuns:
         layers = list(found.target_layers) if method.layer == TARGET_LAYERS else method.layer
         target = self.targets[number]
         return IsolatedRun(method, self.model, self.inputs, settings, target, clean=clean, layers=layers).outcome()
-
-    def _tell(self, run: _Run) -> None:
-        """Raise or warn of what failed, and say in a training what takes long."""
-        name, error, forwards = run.method.name, run.outcome.error, run.outcome.cost.forwards
-        goes_on = self.settings.leaves_out_failing
-        if error is not None and not goes_on:
-            raise error
-        if error is not None:
-            warn(
-                ("external method", name, type(error.__cause__ or error).__name__),
-                f"{error}. While this is so, observations have no map of it; the other methods go on",
-            )
-        elif goes_on and forwards > _DEAR:
-            warn(
-                ("dear external method", name),
-                f"method {name!r} runs the model {forwards:.0f} times for each sample, where a gradient needs 1. If "
-                "that takes too long, use a smaller probe, or observe less often, every_n_epochs=",
-            )
 
     def _shared(self, found: list[Explanation], runs: Sequence[_Run], seconds: float) -> list[Explanation]:
         """Return explanations with the part of the time that each has to account for."""
@@ -117,6 +102,22 @@ class ExternalRuns:
             for number in asking:
                 spent[number] += run.outcome.cost.seconds / len(asking)
         return [replace(one, share=own / sum(spent)) for one, own in zip(found, spent, strict=True)]
+
+
+def _tell(run: _Run) -> None:
+    """Say what is left out, and what takes long."""
+    name, error, forwards = run.method.name, run.outcome.error, run.outcome.cost.forwards
+    if error is not None:
+        warn(
+            ("external method", name, type(error.__cause__ or error).__name__),
+            f"{error}. While this is so, observations have no map of it; the other methods go on",
+        )
+    elif forwards > _DEAR:
+        warn(
+            ("dear external method", name),
+            f"method {name!r} runs the model {forwards:.0f} times for each sample, where a gradient needs 1. If that "
+            "takes too long, use a smaller probe, or observe less often, every_n_epochs=",
+        )
 
 
 def _joined(want: Want, found: Explanation, runs: Sequence[_Run]) -> Explanation:

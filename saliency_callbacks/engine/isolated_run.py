@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from saliency_callbacks.capture.hooks import ActivationRecorder
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.isolation.parameters import Changes, unchanged_parameters
+from saliency_callbacks.capture.isolation.rng import seed_all
 from saliency_callbacks.capture.isolation.waiting import wait_for
 from saliency_callbacks.capture.layers.find import find_layers
 from saliency_callbacks.capture.layers.maps import LayerMaps
@@ -128,6 +129,8 @@ class IsolatedRun:
         found = []
         for samples in numbers.split(1 if is_alone else running.rows_at_once(batch.n_samples)):
             model.samples = samples
+            # So that noise does not depend on how many samples were explained before.
+            seed_all(running.seed)
             # Copies, as it may write into what it is given.
             inputs, numbered = batch.explained.index_select(0, samples), samples.clone()
             # Of a callable there is only one score.

@@ -66,11 +66,11 @@ class GradCamMethod(ModelRun):
         """Return the class activation map for the model as it is now."""
         target_of = member(_grad_cam("utils.model_targets"), "ClassifierOutputTarget", what="target")
         constructor = {"reshape_transform": layers.reshape_transform, **self.constructor}
-        built = self._kind()(model, list(layers), **constructor)
+        kind = self._kind()
 
         def attribute(inputs: Tensor, target: Tensor, samples: Tensor) -> Any:
-            # It shows progress bars, which would break up that of the training.
-            with built as cam, redirect_stderr(io.StringIO()):
+            # It shows progress bars, which would break up that of the training. Its hooks are good for one call.
+            with redirect_stderr(io.StringIO()), kind(model, list(layers), **constructor) as cam:
                 return cam(inputs, [target_of(index) for index in target.tolist()], **self.arguments)
 
         return attribute
