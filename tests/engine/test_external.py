@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import signal
+import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,13 @@ from saliency_callbacks import explain
 from saliency_callbacks.engine.run import run_engine
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import ExternalMethodError, MethodError, SaliencyWarning
-from saliency_callbacks.methods import ExternalMethod
+from saliency_callbacks.methods import (
+    CaptumMethod,
+    ExternalMethod,
+    GradCamMethod,
+    TorchCamMethod,
+    ZennitMethod,
+)
 from saliency_callbacks.methods.registry import resolve_methods
 from saliency_callbacks.targets import SimilarityTarget
 
@@ -515,6 +523,94 @@ def test_a_compiled_model() -> None:
     model = torch.compile(network(), backend="eager")
     both = found(gradient, model)
     torch.testing.assert_close(both["own"].values, both["gradient"].values)
+
+
+class Tokens(nn.Module):
+    """A vision transformer of one block, whose outputs are tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.block = nn.Conv2d(3, 8, 2, 2), nn.Sequential(nn.Linear(8, 8), nn.GELU())
+        self.start, self.head = nn.Parameter(torch.rand(1, 1, 8)), nn.Linear(8, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = self.patches(images).flatten(2).mT
+        tokens = torch.cat([self.start.expand(len(images), -1, -1), tokens], dim=1)
+        return self.head(self.block(tokens).mean(1))
+
+
+@pytest.mark.parametrize("preset", [partial(GradCamMethod, "GradCAM"), partial(TorchCamMethod, "GradCAM")])
+def test_tokens_of_a_transformer_are_maps(preset: Callable[..., Any]) -> None:
+    found = explain(Tokens(), INPUTS, methods=["grad_cam", preset(name="own")], target_layers="block")
+    expected = found["grad_cam"].magnitude.flatten(1)
+    correlation = torch.corrcoef(torch.cat([expected, found["own"].magnitude.flatten(1)]))
+    assert found["grad_cam"].values.any()
+    assert all(correlation[row, row + 4] > 0.9 for row in range(4) if expected[row].any())
+
+
+def test_noise_tunnels_and_layers_of_captum() -> None:
+    model = network()
+    tunnel = CaptumMethod("NoiseTunnel", {"nt_samples": 2}, {"attribution_method": "Saliency"}, name="tunnel")
+    assert tunnel.stochastic
+    activations = CaptumMethod("LayerActivation", layer="0", name="activations")
+    maps = explain(model, INPUTS, methods=[tunnel, activations])
+    assert maps["tunnel"].values.shape == (4, 3, 6, 6)
+    torch.testing.assert_close(maps["activations"].values, model.eval()[0](INPUTS).detach().sum(1, keepdim=True))
+    with pytest.raises(ExternalMethodError, match="has the layers.*expected one"):
+        explain(model, INPUTS, methods=CaptumMethod("LayerActivation", layer=["0", "2"]))
+
+
+def test_canonizers_write_weights_and_put_them_back() -> None:
+    model = network()
+    before = state_of(model)
+    canonical = ZennitMethod("EpsilonPlus", canonizers=["SequentialMergeBatchNorm"], name="canonical")
+    maps = explain(model, INPUTS, methods=[ZennitMethod("EpsilonPlus", name="plain"), canonical])
+    assert not torch.allclose(maps["plain"].values, maps["canonical"].values)
+    assert_same(state_of(model), before)
+
+
+def test_libraries_are_silent(capfd: pytest.CaptureFixture[str]) -> None:
+    found(gradient, method=GradCamMethod("ScoreCAM"))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("preset", "module", "extra"),
+    [
+        (partial(CaptumMethod, "DeepLift"), "captum.attr", "captum"),
+        (ZennitMethod, "zennit.composites", "zennit"),
+        (partial(GradCamMethod, "GradCAM"), "pytorch_grad_cam", "grad-cam"),
+        (partial(TorchCamMethod, "GradCAM"), "torchcam.methods", "torchcam"),
+    ],
+)
+def test_a_library_that_is_missing(
+    monkeypatch: pytest.MonkeyPatch, preset: Callable[[], Any], module: str, extra: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MethodError, match=rf"install it with: pip install 'saliency-callbacks\[{extra}\]'"):
+        preset()
+
+
+@pytest.mark.parametrize(
+    ("preset", "message"),
+    [
+        (lambda: CaptumMethod("DeepLfit"), "did you mean 'DeepLift'"),
+        (lambda: CaptumMethod(3), "expected the name of a class"),
+        (lambda: CaptumMethod("DeepLift", [3]), "captum_deep_lift: arguments=.*expected a mapping"),
+        (
+            lambda: CaptumMethod("DeepLift", {"baselines": "no.such.thing"}),
+            r"\['baselines'\]='no.such.thing' cannot be",
+        ),
+        (lambda: ZennitMethod("EpsilonPlusFlta"), "did you mean 'EpsilonPlusFlat'"),
+        (lambda: ZennitMethod(canonizers=["Merge"]), "canonizers='Merge' is not in"),
+        (lambda: ZennitMethod(layer="0"), "expected None"),
+        (lambda: GradCamMethod("GradCam"), "did you mean 'GradCAM'"),
+        (lambda: TorchCamMethod("GradCAMmm"), "did you mean"),
+    ],
+)
+def test_wrong_presets(preset: Callable[[], Any], message: str) -> None:
+    with pytest.raises(MethodError, match=message):
+        preset()
 
 
 @pytest.mark.parametrize(

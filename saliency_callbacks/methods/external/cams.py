@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 from collections.abc import Mapping
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,12 +66,16 @@ class GradCamMethod(ModelRun):
     def explainer(self, model: nn.Module, layers: TargetLayers) -> Explainer:
         """Return the class activation map for the model as it is now."""
         target_of = member(_grad_cam("utils.model_targets"), "ClassifierOutputTarget", what="target")
-        constructor = {"reshape_transform": layers.reshape_transform, **self.constructor}
         kind = self._kind()
+        constructor = {**_reshaping(kind, layers), **self.constructor}
 
         def attribute(inputs: Tensor, target: Tensor, samples: Tensor) -> Any:
             # It shows progress bars, which would break up that of the training. Its hooks are good for one call.
-            with redirect_stderr(io.StringIO()), kind(model, list(layers), **constructor) as cam:
+            with (
+                redirect_stdout(io.StringIO()),
+                redirect_stderr(io.StringIO()),
+                kind(model, list(layers), **constructor) as cam,
+            ):
                 return cam(inputs, [target_of(index) for index in target.tolist()], **self.arguments)
 
         return attribute
@@ -130,7 +135,7 @@ class TorchCamMethod(ModelRun):
     def explainer(self, model: nn.Module, layers: TargetLayers) -> Explainer:
         """Return the class activation map for the model as it is now."""
         kind = self._kind()
-        constructor = {"reshape_transform": layers.reshape_transform, **self.constructor}
+        constructor = {**_reshaping(kind, layers), **self.constructor}
 
         def attribute(inputs: Tensor, target: Tensor, samples: Tensor) -> Tensor:
             with kind(model, list(layers), **constructor) as cam:
@@ -150,6 +155,14 @@ def _complete(method: GradCamMethod | TorchCamMethod) -> None:
     for one in ("arguments", "constructor"):
         object.__setattr__(method, one, resolved_arguments(f"{method.name}: {one}", getattr(method, one)))
     object.__setattr__(method, "layer", TARGET_LAYERS if method.layer is None else method.layer)
+
+
+def _reshaping(kind: Any, layers: TargetLayers) -> Mapping[str, Any]:
+    """Return what tells a class how outputs of its layers become maps, if they are none and it takes that."""
+    parameters = inspect.signature(kind).parameters
+    takes_it = "reshape_transform" in parameters or any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+    is_needed = layers.reshape_transform is not None and takes_it
+    return {"reshape_transform": layers.reshape_transform} if is_needed else {}
 
 
 def _grad_cam(module: str = "") -> Any:
