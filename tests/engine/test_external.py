@@ -556,7 +556,7 @@ def test_noise_tunnels_and_layers_of_captum() -> None:
     maps = explain(model, INPUTS, methods=[tunnel, activations])
     assert maps["tunnel"].values.shape == (4, 3, 6, 6)
     torch.testing.assert_close(maps["activations"].values, model.eval()[0](INPUTS).detach().sum(1, keepdim=True))
-    with pytest.raises(ExternalMethodError, match="has the layers.*expected one"):
+    with pytest.raises(ExternalMethodError, match=r"has the layers.*expected one"):
         explain(model, INPUTS, methods=CaptumMethod("LayerActivation", layer=["0", "2"]))
 
 

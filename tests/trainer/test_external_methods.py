@@ -22,7 +22,7 @@ from lightning.pytorch.cli import LightningCLI
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
-from saliency_callbacks import CueAlarm, Probe, RandomizationTest, SaliencyMonitor
+from saliency_callbacks import CueAlarm, Probe, RandomizationTest, SaliencyMonitor, TokenSaliencyMonitor
 from saliency_callbacks.callbacks.cue.confirmation import Confirmation
 from saliency_callbacks.callbacks.randomization.settings import Cascade, Draws
 from saliency_callbacks.callbacks.runtime.settings import Compute
@@ -31,12 +31,14 @@ from saliency_callbacks.methods import (
     CaptumMethod,
     ExternalMethod,
     GradCamMethod,
+    InputXGradient,
     TorchCamMethod,
     ZennitMethod,
 )
 from saliency_callbacks.probe import PatchCue
 from saliency_callbacks.replay import find_checkpoints, replay
 from saliency_callbacks.sinks import MemorySink, read_index
+from tests.trainer import text_runs
 from tests.trainer.interference import Case, assert_equal, noisy
 from tests.trainer.runs import Classifier, digits, train_loader, trainer, val_loader
 
@@ -347,3 +349,28 @@ def test_what_it_costs_is_kept(tmp_path: Path) -> None:
     cost = sink.snapshots[-1].metadata["external"]["captum_deep_lift"]
     assert cost["forwards"] == 2
     assert json.loads(json.dumps(cost)) == cost
+
+
+def test_words_of_texts(tmp_path: Path) -> None:
+    sink = MemorySink()
+    methods = [InputXGradient("sum"), CaptumMethod("InputXGradient", reduction="sum", name="own")]
+    monitor = TokenSaliencyMonitor(methods, 4, tokenizer=text_runs.tokenizer(), sinks=[sink], on_error="raise")
+    run = trainer(tmp_path, monitor, max_epochs=1)
+    run.fit(text_runs.BertClassifier(), text_runs.loader(), text_runs.loader())
+    maps = sink.snapshots[-1].attributions
+    torch.testing.assert_close(maps["own"].values, maps["input_x_gradient"].values, rtol=1e-3, atol=1e-5)
+
+
+def test_a_streamed_probe(tmp_path: Path) -> None:
+    """In its third run, that of the second chunk, the method fails: of the others of that observation remains all."""
+    sink, unsteady = MemorySink(), Unsteady(2)
+    methods = ["gradient", ExternalMethod("own", unsteady)]
+    monitor = SaliencyMonitor(methods, Probe(20, shown=4), compute=Compute(internal_batch_size=4), sinks=[sink])
+    with pytest.warns(SaliencyWarning, match="'own' failed"):
+        fit(tmp_path, monitor, max_epochs=1)
+    first, then = sink.snapshots[:2]
+    assert first.statistics.maps.keys() == {"gradient"}
+    assert then.statistics.maps.keys() == {"gradient", "own"}
+    assert "saliency/gradient/entropy" in first.statistics.sample_scores
+    assert "saliency/own/entropy" not in first.statistics.sample_scores
+    assert {"saliency/own/entropy", "saliency/gradient/entropy"} <= then.statistics.sample_scores.keys()
