@@ -86,12 +86,12 @@ def _box() -> Any:
     return zennit.composites.EpsilonGammaBox(low=0.0, high=1.0)
 
 
-WINDOW = {"sliding_window_shapes": (1, 2, 2)}
+WINDOW = {"sliding_window_shapes": [1, 2, 2]}
 PAIRS: list[tuple[Any, Callable[..., Any]]] = [
     (CaptumMethod("DeepLift"), _captum("DeepLift")),
     (CaptumMethod("IntegratedGradients", {"n_steps": 4}), _captum("IntegratedGradients", n_steps=4)),
     (CaptumMethod("LayerGradCam"), _captum("LayerGradCam", LAYER)),
-    (CaptumMethod("Occlusion", WINDOW), _captum("Occlusion", **WINDOW)),
+    (CaptumMethod("Occlusion", WINDOW), _captum("Occlusion", sliding_window_shapes=(1, 2, 2))),
     (ZennitMethod("EpsilonPlusFlat"), _zennit("Gradient", zennit.composites.EpsilonPlusFlat)),
     (ZennitMethod("EpsilonGammaBox", {"low": 0.0, "high": 1.0}), _zennit("Gradient", _box)),
     (ZennitMethod(None, attributor="IntegratedGradients"), _zennit("IntegratedGradients", None)),
@@ -336,7 +336,7 @@ def test_from_a_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (monitor,) = (one for one in cli.trainer.callbacks if isinstance(one, SaliencyMonitor))
     _, occlusion, lrp, eigen, layer_cam, mine = monitor.settings.methods
     assert occlusion.name == "occlusion"
-    assert occlusion.arguments["perturbations_per_eval"] == 2
+    assert occlusion.arguments == {"sliding_window_shapes": (1, 2, 2), "perturbations_per_eval": 2}
     assert lrp.name == "zennit_epsilon_plus"
     assert eigen.layer == "net.2"
     assert layer_cam.arguments == {"normalized": False}

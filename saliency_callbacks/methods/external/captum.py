@@ -28,7 +28,7 @@ class CaptumMethod(ModelRun):
 
     Args:
         attribution: Name of a class of ``captum.attr``, or the dotted path of another with its ``attribute``.
-        arguments: Further arguments of ``attribute``. Strings with dots are dotted paths of objects.
+        arguments: Further arguments of ``attribute``. Strings with dots are dotted paths of objects; lists are tuples.
         constructor: Further arguments of the class, likewise. The ``attribution_method`` of ``NoiseTunnel`` is given
             by its name.
         name: As of :class:`~saliency_callbacks.methods.ExternalMethod`; by default e.g. ``captum_deep_lift``.
@@ -63,8 +63,10 @@ class CaptumMethod(ModelRun):
         kind = self._kind()
         self._set("name", self.name or f"captum_{snake_case(self.attribution)}")
         self._set("stochastic", self.stochastic or self.attribution.removeprefix("Layer") in _DRAWING)
-        self._set("arguments", resolved_arguments(f"{self.name}: arguments", self.arguments))
-        self._set("constructor", resolved_arguments(f"{self.name}: constructor", self.constructor))
+        for one in ("arguments", "constructor"):
+            given = resolved_arguments(f"{self.name}: {one}", getattr(self, one))
+            # Captum tells tuples from lists, which are all that a configuration has.
+            self._set(one, {name: _tuples(value) for name, value in given.items()})
         if self.layer is None and "layer" in inspect.signature(kind).parameters:
             self._set("layer", TARGET_LAYERS)
         super().__post_init__()
@@ -103,6 +105,10 @@ def _captum() -> Any:
 def _noisy(attribution: Any, model: nn.Module) -> Any:
     kind = member(_captum(), attribution, what="attribution_method") if isinstance(attribution, str) else attribution
     return kind(model)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _by_place(found: Tensor, inputs: Tensor, layers: TargetLayers) -> Tensor:
