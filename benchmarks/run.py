@@ -27,6 +27,7 @@ from benchmarks.cost.adaptive import measure_adaptive
 from benchmarks.cost.attention import measure_attention
 from benchmarks.cost.cue import measure_cue
 from benchmarks.cost.distributed import measure_distributed
+from benchmarks.cost.external import measure_external
 from benchmarks.cost.fast import measure_fast
 from benchmarks.cost.large_pictures import measure_large_pictures
 from benchmarks.cost.measure import Row
@@ -54,6 +55,7 @@ _TOPICS: Mapping[str, Callable[[Workload], list[Row]]] = {
     "memory": measure_memory,
     "integrated_gradients": measure_integrated_gradients,
     "smooth_grad": measure_smooth_grad,
+    "external": measure_external,
     "adaptive": measure_adaptive,
     "fast": measure_fast,
     "randomization": measure_randomization,

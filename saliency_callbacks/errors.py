@@ -5,6 +5,7 @@
     SaliencyError
     ├── ConfigurationError (ValueError)   found before the first training step, always raised
     │   ├── MethodError                   unknown or duplicate method, bad hyperparameter
+    │   │   └── ExternalMethodError       a method of another library that fails; an ObservationError, too
     │   ├── LayerError                    unknown layer, a layer that never runs or has no map
     │   ├── TargetError                   a class that does not exist, a target that cannot be read
     │   ├── InputError                    inputs that cannot be explained
@@ -41,6 +42,7 @@ __all__ = [
     "CueAlarmWarning",
     "CueError",
     "DegenerateMapWarning",
+    "ExternalMethodError",
     "GradientError",
     "InputError",
     "ItemError",
@@ -130,6 +132,10 @@ class ObservationError(SaliencyError, RuntimeError):
 
 class GradientError(ConfigurationError, ObservationError):
     """A score that has no gradient with respect to what it is to be explained by."""
+
+
+class ExternalMethodError(MethodError, ObservationError):
+    """A method of another library, or a person's own, that fails, returns no map, or changes the model."""
 
 
 class PictureError(ObservationError):

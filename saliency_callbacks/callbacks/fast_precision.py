@@ -24,7 +24,7 @@ from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.engine.wants import distinct
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.targets.selectors import Target
-from saliency_callbacks.types import Method
+from saliency_callbacks.types import AnyMethod
 
 __all__ = ["Asked", "Peers", "describe_choice", "peers_of", "with_arithmetic"]
 
@@ -81,7 +81,7 @@ class Peers:
 
     name: str
     names: tuple[str, ...] = ()
-    methods: tuple[Method, ...] = ()
+    methods: tuple[AnyMethod, ...] = ()
     known: str | None = None
     made: MutableMapping[str, str] = field(default_factory=dict)
 

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from saliency_callbacks.capture.passes.run import Clean
 from saliency_callbacks.functional.counted import normalize_counted
 from saliency_callbacks.functional.maps import normalize, reduce_channels, resize
-from saliency_callbacks.types import Attribution, RawMap, Reduction
+from saliency_callbacks.types import Attribution, Evidence, Method, Pass, RawMap, Reduction
 
-__all__ = ["Explanation", "Unscaled"]
+__all__ = ["Cost", "Explanation", "Unscaled"]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a method took that runs the model itself.
+
+    Args:
+        forwards: How often it ran the model for each sample.
+        seconds: How long it took.
+    """
+
+    forwards: float
+    seconds: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +49,16 @@ class Unscaled:
     clean: Clean
     size: tuple[int, ...]
     counted: Tensor | None = None
+
+    @classmethod
+    def of(cls, method: Method, clean: Clean, evidence: Mapping[Pass, Evidence], counted: Tensor | None) -> Unscaled:
+        """Return the map that a method makes of the evidence, at least in float32."""
+        raw = method.attribute(evidence)
+        inputs = next(iter(evidence.values())).inputs
+        dtype = torch.promote_types(inputs.dtype, torch.float32)
+        extras = {name: value.to(dtype) for name, value in raw.extras.items()}
+        wide = replace(raw, values=raw.values.to(dtype), extras=extras)
+        return cls(method.name, wide, clean, tuple(inputs.shape[2:]), counted)
 
     @property
     def values(self) -> Tensor:
@@ -82,6 +108,8 @@ class Explanation:
         embedding: Name of the layer that embeds the tokens of text inputs; ``None`` for other inputs.
         through_no_grad: Whether gradients had to be recorded through the model's own ``no_grad`` blocks.
         share: Part of the run's time that was spent for this, where several were explained together.
+        clean: Score and class of every sample, for each target.
+        costs: What the methods took that run the model themselves, by their names.
     """
 
     maps: tuple[dict[str, Unscaled], ...]
@@ -91,6 +119,16 @@ class Explanation:
     embedding: str | None = None
     through_no_grad: bool = False
     share: float = 1.0
+    clean: tuple[Clean, ...] = ()
+    costs: Mapping[str, Cost] = field(default_factory=dict)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What to know of how it was found, beyond the usual; ready for JSON."""
+        facts: dict[str, Any] = {"through_no_grad": True} if self.through_no_grad else {}
+        if self.costs:
+            facts["external"] = {name: asdict(cost) for name, cost in self.costs.items()}
+        return facts
 
     def copied(self) -> Explanation:
         """Return the same in memory of its own."""

@@ -21,7 +21,7 @@ from saliency_callbacks.errors import each_kind_once, warn
 from saliency_callbacks.methods.smooth import SmoothGrad
 from saliency_callbacks.scores.drift import drift, ranks
 from saliency_callbacks.targets.selectors import Target
-from saliency_callbacks.types import Attribution, Pass
+from saliency_callbacks.types import Attribution, Method, Pass
 
 __all__ = ["LEAST_CORRELATION", "Choice", "Measured", "fastest"]
 
@@ -117,7 +117,9 @@ def fastest(
         of its maps are constant or not finite, which is warned of.
     """
     others = other_arithmetics(model, settings.forward_context)
-    if not others:
+    # Those that run the model themselves do so in full precision.
+    settings = replace(settings, methods=tuple(one for one in settings.methods if isinstance(one, Method)))
+    if not others or not settings.methods:
         return Choice()
     # What there is to warn of, the observation itself will.
     with each_kind_once(set()), warnings.catch_warnings():

@@ -23,6 +23,7 @@ from saliency_callbacks.capture.text.inputs import TokenInputs
 from saliency_callbacks.capture.torch_errors import known_failures
 from saliency_callbacks.engine.attending import attending
 from saliency_callbacks.engine.explanation import Explanation, Unscaled
+from saliency_callbacks.engine.external import ExternalRuns
 from saliency_callbacks.engine.logits import with_view
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.engine.settled import settled
@@ -78,6 +79,14 @@ def run_together(
         ObservationError: As of :func:`run_engine`.
     """
     targets = [with_view(model, inputs, settings, target) for target in targets]
+    begin = perf_counter()
+    found = _found_by_passes(model, inputs, settings, targets, wants)
+    return ExternalRuns(model, inputs, settings, targets, wants).added_to(found, perf_counter() - begin)
+
+
+def _found_by_passes(
+    model: nn.Module, inputs: Any, settings: Settings, targets: Sequence[Target], wants: Sequence[Want]
+) -> list[Explanation]:
     try:
         return settings.within_memory(inputs, lambda fitting: _explained(model, inputs, fitting, targets, wants))
     except (GradientError, LayerError, ObservationError) as error:
@@ -129,7 +138,11 @@ def _explained(
     return [
         Explanation(
             maps=tuple(
-                {method.name: _map_of(method, target, clean, evidence, counted, found) for method in want.methods}
+                {
+                    method.name: _map_of(method, target, clean, evidence, counted, found)
+                    for method in want.methods
+                    if isinstance(method, Method)
+                }
                 for target in want.targets
             ),
             logits=logits,
@@ -137,6 +150,7 @@ def _explained(
             n_passes=len(union(want.methods)),
             embedding=batch.name if isinstance(batch, TokenInputs) else None,
             share=share,
+            clean=tuple(clean[target] for target in want.targets),
         )
         for want, share in zip(wants, shares(seconds, wants), strict=True)
     ]
@@ -275,15 +289,6 @@ def _map_of(
     """Return the map of a method for a target, which is made once for all who want it and added to ``found``."""
     made = next((one for known, number, one in found if number == target and is_same_method(known, method)), None)
     if made is None:
-        made = _unscaled(method, clean[target], evidence[target], counted)
+        made = Unscaled.of(method, clean[target], evidence[target], counted)
         found.append((method, target, made))
     return made
-
-
-def _unscaled(method: Method, clean: Clean, evidence: Mapping[Pass, Evidence], counted: Tensor | None) -> Unscaled:
-    raw = method.attribute(evidence)
-    inputs = next(iter(evidence.values())).inputs
-    dtype = torch.promote_types(inputs.dtype, torch.float32)
-    extras = {name: value.to(dtype) for name, value in raw.extras.items()}
-    wide = replace(raw, values=raw.values.to(dtype), extras=extras)
-    return Unscaled(method.name, wide, clean, tuple(inputs.shape[2:]), counted)

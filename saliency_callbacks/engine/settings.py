@@ -21,7 +21,7 @@ from saliency_callbacks.capture.text.inputs import TokenInputs
 from saliency_callbacks.capture.text.settings import TokenSettings, read_ids
 from saliency_callbacks.config.checks import checked_integer, checked_shared
 from saliency_callbacks.errors import InputError
-from saliency_callbacks.types import Method
+from saliency_callbacks.types import AnyMethod
 
 __all__ = ["Settings", "count_samples"]
 
@@ -58,9 +58,11 @@ class Settings:
         arithmetic: In which type and memory format maps are computed, where ``full_precision`` is not asked for.
         is_fast: Whether ``arithmetic`` is to be the fastest one that changes no map much; see
             :func:`~saliency_callbacks.engine.fastest.fastest`.
+        leaves_out_failing: Whether a method that runs the model itself, and fails, is left out with a warning, where
+            others are found.
     """
 
-    methods: tuple[Method, ...]
+    methods: tuple[AnyMethod, ...]
     target_layers: Any = "auto"
     reshape_transform: Callable[[Tensor], Tensor] | None = None
     output_fn: Callable[[Any], Any] | None = None
@@ -78,6 +80,7 @@ class Settings:
     through_no_grad: bool = False
     arithmetic: Arithmetic = UNCHANGED
     is_fast: bool = False
+    leaves_out_failing: bool = False
 
     def __post_init__(self) -> None:
         if self.internal_batch_size is not None:

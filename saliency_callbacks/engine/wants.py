@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from saliency_callbacks.capture.attention.observer import ATTENTION
 from saliency_callbacks.capture.passes.adaptive import measured_by
-from saliency_callbacks.types import Method, Pass, Quantity
+from saliency_callbacks.methods.external.method import TARGET_LAYERS
+from saliency_callbacks.types import AnyMethod, ModelMethod, Pass, Quantity
 
 __all__ = [
     "Want",
@@ -17,6 +18,7 @@ __all__ = [
     "is_same_method",
     "needs_attention",
     "needs_layers",
+    "run_by_themselves",
     "shares",
     "union",
 ]
@@ -31,11 +33,11 @@ class Want:
         targets: Positions of the targets among those of the run.
     """
 
-    methods: tuple[Method, ...]
+    methods: tuple[AnyMethod, ...]
     targets: tuple[int, ...]
 
 
-def union(methods: Sequence[Method]) -> dict[Pass, Quantity]:
+def union(methods: Sequence[AnyMethod]) -> dict[Pass, Quantity]:
     """Return every distinct pass of some methods, with all that is kept of it."""
     plan: dict[Pass, Quantity] = {}
     for method in methods:
@@ -45,7 +47,7 @@ def union(methods: Sequence[Method]) -> dict[Pass, Quantity]:
     return dict(sorted(plan.items(), key=lambda item: item[0] != Pass()))
 
 
-def is_same_method(one: Method, other: Method) -> bool:
+def is_same_method(one: AnyMethod, other: AnyMethod) -> bool:
     """Return whether two methods are sure to be the same; of one that cannot be compared only itself."""
     if one is other:
         return True
@@ -56,21 +58,27 @@ def is_same_method(one: Method, other: Method) -> bool:
         return False
 
 
-def distinct(methods: Iterable[Method]) -> tuple[Method, ...]:
+def distinct(methods: Iterable[AnyMethod]) -> tuple[AnyMethod, ...]:
     """Return methods without those that are there twice."""
-    found: list[Method] = []
+    found: list[AnyMethod] = []
     for method in methods:
         if not any(is_same_method(method, one) for one in found):
             found.append(method)
     return tuple(found)
 
 
-def needs_layers(methods: Sequence[Method]) -> bool:
+def needs_layers(methods: Sequence[AnyMethod]) -> bool:
     """Return whether any of some methods is of the target layers."""
-    return any(Quantity.ACTIVATIONS in quantities for quantities in union(methods).values())
+    uses_them = any(method.layer == TARGET_LAYERS for method in run_by_themselves(methods))
+    return uses_them or any(Quantity.ACTIVATIONS in quantities for quantities in union(methods).values())
 
 
-def needs_attention(methods: Sequence[Method]) -> bool:
+def run_by_themselves(methods: Iterable[AnyMethod]) -> tuple[ModelMethod, ...]:
+    """Return those that run the model themselves."""
+    return tuple(method for method in methods if isinstance(method, ModelMethod))
+
+
+def needs_attention(methods: Sequence[AnyMethod]) -> bool:
     """Return whether any of some methods is of the model's attention."""
     return any(bool(quantities & ATTENTION) for quantities in union(methods).values())
 
@@ -137,7 +145,7 @@ def shares(seconds: Mapping[Pass, float], wants: Sequence[Want]) -> list[float]:
     return [one / whole if whole else 1 / len(wants) for one in spent]
 
 
-def _measured(methods: Sequence[Method]) -> dict[Pass, Quantity]:
+def _measured(methods: Sequence[AnyMethod]) -> dict[Pass, Quantity]:
     return {pass_: quantities | measured_by(pass_) for pass_, quantities in union(methods).items()}
 
 

@@ -20,20 +20,27 @@ from saliency_callbacks.errors import MethodError, nearest_names
 if TYPE_CHECKING:
     from saliency_callbacks.methods.attention import AttentionRollout, GradientXAttention, LeGrad
     from saliency_callbacks.methods.cam import GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, XGradCAM
+    from saliency_callbacks.methods.external.cams import GradCamMethod, TorchCamMethod
+    from saliency_callbacks.methods.external.captum import CaptumMethod
+    from saliency_callbacks.methods.external.method import ExternalMethod
+    from saliency_callbacks.methods.external.zennit import ZennitMethod
     from saliency_callbacks.methods.gradients import Gradient, InputXGradient
     from saliency_callbacks.methods.guided import Deconvnet, GuidedBackprop, GuidedGradCAM
     from saliency_callbacks.methods.integrated import IntegratedGradients
     from saliency_callbacks.methods.smooth import SmoothGrad
-    from saliency_callbacks.types import Method
+    from saliency_callbacks.types import AnyMethod, Method
 
 # What `saliency_callbacks.methods` exports.
 __all__ = [
     "BUILT_IN",
     "ENTRY_POINT_GROUP",
     "AttentionRollout",
+    "CaptumMethod",
     "Deconvnet",
+    "ExternalMethod",
     "GradCAM",
     "GradCAMPlusPlus",
+    "GradCamMethod",
     "Gradient",
     "GradientXAttention",
     "GuidedBackprop",
@@ -44,15 +51,20 @@ __all__ = [
     "LayerCAM",
     "LeGrad",
     "SmoothGrad",
+    "TorchCamMethod",
     "XGradCAM",
+    "ZennitMethod",
     "resolve_methods",
 ]
 
 _HOMES = {
     "AttentionRollout": "attention",
+    "CaptumMethod": "external.captum",
     "Deconvnet": "guided",
+    "ExternalMethod": "external.method",
     "GradCAM": "cam",
     "GradCAMPlusPlus": "cam",
+    "GradCamMethod": "external.cams",
     "Gradient": "gradients",
     "GradientXAttention": "attention",
     "GuidedBackprop": "guided",
@@ -63,7 +75,9 @@ _HOMES = {
     "LayerCAM": "cam",
     "LeGrad": "attention",
     "SmoothGrad": "smooth",
+    "TorchCamMethod": "external.cams",
     "XGradCAM": "cam",
+    "ZennitMethod": "external.zennit",
 }
 
 ENTRY_POINT_GROUP = "saliency_callbacks.methods"
@@ -196,7 +210,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def resolve_methods(methods: Any) -> tuple[Method, ...]:
+def resolve_methods(methods: Any) -> tuple[AnyMethod, ...]:
     """Return method objects from what a user writes.
 
     Args:
@@ -223,7 +237,7 @@ def resolve_methods(methods: Any) -> tuple[Method, ...]:
     return resolved
 
 
-def _resolve(method: Any) -> Method:
+def _resolve(method: Any) -> AnyMethod:
     if isinstance(method, str):
         return _by_name(method)
     if isinstance(method, Mapping) and "class_path" in method:
@@ -236,17 +250,17 @@ def _resolve(method: Any) -> Method:
     )
 
 
-def _by_name(name: str) -> Method:
+def _by_name(name: str) -> AnyMethod:
     if name in BUILT_IN:
         return BUILT_IN[name]()
     installed = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
     if name in installed:
-        factory: Callable[[], Method] = installed[name].load()
+        factory: Callable[[], AnyMethod] = installed[name].load()
         return factory()
     raise MethodError(f"method {name!r} is unknown; {nearest_names(name, [*BUILT_IN, *installed])}")
 
 
-def _by_class_path(config: Mapping[str, Any]) -> Method:
+def _by_class_path(config: Mapping[str, Any]) -> AnyMethod:
     path = str(config["class_path"])
     # Without a module it is one of this package.
     factory = resolve_object(
@@ -262,12 +276,12 @@ def _by_class_path(config: Mapping[str, Any]) -> Method:
     if not _is_method(method):
         raise MethodError(
             f"class_path {path!r} creates a {type(method).__name__}; expected a saliency method, with `name`, "
-            "`requires()` and `attribute()`"
+            "`requires()` and `attribute()`, or such as ExternalMethod"
         )
     return method  # type: ignore[no-any-return]
 
 
 def _is_method(value: Any) -> bool:
-    from saliency_callbacks.types import Method  # noqa: PLC0415 - with torch
+    from saliency_callbacks.types import Method, ModelMethod  # noqa: PLC0415 - with torch
 
-    return isinstance(value, Method) and not isinstance(value, type)
+    return isinstance(value, Method | ModelMethod) and not isinstance(value, type)

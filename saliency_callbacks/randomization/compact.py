@@ -37,11 +37,15 @@ class CompactMaps:
     by_similarity: Mapping[str, Mapping[str, _Compact]]
 
     def compared(self, others: Maps, similarities: Sequence[Similarity]) -> dict[tuple[str, str], Tensor]:
-        """Return similarity and method → how alike these maps and ``others`` are ``[N]``, on the CPU."""
+        """Return similarity and method → how alike these maps and ``others`` are ``[N]``, on the CPU.
+
+        Of the methods that both have.
+        """
         return {
             (similarity.name, method): _compared(kept, others[similarity.name][method], similarity).cpu()
             for similarity in similarities
             for method, kept in self.by_similarity.get(similarity.name, {}).items()
+            if method in others[similarity.name]
         }
 
     def restored(self, device: torch.device) -> Maps:
@@ -50,6 +54,11 @@ class CompactMaps:
             similarity: {method: _restored(kept, device) for method, kept in by_method.items()}
             for similarity, by_method in self.by_similarity.items()
         }
+
+    @property
+    def methods(self) -> frozenset[str]:
+        """Names of the methods."""
+        return frozenset(next(iter(self.by_similarity.values())))
 
     @property
     def n_bytes(self) -> int:

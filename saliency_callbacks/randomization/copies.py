@@ -16,7 +16,7 @@ from saliency_callbacks.capture.weights.randomizer import Redraw, randomizer
 from saliency_callbacks.engine.logits import run_logits
 from saliency_callbacks.engine.settings import Settings, count_samples
 from saliency_callbacks.randomization.compact import CompactMaps, compacted
-from saliency_callbacks.randomization.comparison import compared, nested
+from saliency_callbacks.randomization.comparison import check_any, compared, nested
 from saliency_callbacks.randomization.result import RandomizationResult
 from saliency_callbacks.randomization.states import Reference, check_randomized, random_maps
 from saliency_callbacks.randomization.steps import steps_of
@@ -120,6 +120,11 @@ class RandomCopies:
         """How much memory they take."""
         return sum(maps.n_bytes for maps in self.maps)
 
+    @property
+    def are_complete(self) -> bool:
+        """Whether every method has maps of all of them."""
+        return len({maps.methods for maps in self.maps}) == 1
+
     def extended(
         self,
         model: nn.Module,
@@ -161,11 +166,15 @@ class RandomCopies:
         for one in self.maps:
             for key, value in one.compared(reference.maps, reference.similarities).items():
                 found.setdefault(key, []).append(value)
+        # A method of another library may have failed on some of the copies.
+        found = {key: values for key, values in found.items() if len(values) == len(self.maps)}
+        floors = {key: pairs for key, pairs in self.floors.items() if key in found and len(pairs) == len(self.pairs)}
+        check_any(found)
         return RandomizationResult(
             order="full",
             steps=("all layers",),
             values=nested({key: torch.stack(values)[None] for key, values in found.items()}),
-            floors=nested({key: torch.stack(pairs) for key, pairs in self.floors.items()}),
+            floors=nested({key: torch.stack(pairs) for key, pairs in floors.items()}),
             ceilings=nested(compared(reference.ceilings, reference.maps, reference.similarities)),
             random_logit=nested(compared(reference.others or {}, reference.maps, reference.similarities)),
             unchanged=unchanged,

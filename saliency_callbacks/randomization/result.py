@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -94,14 +94,18 @@ class RandomizationResult:
     target_layers: tuple[str, ...]
     left_out: tuple[str, ...] = ()
 
+    def of_methods(self, names: Container[str]) -> RandomizationResult:
+        """Return the result of some of the methods."""
+        return self._changed(lambda methods: {name: one for name, one in methods.items() if name in names})
+
     def mapped(self, function: Callable[[Tensor], Tensor]) -> RandomizationResult:
         """Return the result with ``function`` applied to everything that has a value for each sample, ``[…, N]``."""
+        of_all = self._changed(lambda methods: {name: function(one) for name, one in methods.items()})
+        return replace(of_all, target=function(self.target))
 
+    def _changed(self, change: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]) -> RandomizationResult:
         def of_all(values: Values) -> Values:
-            return {
-                similarity: {method: function(value) for method, value in by_method.items()}
-                for similarity, by_method in values.items()
-            }
+            return {similarity: change(by_method) for similarity, by_method in values.items()}
 
         return replace(
             self,
@@ -109,7 +113,6 @@ class RandomizationResult:
             floors=of_all(self.floors),
             ceilings=of_all(self.ceilings),
             random_logit=of_all(self.random_logit),
-            target=function(self.target),
         )
 
     @property

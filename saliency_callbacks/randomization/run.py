@@ -19,7 +19,7 @@ from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.engine.settled import settled
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.methods.registry import resolve_methods
-from saliency_callbacks.randomization.comparison import compared, nested
+from saliency_callbacks.randomization.comparison import check_any, compared, nested
 from saliency_callbacks.randomization.result import PRIMARY, RandomizationResult
 from saliency_callbacks.randomization.states import (
     Maps,
@@ -31,7 +31,7 @@ from saliency_callbacks.randomization.states import (
 from saliency_callbacks.randomization.steps import Order, Step, check_order, steps_of
 from saliency_callbacks.scores.similarities import Similarity, resolve_similarities
 from saliency_callbacks.targets.selectors import Target
-from saliency_callbacks.types import Method
+from saliency_callbacks.types import AnyMethod
 
 __all__ = ["check_draws", "check_redraw", "randomization_test", "run_test", "with_primary"]
 
@@ -42,7 +42,7 @@ def randomization_test(
     model: nn.Module,
     inputs: Any,
     *,
-    methods: str | Method | Sequence[str | Method] = ("gradient", "grad_cam"),
+    methods: str | AnyMethod | Sequence[str | AnyMethod] = ("gradient", "grad_cam"),
     target: Target = "predicted",
     order: Order = "full",
     n_draws: int = 5,
@@ -193,11 +193,19 @@ def run_test(
             finals.append(maps)
             check_randomized(model, weights, layers)
         unchanged = tuple(sorted(weights.unchanged))
+    # A method of another library may have failed on some of the copies.
+    pairs = _floors(finals, similarities)
+    whole_values = {
+        key: torch.stack([torch.stack(draw) for draw in draws], 1)
+        for key, draws in values.items()
+        if key in pairs and len(draws) == n_draws and all(len(draw) == len(steps) for draw in draws)
+    }
+    check_any(whole_values)
     return RandomizationResult(
         order=order,
         steps=tuple(step.name for step in steps),
-        values=nested({key: torch.stack([torch.stack(draw) for draw in draws], 1) for key, draws in values.items()}),
-        floors=nested(_floors(finals, similarities)),
+        values=nested(whole_values),
+        floors=nested({key: floor for key, floor in pairs.items() if key in whole_values}),
         ceilings=nested(compared(reference.ceilings, reference.maps, similarities)),
         random_logit=nested(compared(reference.others or {}, reference.maps, similarities)),
         unchanged=unchanged,
@@ -252,4 +260,5 @@ def _told(progress: Callable[[int, int], Any] | None, done: int, total: int) -> 
 
 def _floors(finals: Sequence[Maps], similarities: Sequence[Similarity]) -> dict[tuple[str, str], Tensor]:
     pairs = [compared(one, other, similarities) for one, other in combinations(finals, 2)]
-    return {key: torch.stack([pair[key] for pair in pairs]) for key in pairs[0]}
+    of_all = [key for key in pairs[0] if all(key in pair for pair in pairs)]
+    return {key: torch.stack([pair[key] for pair in pairs]) for key in of_all}

@@ -17,13 +17,13 @@ from saliency_callbacks.capture.weights.randomizer import WeightRandomizer
 from saliency_callbacks.engine.explanation import Explanation, Unscaled
 from saliency_callbacks.engine.run import run_engine
 from saliency_callbacks.engine.settings import Settings
-from saliency_callbacks.errors import ConfigurationError
+from saliency_callbacks.errors import ConfigurationError, ExternalMethodError
 from saliency_callbacks.randomization.steps import Step
 from saliency_callbacks.scores.similarities import Comparable, Similarity
 from saliency_callbacks.scores.tokens import per_token
 from saliency_callbacks.targets.other_class import OtherClass
 from saliency_callbacks.targets.selectors import Labels, Target, selector
-from saliency_callbacks.types import Attribution, Method
+from saliency_callbacks.types import AnyMethod, Attribution
 
 __all__ = [
     "Maps",
@@ -117,11 +117,8 @@ def explain_reference(
         through_no_grad=explanation.through_no_grad,
         tokens=settings.tokens and replace(settings.tokens, embedding=explanation.embedding or "auto"),
     )
-    noisy = tuple(method for method in settings.methods if draws_noise(method))
-    ceilings: Maps = {}
-    if noisy:
-        again = replace(settings, methods=noisy, seed=settings.seed + 1)
-        ceilings = prepared(run_engine(model, inputs, again, [target]).maps[0], similarities)
+    found = explanation.maps[0]
+    noisy = tuple(method for method in settings.methods if draws_noise(method) and method.name in found)
     has_other = len(targets) > 1 and explanation.logits is not None and explanation.logits.shape[1] > 1
     return Reference(
         settings=settings,
@@ -131,8 +128,22 @@ def explain_reference(
         similarities=similarities,
         maps=prepared(explanation.maps[0], similarities),
         others=prepared(explanation.maps[1], similarities) if has_other else None,
-        ceilings=ceilings,
+        ceilings=_ceilings(model, inputs, replace(settings, methods=noisy), target, similarities) if noisy else {},
     )
+
+
+def _ceilings(
+    model: nn.Module, inputs: Any, settings: Settings, target: Target, similarities: Sequence[Similarity]
+) -> Maps:
+    """Explain the model again, under another seed."""
+    try:
+        again = run_engine(model, inputs, replace(settings, seed=settings.seed + 1), [target])
+    except ExternalMethodError:
+        # The only ones that draw noise have failed, which is told.
+        if not settings.leaves_out_failing:
+            raise
+        return {}
+    return prepared(again.maps[0], similarities)
 
 
 def random_maps(
@@ -188,9 +199,9 @@ def _compared(found: Attribution | Unscaled) -> Comparable:
     return per_token(found.attribution() if isinstance(found, Unscaled) else found)
 
 
-def draws_noise(method: Method) -> bool:
+def draws_noise(method: AnyMethod) -> bool:
     """Return whether two seeds give two maps."""
-    return any(
+    return getattr(method, "stochastic", False) or any(
         pass_.noise is not None or (pass_.path is not None and "noise" in pass_.path.baselines)
         for pass_ in method.requires()
     )

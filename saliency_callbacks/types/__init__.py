@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from saliency_callbacks.types.attribution import Attribution, Evidence, Quantity, RawMap, Reduction
     from saliency_callbacks.types.outlines import Outlines
     from saliency_callbacks.types.passes import Baseline, Noise, Pass, Path, PathRule, ReluRule, TensorBaseline, Until
-    from saliency_callbacks.types.protocols import Method, PreparingSink, Sink
+    from saliency_callbacks.types.protocols import AnyMethod, Method, ModelMethod, PreparingSink, Sink, TargetLayers
     from saliency_callbacks.types.snapshot import Picture, ProbeView, Snapshot
     from saliency_callbacks.types.statistics import ClassMaps, Mistakes, ProbeStatistics
 
 __all__ = [
+    "AnyMethod",
     "AttentionEvidence",
     "Attribution",
     "Baseline",
@@ -30,6 +31,7 @@ __all__ = [
     "Evidence",
     "Method",
     "Mistakes",
+    "ModelMethod",
     "Noise",
     "Outlines",
     "Pass",
@@ -46,6 +48,7 @@ __all__ = [
     "Sink",
     "Snapshot",
     "Table",
+    "TargetLayers",
     "TensorBaseline",
     "Until",
 ]
@@ -53,12 +56,14 @@ __all__ = [
 # A table is read where there is no torch.
 _HOMES = {
     "AttentionEvidence": "saliency_callbacks.types.attention",
+    "AnyMethod": "saliency_callbacks.types.protocols",
     "Attribution": "saliency_callbacks.types.attribution",
     "Baseline": "saliency_callbacks.types.passes",
     "ClassMaps": "saliency_callbacks.types.statistics",
     "Evidence": "saliency_callbacks.types.attribution",
     "Method": "saliency_callbacks.types.protocols",
     "Mistakes": "saliency_callbacks.types.statistics",
+    "ModelMethod": "saliency_callbacks.types.protocols",
     "Noise": "saliency_callbacks.types.passes",
     "Outlines": "saliency_callbacks.types.outlines",
     "Pass": "saliency_callbacks.types.passes",
@@ -74,6 +79,7 @@ _HOMES = {
     "ReluRule": "saliency_callbacks.types.passes",
     "Sink": "saliency_callbacks.types.protocols",
     "Snapshot": "saliency_callbacks.types.snapshot",
+    "TargetLayers": "saliency_callbacks.types.protocols",
     "TensorBaseline": "saliency_callbacks.types.passes",
     "Until": "saliency_callbacks.types.passes",
 }

@@ -1,15 +1,18 @@
-"""What can be plugged in: a saliency method, and a sink."""
+"""What can be plugged in: a saliency method of either kind, and a sink."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, overload, runtime_checkable
 
-from saliency_callbacks.types.attribution import Evidence, Quantity, RawMap
+from torch import Tensor, nn
+
+from saliency_callbacks.types.attribution import Evidence, Quantity, RawMap, Reduction
 from saliency_callbacks.types.passes import Pass
 from saliency_callbacks.types.snapshot import Picture, Snapshot
 
-__all__ = ["Method", "Sink"]
+__all__ = ["AnyMethod", "Method", "ModelMethod", "PreparingSink", "Sink", "TargetLayers"]
 
 
 @runtime_checkable
@@ -38,6 +41,90 @@ class Method(Protocol):
 
     def attribute(self, evidence: Mapping[Pass, Evidence]) -> RawMap:
         """Reduce the evidence of the required passes to a map; pure."""
+
+
+@dataclass(frozen=True, eq=False)
+class TargetLayers(Sequence[nn.Module]):
+    """The layers that a method is about, in a sequence; empty for a method at the input.
+
+    Args:
+        modules: Dotted name → module.
+        reshape_transform: ``layer output -> [N, K, *spatial]``; ``None`` where the outputs are that already.
+
+    Example:
+        >>> layers = TargetLayers({"layer4": nn.Identity()})
+        >>> layers[0], len(layers)
+        (Identity(), 1)
+    """
+
+    modules: Mapping[str, nn.Module] = field(default_factory=dict)
+    reshape_transform: Callable[[Tensor], Tensor] | None = None
+
+    @overload
+    def __getitem__(self, index: int) -> nn.Module: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[nn.Module]: ...
+
+    def __getitem__(self, index: int | slice) -> nn.Module | Sequence[nn.Module]:
+        """Return a layer by its position."""
+        return list(self.modules.values())[index]
+
+    def __iter__(self) -> Iterator[nn.Module]:
+        """Return the layers in turn."""
+        return iter(self.modules.values())
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.modules)
+
+
+@runtime_checkable
+class ModelMethod(Protocol):
+    """A saliency method that runs the model itself, as those of other libraries do.
+
+    The model that it is given takes the explained tensor alone and returns class scores, see
+    :class:`~saliency_callbacks.methods.ExternalMethod`.
+
+    Example:
+        >>> from saliency_callbacks.methods import ExternalMethod
+        >>> isinstance(ExternalMethod("zeros", lambda model, inputs, target, samples: 0 * inputs), ModelMethod)
+        True
+    """
+
+    @property
+    def name(self) -> str:
+        """Key of the result and ``{method}`` in the logged tags."""
+
+    @property
+    def layer(self) -> Any:
+        """Layers as a person names them, ``"target_layers"`` for those of the callback; ``None`` for the input."""
+
+    @property
+    def signed(self) -> bool:
+        """Whether the sign of a value means something."""
+
+    @property
+    def reduction(self) -> Reduction:
+        """How channels become one map."""
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether two seeds give two maps."""
+
+    @property
+    def rows(self) -> Literal["batch", "one"]:
+        """Whether it is given several samples at once."""
+
+    def requires(self) -> Mapping[Pass, Quantity]:
+        """Return no pass."""
+
+    def explainer(self, model: nn.Module, layers: TargetLayers) -> Callable[[Tensor, Tensor, Tensor], Any]:
+        """Return ``(inputs [n, C, *spatial], target [n], samples [n]) -> maps`` for the model as it is now."""
+
+
+AnyMethod = Method | ModelMethod
+"""A saliency method of either kind."""
 
 
 @runtime_checkable

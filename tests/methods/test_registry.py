@@ -9,11 +9,12 @@ import pytest
 from saliency_callbacks import methods
 from saliency_callbacks.errors import MethodError
 from saliency_callbacks.methods import BUILT_IN, Gradient, IntegratedGradients, SmoothGrad, registry, resolve_methods
+from tests.contracts.presets import PRESETS
 
 
 def test_the_public_names_are_complete():
     assert methods.__all__ == sorted(methods.__all__, key=lambda name: (not name.isupper(), name[0].islower(), name))
-    classes = {type(make()).__name__ for make in BUILT_IN.values()}
+    classes = {type(make()).__name__ for make in (*BUILT_IN.values(), *PRESETS.values())}
     assert classes == {name for name in methods.__all__ if isinstance(getattr(methods, name), type)}
 
 

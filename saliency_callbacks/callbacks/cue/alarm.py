@@ -161,7 +161,7 @@ class CueAlarm(ObservingCallback[CueState]):
         self.on_alarm = checked_actions("on_alarm", on_alarm)
         self.confirmation = settings_of(Confirmation, "confirmation", confirmation)
         self.appearance = settings_of(Appearance, "appearance", appearance)
-        self.settings = cue_settings(self.cue, self.confirmation, self.reading, self.compute)
+        self.settings = cue_settings(self.cue, self.confirmation, self.reading, self.compute, on_error)
         self.groups: GroupAccuracy | None = None
         self._cue_probe: CueProbe | None = None
         self._groups_epoch: int | None = None

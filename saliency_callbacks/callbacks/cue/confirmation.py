@@ -8,7 +8,7 @@ from typing import Any, Literal
 from saliency_callbacks.callbacks.runtime.settings import set_field
 from saliency_callbacks.config.checks import checked_choice, checked_flag, checked_integer
 from saliency_callbacks.config.hydra import plain
-from saliency_callbacks.types import Method
+from saliency_callbacks.types import AnyMethod
 
 __all__ = ["Confirmation"]
 
@@ -35,7 +35,7 @@ class Confirmation:
         8
     """
 
-    method: str | Method | None = "auto"
+    method: str | AnyMethod | None = "auto"
     target_layers: Any = "auto"
     panel_size: int = 8
     removal: Literal["local_mean", "noise"] | None = None

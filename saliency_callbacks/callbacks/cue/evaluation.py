@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,8 @@ from saliency_callbacks.callbacks.streaming.others import OtherSamples
 from saliency_callbacks.callbacks.streaming.reading import read_others
 from saliency_callbacks.config.wording import counted
 from saliency_callbacks.engine.settings import Settings
+from saliency_callbacks.errors import ExternalMethodError
+from saliency_callbacks.methods.registry import resolve_methods
 from saliency_callbacks.scores import localization, mean_of_finite
 from saliency_callbacks.scores.counterfactual import CueEffect, class_margins, cue_effect
 from saliency_callbacks.targets.link import LOGITS, Link
@@ -199,8 +201,16 @@ def _maps(
     """Explain the suspect class in the samples of the picture, where there are any, and methods to explain with."""
     if not _has_maps(probe, settings):
         return None
-    explained = _explained(probe, suspect_class)
-    maps = host.ranks.explain(model, host.to_device(probe.pairs()), settings, [explained]).attributions[0]
+    explained, inputs = _explained(probe, suspect_class), host.to_device(probe.pairs())
+    try:
+        maps = host.ranks.explain(model, inputs, settings, [explained]).attributions[0]
+    except ExternalMethodError as error:
+        if not settings.leaves_out_failing:
+            raise
+        name = settings.methods[0].name
+        notices.warn(("cue without its method", name), f"the panel shows gradients in place of {name}: {error}")
+        plain = replace(settings, methods=resolve_methods("input_x_gradient" if settings.tokens else "gradient"))
+        maps = host.ranks.explain(model, inputs, plain, [explained]).attributions[0]
     return next(iter(maps.values())).cpu()
 
 

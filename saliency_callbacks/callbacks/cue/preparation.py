@@ -11,6 +11,7 @@ from saliency_callbacks.callbacks.cue.image_probe import ImageCueProbe
 from saliency_callbacks.callbacks.cue.probe import AnyCue, CueProbe
 from saliency_callbacks.callbacks.cue.survey import FurtherSamples, no_further_samples
 from saliency_callbacks.callbacks.cue.text_probe import TokenCueProbe
+from saliency_callbacks.callbacks.runtime.arguments import OnError
 from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, engine_settings
 from saliency_callbacks.capture.text.settings import TokenSettings
 from saliency_callbacks.cues.token import TokenCue
@@ -18,12 +19,14 @@ from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import ConfigurationError, CueError
 from saliency_callbacks.methods import InputXGradient
 from saliency_callbacks.probe.batch import ProbeBatch
-from saliency_callbacks.types import Method
+from saliency_callbacks.types import AnyMethod
 
 __all__ = ["chosen_method", "cue_settings", "for_text_inputs", "prepare_cue_probe"]
 
 
-def cue_settings(cue: AnyCue, confirmation: Confirmation, reading: ModelReading, compute: Compute) -> Settings:
+def cue_settings(
+    cue: AnyCue, confirmation: Confirmation, reading: ModelReading, compute: Compute, on_error: OnError = "raise"
+) -> Settings:
     """Return how the model is run and explained, for a cue of images or of text inputs.
 
     Args:
@@ -31,6 +34,7 @@ def cue_settings(cue: AnyCue, confirmation: Confirmation, reading: ModelReading,
         confirmation: What is shown beside the test.
         reading: How the model is read.
         compute: What an evaluation may cost.
+        on_error: As of the callback.
 
     Raises:
         ConfigurationError: If one of them cannot be used.
@@ -39,12 +43,13 @@ def cue_settings(cue: AnyCue, confirmation: Confirmation, reading: ModelReading,
         chosen_method(cue, confirmation.method),
         replace(reading, embedding=None, tokenizer=None),
         compute,
+        on_error,
         target_layers=confirmation.target_layers,
     )
     return for_text_inputs(settings, cue, reading.embedding, has_maps=confirmation.method is not None)
 
 
-def chosen_method(cue: AnyCue, method: str | Method | None) -> str | Method:
+def chosen_method(cue: AnyCue, method: str | AnyMethod | None) -> str | AnyMethod:
     """Return the method of the maps, which ``auto`` leaves to the cue.
 
     Gradients of images are shown by their size. What a word adds or takes has a sign, which only the sum of their

@@ -35,7 +35,7 @@ from saliency_callbacks.randomization.run import check_redraw, with_primary
 from saliency_callbacks.randomization.states import weight_layers
 from saliency_callbacks.targets.resolution import resolve_target, settled_reference
 from saliency_callbacks.targets.similarity import SimilarityTarget
-from saliency_callbacks.types import Method, Picture, Sink
+from saliency_callbacks.types import AnyMethod, Picture, Sink
 
 __all__ = ["RandomizationTest"]
 
@@ -124,7 +124,7 @@ class RandomizationTest(ObservingCallback[CopiesState]):
 
     def __init__(
         self,
-        methods: str | Method | Sequence[str | Method] = ("gradient", "grad_cam"),
+        methods: str | AnyMethod | Sequence[str | AnyMethod] = ("gradient", "grad_cam"),
         probe: Probe | int = 16,
         target: int | str | Callable[..., Any] | None = None,
         *,
@@ -157,7 +157,7 @@ class RandomizationTest(ObservingCallback[CopiesState]):
         self.redraw = check_redraw(self.draws.randomize)
         self.similarities = with_primary(self.draws.similarities)
         self.settings = engine_settings(
-            methods, self.reading, self.compute, target_layers=target_layers, tokenizer=tokenizer
+            methods, self.reading, self.compute, on_error, target_layers=target_layers, tokenizer=tokenizer
         )
         self.result: RandomizationResult | None = None
         self.cascade: RandomizationResult | None = None

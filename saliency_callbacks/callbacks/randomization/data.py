@@ -29,7 +29,7 @@ from saliency_callbacks.randomization.run import with_primary
 from saliency_callbacks.randomization.states import Reference, explain_reference, prepared
 from saliency_callbacks.scores.similarities import Similarity
 from saliency_callbacks.targets.selectors import Target
-from saliency_callbacks.types import Method
+from saliency_callbacks.types import AnyMethod
 
 __all__ = ["data_randomization_test"]
 
@@ -39,7 +39,7 @@ def data_randomization_test(
     inputs: Any,
     *,
     model: nn.Module | None = None,
-    methods: str | Method | Sequence[str | Method] = ("gradient", "grad_cam"),
+    methods: str | AnyMethod | Sequence[str | AnyMethod] = ("gradient", "grad_cam"),
     target: Target = "predicted",
     min_accuracy: float = 0.95,
     max_epochs: int = 200,

@@ -190,6 +190,10 @@ class CopyKeeping:
         n_draws, mib = len(copies.maps), copies.n_bytes / _MIB
         if self._is_auto:
             self.n_copies = n_draws
+        if not all(ranks.from_all(copies.are_complete)):
+            # What failed on some copies is to be tried again.
+            self._copies = None
+            return
         if ranks.from_zero(self._fits(copies, n_draws)):
             self._copies = copies
             told = (

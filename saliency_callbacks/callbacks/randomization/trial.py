@@ -60,7 +60,10 @@ class Trial:
 
     def whole(self, result: RandomizationResult) -> RandomizationResult:
         """Return what all processes have found; a collective where each has samples of its own."""
-        return result.mapped(self.ranks.all_samples(self.settings, self.n_samples))
+        # A method of another library may have failed on one rank only.
+        everywhere = set.intersection(*map(set, self.ranks.from_all(result.methods)))
+        kept = result if everywhere == set(result.methods) else result.of_methods(everywhere)
+        return kept.mapped(self.ranks.all_samples(self.settings, self.n_samples))
 
 
 def wish_for(

@@ -186,9 +186,14 @@ class Ranks:
         """Return what was found of all samples, from what each rank has explained."""
         if not self.shards_probe:
             return found
+        # A method of another library may have failed on one rank only.
+        everywhere = set.intersection(*map(set, self.from_all(tuple(found.maps[0]))))
         return replace(
             found,
-            maps=tuple({name: self._whole(part, n_samples) for name, part in parts.items()} for parts in found.maps),
+            maps=tuple(
+                {name: self._whole(part, n_samples) for name, part in parts.items() if name in everywhere}
+                for parts in found.maps
+            ),
             logits=None if found.logits is None else self.gathered(found.logits, n_samples),
         )
 

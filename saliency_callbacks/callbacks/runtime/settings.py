@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from saliency_callbacks.callbacks.runtime.arguments import OnError
 from saliency_callbacks.capture.axes import checked_layout
 from saliency_callbacks.capture.oom import BackOff
 from saliency_callbacks.capture.text.settings import TokenSettings
@@ -29,7 +30,7 @@ from saliency_callbacks.scores.drawn import Scalars, checked_scalars
 from saliency_callbacks.sinks.addresses import checked_address, is_remote
 from saliency_callbacks.sinks.disk.retention import KeepMaps, checked_retention
 from saliency_callbacks.targets.recognition import DECLARED, Declared
-from saliency_callbacks.types import Method
+from saliency_callbacks.types import AnyMethod
 
 __all__ = [
     "Compute",
@@ -242,14 +243,17 @@ def set_field(settings: object, name: str, value: Any) -> None:
 
 
 def engine_settings(
-    methods: str | Method | Sequence[str | Method],
+    methods: str | AnyMethod | Sequence[str | AnyMethod],
     reading: ModelReading,
     compute: Compute,
+    on_error: OnError = "raise",
     *,
     target_layers: Any = "auto",
     tokenizer: Any = None,
 ) -> Settings:
     """Return the settings of the engine, with names of methods and dotted paths of functions resolved.
+
+    With ``on_error="warn"`` a method of another library that fails is left out.
 
     Raises:
         ConfigurationError: If one of them cannot be used.
@@ -270,6 +274,7 @@ def engine_settings(
             reading.embedding, plain(reading.tokenizer) if tokenizer is None else tokenizer
         ),
         back_off=BackOff(),
+        leaves_out_failing=on_error == "warn",
     )
 
 

@@ -235,7 +235,7 @@ class ProbeExplainer:
                 "methods": {method.name: repr(method) for method in self.settings.methods},
                 "target_layers": list(explanation.target_layers),
                 "n_passes": explanation.n_passes,
-                **({"through_no_grad": True} if explanation.through_no_grad else {}),
+                **explanation.facts,
                 "probe": self.probe.fingerprint,
                 "versions": versions(),
                 **input_facts(self._inputs, self.probe, self.settings, self.appearance),
@@ -257,6 +257,9 @@ class ProbeExplainer:
             )
             for name, attribution in snapshot.attributions.items()
         }
+        # A method that failed this time may not the next.
+        asked = {method.name for method in self.settings.methods} - set(histories)
+        histories |= {name: one for name, one in state.histories.items() if name in asked}
         explained = next(iter(snapshot.attributions.values())).target
         return replace(
             state,

@@ -28,7 +28,7 @@ from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.localization.settings import Localization
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
-from saliency_callbacks.types import Method, Sink
+from saliency_callbacks.types import AnyMethod, Sink
 
 __all__ = ["SaliencyMonitor"]
 
@@ -131,7 +131,7 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
 
     def __init__(
         self,
-        methods: str | Method | Sequence[str | Method] | None = None,
+        methods: str | AnyMethod | Sequence[str | AnyMethod] | None = None,
         probe: Probe | int = 16,
         target: int | str | Callable[..., Any] | None = None,
         *,
@@ -171,7 +171,11 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
         self.localization = settings_of(Localization, "localization", localization) if is_given else None
         self.report = checked_report(report, save_maps=self.storage.save_maps)
         self.settings = engine_settings(
-            _DEFAULT_METHODS if methods is None else methods, self.reading, self.compute, target_layers=target_layers
+            _DEFAULT_METHODS if methods is None else methods,
+            self.reading,
+            self.compute,
+            on_error,
+            target_layers=target_layers,
         )
         self._is_automatic = methods is None and is_auto(target_layers)
         self._explainer: ProbeExplainer | None = None

@@ -41,7 +41,7 @@ class MonitorState(PinnedState):
         kept = {
             name: history
             for name, history in self.histories.items()
-            if name in attributions and history.compares_with(attributions[name].values)
+            if name not in attributions or history.compares_with(attributions[name].values)
         }
         forgotten = sorted(set(self.histories) & set(attributions) - set(kept))
         if forgotten:

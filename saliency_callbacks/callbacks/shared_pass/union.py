@@ -16,7 +16,7 @@ from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.engine.wants import Want, are_independent, distinct, is_same_method, needs_layers, union
 from saliency_callbacks.errors import ObservationError
 from saliency_callbacks.targets.selectors import Target
-from saliency_callbacks.types import Method
+from saliency_callbacks.types import AnyMethod
 
 __all__ = ["Found", "can_join", "explain"]
 
@@ -43,11 +43,16 @@ class Found:
         if not is_part or not are_independent(wants):
             return None
         methods, found = wish.settings.methods, self.explanation
+        if any(one.name not in found.maps[0] for one in methods):
+            # It has failed, and may not the next time.
+            return None
         return replace(
             found,
             maps=tuple({one.name: found.maps[number][one.name] for one in methods} for number in wants[1].targets),
             target_layers=found.target_layers if needs_layers(methods) else (),
             n_passes=len(union(methods)),
+            clean=tuple(found.clean[number] for number in wants[1].targets),
+            costs={one.name: found.costs[one.name] for one in methods if one.name in found.costs},
         )
 
     def is_equal(self, other: Found) -> bool | None:
@@ -61,7 +66,7 @@ class Found:
         maps = [
             (one.maps[0][method.name].values, two.maps[0][method.name].values)
             for method in self.wish.settings.methods
-            if _is_among(method, other.wish.settings.methods)
+            if _is_among(method, other.wish.settings.methods) and method.name in one.maps[0].keys() & two.maps[0].keys()
         ]
         outputs = [(_score(one), _score(two))]
         if one.logits is not None and two.logits is not None:
@@ -106,7 +111,7 @@ def explain(wishes: Sequence[Wish], ranks: Ranks) -> list[Found]:
     return [Found(wish, one) for wish, one in zip(wishes, found, strict=True)]
 
 
-def _is_among(method: Method, methods: Sequence[Method]) -> bool:
+def _is_among(method: AnyMethod, methods: Sequence[AnyMethod]) -> bool:
     return any(is_same_method(method, one) for one in methods)
 
 
@@ -127,7 +132,14 @@ def _settings(wishes: Sequence[Wish]) -> Settings:
     methods = distinct(method for wish in wishes for method in wish.settings.methods)
     of_layers = next((wish.settings for wish in wishes if needs_layers(wish.settings.methods)), own)
     # With fewer rows at once a sum may round otherwise: where memory is short, each tries alone.
-    return replace(own, methods=methods, target_layers=of_layers.target_layers, back_off=None)
+    goes_on = all(wish.settings.leaves_out_failing for wish in wishes)
+    return replace(
+        own,
+        methods=methods,
+        target_layers=of_layers.target_layers,
+        back_off=None,
+        leaves_out_failing=goes_on,
+    )
 
 
 def _wants(wishes: Sequence[Wish]) -> tuple[list[Target], list[Want]]:

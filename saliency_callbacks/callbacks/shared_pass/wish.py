@@ -126,5 +126,7 @@ def _shared_part(settings: Settings) -> Settings:
         back_off=None,
         # What was chosen counts, not that there was a choice.
         is_fast=False,
+        # Whoever wants errors to be raised is explained together with others as long as there are none.
+        leaves_out_failing=False,
         arithmetic=UNCHANGED if settings.full_precision else settings.arithmetic,
     )

@@ -33,7 +33,7 @@ from saliency_callbacks.methods.integrated import IntegratedGradients
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.text.token_texts import WordFunction
-from saliency_callbacks.types import Method, Sink
+from saliency_callbacks.types import AnyMethod, Sink
 
 __all__ = ["TokenSaliencyMonitor"]
 
@@ -120,7 +120,11 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
 
     def __init__(
         self,
-        methods: str | Method | Sequence[str | Method] = ("gradient_norm", "input_x_gradient", "integrated_gradients"),
+        methods: str | AnyMethod | Sequence[str | AnyMethod] = (
+            "gradient_norm",
+            "input_x_gradient",
+            "integrated_gradients",
+        ),
         probe: Probe | int = 16,
         tokenizer: Any = None,
         target: int | str | Callable[..., Any] | None = None,
@@ -168,6 +172,7 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
             _from_padding(plain(methods)),
             replace(self.reading, embedding=embedding),
             self.compute,
+            on_error,
             tokenizer=self.tokenizer,
         )
         self._explainer: TextExplainer | None = None

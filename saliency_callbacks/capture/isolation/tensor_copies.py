@@ -56,8 +56,8 @@ class TensorContents:
         content = self._contents.get(id(tensor))
         return with_local(tensor, content) if content is not None and is_sharded(tensor) else content
 
-    def restore(self) -> None:
-        """Write back what has changed; a tensor that has not is left alone, with its version."""
+    def restore(self) -> list[Tensor]:
+        """Write back what has changed, and return it; a tensor that has not is left alone, with its version."""
         cut_off(self._leaves)
         with torch.no_grad():
             changed = _changed(self._saved)
@@ -65,6 +65,8 @@ class TensorContents:
             # Inference tensors can be written under inference mode only; leaving that mode enables gradients again.
             with torch.inference_mode(saved.tensor.is_inference()), torch.no_grad():
                 _write_back(saved)
+        parts = {id(saved.tensor) for saved in changed}
+        return [tensor for tensor, saved in zip(self._tensors, self._saved, strict=True) if id(saved.tensor) in parts]
 
 
 def same_content(one: Tensor, other: Tensor) -> bool:

@@ -11,6 +11,7 @@ from torch import nn
 from saliency_callbacks.callbacks.runtime.ranks import ALONE, Ranks, share_of
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import RankError, TargetError
+from saliency_callbacks.methods import CaptumMethod, ExternalMethod, GradCamMethod
 from saliency_callbacks.methods.registry import resolve_methods
 
 
@@ -111,7 +112,8 @@ def test_the_parts_of_two_ranks_are_the_whole():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 5))
     images = torch.randn(5, 2, 6, 6)
-    methods = resolve_methods(["gradient", "grad_cam", "integrated_gradients", "smooth_grad"])
+    external = [CaptumMethod("DeepLift"), GradCamMethod("LayerCAM")]
+    methods = resolve_methods(["gradient", "grad_cam", "integrated_gradients", "smooth_grad", *external])
     settings = Settings(methods=methods, internal_batch_size=2)
     whole = ALONE.explain(model, images, settings, ["predicted"])
     sent: list[list[torch.Tensor]] = [[], []]
@@ -134,3 +136,15 @@ def test_the_parts_of_two_ranks_are_the_whole():
             torch.testing.assert_close(getattr(other, what), getattr(one, what))
     torch.testing.assert_close(found.logits, whole.logits)
     assert {len(values) for values in sent[0]} == {3}
+
+
+def test_what_failed_on_another_rank_is_left_out_on_all():
+    class Failing(_Other):
+        def gathered(self, values):
+            return [values, values]
+
+    own = ExternalMethod("own", lambda model, inputs, *_: inputs)
+    rank = Ranks(Failing(votes=[True] * 9, reports=[("gradient",)]), shards_probe=True)
+    settings = Settings(methods=resolve_methods(["gradient", own]), leaves_out_failing=True)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(8, 2))
+    assert list(rank.explain(model, torch.rand(4, 2, 2, 2), settings, [0]).maps[0]) == ["gradient"]

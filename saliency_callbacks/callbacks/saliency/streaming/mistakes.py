@@ -37,7 +37,7 @@ class _Rows:
     def joined(self, other: _Rows) -> _Rows:
         return _Rows(
             {name: torch.cat([values, other.columns[name]]) for name, values in self.columns.items()},
-            {name: torch.cat([maps, other.maps[name]]) for name, maps in self.maps.items()},
+            {name: torch.cat([maps, other.maps[name]]) for name, maps in self.maps.items() if name in other.maps},
         )
 
 

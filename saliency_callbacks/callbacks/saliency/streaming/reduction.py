@@ -87,8 +87,12 @@ class Reduction:
             # The words of two texts have no places in common.
             return
         told_apart = labels if len(self._classes) <= MAX_CLASSES else None
-        for name, attribution in part.attributions.items():
-            self._maps.setdefault(name, MapMeans()).add(attribution.magnitude, told_apart)
+        if not self._maps:
+            self._maps = {name: MapMeans() for name in part.attributions}
+        # A method of another library may have failed for some samples, and then has no mean of all.
+        self._maps = {name: means for name, means in self._maps.items() if name in part.attributions}
+        for name, means in self._maps.items():
+            means.add(part.attributions[name].magnitude, told_apart)
         inputs = self.settings.read_alone(part.probe.inputs).explained
         self._inputs.add(kept_size(inputs.float()), told_apart)
         self._mistakes.add(part, inputs)

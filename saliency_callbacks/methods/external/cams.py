@@ -1,0 +1,170 @@
+"""Class activation maps of pytorch-grad-cam and of TorchCAM."""
+
+from __future__ import annotations
+
+import inspect
+import io
+from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from saliency_callbacks.methods.external.method import TARGET_LAYERS, Explainer, ModelRun
+from saliency_callbacks.methods.external.packages import imported, member, resolved_arguments, snake_case
+from saliency_callbacks.types import TargetLayers
+
+__all__ = ["GradCamMethod", "TorchCamMethod"]
+
+
+@dataclass(frozen=True, repr=False)
+class GradCamMethod(ModelRun):
+    """Any class activation map of pytorch-grad-cam.
+
+    It is built and called as ``CAM(model, target_layers, **constructor)(inputs, targets, **arguments)``. Its maps
+    ``[N, H, W]`` are scaled to [0, 1], each by itself, and brought to the size of the input. Layers of vision
+    transformers are given a ``reshape_transform``, unless ``constructor`` has one.
+
+    Args:
+        cam: Name of a class of ``pytorch_grad_cam``, or the dotted path of another.
+        arguments: Further arguments of the call, ``aug_smooth`` and ``eigen_smooth``.
+        constructor: Further arguments of the class. Strings with dots are dotted paths of objects.
+        name: As of :class:`~saliency_callbacks.methods.ExternalMethod`; by default e.g. ``pytorch_grad_cam_score_cam``.
+        layer: As of :class:`~saliency_callbacks.methods.ExternalMethod`; by default the callback's target layers.
+        signed: As of :class:`~saliency_callbacks.methods.ExternalMethod`.
+        reduction: As of :class:`~saliency_callbacks.methods.ExternalMethod`.
+        stochastic: As of :class:`~saliency_callbacks.methods.ExternalMethod`; known of ``RandomCAM``.
+        rows: As of :class:`~saliency_callbacks.methods.ExternalMethod`.
+
+    Raises:
+        MethodError: If pytorch-grad-cam is not installed, or an argument cannot be used.
+
+    Example:
+        >>> from saliency_callbacks import SaliencyMonitor
+        >>> monitor = SaliencyMonitor(["gradient", GradCamMethod("EigenGradCAM")], target_layers="backbone.layer4")
+        >>> [method.name for method in monitor.settings.methods]
+        ['gradient', 'pytorch_grad_cam_eigen_grad_cam']
+
+    Reference:
+        Gildenblat and contributors 2021, https://github.com/jacobgil/pytorch-grad-cam.
+    """
+
+    cam: str
+    arguments: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    constructor: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    name: str = field(default="", kw_only=True)
+    layer: Any = field(default=TARGET_LAYERS, kw_only=True)
+
+    def __post_init__(self) -> None:
+        self._kind()
+        self._set("name", self.name or f"pytorch_grad_cam_{snake_case(self.cam)}")
+        self._set("stochastic", self.stochastic or self.cam == "RandomCAM")
+        _complete(self)
+        super().__post_init__()
+
+    def explainer(self, model: nn.Module, layers: TargetLayers) -> Explainer:
+        """Return the class activation map for the model as it is now."""
+        target_of = member(_grad_cam("utils.model_targets"), "ClassifierOutputTarget", what="target")
+        kind = self._kind()
+        constructor = {**_reshaping(kind, layers), **self.constructor}
+
+        def attribute(inputs: Tensor, target: Tensor, samples: Tensor) -> Any:
+            # It shows progress bars, which would break up that of the training. Its hooks are good for one call.
+            with (
+                redirect_stdout(io.StringIO()),
+                redirect_stderr(io.StringIO()),
+                kind(model, list(layers), **constructor) as cam,
+            ):
+                return cam(inputs, [target_of(index) for index in target.tolist()], **self.arguments)
+
+        return attribute
+
+    def _kind(self) -> Any:
+        return member(_grad_cam(), self.cam, what="GradCamMethod: cam")
+
+
+@dataclass(frozen=True, repr=False)
+class TorchCamMethod(ModelRun):
+    """Any class activation map of TorchCAM.
+
+    It is built and called as ``CAM(model, target_layer, **constructor)(target, model(inputs), **arguments)``. Its maps
+    ``[N, h, w]`` are at the layer's own resolution, scaled to [0, 1] unless ``arguments`` has ``normalized=False``;
+    those of several layers are fused as TorchCAM does.
+
+    Args:
+        cam: Name of a class of ``torchcam.methods``, or the dotted path of another.
+        arguments: Further arguments of the call.
+        constructor: Further arguments of the class. Strings with dots are dotted paths of objects.
+        name: As of :class:`~saliency_callbacks.methods.ExternalMethod`; by default e.g. ``torchcam_score_cam``.
+        layer: As of :class:`~saliency_callbacks.methods.ExternalMethod`; by default the callback's target layers.
+        signed: As of :class:`~saliency_callbacks.methods.ExternalMethod`.
+        reduction: As of :class:`~saliency_callbacks.methods.ExternalMethod`.
+        stochastic: As of :class:`~saliency_callbacks.methods.ExternalMethod`; known of those of TorchCAM.
+        rows: As of :class:`~saliency_callbacks.methods.ExternalMethod`.
+
+    Raises:
+        MethodError: If TorchCAM is not installed, or an argument cannot be used.
+
+    Example:
+        >>> import torch
+        >>> from saliency_callbacks import explain
+        >>> from torch.nn import AdaptiveAvgPool2d, Conv2d, Flatten, Sequential
+        >>> model = Sequential(Conv2d(3, 8, 3), AdaptiveAvgPool2d(1), Flatten())
+        >>> found = explain(model, torch.rand(2, 3, 8, 8), methods=TorchCamMethod("LayerCAM", name="cam"))["cam"]
+        >>> found.values.shape, found.layer
+        (torch.Size([2, 1, 6, 6]), '0')
+
+    Reference:
+        Fernandez 2020, https://github.com/frgfm/torch-cam.
+    """
+
+    cam: str
+    arguments: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    constructor: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    name: str = field(default="", kw_only=True)
+    layer: Any = field(default=TARGET_LAYERS, kw_only=True)
+
+    def __post_init__(self) -> None:
+        self._kind()
+        self._set("name", self.name or f"torchcam_{snake_case(self.cam)}")
+        self._set("stochastic", self.stochastic or self.cam in ("SmoothGradCAMpp", "SSCAM"))
+        _complete(self)
+        super().__post_init__()
+
+    def explainer(self, model: nn.Module, layers: TargetLayers) -> Explainer:
+        """Return the class activation map for the model as it is now."""
+        kind = self._kind()
+        constructor = {**_reshaping(kind, layers), **self.constructor}
+
+        def attribute(inputs: Tensor, target: Tensor, samples: Tensor) -> Tensor:
+            with kind(model, list(layers), **constructor) as cam:
+                maps = cam(target.tolist(), model(inputs), **self.arguments)
+            found: Tensor = maps[0] if len(maps) == 1 else kind.fuse_cams(maps)
+            return found.unsqueeze(1)
+
+        return attribute
+
+    def _kind(self) -> Any:
+        library = imported("torchcam.methods", preset="TorchCamMethod", package="TorchCAM", extra="torchcam")
+        return member(library, self.cam, what="TorchCamMethod: cam")
+
+
+def _complete(method: GradCamMethod | TorchCamMethod) -> None:
+    """Fill in what both take, in the form in which it is used."""
+    for one in ("arguments", "constructor"):
+        object.__setattr__(method, one, resolved_arguments(f"{method.name}: {one}", getattr(method, one)))
+    object.__setattr__(method, "layer", TARGET_LAYERS if method.layer is None else method.layer)
+
+
+def _reshaping(kind: Any, layers: TargetLayers) -> Mapping[str, Any]:
+    """Return what tells a class how outputs of its layers become maps, if they are none and it takes that."""
+    parameters = inspect.signature(kind).parameters
+    takes_it = "reshape_transform" in parameters or any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+    is_needed = layers.reshape_transform is not None and takes_it
+    return {"reshape_transform": layers.reshape_transform} if is_needed else {}
+
+
+def _grad_cam(module: str = "") -> Any:
+    path = f"pytorch_grad_cam.{module}".removesuffix(".")
+    return imported(path, preset="GradCamMethod", package="pytorch-grad-cam", extra="grad-cam")

@@ -1,0 +1,120 @@
+"""The attributions of Captum."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from saliency_callbacks.errors import MethodError
+from saliency_callbacks.methods.external.method import TARGET_LAYERS, Explainer, ModelRun
+from saliency_callbacks.methods.external.packages import imported, member, resolved_arguments, snake_case
+from saliency_callbacks.types import TargetLayers
+
+__all__ = ["CaptumMethod"]
+
+_DRAWING = ("GradientShap", "KernelShap", "Lime", "NoiseTunnel", "ShapleyValueSampling")
+
+
+@dataclass(frozen=True, repr=False)
+class CaptumMethod(ModelRun):
+    """Any attribution of Captum, of the input or of a layer.
+
+    It is built and called as ``Attribution(model, **constructor).attribute(inputs, target=…, **arguments)``. Values of
+    a layer ``[N, K, h, w]`` are summed over its channels.
+
+    Args:
+        attribution: Name of a class of ``captum.attr``, or the dotted path of another with its ``attribute``.
+        arguments: Further arguments of ``attribute``. Strings with dots are dotted paths of objects; lists are tuples.
+        constructor: Further arguments of the class, likewise. The ``attribution_method`` of ``NoiseTunnel`` is given
+            by its name.
+        name: As of :class:`~saliency_callbacks.methods.ExternalMethod`; by default e.g. ``captum_deep_lift``.
+        layer: As of :class:`~saliency_callbacks.methods.ExternalMethod`; by default the callback's target layers, of
+            the attributions that are about one.
+        signed: As of :class:`~saliency_callbacks.methods.ExternalMethod`.
+        reduction: As of :class:`~saliency_callbacks.methods.ExternalMethod`.
+        stochastic: As of :class:`~saliency_callbacks.methods.ExternalMethod`; known of those of Captum.
+        rows: As of :class:`~saliency_callbacks.methods.ExternalMethod`.
+
+    Raises:
+        MethodError: If Captum is not installed, or an argument cannot be used.
+
+    Example:
+        >>> import torch
+        >>> from saliency_callbacks import explain
+        >>> method = CaptumMethod("Occlusion", {"sliding_window_shapes": [3, 1, 1]}, name="occlusion")
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
+        >>> explain(model, torch.rand(5, 3, 2, 2), methods=method)["occlusion"].values.shape
+        torch.Size([5, 3, 2, 2])
+
+    Reference:
+        Kokhlikyan et al. 2020, arXiv 2009.07896.
+    """
+
+    attribution: str
+    arguments: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    constructor: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    name: str = field(default="", kw_only=True)
+
+    def __post_init__(self) -> None:
+        kind = self._kind()
+        self._set("name", self.name or f"captum_{snake_case(self.attribution)}")
+        self._set("stochastic", self.stochastic or self.attribution.removeprefix("Layer") in _DRAWING)
+        for one in ("arguments", "constructor"):
+            given = resolved_arguments(f"{self.name}: {one}", getattr(self, one))
+            # Captum tells tuples from lists, which are all that a configuration has.
+            self._set(one, {name: _tuples(value) for name, value in given.items()})
+        if self.layer is None and "layer" in inspect.signature(kind).parameters:
+            self._set("layer", TARGET_LAYERS)
+        super().__post_init__()
+
+    def explainer(self, model: nn.Module, layers: TargetLayers) -> Explainer:
+        """Return the attribution for the model as it is now."""
+        kind, constructor = self._kind(), dict(self.constructor)
+        if layers:
+            constructor["layer"] = layers[0]
+        if len(layers) > 1:
+            raise MethodError(
+                f"method {self.name!r} has the layers {list(layers.modules)}; expected one, as Captum explains one "
+                "layer at a time. Name it with layer='…'"
+            )
+        inner = constructor.pop("attribution_method", None)
+        built = kind(model if inner is None else _noisy(inner, model), **constructor)
+        parameters = inspect.signature(built.attribute).parameters
+        takes_target = "target" in parameters or any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+
+        def attribute(inputs: Tensor, target: Tensor, samples: Tensor) -> Any:
+            arguments = {"target": target, **self.arguments} if takes_target else self.arguments
+            found = built.attribute(inputs, **arguments)
+            found = found[0] if isinstance(found, tuple) and len(found) == 1 else found
+            return _by_place(found, inputs, layers) if layers and isinstance(found, Tensor) else found
+
+        return attribute
+
+    def _kind(self) -> Any:
+        return member(_captum(), self.attribution, what="CaptumMethod: attribution")
+
+
+def _captum() -> Any:
+    return imported("captum.attr", preset="CaptumMethod", package="Captum", extra="captum")
+
+
+def _noisy(attribution: Any, model: nn.Module) -> Any:
+    kind = member(_captum(), attribution, what="attribution_method") if isinstance(attribution, str) else attribution
+    return kind(model)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _by_place(found: Tensor, inputs: Tensor, layers: TargetLayers) -> Tensor:
+    """Return one value for each place of a layer's map; what is at the input is left as it is."""
+    if found.shape == inputs.shape:
+        return found
+    if layers.reshape_transform is not None:
+        found = layers.reshape_transform(found)
+    return found.sum(dim=1, keepdim=True) if found.ndim == inputs.ndim else found
