@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from saliency_callbacks.config.hydra import plain
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.errors import TargetError
 from saliency_callbacks.targets.logits import read_logits
+from saliency_callbacks.targets.named import NamedTarget
 
 __all__ = ["SimilarityTarget"]
 
 
-@dataclass(frozen=True, eq=False)
-class SimilarityTarget:
+@dataclass(frozen=True, eq=False, repr=False)
+class SimilarityTarget(NamedTarget):
     r"""Explain how similar the embedding of each sample is to a reference.
 
     .. math:: s_n = \frac{e_n \cdot r_n}{\lVert e_n \rVert \, \lVert r_n \rVert}
@@ -72,6 +74,16 @@ class SimilarityTarget:
     def is_open(self) -> bool:
         """Whether the reference is that of the first observation, which is yet to come."""
         return isinstance(self.reference, str)
+
+    @property
+    def compares_with_first(self) -> bool:
+        """Whether the reference is that of the first observation, or was."""
+        return self.view is None
+
+    @override
+    def pinned(self, pins: Mapping[str, Tensor]) -> NamedTarget:
+        reference = pins.get("reference")
+        return self if reference is None or not self.is_open or self.view is not None else self.settled(reference)
 
     def settled(self, reference: Tensor) -> SimilarityTarget:
         """Return the target with a reference ``[N, D]``."""

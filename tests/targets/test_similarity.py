@@ -12,7 +12,7 @@ from saliency_callbacks.errors import DegenerateMapWarning, TargetError
 from saliency_callbacks.probe import freeze
 from saliency_callbacks.targets import SimilarityTarget
 from saliency_callbacks.targets.link import Link
-from saliency_callbacks.targets.resolution import class_target, resolve_target, settled_reference, target_name
+from saliency_callbacks.targets.resolution import class_target, pins_after, resolve_target, target_name
 
 
 @pytest.fixture
@@ -172,15 +172,16 @@ def test_the_first_embeddings_are_the_reference():
     assert isinstance(first, SimilarityTarget)
     assert first.is_open
     start = torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.0, 2.0]])
-    reference = settled_reference(first, None, start)
+    reference = pins_after(first, {}, start)["reference"]
     assert torch.equal(reference, start)
-    second = resolve_target(None, probe, None, link, reference)
+    pins = {"reference": reference}
+    second = resolve_target(None, probe, None, link, pins)
     now = torch.ones(3, 2)
-    kept = settled_reference(second, reference, now)
+    kept = pins_after(second, pins, now)["reference"]
     assert kept.tolist() == [[1, 0], [1, 1], [0, 2]], "an embedding of zeros has no direction"
     given = SimilarityTarget(torch.ones(2))
-    assert resolve_target(given, probe, None, link, reference) is given
-    assert settled_reference(given, None, now) is None
-    assert settled_reference("predicted", None, now) is None
+    assert resolve_target(given, probe, None, link, pins) is given
+    assert pins_after(given, {}, now) == {}
+    assert pins_after("predicted", {}, now) == {}
     assert target_name(None, probe, link) == "SimilarityTarget('initial')"
     assert (class_target("label"), class_target(3), class_target(given)) == ("target='label'", None, None)

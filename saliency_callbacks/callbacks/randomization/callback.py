@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from saliency_callbacks.callbacks.base import ObservingCallback
 from saliency_callbacks.callbacks.fast_precision import with_arithmetic
-from saliency_callbacks.callbacks.outputs import link_of
+from saliency_callbacks.callbacks.outputs import check_target, known_target, pinned_target, told
 from saliency_callbacks.callbacks.randomization.keeping import CopyKeeping
 from saliency_callbacks.callbacks.randomization.pace import Pace, describe_cascade, describe_left_out, shown
 from saliency_callbacks.callbacks.randomization.probe import freeze_tested
@@ -33,7 +33,7 @@ from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.randomization.result import RandomizationResult
 from saliency_callbacks.randomization.run import check_redraw, with_primary
 from saliency_callbacks.randomization.states import weight_layers
-from saliency_callbacks.targets.resolution import resolve_target, settled_reference
+from saliency_callbacks.targets.resolution import pins_after
 from saliency_callbacks.targets.similarity import SimilarityTarget
 from saliency_callbacks.types import Method, Picture, Sink
 
@@ -177,6 +177,7 @@ class RandomizationTest(ObservingCallback[CopiesState]):
     @override
     def _accept_probe(self, probe: ProbeBatch, host: Host) -> None:
         check_labels(probe, self.target)
+        check_target(self.target, told(probe, self.settings))
         self.result = self.cascade = None
         self._is_announced = False
         self._keeping = CopyKeeping(self.draws, self.namespace)
@@ -246,7 +247,7 @@ class RandomizationTest(ObservingCallback[CopiesState]):
         if not state.is_settled_for(self.settings):
             return None
         settings = replace(state.settled(self.settings), forward_context=host.forward_context)
-        target = resolve_target(self.target, probe, state.pinned, link_of(state, probe), state.reference)
+        target = known_target(state, self.target, probe, told(probe, settings))
         return wish_for(model, probe, settings, target, host, random_logit=self.draws.random_logit)
 
     def _run(
@@ -266,10 +267,9 @@ class RandomizationTest(ObservingCallback[CopiesState]):
             self._settled = replace(self._settled, tokens=settled_tokens(model, inputs, settings))
         settings = replace(settings, tokens=self._settled.tokens)
         state = self._outputs.settled(self.state, model, probe, settings, host, target=self.target)
-        target = resolve_target(self.target, probe, state.pinned, link_of(state, probe), state.reference)
+        state, target = pinned_target(state, self.target, model, probe, settings, host, samples=told(probe, settings))
         if isinstance(target, SimilarityTarget) and target.is_open and target.view is None:
-            now = ranks.logits(model, inputs, settings)
-            state = replace(state, reference=settled_reference(target, None, now))
+            state = replace(state, pins=pins_after(target, {}, ranks.logits(model, inputs, settings)))
         state = with_arithmetic(state, model, inputs, settings, target, host, peers=self._peers(host))
         settings = state.settled(settings)
         wish = wish_for(model, probe, settings, target, host, random_logit=self.draws.random_logit)

@@ -10,6 +10,7 @@ from torch import nn
 from typing_extensions import override
 
 from saliency_callbacks.callbacks.base import ObservingCallback
+from saliency_callbacks.callbacks.outputs import check_target, told
 from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.callbacks.runtime.arguments import OnError, checked_target, is_auto
 from saliency_callbacks.callbacks.runtime.host import Host
@@ -179,6 +180,7 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
     @override
     def _accept_probe(self, probe: ProbeBatch, host: Host) -> None:
         check_labels(probe, self.target)
+        check_target(self.target, told(probe, self.settings, self.appearance.class_names))
         stream = None if self._others is None else StreamedProbe(self._others, self.appearance, self.namespace)
         self._explainer = ProbeExplainer(
             self.settings,

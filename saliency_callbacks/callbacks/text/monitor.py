@@ -11,6 +11,7 @@ from torch import nn
 from typing_extensions import override
 
 from saliency_callbacks.callbacks.base import ObservingCallback
+from saliency_callbacks.callbacks.outputs import check_target, told
 from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.callbacks.runtime.arguments import OnError, checked_target
 from saliency_callbacks.callbacks.runtime.host import Host
@@ -189,6 +190,7 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
     @override
     def _accept_probe(self, probe: ProbeBatch, host: Host) -> None:
         check_labels(probe, self.target)
+        check_target(self.target, told(probe, self.settings, self.appearance.class_names))
         look = Appearance(class_names=self.appearance.class_names)
         stream = None if self._others is None else StreamedProbe(self._others, look, self.namespace)
         texts = None if self.tokenizer is None else texts_of(probe, self.settings, self.tokenizer, self.words)
