@@ -142,7 +142,7 @@ def test_an_output_among_others(encoder, images):
     ("reference", "match"),
     [
         ("first", "reference='first'; expected 'initial'"),
-        (torch.ones(2, 3, 4), r"expected 'initial', an embedding \[D\]"),
+        (torch.ones(2, 3, 4), r"expected 'initial', 'text', an embedding \[D\]"),
         (torch.ones(3, dtype=torch.long), "in floating point"),
         ({"a": 1}, "expected 'initial'"),
     ],

@@ -103,8 +103,8 @@ def check_target(target: Target, n_samples: int) -> None:
         raise TargetError(
             f"the probe has {n_samples} samples, most of which are re-read at every observation, but the target pins "
             "what the model answers to each, which would have to be stored; expected a target that the data alone "
-            "tells (a class, a label, the probe's masks or annotations). Or use a smaller probe, or show all samples with "
-            f"Probe(shown={n_samples})"
+            "tells (a class, a label, the probe's masks or annotations). Or use a smaller probe, or show all samples "
+            f"with Probe(shown={n_samples})"
         )
     if not isinstance(target, SimilarityTarget):
         return
