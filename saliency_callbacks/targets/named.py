@@ -115,7 +115,9 @@ def is_same_value(one: Any, other: Any) -> bool:
     if one is other or type(one) is not type(other):
         return one is other
     if isinstance(one, Tensor):
-        return one.dtype == other.dtype and one.shape == other.shape and bool((one.cpu() == other.cpu()).all())
+        a, b = one.cpu(), other.cpu()
+        is_alike = a.dtype == b.dtype and a.shape == b.shape
+        return is_alike and bool(((a == b) | (a.isnan() & b.isnan())).all())
     if isinstance(one, list | tuple):
         return len(one) == len(other) and all(map(is_same_value, one, other))
     if isinstance(one, Mapping):

@@ -31,6 +31,12 @@ class Heads:
         self._seen: dict[str, Any] = {}
         self.n_labels: int | None = None
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Heads)
+
+    def __hash__(self) -> int:
+        return hash(Heads)
+
     @contextmanager
     def watching(self, model: nn.Module) -> Iterator[None]:
         """Look into the first detector that a model has inside, if it has one."""

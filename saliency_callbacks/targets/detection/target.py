@@ -92,7 +92,8 @@ class DetectionTarget(NamedTarget):
             boxes = self.box.expand(samples.n_samples, 4)
         elif self.box is not None:
             boxes, labels = annotated(samples, label)
-        return _Detection(boxes, labels, samples, self.min_iou, self.min_score, may_find=self.box is None)
+        size = _checked_size(samples.size)
+        return _Detection(boxes, labels, size, self.min_iou, self.min_score, may_find=self.box is None)
 
     @override
     def __call__(self, output: Any, samples: Tensor) -> Tensor:
@@ -107,7 +108,7 @@ class _Detection(NamedTarget):
 
     boxes: Tensor
     labels: Tensor
-    samples: Samples
+    size: tuple[int, ...]
     min_iou: float
     min_score: float
     may_find: bool
@@ -178,20 +179,17 @@ class _Detection(NamedTarget):
 
     def _candidates(self, output: Any, boxes: Tensor) -> list[Candidates]:
         if self.heads.is_seen and are_detections(output):
-            return self.heads.candidates(boxes, self._size)
+            return self.heads.candidates(boxes, self.size)
         return self._read(output)
 
     def _read(self, output: Any) -> list[Candidates]:
-        return read_candidates(output, self._size, self.heads.n_labels)
+        return read_candidates(output, self.size, self.heads.n_labels)
 
-    @property
-    def _size(self) -> tuple[int, ...]:
-        size = self.samples.size
-        if size is None or len(size) != 2:
-            raise TargetError(
-                f"DetectionTarget explains pictures, but the inputs have the size {size}; expected [H, W]"
-            )
-        return size
+
+def _checked_size(size: tuple[int, ...] | None) -> tuple[int, ...]:
+    if size is None or len(size) != 2:
+        raise TargetError(f"DetectionTarget explains pictures, but the inputs have the size {size}; expected [H, W]")
+    return size
 
 
 def _nothing(output: Any) -> Tensor:
