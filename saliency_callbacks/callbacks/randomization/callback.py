@@ -70,8 +70,8 @@ class RandomizationTest(ObservingCallback[CopiesState]):
         probe: What is explained: a :class:`~saliency_callbacks.probe.probe.Probe`, or the number of samples to take
             from the validation data. With more than ``Probe(shown=64)``, those that are shown are tested.
         target: The explained score: ``"label"``, ``"initial_prediction"`` (both stay the same over time),
-            ``"predicted"``, a class index, or a callable ``output -> [N]``. By default the label if the probe has
-            labels, else the initial prediction.
+            ``"predicted"``, a class index, a target of :mod:`saliency_callbacks.targets`, or a callable ``output ->
+            [N]``. By default the label if the probe has labels, else the initial prediction.
         target_layers: Layers for class activation maps: ``"auto"``, a dotted name, a module, or a list of these.
         tokenizer: For text inputs: a tokenizer of Hugging Face or of ``tokenizers``, a list of tokens, a dictionary
             between tokens and ids, a function ids → tokens, or the dotted path of one of these. One number per token is

@@ -83,10 +83,10 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
         probe: What is explained: a :class:`~saliency_callbacks.probe.probe.Probe`, or the number of samples to take
             from the validation data.
         target: The explained score: ``"label"``, ``"initial_prediction"`` (both stay the same over time),
-            ``"predicted"``, a class index, or a callable ``output -> [N]``, such as a
-            :class:`~saliency_callbacks.targets.SimilarityTarget`. By default the label if the probe has labels (the
-            mean over a sample's labels if there can be several), else the initial prediction; for embeddings, the
-            similarity to the first ones.
+            ``"predicted"``, a class index, a target of :mod:`saliency_callbacks.targets` (a contrast of two classes, a
+            detected object, a segmented region, a similarity), or a callable ``output -> [N]``. By default the label
+            if the probe has labels (the mean over a sample's labels if there can be several), else the initial
+            prediction; for embeddings, the similarity to the first ones.
         target_layers: Layers for class activation maps: ``"auto"``, a dotted name, a module, or a list of these.
         every_n_epochs: Epochs between two observations.
         reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, shared, layout,

@@ -81,8 +81,8 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
             :func:`~saliency_callbacks.text.token_texts.token_texts`. Without one, ids are shown as numbers, and special
             tokens are not known.
         target: The explained score: ``"label"``, ``"initial_prediction"`` (both stay the same over time),
-            ``"predicted"``, a class index, or a callable ``output -> [N]``. By default the label if the probe has
-            labels, else the initial prediction.
+            ``"predicted"``, a class index, a target of :mod:`saliency_callbacks.targets`, or a callable ``output ->
+            [N]``. By default the label if the probe has labels, else the initial prediction.
         words: A function that defines words in place of the tokenizer, or its dotted path: from the tokens of one text
             input to the word index of each, ``None`` for tokens without a word; see
             :func:`~saliency_callbacks.text.token_texts.token_texts`.
