@@ -65,7 +65,8 @@ class ContrastTarget(NamedTarget):
 
     @override
     def of(self, samples: Samples) -> NamedTarget:
-        return _Contrast(*(_classes(name, getattr(self, name), samples) for name in ("a", "b")))
+        a, b = (_classes(name, getattr(self, name), samples) for name in ("a", "b"))
+        return _Contrast(a, b, tuple(name for name, side in (("a", a), ("b", b)) if isinstance(side, str)))
 
     @override
     def __call__(self, output: Any, samples: Tensor) -> Tensor:
@@ -74,10 +75,17 @@ class ContrastTarget(NamedTarget):
 
 @dataclass(frozen=True, eq=False)
 class _Contrast(NamedTarget):
-    """A contrast of classes ``[N]``, of which those that are predicted may still be names."""
+    """A contrast of classes ``[N]``.
+
+    Args:
+        a: The class that is asked for; the name of what is predicted, as long as that is not known.
+        b: The class it is compared with; the same.
+        sought: Which of the two are looked up in the model's answer.
+    """
 
     a: Tensor | str
     b: Tensor | str
+    sought: tuple[str, ...] = ()
 
     about_classes = True
 
@@ -89,7 +97,8 @@ class _Contrast(NamedTarget):
     @property
     @override
     def kept(self) -> dict[str, Tensor]:
-        return {"a": self.a, "b": self.b} if isinstance(self.a, Tensor) and isinstance(self.b, Tensor) else {}
+        sides = {name: getattr(self, name) for name in self.sought}
+        return {name: side for name, side in sides.items() if isinstance(side, Tensor)}
 
     @override
     def pins_of(self, output: Any, samples: Tensor) -> dict[str, Tensor]:
@@ -102,9 +111,8 @@ class _Contrast(NamedTarget):
 
     @override
     def pinned(self, pins: Mapping[str, Tensor]) -> NamedTarget:
-        if not self.needs_pins or not {"a", "b"} <= pins.keys():
-            return self
-        return replace(self, **{name: pins[name] for name in ("a", "b") if isinstance(getattr(self, name), str)})
+        found: dict[str, Any] = {name: pins[name] for name in self.sought if name in pins}
+        return replace(self, **found) if self.needs_pins else self
 
     @override
     def __call__(self, output: Any, samples: Tensor) -> Tensor:

@@ -202,7 +202,13 @@ def _read(output: Any) -> tuple[Tensor, bool]:
 
 
 def _entry(output: Any, *names: str) -> Tensor | None:
-    """Return what an output of a model of pictures and texts has under one of some names."""
+    """Return what an output of a model of pictures and texts has under one of some names.
+
+    The tuple that open_clip returns has embeddings of pictures and of texts, and a scale.
+    """
+    if isinstance(output, tuple) and [getattr(part, "ndim", None) for part in output[:3]] == [2, 2, 0]:
+        found: Tensor = output["text" in names[0]]
+        return found
     parts = [output.get(name) if isinstance(output, Mapping) else getattr(output, name, None) for name in names]
     return next((part for part in parts if isinstance(part, Tensor)), None)
 

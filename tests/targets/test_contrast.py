@@ -69,6 +69,7 @@ def test_what_is_predicted_stays_what_it_was_at_first() -> None:
     assert later(-start, torch.tensor([1, 0])).tolist() == [1, 1]
     assert torch.equal(later.kept["a"], pins["a"])
     named = resolve_target(ContrastTarget("label", "dog"), probe, None)
+    assert not named.kept, "the data tells it"
     assert named(start, torch.arange(2)).tolist() == [1, 1]
     with pytest.raises(TargetError, match="'bird' is no class"):
         ContrastTarget("bird", 0).of(samples_of(probe))

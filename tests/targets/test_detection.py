@@ -121,10 +121,14 @@ def test_the_largest_annotation_of_a_class() -> None:
     objects = (Objects(boxes, torch.tensor([1, 1, 2])), Objects(boxes[:0], torch.zeros(0).long()))
     probe = freeze(torch.zeros(2, 3, *_SIZE), objects=objects)
     target = DetectionTarget(1, box="annotation").of(samples_of(probe, _SIZE))
-    assert target.kept["boxes"][0].tolist() == [0, 0, 9, 9]
-    assert target.kept["boxes"][1].isnan().all()
+    drawn = target.outlines(samples_of(probe, _SIZE))
+    assert drawn.boxes[0].tolist() == [0, 0, 9, 9]
+    assert drawn.boxes[1].isnan().all()
     assert not target.needs_pins, "the data has no more to tell"
-    assert DetectionTarget(box="annotation").of(samples_of(probe, _SIZE)).kept["labels"].tolist() == [2, -1]
+    assert not target.kept
+    assert DetectionTarget(box="annotation").of(samples_of(probe, _SIZE)).outlines(
+        samples_of(probe, _SIZE, ["", "cat", "dog"])
+    ).names == ("dog", "")
 
 
 @pytest.mark.parametrize("kind", [dict, SimpleNamespace])

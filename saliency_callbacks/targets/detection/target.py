@@ -93,7 +93,9 @@ class DetectionTarget(NamedTarget):
         elif self.box is not None:
             boxes, labels = annotated(samples, label)
         size = _checked_size(samples.size)
-        return _Detection(boxes, labels, size, self.min_iou, self.min_score, may_find=self.box is None)
+        may_find = self.box is None
+        is_sought = may_find or (label is None and isinstance(self.box, Tensor))
+        return _Detection(boxes, labels, size, self.min_iou, self.min_score, may_find, is_sought)
 
     @override
     def __call__(self, output: Any, samples: Tensor) -> Tensor:
@@ -104,7 +106,18 @@ class DetectionTarget(NamedTarget):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Detection(NamedTarget):
-    """Boxes ``[N, 4]`` with their classes ``[N]``: NaN and -1 for those that are not known yet."""
+    """Objects, one in each sample.
+
+    Args:
+        boxes: Corners ``[N, 4]``, NaN where they are not known.
+        labels: Classes ``[N]``, -1 where they are not known.
+        size: Height and width of the explained input.
+        min_iou: As of the target.
+        min_score: As well.
+        may_find: Whether boxes are those that are detected.
+        is_sought: Whether boxes or classes are looked up in the model's answer.
+        heads: What is seen of the model while it runs.
+    """
 
     boxes: Tensor
     labels: Tensor
@@ -112,6 +125,7 @@ class _Detection(NamedTarget):
     min_iou: float
     min_score: float
     may_find: bool
+    is_sought: bool
     heads: Heads = field(default_factory=Heads, init=False)
 
     @property
@@ -123,7 +137,7 @@ class _Detection(NamedTarget):
     @property
     @override
     def kept(self) -> dict[str, Tensor]:
-        return {"boxes": self.boxes, "labels": self.labels}
+        return {"boxes": self.boxes, "labels": self.labels} if self.is_sought else {}
 
     @override
     def watching(self, model: nn.Module) -> AbstractContextManager[None]:
