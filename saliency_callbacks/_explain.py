@@ -93,8 +93,9 @@ def explain(
             gives a sample different scores than in the whole batch, see ``shared``. With ``embedding``, text inputs:
             token ids ``[N, T]``, alone or in a tuple or dict with masks and everything else that the model takes.
         methods: Names (see :data:`saliency_callbacks.methods.BUILT_IN`) or method objects.
-        target: The explained score: a class index, a tensor of class indices ``[N]``, ``"predicted"``, or a callable
-            ``output -> [N]``. Class scores are logits, not probabilities.
+        target: The explained score: a class index, a tensor of class indices ``[N]``, ``"predicted"``, a target of
+            :mod:`saliency_callbacks.targets`, or a callable ``output -> [N]``. Class scores are logits, not
+            probabilities.
         targets: Several targets per sample, from one forward pass; replaces ``target``.
         target_layers: ``"auto"`` (the last layer with a spatial map and a non-zero gradient), a dotted name, a module,
             or a list of these.

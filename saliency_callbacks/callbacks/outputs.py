@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.host import Host
-from saliency_callbacks.callbacks.runtime.state import RunState
+from saliency_callbacks.callbacks.runtime.state import PinnedState, RunState
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import RankError, TargetError
 from saliency_callbacks.probe.batch import ProbeBatch
@@ -19,12 +19,15 @@ from saliency_callbacks.probe.labels.classes import dataset_labels
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.probe.stream import is_map_style
 from saliency_callbacks.targets.link import Kind, Link
+from saliency_callbacks.targets.named import NamedTarget, Samples
 from saliency_callbacks.targets.recognition import ClassCount, Declared, recognize
-from saliency_callbacks.targets.resolution import class_target, explains_labels
+from saliency_callbacks.targets.resolution import class_target, explains_labels, resolve_target, samples_of
+from saliency_callbacks.targets.selectors import Target
 
-__all__ = ["OutputReading", "count_classes", "link_of"]
+__all__ = ["OutputReading", "check_target", "count_classes", "known_target", "link_of", "pinned_target", "told"]
 
 _State = TypeVar("_State", bound=RunState)
+_Pinned = TypeVar("_Pinned", bound=PinnedState)
 
 _DOUBTED = 2
 _DECLARED_KINDS: Mapping[str, tuple[Kind, ...]] = {
@@ -143,6 +146,60 @@ def link_of(state: RunState, probe: ProbeBatch) -> Link:
     """Return how the outputs are read, once that is settled."""
     kind: Kind = "logits" if state.outputs is None else state.outputs
     return Link(kind, is_multi_label=probe.multi_labels is not None)
+
+
+def told(probe: ProbeBatch, settings: Settings, names: Sequence[str] | None = None) -> Samples:
+    """Return what a target with names is told of a probe.
+
+    Args:
+        probe: The frozen probe.
+        settings: How it is run.
+        names: Names of the classes; the probe's own by default.
+    """
+    return samples_of(probe, settings.read_alone(probe.inputs).explained.shape[2:], names)
+
+
+def check_target(given: Any, samples: Samples) -> None:
+    """Raise a TargetError if a target with names does not fit the samples."""
+    if isinstance(given, NamedTarget):
+        given.of(samples)
+
+
+def known_target(state: PinnedState, given: Any, probe: ProbeBatch, samples: Samples) -> Target | None:
+    """Return what is explained after ``state``; ``None`` where the model has to be run to know that."""
+    target = resolve_target(given, probe, state.pinned, link_of(state, probe), state.pins, samples)
+    return None if isinstance(target, NamedTarget) and target.needs_pins else target
+
+
+def pinned_target(
+    state: _Pinned,
+    given: Any,
+    model: nn.Module,
+    probe: ProbeBatch,
+    settings: Settings,
+    host: Host,
+    *,
+    samples: Samples,
+) -> tuple[_Pinned, Target]:
+    """Return the state and the target of an observation; what the target has to look up first is kept in the state.
+
+    All ranks must call it.
+
+    Args:
+        state: The state before the observation.
+        given: The callback's ``target``.
+        model: The explained module.
+        probe: The frozen probe.
+        settings: How it is run.
+        host: The run.
+        samples: What the target is told of the probe.
+    """
+    target = resolve_target(given, probe, state.pinned, link_of(state, probe), state.pins, samples)
+    if not isinstance(target, NamedTarget):
+        return state, target
+    if target.needs_pins:
+        target = target.pinned(host.ranks.pins(model, host.to_device(probe.inputs), settings, target))
+    return replace(state, pins={**state.pins, **target.kept}), target
 
 
 def count_classes(host: Host, probe: Probe, frozen: ProbeBatch) -> ClassCount | None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from saliency_callbacks.capture.isolation.arithmetic import UNCHANGED
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.engine.settled import settled
+from saliency_callbacks.targets.prompts import Prompted, text_embeddings
 from saliency_callbacks.targets.selectors import Target, sample_logits
 from saliency_callbacks.targets.similarity import SimilarityTarget
 
@@ -46,7 +47,10 @@ def _logits(model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
 
 
 def with_view(model: nn.Module, inputs: Any, settings: Settings, target: Target) -> Target:
-    """Return a target that compares with another view, with the embeddings that the model has of it now."""
+    """Return a target that compares with another view or a text, with the embeddings that the model has of it now."""
+    if isinstance(target, Prompted):
+        with settings.quiescent(model) as running, torch.no_grad(), running.forward_context():
+            return target.settled(text_embeddings(model, target))
     if not isinstance(target, SimilarityTarget) or target.view is None:
         return target
     view = _like(settings.read_alone(inputs).explained, target.view)

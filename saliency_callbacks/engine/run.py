@@ -24,15 +24,15 @@ from saliency_callbacks.capture.torch_errors import known_failures
 from saliency_callbacks.engine.attending import attending
 from saliency_callbacks.engine.explanation import Explanation, Unscaled
 from saliency_callbacks.engine.external import ExternalRuns
-from saliency_callbacks.engine.logits import with_view
+from saliency_callbacks.engine.pins import settled_target, watching
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.engine.settled import settled
 from saliency_callbacks.engine.stopped_gradients import computes_the_same, explained
 from saliency_callbacks.engine.wants import Want, asking, is_same_method, needs_layers, shares, union
 from saliency_callbacks.errors import GradientError, LayerError, ObservationError, OutputError, TargetError
 from saliency_callbacks.targets.logits import read_logits
+from saliency_callbacks.targets.named import NamedTarget
 from saliency_callbacks.targets.selectors import Target, class_selector, counts_rows, selector
-from saliency_callbacks.targets.similarity import SimilarityTarget
 from saliency_callbacks.types import Evidence, Method, Pass, Quantity
 
 __all__ = ["run_engine", "run_together"]
@@ -78,7 +78,7 @@ def run_together(
         ConfigurationError: As of :func:`run_engine`.
         ObservationError: As of :func:`run_engine`.
     """
-    targets = [with_view(model, inputs, settings, target) for target in targets]
+    targets = [settled_target(model, inputs, settings, target) for target in targets]
     begin = perf_counter()
     found = _found_by_passes(model, inputs, settings, targets, wants)
     return ExternalRuns(model, inputs, settings, targets, wants).added_to(found, perf_counter() - begin)
@@ -127,7 +127,7 @@ def _explained(
     settings = settled(model, inputs, settings, targets[0])
     plan = union(settings.methods)
     # The inputs may have been made under inference mode, and must be copied outside of it.
-    with settings.quiescent(model) as running, known_failures(model):
+    with settings.quiescent(model) as running, known_failures(model), watching(model, targets):
         batch = running.read(model, inputs)
         selectors = [selector(target, batch.n_samples, settings.output_fn) for target in targets]
         subject = attending(_subject(model, batch, selectors, running, targets), running, targets)
@@ -184,8 +184,8 @@ def _subject(
     is_whole = callable(targets[0]) or (settings.shared is None and bool(batch.undeclared))
     n_rows = (whole,) if is_whole else (1, whole)
     first, reaching = targets[0], selectors[0]
-    if isinstance(first, SimilarityTarget):
-        # The similarity of an embedding to itself may have no gradient, though it depends on the same layers.
+    if isinstance(first, NamedTarget):
+        # A score without a gradient now, as the similarity of an embedding to itself, depends on the same layers.
         reaching = selector(first.reaching, batch.n_samples, settings.output_fn)
     with unchanged_state(model):
         maps = LayerMaps.resolve(

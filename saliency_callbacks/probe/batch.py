@@ -19,6 +19,7 @@ from saliency_callbacks.probe.checks import (
     checked_normalization,
     checked_size,
 )
+from saliency_callbacks.probe.labels.objects import Objects
 
 __all__ = ["Inputs", "ProbeBatch", "freeze", "with_label_sets"]
 
@@ -47,6 +48,7 @@ class ProbeBatch:
         shared: Keys or positions of the inputs that all samples share, where they were named.
         bands: Channels that are red, green and blue, as the dataset tells it.
         normalized_by: Where the inputs were normalized, in words.
+        objects: The objects that are annotated in each picture, where they are.
 
     Example:
         >>> import torch
@@ -69,6 +71,7 @@ class ProbeBatch:
     shared: tuple[int | str, ...] | None = None
     bands: tuple[int, ...] | None = None
     normalized_by: str | None = None
+    objects: tuple[Objects, ...] | None = None
 
     @property
     def size(self) -> int:
@@ -99,6 +102,7 @@ def freeze(
     groups: Sequence[object] | None = None,
     notes: Sequence[str] = (),
     shared: Sequence[int | str] | None = None,
+    objects: tuple[Objects, ...] | None = None,
 ) -> ProbeBatch:
     """Copy a batch to the CPU and detach it, so that nothing the training does can change it.
 
@@ -116,6 +120,7 @@ def freeze(
         groups: Name of the group of each sample, such as ``"bird on water"``.
         notes: What a person should know of how the batch was read, one sentence each.
         shared: Keys or positions of the inputs that all samples share, with any number of rows.
+        objects: The objects that are annotated in each picture.
 
     Raises:
         ProbeError: The inputs hold no tensor, or one of the arguments has another number of samples or
@@ -140,6 +145,7 @@ def freeze(
         multi_labels=found if has_several else None,
         notes=tuple(notes),
         shared=None if shared is None else tuple(shared),
+        objects=objects,
     )
 
 

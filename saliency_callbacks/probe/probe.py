@@ -178,8 +178,7 @@ class Probe:
         """
         if self._fixed is not None:
             labels = self._fixed.multi_labels if self._fixed.labels is None else self._fixed.labels
-            parts = (self._fixed.inputs, labels)
-            return tuple(copy_inputs(part) for part in parts if part is not None), None
+            return tuple(copy_inputs(part) for part in (self._fixed.inputs, labels) if part is not None), None
         with preserved(dataset, collate_fn):
             if not batched:
                 return read_rows(dataset, self.size, collate_fn or default_convert, candidates, self.indices), None
@@ -262,6 +261,7 @@ class Probe:
             groups=groups,
             notes=[said for said in (note, parts.unread) if said is not None],
             shared=self._fixed.shared if shared is None and self._fixed is not None else shared,
+            objects=parts.objects,
         )
         return frozen if rows is None else with_label_sets(frozen, rows)
 

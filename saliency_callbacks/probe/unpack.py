@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from saliency_callbacks.config.nested import describe
 from saliency_callbacks.errors import ProbeError
 from saliency_callbacks.probe.labels.classes import one_hot_rows
 from saliency_callbacks.probe.labels.columns import LabelColumn, columns_of, labels_in, unread
+from saliency_callbacks.probe.labels.objects import Objects, annotations_in, objects_in, stacked, united_masks
 
 __all__ = ["Unpacked", "split_batch", "split_with", "unpack_batch"]
 
@@ -34,6 +35,7 @@ class Unpacked:
         key: Name of the inputs there, where they are one entry.
         ordered: The batch from its inputs on, where it is a tuple or list.
         unread: What is to be said where there are no such columns.
+        objects: The objects that are annotated in each picture, where they are.
     """
 
     inputs: Any
@@ -43,6 +45,7 @@ class Unpacked:
     key: str | None = None
     ordered: tuple[Any, ...] = ()
     unread: str | None = None
+    objects: tuple[Objects, ...] | None = None
 
     @property
     def labels(self) -> Tensor | None:
@@ -111,12 +114,14 @@ def split_batch(batch: Any) -> Unpacked:
         return _split_fields(batch, fields)
     at = _inputs_at(batch) if isinstance(batch, list | tuple) else None
     if at is not None:
-        inputs = _plain(batch[at])
+        annotations = annotations_in(batch[at + 1 :], batch[at])
+        pictures = None if annotations is None else stacked(batch[at])
+        inputs = _plain(batch[at]) if pictures is None else pictures
         columns = columns_of(batch, at, _n_rows(inputs))
-        ordered = tuple(_plain(each) for each in batch[at:])
-        return Unpacked(
-            inputs, tuple(columns), ordered=ordered, unread=None if columns else unread(batch, at, _n_rows(inputs))
-        )
+        parts = Unpacked(inputs, tuple(columns), ordered=(inputs, *map(_plain, batch[at + 1 :])))
+        if annotations is not None:
+            return _annotated(parts, annotations)
+        return replace(parts, unread=None if columns else unread(batch, at, _n_rows(inputs)))
     raise ProbeError(
         f"the batch {describe(batch)} cannot be read; expected a tensor, (x, y), or a dictionary with an input under "
         f"one of {', '.join(map(repr, INPUT_KEYS))}. {_about_text(batch) or _FIX}"
@@ -167,7 +172,18 @@ def _split_fields(batch: Any, fields: Mapping[Any, Any]) -> Unpacked:
     by_name = {name.lower(): value for name, value in fields.items() if isinstance(name, str)}
     entries = (by_name[name] for name in MASK_KEYS if name in by_name and key.lower() in IMAGE_KEYS)
     masks = (_masks_of_images(entry, only) for entry in entries)
-    return replace(parts, inputs=only, key=key, masks=next((found for found in masks if found is not None), None))
+    parts = replace(parts, inputs=only, key=key, masks=next((found for found in masks if found is not None), None))
+    return _annotated(parts, annotations_in([each for name, each in fields.items() if name != key], only))
+
+
+def _annotated(parts: Unpacked, annotations: Sequence[Mapping[str, Any]] | None) -> Unpacked:
+    """Return the parts of a batch with the objects in its pictures, and the masks of these as one for each picture."""
+    size = getattr(parts.inputs, "shape", ())[2:]
+    objects = None if annotations is None or len(size) != 2 else objects_in(annotations, size)
+    if objects is None or annotations is None:
+        return parts
+    masks = united_masks(annotations, size) if parts.masks is None else parts.masks
+    return replace(parts, objects=objects, masks=masks, unread=None)
 
 
 def _inputs_in(fields: Mapping[Any, Any]) -> dict[str, Any]:

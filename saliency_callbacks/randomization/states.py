@@ -15,6 +15,7 @@ from saliency_callbacks.capture.text.settings import read_ids
 from saliency_callbacks.capture.weights.layers import WeightLayer, find_weight_layers
 from saliency_callbacks.capture.weights.randomizer import WeightRandomizer
 from saliency_callbacks.engine.explanation import Explanation, Unscaled
+from saliency_callbacks.engine.pins import pinned_now
 from saliency_callbacks.engine.run import run_engine
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import ConfigurationError, ExternalMethodError
@@ -209,7 +210,7 @@ def draws_noise(method: AnyMethod) -> bool:
 
 def _settled(model: nn.Module, inputs: Any, settings: Settings, target: Target) -> Target:
     if not isinstance(target, str):
-        return target
+        return pinned_now(model, inputs, settings, target)
     return settings.within_memory(inputs, lambda fitting: _settled_classes(model, inputs, fitting, target))
 
 

@@ -41,6 +41,9 @@ def describe_degenerate(attribution: Attribution, ids: Sequence[str] | None = No
             "under `torch.no_grad()`)"
         )
     if finite and bool((attribution.target == -1).all()):
-        cause += ", or a normalized embedding compared with itself, which has no gradient until it changes"
+        cause += (
+            ", a normalized embedding compared with itself, which has no gradient until it changes, or an object or a "
+            "region that is not found yet"
+        )
     kind = "zero or constant" if finite else "not finite"
     return f"{attribution.method}: {len(names)} of {len(bad)} maps are {kind} (samples {shown}); likely cause: {cause}"

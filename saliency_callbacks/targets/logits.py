@@ -9,6 +9,7 @@ from torch import Tensor
 
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.errors import OutputError
+from saliency_callbacks.targets.suggestion import suggested_target
 
 __all__ = ["read_logits"]
 
@@ -32,8 +33,8 @@ def read_logits(output: Any, output_fn: Callable[[Any], Any] | None = None) -> T
     if logits is None or not logits.is_floating_point():
         source = "output_fn returned" if output_fn is not None else "the model returned"
         raise OutputError(
-            f"{source} {describe(output)}; expected class scores [N, classes]. Give `output_fn=` (output -> "
-            f"[N, classes]){_example(output)}, or a callable `target` (output -> score [N])"
+            f"{source} {describe(output)}; expected class scores [N, classes]. {suggested_target(output)}Give "
+            f"`output_fn=` (output -> [N, classes]){_example(output)}, or a callable `target` (output -> score [N])"
         )
     return logits
 

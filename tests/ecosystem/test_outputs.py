@@ -221,7 +221,7 @@ def test_contrastive_learning(tmp_path: Path, family: str) -> None:
     assert "saliency/probe_accuracy" not in run.callback_metrics
     now = _answers(module, monitor._probe.inputs)
     last = [snapshot for snapshot in sink.snapshots if snapshot.stage == "fit"][-1]
-    expected = F.cosine_similarity(now, monitor.state.reference, dim=1)
+    expected = F.cosine_similarity(now, monitor.state.pins["reference"], dim=1)
     torch.testing.assert_close(last.attributions["gradient"].score, expected, rtol=1e-4, atol=1e-4)
     alarm = CueAlarm(PatchCue((0, 0, 8, 8)), 1)
     with pytest.raises(TargetError, match="CueAlarm is about classes"):

@@ -12,7 +12,7 @@ from saliency_callbacks.errors import DegenerateMapWarning, TargetError
 from saliency_callbacks.probe import freeze
 from saliency_callbacks.targets import SimilarityTarget
 from saliency_callbacks.targets.link import Link
-from saliency_callbacks.targets.resolution import class_target, resolve_target, settled_reference, target_name
+from saliency_callbacks.targets.resolution import class_target, pins_after, resolve_target, samples_of, target_name
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_an_output_among_others(encoder, images):
     ("reference", "match"),
     [
         ("first", "reference='first'; expected 'initial'"),
-        (torch.ones(2, 3, 4), r"expected 'initial', an embedding \[D\]"),
+        (torch.ones(2, 3, 4), r"expected 'initial', 'text', an embedding \[D\]"),
         (torch.ones(3, dtype=torch.long), "in floating point"),
         ({"a": 1}, "expected 'initial'"),
     ],
@@ -172,15 +172,98 @@ def test_the_first_embeddings_are_the_reference():
     assert isinstance(first, SimilarityTarget)
     assert first.is_open
     start = torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.0, 2.0]])
-    reference = settled_reference(first, None, start)
+    reference = pins_after(first, {}, start)["reference"]
     assert torch.equal(reference, start)
-    second = resolve_target(None, probe, None, link, reference)
+    pins = {"reference": reference}
+    second = resolve_target(None, probe, None, link, pins)
     now = torch.ones(3, 2)
-    kept = settled_reference(second, reference, now)
+    kept = pins_after(second, pins, now)["reference"]
     assert kept.tolist() == [[1, 0], [1, 1], [0, 2]], "an embedding of zeros has no direction"
     given = SimilarityTarget(torch.ones(2))
-    assert resolve_target(given, probe, None, link, reference) is given
-    assert settled_reference(given, None, now) is None
-    assert settled_reference("predicted", None, now) is None
+    assert resolve_target(given, probe, None, link, pins) is given
+    assert pins_after(given, {}, now) == {}
+    assert pins_after("predicted", {}, now) == {}
     assert target_name(None, probe, link) == "SimilarityTarget('initial')"
     assert (class_target("label"), class_target(3), class_target(given)) == ("target='label'", None, None)
+
+
+class Pair(nn.Module):
+    """Embeds pictures and texts, as open_clip does."""
+
+    context_length = 6
+
+    def __init__(self, form):
+        super().__init__()
+        torch.manual_seed(0)
+        self.form, self.visual, self.textual = form, nn.Linear(9, 5), nn.Embedding(10, 5)
+
+    def encode_image(self, image):
+        return self.visual(image.flatten(1))
+
+    def encode_text(self, text):
+        return self.textual(text).mean(dim=1)
+
+    def forward(self, image, text=None):
+        pictures = self.encode_image(image)
+        if self.form == "tensor":
+            return pictures
+        found = pictures, self.encode_text(text), torch.tensor(1.0)
+        return (
+            found
+            if self.form == "tuple"
+            else dict(zip(("image_features", "text_features", "scale"), found, strict=True))
+        )
+
+
+def _tokens(texts):
+    return torch.tensor([[len(word) for word in text.split()] for text in texts])
+
+
+@pytest.mark.parametrize("form", ["tensor", "tuple", "dict"])
+@pytest.mark.parametrize("rows", [None, 1])
+def test_prompts(form, rows):
+    model, images, texts = Pair(form), torch.rand(3, 1, 3, 3), torch.randint(0, 10, (3, 4))
+    inputs = images if form == "tensor" else {"image": images, "text": texts}
+    target = SimilarityTarget(prompt="a red square", tokenizer=_tokens)
+    found = explain(model, inputs, methods="gradient", target=target, internal_batch_size=rows)
+    reference = model.encode_text(_tokens(["a red square"])).detach()
+    copies = images.clone().requires_grad_()
+    score = F.cosine_similarity(model.encode_image(copies), reference)
+    (gradient,) = torch.autograd.grad(score.sum(), copies)
+    torch.testing.assert_close(found["gradient"].score, score.detach())
+    torch.testing.assert_close(found["gradient"].values, gradient)
+
+
+@pytest.mark.parametrize("form", ["tuple", "dict"])
+def test_each_picture_has_its_own_text(form):
+    model, images, texts = Pair(form), torch.rand(3, 1, 3, 3), torch.randint(0, 10, (3, 4))
+    found = explain(model, {"image": images, "text": texts}, methods="gradient", target=SimilarityTarget("text"))
+    expected = F.cosine_similarity(model.encode_image(images), model.encode_text(texts))
+    torch.testing.assert_close(found["gradient"].score, expected.detach())
+    with pytest.raises(TargetError, match="reference='text' compares 3 pictures with their own texts"):
+        explain(Pair("tensor"), images, methods="gradient", target=SimilarityTarget("text"))
+
+
+def test_the_prompt_of_each_label():
+    probe = freeze(torch.zeros(3, 1, 3, 3), labels=[1, 0, 1])
+    target = SimilarityTarget(prompts=["a b", "a bcd"], tokenizer=_tokens).of(samples_of(probe))
+    assert target.settled(torch.tensor([[1.0, 0], [0, 1]])).reference.tolist() == [[0, 1], [1, 0], [0, 1]]
+    assert target == SimilarityTarget(prompts=["a b", "a bcd"], tokenizer=_tokens).of(samples_of(probe))
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "match"),
+    [
+        (lambda texts: torch.ones(len(texts), 9).long(), "has 9 tokens, but Pair takes 6"),
+        (lambda texts: texts, "tokenizer returned list of 1"),
+        (lambda texts: 1 / 0, "tokenizer fails on the prompts .*ZeroDivisionError"),
+    ],
+)
+def test_tokenizers_that_do_not_fit(tokenizer, match):
+    with pytest.raises(TargetError, match=match):
+        explain(
+            Pair("tensor"),
+            torch.rand(3, 1, 3, 3),
+            methods="gradient",
+            target=SimilarityTarget(prompt="a dog", tokenizer=tokenizer),
+        )

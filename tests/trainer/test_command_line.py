@@ -30,7 +30,7 @@ from saliency_callbacks.callbacks.base import ObservingCallback
 from saliency_callbacks.discovery.kinds import GENERATORS
 from saliency_callbacks.methods import Gradient, IntegratedGradients
 from saliency_callbacks.sinks import DiskSink, read_index
-from saliency_callbacks.targets import SimilarityTarget
+from saliency_callbacks.targets import ContrastTarget, DetectionTarget, SegmentationTarget, SimilarityTarget
 from tests.discovery.planted import Nothing
 from tests.trainer import text_runs
 from tests.trainer.runs import Classifier, as_pair, digits, image_mean, train_loader, val_loader
@@ -538,6 +538,25 @@ def test_a_target_for_embeddings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert isinstance(monitor.target, SimilarityTarget)
     found = monitor.target.reference
     assert (found if monitor.target.is_open else found.tolist()) == reference
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        ContrastTarget("cat", "second"),
+        DetectionTarget("cat", box="annotation"),
+        DetectionTarget(1, box=[1.0, 2.0, 3.0, 4.0]),
+        SegmentationTarget(1, "predicted"),
+    ],
+    ids=repr,
+)
+def test_targets_with_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, target: Any) -> None:
+    names = inspect.signature(type(target)).parameters
+    given = {name: getattr(target, name) for name in names}
+    given = {name: value.tolist() if isinstance(value, torch.Tensor) else value for name, value in given.items()}
+    written = {"class_path": f"saliency_callbacks.targets.{type(target).__name__}", "init_args": given}
+    monitor = _monitor(_cli(monkeypatch, "--config", _config(tmp_path, {"target": written})))
+    assert monitor.target == target
 
 
 def test_a_printed_configuration_gives_the_same_monitor(

@@ -282,7 +282,7 @@ def test_embeddings_are_no_classes(tmp_path: Path, module: Encoder, data: DataLo
     assert first.predictions is None
     assert first.metadata["target"] == "SimilarityTarget('initial')"
     images = monitor._probe.inputs
-    start = monitor.state.reference
+    start = monitor.state.pins["reference"]
     with torch.no_grad():
         expected = F.cosine_similarity(module(images), start, dim=1)
     torch.testing.assert_close(last.attributions["gradient"].score, expected, rtol=1e-4, atol=1e-5)
@@ -359,11 +359,11 @@ def test_a_declared_embedding_and_its_resumed_run_have_the_same_reference(tmp_pa
     data, first = _classes(4), monitor()
     run = trainer(tmp_path, first)
     run.fit(Encoder(4), data, data)
-    assert first.state.reference.shape == (16, 4)
+    assert first.state.pins["reference"].shape == (16, 4)
     run.save_checkpoint(tmp_path / "last.ckpt")
     again = monitor()
     trainer(tmp_path, again, max_epochs=3).fit(Encoder(4), data, data, ckpt_path=tmp_path / "last.ckpt", **WEIGHTS_ONLY)
-    assert torch.equal(again.state.reference, first.state.reference)
+    assert torch.equal(again.state.pins["reference"], first.state.pins["reference"])
 
 
 def test_another_view_and_random_weights(tmp_path: Path) -> None:
@@ -382,6 +382,6 @@ def test_another_view_and_random_weights(tmp_path: Path) -> None:
         expected = F.cosine_similarity(module(images), module(images.flip(3)), dim=1)
     last = [snapshot for snapshot in sink.snapshots if snapshot.stage == "fit"][-1]
     torch.testing.assert_close(last.attributions["gradient"].score, expected)
-    assert callbacks[0].state.reference is None
-    assert callbacks[1].state.reference.shape == (6, 16)
+    assert callbacks[0].state.pins == {}
+    assert callbacks[1].state.pins["reference"].shape == (6, 16)
     assert abs(float(run.callback_metrics["randomization/gradient/similarity"])) <= 1

@@ -35,7 +35,7 @@ from saliency_callbacks.report.run_contents import read_contents
 from saliency_callbacks.report.runs import read_run
 from saliency_callbacks.sinks import MemorySink, read_index, read_maps
 from saliency_callbacks.sinks.disk.statistics import read_statistics
-from saliency_callbacks.targets import SimilarityTarget
+from saliency_callbacks.targets import ContrastTarget, SimilarityTarget
 from saliency_callbacks.types import ProbeStatistics, Snapshot
 from tests.trainer import interference
 from tests.trainer.runs import N_VAL, Augmented, Classifier, Stream, digits, small_net, train_loader, trainer
@@ -363,6 +363,13 @@ def test_a_target_of_each_samples_own_embedding_is_an_error_before_the_training(
     with pytest.raises(TargetError, match=r"Probe\(shown=40\)"):
         _observed(tmp_path, _probe(), target=SimilarityTarget())
     found, _ = _observed(tmp_path, _probe(), target=SimilarityTarget(torch.ones(10)))
+    assert len(_statistics(found[-1]).positions) == N_VAL
+
+
+def test_a_contrast_that_the_labels_tell_needs_nothing_stored(tmp_path: Path) -> None:
+    with pytest.raises(TargetError, match="pins what the model answers to each"):
+        _observed(tmp_path, _probe(), target=ContrastTarget("predicted", "second"))
+    found, _ = _observed(tmp_path, _probe(), target=ContrastTarget("label", 0))
     assert len(_statistics(found[-1]).positions) == N_VAL
 
 

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from saliency_callbacks.callbacks.base import ObservingCallback
 from saliency_callbacks.callbacks.fast_precision import with_arithmetic
-from saliency_callbacks.callbacks.outputs import link_of
+from saliency_callbacks.callbacks.outputs import check_target, known_target, pinned_target, told
 from saliency_callbacks.callbacks.randomization.keeping import CopyKeeping
 from saliency_callbacks.callbacks.randomization.pace import Pace, describe_cascade, describe_left_out, shown
 from saliency_callbacks.callbacks.randomization.probe import freeze_tested
@@ -33,7 +33,7 @@ from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.randomization.result import RandomizationResult
 from saliency_callbacks.randomization.run import check_redraw, with_primary
 from saliency_callbacks.randomization.states import weight_layers
-from saliency_callbacks.targets.resolution import resolve_target, settled_reference
+from saliency_callbacks.targets.resolution import pins_after
 from saliency_callbacks.targets.similarity import SimilarityTarget
 from saliency_callbacks.types import AnyMethod, Picture, Sink
 
@@ -70,8 +70,8 @@ class RandomizationTest(ObservingCallback[CopiesState]):
         probe: What is explained: a :class:`~saliency_callbacks.probe.probe.Probe`, or the number of samples to take
             from the validation data. With more than ``Probe(shown=64)``, those that are shown are tested.
         target: The explained score: ``"label"``, ``"initial_prediction"`` (both stay the same over time),
-            ``"predicted"``, a class index, or a callable ``output -> [N]``. By default the label if the probe has
-            labels, else the initial prediction.
+            ``"predicted"``, a class index, a target of :mod:`saliency_callbacks.targets`, or a callable ``output ->
+            [N]``. By default the label if the probe has labels, else the initial prediction.
         target_layers: Layers for class activation maps: ``"auto"``, a dotted name, a module, or a list of these.
         tokenizer: For text inputs: a tokenizer of Hugging Face or of ``tokenizers``, a list of tokens, a dictionary
             between tokens and ids, a function ids → tokens, or the dotted path of one of these. One number per token is
@@ -177,6 +177,7 @@ class RandomizationTest(ObservingCallback[CopiesState]):
     @override
     def _accept_probe(self, probe: ProbeBatch, host: Host) -> None:
         check_labels(probe, self.target)
+        check_target(self.target, told(probe, self.settings))
         self.result = self.cascade = None
         self._is_announced = False
         self._keeping = CopyKeeping(self.draws, self.namespace)
@@ -246,7 +247,7 @@ class RandomizationTest(ObservingCallback[CopiesState]):
         if not state.is_settled_for(self.settings):
             return None
         settings = replace(state.settled(self.settings), forward_context=host.forward_context)
-        target = resolve_target(self.target, probe, state.pinned, link_of(state, probe), state.reference)
+        target = known_target(state, self.target, probe, told(probe, settings))
         return wish_for(model, probe, settings, target, host, random_logit=self.draws.random_logit)
 
     def _run(
@@ -266,10 +267,9 @@ class RandomizationTest(ObservingCallback[CopiesState]):
             self._settled = replace(self._settled, tokens=settled_tokens(model, inputs, settings))
         settings = replace(settings, tokens=self._settled.tokens)
         state = self._outputs.settled(self.state, model, probe, settings, host, target=self.target)
-        target = resolve_target(self.target, probe, state.pinned, link_of(state, probe), state.reference)
+        state, target = pinned_target(state, self.target, model, probe, settings, host, samples=told(probe, settings))
         if isinstance(target, SimilarityTarget) and target.is_open and target.view is None:
-            now = ranks.logits(model, inputs, settings)
-            state = replace(state, reference=settled_reference(target, None, now))
+            state = replace(state, pins=pins_after(target, {}, ranks.logits(model, inputs, settings)))
         state = with_arithmetic(state, model, inputs, settings, target, host, peers=self._peers(host))
         settings = state.settled(settings)
         wish = wish_for(model, probe, settings, target, host, random_logit=self.draws.random_logit)

@@ -67,7 +67,7 @@ class Trial:
 
 
 def wish_for(
-    model: nn.Module, probe: ProbeBatch, settings: Settings, target: Target, host: Host, *, random_logit: bool
+    model: nn.Module, probe: ProbeBatch, settings: Settings, target: Target | None, host: Host, *, random_logit: bool
 ) -> Wish | None:
     """Return what a test explains of the trained model; ``None`` where its classes are not known before that.
 
@@ -75,11 +75,11 @@ def wish_for(
         model: The model.
         probe: The samples.
         settings: How they are explained.
-        target: What is explained.
+        target: What is explained; ``None`` where that is not known before, either.
         host: What runs the training.
         random_logit: Whether another class is, too.
     """
-    if isinstance(target, str) or (isinstance(target, SimilarityTarget) and target.is_open):
+    if target is None or isinstance(target, str) or (isinstance(target, SimilarityTarget) and target.is_open):
         return None
     targets = reference_targets(target, probe.inputs, settings, random_logit=random_logit)
     return Wish.of_probe(model, probe, settings, targets, host)

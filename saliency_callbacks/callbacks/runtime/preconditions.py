@@ -23,6 +23,7 @@ from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.engine.settled import settled
 from saliency_callbacks.errors import ConfigurationError, OutputError, ProbeError, SaliencyError, TargetError
 from saliency_callbacks.probe.batch import ProbeBatch
+from saliency_callbacks.targets.named import NamedTarget
 from saliency_callbacks.targets.selectors import selector
 
 __all__ = [
@@ -229,7 +230,7 @@ def check_runs(model: nn.Module, inputs: Any, settings: Settings, target: Any = 
             ) from error
         if settings.output_fn is not None:
             _check_function("output_fn", settings.output_fn, output, OutputError)
-        if callable(target):
+        if callable(target) and not isinstance(target, NamedTarget):
             select = selector(target, batch.n_samples, settings.output_fn)
             _check_function("target", lambda given: select(given, rows), output, TargetError)
 

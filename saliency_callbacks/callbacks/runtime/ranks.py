@@ -17,10 +17,12 @@ from saliency_callbacks.callbacks.runtime.collectives import Collectives
 from saliency_callbacks.engine.explanation import Explanation, Unscaled
 from saliency_callbacks.engine.logits import run_logits
 from saliency_callbacks.engine.outputs import Outputs, run_outputs
+from saliency_callbacks.engine.pins import run_pins
 from saliency_callbacks.engine.run import run_engine
 from saliency_callbacks.engine.settings import Settings, count_samples
 from saliency_callbacks.errors import RankError, SaliencyError
 from saliency_callbacks.probe.batch import ProbeBatch
+from saliency_callbacks.targets.named import NamedTarget
 from saliency_callbacks.targets.selectors import Target
 
 __all__ = ["ALONE", "Ranks", "Share", "share_of"]
@@ -209,6 +211,12 @@ class Ranks:
         """Return what the model returns of all samples, as :func:`~saliency_callbacks.engine.run_outputs` does."""
         with self.together():
             return run_outputs(model, inputs, settings if self.size == 1 else replace(settings, back_off=None))
+
+    def pins(self, model: nn.Module, inputs: Any, settings: Settings, target: NamedTarget) -> dict[str, Tensor]:
+        """Return what a target finds of all samples, as :func:`~saliency_callbacks.engine.pins.run_pins` does."""
+        with self.together():
+            found = run_pins(model, inputs, settings if self.size == 1 else replace(settings, back_off=None), target)
+        return self.from_zero(found)
 
     def all_samples(self, settings: Settings, n_samples: int) -> Callable[[Tensor], Tensor]:
         """Return what makes of values ``[…, M]`` of this rank's samples those of all, ``[…, N]``."""

@@ -151,12 +151,20 @@ class PinnedState(RunState):
     Args:
         target_layers: Names of the target layers, found at the first observation.
         pinned: The explained classes, ``[N]``.
-        reference: Embeddings that later ones are compared with, ``[N, D]``; ``None`` where none are.
+        pins: What a target has found at the first observation, by its own names, a row for each sample: embeddings
+            that later ones are compared with, boxes, regions.
     """
 
     target_layers: tuple[str, ...] = ()
     pinned: Tensor | None = None
-    reference: Tensor | None = field(default=None, metadata={ADDED: True})
+    pins: dict[str, Tensor] = field(default_factory=dict, metadata={ADDED: True})
+
+    @classmethod
+    @override
+    def from_state_dict(cls, state: Mapping[str, Any]) -> Self:
+        """Restore a state; earlier versions kept the embeddings on their own."""
+        reference = state.get("reference")
+        return super().from_state_dict(state if reference is None else {"pins": {"reference": reference}, **state})
 
     @override
     def settled(self, settings: Settings) -> Settings:
@@ -171,4 +179,4 @@ class PinnedState(RunState):
 
     @override
     def restarted(self) -> Self:
-        return replace(self, pinned=None, reference=None)
+        return replace(self, pinned=None, pins={})

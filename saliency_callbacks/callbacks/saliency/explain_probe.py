@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from saliency_callbacks.callbacks.fast_precision import Peers, with_arithmetic
-from saliency_callbacks.callbacks.outputs import OutputReading, link_of
+from saliency_callbacks.callbacks.outputs import OutputReading, known_target, link_of, pinned_target, told
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.appearance import Appearance, SampleNames, wrong_predictions
 from saliency_callbacks.callbacks.runtime.host import Host
@@ -37,7 +37,8 @@ from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.rendering.contact_sheet import sheet_of
 from saliency_callbacks.rendering.lazy import LazyPictures
 from saliency_callbacks.targets.link import Link, Predictions
-from saliency_callbacks.targets.resolution import resolve_target, settled_reference, target_name
+from saliency_callbacks.targets.named import Samples
+from saliency_callbacks.targets.resolution import outlines_of, pins_after, target_name
 from saliency_callbacks.types import Attribution, Picture, ProbeView, Snapshot
 
 __all__ = ["ProbeExplainer"]
@@ -109,7 +110,7 @@ class ProbeExplainer:
                 raise
             names = ", ".join(method.name for method in left)
             notices.warn(("fewer methods", names), f"only {names} is computed: {error}")
-            if state.reference is None and found.next_state.reference is not None:
+            if state.pins.keys() != found.next_state.pins.keys():
                 # What an embedding that is compared with itself does not have, it may have once it has moved.
                 self.settings = asked
             return found
@@ -148,8 +149,8 @@ class ProbeExplainer:
         if not state.is_settled_for(self.settings):
             return None
         settings = replace(state.settled(self.settings), forward_context=host.forward_context)
-        target = resolve_target(self.target, self.probe, state.pinned, link_of(state, self.probe), state.reference)
-        return Wish.of_probe(model, self.probe, settings, [target], host)
+        target = known_target(state, self.target, self.probe, self._told)
+        return None if target is None else Wish.of_probe(model, self.probe, settings, [target], host)
 
     def _explained(
         self, model: nn.Module, moment: Moment, state: MonitorState, host: Host, explain: Explain, peers: Peers
@@ -157,7 +158,7 @@ class ProbeExplainer:
         settings = replace(state.settled(self.settings), forward_context=host.forward_context)
         state = self.outputs.settled(state, model, self.probe, settings, host, target=self.target)
         link = link_of(state, self.probe)
-        target = resolve_target(self.target, self.probe, state.pinned, link, state.reference)
+        state, target = pinned_target(state, self.target, model, self.probe, settings, host, samples=self._told)
         inputs = host.to_device(self.probe.inputs)
         state = with_arithmetic(state, model, inputs, settings, target, host, peers=peers)
         settings = state.settled(settings)
@@ -174,18 +175,20 @@ class ProbeExplainer:
             attributions, state.histories, self.probe, predictions, self.namespace, names, localized=found_in
         )
         snapshot = self._snapshot(model, moment, attributions, predictions, scored, explanation, link=link)
-        snapshot = replace(snapshot, localized=found_in)
+        snapshot = replace(snapshot, localized=found_in, explained=outlines_of(target, self._told))
         wrong = wrong_predictions(snapshot)
         frames = {name: self._frame(attribution, snapshot.moment, wrong) for name, attribution in attributions.items()}
         next_state = self._next_state(snapshot, state, scored, explanation, frames)
-        next_state = replace(next_state, reference=settled_reference(target, state.reference, explanation.logits))
+        next_state = replace(next_state, pins=pins_after(target, state.pins, explanation.logits))
         # Whoever monitors a drift looks for it after the first validation, which may be the first observation.
         next_state = next_state.promising(f"{self.namespace}/{name}/{one}" for name in attributions for one in DRIFTS)
         found = Observation(snapshot, next_state, self._pictures(snapshot, state, next_state, frames))
         if self.stream is None:
             return found
         showing, settings = partial(self._showing, model, host=host), next_state.settled(settings)
-        explainer = ChunkExplainer(model, host, settings, self.target, link, state.others, showing)
+        explainer = ChunkExplainer(
+            model, host, settings, self.target, link, state.others, showing, self.appearance.class_names
+        )
         return self.stream.completed(
             found, Explained(self.probe, attributions, predictions, found_in), explainer, target
         )
@@ -289,6 +292,10 @@ class ProbeExplainer:
     @cached_property
     def _names(self) -> SampleNames:
         return SampleNames(self.probe, self.appearance.class_names)
+
+    @property
+    def _told(self) -> Samples:
+        return told(self.probe, self.settings, self.appearance.class_names)
 
     @property
     def _inputs(self) -> Tensor:

@@ -10,6 +10,7 @@ from torch import nn
 from typing_extensions import override
 
 from saliency_callbacks.callbacks.base import ObservingCallback
+from saliency_callbacks.callbacks.outputs import check_target, told
 from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.callbacks.runtime.arguments import OnError, checked_target, is_auto
 from saliency_callbacks.callbacks.runtime.host import Host
@@ -88,10 +89,10 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
         probe: What is explained: a :class:`~saliency_callbacks.probe.probe.Probe`, or the number of samples to take
             from the validation data.
         target: The explained score: ``"label"``, ``"initial_prediction"`` (both stay the same over time),
-            ``"predicted"``, a class index, or a callable ``output -> [N]``, such as a
-            :class:`~saliency_callbacks.targets.SimilarityTarget`. By default the label if the probe has labels (the
-            mean over a sample's labels if there can be several), else the initial prediction; for embeddings, the
-            similarity to the first ones.
+            ``"predicted"``, a class index, a target of :mod:`saliency_callbacks.targets` (a contrast of two classes, a
+            detected object, a segmented region, a similarity), or a callable ``output -> [N]``. By default the label
+            if the probe has labels (the mean over a sample's labels if there can be several), else the initial
+            prediction; for embeddings, the similarity to the first ones.
         target_layers: Layers for class activation maps: ``"auto"``, a dotted name, a module, or a list of these.
         every_n_epochs: Epochs between two observations.
         reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, shared, layout,
@@ -196,6 +197,7 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
     @override
     def _accept_probe(self, probe: ProbeBatch, host: Host) -> None:
         check_labels(probe, self.target)
+        check_target(self.target, told(probe, self.settings, self.appearance.class_names))
         how = self.localization
         if how is not None:
             check_localization(how, self.settings.read_alone(probe.inputs).explained)

@@ -17,13 +17,13 @@ from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.engine.wants import needs_layers
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.targets.multi_label import MultiLabels
+from saliency_callbacks.targets.named import NamedTarget
 from saliency_callbacks.targets.other_class import OtherClass
 from saliency_callbacks.targets.selectors import Labels, Target
-from saliency_callbacks.targets.similarity import SimilarityTarget
 
 __all__ = ["Explain", "Wish", "is_same_target"]
 
-_COMPARED_BY_VALUE = (Labels, MultiLabels, OtherClass, SimilarityTarget)
+_COMPARED_BY_VALUE = (Labels, MultiLabels, OtherClass)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +111,8 @@ def is_same_target(one: Any, other: Any) -> bool:
         return False
     if isinstance(one, Tensor):
         return one.dtype == other.dtype and one.shape == other.shape and bool((one == other).all())
+    if isinstance(one, NamedTarget):
+        return bool(one == other)
     if isinstance(one, _COMPARED_BY_VALUE) and is_dataclass(one):
         return all(is_same_target(getattr(one, field.name), getattr(other, field.name)) for field in fields(one))
     return isinstance(one, int | str) and one == other

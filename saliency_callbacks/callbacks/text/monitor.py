@@ -11,6 +11,7 @@ from torch import nn
 from typing_extensions import override
 
 from saliency_callbacks.callbacks.base import ObservingCallback
+from saliency_callbacks.callbacks.outputs import check_target, told
 from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.callbacks.runtime.arguments import OnError, checked_target
 from saliency_callbacks.callbacks.runtime.host import Host
@@ -80,8 +81,8 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
             :func:`~saliency_callbacks.text.token_texts.token_texts`. Without one, ids are shown as numbers, and special
             tokens are not known.
         target: The explained score: ``"label"``, ``"initial_prediction"`` (both stay the same over time),
-            ``"predicted"``, a class index, or a callable ``output -> [N]``. By default the label if the probe has
-            labels, else the initial prediction.
+            ``"predicted"``, a class index, a target of :mod:`saliency_callbacks.targets`, or a callable ``output ->
+            [N]``. By default the label if the probe has labels, else the initial prediction.
         words: A function that defines words in place of the tokenizer, or its dotted path: from the tokens of one text
             input to the word index of each, ``None`` for tokens without a word; see
             :func:`~saliency_callbacks.text.token_texts.token_texts`.
@@ -194,6 +195,7 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
     @override
     def _accept_probe(self, probe: ProbeBatch, host: Host) -> None:
         check_labels(probe, self.target)
+        check_target(self.target, told(probe, self.settings, self.appearance.class_names))
         look = Appearance(class_names=self.appearance.class_names)
         stream = None if self._others is None else StreamedProbe(self._others, look, self.namespace)
         texts = None if self.tokenizer is None else texts_of(probe, self.settings, self.tokenizer, self.words)

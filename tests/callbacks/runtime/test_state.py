@@ -135,10 +135,12 @@ def test_a_checkpoint_holds_plain_values_under_the_keys_of_always(name):
 
 
 def test_what_earlier_versions_lack_is_in_a_checkpoint_where_it_says_something():
-    state = MonitorState(finite={"a": 0.5}, outputs="softmax", reference=torch.ones(2, 3))
+    state = MonitorState(finite={"a": 0.5}, outputs="softmax", pins={"reference": torch.ones(2, 3)})
     plain = state.state_dict()
-    assert plain.keys() - MonitorState().state_dict().keys() == {"finite", "outputs", "reference"}
+    assert plain.keys() - MonitorState().state_dict().keys() == {"finite", "outputs", "pins"}
     assert _same(MonitorState.from_state_dict(plain), state)
+    older = {**{key: value for key, value in plain.items() if key != "pins"}, "reference": torch.ones(2, 3)}
+    assert _same(MonitorState.from_state_dict(older), state), "embeddings were kept on their own"
     assert CopiesState(n_copies=0).state_dict() == {**CopiesState().state_dict(), "n_copies": 0}
 
 

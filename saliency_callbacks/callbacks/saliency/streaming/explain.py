@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from saliency_callbacks.callbacks.outputs import told
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import TargetError
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.targets.link import Link, Predictions
+from saliency_callbacks.targets.named import NamedTarget
 from saliency_callbacks.targets.resolution import resolve_target
 from saliency_callbacks.targets.selectors import Target
 from saliency_callbacks.targets.similarity import SimilarityTarget
@@ -50,6 +52,7 @@ class ChunkExplainer:
         link: How outputs are read.
         pinned: Position → the class that was explained first; empty where classes do not stay.
         showing: Returns, of some samples, what makes of an attribution what is scored of it.
+        names: Names of the classes; those of the samples by default.
     """
 
     model: nn.Module
@@ -59,10 +62,12 @@ class ChunkExplainer:
     link: Link
     pinned: Mapping[int, int]
     showing: Callable[[ProbeBatch], Callable[[Attribution], Attribution]]
+    names: Sequence[str] | None = None
 
     def explained(self, chunk: ProbeBatch) -> Explained:
         """Explain some samples. All ranks must call it, with the same."""
-        target = resolve_target(self.target, chunk, self._pinned(chunk), self.link)
+        samples = told(chunk, self.settings, self.names)
+        target = resolve_target(self.target, chunk, self._pinned(chunk), self.link, samples=samples)
         found = self.host.ranks.explain(self.model, self.host.to_device(chunk.inputs), self.settings, [target])
         with self.host.ranks.together():
             shown_of = self.showing(chunk)
@@ -96,6 +101,13 @@ def check_target(target: Target, n_samples: int) -> None:
     Raises:
         TargetError: If it compares each sample with an embedding of its own.
     """
+    if isinstance(target, NamedTarget) and target.kept:
+        raise TargetError(
+            f"the probe has {n_samples} samples, most of which are re-read at every observation, but the target pins "
+            "what the model answers to each, which would have to be stored; expected a target that the data alone "
+            "tells (a class, a label, the probe's masks or annotations). Or use a smaller probe, or show all samples "
+            f"with Probe(shown={n_samples})"
+        )
     if not isinstance(target, SimilarityTarget):
         return
     reference = target.reference

@@ -1,0 +1,1 @@
+"""A detected object as a target."""
