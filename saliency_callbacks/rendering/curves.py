@@ -82,7 +82,7 @@ def draw_lines(
     Example:
         >>> line = Line("gradient", [0.0, 1.0], [1.0, 0.0], low=[1.0, 0.0], high=[1.0, 0.0])
         >>> draw_lines({"removed": [line]}, title="t", note="n", across="share", up="evidence").shape
-        (484, 429, 3)
+        (484, 506, 3)
     """
     width, height = 1.0 + 3.6 * len(panels), 4.4
     figure = Figure(figsize=(width, height), dpi=FIGURE_DPI)
@@ -105,7 +105,8 @@ def draw_lines(
     every[0].set_ylabel(up, fontsize=9)
     names = list(handles)[::-1]
     place = (0.05 / width, 0.28 / height)
-    figure.legend([handles[name] for name in names], names, loc="lower left", bbox_to_anchor=place, ncols=2, frameon=False)
+    drawn = [handles[name] for name in names]
+    figure.legend(drawn, names, loc="lower left", bbox_to_anchor=place, ncols=2, frameon=False, fontsize=9)
     return figure_pixels(figure)
 
 
