@@ -77,8 +77,13 @@ def _judged_methods(archives: Sequence[Archive]) -> list[dict[str, Any]]:
     if not moments:
         return []
     rows = [
-        (Cell(method, "name"), *(Cell(f"{scores.get(score, math.nan):.2f}") for score in _JUDGED))
+        (Cell(method, "name"), *(Cell(_told(scores.get(score, math.nan))) for score in _JUDGED))
         for method, scores in found.items()
     ]
     columns = ("method", *(score.replace("_", " ") for score in _JUDGED))
     return [{"tag": "methods", "moment": moments[-1], "blocks": _blocks(Table(columns, tuple(rows), note=_CAUTION))}]
+
+
+def _told(value: float) -> str:
+    text = f"{value:.2f}"
+    return "0.00" if text == "-0.00" else text

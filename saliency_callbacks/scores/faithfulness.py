@@ -21,6 +21,10 @@ CAUTION = (
 )
 """What has to be said wherever these numbers are shown side by side."""
 
+_INTERVALS = (
+    "With 95% intervals over the samples; undefined are the samples whose map has no order, or whose score stays."
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Remaining:
@@ -86,7 +90,7 @@ class MethodFaithfulness:
                 found |= {f"{name}_lower": gain.lower, f"{name}_upper": gain.upper}
         if self.stability is not None:
             names = ("stability", "stability_lower", "stability_upper")
-            found |= dict(zip(names, mean_interval(self.stability), strict=True))
+            found |= dict(zip(names, _within(mean_interval(self.stability)), strict=True))
         return {**found, "undefined": self.undefined, "n_forwards": self.n_forwards}
 
     @property
@@ -140,17 +144,14 @@ class FaithfulnessResult:
 
     def table(self) -> Table:
         """Return one row for each method, with a caution."""
-        rows = [
-            (Cell(name, "name"), *_cells(found), Cell(f"{found.n_forwards:.1f}"))
-            for name, found in self.methods.items()
-        ]
-        columns = ("method", "deletion gain", "insertion gain", "stability", "samples without a gain", "forwards")
-        return Table(columns, tuple(rows), note=f"With 95% intervals over the samples. {CAUTION}")
+        rows = [(Cell(name, "name"), *_cells(found)) for name, found in self.methods.items()]
+        columns = ("method", "deletion gain", "insertion gain", "stability", "undefined")
+        return Table(columns, tuple(rows), note=f"{_INTERVALS} {CAUTION}")
 
 
 def _cells(found: MethodFaithfulness) -> Sequence[Cell]:
     intervals = [(gain.value, gain.lower, gain.upper) for gain in list(found.gains.values())[:2]]
-    intervals.append((torch.nan,) * 3 if found.stability is None else mean_interval(found.stability))
+    intervals.append((torch.nan,) * 3 if found.stability is None else _within(mean_interval(found.stability)))
     n_undefined = round(found.undefined * found.evidence.removed.shape[-1])
     return [*(Cell(_told(*interval)) for interval in intervals), Cell(str(n_undefined))]
 
@@ -165,6 +166,12 @@ def _told(value: float, lower: float, upper: float) -> str:
     if value != value:  # noqa: PLR0124 - NaN
         return "nan"
     return f"{value:.2f}" if lower != lower else f"{value:.2f} ({lower:.2f} to {upper:.2f})"  # noqa: PLR0124 - NaN
+
+
+def _within(interval: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Return the interval of a correlation, none of which is beyond 1."""
+    mean, lower, upper = interval
+    return mean, max(lower, -1.0), min(upper, 1.0)
 
 
 def _areas(evidence: Tensor) -> Tensor:
