@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -308,3 +309,26 @@ def test_maps_without_an_order_and_broken_scores_are_counted() -> None:
     nothing = _tested(model, inputs, [Given("given", torch.zeros_like(maps))]).methods["given"].scores()
     assert math.isnan(nothing["deletion_gain"])
     assert nothing["undefined"] == 1
+
+
+def test_a_part_of_the_samples_and_few_rows_at_once_are_scored_as_all_are() -> None:
+    model, inputs = _network(), _inputs()
+    settings = engine_settings("gradient", ModelReading(), Compute())
+    turns = random_maps(6, (8, 8)).flatten(1).argsort(dim=1)
+    whole, names = run_removals(model, inputs, settings, 1, [lambda places: turns[places] < 20])
+    assert names == ("inpainted", "blurred")
+    part = replace(settings, samples=range(2, 5), internal_batch_size=2)
+    found, _ = run_removals(model, inputs, part, 1, [lambda places: turns[2:5][places] < 20])
+    for one, other in zip(whole, found, strict=True):
+        torch.testing.assert_close(one[..., 2:5], other)
+
+
+def test_probabilities_and_maps_of_another_resolution() -> None:
+    network = nn.Sequential(
+        *_network()[:2], nn.AvgPool2d(2), nn.Flatten(), nn.Linear(128, 3), nn.Softmax(dim=1)
+    ).double()
+    found = _tested(network, _inputs(12), ["grad_cam", "layer_cam"], target="predicted", perturbation=Perturbation())
+    for method in found.methods.values():
+        assert method.undefined < 0.5
+        assert method.stability is not None
+        assert all(-1 <= gain.value <= 1 for gain in method.gains.values())
