@@ -28,6 +28,7 @@ from benchmarks.cost.attention import measure_attention
 from benchmarks.cost.cue import measure_cue
 from benchmarks.cost.distributed import measure_distributed
 from benchmarks.cost.external import measure_external
+from benchmarks.cost.faithfulness import measure_faithfulness
 from benchmarks.cost.fast import measure_fast
 from benchmarks.cost.large_pictures import measure_large_pictures
 from benchmarks.cost.measure import Row
@@ -61,6 +62,7 @@ _TOPICS: Mapping[str, Callable[[Workload], list[Row]]] = {
     "randomization": measure_randomization,
     "kept_copies": measure_kept_copies,
     "cascade": measure_cascade,
+    "faithfulness": measure_faithfulness,
     "together": measure_together,
     "epoch": measure_epoch,
     "cue": measure_cue,

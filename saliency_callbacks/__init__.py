@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from saliency_callbacks.callbacks.cue.confirmation import Confirmation
     from saliency_callbacks.callbacks.cue.rule import AlarmRule
     from saliency_callbacks.callbacks.discovery.callback import ShortcutDiscovery
+    from saliency_callbacks.callbacks.faithfulness.callback import FaithfulnessTest
+    from saliency_callbacks.callbacks.faithfulness.settings import Perturbation
     from saliency_callbacks.callbacks.randomization.callback import RandomizationTest
     from saliency_callbacks.callbacks.randomization.data import data_randomization_test
     from saliency_callbacks.callbacks.randomization.settings import Cascade, Draws
@@ -41,8 +43,10 @@ __all__ = [
     "CueAlarm",
     "DataRandomizationResult",
     "Draws",
+    "FaithfulnessTest",
     "Localization",
     "ModelReading",
+    "Perturbation",
     "Probe",
     "RandomizationResult",
     "RandomizationTest",
@@ -73,7 +77,9 @@ _HOMES = {
     "DataRandomizationResult": "saliency_callbacks.randomization",
     "Draws": "saliency_callbacks.callbacks.randomization.settings",
     "Localization": "saliency_callbacks.localization.settings",
+    "FaithfulnessTest": "saliency_callbacks.callbacks.faithfulness.callback",
     "ModelReading": "saliency_callbacks.callbacks.runtime.settings",
+    "Perturbation": "saliency_callbacks.callbacks.faithfulness.settings",
     "Probe": "saliency_callbacks.probe.probe",
     "RandomizationResult": "saliency_callbacks.randomization",
     "RandomizationTest": "saliency_callbacks.callbacks.randomization.callback",

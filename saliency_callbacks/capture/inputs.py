@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
+from typing_extensions import Self
 
 from saliency_callbacks.capture.axes import channel_dim
 from saliency_callbacks.capture.structure import mapped, named_key, read_structure, shared_names, tensors_of
@@ -100,6 +101,10 @@ class ModelInputs:
     def positions(self) -> Tensor | None:
         """Which positions hold anything at all, bool ``[N, *spatial]``: noise is for these; ``None`` for all."""
         return None
+
+    def disturbed(self, change: Callable[[Tensor, Tensor | None], Tensor]) -> Self:
+        """Return the batch with other explained inputs: ``(explained, positions) -> explained``."""
+        return replace(self, explained=change(self.explained, self.positions))
 
     def start(self, baseline: str) -> Tensor:
         """Return where the paths from a baseline begin that only some inputs have, ``[N, C, *spatial]``.

@@ -21,6 +21,9 @@ def _parser() -> ArgumentParser:
 measured on two small digit networks, of which the worse is shown: the similarity s between the maps of the trained
 model and those of random copies, and its floor s0, the similarity between two random copies. Above a floor of 0.3, the
 maps show the input, not the model. Methods pass or fail this test; it does not rank them. RandomizationTest runs it on
+your model. Beside them "del" and "ins" are the gains over a random order when what a map shows is removed first, or
+shown alone, and "stab" is the rank correlation with the maps of noisy samples; the lower of both networks. A high gain
+does not show that a map is right: methods that fail the test of sanity gain, too. FaithfulnessTest measures them on
 your model.
 
 examples:
@@ -43,4 +46,4 @@ def _run(given: Namespace) -> None:
     print(json.dumps([fact.to_dict() for fact in chosen], indent=1) if given.json else catalog.as_table(chosen))
 
 
-METHODS = Command("list the methods with their cost, requirements and sanity", _parser, _run)
+METHODS = Command("list the methods with their cost, requirements, sanity and faithfulness", _parser, _run)

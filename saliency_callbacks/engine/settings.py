@@ -56,6 +56,8 @@ class Settings:
             collective.
         full_precision: Whether what is float16 or bfloat16 (inputs, weights, autocast) is run in float32.
         arithmetic: In which type and memory format maps are computed, where ``full_precision`` is not asked for.
+        disturbed: (explained inputs or embeddings ``[N, C, *spatial]``, which positions hold anything) → what is fed in
+            their place; ``None`` for themselves.
         is_fast: Whether ``arithmetic`` is to be the fastest one that changes no map much; see
             :func:`~saliency_callbacks.engine.fastest.fastest`.
         leaves_out_failing: Whether a method that runs the model itself, and fails, is left out with a warning, where
@@ -81,6 +83,7 @@ class Settings:
     arithmetic: Arithmetic = UNCHANGED
     is_fast: bool = False
     leaves_out_failing: bool = False
+    disturbed: Callable[[Tensor, Tensor | None], Tensor] | None = None
 
     def __post_init__(self) -> None:
         if self.internal_batch_size is not None:
@@ -129,7 +132,9 @@ class Settings:
         """
         fed = self.fed(inputs)
         batch = self.read_alone(fed)
-        return batch if self.tokens is None else TokenInputs.of_texts(model, batch, self.tokens, self.forward_context)
+        if self.tokens is not None:
+            batch = TokenInputs.of_texts(model, batch, self.tokens, self.forward_context)
+        return batch if self.disturbed is None else batch.disturbed(self.disturbed)
 
     def read_alone(self, inputs: Any) -> ModelInputs:
         """Check a batch and find what is explained of it, without the model: of text inputs the ids.

@@ -1,4 +1,4 @@
-"""What each method costs and needs, and whether its maps were found to depend on the weights."""
+"""What each method costs and needs, whether its maps depend on the weights, and how faithful they were found to be."""
 
 from __future__ import annotations
 
@@ -6,9 +6,20 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from saliency_callbacks.methods.registry import BUILT_IN, COSTS, SANITY, Cost, Sanity
+from saliency_callbacks.methods.measured import FAITHFULNESS, SANITY, Faithfulness, Sanity
+from saliency_callbacks.methods.registry import BUILT_IN, COSTS, Cost
 
-__all__ = ["COSTS", "SANITY", "Cost", "MethodFacts", "Sanity", "as_table", "describe_methods"]
+__all__ = [
+    "COSTS",
+    "FAITHFULNESS",
+    "SANITY",
+    "Cost",
+    "Faithfulness",
+    "MethodFacts",
+    "Sanity",
+    "as_table",
+    "describe_methods",
+]
 
 
 @dataclass(frozen=True)
@@ -21,6 +32,7 @@ class MethodFacts:
         shares_pass: Whether all of that is the pass that every observation makes anyway.
         needs: What the model or the data must have.
         sanity: How it fared in parameter randomization; ``None`` where that was not measured.
+        faithfulness: How it fared in deletion and insertion; ``None`` where that was not measured.
     """
 
     name: str
@@ -28,6 +40,7 @@ class MethodFacts:
     shares_pass: bool
     needs: tuple[str, ...]
     sanity: Sanity | None
+    faithfulness: Faithfulness | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as numbers, strings, lists and dicts, ready for JSON."""
@@ -46,15 +59,20 @@ def describe_methods() -> tuple[MethodFacts, ...]:
 
 def as_table(facts: Iterable[MethodFacts]) -> str:
     """Return a table for a terminal, one line a method."""
-    lines = [f"{'method':<29}{'passes':>6}  {'needs':<34}{'sanity':<11}{'s':>6}{'s0':>7}"]
+    lines = [
+        f"{'method':<29}{'passes':>6}  {'needs':<34}{'sanity':<11}{'s':>6}{'s0':>7}{'del':>8}{'ins':>6}{'stab':>6}"
+    ]
     for fact in facts:
-        measured = "not measured"
+        measured = f"{'not measured':<24}"
         if fact.sanity is not None:
             measured = f"{fact.sanity.status:<11}{fact.sanity.similarity:>6.2f}{fact.sanity.floor:>7.2f}"
+        found = fact.faithfulness
+        if found is not None:
+            measured += f"{found.deletion_gain:>8.2f}{found.insertion_gain:>6.2f}{found.stability:>6.2f}"
         needs = ", ".join(fact.needs) or "-"
         lines.append(f"{fact.name:<29}{fact.passes:>6}  {needs:<34}{measured}".rstrip())
     return "\n".join(lines)
 
 
 def _describe(name: str, cost: Cost) -> MethodFacts:
-    return MethodFacts(name, cost.passes, cost.shares_pass, cost.needs, SANITY.get(name))
+    return MethodFacts(name, cost.passes, cost.shares_pass, cost.needs, SANITY.get(name), FAITHFULNESS.get(name))

@@ -1,4 +1,4 @@
-"""Methods by name, and what was measured of each: to add a method, add it here.
+"""Methods by name, and what each asks for: to add a method, add it here, and what is measured of it in ``measured``.
 
 Needs no torch: a method's module is imported when the method is made.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from saliency_callbacks.config.dotted_paths import resolve_object
 from saliency_callbacks.config.hydra import plain
@@ -82,22 +82,6 @@ _HOMES = {
 
 ENTRY_POINT_GROUP = "saliency_callbacks.methods"
 """Packages add methods here: name → a function without arguments that returns a ``Method``."""
-
-
-@dataclass(frozen=True)
-class Sanity:
-    """How a method fared in parameter randomization.
-
-    Args:
-        status: ``fails`` where the floor or the similarity says that the maps do not come from the weights, ``passes``
-            where they do, ``undecided`` where trained and random maps are alike and random ones are not.
-        similarity: s, with the maps of random copies; signed Spearman, in [-1, 1].
-        floor: s₀, between random copies.
-    """
-
-    status: Literal["passes", "fails", "undecided"]
-    similarity: float
-    floor: float
 
 
 @dataclass(frozen=True)
@@ -176,32 +160,6 @@ COSTS: Mapping[str, Cost] = {
     "attention_rollout": Cost(1, (_ATTENTION,)),
 }
 """What each method asks for."""
-
-SANITY: Mapping[str, Sanity] = {
-    "gradient": Sanity("passes", -0.01, 0.0),
-    # The gradient's values with another reduction: what is correlated is the same.
-    "gradient_norm": Sanity("passes", -0.01, 0.0),
-    "input_x_gradient": Sanity("passes", 0.0, 0.0),
-    "integrated_gradients": Sanity("passes", 0.02, 0.0),
-    "smooth_grad": Sanity("passes", 0.0, 0.0),
-    "smooth_grad_squared": Sanity("fails", 0.32, 0.35),
-    "var_grad": Sanity("fails", 0.33, 0.37),
-    "smooth_integrated_gradients": Sanity("passes", 0.02, 0.0),
-    "guided_backprop": Sanity("fails", 0.53, 0.66),
-    "deconvnet": Sanity("passes", 0.28, 0.28),
-    "guided_grad_cam": Sanity("fails", 0.35, 0.4),
-    "grad_cam": Sanity("passes", 0.03, 0.02),
-    "grad_cam_plus_plus": Sanity("fails", 0.73, 0.66),
-    "hires_cam": Sanity("passes", 0.02, 0.01),
-    "layer_cam": Sanity("passes", 0.27, 0.2),
-    "xgrad_cam": Sanity("passes", 0.16, 0.04),
-    "legrad": Sanity("passes", 0.0, 0.0),
-    "gradient_x_attention": Sanity("passes", 0.0, 0.02),
-    "attention_rollout": Sanity("passes", 0.01, -0.02),
-}
-"""Measured by ``benchmarks/sanity.py`` on two small networks for digits, with 20 random copies each; of both, the one
-on which the method fares worse. Methods of attention were measured on a small vision transformer for digits. Another
-network may give another result: see ``RandomizationTest``."""
 
 
 def __getattr__(name: str) -> Any:

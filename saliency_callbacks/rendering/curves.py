@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-__all__ = ["FIGURE_DPI", "Curve", "draw_curves", "figure_pixels"]
+__all__ = ["FIGURE_DPI", "Curve", "Line", "draw_curves", "draw_lines", "figure_pixels"]
 
 FIGURE_DPI = 110
 _LONGEST_NAME = 34
@@ -39,6 +39,75 @@ class Curve:
     values: Sequence[float]
     spreads: Sequence[float]
     band: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line over numbers, with a band.
+
+    Args:
+        name: Its name in the legend.
+        positions: Where its values are, in [0, 1].
+        values: Its values, in [0, 1]; NaN for none.
+        low: Lower edge of its band; NaN for none.
+        high: Upper edge.
+
+    Example:
+        >>> Line("gradient", [0.0, 1.0], [1.0, 0.0], low=[1.0, 0.0], high=[1.0, 0.0]).name
+        'gradient'
+    """
+
+    name: str
+    positions: Sequence[float]
+    values: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+
+
+def draw_lines(
+    panels: Mapping[str, Sequence[Line]], *, title: str, note: str, across: str, up: str
+) -> npt.NDArray[np.uint8]:
+    """Draw panels of lines side by side, all from 0 to 1 in both directions; the first line of each stands out.
+
+    Args:
+        panels: Title of each panel, and its lines.
+        title: Line at the top.
+        note: Line below it.
+        across: What the horizontal axes show.
+        up: What the vertical axis shows.
+
+    Returns:
+        ``uint8 [height, width, 3]``.
+
+    Example:
+        >>> line = Line("gradient", [0.0, 1.0], [1.0, 0.0], low=[1.0, 0.0], high=[1.0, 0.0])
+        >>> draw_lines({"removed": [line]}, title="t", note="n", across="share", up="evidence").shape
+        (484, 506, 3)
+    """
+    width, height = 1.0 + 3.6 * len(panels), 4.4
+    figure = Figure(figsize=(width, height), dpi=FIGURE_DPI)
+    figure.suptitle(title, fontsize=12, x=0.15 / width, ha="left", y=1 - 0.12 / height, va="top")
+    figure.text(0.15 / width, 0.12 / height, note, fontsize=8, va="bottom")
+    every = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    # Where everything is, is known: to find it out takes longer than to draw it.
+    figure.subplots_adjust(0.65 / width, 1.15 / height, 1 - 0.15 / width, 1 - 0.75 / height, wspace=0.08)
+    handles: dict[str, Any] = {}
+    for axes, (name, lines) in zip(every, panels.items(), strict=True):
+        # The last is drawn first, so that the first lies on top.
+        for index, line in reversed(list(enumerate(lines))):
+            handles.setdefault(line.name, _draw_line(axes, line, index))
+        axes.set_title(name, fontsize=10, loc="left")
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_ylim(-0.04, 1.04)
+        axes.set_xlabel(across, fontsize=9)
+        axes.tick_params(labelsize=8)
+        axes.grid(alpha=0.25)
+    every[0].set_ylabel(up, fontsize=9)
+    names = list(handles)[::-1]
+    place = (0.05 / width, 0.28 / height)
+    drawn = [handles[name] for name in names]
+    figure.legend(drawn, names, loc="lower left", bbox_to_anchor=place, ncols=2, frameon=False, fontsize=9)
+    return figure_pixels(figure)
 
 
 def draw_curves(
@@ -94,6 +163,16 @@ def figure_pixels(figure: Figure) -> npt.NDArray[np.uint8]:
     canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _draw_line(axes: Axes, line: Line, index: int) -> Any:
+    """Draw one line with its band; all but the first are dashed and grey."""
+    color = _COLORS[0] if index == 0 else _COLORS[-1]
+    (handle,) = axes.plot(
+        line.positions, line.values, color=color, marker="o", markersize=4, linestyle="-" if index == 0 else "--"
+    )
+    axes.fill_between(line.positions, line.low, line.high, color=color, alpha=0.18, linewidth=0)
+    return handle
 
 
 def _draw_curve(axes: Axes, positions: npt.NDArray[np.integer], curve: Curve, index: int) -> None:

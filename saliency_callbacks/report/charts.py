@@ -20,7 +20,8 @@ _JOINED = {
     "average_accuracy": ("worst_group_accuracy", "average"),
     "worst_group_accuracy": ("worst_group_accuracy", "worst group"),
 }
-_HIDDEN = ("alarm",)
+_HIDDEN = ("alarm", "n_forwards")
+_ENDS = ("_std", "_lower", "_upper")
 
 
 def charts_of(archive: Archive) -> list[dict[str, Any]]:
@@ -36,7 +37,7 @@ def charts_of(archive: Archive) -> list[dict[str, Any]]:
     for entry in archive.observations:
         for tag, value in entry["scores"].items():
             key, line = split_tag(tag, methods)
-            if value is None or key in _HIDDEN or key.endswith("_std"):
+            if value is None or key in _HIDDEN or key.endswith(_ENDS):
                 continue
             series.setdefault(key, {}).setdefault(line, []).append([entry["step"], value])
     least = 2 if len(archive.observations) > 2 else 1

@@ -57,6 +57,22 @@ METRICS = {
     ),
     "random_logit": Metric("Random logit", "similarity between the maps of two classes; near 1 is bad", None, 1, True),
     "drift": Metric("Randomization drift", "1 − similarity with random copies"),
+    "deletion_gain": Metric(
+        "Deletion: gain over a random order",
+        "0: removing what the map shows is no better than a random order, 1: nothing is left of the evidence",
+        None,
+        1,
+        True,
+    ),
+    "insertion_gain": Metric(
+        "Insertion: gain over a random order",
+        "0: showing what the map shows is no better than a random order, 1: as good as the whole",
+        None,
+        1,
+        True,
+    ),
+    "stability": Metric("Stability", "rank correlation with the maps of noisy samples; 1: unchanged", None, 1, True),
+    "undefined": Metric("Samples without a gain", "their score hardly changes, or their map has no order", 0, 1),
     "effect": Metric(
         "Effect of the cue", "rise in the suspect class's margin, in sd of the logits; 0: no effect", None, None, True
     ),

@@ -26,7 +26,7 @@ __all__ = [
     "take_stock",
 ]
 
-CALLBACKS = "SaliencyMonitor, TokenSaliencyMonitor, RandomizationTest, CueAlarm or ShortcutDiscovery"
+CALLBACKS = "SaliencyMonitor, TokenSaliencyMonitor, RandomizationTest, FaithfulnessTest, CueAlarm or ShortcutDiscovery"
 """Those that leave something to show."""
 
 _DEEPEST = 4

@@ -8,8 +8,9 @@ import pytest
 
 NAMES = {
     "saliency_callbacks": """
-        Attribution CueAlarm DataRandomizationResult Probe RandomizationResult RandomizationTest SaliencyMonitor
-        Snapshot TokenSaliencyMonitor data_randomization_test explain randomization_test""",
+        Attribution CueAlarm DataRandomizationResult FaithfulnessTest Perturbation Probe RandomizationResult
+        RandomizationTest SaliencyMonitor Snapshot TokenSaliencyMonitor data_randomization_test explain
+        randomization_test""",
     "saliency_callbacks.callbacks": "SaliencyMonitor",
     "saliency_callbacks.demo": """
         METHODS PATCH PATCHED_CLASS TESTED DemoResult Digits SmallCNN load_tinted_digits make_probe run_demo""",

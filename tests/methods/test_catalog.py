@@ -13,7 +13,7 @@ from saliency_callbacks.demo import Digits, SmallCNN
 from saliency_callbacks.engine.run import run_engine
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.methods import BUILT_IN, SmoothGrad
-from saliency_callbacks.methods.catalog import COSTS, SANITY, as_table, describe_methods
+from saliency_callbacks.methods.catalog import COSTS, FAITHFULNESS, SANITY, as_table, describe_methods
 from saliency_callbacks.types import Pass, Quantity
 
 _STATUS = {"depends on the weights": "passes", "does not depend on the weights": "fails"}
@@ -71,7 +71,7 @@ def test_needs():
 
 
 def test_every_method_was_measured():
-    assert SANITY.keys() == COSTS.keys() == BUILT_IN.keys()
+    assert SANITY.keys() == FAITHFULNESS.keys() == COSTS.keys() == BUILT_IN.keys()
 
 
 def test_the_published_sanity_is_measured_again():

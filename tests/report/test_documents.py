@@ -57,3 +57,22 @@ def test_columns_of_numbers_are_told_from_others_and_undefined_numbers_are_dashe
     assert table["numeric"] == [False, False, True, True, False]
     texts = [["".join(text for _, text in cell) for cell in row] for row in table["rows"]]
     assert [row[2:4] for row in texts] == [["0.50 ± 0.10", "40%"], ["–", "–"], ["0.2", "−1"]]
+
+
+def test_how_far_each_method_can_be_trusted_is_one_table(tmp_path):
+    for name, scores in {
+        "randomization": {"similarity": 0.5, "floor": 0.6, "calibrated": 0.1},
+        "faithfulness": {"deletion_gain": 0.7, "insertion_gain": -0.001, "stability": float("nan")},
+    }.items():
+        found = {f"{name}/gradient/{score}": value for score, value in scores.items()}
+        facts = {"methods": {"gradient": "Gradient()"}}
+        snapshot = Snapshot(2, step=9, stage="fit", attributions={}, scores=found, metadata=facts)
+        DiskSink(tmp_path / name).write(snapshot, {})
+    (document,) = documents_of(read_run(tmp_path).archives)
+    assert (document["tag"], document["moment"]) == ("methods", "epoch 2")
+    table, caution = document["blocks"]
+    assert [head[0][1] for head in table["table"]["head"]][1:3] == ["similarity", "floor"]
+    assert [cell[0][1] for cell in table["table"]["rows"][0]] == ["gradient", "0.50", "0.60", "0.70", "0.00", "–"]
+    assert "None of this shows that a map is right" in caution["paragraph"][0][1]
+    (alone,) = (one for one in read_run(tmp_path).archives if one.name == "randomization")
+    assert documents_of([alone]) == []

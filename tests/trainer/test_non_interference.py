@@ -19,7 +19,9 @@ from saliency_callbacks import (
     Cascade,
     CueAlarm,
     Draws,
+    FaithfulnessTest,
     ModelReading,
+    Perturbation,
     Probe,
     RandomizationTest,
     SaliencyMonitor,
@@ -119,6 +121,11 @@ def _randomization(sink: MemorySink, methods: Any = ("gradient", "grad_cam")) ->
     )
 
 
+def _faithfulness(sink: MemorySink, methods: Any = ("gradient", "grad_cam")) -> FaithfulnessTest:
+    less, storage = Perturbation(shares=[0.5], n_noisy=1), Storage(save_maps=False)
+    return FaithfulnessTest(methods, 6, perturbation=less, sinks=[sink], storage=storage, on_error="raise")
+
+
 def _cue_alarm(sink: MemorySink, **changes: Any) -> CueAlarm:
     settings = {"probe": 12, "groups_every_n_epochs": 1, "on_alarm": "log", "sinks": [sink], "save_maps": False}
     return CueAlarm(PatchCue((0, 0, 2, 2)), 0, **grouped(CueAlarm, **{**settings, **changes}))
@@ -171,6 +178,13 @@ def _token_randomization(sink: MemorySink) -> RandomizationTest:
     )
 
 
+def _token_faithfulness(sink: MemorySink) -> FaithfulnessTest:
+    reading, storage = ModelReading(embedding="auto"), Storage(save_maps=False)
+    return FaithfulnessTest(
+        "gradient_norm", 4, reading=reading, tokenizer=text_runs.tokenizer(), sinks=[sink], storage=storage
+    )
+
+
 def _skipping(callback: Any, methods: Any = ("gradient", "smooth_grad")) -> Callable[[MemorySink], L.Callback]:
     return lambda sink: callback(methods, 4, sinks=[sink], storage=Storage(save_maps=False))
 
@@ -202,7 +216,7 @@ def plain(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return Plain(_CASES[request.param], tmp_path_factory.mktemp("plain"))
 
 
-@pytest.mark.parametrize("make", [_monitor, _randomization, _cue_alarm, _discovery])
+@pytest.mark.parametrize("make", [_monitor, _randomization, _faithfulness, _cue_alarm, _discovery])
 def test_training_is_bit_identical(plain: Plain, make: Callable[[MemorySink], L.Callback]) -> None:
     assert plain.check(make).snapshots
 
@@ -253,7 +267,7 @@ def plain_text(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     return Plain(_TEXT_CASES[request.param], tmp_path_factory.mktemp("plain"))
 
 
-@pytest.mark.parametrize("make", [_token_monitor, _token_randomization])
+@pytest.mark.parametrize("make", [_token_monitor, _token_randomization, _token_faithfulness])
 def test_training_on_texts_is_bit_identical(plain_text: Plain, make: Callable[[MemorySink], L.Callback]) -> None:
     assert plain_text.check(make).snapshots
 
@@ -263,6 +277,7 @@ def test_training_on_texts_is_bit_identical(plain_text: Plain, make: Callable[[M
     [
         (_skipping(SaliencyMonitor), interference.RaisesWhenExplained, "cannot be explained"),
         (_skipping(RandomizationTest), interference.RaisesWhenExplained, "cannot be explained"),
+        (_skipping(FaithfulnessTest), interference.RaisesWhenExplained, "cannot be explained"),
         (partial(_cue_alarm, groups_at_fit_end=False), interference.RaisesWhenExplained, "cannot be explained"),
     ],
 )

@@ -17,6 +17,7 @@ from saliency_callbacks import (
     Cascade,
     CueAlarm,
     Draws,
+    FaithfulnessTest,
     ModelReading,
     Probe,
     RandomizationTest,
@@ -58,6 +59,7 @@ def callbacks(**changes: Any) -> list[L.Callback]:
             **grouped(SaliencyMonitor, target="initial_prediction", **changes),
         ),
         RandomizationTest("gradient", 6, **grouped(RandomizationTest, n_draws=2, cascade_draws=2, **changes)),
+        FaithfulnessTest("gradient", 6, **grouped(FaithfulnessTest, **changes)),
         CueAlarm(
             patch, 0, 12, **grouped(CueAlarm, threshold=-10.0, patience=1, on_alarm="log", n_bootstrap=50, **changes)
         ),

@@ -14,7 +14,6 @@ from saliency_callbacks.callbacks.fast_precision import with_arithmetic
 from saliency_callbacks.callbacks.outputs import check_target, known_target, pinned_target, told
 from saliency_callbacks.callbacks.randomization.keeping import CopyKeeping
 from saliency_callbacks.callbacks.randomization.pace import Pace, describe_cascade, describe_left_out, shown
-from saliency_callbacks.callbacks.randomization.probe import freeze_tested
 from saliency_callbacks.callbacks.randomization.record import TestRecord, warn_of_untold_verdicts
 from saliency_callbacks.callbacks.randomization.settings import Cascade, Draws
 from saliency_callbacks.callbacks.randomization.state import CopiesState
@@ -26,6 +25,7 @@ from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
 from saliency_callbacks.callbacks.runtime.preconditions import check_labels, check_layers
 from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, Storage, engine_settings, settings_of
 from saliency_callbacks.callbacks.shared_pass.wish import Wish
+from saliency_callbacks.callbacks.streaming.tested import freeze_tested
 from saliency_callbacks.engine.settled import settled_tokens
 from saliency_callbacks.engine.wants import union
 from saliency_callbacks.probe.batch import ProbeBatch
@@ -172,7 +172,7 @@ class RandomizationTest(ObservingCallback[CopiesState]):
     @override
     def _freeze(self, host: Host) -> ProbeBatch | None:
         tested = freeze_tested(host, self.probe, self.state.indices, self.reading, self.namespace)
-        return super()._freeze(host) if tested is None else tested
+        return tested or super()._freeze(host)
 
     @override
     def _accept_probe(self, probe: ProbeBatch, host: Host) -> None:

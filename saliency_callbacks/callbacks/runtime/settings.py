@@ -168,9 +168,10 @@ class Storage:
             as ``s3://bucket/runs``, the run's directory is used and, after every observation, copied to a directory of
             its own there.
         scalars: Which scores loggers draw: ``"few"``, those that you act on (drift, lift of a region, accuracy on the
-            probe; similarity and floor; effect, contrast, lower bound, threshold and alarm; number of shortcuts),
-            ``"all"``, or a list of shell patterns of tags such as ``["few", "saliency/grad_cam/*"]``. Whatever they
-            draw, all scores are kept on disk and can be monitored by ``EarlyStopping`` and ``ModelCheckpoint``.
+            probe; similarity and floor; gains and stability; effect, contrast, lower bound, threshold and alarm; number
+            of shortcuts), ``"all"``, or a list of shell patterns of tags such as ``["few", "saliency/grad_cam/*"]``.
+            Whatever they draw, all scores are kept on disk and can be monitored by ``EarlyStopping`` and
+            ``ModelCheckpoint``.
 
     Raises:
         ConfigurationError: If ``keep_maps`` says nothing, the directory is neither on this machine nor at an address

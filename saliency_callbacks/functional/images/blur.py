@@ -15,26 +15,38 @@ _REACH = 3
 """Standard deviations up to which the kernel is not cut off."""
 
 
-def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
+def gaussian_blur(images: Tensor, sigma: float | Sequence[float]) -> Tensor:
     r"""Blur images with a Gaussian kernel, :math:`k(u) \propto \exp(-u^2 / 2 \sigma^2)`; edges are repeated.
 
     Args:
-        images: ``[N, C, H, W]``.
-        sigma: Standard deviation in pixels; 0 leaves the images as they are.
+        images: ``[N, C, *spatial]``.
+        sigma: Standard deviation in pixels, of all axes or of each spatial axis; 0 leaves an axis as it is.
 
     Raises:
-        ConfigurationError: If ``sigma`` is negative.
+        ConfigurationError: If a ``sigma`` is negative.
 
     Example:
         >>> gaussian_blur(torch.ones(1, 1, 2, 2), sigma=1.0).allclose(torch.ones(1, 1, 2, 2))
         True
     """
-    if not sigma >= 0:
+    sizes = images.shape[2:]
+    sigmas = [sigma] * len(sizes) if isinstance(sigma, int | float) else list(sigma)
+    if not all(one >= 0 for one in sigmas):
         raise ConfigurationError(f"sigma={sigma} is negative; give a standard deviation in pixels, 0 for no blur")
-    if sigma == 0:
-        return images
-    down, across = (_kernel(size, sigma).to(images) for size in images.shape[2:])
-    return down @ images @ across.T
+    # Down before across: what floating point makes of a picture does not depend on how many axes there are.
+    for axis, (size, one) in enumerate(zip(sizes, sigmas, strict=True), start=2):
+        if one > 0:
+            images = _along(images, axis, _kernel(size, one).to(images))
+    return images
+
+
+def _along(images: Tensor, axis: int, kernel: Tensor) -> Tensor:
+    """Multiply images with a matrix ``[size, size]`` along an axis."""
+    if axis == images.ndim - 1:
+        return images @ kernel.T
+    if axis == images.ndim - 2:
+        return kernel @ images
+    return (images.movedim(axis, -1) @ kernel.T).movedim(-1, axis)
 
 
 def _kernel(size: int, sigma: float) -> Tensor:

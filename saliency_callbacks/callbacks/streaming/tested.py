@@ -19,8 +19,7 @@ def freeze_tested(
 ) -> ProbeBatch | None:
     """Freeze the shown samples of a large probe, and say so; ``None`` where all are shown. All ranks must call it.
 
-    Each sample is explained for every random copy, and its ranks are kept for each; what a test tells are means, which
-    hardly change with more samples than are shown.
+    A test runs each sample many times; what it tells are means, which hardly change with more samples than are shown.
 
     Args:
         host: The run.
@@ -37,7 +36,7 @@ def freeze_tested(
     with host.ranks.together():
         shown, _ = freeze_shown(host, probe, saved_indices, module=reading.module, shared=reading.shared)
     notices.tell(
-        f"{title}: the {shown.size} samples that are shown of the {probe.size} of the probe are tested, as each is "
-        "explained for every random copy; Probe(shown=…) tells how many"
+        f"{title}: the {shown.size} samples that are shown of the {probe.size} of the probe are tested, because a "
+        "test runs each of them many times; Probe(shown=…) tells how many"
     )
     return shown

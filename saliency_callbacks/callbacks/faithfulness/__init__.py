@@ -1,0 +1,1 @@
+"""Tests of how much of the explained score a map accounts for."""
