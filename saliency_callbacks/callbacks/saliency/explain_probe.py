@@ -15,7 +15,7 @@ from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.appearance import Appearance, SampleNames, wrong_predictions
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation, versions
-from saliency_callbacks.callbacks.saliency.filmstrips import evolutions
+from saliency_callbacks.callbacks.saliency.filmstrips import evolutions, summary
 from saliency_callbacks.callbacks.saliency.history import Frame, MethodHistory
 from saliency_callbacks.callbacks.saliency.inputs import input_facts
 from saliency_callbacks.callbacks.saliency.localizing import localized
@@ -35,7 +35,6 @@ from saliency_callbacks.errors import LayerError, ObservationError
 from saliency_callbacks.localization.settings import Localization
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.rendering.contact_sheet import sheet_of
-from saliency_callbacks.rendering.lazy import LazyPictures
 from saliency_callbacks.targets.link import Link, Predictions
 from saliency_callbacks.targets.named import Samples
 from saliency_callbacks.targets.resolution import outlines_of, pins_after, target_name
@@ -131,18 +130,7 @@ class ProbeExplainer:
             sheet_of(self._inputs.shape[2:]),
             self._shown_probe.axis_names,
         )
-        if not stories:
-            return None
-        pictures = LazyPictures({f"{self.namespace}/{name}/evolution": draw for name, draw in stories.items()})
-        last = Snapshot(
-            epoch=moment.epoch,
-            step=moment.step,
-            stage=moment.stage,
-            attributions={},
-            scores=state.scores,
-            metadata={"model": type(model).__name__, "probe": self.probe.fingerprint, "versions": versions()},
-        )
-        return Observation(last, state, pictures)
+        return summary(stories, state, model, moment, self.namespace, self.probe.fingerprint)
 
     def wish(self, model: nn.Module, state: MonitorState, host: Host) -> Wish | None:
         """Return what an observation after ``state`` explains; ``None`` where the model has to be run to know that."""

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from saliency_callbacks.arrays.slices import ContactSheet
 from saliency_callbacks.callbacks.runtime.appearance import Appearance
+from saliency_callbacks.callbacks.runtime.observation import Moment, Observation, versions
 from saliency_callbacks.callbacks.saliency.history import Frame, MethodHistory
+from saliency_callbacks.callbacks.saliency.state import MonitorState
 from saliency_callbacks.functional.maps import resize
 from saliency_callbacks.rendering.attribution import as_attribution, render
 from saliency_callbacks.rendering.contact_sheet import sheet_note
@@ -20,10 +22,12 @@ from saliency_callbacks.rendering.contour import top_region
 from saliency_callbacks.rendering.evolution import MAX_ANIMATED, evolution
 from saliency_callbacks.rendering.filmstrip import MAX_ROWS, filmstrip
 from saliency_callbacks.rendering.images import display_maps
+from saliency_callbacks.rendering.lazy import LazyPictures
 from saliency_callbacks.rendering.legend import Style
 from saliency_callbacks.rendering.panel import Caption
+from saliency_callbacks.types import Snapshot
 
-__all__ = ["FramePictures", "evolutions"]
+__all__ = ["FramePictures", "evolutions", "summary"]
 
 _TILE = 72
 _ANIMATED_TILE = 96
@@ -57,6 +61,38 @@ def evolutions(
         for method, history in histories.items()
         if history.scale is not None and len(history.frames.shown) > 1
     }
+
+
+def summary(
+    stories: Mapping[str, Callable[[], npt.NDArray[np.uint8]]],
+    state: MonitorState,
+    model: nn.Module,
+    moment: Moment,
+    namespace: str,
+    fingerprint: str,
+) -> Observation[MonitorState] | None:
+    """Return the observation that shows how maps evolved; ``None`` where there is nothing to show.
+
+    Args:
+        stories: Method → what draws its animation.
+        state: State after the last observation, which it leaves as it is.
+        model: The explained module.
+        moment: When this is.
+        namespace: First part of every tag.
+        fingerprint: Fingerprint of the probe.
+    """
+    if not stories:
+        return None
+    pictures = LazyPictures({f"{namespace}/{name}/evolution": draw for name, draw in stories.items()})
+    last = Snapshot(
+        epoch=moment.epoch,
+        step=moment.step,
+        stage=moment.stage,
+        attributions={},
+        scores=state.scores,
+        metadata={"model": type(model).__name__, "probe": fingerprint, "versions": versions()},
+    )
+    return Observation(last, state, pictures)
 
 
 @dataclass(frozen=True, eq=False)
