@@ -30,12 +30,12 @@ class Sanity:
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """How a method fared in deletion and insertion, beside random orders, and under a little noise.
+    """How a method fared in deletion and insertion, beside the same maps elsewhere, and under a little noise.
 
     None of it says that a map is right, and it ranks no methods: some that fail parameter randomization are high here.
 
     Args:
-        deletion_gain: In [-1, 1]; 0 is no better than a random order.
+        deletion_gain: In [-1, 1]; 0 is no better than the same map somewhere else.
         insertion_gain: The same of showing the first positions alone.
         stability: Rank correlation with the maps of noisy samples; 1 is unchanged.
     """

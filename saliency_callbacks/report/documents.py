@@ -22,7 +22,7 @@ _OF_FAITHFULNESS = ("deletion_gain", "insertion_gain", "stability")
 _JUDGED = (*_OF_RANDOMIZATION, *_OF_FAITHFULNESS)
 _CAUTION = (
     "Similarity and floor near 0 are good: above a floor of 0.3, a map shows the input, not what the model learned, "
-    "however high its gains are. A gain of 0 is no better than a random order. None of this shows that a map is right, "
+    "however high its gains are. A gain of 0 is no better than the same map elsewhere. None of this shows that a map is right, "
     "and none of it ranks methods."
 )
 _ELEMENTS: dict[CellStyle, str] = {"plain": "text", "name": "code", "emphasis": "em"}
