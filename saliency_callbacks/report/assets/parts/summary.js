@@ -82,14 +82,19 @@ function blockOf(block) {
   return element("div", { class: "scroll" }, element("table", {}, element("thead", {}, element("tr", {}, heads)), element("tbody", {}, rows.map((row) => element("tr", {}, row.map(cell))))));
 }
 
-function articleOf(run, { tag, moment }, kind, ...inside) {
+// What does not fit into one of two columns.
+function isWide({ table }) {
+  return table !== undefined && table.head.length > 4;
+}
+
+function articleOf(run, { tag, title, moment }, kind, ...inside) {
   const letter = runLetter(run) ? `${runLetter(run)} · ` : "";
-  return element("article", { class: kind }, element("h3", {}, letter, element("span", { class: "tag" }, tag), element("span", { class: "muted" }, ` at ${moment}`)), inside.flat());
+  return element("article", { class: kind }, element("h3", {}, letter, title ?? element("span", { class: "tag" }, tag), element("span", { class: "muted" }, ` at ${moment}`)), inside.flat());
 }
 
 function fillDocuments() {
   const shown = runs.flatMap((run, place) => [
-    ...run.documents.map((text) => ({ id: `${place}/text/${text.tag}`, from: text, make: () => articleOf(place, text, "", text.blocks.map(blockOf)) })),
+    ...run.documents.map((text) => ({ id: `${place}/text/${text.tag}`, from: text, make: () => articleOf(place, text, text.blocks.some(isWide) ? "wide" : "", text.blocks.map(blockOf)) })),
     ...run.pictures.map((picture) => ({ id: `${place}/picture/${picture.tag}`, from: picture, make: () => articleOf(place, picture, "wide",
       element("img", { src: source().picture(picture), alt: `${picture.tag} at ${picture.moment}`, loading: "lazy" })) })),
   ]);
