@@ -24,7 +24,7 @@ from saliency_callbacks.errors import ConfigurationError, nearest_names
 from saliency_callbacks.functional.faithfulness.filling import blurred, inpainted
 from saliency_callbacks.targets.selectors import Selector, Target, selector
 
-__all__ = ["REPLACEMENTS", "RemovalScores", "replacements_for", "run_removals"]
+__all__ = ["REPLACEMENTS", "Removal", "RemovalScores", "replacements_for", "run_removals"]
 
 Removal = Callable[[Tensor], Tensor]
 """Positions of samples ``[M]`` among those that this process runs → which positions are replaced, bool ``[M, P]``."""
