@@ -84,7 +84,7 @@ class IsolatedRun:
     def _isolated(self, settings: Settings, rows: list[int]) -> Unscaled:
         changes = Changes()
         try:
-            with settings.quiescent(self.model) as running, warnings.catch_warnings():
+            with settings.quiescent(self.model, self.target) as running, warnings.catch_warnings():
                 # They are the library's, come at every observation, and are no error of the training.
                 warnings.simplefilter("ignore")
                 batch = running.read(self.model, self.inputs)
