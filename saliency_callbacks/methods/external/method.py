@@ -36,8 +36,8 @@ class ModelRun:
     rows: Rows = "batch"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name:
-            raise MethodError(f"name={self.name!r}; expected a name of letters, which becomes part of tags")
+        if not isinstance(self.name, str) or not any(map(str.isalnum, self.name)):
+            raise MethodError(f"name={self.name!r}; expected a name with letters, which becomes part of tags")
         checked_choice(f"{self.name}: reduction", self.reduction, get_args(Reduction), error=MethodError)
         checked_choice(f"{self.name}: rows", self.rows, get_args(Rows), error=MethodError)
         checked_flag(f"{self.name}: signed", self.signed, error=MethodError)
