@@ -629,6 +629,17 @@ def test_a_library_that_is_missing(
         (lambda: ZennitMethod(layer="0"), "expected None"),
         (lambda: GradCamMethod("GradCam"), "did you mean 'GradCAM'"),
         (lambda: TorchCamMethod("GradCAMmm"), "did you mean"),
+        (lambda: CaptumMethod("Attribution"), "explains nothing by itself"),
+        (lambda: CaptumMethod("NoiseTunnel"), "expected the name of a class in 'attribution_method'"),
+        (lambda: CaptumMethod("DeepLift", constructor={"attribution_method": "Saliency"}), "expected no 'attr"),
+        (lambda: CaptumMethod("IntegratedGradients", {"steps": 3}), r"arguments: .*'steps'; expected arguments of"),
+        (lambda: CaptumMethod("Occlusion"), "arguments: missing a required argument: 'sliding_window_shapes'"),
+        (lambda: CaptumMethod("DeepLift", constructor={"epsilon": 1}), "constructor: .*'epsilon'; expected"),
+        (lambda: ZennitMethod("EpsilonGammaBox"), "arguments: missing a required argument: 'low'"),
+        (lambda: ZennitMethod(attributor="Attributor"), "Attributor is an abstract class"),
+        (lambda: ZennitMethod(attributor_arguments={"steps": 3}), "attributor_arguments: .*'steps'"),
+        (lambda: GradCamMethod("GradCAM", {"smooth": True}), "arguments: .*'smooth'"),
+        (lambda: GradCamMethod("ActivationsAndGradients"), "constructor: missing a required argument"),
     ],
 )
 def test_wrong_presets(preset: Callable[[], Any], message: str) -> None:
@@ -647,6 +658,7 @@ def test_wrong_presets(preset: Callable[[], Any], message: str) -> None:
         ({"explain": gradient, "reduction": "max"}, "reduction='max'"),
         ({"explain": gradient, "signed": "yes"}, "signed='yes'"),
         ({"explain": gradient, "name": ""}, "name=''"),
+        ({"explain": gradient, "name": ".."}, r"name='\.\.'; expected a name with letters"),
     ],
 )
 def test_wrong_arguments(arguments: dict[str, Any], message: str) -> None:

@@ -22,11 +22,18 @@ from lightning.pytorch.cli import LightningCLI
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
-from saliency_callbacks import CueAlarm, Probe, RandomizationTest, SaliencyMonitor, TokenSaliencyMonitor
+from saliency_callbacks import (
+    CueAlarm,
+    FaithfulnessTest,
+    Probe,
+    RandomizationTest,
+    SaliencyMonitor,
+    TokenSaliencyMonitor,
+)
 from saliency_callbacks.callbacks.cue.confirmation import Confirmation
 from saliency_callbacks.callbacks.randomization.settings import Cascade, Draws
 from saliency_callbacks.callbacks.runtime.settings import Compute
-from saliency_callbacks.errors import ExternalMethodError, SaliencyWarning
+from saliency_callbacks.errors import ExternalMethodError, LayerError, SaliencyWarning
 from saliency_callbacks.methods import (
     CaptumMethod,
     ExternalMethod,
@@ -188,6 +195,12 @@ def test_an_observation_with_nothing_else_is_skipped(tmp_path: Path, failing: in
     with pytest.warns(SaliencyWarning, match="'own' failed"):
         fit(tmp_path, monitor)
     assert [(one.stage, one.epoch) for one in sink.snapshots] == observed
+
+
+@pytest.mark.parametrize("kind", [SaliencyMonitor, RandomizationTest, FaithfulnessTest])
+def test_a_layer_that_does_not_exist_is_an_error_before_the_training(tmp_path: Path, kind: Any) -> None:
+    with pytest.raises(LayerError, match=r"net\.nope"):
+        fit(tmp_path, kind(["gradient", GradCamMethod("GradCAM", layer="net.nope")], 4))
 
 
 def test_what_waits_for_a_drift_waits_also_where_the_method_fails_at_first(tmp_path: Path) -> None:
