@@ -372,12 +372,12 @@ def test_counts_what_it_costs() -> None:
     assert explanation.facts["external"]["own"].keys() == {"forwards", "seconds"}
 
 
-def test_says_in_a_training_what_is_dear() -> None:
-    def dear(model: nn.Module, inputs: Tensor, *_: Any) -> Tensor:
+def test_says_in_a_training_what_is_costly() -> None:
+    def costly(model: nn.Module, inputs: Tensor, *_: Any) -> Tensor:
         model(inputs.repeat(101, 1, 1, 1))
         return inputs
 
-    settings = Settings(methods=(ExternalMethod("own", dear),), leaves_out_failing=True)
+    settings = Settings(methods=(ExternalMethod("own", costly),), leaves_out_failing=True)
     with pytest.warns(SaliencyWarning, match="'own' runs the model 101 times for each sample"):
         run_engine(network(), INPUTS, settings, [0])
 
