@@ -140,7 +140,8 @@ class IsolatedRun:
             seed_all(running.seed)
             inputs = batch.explained.index_select(0, samples)
             # Of a callable there is only one score.
-            target = self.clean.target[samples - asked.start].clamp(min=0)
+            classes = self.clean.target[samples - asked.start].clamp(min=0)
+            target = classes if model.columns is None else model.columns[samples]
             with torch.enable_grad():
                 # Copies, as it may write into what it is given, or change its shape.
                 returned = explain(inputs.clone(), target, samples.clone())

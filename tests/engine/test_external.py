@@ -26,7 +26,7 @@ from saliency_callbacks.methods import (
     ZennitMethod,
 )
 from saliency_callbacks.methods.registry import resolve_methods
-from saliency_callbacks.targets import SimilarityTarget
+from saliency_callbacks.targets import ContrastTarget, SimilarityTarget
 
 INPUTS = torch.rand(4, 3, 6, 6, generator=torch.Generator().manual_seed(0))
 
@@ -410,6 +410,29 @@ def test_chunks_of_samples_and_one_by_one() -> None:
     assert whole.seen == [[0, 1, 2, 3]]
     assert chunks.seen == [[0, 1, 2], [3]]
     assert single.seen == [[0], [1], [2], [3]]
+
+
+def test_a_contrast_is_explained_of_many_samples_at_once() -> None:
+    batches = Batches()
+    target = ContrastTarget([2, 0, 2, 1], [0, 1, 0, 2])
+    maps = found(batches, inputs={"image": INPUTS}, model=Named(), internal_batch_size=3, target=target, output_fn=_of)
+    torch.testing.assert_close(maps["own"].values, maps["gradient"].values)
+    assert batches.seen == [[0, 1, 2], [3]]
+
+
+class Named(nn.Module):
+    """Takes and returns a dictionary."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = network()
+
+    def forward(self, image: Tensor) -> dict[str, Any]:
+        return {"found": (self.net(image),)}
+
+
+def _of(output: Any) -> Tensor:
+    return output["found"][0]
 
 
 def test_a_part_of_the_samples() -> None:
