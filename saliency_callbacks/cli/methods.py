@@ -12,6 +12,11 @@ from saliency_callbacks.errors import ConfigurationError, nearest_names
 
 __all__ = ["METHODS"]
 
+_OTHERS = (
+    "of other libraries, and your own: CaptumMethod, ZennitMethod, GradCamMethod, TorchCamMethod, ExternalMethod; see "
+    "docs/other_libraries.md"
+)
+
 
 def _parser() -> ArgumentParser:
     parser = make_parser(
@@ -43,7 +48,12 @@ def _run(given: Namespace) -> None:
         if name not in facts:
             raise ConfigurationError(f"method {name!r} is unknown; {nearest_names(name, facts)}")
     chosen = [facts[name] for name in names]
-    print(json.dumps([fact.to_dict() for fact in chosen], indent=1) if given.json else catalog.as_table(chosen))
+    if given.json:
+        print(json.dumps([fact.to_dict() for fact in chosen], indent=1))
+        return
+    print(catalog.as_table(chosen))
+    if not given.names:
+        print(f"\n{_OTHERS}")
 
 
 METHODS = Command("list the methods with their cost, requirements, sanity and faithfulness", _parser, _run)

@@ -154,7 +154,7 @@ class FaithfulnessTest(ObservingCallback[PinnedState]):
 
     @override
     def _check_model(self, model: nn.Module) -> None:
-        check_layers(model, self.settings.target_layers)
+        check_layers(model, self.settings)
 
     @override
     def _freeze(self, host: Host) -> ProbeBatch | None:
