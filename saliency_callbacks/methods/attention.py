@@ -65,9 +65,9 @@ class GradientXAttention:
         \Big(\frac{\partial f_c}{\partial A^{l,h}} \odot A^{l,h}\Big)^+
 
     with :math:`R = I` before the first layer. The map is the row of R - I of the token that the score is computed from,
-    as of :class:`AttentionRollout`: what came through attention. The I alone would give every token that is read out its
-    share, and so hide the rest where patches are pooled, or a decoder's last token is read; the map of a class token is
-    the same with and without it. Values ``[N, 1, *spatial]`` are non-negative.
+    as of :class:`AttentionRollout`: what came through attention. The I alone would give every token that is read out
+    its share, and so hide the rest where patches are pooled, or a decoder's last token is read; the map of a class
+    token is the same with and without it. Values ``[N, 1, *spatial]`` are non-negative.
 
     Args:
         name: Key of the result and ``{method}`` in the logged tags.
