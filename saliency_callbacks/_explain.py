@@ -12,7 +12,7 @@ from saliency_callbacks.capture.text.settings import TokenSettings
 from saliency_callbacks.engine.run import run_engine
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import DegenerateMapWarning, TargetError
-from saliency_callbacks.methods.registry import resolve_methods
+from saliency_callbacks.methods.resolution import resolve_methods
 from saliency_callbacks.scores.degeneracy import describe_degenerate
 from saliency_callbacks.targets.selectors import Target
 from saliency_callbacks.types import Attribution

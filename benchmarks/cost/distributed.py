@@ -21,7 +21,7 @@ from saliency_callbacks.callbacks.runtime.collectives import TrainerCollectives
 from saliency_callbacks.callbacks.runtime.ranks import Ranks
 from saliency_callbacks.engine.run import run_engine
 from saliency_callbacks.engine.settings import Settings
-from saliency_callbacks.methods.registry import resolve_methods
+from saliency_callbacks.methods.resolution import resolve_methods
 
 __all__ = ["measure_distributed"]
 

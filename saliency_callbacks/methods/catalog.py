@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from saliency_callbacks.methods.measured import FAITHFULNESS, SANITY, Faithfulness, Sanity
-from saliency_callbacks.methods.registry import BUILT_IN, COSTS, Cost
+from saliency_callbacks.methods.facts import Cost, Faithfulness, Sanity
+from saliency_callbacks.methods.registry import BUILT_IN, COSTS, FAITHFULNESS, SANITY
 
 __all__ = [
     "COSTS",

@@ -18,7 +18,7 @@ from saliency_callbacks.engine.explanation import Explanation
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.engine.settled import settled
 from saliency_callbacks.errors import ConfigurationError
-from saliency_callbacks.methods.registry import resolve_methods
+from saliency_callbacks.methods.resolution import resolve_methods
 from saliency_callbacks.randomization.comparison import check_any, compared, nested
 from saliency_callbacks.randomization.result import PRIMARY, RandomizationResult
 from saliency_callbacks.randomization.states import (

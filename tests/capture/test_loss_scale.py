@@ -14,7 +14,7 @@ from saliency_callbacks.capture.loss_scale import LossScale
 from saliency_callbacks.engine.run import run_engine
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import SaliencyWarning
-from saliency_callbacks.methods.registry import resolve_methods
+from saliency_callbacks.methods.resolution import resolve_methods
 
 METHODS = ("gradient", "grad_cam", "layer_cam", "guided_backprop", "smooth_grad", "integrated_gradients")
 HALF = partial(torch.autocast, "cpu", torch.float16)

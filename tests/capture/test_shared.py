@@ -13,7 +13,7 @@ from saliency_callbacks.capture.shared import recognize_shared
 from saliency_callbacks.engine.run import run_engine
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import ConfigurationError, InputError, SaliencyWarning
-from saliency_callbacks.methods.registry import resolve_methods
+from saliency_callbacks.methods.resolution import resolve_methods
 
 _N = 4
 

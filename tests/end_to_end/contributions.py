@@ -215,6 +215,9 @@ CONTRIBUTIONS: dict[str, dict[str, Sequence[Edit]]] = {
             after('    "xgrad_cam": partial(_make, "XGradCAM"),\n', '    "peak_cam": partial(_make, "PeakCAM"),\n'),
             after('    "xgrad_cam": Cost(1, (_MAP,)),\n', '    "peak_cam": Cost(1, (_MAP,)),\n'),
             after('    "xgrad_cam": Sanity("passes", 0.16, 0.04),\n', '    "peak_cam": Sanity("passes", 0.0, 0.0),\n'),
+            after(
+                '    "xgrad_cam": Faithfulness(0.27, 0.48, 0.97),\n', '    "peak_cam": Faithfulness(0.1, 0.1, 0.9),\n'
+            ),
         ],
         "docs/methods.md": [before("| `xgrad_cam` |", "| `peak_cam` | ReLU(Σ_k w_k A^k), w_k = max g^k | 0 |\n")],
     },
@@ -287,7 +290,7 @@ CONTRIBUTIONS: dict[str, dict[str, Sequence[Edit]]] = {
             before('    "data_randomization_test": ', f'    "WeightMonitor": "{_CALLBACK_HOME}",\n'),
         ],
         "pyproject.toml": [
-            swap("discovery | randomization", "discovery | randomization | weights"),
+            swap("faithfulness | randomization", "faithfulness | randomization | weights"),
             after('    "saliency_callbacks.callbacks.text",\n', '    "saliency_callbacks.callbacks.weights",\n'),
         ],
         "tests/trainer/test_non_interference.py": [

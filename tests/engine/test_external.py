@@ -25,7 +25,7 @@ from saliency_callbacks.methods import (
     TorchCamMethod,
     ZennitMethod,
 )
-from saliency_callbacks.methods.registry import resolve_methods
+from saliency_callbacks.methods.resolution import resolve_methods
 from saliency_callbacks.targets import ContrastTarget, SimilarityTarget
 
 INPUTS = torch.rand(4, 3, 6, 6, generator=torch.Generator().manual_seed(0))

@@ -19,7 +19,7 @@ from saliency_callbacks.capture.weights.layers import find_weight_layers
 from saliency_callbacks.capture.weights.randomizer import randomizer
 from saliency_callbacks.engine.run import run_engine
 from saliency_callbacks.engine.settings import Settings
-from saliency_callbacks.methods.registry import resolve_methods
+from saliency_callbacks.methods.resolution import resolve_methods
 from tests.faults.runs import digest, traces
 
 _CAPTURE = Path(saliency_callbacks.__file__).parent / "capture"

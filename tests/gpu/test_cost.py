@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from saliency_callbacks.engine.run import run_engine
 from saliency_callbacks.engine.settings import Settings
-from saliency_callbacks.methods.registry import resolve_methods
+from saliency_callbacks.methods.resolution import resolve_methods
 
 _REPEATS = 10
 

@@ -8,7 +8,15 @@ import pytest
 
 from saliency_callbacks import methods
 from saliency_callbacks.errors import MethodError
-from saliency_callbacks.methods import BUILT_IN, Gradient, IntegratedGradients, SmoothGrad, registry, resolve_methods
+from saliency_callbacks.methods import (
+    BUILT_IN,
+    Gradient,
+    IntegratedGradients,
+    SmoothGrad,
+    registry,
+    resolution,
+    resolve_methods,
+)
 from tests.contracts.presets import PRESETS
 
 
@@ -58,7 +66,7 @@ def test_ways_to_write_a_method(given):
 
 def test_a_method_of_another_package(monkeypatch):
     entry = EntryPoint("other", "builtins:dict", registry.ENTRY_POINT_GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group: EntryPoints([entry]))
+    monkeypatch.setattr(resolution, "entry_points", lambda group: EntryPoints([entry]))
     monkeypatch.setattr(EntryPoint, "load", lambda self: lambda: Gradient(name="other"))
     assert resolve_methods("other") == (Gradient(name="other"),)
     with pytest.raises(MethodError, match="did you mean 'other'"):

@@ -24,7 +24,7 @@ from saliency_callbacks.callbacks.streaming.reading import read_others
 from saliency_callbacks.config.wording import counted
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import ExternalMethodError
-from saliency_callbacks.methods.registry import resolve_methods
+from saliency_callbacks.methods.resolution import resolve_methods
 from saliency_callbacks.scores import localization, mean_of_finite
 from saliency_callbacks.scores.counterfactual import CueEffect, class_margins, cue_effect
 from saliency_callbacks.targets.link import LOGITS, Link

@@ -22,7 +22,7 @@ from saliency_callbacks.config.dotted_paths import resolve_callable
 from saliency_callbacks.engine.run import run_engine
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import ConfigurationError
-from saliency_callbacks.methods.registry import resolve_methods
+from saliency_callbacks.methods.resolution import resolve_methods
 from saliency_callbacks.randomization.data_result import DataRandomizationResult
 from saliency_callbacks.randomization.result import Values
 from saliency_callbacks.randomization.run import with_primary

@@ -25,7 +25,7 @@ from saliency_callbacks.config.dotted_paths import resolve_callable
 from saliency_callbacks.config.hydra import plain
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import ConfigurationError, nearest_names
-from saliency_callbacks.methods.registry import resolve_methods
+from saliency_callbacks.methods.resolution import resolve_methods
 from saliency_callbacks.scores.drawn import Scalars, checked_scalars
 from saliency_callbacks.sinks.addresses import checked_address, is_remote
 from saliency_callbacks.sinks.disk.retention import KeepMaps, checked_retention

@@ -12,7 +12,7 @@ from saliency_callbacks.callbacks.runtime.ranks import ALONE, Ranks, share_of
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import ExternalMethodError, RankError, TargetError
 from saliency_callbacks.methods import CaptumMethod, ExternalMethod, GradCamMethod
-from saliency_callbacks.methods.registry import resolve_methods
+from saliency_callbacks.methods.resolution import resolve_methods
 
 
 @given(st.integers(1, 40), st.integers(1, 9))
