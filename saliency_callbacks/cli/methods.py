@@ -22,9 +22,9 @@ measured on two small digit networks, of which the worse is shown: the similarit
 model and those of random copies, and its floor s0, the similarity between two random copies. Above a floor of 0.3, the
 maps show the input, not the model. Methods pass or fail this test; it does not rank them. RandomizationTest runs it on
 your model. Beside them "del" and "ins" are the gains over the same map elsewhere when what a map shows is removed
-first, or shown alone, and "stab" is the rank correlation with the maps of noisy samples; the lower of both networks. A high gain
-does not show that a map is right: methods that fail the test of sanity gain, too. FaithfulnessTest measures them on
-your model.
+first, or shown alone, and "stab" is the rank correlation with the maps of noisy samples; the lower of both networks.
+A high gain does not show that a map is right: methods that fail the test of sanity gain, too. FaithfulnessTest measures
+them on your model.
 
 examples:
   {PROGRAM} methods

@@ -104,9 +104,9 @@ def gain_over_random(areas: Tensor, random_areas: Tensor, *, low_is_good: bool) 
     r"""Return how much of the room between a random order and the best possible one a map's orders take.
 
     With the mean areas A of the map and R of a random order over the same samples, the gain of a deletion is
-    (R - A) / R where A < R: 0 for no better than random, 1 if the first share that is removed holds all the evidence. It is
-    (R - A) / (1 - R) where A > R: -1 if nothing is lost until everything is removed. The gain of an insertion is the
-    same of 1 - A and 1 - R. So it is bounded, and its denominator is a mean over samples that is far from 0: where
+    (R - A) / R where A < R: 0 for no better than random, 1 if the first share that is removed holds all the evidence.
+    It is (R - A) / (1 - R) where A > R: -1 if nothing is lost until everything is removed. The gain of an insertion is
+    the same of 1 - A and 1 - R. So it is bounded, and its denominator is a mean over samples that is far from 0: where
     the random order leaves less room than 0.05, no order could show that it is better, and there is no gain.
 
     The interval is Student's t of the paired differences R_n - A_n, divided by the denominator of their mean, which is
