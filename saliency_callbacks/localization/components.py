@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["largest_component"]
+__all__ = ["largest_component", "without_holes"]
 
 _BY_EDGES = 4
 
@@ -32,6 +32,12 @@ def largest_component(mask: npt.NDArray[np.bool_], cv2: Any) -> npt.NDArray[np.b
     sizes = np.bincount(labels.reshape(-1))
     sizes[0] = 0
     return np.asarray(labels == sizes.argmax()).reshape(mask.shape)
+
+
+def without_holes(mask: npt.NDArray[np.bool_], cv2: Any) -> npt.NDArray[np.bool_]:
+    """Return a mask ``bool [H, W]`` with all that it encloses: what is not connected with the border by edges."""
+    _, labels = cv2.connectedComponents(np.pad(~mask, 1, constant_values=True).astype(np.uint8), connectivity=_BY_EDGES)
+    return np.asarray(mask | (labels != labels[0, 0])[1:-1, 1:-1])
 
 
 def _joined(labels: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:

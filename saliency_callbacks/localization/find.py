@@ -13,7 +13,7 @@ from torch import Tensor
 from saliency_callbacks.errors import ConfigurationError, InputError
 from saliency_callbacks.functional.localization import mask_boxes
 from saliency_callbacks.functional.maps import degenerate
-from saliency_callbacks.localization.components import largest_component
+from saliency_callbacks.localization.components import largest_component, without_holes
 from saliency_callbacks.localization.masks import above_otsu, above_share, grabcut
 from saliency_callbacks.localization.opencv import aside
 from saliency_callbacks.localization.settings import Localization
@@ -112,7 +112,8 @@ def _masks(
     masks = np.zeros(heat.shape, np.bool_)
     for place in np.flatnonzero(is_usable):
         picture = None if pictures is None else pictures[place]
-        masks[place] = largest_component(_mask(heat[place], picture, how, cv2), cv2)
+        largest = largest_component(_mask(heat[place], picture, how, cv2), cv2)
+        masks[place] = without_holes(largest, cv2) if how.mask == "grabcut" else largest
     return masks
 
 

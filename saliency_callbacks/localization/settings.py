@@ -23,10 +23,10 @@ class Localization:
 
     Args:
         mask: ``"grabcut"`` for a GraphCut of the picture whose colors of object and background are those where the map
-            is highest and lowest; for 2-D images only. ``"otsu"`` for what is above Otsu's threshold of the map, or a
-            number in (0, 1): the share of its maximum above which the map is kept, such as the 0.2 of class activation
-            maps. Both look at the map alone, of any number of dimensions, as it is shown: clipped at its 99th
-            percentile.
+            is highest and lowest, with holes filled; for 2-D images only. ``"otsu"`` for what is above Otsu's threshold
+            of the map, or a number in (0, 1): the share of its maximum above which the map is kept, such as the 0.2 of
+            class activation maps. Both look at the map alone, of any number of dimensions, as it is shown: clipped at
+            its 99th percentile.
         foreground: For ``"grabcut"``: quantile of the map above which pixels are the object.
         background: For ``"grabcut"``: quantile below which they are the background.
         longest_side: For ``"grabcut"``: height or width to which larger pictures are reduced, as its cost rises faster

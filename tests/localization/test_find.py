@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis.extra import numpy as arrays
+from scipy.ndimage import binary_fill_holes
 from skimage.filters import threshold_otsu
 from skimage.measure import label, regionprops
 from skimage.morphology import disk
@@ -19,7 +20,7 @@ from torchvision.ops import masks_to_boxes
 from saliency_callbacks import Localization, localize
 from saliency_callbacks.errors import ConfigurationError, InputError
 from saliency_callbacks.functional import box_iou, mask_boxes, mask_iou, normalize
-from saliency_callbacks.localization.components import largest_component
+from saliency_callbacks.localization.components import largest_component, without_holes
 from saliency_callbacks.types import Attribution
 
 SIDE = 64
@@ -59,6 +60,12 @@ def test_the_largest_component_is_that_of_scikit_image(mask):
     if size:
         (only,) = np.unique(labels[found])
         np.testing.assert_array_equal(found, labels == only)
+
+
+@settings(deadline=None, max_examples=60)
+@given(arrays.arrays(bool, arrays.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9)))
+def test_holes_are_those_of_scipy(mask):
+    np.testing.assert_array_equal(without_holes(mask, cv2), binary_fill_holes(mask))
 
 
 @pytest.mark.parametrize("shape", [(40,), (24, 30), (6, 12, 10)])

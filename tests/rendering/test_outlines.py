@@ -92,6 +92,16 @@ def test_what_is_found_is_told_apart_without_color():
     assert {0.0, 255.0} <= {*dashed[42:78]}
 
 
+@pytest.mark.parametrize("slope", [(1, 0), (0, 1), (1, 1), (1, -1)])
+def test_no_line_of_what_is_found_is_of_one_color(slope):
+    rows, columns = np.indices((64, 64))
+    place = slope[0] * rows + slope[1] * columns
+    outlines = Outlines(masks=torch.from_numpy(place < np.median(place))[None])
+    values = drawn(tiles_of(90, 64, 64), outlines, (64, 64), is_found=True)[..., 0]
+    line = values[values != 90]
+    assert 0.3 < (line == 255).mean() < 0.7
+
+
 def test_masks_of_volumes_are_drawn_slice_by_slice_and_of_signals_as_bands():
     volume = torch.zeros(1, 4, 16, 16, dtype=torch.bool)
     volume[:, 2, 4:12, 4:12] = True

@@ -1,7 +1,7 @@
 """Lines around boxes and masks, which are seen on any picture and told apart without color.
 
 What is explained has a solid line of a blue that no map is drawn in, with a dark one outside. What was found in a map
-has a dashed one, black and white in turns.
+has a dashed one, black and white in turns: short dashes around a mask, long ones around a box.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ _BLUE, _WHITE, _BLACK = (64, 196, 255), (255, 255, 255), (0, 0, 0)
 # A line is so wide that it is seen where a picture is shown 300 pixels wide, and hides little.
 _PIXELS_OF_LINE, _PIXELS_OF_DASHES = 80, 120
 _THINNEST_SOLID = 2
-_DASH = 3
+# Of masks, whose mode is "edge", and of boxes, so that the two of one map are told apart.
+_DASH = {"edge": 4, "constant": 12}
 
 _Mask = npt.NDArray[np.bool_]
 _Tiles = npt.NDArray[np.uint8]
@@ -77,7 +78,8 @@ def _outline(tile: _Tiles, inside: _Mask, *, is_found: bool, mode: str) -> None:
     line = (padded & _near(~padded, width))[within, within]
     if is_found:
         rows, columns = np.indices(inside.shape)
-        is_light = (rows + columns) // (_DASH * width) % 2 == 0
+        # Neither the rows, the columns nor the diagonals have it the same, so that no such line is of one color.
+        is_light = (rows + 2 * columns) // (_DASH[mode] * width) % 2 == 0
         tile[line & is_light], tile[line & ~is_light] = _WHITE, _BLACK
         return
     tile[_near(inside, 1) & ~inside] = _BLACK

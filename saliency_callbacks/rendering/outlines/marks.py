@@ -41,7 +41,7 @@ def marks_note(marks: Sequence[Marks]) -> str:
 
     Example:
         >>> marks_note([Marks(), Marks(is_found=True)])
-        'blue: target · dashed: found'
+        'blue: target · dashed: found in map'
     """
-    kinds = [("blue: target", False), ("dashed: found", True)]
+    kinds = [("blue: target", False), ("dashed: found in map", True)]
     return " · ".join(words for words, is_found in kinds if any(one.is_found is is_found for one in marks))

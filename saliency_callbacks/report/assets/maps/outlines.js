@@ -50,7 +50,7 @@ function drawEdge(image, isInside, kind, isBox) {
   for (let row = 0, at = 0; row < height; row++) {
     for (let column = 0; column < width; column++, at++) {
       const others = [isIn(row + reach, column), isIn(row - reach, column), isIn(row, column + reach), isIn(row, column - reach)];
-      const color = inside[at] ? innerColor(others, kind, isBox, row + column, reach) : kind === "target" && others.includes(true) ? [0, 0, 0] : null;
+      const color = inside[at] ? innerColor(others, kind, isBox, row + 2 * column, reach) : kind === "target" && others.includes(true) ? [0, 0, 0] : null;
       if (color) image.data.set(color, 4 * at);
     }
   }
@@ -59,7 +59,8 @@ function drawEdge(image, isInside, kind, isBox) {
 function innerColor(others, kind, isBox, place, reach) {
   if (!others.includes(false) && !(isBox && others.includes(null))) return null;
   if (kind === "target") return BLUE;
-  return Math.floor(place / (4 * reach)) % 2 ? [0, 0, 0] : [255, 255, 255];
+  // Short dashes around a mask, long ones around a box; neither rows, columns nor diagonals are of one color.
+  return Math.floor(place / ((isBox ? 12 : 4) * reach)) % 2 ? [0, 0, 0] : [255, 255, 255];
 }
 
 function outlineLegend() {
