@@ -18,10 +18,17 @@ from saliency_callbacks.probe.dataset_state import preserved
 from saliency_callbacks.probe.labels.classes import dataset_labels
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.probe.stream import is_map_style
+from saliency_callbacks.targets.identity import target_identity
 from saliency_callbacks.targets.link import Kind, Link
 from saliency_callbacks.targets.named import NamedTarget, Samples
 from saliency_callbacks.targets.recognition import ClassCount, Declared, recognize
-from saliency_callbacks.targets.resolution import class_target, explains_labels, resolve_target, samples_of
+from saliency_callbacks.targets.resolution import (
+    class_target,
+    explains_labels,
+    given_target,
+    resolve_target,
+    samples_of,
+)
 from saliency_callbacks.targets.selectors import Target
 
 __all__ = ["OutputReading", "check_target", "count_classes", "known_target", "link_of", "pinned_target", "told"]
@@ -167,6 +174,7 @@ def check_target(given: Any, samples: Samples) -> None:
 
 def known_target(state: PinnedState, given: Any, probe: ProbeBatch, samples: Samples) -> Target | None:
     """Return what is explained after ``state``; ``None`` where the model has to be run to know that."""
+    state = _for_target(state, given, probe)
     target = resolve_target(given, probe, state.pinned, link_of(state, probe), state.pins, samples)
     return None if isinstance(target, NamedTarget) and target.needs_pins else target
 
@@ -194,12 +202,33 @@ def pinned_target(
         host: The run.
         samples: What the target is told of the probe.
     """
+    state = _for_target(state, given, probe)
     target = resolve_target(given, probe, state.pinned, link_of(state, probe), state.pins, samples)
     if not isinstance(target, NamedTarget):
         return state, target
     if target.needs_pins:
         target = target.pinned(host.ranks.pins(model, host.to_device(probe.inputs), settings, target))
     return replace(state, pins={**state.pins, **target.kept}), target
+
+
+def _for_target(state: _Pinned, given: Any, probe: ProbeBatch) -> _Pinned:
+    """Return the state of a target; what belongs to another one, of a run that goes on, is dropped, and that is told.
+
+    A checkpoint of an earlier version does not say whose it is, and is taken to be of this one.
+    """
+    asked = given_target(given, probe, link_of(state, probe))
+    if not isinstance(asked, NamedTarget):
+        return state
+    identity = target_identity(asked)
+    if state.target not in (None, identity):
+        notices.warn(
+            "other target",
+            f"the target {asked!r} differs from that of the checkpoint. What that one had pinned is another question's "
+            "answer, and maps of different targets cannot be compared, so pins, drift, color scales and filmstrips "
+            "start anew",
+        )
+        state = state.restarted()
+    return replace(state, target=identity)
 
 
 def count_classes(host: Host, probe: Probe, frozen: ProbeBatch) -> ClassCount | None:

@@ -64,8 +64,10 @@ class GradientXAttention:
     .. math:: R \leftarrow R + \bar{A}^{l} R, \qquad \bar{A}^{l} = \frac{1}{H} \sum_h
         \Big(\frac{\partial f_c}{\partial A^{l,h}} \odot A^{l,h}\Big)^+
 
-    with :math:`R = I` before the first layer. The map is the row of the token that the score is computed from, as of
-    :class:`AttentionRollout`. Values ``[N, 1, *spatial]`` are non-negative.
+    with :math:`R = I` before the first layer. The map is the row of R - I of the token that the score is computed from,
+    as of :class:`AttentionRollout`: what came through attention. The I alone would give every token that is read out
+    its share, and so hide the rest where patches are pooled, or a decoder's last token is read; the map of a class
+    token is the same with and without it. Values ``[N, 1, *spatial]`` are non-negative.
 
     Args:
         name: Key of the result and ``{method}`` in the logged tags.

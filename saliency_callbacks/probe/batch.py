@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from saliency_callbacks.config.nested import copy_inputs, fingerprint
+from saliency_callbacks.probe.annotations import hold_classes, regions_of
 from saliency_callbacks.probe.checks import (
     checked_groups,
     checked_ids,
@@ -49,6 +50,8 @@ class ProbeBatch:
         bands: Channels that are red, green and blue, as the dataset tells it.
         normalized_by: Where the inputs were normalized, in words.
         objects: The objects that are annotated in each picture, where they are.
+        class_masks: Class of each pixel ``[N, *spatial]``, where the masks were given as such; ``masks`` is then where
+            it is neither 0 nor void, 255 or negative.
 
     Example:
         >>> import torch
@@ -72,6 +75,7 @@ class ProbeBatch:
     bands: tuple[int, ...] | None = None
     normalized_by: str | None = None
     objects: tuple[Objects, ...] | None = None
+    class_masks: Tensor | None = None
 
     @property
     def size(self) -> int:
@@ -81,8 +85,14 @@ class ProbeBatch:
     @property
     def identity(self) -> tuple[Any, ...]:
         """What tells it from any other."""
-        masks = None if self.masks is None else fingerprint(self.masks)
+        given = self.given_masks
+        masks = None if given is None else fingerprint(given)
         return self.fingerprint, self.ids, masks, self.groups, self.shared
+
+    @property
+    def given_masks(self) -> Tensor | None:
+        """The masks with all that they say: classes where they hold them, else regions."""
+        return self.masks if self.class_masks is None else self.class_masks
 
     def class_name(self, index: int, names: Sequence[str] | None = None) -> str:
         """Return the name of a class, by ``names`` or else the probe's own; its index where it has none."""
@@ -112,8 +122,9 @@ def freeze(
         labels: ``[N]`` or ``[N, 1]`` integers (or floats 0 and 1), one-hot or multi-hot rows ``[N, K]``, or ``None``.
         ids: A name for each sample; ``indices``, else 0 to N - 1, by default.
         indices: Positions in the dataset.
-        masks: ``[N, *spatial]``, with the spatial shape of ``inputs`` where that is a tensor. Integers count
-            as bool; floats are shares in [0, 1].
+        masks: ``[N, *spatial]``, with the spatial shape of ``inputs`` where that is a tensor. Integers beyond
+            0 and 1 are the class of each pixel, 255 for none (0 and 255 alone are a region, as in a picture); others
+            count as bool. Floats are shares in [0, 1].
         class_names: Name of each class.
         normalization: Mean and standard deviation of each channel, as a dataset tells it; left out where the inputs
             are one tensor with another number of channels.
@@ -131,13 +142,14 @@ def freeze(
     found = checked_labels(labels, size)
     has_several = found is not None and found.ndim == 2
     positions = checked_indices(indices, size)
+    given = checked_masks(masks, frozen, size)
     default_ids = range(size) if positions is None else positions
     return ProbeBatch(
         inputs=frozen,
         labels=None if has_several else found,
         ids=checked_ids(default_ids if ids is None else ids, size),
         indices=positions,
-        masks=checked_masks(masks, frozen, size),
+        masks=None if given is None else regions_of(given),
         fingerprint=fingerprint(frozen, found),
         class_names=None if class_names is None else tuple(str(name) for name in class_names),
         normalization=checked_normalization(normalization, frozen),
@@ -146,6 +158,7 @@ def freeze(
         notes=tuple(notes),
         shared=None if shared is None else tuple(shared),
         objects=objects,
+        class_masks=given if given is not None and hold_classes(given) else None,
     )
 
 

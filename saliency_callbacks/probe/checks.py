@@ -212,7 +212,7 @@ def checked_groups(groups: Any, size: int) -> tuple[str, ...] | None:
 
 
 def checked_masks(masks: Any, inputs: Any, size: int) -> Tensor | None:
-    """Return masks ``[N, *spatial]`` as bool or float shares on the CPU.
+    """Return masks ``[N, *spatial]`` on the CPU.
 
     Raises:
         ProbeError: Another number of samples, another spatial shape than the inputs, or shares outside [0, 1].
@@ -231,9 +231,7 @@ def checked_masks(masks: Any, inputs: Any, size: int) -> Tensor | None:
     _require_size("masks", describe(masks), regions.shape[0], size)
     with torch.inference_mode(False):
         regions = regions.detach().cpu().clone().as_subclass(Tensor)
-    if not regions.is_floating_point():
-        return regions != 0
-    if not ((regions >= 0) & (regions <= 1)).all():
+    if regions.is_floating_point() and not ((regions >= 0) & (regions <= 1)).all():
         raise ProbeError(
             f"the probe's masks have values from {regions.min():g} to {regions.max():g}; expected bool, or shares in "
             "[0, 1]. Give masks > threshold"

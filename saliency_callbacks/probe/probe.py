@@ -105,7 +105,7 @@ class Probe:
             inputs: ``[N, C, *spatial]`` as the model takes it, or a tuple or dictionary of tensors.
             labels: Class of each sample ``[N]``, or multi-hot rows ``[N, K]``.
             ids: A name for each sample; 0 to N - 1 by default.
-            masks: Region of interest of each sample, ``[N, *spatial]``, bool or shares in [0, 1].
+            masks: Region of interest of each sample, ``[N, *spatial]``, bool or shares in [0, 1], or class indices.
             groups: Name of the group of each sample, such as ``["bird on water", "bird on land"]``.
             shared: Keys or positions of the inputs that all samples share, such as one prompt a class; they may have
                 any number of rows.
@@ -115,7 +115,7 @@ class Probe:
         """
         fixed = freeze(inputs, labels, ids=ids, masks=masks, groups=groups, shared=checked_shared(shared))
         probe = cls(size=fixed.size)
-        probe._fixed, probe.masks, probe.groups = fixed, fixed.masks, fixed.groups
+        probe._fixed, probe.masks, probe.groups = fixed, fixed.given_masks, fixed.groups
         return probe
 
     @classmethod

@@ -13,7 +13,7 @@ from typing_extensions import override
 from saliency_callbacks.config.hydra import plain
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.errors import TargetError
-from saliency_callbacks.targets.logits import read_logits
+from saliency_callbacks.targets.logits import as_two_classes, read_logits
 from saliency_callbacks.targets.named import Columns, NamedTarget, Samples, checked_label, class_index, is_same_value
 
 __all__ = ["ContrastTarget"]
@@ -102,7 +102,7 @@ class _Contrast(NamedTarget):
 
     @override
     def pins_of(self, output: Any, samples: Tensor) -> dict[str, Tensor]:
-        logits = _columns(output).detach()
+        logits = as_two_classes(read_logits(output)).detach()
         a, b = (None if isinstance(side, str) else side.to(logits.device)[samples] for side in (self.a, self.b))
         a = logits.argmax(dim=1) if self.a == "predicted" else a
         b = logits.argmax(dim=1) if self.b == "predicted" else b
@@ -121,7 +121,7 @@ class _Contrast(NamedTarget):
         pairs, of_samples = torch.stack([self.a, self.b], dim=1).unique(dim=0, return_inverse=True)
 
         def read(output: Any) -> Tensor:
-            logits = _columns(output)
+            logits = as_two_classes(read_logits(output))
             a, b = pairs.to(logits.device).unbind(dim=1)
             return logits[:, a] - logits[:, b]
 
@@ -129,7 +129,7 @@ class _Contrast(NamedTarget):
 
     @override
     def __call__(self, output: Any, samples: Tensor) -> Tensor:
-        logits = _columns(output)
+        logits = as_two_classes(read_logits(output))
         pins = self.pins_of(output, samples) if self.needs_pins else {}
         a, b = (
             pins[name] if isinstance(side, str) else side.to(logits.device)[samples]
@@ -142,11 +142,6 @@ class _Contrast(NamedTarget):
                 f"{logits.shape[1] - 1}. Check the target, or the size of the model's head"
             )
         return logits.gather(1, a[:, None])[:, 0] - logits.gather(1, b[:, None])[:, 0]
-
-
-def _columns(output: Any) -> Tensor:
-    logits = read_logits(output)
-    return logits if logits.shape[1] > 1 else torch.cat([-logits, logits], dim=1)
 
 
 def _highest_but(logits: Tensor, classes: Tensor | None) -> Tensor:

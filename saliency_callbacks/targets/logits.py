@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.errors import OutputError
 from saliency_callbacks.targets.suggestion import suggested_target
 
-__all__ = ["read_logits"]
+__all__ = ["as_two_classes", "read_logits"]
+
+
+def as_two_classes(logits: Tensor) -> Tensor:
+    """Return logits ``[N, classes, …]`` in which a single one z of each position is two classes, -z and z.
+
+    Example:
+        >>> as_two_classes(torch.tensor([[2.0]]))
+        tensor([[-2.,  2.]])
+    """
+    return logits if logits.shape[1] > 1 else torch.cat([-logits, logits], dim=1)
 
 
 def read_logits(output: Any, output_fn: Callable[[Any], Any] | None = None) -> Tensor:

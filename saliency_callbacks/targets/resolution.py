@@ -20,6 +20,7 @@ from saliency_callbacks.types.outlines import Outlines
 __all__ = [
     "class_target",
     "explains_labels",
+    "given_target",
     "outlines_of",
     "pins_after",
     "resolve_target",
@@ -53,7 +54,7 @@ def resolve_target(
     Raises:
         TargetError: If a target with names does not fit the probe.
     """
-    given = _default(probe, link) if given is None else given
+    given = given_target(given, probe, link)
     if isinstance(given, NamedTarget):
         return given.of(samples or samples_of(probe)).pinned(pins)
     if isinstance(given, str) and given == "label":
@@ -117,11 +118,14 @@ def outlines_of(target: Target, samples: Samples) -> Outlines | None:
 
 def target_name(given: Any, probe: ProbeBatch, link: Link = LOGITS) -> str:
     """Return what :func:`resolve_target` explains, in words for a record of the run."""
-    given = _default(probe, link) if given is None else given
+    given = given_target(given, probe, link)
     return repr(given) if isinstance(given, NamedTarget) else str(getattr(given, "__qualname__", given))
 
 
-def _default(probe: ProbeBatch, link: Link) -> Any:
+def given_target(given: Any, probe: ProbeBatch, link: Link) -> Any:
+    """Return a callback's ``target``, or what stands for it where it has none."""
+    if given is not None:
+        return given
     if not link.classifies:
         return SimilarityTarget()
     return "initial_prediction" if probe.labels is None and probe.multi_labels is None else "label"

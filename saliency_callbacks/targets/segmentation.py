@@ -14,12 +14,15 @@ from typing_extensions import override
 from saliency_callbacks.config.hydra import plain
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.errors import OutputError, TargetError
+from saliency_callbacks.probe.batch import ProbeBatch
+from saliency_callbacks.targets.logits import as_two_classes
 from saliency_callbacks.targets.named import NamedTarget, Samples, checked_label, class_index
 from saliency_callbacks.types.outlines import Outlines
 
 __all__ = ["SegmentationTarget", "read_dense"]
 
 _REGIONS = "None (everywhere), 'predicted', 'mask' (the probe's masks), or a mask [*spatial] or [N, *spatial]"
+_AXES = {1: "length", 2: "height, width", 3: "depth, height, width"}
 _MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
@@ -38,7 +41,8 @@ class SegmentationTarget(NamedTarget):
         label: The class: an index, or a name that the callback or its data knows.
         region: Where it is explained: ``None`` for everywhere; ``"predicted"`` for where the class is predicted, pinned
             at the first observation at which it is predicted anywhere in the sample; ``"mask"`` for the masks of the
-            probe; or a mask of the size of the input, bool or shares in [0, 1], one for all samples or one for each.
+            probe, where these say the class of each pixel for what is of the class; or a mask of the size of the input,
+            bool or shares in [0, 1], one for all samples or one for each.
             A sample with an empty region has a map of zeros.
 
     Raises:
@@ -74,7 +78,7 @@ class SegmentationTarget(NamedTarget):
         label = class_index("label", self.label, samples)
         region: Any = self.region
         if isinstance(region, str) and region == "mask":
-            region = None if samples.probe is None else samples.probe.masks
+            region = None if samples.probe is None else _given(samples.probe, label)
             if region is None:
                 raise TargetError(
                     "region='mask', but there are no masks; expected a probe with masks, e.g. Probe(masks=…), "
@@ -85,7 +89,8 @@ class SegmentationTarget(NamedTarget):
             region = region.expand(samples.n_samples, *region.shape[-_rank(region, samples) :])
         name = self.label if isinstance(self.label, str) else _name(self.label, samples)
         is_sought = isinstance(region, str)
-        return _Region(label, None if is_sought else region, is_sought, name, samples.n_samples)
+        n_dims = None if samples.size is None else len(samples.size)
+        return _Region(label, None if is_sought else region, is_sought, name, samples.n_samples, n_dims)
 
     @override
     def __call__(self, output: Any, samples: Tensor) -> Tensor:
@@ -102,6 +107,7 @@ class _Region(NamedTarget):
         is_sought: Whether the regions are those where the class is predicted; empty ones are yet to be found.
         name: What the class is called.
         n_samples: Number of samples N.
+        n_dims: How many spatial dimensions the input has; ``None`` where that is not known.
     """
 
     label: int
@@ -109,6 +115,7 @@ class _Region(NamedTarget):
     is_sought: bool
     name: str
     n_samples: int
+    n_dims: int | None
 
     @property
     @override
@@ -122,8 +129,7 @@ class _Region(NamedTarget):
 
     @override
     def pins_of(self, output: Any, samples: Tensor) -> dict[str, Tensor]:
-        logits = _classes(read_dense(output).detach())
-        self._check(logits)
+        logits = self._read(output).detach()
         return {"region": logits.argmax(dim=1) == self.label}
 
     @override
@@ -139,7 +145,7 @@ class _Region(NamedTarget):
 
     @override
     def reaching(self, output: Any, samples: Tensor) -> Tensor:
-        return self(output, samples) + _classes(read_dense(output))[:, self.label].flatten(1).mean(dim=1)
+        return self(output, samples) + self._read(output)[:, self.label].flatten(1).mean(dim=1)
 
     @override
     def outlines(self, samples: Samples) -> Outlines | None:
@@ -152,9 +158,7 @@ class _Region(NamedTarget):
 
     @override
     def __call__(self, output: Any, samples: Tensor) -> Tensor:
-        logits = _classes(read_dense(output))
-        self._check(logits)
-        own = logits[:, self.label]
+        own = self._read(output)[:, self.label]
         if self.region is not None:
             region = self.region.to(own.device)[samples.to(own.device)]
         elif self.is_sought:
@@ -167,18 +171,25 @@ class _Region(NamedTarget):
         weights = region.to(own).flatten(1)
         return (own.flatten(1) * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=torch.finfo(own.dtype).tiny)
 
-    def _check(self, logits: Tensor) -> None:
+    def _read(self, output: Any) -> Tensor:
+        logits = as_two_classes(read_dense(output, self.n_dims))
         if self.label >= logits.shape[1]:
             raise TargetError(
                 f"SegmentationTarget explains class {self.label}, but the model has {logits.shape[1]} classes at each "
                 f"position; expected 0 to {logits.shape[1] - 1}"
             )
+        return logits
 
 
-def read_dense(output: Any) -> Tensor:
+def read_dense(output: Any, n_dims: int | None = None) -> Tensor:
     """Return the class scores of every position, ``[N, classes, *spatial]``, of a model's output.
 
     The output itself, its ``"out"`` or ``logits``, or the first tensor of this form in a tuple, list or dictionary.
+
+    Args:
+        output: What the model returned.
+        n_dims: How many spatial dimensions its input has: the scores of a vision transformer's patches, or of the
+            queries of a detector, are none of positions. ``None`` for one to three.
 
     Raises:
         OutputError: If there is none.
@@ -189,21 +200,20 @@ def read_dense(output: Any) -> Tensor:
         parts = list(output)
     else:
         parts = [output, getattr(output, "logits", None)]
-    found = next((part for part in parts if _is_dense(part)), None)
+    found = next((part for part in parts if _is_dense(part, n_dims)), None)
     if found is None:
+        axes = "*spatial" if n_dims is None else _AXES[n_dims]
         raise OutputError(
-            f"SegmentationTarget needs class scores of every position [N, classes, *spatial], but the model returned "
-            f"{describe(output)}. Select them with output_fn=…, in a callback ModelReading(output_fn=…)"
+            f"SegmentationTarget needs class scores of every position [N, classes, {axes}], but the model returned "
+            f"{describe(output)}. Select them with output_fn=…, in a callback ModelReading(output_fn=…), where scores "
+            "of patches [N, tokens, classes] are laid out with transpose(1, 2).unflatten(2, grid)"
         )
     return found
 
 
-def _is_dense(part: Any) -> TypeGuard[Tensor]:
-    return isinstance(part, Tensor) and part.is_floating_point() and 3 <= part.ndim <= 5
-
-
-def _classes(logits: Tensor) -> Tensor:
-    return logits if logits.shape[1] > 1 else torch.cat([-logits, logits], dim=1)
+def _is_dense(part: Any, n_dims: int | None) -> TypeGuard[Tensor]:
+    ranks = range(3, 6) if n_dims is None else (2 + n_dims,)
+    return isinstance(part, Tensor) and part.is_floating_point() and part.ndim in ranks
 
 
 def _holds_any(region: Tensor) -> Tensor:
@@ -238,6 +248,10 @@ def _check_size(mask: Tensor, samples: Samples) -> None:
             f"region has shape {list(mask.shape)}, but the inputs have the size {list(samples.size)}; expected "
             f"{list(samples.size)} or {[samples.n_samples, *samples.size]}. Resize the mask to the input"
         )
+
+
+def _given(probe: ProbeBatch, label: int) -> Tensor | None:
+    return probe.masks if probe.class_masks is None else probe.class_masks == label
 
 
 def _name(label: int, samples: Samples) -> str:

@@ -129,7 +129,24 @@ def test_gradient_x_attention(model, images):
         for weights, gradient in zip(given, gradients, strict=True):
             positive = (weights.detach() * gradient)[0].clamp(min=0).mean(dim=0)
             relevance = relevance + positive @ relevance
-        torch.testing.assert_close(found[sample, 0], as_map(row_of(relevance, model.pools)))
+        through_attention = row_of(relevance - torch.eye(N_TOKENS), model.pools)
+        torch.testing.assert_close(found[sample, 0], as_map(through_attention))
+        if not model.pools:
+            torch.testing.assert_close(found[sample, 0], as_map(row_of(relevance, model.pools)))
+
+
+def test_gradient_x_attention_is_not_the_share_of_what_is_pooled(images):
+    """Attention that changes the score by little still tells tokens apart; the I that R starts from does not."""
+    torch.manual_seed(0)
+    model = Transformer(pools=True).double()
+    for block in model.blocks:
+        # Keys and queries that do not differ, so that attention is even, and gradients small.
+        block.qkv.weight.data[: 2 * WIDTH] = 0
+        block.out.weight.data *= 1e-3
+    found = explain(model, images, methods="gradient_x_attention", target=TARGET)["gradient_x_attention"]
+    lowest, highest = found.values.flatten(1).aminmax(dim=1)
+    assert (lowest < 0.7 * highest).all(), "tokens differ, though attention changes the score by little"
+    assert (found.heatmap.flatten(1).amin(dim=1) < 0.7).all()
 
 
 @pytest.mark.parametrize("layers", [None, 1, 2])

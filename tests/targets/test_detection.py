@@ -15,6 +15,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBo
 from torchvision.models.detection.fcos import FCOSHead
 from torchvision.models.detection.ssd import SSD, SSDHead
 from torchvision.ops import box_iou
+from transformers import OwlViTConfig
 
 from saliency_callbacks import explain
 from saliency_callbacks.errors import DegenerateMapWarning, OutputError, TargetError
@@ -143,9 +144,64 @@ def test_queries_of_other_forms(kind: Any, names: tuple[str, str]) -> None:
     assert target(output, _ROWS).tolist() == [3, 3]
     far = DetectionTarget(0, box=(2, 1, 6, 5)).of(Samples(2, _SIZE))
     assert far(output, _ROWS).tolist() == [1, 1], "that which overlaps most"
-    found = DetectionTarget(min_score=0.1).of(Samples(2, _SIZE)).pins_of(output, _ROWS)
+    with pytest.raises(TargetError, match="background=True"):
+        DetectionTarget(min_score=0.1).of(Samples(2, _SIZE)).pins_of(output, _ROWS)
+    found = DetectionTarget(min_score=0.1, background=True).of(Samples(2, _SIZE)).pins_of(output, _ROWS)
     assert found["labels"].tolist() == [0, 0]
     assert found["boxes"][0].tolist() == [30, 0, 60, 40]
+
+
+class Queries(nn.Module):
+    """Two queries, one for each half of the picture, with scores of some classes."""
+
+    def __init__(self, n_scores: int, config: Any = None, head: type[nn.Module] = nn.Linear) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.head = head(2, n_scores) if head is nn.Linear else nn.Conv1d(2, n_scores, 1)
+        if config is not None:
+            self.config = config
+
+    def scores(self, images: Tensor) -> Tensor:
+        halves = torch.stack([half.mean(dim=(2, 3)) for half in images.chunk(2, dim=3)], dim=1)
+        return self.head(halves) if isinstance(self.head, nn.Linear) else self.head(halves.mT).mT
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        boxes = torch.tensor([[0.25, 0.5, 0.5, 1.0], [0.75, 0.5, 0.5, 1.0]]).expand(len(images), 2, 4)
+        return {"logits": self.scores(images), "pred_boxes": boxes}
+
+
+_RIGHT = (30, 0, 60, 40)
+
+
+@pytest.mark.parametrize(
+    ("config", "n_scores"),
+    [
+        (None, 3),
+        (SimpleNamespace(num_labels=3), 3),
+        *((OwlViTConfig(), n_prompts) for n_prompts in (2, 3, 4)),
+    ],
+)
+def test_the_last_score_of_a_query_is_a_class(images: Tensor, config: Any, n_scores: int) -> None:
+    model = Queries(n_scores, config, nn.Linear if config is None else nn.Conv1d)
+    found = explain(model, images, methods="gradient", target=DetectionTarget(n_scores - 1, _RIGHT))["gradient"]
+    torch.testing.assert_close(found.score, model.scores(images)[:, 1, -1].detach())
+    target = DetectionTarget(None, _RIGHT)
+    if config is None:
+        with pytest.raises(TargetError, match="background=True"):
+            explain(model, images, methods="gradient", target=target)
+    else:
+        best = explain(model, images, methods="gradient", target=target)["gradient"]
+        torch.testing.assert_close(best.score, model.scores(images)[:, 1].amax(dim=1).detach())
+
+
+def test_a_configuration_that_agrees_tells_of_no_object(images: Tensor) -> None:
+    model = Queries(3, SimpleNamespace(num_labels=2))
+    with torch.no_grad():
+        model.head.bias.copy_(torch.tensor([0.0, 1.0, 9.0]))
+    found = explain(model, images, methods="gradient", target=DetectionTarget(None, _RIGHT))["gradient"]
+    torch.testing.assert_close(found.score, model.scores(images)[:, 1, :2].amax(dim=1).detach())
+    with pytest.raises(TargetError, match="has the classes 0 to 1; 2 is the background"):
+        explain(model, images, methods="gradient", target=DetectionTarget(2, _RIGHT))
 
 
 def _fcos(backbone: nn.Module) -> nn.Module:
@@ -153,16 +209,64 @@ def _fcos(backbone: nn.Module) -> nn.Module:
     return FCOS(backbone, 3, min_size=40, max_size=60, anchor_generator=AnchorGenerator(((8,),), ((1.0,),)), head=head)
 
 
-def _ssd(backbone: nn.Module) -> nn.Module:
-    return SSD(backbone, DefaultBoxGenerator([[2]], scales=[0.3, 0.6]), (40, 40), 3, head=SSDHead([32], [4], 3))
+def _ssd(backbone: nn.Module, kind: type[SSD] = SSD) -> nn.Module:
+    return kind(backbone, DefaultBoxGenerator([[2]], scales=[0.3, 0.6]), (40, 40), 3, head=SSDHead([32], [4], 3))
+
+
+def _backbone() -> nn.Module:
+    torch.manual_seed(0)
+    backbone = nn.Sequential(nn.Conv2d(3, 8, 3, 4, 1), nn.ReLU(), nn.Conv2d(8, 32, 3, 2, 1), nn.ReLU())
+    backbone.out_channels = 32
+    return backbone
+
+
+class _Ssd(SSD):
+    """A class of one's own, with a name of its own."""
+
+
+@pytest.mark.parametrize(
+    ("make", "label", "match"),
+    [
+        (_fcos, 7, "class 7, but the detector has the classes 0 to 2"),
+        (_ssd, 3, "class 3, but the detector has the classes 1 to 2; 0 is the background"),
+        (_ssd, 0, "class 0, but the detector has the classes 1 to 2; 0 is the background"),
+        (lambda backbone: _ssd(backbone, _Ssd), 0, "0 is the background"),
+        (lambda backbone: Queries(3), 3, "class 3, but the detector has the classes 0 to 2"),
+    ],
+)
+@pytest.mark.parametrize("box", [None, (10, 10, 30, 30)])
+def test_a_class_that_a_detector_does_not_have_is_refused(make: Any, label: int, match: str, box: Any) -> None:
+    model = make(_backbone()).eval()
+    images = torch.rand(1, 2 if isinstance(model, Queries) else 3, *_SIZE)
+    with pytest.raises(TargetError, match=match):
+        explain(model, images, methods="gradient", target=DetectionTarget(label, box))
+
+
+class Teacher(nn.Module):
+    """Has a detector that does not run, and one that does."""
+
+    def __init__(self, student: nn.Module, teacher: nn.Module) -> None:
+        super().__init__()
+        self.teacher, self.student = teacher, student
+
+    def forward(self, images: Tensor) -> Any:
+        return self.student(list(images))
+
+
+@pytest.mark.parametrize("make", [_fcos, _ssd])
+def test_of_two_detectors_the_one_that_runs_is_asked(make: Any) -> None:
+    student, images = make(_backbone()).eval(), torch.rand(2, 3, *_SIZE)
+    target = DetectionTarget(1, box=(10, 10, 30, 30))
+    alone = explain(student, images, methods="gradient", target=target)["gradient"]
+    both = explain(Teacher(student, make(_backbone())).eval(), images, methods="gradient", target=target)["gradient"]
+    assert alone.values.any()
+    torch.testing.assert_close(both.score, alone.score)
+    torch.testing.assert_close(both.values, alone.values)
 
 
 @pytest.mark.parametrize("make", [_fcos, _ssd])
 def test_anchors_have_a_score_where_nothing_is_selected(make: Any) -> None:
-    torch.manual_seed(0)
-    backbone = nn.Sequential(nn.Conv2d(3, 8, 3, 4, 1), nn.ReLU(), nn.Conv2d(8, 32, 3, 2, 1), nn.ReLU())
-    backbone.out_channels = 32
-    model = make(backbone).eval()
+    model = make(_backbone()).eval()
     model.score_thresh = 1.1
     images = torch.rand(2, 3, *_SIZE)
     assert all(len(one["boxes"]) == 0 for one in model(images))

@@ -11,7 +11,7 @@ from pytorch_grad_cam.utils.model_targets import SemanticSegmentationTarget
 from torch import nn
 from torch.nn import functional as F
 
-from saliency_callbacks import explain
+from saliency_callbacks import Probe, explain
 from saliency_callbacks.errors import OutputError, TargetError
 from saliency_callbacks.probe import freeze
 from saliency_callbacks.targets import SegmentationTarget
@@ -128,6 +128,34 @@ def test_the_masks_of_the_probe() -> None:
     assert not target.kept, "the data tells it"
 
 
+_CLASSES = torch.tensor([[[0, 0, 1], [2, 2, 1], [255, 255, 255]]])
+
+
+@pytest.mark.parametrize("is_fixed", [False, True])
+def test_masks_of_classes_are_the_regions_of_their_own_class(is_fixed: bool) -> None:
+    inputs = torch.zeros(1, 1, 3, 3)
+    if is_fixed:
+        probe = Probe.from_tensors(inputs, masks=_CLASSES)
+        batch = probe.freeze(inputs, None)
+    else:
+        batch = Probe().freeze({"image": inputs, "mask": _CLASSES})
+    for label in range(3):
+        found = SegmentationTarget(label, "mask").of(samples_of(batch, (3, 3)))
+        assert torch.equal(found.outlines(samples_of(batch, (3, 3))).masks, label == _CLASSES)
+    assert torch.equal(batch.masks, (_CLASSES == 1) | (_CLASSES == 2)), "void is no region of scores"
+    other = torch.where(_CLASSES == 2, 1, _CLASSES)
+    assert freeze(inputs, masks=other).identity != freeze(inputs, masks=_CLASSES).identity
+
+
+@pytest.mark.parametrize("high", [1, 255])
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_mask_of_two_values_is_one_region(high: int, label: int) -> None:
+    masks = high * (_CLASSES == 2).to(torch.uint8)
+    samples = samples_of(freeze(torch.zeros(1, 1, 3, 3), masks=masks), (3, 3))
+    found = SegmentationTarget(label, "mask").of(samples).outlines(samples)
+    assert torch.equal(found.masks, _CLASSES == 2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
@@ -161,6 +189,17 @@ def test_a_classifier_is_refused(images: torch.Tensor) -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(60, 3))
     with pytest.raises(OutputError, match="SegmentationTarget needs class scores of every position"):
         explain(model, images, methods="gradient", target=SegmentationTarget(0))
+
+
+@pytest.mark.parametrize("is_detector", [False, True])
+def test_scores_of_patches_and_of_queries_are_none_of_positions(images: torch.Tensor, is_detector: bool) -> None:
+    class Patches(nn.Module):
+        def forward(self, images: torch.Tensor) -> Any:
+            logits = images.flatten(2).transpose(1, 2)
+            return {"logits": logits, "pred_boxes": logits.sigmoid()} if is_detector else logits
+
+    with pytest.raises(OutputError, match=r"needs class scores of every position \[N, classes, height, width\]"):
+        explain(Patches(), images, methods="gradient", target=SegmentationTarget(1))
 
 
 def test_it_is_a_value() -> None:

@@ -153,11 +153,14 @@ class PinnedState(RunState):
         pinned: The explained classes, ``[N]``.
         pins: What a target has found at the first observation, by its own names, a row for each sample: embeddings
             that later ones are compared with, boxes, regions.
+        target: The target with a name that they belong to, see
+            :func:`~saliency_callbacks.targets.identity.target_identity`; ``None`` where none was explained yet.
     """
 
     target_layers: tuple[str, ...] = ()
     pinned: Tensor | None = None
     pins: dict[str, Tensor] = field(default_factory=dict, metadata={ADDED: True})
+    target: str | None = field(default=None, metadata={ADDED: True})
 
     @classmethod
     @override
@@ -179,4 +182,4 @@ class PinnedState(RunState):
 
     @override
     def restarted(self) -> Self:
-        return replace(self, pinned=None, pins={})
+        return replace(self, pinned=None, pins={}, target=None)

@@ -47,7 +47,11 @@ def attention_rollout(weights: Sequence[Tensor], readout: Tensor) -> Tensor:
 
 
 def attention_relevance(relevance: Sequence[Tensor], readout: Tensor) -> Tensor:
-    """Return the row of what is read out of R, with R ← R + Ā R for each layer, Ā = E_h[(∇A ⊙ A)⁺] and R = I at first.
+    """Return the row of what is read out of R - I, with R ← R + Ā R for each layer, Ā = E_h[(∇A ⊙ A)⁺], R = I at first.
+
+    The I that R starts from is left out: it gives every token that is read out its share, whatever it says, which would
+    hide what attention brings wherever tokens are pooled. A class token has no place in the input, so that nothing is
+    left out of its map.
 
     A layer with other queries than tokens has no residual connection: R ← Ā R.
 
@@ -67,12 +71,16 @@ def attention_relevance(relevance: Sequence[Tensor], readout: Tensor) -> Tensor:
     Example:
         >>> relevance = torch.tensor([[[0.5, 0.5], [0.0, 1.0]]])
         >>> attention_relevance([relevance], torch.tensor([[1.0, 0.0]]))
-        tensor([[1.5000, 0.5000]])
+        tensor([[0.5000, 0.5000]])
     """
-    row = readout
+    # Apart from what is read out, which it may be much smaller than.
+    direct, row = readout, torch.zeros_like(readout)
     for layer in reversed(_checked(relevance)):
-        through = _times(row, layer)
-        row = row + through if layer.shape[1] == layer.shape[2] else through
+        through = _times(direct + row, layer)
+        if layer.shape[1] == layer.shape[2]:
+            row = row + through
+        else:
+            direct, row = torch.zeros_like(through), through
     return row
 
 

@@ -38,8 +38,9 @@ def annotated(samples: Samples, label: int | None) -> tuple[Tensor, Tensor]:
             boxes[place], labels[place] = own.boxes[best], own.labels[best]
     if bool(boxes.isnan().all()):
         known = sorted({int(one) for own in objects for one in own.labels})
+        of_class = "" if label is None else f" of class {label}; expected one of the classes {known[:20]}"
         raise TargetError(
-            f"box='annotation', but no sample of the probe has an annotated box of class {label}; expected one of the "
-            f"classes {known[:20]}. Choose other samples with Probe(indices=…), or another label"
+            f"box='annotation', but no sample of the probe has an annotated box{of_class}. Choose other samples with "
+            f"Probe(indices=…){'' if label is None else ', or another label'}"
         )
     return boxes, labels

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from saliency_callbacks.config.nested import describe
-from saliency_callbacks.errors import OutputError
+from saliency_callbacks.errors import OutputError, TargetError
 from saliency_callbacks.targets.detection.geometry import corners, overlap
 
-__all__ = ["Candidates", "are_detections", "are_queries", "read_candidates"]
+__all__ = ["Candidates", "are_detections", "n_query_scores", "read_candidates"]
 
 _NONE = -torch.inf
 
@@ -28,12 +28,26 @@ class Candidates:
         probabilities: That each box is of each class, ``[K, C]``.
         are_all: Whether they are all that the model can say, rather than what it has selected: one that overlaps best
             stands for an object that is not found.
+        background: The column of "no object"; ``None`` where there is none, or that is not known.
     """
 
     boxes: Tensor
     logits: Tensor
     probabilities: Tensor
     are_all: bool
+    background: int | None = None
+
+    def check(self, label: int) -> None:
+        """Raise a TargetError if the model has no such class."""
+        n_classes = self.logits.shape[1]
+        if not self.are_all or (label < n_classes and label != self.background):
+            return
+        first, last = int(self.background == 0), n_classes - 1 - int(self.background == n_classes - 1)
+        no_object = "" if self.background is None else f"; {self.background} is the background, no object"
+        raise TargetError(
+            f"DetectionTarget explains class {label}, but the detector has the classes {first} to {last}{no_object}. "
+            "Check the label, or the size of the model's head"
+        )
 
     def score(self, label: int, box: Tensor, min_iou: float) -> Tensor | None:
         """Return the logit of a class at a box: the highest of those that overlap enough; ``None`` where none does."""
@@ -80,20 +94,19 @@ def are_detections(output: Any) -> bool:
     )
 
 
-def are_queries(output: Any) -> bool:
-    """Whether an output has logits and a box for each of a number of queries, as DETR and its kin return."""
-    logits, boxes = _queries(output)
-    return logits is not None and boxes is not None
+def n_query_scores(output: Any) -> int | None:
+    """Return how many scores each query of an output has; ``None`` where it has no queries."""
+    logits, _ = _queries(output)
+    return None if logits is None else logits.shape[-1]
 
 
-def read_candidates(output: Any, size: tuple[int, ...], n_labels: int | None = None) -> list[Candidates]:
+def read_candidates(output: Any, size: tuple[int, ...], *, has_no_object: bool = False) -> list[Candidates]:
     """Return the candidates of each picture of an output.
 
     Args:
         output: What the model returned.
         size: Height and width of the explained input.
-        n_labels: How many classes there are; one score more is that of "no object", and classes exclude each other,
-            as where the number is not known.
+        has_no_object: Whether the last score of each query is that of "no object", and classes exclude each other.
 
     Raises:
         OutputError: If the output has none.
@@ -107,11 +120,16 @@ def read_candidates(output: Any, size: tuple[int, ...], n_labels: int | None = N
             "dictionary of boxes, labels and scores per picture (torchvision), or logits [N, queries, classes] and "
             "pred_boxes [N, queries, 4] (DETR). Select it with output_fn=…, in a callback ModelReading(output_fn=…)"
         )
-    has_background = n_labels is None or logits.shape[-1] == n_labels + 1
-    own = logits[..., :-1] if has_background else logits
-    probabilities = logits.softmax(dim=-1)[..., :-1] if has_background else logits.sigmoid()
+    last = logits.shape[-1] - 1
+    probabilities = logits.sigmoid()
+    if has_no_object:
+        is_object = torch.arange(last + 1, device=logits.device) < last
+        probabilities = logits.softmax(dim=-1) * is_object
     places = corners(boxes, size)
-    return [Candidates(*parts, are_all=True) for parts in zip(places, own, probabilities, strict=True)]
+    return [
+        Candidates(*parts, are_all=True, background=last if has_no_object else None)
+        for parts in zip(places, logits, probabilities, strict=True)
+    ]
 
 
 def _queries(output: Any) -> tuple[Tensor | None, Tensor | None]:

@@ -16,7 +16,7 @@ from saliency_callbacks.config.hydra import plain
 from saliency_callbacks.config.nested import describe, leaves
 from saliency_callbacks.errors import TargetError
 from saliency_callbacks.targets.detection.annotated import annotated
-from saliency_callbacks.targets.detection.candidates import Candidates, are_detections, read_candidates
+from saliency_callbacks.targets.detection.candidates import Candidates, are_detections, n_query_scores, read_candidates
 from saliency_callbacks.targets.detection.heads import Heads
 from saliency_callbacks.targets.named import NamedTarget, Samples, checked_label, class_index
 from saliency_callbacks.types.outlines import Outlines
@@ -35,7 +35,7 @@ class DetectionTarget(NamedTarget):
 
     - of the box head (RoI head) at this very box, of torchvision's Faster R-CNN, Mask R-CNN and Keypoint R-CNN;
     - of the anchor or query whose own box overlaps it by at least ``min_iou``, the highest if there are several, and
-      if there are none that which overlaps most, of torchvision's RetinaNet, FCOS and SSD, and of DETR and its kin
+      if there are none that which overlaps most, of torchvision's RetinaNet, FCOS and SSD, and of models like DETR
       (``logits [N, queries, classes]``, ``pred_boxes [N, queries, 4]``);
     - of other models that return dictionaries of ``boxes``, ``labels`` and ``scores``: log p - log(1 - p) of the
       matched detection.
@@ -53,9 +53,11 @@ class DetectionTarget(NamedTarget):
             all samples or one for each. To see how an object is learned from the start, ``"annotation"`` is best.
         min_iou: Intersection over union from which a box is taken for that of the object.
         min_score: Probability from which a detection counts, where it is pinned.
+        background: Whether the last score of each query of a model like DETR is that of "no object"; by default what
+            its configuration says, and that there is none if that says nothing.
 
     Raises:
-        TargetError: If there is no such class, or a box is empty or not inside of the input.
+        TargetError: If there is no such class, if it is the background, or a box is empty or not inside of the input.
 
     Reference:
         Petsiuk et al. 2021, arXiv 2006.03204 (D-RISE: explanations of single detections).
@@ -72,6 +74,7 @@ class DetectionTarget(NamedTarget):
     box: str | Sequence[Any] | Tensor | None = None
     min_iou: float = 0.5
     min_score: float = 0.5
+    background: bool | None = None
 
     def __post_init__(self) -> None:
         if self.label is not None:
@@ -95,7 +98,7 @@ class DetectionTarget(NamedTarget):
         size = _checked_size(samples.size)
         may_find = self.box is None
         is_sought = may_find or (label is None and isinstance(self.box, Tensor))
-        return _Detection(boxes, labels, size, self.min_iou, self.min_score, may_find, is_sought)
+        return _Detection(boxes, labels, size, self.min_iou, self.min_score, may_find, is_sought, self.background)
 
     @override
     def __call__(self, output: Any, samples: Tensor) -> Tensor:
@@ -116,6 +119,7 @@ class _Detection(NamedTarget):
         min_score: As well.
         may_find: Whether boxes are those that are detected.
         is_sought: Whether boxes or classes are looked up in the model's answer.
+        background: As of the target.
         heads: What is seen of the model while it runs.
     """
 
@@ -126,6 +130,7 @@ class _Detection(NamedTarget):
     min_score: float
     may_find: bool
     is_sought: bool
+    background: bool | None = None
     heads: Heads = field(default_factory=Heads, init=False)
 
     @property
@@ -148,7 +153,9 @@ class _Detection(NamedTarget):
         boxes, labels = self.boxes[samples.cpu()], self.labels[samples.cpu()].clone()
         boxes = boxes.clone()
         # What is detected is what the model has selected; what it says of a box that is given, its heads know.
-        detected, asked = self._read(output), self._candidates(output, boxes)
+        if bool((labels < 0).any()):
+            self._check_tells_classes(output)
+        detected, asked = self._read(output), self._candidates(output, boxes, labels)
         for row, (own, other) in enumerate(zip(detected, asked, strict=True)):
             if bool(boxes[row].isnan().any()):
                 found = own.best(int(labels[row]) if labels[row] >= 0 else None, self.min_score)
@@ -170,7 +177,7 @@ class _Detection(NamedTarget):
 
     @override
     def reaching(self, output: Any, samples: Tensor) -> Tensor:
-        found = self._candidates(output, self.boxes[samples.cpu()])
+        found = self._candidates(output, self.boxes[samples.cpu()], self.labels[samples.cpu()])
         own = torch.stack([one.logits.masked_fill(~one.logits.isfinite(), 0).sum() for one in found])
         return self(output, samples) + own
 
@@ -182,22 +189,40 @@ class _Detection(NamedTarget):
 
     @override
     def __call__(self, output: Any, samples: Tensor) -> Tensor:
-        boxes, labels = self.boxes[samples.cpu()], self.labels[samples.cpu()].tolist()
+        boxes, labels = self.boxes[samples.cpu()], self.labels[samples.cpu()]
         scores = []
-        for box, label, one in zip(boxes, labels, self._candidates(output, boxes), strict=True):
+        for box, label, one in zip(boxes, labels.tolist(), self._candidates(output, boxes, labels), strict=True):
             is_known = label >= 0 and not bool(box.isnan().any())
             found = one.score(label, box.to(one.boxes), self.min_iou) if is_known else None
             # A sample without one still has a place in the sum that gradients are taken of.
             scores.append(_nothing(output) if found is None else found)
         return torch.stack(scores)
 
-    def _candidates(self, output: Any, boxes: Tensor) -> list[Candidates]:
-        if self.heads.is_seen and are_detections(output):
-            return self.heads.candidates(boxes, self.size)
-        return self._read(output)
+    def _candidates(self, output: Any, boxes: Tensor, labels: Tensor) -> list[Candidates]:
+        is_seen = self.heads.is_seen and are_detections(output)
+        found = self.heads.candidates(boxes, self.size) if is_seen else self._read(output)
+        for one, label in zip(found, labels.tolist(), strict=True):
+            if label >= 0:
+                one.check(label)
+        return found
 
     def _read(self, output: Any) -> list[Candidates]:
-        return read_candidates(output, self.size, self.heads.n_labels)
+        return read_candidates(output, self.size, has_no_object=self._has_no_object(output) is True)
+
+    def _has_no_object(self, output: Any) -> bool | None:
+        n_scores = n_query_scores(output)
+        if n_scores is None or self.background is not None:
+            return self.background
+        return self.heads.has_no_object(n_scores)
+
+    def _check_tells_classes(self, output: Any) -> None:
+        n_scores = n_query_scores(output)
+        if n_scores is not None and self._has_no_object(output) is None:
+            raise TargetError(
+                f"the model has {n_scores} scores for each query, and no configuration that says whether the last is "
+                "that of 'no object', so that the most probable class is not known; expected "
+                "DetectionTarget(background=True) if it is, background=False if it is a class, or a label"
+            )
 
 
 def _checked_size(size: tuple[int, ...] | None) -> tuple[int, ...]:
