@@ -39,7 +39,7 @@ test-ecosystem: $(VENV)-ecosystem/.dev  ## Run the tests on models and data of o
 	$(ONE_THREAD) $(VENV)-ecosystem/bin/python -m pytest tests/ecosystem -n $(WORKERS) $(ARGS)
 
 test-loggers: $(VENV)-loggers/.dev  ## Run the tests of loggers that need older packages, in an environment of its own
-	$(ONE_THREAD) $(VENV)-loggers/bin/python -m pytest tests/sinks -n $(WORKERS) $(ARGS)
+	$(ONE_THREAD) $(VENV)-loggers/bin/python -m pytest tests/sinks/loggers tests/sinks/test_contract.py -n $(WORKERS) $(ARGS)
 
 test-lowest: $(VENV)-lowest/.dev  ## Run every test on the lowest supported versions, in an environment of its own
 	$(ONE_THREAD) $(VENV)-lowest/bin/python -m pytest -n $(WORKERS) -o filterwarnings=default $(ARGS)

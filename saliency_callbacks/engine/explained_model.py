@@ -12,6 +12,7 @@ from typing_extensions import Self, override
 
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.text.inputs import TokenInputs
+from saliency_callbacks.targets.named import Columns, NamedTarget
 from saliency_callbacks.targets.selectors import Labels, Target, counts_rows, sample_logits, selector
 
 __all__ = ["ExplainedModel"]
@@ -20,8 +21,8 @@ __all__ = ["ExplainedModel"]
 class ExplainedModel(nn.Module):
     """A module around the real one, whose layers are found in it as ``model.…``.
 
-    It takes rows ``[M, C, *spatial]`` and returns class scores ``[M, K]``; or ``[M, 1]``, the explained score, where
-    the target is a callable.
+    It takes rows ``[M, C, *spatial]`` and returns class scores ``[M, K]``, or what a target makes of them, ``[M, P]``;
+    or the explained score ``[M, 1]``, where the target is a callable that has to know which sample a row is of.
 
     Args:
         model: The real model, quiescent.
@@ -34,6 +35,7 @@ class ExplainedModel(nn.Module):
     Attributes:
         samples: The samples that are explained now.
         n_rows: Rows that were run so far.
+        columns: Which of the returned scores is explained of each sample, ``[N]``; ``None`` where that is its class.
     """
 
     def __init__(
@@ -55,11 +57,17 @@ class ExplainedModel(nn.Module):
         self._starts_graph = not all(parameter.requires_grad for parameter in model.parameters())
         self._batch = batch
         self._forward_context = forward_context
-        self._scores = _class_scores(target, output_fn) if is_class else _one_score(target, batch.n_samples, output_fn)
+        columns = target.columns() if isinstance(target, NamedTarget) else None
+        self.columns = None if columns is None else columns.of_samples.to(batch.explained.device)
+        if columns is not None:
+            self._scores = _column_scores(columns, output_fn)
+        elif is_class:
+            self._scores = _class_scores(target, output_fn)
+        else:
+            self._scores = _one_score(target, batch.n_samples, output_fn)
+        is_known = is_class or columns is not None or counts_rows(target)
         # What a row is fed with, or compared with, hangs on its sample; a target that is not told of samples aside.
-        self.tells_samples_apart = (
-            isinstance(batch, TokenInputs) or bool(batch.undeclared) or (not is_class and not counts_rows(target))
-        )
+        self.tells_samples_apart = isinstance(batch, TokenInputs) or bool(batch.undeclared) or not is_known
 
     @override
     def forward(self, rows: Tensor) -> Tensor:
@@ -86,6 +94,10 @@ def _class_scores(target: Target, output_fn: Callable[[Any], Any] | None) -> Cal
         return torch.cat([-logits, logits], dim=1) if isinstance(target, Labels) and logits.shape[1] == 1 else logits
 
     return read
+
+
+def _column_scores(columns: Columns, output_fn: Callable[[Any], Any] | None) -> Callable[[Any, Tensor], Tensor]:
+    return lambda output, samples: columns.of_output(output if output_fn is None else output_fn(output))
 
 
 def _one_score(

@@ -20,7 +20,7 @@ from saliency_callbacks.types import ModelMethod
 
 __all__ = ["ExternalRuns"]
 
-_DEAR = 100
+_COSTLY = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,12 +72,7 @@ class ExternalRuns:
         """
         if not run_by_themselves(self.settings.methods):
             return list(found)
-        runs: list[_Run] = []
-        for want, one in zip(self.wants, found, strict=True):
-            for method in run_by_themselves(want.methods):
-                for number, clean in zip(want.targets, one.clean, strict=True):
-                    if not any(run.target == number and is_same_method(run.method, method) for run in runs):
-                        runs.append(_Run(method, number, self._outcome(method, number, clean, one)))
+        runs = self._runs(found)
         failed = [run.outcome.error for run in runs if run.outcome.error is not None]
         if failed and not self.settings.leaves_out_failing:
             raise failed[0]
@@ -86,6 +81,20 @@ class ExternalRuns:
             for run in runs:
                 _tell(run)
         return self._shared(joined, runs, seconds)
+
+    def _runs(self, found: Sequence[Explanation]) -> list[_Run]:
+        """Run each method once for each target that it is wanted for."""
+        asked = [
+            (method, number, clean, one)
+            for want, one in zip(self.wants, found, strict=True)
+            for method in run_by_themselves(want.methods)
+            for number, clean in zip(want.targets, one.clean, strict=True)
+        ]
+        runs: list[_Run] = []
+        for method, number, clean, one in asked:
+            if not any(run.target == number and is_same_method(run.method, method) for run in runs):
+                runs.append(_Run(method, number, self._outcome(method, number, clean, one)))
+        return runs
 
     def _outcome(self, method: ModelMethod, number: int, clean: Clean, found: Explanation) -> Outcome:
         # In full precision, as many libraries go through NumPy, which has no bfloat16.
@@ -112,9 +121,9 @@ def _tell(run: _Run) -> None:
             ("external method", name, type(error.__cause__ or error).__name__),
             f"{error}. While this is so, observations have no map of it; the other methods go on",
         )
-    elif forwards > _DEAR:
+    elif forwards > _COSTLY:
         warn(
-            ("dear external method", name),
+            ("costly external method", name),
             f"method {name!r} runs the model {forwards:.0f} times for each sample, where a gradient needs 1. If that "
             "takes too long, use a smaller probe, or observe less often, every_n_epochs=",
         )

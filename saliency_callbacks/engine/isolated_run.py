@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
@@ -18,7 +18,6 @@ from saliency_callbacks.capture.isolation.rng import seed_all
 from saliency_callbacks.capture.isolation.waiting import wait_for
 from saliency_callbacks.capture.layers.find import find_layers
 from saliency_callbacks.capture.layers.maps import LayerMaps
-from saliency_callbacks.capture.oom import is_out_of_memory
 from saliency_callbacks.capture.passes.run import Clean
 from saliency_callbacks.engine.explained_model import ExplainedModel
 from saliency_callbacks.engine.explanation import Cost, Unscaled
@@ -48,6 +47,19 @@ class Outcome:
     error: ExternalMethodError | None = None
 
 
+@dataclass(eq=False)
+class _Tries:
+    """What is known of the tries so far, of which there are several where the memory is short.
+
+    Args:
+        n_rows: Rows that the model was run on.
+        changes: What the last one changed.
+    """
+
+    n_rows: int = 0
+    changes: Changes = field(default_factory=Changes)
+
+
 @dataclass(frozen=True, eq=False)
 class IsolatedRun:
     """A method, and what it explains.
@@ -72,37 +84,32 @@ class IsolatedRun:
 
     def outcome(self) -> Outcome:
         """Run the method, with fewer rows at once where the memory is not enough."""
-        begin, rows = perf_counter(), [0]
+        begin, tries = perf_counter(), _Tries()
         made, told = None, None
         try:
-            made = self.settings.within_memory(self.inputs, lambda fitting: self._isolated(fitting, rows))
-        except Exception as error:
-            told = self._failure(error)
+            made = self.settings.within_memory(self.inputs, lambda fitting: self._isolated(fitting, tries))
+        except (Exception, SystemExit) as error:
+            # A library's own program may want to exit.
+            told = self._failure(error, tries.changes)
         wait_for(self.clean.score.device)
-        return Outcome(Cost(rows[0] / len(self.clean.score), perf_counter() - begin), made, told)
+        return Outcome(Cost(tries.n_rows / len(self.clean.score), perf_counter() - begin), made, told)
 
-    def _isolated(self, settings: Settings, rows: list[int]) -> Unscaled:
-        changes = Changes()
-        try:
-            with settings.quiescent(self.model) as running, warnings.catch_warnings():
-                # They are the library's, come at every observation, and are no error of the training.
-                warnings.simplefilter("ignore")
-                batch = running.read(self.model, self.inputs)
-                explained = self._explained_model(batch, running)
-                layers = self._target_layers(batch, running)
-                with unchanged_parameters(self.model) as changes:
-                    try:
-                        maps = self._maps(explained, layers, batch, running)
-                    finally:
-                        rows[0] += explained.n_rows
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise
-            raise self._failure(error, changes) from error
-        if changes.names:
+    def _isolated(self, settings: Settings, tries: _Tries) -> Unscaled:
+        with settings.quiescent(self.model, self.target) as running, warnings.catch_warnings():
+            # They are the library's, come at every observation, and are no error of the training.
+            warnings.simplefilter("ignore")
+            batch = running.read(self.model, self.inputs)
+            explained = self._explained_model(batch, running)
+            layers = self._target_layers(batch, running)
+            with unchanged_parameters(self.model) as tries.changes:
+                try:
+                    maps = self._maps(explained, layers, batch, running)
+                finally:
+                    tries.n_rows += explained.n_rows
+        if tries.changes.names:
             raise ExternalMethodError(
-                f"method {self.method.name!r} changed {_listed(changes)} of the model, which is put back; expected a "
-                "function that leaves the model as it is. Let it work on a copy, or restore what it changes"
+                f"method {self.method.name!r} changed {_listed(tries.changes)} of the model, which is put back; "
+                "expected a function that leaves the model as it is. Let it work on a copy, or restore what it changes"
             )
         asked = settings.samples_of(batch.n_samples)
         counted = None if batch.counted is None else batch.counted[asked.start : asked.stop]
@@ -131,12 +138,14 @@ class IsolatedRun:
             model.samples = samples
             # So that noise does not depend on how many samples were explained before.
             seed_all(running.seed)
-            # Copies, as it may write into what it is given.
-            inputs, numbered = batch.explained.index_select(0, samples), samples.clone()
+            inputs = batch.explained.index_select(0, samples)
             # Of a callable there is only one score.
-            target = self.clean.target[samples - asked.start].clamp(min=0)
+            classes = self.clean.target[samples - asked.start].clamp(min=0)
+            target = classes if model.columns is None else model.columns[samples]
             with torch.enable_grad():
-                found.append(read_maps(self.method, explain(inputs, target, numbered), inputs))
+                # Copies, as it may write into what it is given, or change its shape.
+                returned = explain(inputs.clone(), target, samples.clone())
+            found.append(read_maps(self.method, returned, inputs))
         shapes = {tuple(one.shape[1:]) for one in found}
         if len(shapes) > 1:
             raise ExternalMethodError(
@@ -159,12 +168,10 @@ class IsolatedRun:
         name = next(iter(modules))
         return TargetLayers(modules, None if is_map else lambda output: maps.to_map(name, output))
 
-    def _failure(self, error: Exception, changes: Changes | None = None) -> ExternalMethodError:
+    def _failure(self, error: BaseException, changes: Changes) -> ExternalMethodError:
         if isinstance(error, ExternalMethodError):
             return error
-        also = (
-            f". It also changed {_listed(changes)} of the model, which is put back" if changes and changes.names else ""
-        )
+        also = f". It also changed {_listed(changes)} of the model, which is put back" if changes.names else ""
         told = ExternalMethodError(
             f"method {self.method.name!r} failed ({type(error).__name__}: {error}){also}; expected maps. Call it "
             "directly on the same model and inputs to see the cause, or leave it out"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +15,7 @@ from saliency_callbacks.engine.settled import settled
 from saliency_callbacks.targets.named import NamedTarget, Samples
 from saliency_callbacks.targets.selectors import Target
 
-__all__ = ["pinned_now", "run_pins", "settled_target", "watching"]
+__all__ = ["pinned_now", "run_pins", "settled_target"]
 
 
 def settled_target(model: nn.Module, inputs: Any, settings: Settings, target: Target) -> Target:
@@ -54,19 +52,9 @@ def run_pins(model: nn.Module, inputs: Any, settings: Settings, target: NamedTar
     return settings.within_memory(inputs, lambda fitting: _pins(model, inputs, fitting, target))
 
 
-@contextmanager
-def watching(model: nn.Module, targets: Sequence[Target]) -> Iterator[None]:
-    """Let targets look into the model while it runs; ``model`` must be quiescent."""
-    with ExitStack() as stack:
-        for target in targets:
-            if isinstance(target, NamedTarget):
-                stack.enter_context(target.watching(model))
-        yield
-
-
 def _pins(model: nn.Module, inputs: Any, settings: Settings, target: NamedTarget) -> dict[str, Tensor]:
     settings = settled(model, inputs, settings, target)
-    with settings.quiescent(model) as running, torch.no_grad(), target.watching(model):
+    with settings.quiescent(model, target) as running, torch.no_grad():
         batch = settings.read_alone(settings.fed(inputs))
         samples = torch.arange(batch.n_samples, device=batch.explained.device)
         found = []

@@ -17,14 +17,14 @@ from saliency_callbacks.capture.isolation.generators import isolated_generators
 from saliency_callbacks.capture.isolation.rng import seed_all
 from saliency_callbacks.capture.text.inputs import TokenInputs
 from saliency_callbacks.capture.torch_errors import known_failures
-from saliency_callbacks.engine.pins import settled_target, watching
+from saliency_callbacks.engine.pins import settled_target
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.engine.settled import settled
 from saliency_callbacks.errors import ConfigurationError, nearest_names
 from saliency_callbacks.functional.faithfulness.filling import blurred, inpainted
 from saliency_callbacks.targets.selectors import Selector, Target, selector
 
-__all__ = ["REPLACEMENTS", "RemovalScores", "replacements_for", "run_removals"]
+__all__ = ["REPLACEMENTS", "Removal", "RemovalScores", "replacements_for", "run_removals"]
 
 Removal = Callable[[Tensor], Tensor]
 """Positions of samples ``[M]`` among those that this process runs → which positions are replaced, bool ``[M, P]``."""
@@ -154,7 +154,7 @@ def _scored(
     asked: Sequence[str],
 ) -> tuple[RemovalScores, tuple[str, ...]]:
     settings = settled(model, inputs, settings, target)
-    with settings.quiescent(model) as running, torch.no_grad(), known_failures(model), watching(model, [target]):
+    with settings.quiescent(model, target) as running, torch.no_grad(), known_failures(model):
         batch = running.read(model, inputs)
         names = replacements_for(batch, asked)
         fills = [{**_OF_PICTURES, **_OF_TEXTS}[name] for name in names]

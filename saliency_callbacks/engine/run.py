@@ -24,7 +24,7 @@ from saliency_callbacks.capture.torch_errors import known_failures
 from saliency_callbacks.engine.attending import attending
 from saliency_callbacks.engine.explanation import Explanation, Unscaled
 from saliency_callbacks.engine.external import ExternalRuns
-from saliency_callbacks.engine.pins import settled_target, watching
+from saliency_callbacks.engine.pins import settled_target
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.engine.settled import settled
 from saliency_callbacks.engine.stopped_gradients import computes_the_same, explained
@@ -127,7 +127,7 @@ def _explained(
     settings = settled(model, inputs, settings, targets[0])
     plan = union(settings.methods)
     # The inputs may have been made under inference mode, and must be copied outside of it.
-    with settings.quiescent(model) as running, known_failures(model), watching(model, targets):
+    with settings.quiescent(model, *targets) as running, known_failures(model):
         batch = running.read(model, inputs)
         selectors = [selector(target, batch.n_samples, settings.output_fn) for target in targets]
         subject = attending(_subject(model, batch, selectors, running, targets), running, targets)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -21,6 +21,8 @@ from saliency_callbacks.capture.text.inputs import TokenInputs
 from saliency_callbacks.capture.text.settings import TokenSettings, read_ids
 from saliency_callbacks.config.checks import checked_integer, checked_shared
 from saliency_callbacks.errors import InputError
+from saliency_callbacks.targets.named import NamedTarget
+from saliency_callbacks.targets.selectors import Target
 from saliency_callbacks.types import AnyMethod
 
 __all__ = ["Settings", "count_samples"]
@@ -111,8 +113,25 @@ class Settings:
         return through_no_grad() if self.through_no_grad else nullcontext()
 
     @contextmanager
-    def quiescent(self, model: nn.Module) -> Iterator[Settings]:
-        """Make it safe to run ``model``, in the precision that is asked for; yield the settings to run it with."""
+    def quiescent(self, model: nn.Module, *targets: Target | None) -> Iterator[Settings]:
+        """Make it safe to run ``model``, in the precision that is asked for.
+
+        Args:
+            model: The model to be run.
+            targets: Those whose scores are read meanwhile; some look into the model while it runs.
+
+        Yields:
+            The settings to run it with.
+        """
+        with ExitStack() as stack:
+            running = stack.enter_context(self._quiescent(model))
+            for target in targets:
+                if isinstance(target, NamedTarget):
+                    stack.enter_context(target.watching(model))
+            yield running
+
+    @contextmanager
+    def _quiescent(self, model: nn.Module) -> Iterator[Settings]:
         forward_context = partial(_recording, self.forward_context) if self.through_no_grad else self.forward_context
         running = replace(self, forward_context=forward_context)
         with quiescence(model, seed=self.seed):

@@ -72,7 +72,7 @@ def _layout(model: nn.Module, inputs: Any, settings: Settings) -> str:
 
 
 def _with_shared(model: nn.Module, inputs: Any, settings: Settings, target: Target | None) -> Settings:
-    with settings.quiescent(model) as running:
+    with settings.quiescent(model, target) as running:
         batch = running.read_alone(running.fed(inputs))
         found = recognize_shared(model, batch, _reading(settings, target, batch), running.forward_context)
     if found is not None:

@@ -69,7 +69,7 @@ def _described(names: Sequence[str]) -> str:
 def _reached(model: nn.Module, inputs: Any, settings: Settings, target: Target) -> tuple[bool, list[str]]:
     """Return whether the input has no gradient, and which layers with a spatial map have one, in execution order."""
     through = replace(settings, through_no_grad=True)
-    with through.quiescent(model) as running, running.forward_context():
+    with through.quiescent(model, target) as running, running.forward_context():
         batch = running.read(model, inputs)
         select = selector(target, batch.n_samples, settings.output_fn)
         trace = Trace.of(model, batch, lambda output, samples: select(output, samples)[0], n_rows=batch.n_samples)

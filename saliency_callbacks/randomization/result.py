@@ -18,6 +18,7 @@ from saliency_callbacks.rendering.curves import Curve, draw_curves
 from saliency_callbacks.scores.means import mean_of_finite
 from saliency_callbacks.scores.randomization import LEAST_RANGE, Estimate, calibrate, estimate, verdict
 from saliency_callbacks.types import Cell, Table
+from saliency_callbacks.types.tables import as_number
 
 __all__ = ["PRIMARY", "RandomizationResult"]
 
@@ -205,10 +206,10 @@ class RandomizationResult:
         for method in self.methods:
             similarity, floor = self.similarity(method), self.floor(method)
             numbers = [
-                f"{similarity.mean:.2f} ± {similarity.std:.2f}",
-                f"{floor.mean:.2f} ± {floor.std:.2f}",
-                f"{self.calibrated(method):.2f}",
-                f"{self.logit(method):.2f}",
+                f"{as_number(similarity.mean)} ± {as_number(similarity.std)}",
+                f"{as_number(floor.mean)} ± {as_number(floor.std)}",
+                as_number(self.calibrated(method)),
+                as_number(self.logit(method)),
             ]
             rows.append(tuple(map(Cell, (method, *numbers, self.verdicts[method]))))
         return Table(("method", "similarity", "floor", "calibrated", "random logit", "verdict"), tuple(rows))
@@ -222,9 +223,9 @@ class RandomizationResult:
         """The similarity after each step as a table, one row per step and one column per method."""
         rows = []
         for index, step in enumerate(self.steps):
-            numbers = [f"{self.similarity(method, step=index).mean:.2f}" for method in self.methods]
+            numbers = [as_number(self.similarity(method, step=index).mean) for method in self.methods]
             rows.append((Cell(step, "name"), *map(Cell, numbers)))
-        floors = [f"{self.floor(method).mean:.2f}" for method in self.methods]
+        floors = [as_number(self.floor(method).mean) for method in self.methods]
         rows.append((Cell("floor", "emphasis"), *map(Cell, floors)))
         n_layers = len(self.steps) + len(self.left_out)
         note = (

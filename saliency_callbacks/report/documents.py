@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from saliency_callbacks.report.charts import method_names, split_tag
@@ -13,23 +13,26 @@ from saliency_callbacks.report.runs import Archive
 from saliency_callbacks.report.tables import table_block
 from saliency_callbacks.sinks.disk.archive import read_table
 from saliency_callbacks.sinks.disk.entries import ObservationEntry
-from saliency_callbacks.types.tables import Cell, CellStyle, Table
+from saliency_callbacks.types.tables import Cell, CellStyle, Table, as_interval
 
 __all__ = ["documents_of"]
 
+_TITLE = "How far each method can be trusted"
 _OF_RANDOMIZATION = ("similarity", "floor")
-_OF_FAITHFULNESS = ("deletion_gain", "insertion_gain", "stability")
-_JUDGED = (*_OF_RANDOMIZATION, *_OF_FAITHFULNESS)
+_GAINS = ("deletion_gain", "insertion_gain")
+_OF_FAITHFULNESS = (*_GAINS, "stability")
 _CAUTION = (
     "Similarity and floor near 0 are good: above a floor of 0.3, a map shows the input, not what the model learned, "
-    "however high its gains are. A gain of 0 is no better than a random order. None of this shows that a map is right, "
-    "and none of it ranks methods."
+    "however high its gains are. A gain of 0 is no better than the same map elsewhere. None of this shows that a map "
+    "is right, and none of it ranks methods."
 )
 _ELEMENTS: dict[CellStyle, str] = {"plain": "text", "name": "code", "emphasis": "em"}
 
 
 def documents_of(archives: Sequence[Archive], shown_elsewhere: Collection[str] = ()) -> list[dict[str, Any]]:
-    """Return the table of methods and the newest text or table of every tag as ``{"tag", "moment", "blocks"}``.
+    """Return the tables of methods and the newest text or table of every tag as ``{"tag", "moment", "blocks"}``.
+
+    Those of methods have a ``title``, too, which is shown in place of the tag.
 
     Alerts are left out, which are headlines already, and so are texts with marked words: the page shows every word of
     them in color.
@@ -64,26 +67,58 @@ def _blocks(table: Table) -> list[dict[str, Any]]:
 
 
 def _judged_methods(archives: Sequence[Archive]) -> list[dict[str, Any]]:
-    """Return one table of how far each method can be trusted, where the run has measured how faithful its maps are."""
+    """Return a table for each test of how faithful maps are, beside the randomization test if there is exactly one."""
+    last = {archive.name: archive.observations[-1] for archive in archives if archive.observations}
+    found = {name: _by_method(entry) for name, entry in last.items()}
+    tests = [name for name, scores in found.items() if _has_any(scores, _GAINS)]
+    # Which of several belongs to which test is not known.
+    randomized = [name for name, scores in found.items() if _has_any(scores, _OF_RANDOMIZATION)]
+    beside = randomized[0] if len(randomized) == 1 else None
+    documents = []
+    for name in tests:
+        others = {} if beside is None else found[beside]
+        verdicts = {} if beside is None else last[beside]["metadata"].get("verdicts", {})
+        table = _judgement(found[name], others, verdicts, beside)
+        title = f"{_TITLE}: {name}" if len(tests) > 1 else _TITLE
+        moment = moment_of(last[name])
+        documents.append({"tag": f"methods/{name}", "title": title, "moment": moment, "blocks": _blocks(table)})
+    return documents
+
+
+def _by_method(entry: ObservationEntry) -> dict[str, dict[str, float]]:
+    methods = method_names(entry)
     found: dict[str, dict[str, float]] = {}
-    moments: list[str] = []
-    for entry in (archive.observations[-1] for archive in archives if archive.observations):
-        methods = method_names(entry)
-        for tag, value in entry["scores"].items():
-            score, method = split_tag(tag, methods)
-            if score in _JUDGED and method in methods:
-                found.setdefault(method, {})[score] = math.nan if value is None else value
-                moments += [moment_of(entry)] if score in _OF_FAITHFULNESS else []
-    if not moments:
-        return []
-    rows = [
-        (Cell(method, "name"), *(Cell(_told(scores.get(score, math.nan))) for score in _JUDGED))
-        for method, scores in found.items()
-    ]
-    columns = ("method", *(score.replace("_", " ") for score in _JUDGED))
-    return [{"tag": "methods", "moment": moments[-1], "blocks": _blocks(Table(columns, tuple(rows), note=_CAUTION))}]
+    for tag, value in entry["scores"].items():
+        score, method = split_tag(tag, methods)
+        if method in methods:
+            found.setdefault(method, {})[score] = math.nan if value is None else value
+    return found
 
 
-def _told(value: float) -> str:
-    text = f"{value:.2f}"
-    return "0.00" if text == "-0.00" else text
+def _has_any(scores: Mapping[str, Mapping[str, float]], names: Sequence[str]) -> bool:
+    return any(name in of_method for of_method in scores.values() for name in names)
+
+
+def _judgement(
+    scores: Mapping[str, Mapping[str, float]],
+    others: Mapping[str, Mapping[str, float]],
+    verdicts: Mapping[str, str],
+    beside: str | None,
+) -> Table:
+    """Return one row a method, with what the test ``beside`` found of it where there is one."""
+    rows = []
+    for method, mine in scores.items():
+        cells = [Cell(_told(mine, score)) for score in _OF_FAITHFULNESS]
+        if beside is not None:
+            told = [Cell(_told(others.get(method, {}), score)) for score in _OF_RANDOMIZATION]
+            cells = [*told, Cell(verdicts.get(method, "not tested")), *cells]
+        rows.append((Cell(method, "name"), *cells))
+    columns = (*_OF_RANDOMIZATION, "verdict") if beside is not None else ()
+    columns = ("method", *columns, *(score.replace("_", " ") for score in _OF_FAITHFULNESS))
+    source = "" if beside is None else f"Similarity, floor and verdict are of the test {beside}. "
+    return Table(columns, tuple(rows), note=f"With 95% intervals over the samples. {source}{_CAUTION}")
+
+
+def _told(scores: Mapping[str, float], score: str) -> str:
+    value, lower, upper = (scores.get(f"{score}{end}", math.nan) for end in ("", "_lower", "_upper"))
+    return as_interval(value, math.nan if math.isnan(upper) else lower, upper)

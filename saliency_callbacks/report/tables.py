@@ -11,7 +11,7 @@ __all__ = ["Spans", "table_block"]
 Spans = list[list[str]]
 """What a cell says: ``[kind, text]``, with kinds as in :func:`~saliency_callbacks.report.markdown.parse_markdown`."""
 
-_NUMBER = re.compile(r"[-−+]?[\d.,]*\d( ?%| ± [\d.]+)?")
+_NUMBER = re.compile(r"[-−+]?[\d.,]*\d( ?%| ± [\d.]+| \([-−]?[\d.]+ to [-−]?[\d.]+\))?")
 _SPREAD = re.compile(r" ± nan$")
 _UNDEFINED = "–"
 

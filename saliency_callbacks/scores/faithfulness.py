@@ -1,17 +1,18 @@
-"""How much of a model's score the ranking of a map accounts for, beside random rankings, and how stable the map is."""
+"""How much of a model's score the ranking of a map accounts for, beside a random ranking, and how stable the map is."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import torch
 from torch import Tensor
 
 from saliency_callbacks.functional.faithfulness.gains import Gain, gain_over_random
 from saliency_callbacks.functional.faithfulness.intervals import mean_interval
 from saliency_callbacks.types import Cell, Table
+from saliency_callbacks.types.tables import as_interval
 
 __all__ = ["CAUTION", "FaithfulnessResult", "MethodFaithfulness", "Remaining"]
 
@@ -22,7 +23,8 @@ CAUTION = (
 """What has to be said wherever these numbers are shown side by side."""
 
 _INTERVALS = (
-    "With 95% intervals over the samples; undefined are the samples whose map has no order, or whose score stays."
+    "With 95% intervals over the samples; undefined are the samples whose map has no order, or whose score hardly "
+    "changes."
 )
 
 
@@ -38,13 +40,6 @@ class Remaining:
     removed: Tensor
     inserted: Tensor
 
-    def mixed(self, other: Remaining, weight: Tensor) -> Remaining:
-        """Return (1 - weight) of this and weight of another, for weights ``[N]``."""
-        return Remaining(
-            removed=torch.lerp(self.removed, other.removed, weight.to(self.removed)),
-            inserted=torch.lerp(self.inserted, other.inserted, weight.to(self.inserted)),
-        )
-
 
 @dataclass(frozen=True, eq=False)
 class MethodFaithfulness:
@@ -52,7 +47,7 @@ class MethodFaithfulness:
 
     Args:
         evidence: In the order of its maps.
-        by_chance: In random orders that are as smooth.
+        by_chance: In the order of the same maps somewhere else.
         replacements: What takes the place of what is removed, one for each row of the evidence.
         stability: Rank correlation of each map with that of the sample with a little noise, ``[N]``; ``None`` where it
             was not measured.
@@ -85,12 +80,10 @@ class MethodFaithfulness:
         """Return every number, by the last part of its tag."""
         found: dict[str, float] = {}
         for name, gain in self.gains.items():
-            found[name] = gain.value
-            if name in ("deletion_gain", "insertion_gain"):
-                found |= {f"{name}_lower": gain.lower, f"{name}_upper": gain.upper}
+            is_whole = name in ("deletion_gain", "insertion_gain")
+            found |= _with_ends(name, gain.value, gain.lower, gain.upper) if is_whole else {name: gain.value}
         if self.stability is not None:
-            names = ("stability", "stability_lower", "stability_upper")
-            found |= dict(zip(names, _within(mean_interval(self.stability)), strict=True))
+            found |= _with_ends("stability", *_within(mean_interval(self.stability)))
         return {**found, "undefined": self.undefined, "n_forwards": self.n_forwards}
 
     @property
@@ -150,22 +143,16 @@ class FaithfulnessResult:
 
 
 def _cells(found: MethodFaithfulness) -> Sequence[Cell]:
-    intervals = [(gain.value, gain.lower, gain.upper) for gain in list(found.gains.values())[:2]]
-    intervals.append((torch.nan,) * 3 if found.stability is None else _within(mean_interval(found.stability)))
+    gains = [found.gains[name] for name in ("deletion_gain", "insertion_gain")]
+    intervals = [(gain.value, gain.lower, gain.upper) for gain in gains]
+    intervals.append((math.nan,) * 3 if found.stability is None else _within(mean_interval(found.stability)))
     n_undefined = round(found.undefined * found.evidence.removed.shape[-1])
-    return [*(Cell(_told(*interval)) for interval in intervals), Cell(str(n_undefined))]
+    return [*(Cell(as_interval(*interval)) for interval in intervals), Cell(str(n_undefined))]
 
 
-def _told(value: float, lower: float, upper: float) -> str:
-    """Return a value with its interval.
-
-    Example:
-        >>> _told(0.5, 0.25, 0.75), _told(float("nan"), 0.0, 0.0)
-        ('0.50 (0.25 to 0.75)', 'nan')
-    """
-    if value != value:  # noqa: PLR0124 - NaN
-        return "nan"
-    return f"{value:.2f}" if lower != lower else f"{value:.2f} ({lower:.2f} to {upper:.2f})"  # noqa: PLR0124 - NaN
+def _with_ends(name: str, value: float, lower: float, upper: float) -> dict[str, float]:
+    """Return a mean and the ends of its interval, which has none if fewer than two samples have a value."""
+    return {name: value} if math.isnan(lower) else {name: value, f"{name}_lower": lower, f"{name}_upper": upper}
 
 
 def _within(interval: tuple[float, float, float]) -> tuple[float, float, float]:

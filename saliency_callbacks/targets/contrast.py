@@ -14,7 +14,7 @@ from saliency_callbacks.config.hydra import plain
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.errors import TargetError
 from saliency_callbacks.targets.logits import as_two_classes, read_logits
-from saliency_callbacks.targets.named import NamedTarget, Samples, checked_label, class_index, is_same_value
+from saliency_callbacks.targets.named import Columns, NamedTarget, Samples, checked_label, class_index, is_same_value
 
 __all__ = ["ContrastTarget"]
 
@@ -113,6 +113,19 @@ class _Contrast(NamedTarget):
     def pinned(self, pins: Mapping[str, Tensor]) -> NamedTarget:
         found: dict[str, Any] = {name: pins[name] for name in self.sought if name in pins}
         return replace(self, **found) if self.needs_pins else self
+
+    @override
+    def columns(self) -> Columns | None:
+        if isinstance(self.a, str) or isinstance(self.b, str):
+            return None
+        pairs, of_samples = torch.stack([self.a, self.b], dim=1).unique(dim=0, return_inverse=True)
+
+        def read(output: Any) -> Tensor:
+            logits = as_two_classes(read_logits(output))
+            a, b = pairs.to(logits.device).unbind(dim=1)
+            return logits[:, a] - logits[:, b]
+
+        return Columns(read, of_samples)
 
     @override
     def __call__(self, output: Any, samples: Tensor) -> Tensor:

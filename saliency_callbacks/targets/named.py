@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -15,7 +15,7 @@ from saliency_callbacks.errors import TargetError, nearest_names
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.types.outlines import Outlines
 
-__all__ = ["NamedTarget", "Samples", "checked_label", "class_index", "is_same_value"]
+__all__ = ["Columns", "NamedTarget", "Samples", "checked_label", "class_index", "is_same_value"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +33,18 @@ class Samples:
     size: tuple[int, ...] | None = None
     class_names: Sequence[str] | None = None
     probe: ProbeBatch | None = None
+
+
+class Columns(NamedTuple):
+    """Scores of rows that do not say of which sample they are.
+
+    Args:
+        of_output: What the model returned for M rows → scores ``[M, P]``.
+        of_samples: Which of them is explained of each sample, ``[N]``.
+    """
+
+    of_output: Callable[[Any], Tensor]
+    of_samples: Tensor
 
 
 class NamedTarget:
@@ -76,6 +88,10 @@ class NamedTarget:
     def pinned(self, pins: Mapping[str, Tensor]) -> NamedTarget:
         """Return the target with what was found; rows that were found before stay as they are."""
         return self
+
+    def columns(self) -> Columns | None:
+        """Return how it is read of rows of any samples; ``None`` where it has to know of which they are."""
+        return None
 
     def reaching(self, output: Any, samples: Tensor) -> Tensor:
         """Return a score ``[M]`` with a gradient wherever the target may have one, to find what it depends on."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from saliency_callbacks.errors import ConfigurationError
 
-__all__ = ["Cell", "CellStyle", "Table", "as_cell"]
+__all__ = ["Cell", "CellStyle", "Table", "as_cell", "as_interval", "as_number"]
 
 CellStyle = Literal["plain", "name", "emphasis"]
 
@@ -90,3 +91,26 @@ def _written(cell: Cell) -> str:
     if cell.style == "emphasis":
         return f" *{cell.text}* "
     return f" {cell.text} " if cell.text else " "
+
+
+def as_number(value: float) -> str:
+    """Return a number with two digits, and zero without a sign.
+
+    Example:
+        >>> as_number(0.426), as_number(-0.001), as_number(float("nan"))
+        ('0.43', '0.00', 'nan')
+    """
+    text = f"{value:.2f}"
+    return "0.00" if text == "-0.00" else text
+
+
+def as_interval(value: float, lower: float, upper: float) -> str:
+    """Return a number with its interval, where it has one.
+
+    Example:
+        >>> as_interval(0.5, 0.25, 0.75), as_interval(0.5, float("nan"), float("nan"))
+        ('0.50 (0.25 to 0.75)', '0.50')
+    """
+    if math.isnan(value) or math.isnan(lower):
+        return as_number(value)
+    return f"{as_number(value)} ({as_number(lower)} to {as_number(upper)})"

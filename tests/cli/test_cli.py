@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 import saliency_callbacks
+from saliency_callbacks import methods
 from saliency_callbacks.cli import main
 from saliency_callbacks.errors import ConfigurationError
 from saliency_callbacks.methods import BUILT_IN
@@ -120,7 +122,11 @@ def test_the_package_alone_imports_the_standard_library_alone() -> None:
 
 def test_the_methods_as_a_table_and_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["methods"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == list(BUILT_IN)
+    *table, empty, others = capsys.readouterr().out.splitlines()[1:]
+    assert [line.split()[0] for line in table] == list(BUILT_IN)
+    assert not empty
+    adapters = set(re.findall(r"\w+Method", others))
+    assert adapters == {name for name in methods.__all__ if name.endswith("Method")}
     assert main(["methods", "guided_backprop", "--json"]) == 0
     (fact,) = json.loads(capsys.readouterr().out)
     assert (fact["name"], fact["passes"], fact["needs"]) == ("guided_backprop", 1, ["ReLUs"])

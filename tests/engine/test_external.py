@@ -26,7 +26,7 @@ from saliency_callbacks.methods import (
     ZennitMethod,
 )
 from saliency_callbacks.methods.registry import resolve_methods
-from saliency_callbacks.targets import SimilarityTarget
+from saliency_callbacks.targets import ContrastTarget, SimilarityTarget
 
 INPUTS = torch.rand(4, 3, 6, 6, generator=torch.Generator().manual_seed(0))
 
@@ -56,7 +56,12 @@ def state_of(model: nn.Module) -> dict[str, Any]:
         "identities": [(name, id(one), one.requires_grad, id(one.grad)) for name, one in model.named_parameters()],
         "gradients": [None if one.grad is None else one.grad.clone() for one in model.parameters()],
         "modules": [(name, id(one), type(one), one.training) for name, one in model.named_modules()],
-        "hooks": [len(one._forward_hooks) + len(one._backward_hooks) for one in model.modules()],
+        "hooks": [
+            (name, list(value.items()))
+            for one in model.modules()
+            for name, value in vars(one).items()
+            if name.endswith("hooks")
+        ],
         "attributes": [sorted(vars(one)) for one in model.modules()],
         "random": (torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()),  # noqa: NPY002
         "grad mode": torch.is_grad_enabled(),
@@ -130,8 +135,14 @@ RETURNED = {
     "infinity": (lambda model, inputs, *_: inputs.log().mul(0).add(torch.inf), "returned NaN or infinity"),
     "nothing": (lambda *_: None, "returned NoneType; expected"),
     "a pair": (lambda model, inputs, *_: (inputs, inputs), "returned tuple of 2"),
-    "complex": (lambda model, inputs, *_: inputs * 1j, r"complex64; expected .* a real tensor or NumPy array"),
+    "sparse": (lambda model, inputs, *_: inputs.to_sparse(), "returned a sparse_coo tensor; expected"),
+    "nested": (lambda model, inputs, *_: torch.nested.nested_tensor(list(inputs)), "returned a nested tensor"),
+    "quantized": (lambda model, inputs, *_: torch.quantize_per_tensor(inputs, 1, 0, torch.qint8), "a quantized tensor"),
+    "meta": (lambda model, inputs, *_: inputs.to("meta"), "returned a meta tensor"),
+    "too large": (lambda model, inputs, *_: torch.full_like(inputs, 3e38), r"values up to 3e\+38, whose sum"),
+    "complex": (lambda model, inputs, *_: inputs * 1j, r"a complex tensor; expected .* a real tensor or NumPy array"),
     "objects": (lambda *_: np.array([[["a"]]]), "returned ndarray"),
+    "exits": (lambda *_: sys.exit("bye"), r"failed \(SystemExit: bye\); expected maps"),
     "raises": (lambda *_: {}["absent"], r"failed \(KeyError: 'absent'\); expected maps"),
 }
 
@@ -226,7 +237,10 @@ def _usual_traces(model: nn.Module, inputs: Tensor, target: Tensor, samples: Ten
     model.eval()
     model.zero_grad()
     for module in model.modules():
-        module.register_forward_hook(lambda *_: None)
+        module._forward_hooks.clear()
+        module.register_state_dict_post_hook(lambda *_: None)
+        module.register_load_state_dict_post_hook(lambda *_: None)
+        module.register_forward_hook(lambda *_: None, with_kwargs=True, always_call=True)
         module.register_full_backward_hook(lambda *_: None)
     model(inputs).sum().backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
@@ -247,6 +261,7 @@ def _usual_traces(model: nn.Module, inputs: Tensor, target: Tensor, samples: Ten
 @pytest.mark.parametrize("has_gradients", [False, True])
 def test_usual_traces_are_put_back_without_an_error(has_gradients: bool) -> None:
     model, inputs = network(), INPUTS.clone()
+    model[0].register_forward_hook(lambda *_: None)
     if has_gradients:
         model(inputs).sum().backward()
     before = state_of(model)
@@ -357,14 +372,22 @@ def test_counts_what_it_costs() -> None:
     assert explanation.facts["external"]["own"].keys() == {"forwards", "seconds"}
 
 
-def test_says_in_a_training_what_is_dear() -> None:
-    def dear(model: nn.Module, inputs: Tensor, *_: Any) -> Tensor:
+def test_says_in_a_training_what_is_costly() -> None:
+    def costly(model: nn.Module, inputs: Tensor, *_: Any) -> Tensor:
         model(inputs.repeat(101, 1, 1, 1))
         return inputs
 
-    settings = Settings(methods=(ExternalMethod("own", dear),), leaves_out_failing=True)
+    settings = Settings(methods=(ExternalMethod("own", costly),), leaves_out_failing=True)
     with pytest.warns(SaliencyWarning, match="'own' runs the model 101 times for each sample"):
         run_engine(network(), INPUTS, settings, [0])
+
+
+def test_what_it_does_to_the_shape_of_its_inputs_stays_with_it() -> None:
+    def reshaping(model: nn.Module, inputs: Tensor, *_: Any) -> Tensor:
+        inputs.resize_(0)
+        return INPUTS[:, 0]
+
+    assert found(reshaping)["own"].values.shape == (4, 1, 6, 6)
 
 
 class Batches:
@@ -387,6 +410,29 @@ def test_chunks_of_samples_and_one_by_one() -> None:
     assert whole.seen == [[0, 1, 2, 3]]
     assert chunks.seen == [[0, 1, 2], [3]]
     assert single.seen == [[0], [1], [2], [3]]
+
+
+def test_a_contrast_is_explained_of_many_samples_at_once() -> None:
+    batches = Batches()
+    target = ContrastTarget([2, 0, 2, 1], [0, 1, 0, 2])
+    maps = found(batches, inputs={"image": INPUTS}, model=Named(), internal_batch_size=3, target=target, output_fn=_of)
+    torch.testing.assert_close(maps["own"].values, maps["gradient"].values)
+    assert batches.seen == [[0, 1, 2], [3]]
+
+
+class Named(nn.Module):
+    """Takes and returns a dictionary."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = network()
+
+    def forward(self, image: Tensor) -> dict[str, Any]:
+        return {"found": (self.net(image),)}
+
+
+def _of(output: Any) -> Tensor:
+    return output["found"][0]
 
 
 def test_a_part_of_the_samples() -> None:
@@ -606,6 +652,17 @@ def test_a_library_that_is_missing(
         (lambda: ZennitMethod(layer="0"), "expected None"),
         (lambda: GradCamMethod("GradCam"), "did you mean 'GradCAM'"),
         (lambda: TorchCamMethod("GradCAMmm"), "did you mean"),
+        (lambda: CaptumMethod("Attribution"), "explains nothing by itself"),
+        (lambda: CaptumMethod("NoiseTunnel"), "expected the name of a class in 'attribution_method'"),
+        (lambda: CaptumMethod("DeepLift", constructor={"attribution_method": "Saliency"}), "expected no 'attr"),
+        (lambda: CaptumMethod("IntegratedGradients", {"steps": 3}), r"arguments: .*'steps'; expected arguments of"),
+        (lambda: CaptumMethod("Occlusion"), "arguments: missing a required argument: 'sliding_window_shapes'"),
+        (lambda: CaptumMethod("DeepLift", constructor={"epsilon": 1}), "constructor: .*'epsilon'; expected"),
+        (lambda: ZennitMethod("EpsilonGammaBox"), "arguments: missing a required argument: 'low'"),
+        (lambda: ZennitMethod(attributor="Attributor"), "Attributor is an abstract class"),
+        (lambda: ZennitMethod(attributor_arguments={"steps": 3}), "attributor_arguments: .*'steps'"),
+        (lambda: GradCamMethod("GradCAM", {"smooth": True}), "arguments: .*'smooth'"),
+        (lambda: GradCamMethod("ActivationsAndGradients"), "constructor: missing a required argument"),
     ],
 )
 def test_wrong_presets(preset: Callable[[], Any], message: str) -> None:
@@ -624,6 +681,7 @@ def test_wrong_presets(preset: Callable[[], Any], message: str) -> None:
         ({"explain": gradient, "reduction": "max"}, "reduction='max'"),
         ({"explain": gradient, "signed": "yes"}, "signed='yes'"),
         ({"explain": gradient, "name": ""}, "name=''"),
+        ({"explain": gradient, "name": ".."}, r"name='\.\.'; expected a name with letters"),
     ],
 )
 def test_wrong_arguments(arguments: dict[str, Any], message: str) -> None:

@@ -59,20 +59,50 @@ def test_columns_of_numbers_are_told_from_others_and_undefined_numbers_are_dashe
     assert [row[2:4] for row in texts] == [["0.50 ± 0.10", "40%"], ["–", "–"], ["0.2", "−1"]]
 
 
+def _write_test(root, name, scores, **facts):
+    found = {f"{name}/gradient/{score}": value for score, value in scores.items()}
+    snapshot = Snapshot(
+        2,
+        step=9,
+        stage="fit",
+        attributions={},
+        scores=found,
+        metadata={"methods": {"gradient": "Gradient()"}, **facts},
+    )
+    DiskSink(root / name).write(snapshot, {})
+
+
+def _cells(table):
+    return [cell[0][1] for cell in table["table"]["rows"][0]]
+
+
+_RANDOMIZED = {"similarity": 0.5, "floor": -0.001, "calibrated": 0.1}
+_FAITHFUL = {"deletion_gain": 0.7, "deletion_gain_lower": 0.5, "deletion_gain_upper": 0.9, "insertion_gain": -0.001}
+
+
 def test_how_far_each_method_can_be_trusted_is_one_table(tmp_path):
-    for name, scores in {
-        "randomization": {"similarity": 0.5, "floor": 0.6, "calibrated": 0.1},
-        "faithfulness": {"deletion_gain": 0.7, "insertion_gain": -0.001, "stability": float("nan")},
-    }.items():
-        found = {f"{name}/gradient/{score}": value for score, value in scores.items()}
-        facts = {"methods": {"gradient": "Gradient()"}}
-        snapshot = Snapshot(2, step=9, stage="fit", attributions={}, scores=found, metadata=facts)
-        DiskSink(tmp_path / name).write(snapshot, {})
+    _write_test(tmp_path, "randomization", _RANDOMIZED, verdicts={"gradient": "depends on the weights"})
+    _write_test(tmp_path, "faithfulness", {**_FAITHFUL, "stability": float("nan")})
     (document,) = documents_of(read_run(tmp_path).archives)
-    assert (document["tag"], document["moment"]) == ("methods", "epoch 2")
+    assert (document["title"], document["moment"]) == ("How far each method can be trusted", "epoch 2")
     table, caution = document["blocks"]
-    assert [head[0][1] for head in table["table"]["head"]][1:3] == ["similarity", "floor"]
-    assert [cell[0][1] for cell in table["table"]["rows"][0]] == ["gradient", "0.50", "0.60", "0.70", "0.00", "–"]
+    assert [head[0][1] for head in table["table"]["head"]][1:4] == ["similarity", "floor", "verdict"]
+    verdict = "depends on the weights"
+    assert _cells(table) == ["gradient", "0.50", "0.00", verdict, "0.70 (0.50 to 0.90)", "0.00", "–"]
+    assert table["table"]["numeric"] == [False, True, True, False, True, True, True]
+    assert "are of the test randomization" in caution["paragraph"][0][1]
     assert "None of this shows that a map is right" in caution["paragraph"][0][1]
     (alone,) = (one for one in read_run(tmp_path).archives if one.name == "randomization")
     assert documents_of([alone]) == []
+
+
+def test_numbers_of_several_tests_are_not_mixed(tmp_path):
+    for name in ("faithfulness", "of_class_3"):
+        _write_test(tmp_path, name, {**_FAITHFUL, "deletion_gain": len(name) / 100})
+    for name in ("randomization", "randomization_of_class_3"):
+        _write_test(tmp_path, name, _RANDOMIZED)
+    documents = documents_of(read_run(tmp_path).archives)
+    assert [one["title"].rpartition(": ")[2] for one in documents] == ["faithfulness", "of_class_3"]
+    tables = [_cells(one["blocks"][0]) for one in documents]
+    assert [row[1] for row in tables] == ["0.12 (0.50 to 0.90)", "0.10 (0.50 to 0.90)"]
+    assert all(len(row) == 4 for row in tables)

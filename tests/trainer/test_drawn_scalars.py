@@ -90,7 +90,7 @@ def test_custom_scalars_draw_together_what_is_read_together(few: tuple[TensorBoa
         "Drift since the last observation": {f"saliency/{method}/drift_previous" for method in _METHODS},
         "Drift since the first observation": {f"saliency/{method}/drift_initial" for method in _METHODS},
         "Similarity with random networks, and its floor": {tag for tag in _FEW if tag.startswith("randomization/")},
-        "Gain over a random order: what the map shows is removed, or shown alone": set(),
+        "Gain over the same map elsewhere: what the map shows is removed, or shown alone": set(),
         "Stability of the maps under a little noise": set(),
         "What the cue does, the lower bound of what is watched, and the threshold": {
             f"cue/{_CUE.name}/{score}" for score in ("effect", "contrast", "lower_bound", "threshold")

@@ -17,16 +17,23 @@ import torch
 import torchcam.methods
 import zennit.attribution
 import zennit.composites
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import LightningCLI
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
-from saliency_callbacks import CueAlarm, Probe, RandomizationTest, SaliencyMonitor, TokenSaliencyMonitor
+from saliency_callbacks import (
+    CueAlarm,
+    FaithfulnessTest,
+    Probe,
+    RandomizationTest,
+    SaliencyMonitor,
+    TokenSaliencyMonitor,
+)
 from saliency_callbacks.callbacks.cue.confirmation import Confirmation
 from saliency_callbacks.callbacks.randomization.settings import Cascade, Draws
 from saliency_callbacks.callbacks.runtime.settings import Compute
-from saliency_callbacks.errors import ExternalMethodError, SaliencyWarning
+from saliency_callbacks.errors import ExternalMethodError, LayerError, SaliencyWarning
 from saliency_callbacks.methods import (
     CaptumMethod,
     ExternalMethod,
@@ -181,12 +188,26 @@ def test_raises_where_that_is_asked_for(tmp_path: Path) -> None:
         fit(tmp_path, monitor)
 
 
-def test_an_observation_with_nothing_else_is_skipped(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("failing", "observed"), [(0, [("fit", 0), ("fit", 1)]), (1, [("initial", 0), ("fit", 1)])])
+def test_an_observation_with_nothing_else_is_skipped(tmp_path: Path, failing: int, observed: list[Any]) -> None:
     sink = MemorySink()
-    monitor = SaliencyMonitor(ExternalMethod("own", Unsteady(1)), 4, sinks=[sink])
+    monitor = SaliencyMonitor(ExternalMethod("own", Unsteady(failing)), 4, sinks=[sink])
     with pytest.warns(SaliencyWarning, match="'own' failed"):
         fit(tmp_path, monitor)
-    assert [(one.stage, one.epoch) for one in sink.snapshots] == [("initial", 0), ("fit", 1)]
+    assert [(one.stage, one.epoch) for one in sink.snapshots] == observed
+
+
+@pytest.mark.parametrize("kind", [SaliencyMonitor, RandomizationTest, FaithfulnessTest])
+def test_a_layer_that_does_not_exist_is_an_error_before_the_training(tmp_path: Path, kind: Any) -> None:
+    with pytest.raises(LayerError, match=r"net\.nope"):
+        fit(tmp_path, kind(["gradient", GradCamMethod("GradCAM", layer="net.nope")], 4))
+
+
+def test_what_waits_for_a_drift_waits_also_where_the_method_fails_at_first(tmp_path: Path) -> None:
+    monitor = SaliencyMonitor(["gradient", ExternalMethod("own", Unsteady(0, 1))], 4)
+    with pytest.warns(SaliencyWarning, match="'own' failed"):
+        run = fit(tmp_path, monitor, EarlyStopping("saliency/own/drift_previous", patience=9))
+    assert run.current_epoch == 2
 
 
 def _made(made: list[float]) -> Callable[..., Any]:

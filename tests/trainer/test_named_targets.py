@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,9 +31,10 @@ from transformers import (
     ResNetConfig,
 )
 
-from saliency_callbacks import Appearance, ModelReading, Probe, RandomizationTest, SaliencyMonitor
+from saliency_callbacks import Appearance, ModelReading, Probe, RandomizationTest, SaliencyMonitor, explain
 from saliency_callbacks.callbacks.randomization.settings import Cascade
 from saliency_callbacks.errors import ConfigurationError, OutputError, ProbeError, TargetError
+from saliency_callbacks.methods import ExternalMethod
 from saliency_callbacks.sinks import MemorySink
 from saliency_callbacks.targets import ContrastTarget, DetectionTarget, SegmentationTarget, SimilarityTarget
 
@@ -291,6 +292,36 @@ def test_each_is_explained_and_trained_as_without(tmp_path: Path, name: str) -> 
         assert first.explained is None
 
 
+def gradient(model: nn.Module, inputs: torch.Tensor, target: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
+    """The gradient of the explained score, as a person would write it."""
+    score = model(inputs.requires_grad_()).gather(1, target[:, None]).sum()
+    return torch.autograd.grad(score, inputs)[0]
+
+
+@pytest.mark.parametrize("name", ["Faster R-CNN", "RetinaNet", "DETR", "DeepLab", "CLIP of pictures"])
+def test_a_method_that_runs_the_model_itself_explains_the_same_score(name: str) -> None:
+    torch.manual_seed(0)
+    case, data = CASES[name], Shapes(CASES[name].task)
+    images = torch.stack([next(_pictures_of(data[index])) for index in range(2)])
+    unlabeled = {
+        "Faster R-CNN": DetectionTarget(2, box=(8, 8, 28, 28)),
+        "DeepLab": SegmentationTarget(1, "predicted"),
+        "CLIP of pictures": _prompt("a red square"),
+    }
+    found = explain(
+        case.make().eval(),
+        {"pixel_values": images} if name == "DETR" else images,
+        methods=["gradient", ExternalMethod("own", gradient)],
+        target=unlabeled.get(name, case.target),
+    )
+    assert found["gradient"].values.any()
+    torch.testing.assert_close(found["own"].values, found["gradient"].values, rtol=1e-3, atol=1e-6)
+
+
+def _pictures_of(item: Any) -> Iterator[torch.Tensor]:
+    return (one for one in (item.values() if isinstance(item, dict) else item) if isinstance(one, torch.Tensor))
+
+
 def test_what_is_annotated_is_drawn(tmp_path: Path) -> None:
     case, sink = CASES["Faster R-CNN"], MemorySink()
     _fit(tmp_path, case, monitor := _monitor(case, sinks=[sink], target=DetectionTarget(box="annotation")))
@@ -360,7 +391,8 @@ def test_pins_survive_a_checkpoint(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["Faster R-CNN", "DeepLab"])
 def test_random_copies_have_floors(tmp_path: Path, name: str) -> None:
     case = CASES[name]
-    target = DetectionTarget(1, box=(8, 8, 28, 28)) if name == "Faster R-CNN" else case.target
+    # The test draws nothing and so is told no names of classes.
+    target = DetectionTarget(1, box=(8, 8, 28, 28)) if name == "Faster R-CNN" else SegmentationTarget(2, "mask")
     test = RandomizationTest("gradient", probe=_N, target=target, on_error="raise", cascade=Cascade(at_fit_end=False))
     _, run = _fit(tmp_path, case, test)
     assert run.callback_metrics["randomization/gradient/floor"].isfinite()

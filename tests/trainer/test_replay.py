@@ -124,8 +124,8 @@ def assert_same_scalars(first: Path, second: Path) -> None:
 def test_maps_scores_pictures_tags_and_steps_are_those_of_the_run(tmp_path: Path) -> None:
     live(tmp_path, *callbacks())
     counts = after(tmp_path, *callbacks())
-    assert counts == {"saliency": 4, "randomization": 4, "cue/patch": 4}
-    for directory in ("saliency", "randomization", "cue/patch"):
+    assert counts == {"saliency": 4, "randomization": 4, "faithfulness": 4, "cue/patch": 4}
+    for directory in counts:
         assert_same_archive(tmp_path / "live" / directory, tmp_path / "replay" / directory)
     assert_same_scalars(tmp_path / "live", tmp_path / "replay")
     assert pictures(tmp_path / "live") == pictures(tmp_path / "replay")

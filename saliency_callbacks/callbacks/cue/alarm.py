@@ -184,7 +184,7 @@ class CueAlarm(ObservingCallback[CueState]):
 
     @override
     def _check_model(self, model: nn.Module) -> None:
-        check_layers(model, self.settings.target_layers)
+        check_layers(model, self.settings)
 
     @override
     def _footprint(self, host: Host) -> Footprints | None:

@@ -1,4 +1,4 @@
-"""The pictures of a test: what is left of the evidence in the order of a method's maps, and in random orders."""
+"""The pictures of a test: what is left of the evidence in the order of a method's maps, here and elsewhere."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from saliency_callbacks.functional.faithfulness.intervals import mean_interval
 from saliency_callbacks.rendering.curves import Line, draw_lines
 from saliency_callbacks.rendering.lazy import LazyPictures
 from saliency_callbacks.scores.faithfulness import FaithfulnessResult, MethodFaithfulness
+from saliency_callbacks.types.tables import as_number
 
 __all__ = ["curves"]
 
@@ -39,11 +40,11 @@ def _draw(name: str, found: MethodFaithfulness, shares: tuple[float, ...], momen
     panels = {
         f"removed first: gain {_number(gains['deletion_gain'].value)}": (
             _line(name, mine.removed, shares, ends=(1.0, 0.0)),
-            _line("random order, as smooth", chance.removed, shares, ends=(1.0, 0.0), like=mine.removed),
+            _line("the same map elsewhere", chance.removed, shares, ends=(1.0, 0.0), like=mine.removed),
         ),
         f"shown alone: gain {_number(gains['insertion_gain'].value)}": (
             _line(name, mine.inserted, shares, ends=(0.0, 1.0)),
-            _line("random order, as smooth", chance.inserted, shares, ends=(0.0, 1.0), like=mine.inserted),
+            _line("the same map elsewhere", chance.inserted, shares, ends=(0.0, 1.0), like=mine.inserted),
         ),
     }
     n_samples = mine.removed.shape[-1]
@@ -76,4 +77,4 @@ def _all(value: float) -> tuple[float, float, float]:
 
 
 def _number(value: float) -> str:
-    return "not defined" if np.isnan(value) else f"{value:.2f}"
+    return "not defined" if np.isnan(value) else as_number(value)

@@ -12,11 +12,11 @@ from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.scores.faithfulness import FaithfulnessResult
 from saliency_callbacks.types import Snapshot
 
-__all__ = ["TestRecord", "tell_of_undefined"]
+__all__ = ["FaithfulnessRecord", "tell_of_undefined"]
 
 
 @dataclass(frozen=True, eq=False)
-class TestRecord:
+class FaithfulnessRecord:
     """What is written of a test.
 
     Args:

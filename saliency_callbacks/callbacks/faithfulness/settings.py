@@ -20,9 +20,8 @@ class Perturbation:
     """What is done to the samples to see whether a map tells what the score rests on.
 
     Args:
-        shares: Shares of the positions that are removed, or shown alone, each in (0, 1). Each takes two forwards for
-            each replacement and method. Where the shares are symmetric around a half, as by default, random orders
-            serve both; each share q whose 1 - q is missing takes one more for each random order.
+        shares: Shares of the positions that are removed, or shown alone, each in (0, 1). Each takes four forwards
+            for each replacement and method: removed and shown, in the order of the map and of the map elsewhere.
         replacements: What takes the place of what is removed: ``inpainted`` from its surroundings, ``blurred``, or for
             text inputs the ``mask_token`` or ``pad_token``. By default the first two, and of texts the mask token where
             the tokenizer has one.
@@ -40,7 +39,7 @@ class Perturbation:
     shares: Sequence[float] = (0.25, 0.75)
     replacements: Sequence[str] = ()
     noise: float = 0.02
-    n_noisy: int = 2
+    n_noisy: int = 1
 
     def __post_init__(self) -> None:
         set_field(self, "shares", _checked_shares(plain(self.shares)))

@@ -167,7 +167,7 @@ class RandomizationTest(ObservingCallback[CopiesState]):
 
     @override
     def _check_model(self, model: nn.Module) -> None:
-        check_layers(model, self.settings.target_layers)
+        check_layers(model, self.settings)
 
     @override
     def _freeze(self, host: Host) -> ProbeBatch | None:

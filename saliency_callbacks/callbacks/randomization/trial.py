@@ -60,9 +60,8 @@ class Trial:
 
     def whole(self, result: RandomizationResult) -> RandomizationResult:
         """Return what all processes have found; a collective where each has samples of its own."""
-        # A method of another library may have failed on one rank only.
-        everywhere = set.intersection(*map(set, self.ranks.from_all(result.methods)))
-        kept = result if everywhere == set(result.methods) else result.of_methods(everywhere)
+        everywhere = self.ranks.methods_everywhere(result.methods)
+        kept = result if set(everywhere) == set(result.methods) else result.of_methods(everywhere)
         return kept.mapped(self.ranks.all_samples(self.settings, self.n_samples))
 
 

@@ -10,6 +10,7 @@ from saliency_callbacks.callbacks.runtime.observation import Moment
 from saliency_callbacks.config.secrets import without_secrets
 from saliency_callbacks.errors import (
     ConfigurationError,
+    ExternalMethodError,
     ObservationError,
     RankError,
     SaliencyWarning,
@@ -88,14 +89,15 @@ def failures(moment: Moment, *, on_error: str, is_early: bool) -> Iterator[None]
 
     Raises:
         RankError: If the ranks are out of sync, so that the training cannot go on.
-        ConfigurationError: Where ``is_early``.
+        ConfigurationError: Where ``is_early``, unless it is an ExternalMethodError.
         ObservationError: Before a training, as what a model does not allow now it never does.
     """
     try:
         yield
     except Exception as error:
         lasting = ConfigurationError if moment.stage == "validate" else (ConfigurationError, ObservationError)
-        is_mistake = is_early and isinstance(error, lasting)
+        # What a method of another library fails at now it may not the next time.
+        is_mistake = is_early and isinstance(error, lasting) and not isinstance(error, ExternalMethodError)
         if is_mistake or isinstance(error, RankError) or on_error == "raise":
             raise
         _warn_of_failure(moment, error)

@@ -22,6 +22,7 @@ from saliency_callbacks.config.nested import describe
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.engine.settled import settled
 from saliency_callbacks.errors import ConfigurationError, OutputError, ProbeError, SaliencyError, TargetError
+from saliency_callbacks.methods.external.method import TARGET_LAYERS
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.targets.named import NamedTarget
 from saliency_callbacks.targets.selectors import selector
@@ -94,10 +95,14 @@ def settled_on(probe: ProbeBatch, host: Host, settings: Settings, module: str | 
     return replace(asked, shared=found.shared, layout=found.layout)
 
 
-def check_layers(model: nn.Module, target_layers: Any) -> None:
-    """Raise a LayerError if a layer that is named does not exist."""
-    if not is_auto(target_layers):
-        find_layers(model, target_layers)
+def check_layers(model: nn.Module, settings: Settings) -> None:
+    """Raise a LayerError if a layer that is named, by the callback or a method, does not exist."""
+    named = [settings.target_layers, *(getattr(method, "layer", None) for method in settings.methods)]
+    if settings.tokens is not None:
+        named.append(settings.tokens.embedding)
+    for layers in named:
+        if layers is not None and layers != TARGET_LAYERS and not is_auto(layers):
+            find_layers(model, list(layers) if isinstance(layers, tuple) else layers)
 
 
 def check_run(host: Host, callback: _Identified) -> None:

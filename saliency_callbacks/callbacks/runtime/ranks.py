@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -20,7 +20,7 @@ from saliency_callbacks.engine.outputs import Outputs, run_outputs
 from saliency_callbacks.engine.pins import run_pins
 from saliency_callbacks.engine.run import run_engine
 from saliency_callbacks.engine.settings import Settings, count_samples
-from saliency_callbacks.errors import RankError, SaliencyError
+from saliency_callbacks.errors import ExternalMethodError, RankError, SaliencyError
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.targets.named import NamedTarget
 from saliency_callbacks.targets.selectors import Target
@@ -184,18 +184,32 @@ class Ranks:
             found = run_engine(model, inputs, self.settings(settings, n_samples), targets)
         return self.whole(found, n_samples)
 
+    def methods_everywhere(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return those of a rank's methods that all ranks have: another library's may have failed on one rank only.
+
+        Raises:
+            ExternalMethodError: If none is left, on all ranks.
+        """
+        own = tuple(names)
+        everyone = self.from_all(own)
+        found = tuple(name for name in own if all(name in others for others in everyone))
+        if not found:
+            listed = "; ".join(f"rank {rank}: {', '.join(others)}" for rank, others in enumerate(everyone))
+            raise ExternalMethodError(
+                f"there is no method that found maps on all ranks ({listed}); expected at least one. Each warning "
+                "above says why a method failed; add a built-in method, or explain all samples on every rank, "
+                "compute=Compute(shard_probe=False)"
+            )
+        return found
+
     def whole(self, found: Explanation, n_samples: int) -> Explanation:
         """Return what was found of all samples, from what each rank has explained."""
         if not self.shards_probe:
             return found
-        # A method of another library may have failed on one rank only.
-        everywhere = set.intersection(*map(set, self.from_all(tuple(found.maps[0]))))
+        everywhere = self.methods_everywhere(found.maps[0])
         return replace(
             found,
-            maps=tuple(
-                {name: self._whole(part, n_samples) for name, part in parts.items() if name in everywhere}
-                for parts in found.maps
-            ),
+            maps=tuple({name: self._whole(parts[name], n_samples) for name in everywhere} for parts in found.maps),
             logits=None if found.logits is None else self.gathered(found.logits, n_samples),
         )
 

@@ -201,10 +201,14 @@ def describe_cost(
         share = seconds / (validation + seconds)
         observation += f" ({share:.0%} of the validation epoch, including the observation)"
     parts = [observation]
-    n_passes, n_methods = metadata.get("n_passes"), len(metadata.get("methods", ()))
+    external = metadata.get("external", {})
+    n_passes, n_methods = metadata.get("n_passes"), len(set(metadata.get("methods", ())) - set(external))
     if n_passes is not None and n_methods:
         shared = f"shared by {n_methods} methods" if n_methods > 1 else "for one method"
         parts.append(f"{counted(n_passes, 'pass', 'passes')} {shared}")
+    if external:
+        listed = ", ".join(f"{name} {cost['forwards']:.3g}" for name, cost in external.items())
+        parts.append(f"further forward passes for each sample: {listed}")
     if metadata.get("n_forwards"):
         parts.append(f"{counted(metadata['n_forwards'], 'forward pass', 'forward passes')} without maps")
     if cost.start_seconds > 0:

@@ -169,7 +169,8 @@ class ProbeExplainer:
         next_state = self._next_state(snapshot, state, scored, explanation, frames)
         next_state = replace(next_state, pins=pins_after(target, state.pins, explanation.logits))
         # Whoever monitors a drift looks for it after the first validation, which may be the first observation.
-        next_state = next_state.promising(f"{self.namespace}/{name}/{one}" for name in attributions for one in DRIFTS)
+        asked = [f"{self.namespace}/{method.name}" for method in self.settings.methods]
+        next_state = next_state.promising(f"{method}/{one}" for method in asked for one in DRIFTS)
         found = Observation(snapshot, next_state, self._pictures(snapshot, state, next_state, frames))
         if self.stream is None:
             return found

@@ -192,7 +192,7 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
 
     @override
     def _check_model(self, model: nn.Module) -> None:
-        check_layers(model, self.settings.target_layers)
+        check_layers(model, self.settings)
 
     @override
     def _accept_probe(self, probe: ProbeBatch, host: Host) -> None:

@@ -185,8 +185,7 @@ class TokenSaliencyMonitor(ObservingCallback[MonitorState]):
 
     @override
     def _check_model(self, model: nn.Module) -> None:
-        assert self.settings.tokens is not None, "made for text inputs"
-        check_layers(model, self.settings.tokens.embedding)
+        check_layers(model, self.settings)
 
     @override
     def _footprint(self, host: Host) -> Footprints:

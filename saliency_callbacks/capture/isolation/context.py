@@ -9,11 +9,13 @@ large tensors or nested containers in plain attributes that it writes into.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.lazy import LazyModuleMixin
 
 from saliency_callbacks.capture.isolation.attributes import unchanged_attributes
 from saliency_callbacks.capture.isolation.eager import eager_execution
@@ -25,7 +27,9 @@ from saliency_callbacks.capture.isolation.tensor_copies import TensorContents
 
 __all__ = ["quiescence", "unchanged_state"]
 
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_HOOKS = tuple(
+    name for name, value in vars(nn.Module()).items() if name.endswith("hooks") and isinstance(value, OrderedDict)
+)
 
 
 @restoring
@@ -71,15 +75,18 @@ def unchanged_state(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _no_hooks_left(model: nn.Module) -> Iterator[None]:
-    # Whoever adds hooks also removes them, unless a Ctrl-C comes in between.
-    registries = [getattr(module, name, {}) for module in model.modules() for name in _HOOKS]
-    known = [(registry, set(registry)) for registry in registries]
+    # Whoever adds hooks also removes them, unless a Ctrl-C comes in between, or they are not ours. A lazy module takes
+    # away its own as it is initialized.
+    modules = [module for module in model.modules() if not isinstance(module, LazyModuleMixin)]
+    registries = [getattr(module, name, {}) for module in modules for name in _HOOKS]
+    known = [(registry, dict(registry)) for registry in registries]
     try:
         yield
     finally:
-        for registry, keys in known:
-            for key in set(registry) - keys:
-                del registry[key]
+        for registry, hooks in known:
+            if dict(registry) != hooks:
+                registry.clear()
+                registry.update(hooks)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-r"""From scores of partly removed samples to a gain over random orders.
+r"""From scores of partly removed samples to a gain over a random order.
 
 With the score s(0) of a sample as it is and s(1) of what is left where everything is replaced, the evidence that is
 left at a score s is e = (s - s(1)) / (s(0) - s(1)), clipped to [0, 1]: 1 for nothing lost, 0 for nothing left. It does
@@ -25,7 +25,7 @@ LEAST_SPAN = 0.1
 """A sample whose score changes by less than this share of what that of the median sample changes has no gain."""
 
 LEAST_ROOM = 0.05
-"""Where random orders leave less room than this for a better one, there is no gain to speak of."""
+"""Where a random order leaves less room than this for a better one, there is no gain to speak of."""
 
 _ROUNDING = 8
 """Changes of a score within this many of its last digits are rounding."""
@@ -37,9 +37,10 @@ class Gain:
 
     Args:
         value: In [-1, 1]; NaN where it is undefined.
-        lower: Lower end of its 95% interval over the samples.
+        lower: Lower end of its 95% interval over the samples; NaN where fewer than two have a gain.
         upper: Upper end.
-        samples: The gain of each sample ``[N]``, of which ``value`` is the mean; NaN where it is undefined.
+        samples: The gain of each sample ``[N]``, clipped to [-1, 1], without which ``value`` is their mean; NaN where
+            it is undefined.
     """
 
     value: float
@@ -100,20 +101,20 @@ def evidence_left(scores: Tensor, clean: Tensor, replaced: Tensor) -> Tensor:
 
 
 def gain_over_random(areas: Tensor, random_areas: Tensor, *, low_is_good: bool) -> Gain:
-    r"""Return how much of the room between random orders and the best possible one a map's orders take.
+    r"""Return how much of the room between a random order and the best possible one a map's orders take.
 
-    With the mean areas A of the map and R of random orders over the same samples, the gain of a deletion is (R - A) / R
-    where A < R: 0 for no better than random, 1 if the first share that is removed holds all the evidence. It is
+    With the mean areas A of the map and R of a random order over the same samples, the gain of a deletion is
+    (R - A) / R where A < R: 0 for no better than random, 1 if the first share that is removed holds all the evidence. It is
     (R - A) / (1 - R) where A > R: -1 if nothing is lost until everything is removed. The gain of an insertion is the
     same of 1 - A and 1 - R. So it is bounded, and its denominator is a mean over samples that is far from 0: where
-    random orders leave less room than 0.05, no order could show that it is better, and there is no gain.
+    the random order leaves less room than 0.05, no order could show that it is better, and there is no gain.
 
-    The interval is Student's t of the paired differences R_n - A_n, on the same scale; it contains 0 if and only if
-    that of the differences does. It takes the scale for known.
+    The interval is Student's t of the paired differences R_n - A_n, divided by the denominator of their mean, which is
+    taken for known, and clipped to [-1, 1]. So it contains 0 if and only if that of the differences does.
 
     Args:
         areas: Of the map's orders, ``[N]`` in [0, 1]; NaN where they are undefined.
-        random_areas: Of random orders, ``[N]``.
+        random_areas: Of the random order, ``[N]``.
         low_is_good: Whether the evidence is removed, so that the best area is 0; else it is 1.
 
     Example:
@@ -131,13 +132,9 @@ def gain_over_random(areas: Tensor, random_areas: Tensor, *, low_is_good: bool) 
     if room < LEAST_ROOM:
         return Gain(math.nan, math.nan, math.nan, nothing)
     mean, lower, upper = mean_interval(differences)
-    denominator = _denominator(mean, room)
-    value, lower, upper = (_clamped(one / _denominator(one, room)) for one in (mean, lower, upper))
-    return Gain(value, lower, upper, differences / denominator)
-
-
-def _denominator(difference: float, room: float) -> float:
-    return max(1 - room, LEAST_ROOM) if difference < 0 else room
+    denominator = room if mean >= 0 else max(1 - room, LEAST_ROOM)
+    value, lower, upper = (_clamped(one / denominator) for one in (mean, lower, upper))
+    return Gain(value, lower, upper, (differences / denominator).clamp(-1, 1))
 
 
 def _clamped(value: float) -> float:

@@ -1,4 +1,4 @@
-"""In which order the positions of a sample are removed: by a map, or at random, and how smooth such an order is.
+"""In which order the positions of a sample are removed: by a map, or by the same map somewhere else.
 
 An order ``int64 [N, P]`` holds the turn of each position: 0 is removed first. Positions that do not count (padding)
 have the turn P and are never removed.
@@ -6,29 +6,24 @@ have the turn P and are never removed.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from math import prod
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from saliency_callbacks.functional.precision import widen
-from saliency_callbacks.functional.similarity import pearson
-
-__all__ = ["count_removed", "random_maps", "removal_order", "smoothness"]
-
-_MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
+__all__ = ["count_removed", "elsewhere", "removal_order"]
 
 
-def removal_order(maps: Tensor, counted: Tensor | None = None, *, ties: Tensor | None = None) -> Tensor:
+def removal_order(maps: Tensor, counted: Tensor | None = None, *, shuffled: Tensor | None = None) -> Tensor:
     """Return the turn of each position, the largest value first.
 
     Args:
         maps: ``[N, ...]``; a NaN counts as the smallest value.
         counted: Which positions may be removed, bool of the same shape; ``None`` for all.
-        ties: What decides between equal values, the largest first, of the same shape; ``None`` for their order in the
-            map. Wherever a map is zero, that order is from left to right, which is anything but random.
+        shuffled: All positions in a random order, ``int64 [N, P]``: of equal values the first in it is removed first.
+            ``None`` for their order in the map. Wherever a map is zero, that order is from left to right, which is
+            anything but random.
 
     Returns:
         ``int64 [N, P]``; P at positions that are not counted.
@@ -40,15 +35,15 @@ def removal_order(maps: Tensor, counted: Tensor | None = None, *, ties: Tensor |
         tensor([[1, 3, 0]])
     """
     flat = torch.nan_to_num(maps.flatten(1), nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
-    within = torch.ones_like(flat, dtype=torch.bool) if counted is None else counted.flatten(1)
-    # From the last key to the first, each sort keeping what the one before has decided.
-    places = torch.arange(flat.shape[1], device=flat.device).expand_as(flat)
-    for key in (*(() if ties is None else (ties.flatten(1),)), flat, within.to(torch.uint8)):
-        places = places.gather(1, key.gather(1, places).argsort(dim=1, descending=True, stable=True))
-    turns = torch.empty_like(places).scatter_(
-        1, places, torch.arange(flat.shape[1], device=flat.device).expand_as(flat)
-    )
-    return turns.masked_fill(~within, flat.shape[1])
+    values = flat if shuffled is None else flat.gather(1, shuffled)
+    places = values.argsort(dim=1, descending=True, stable=True)
+    if shuffled is not None:
+        places = shuffled.gather(1, places)
+    if counted is None:
+        return _turns(places)
+    within = counted.flatten(1)
+    places = places.gather(1, _first_where(within.gather(1, places)))
+    return _turns(places).masked_fill(~within, flat.shape[1])
 
 
 def count_removed(order: Tensor, share: float) -> Tensor:
@@ -65,61 +60,60 @@ def count_removed(order: Tensor, share: float) -> Tensor:
     return (n_counted * round(share, 6)).round().long()
 
 
-def random_maps(n_samples: int, size: Sequence[int], *, cells: int | None = None, seed: int = 0) -> Tensor:
-    """Return random maps, whose orders are what the order of a map is compared with.
+def elsewhere(order: Tensor, size: Sequence[int], drawn: Tensor, counted: Tensor | None = None) -> Tensor:
+    """Return the orders of the same maps somewhere else, which know as little of the sample as a map can.
 
-    Args:
-        n_samples: N.
-        size: Spatial size.
-        cells: How many independent random numbers there are along an axis at most, with what lies between them
-            interpolated; never more than one for two positions. ``None`` for one at every position.
-        seed: Decides them.
-
-    Returns:
-        ``[N, *size]`` in float32, on the CPU.
-
-    Example:
-        >>> random_maps(2, (8, 8), cells=4).shape
-        torch.Size([2, 8, 8])
-    """
-    generator = torch.Generator().manual_seed(seed)
-    if cells is None:
-        return torch.rand((n_samples, *size), generator=generator)
-    coarse = [max(2, min(cells, math.ceil(length / 2))) for length in size]
-    values = torch.rand((n_samples, 1, *coarse), generator=generator)
-    return F.interpolate(values, size=tuple(size), mode=_MODES[len(size)], align_corners=True)[:, 0]
-
-
-def smoothness(order: Tensor, size: Sequence[int]) -> Tensor:
-    """Return how alike the turns of neighbors are: their correlation, over all pairs of neighbors along every axis.
+    They are moved by a random offset, where what leaves at one side comes in at the other, and are mirrored along each
+    axis or not. So they have the shapes of the map's own order, however smooth, sharp or sparse it is.
 
     Args:
         order: ``[N, P]``.
         size: Spatial size, with P positions.
+        drawn: Random numbers in [0, 1) that decide, ``[N, 1 + len(size)]``.
+        counted: Which positions count, bool ``[N, ...]``; ``None`` for all. Where it is given, the turns of those that
+            count are moved along them.
 
     Returns:
-        ``[N]`` in [-1, 1]: about 0 for a random order of single positions, towards 1 where whole regions are removed
-        one after the other. NaN where there are too few neighbors to tell.
+        ``int64 [N, P]``.
 
     Example:
-        >>> smoothness(torch.arange(16)[None], (16,)), smoothness(torch.tensor([[0, 3, 1, 4, 2, 5]]), (6,))
-        (tensor([1.], dtype=torch.float64), tensor([-0.5000], dtype=torch.float64))
+        >>> elsewhere(torch.tensor([[0, 1, 2, 3]]), (4,), torch.tensor([[0.0, 0.0]]))
+        tensor([[1, 2, 3, 0]])
+        >>> elsewhere(torch.tensor([[0, 1, 2, 3]]), (4,), torch.tensor([[0.0, 0.9]]))
+        tensor([[1, 0, 3, 2]])
     """
-    n_positions = order.shape[1]
-    turns = widen(order).masked_fill(order == n_positions, torch.nan).reshape(len(order), *size)
-    pairs = [
-        (turns.narrow(axis, 0, length - 1).flatten(1), turns.narrow(axis, 1, length - 1).flatten(1))
-        for axis, length in enumerate(size, start=1)
-    ]
-    left, right = (torch.cat(side, dim=1) for side in zip(*pairs, strict=True))
-    known = left.isfinite() & right.isfinite()
-    if bool(known.all()):
-        return _correlation(left, right)
-    found = [
-        _correlation(one[None, both], other[None, both]) for one, other, both in zip(left, right, known, strict=True)
-    ]
-    return torch.cat(found)
+    if counted is not None:
+        return _moved_along(order, counted.flatten(1), drawn[:, 0])
+    offset = _offset(drawn[:, 0], torch.full_like(order[:, 0], order.shape[1]))
+    source = torch.zeros_like(order).reshape(-1, *size)
+    for axis, length in enumerate(size):
+        stride = prod(size[axis + 1 :])
+        place = torch.arange(length, device=order.device)
+        place = torch.where(drawn[:, 1 + axis, None] < 0.5, place, -place)
+        place = (place + (offset // stride)[:, None]) % length
+        source += stride * place.reshape(-1, *(length if one == axis else 1 for one in range(len(size))))
+    return order.gather(1, source.flatten(1))
 
 
-def _correlation(left: Tensor, right: Tensor) -> Tensor:
-    return pearson(left, right) if left.shape[1] else left.new_full((len(left),), torch.nan)
+def _moved_along(order: Tensor, within: Tensor, drawn: Tensor) -> Tensor:
+    n_counted = within.sum(dim=1)
+    places = _first_where(within)
+    number = torch.arange(order.shape[1], device=order.device).expand_as(order)
+    moved = (number + _offset(drawn, n_counted)[:, None]) % n_counted.clamp(min=1)[:, None]
+    source = places.gather(1, torch.where(number < n_counted[:, None], moved, number))
+    return torch.empty_like(order).scatter_(1, places, order.gather(1, source))
+
+
+def _offset(drawn: Tensor, count: Tensor) -> Tensor:
+    """Return an offset in [1, count), so that nothing stays where it is; 0 where there is one position or none."""
+    return (1 + (drawn * (count - 1)).long()).clamp(max=count - 1).clamp(min=0)
+
+
+def _first_where(within: Tensor) -> Tensor:
+    """Return all positions, those that are within first."""
+    return within.to(torch.uint8).argsort(dim=1, descending=True, stable=True)
+
+
+def _turns(places: Tensor) -> Tensor:
+    numbers = torch.arange(places.shape[1], device=places.device).expand_as(places)
+    return torch.empty_like(places).scatter_(1, places, numbers)

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from saliency_callbacks.methods.external.method import TARGET_LAYERS, Explainer, ModelRun
-from saliency_callbacks.methods.external.packages import imported, member, resolved_arguments, snake_case
+from saliency_callbacks.methods.external.packages import check_call, imported, member, resolved_arguments, snake_case
 from saliency_callbacks.types import TargetLayers
 
 __all__ = ["GradCamMethod", "TorchCamMethod"]
@@ -57,11 +57,12 @@ class GradCamMethod(ModelRun):
     layer: Any = field(default=TARGET_LAYERS, kw_only=True)
 
     def __post_init__(self) -> None:
-        self._kind()
+        kind = self._kind()
         self._set("name", self.name or f"pytorch_grad_cam_{snake_case(self.cam)}")
         self._set("stochastic", self.stochastic or self.cam == "RandomCAM")
         _complete(self)
         super().__post_init__()
+        _check(self, kind)
 
     def explainer(self, model: nn.Module, layers: TargetLayers) -> Explainer:
         """Return the class activation map for the model as it is now."""
@@ -126,11 +127,12 @@ class TorchCamMethod(ModelRun):
     layer: Any = field(default=TARGET_LAYERS, kw_only=True)
 
     def __post_init__(self) -> None:
-        self._kind()
+        kind = self._kind()
         self._set("name", self.name or f"torchcam_{snake_case(self.cam)}")
         self._set("stochastic", self.stochastic or self.cam in ("SmoothGradCAMpp", "SSCAM"))
         _complete(self)
         super().__post_init__()
+        _check(self, kind)
 
     def explainer(self, model: nn.Module, layers: TargetLayers) -> Explainer:
         """Return the class activation map for the model as it is now."""
@@ -155,6 +157,12 @@ def _complete(method: GradCamMethod | TorchCamMethod) -> None:
     for one in ("arguments", "constructor"):
         object.__setattr__(method, one, resolved_arguments(f"{method.name}: {one}", getattr(method, one)))
     object.__setattr__(method, "layer", TARGET_LAYERS if method.layer is None else method.layer)
+
+
+def _check(method: GradCamMethod | TorchCamMethod, kind: Any) -> None:
+    """Check what can be known before there is a model."""
+    check_call(f"{method.name}: constructor", kind, None, [], **method.constructor)
+    check_call(f"{method.name}: arguments", kind.__call__, None, None, None, **method.arguments)
 
 
 def _reshaping(kind: Any, layers: TargetLayers) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from saliency_callbacks.errors import MethodError
 from saliency_callbacks.methods.external.method import TARGET_LAYERS, Explainer, ModelRun
-from saliency_callbacks.methods.external.packages import imported, member, resolved_arguments, snake_case
+from saliency_callbacks.methods.external.packages import check_call, imported, member, resolved_arguments, snake_case
 from saliency_callbacks.types import TargetLayers
 
 __all__ = ["CaptumMethod"]
@@ -70,6 +70,7 @@ class CaptumMethod(ModelRun):
         if self.layer is None and "layer" in inspect.signature(kind).parameters:
             self._set("layer", TARGET_LAYERS)
         super().__post_init__()
+        self._check(kind)
 
     def explainer(self, model: nn.Module, layers: TargetLayers) -> Explainer:
         """Return the attribution for the model as it is now."""
@@ -93,6 +94,25 @@ class CaptumMethod(ModelRun):
             return _by_place(found, inputs, layers) if layers and isinstance(found, Tensor) else found
 
         return attribute
+
+    def _check(self, kind: Any) -> None:
+        """Check what can be known before there is a model."""
+        if not hasattr(kind, "attribute"):
+            raise MethodError(
+                f"{self.name}: {self.attribution} explains nothing by itself; expected a class with `attribute`, e.g. "
+                "'DeepLift'"
+            )
+        is_noise = "attribution_method" in inspect.signature(kind).parameters
+        if is_noise != ("attribution_method" in self.constructor):
+            expected = "the name of a class in" if is_noise else "no"
+            raise MethodError(
+                f"{self.name}: constructor={dict(self.constructor)!r}; expected {expected} 'attribution_method', which "
+                "is what NoiseTunnel adds noise to"
+            )
+        constructor = {name: value for name, value in self.constructor.items() if name != "attribution_method"}
+        layer = {} if self.layer is None else {"layer": self.layer}
+        check_call(f"{self.name}: constructor", kind, None, **layer, **constructor)
+        check_call(f"{self.name}: arguments", kind.attribute, None, None, **self.arguments)
 
     def _kind(self) -> Any:
         return member(_captum(), self.attribution, what="CaptumMethod: attribution")

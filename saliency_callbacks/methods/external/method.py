@@ -36,8 +36,8 @@ class ModelRun:
     rows: Rows = "batch"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name:
-            raise MethodError(f"name={self.name!r}; expected a name of letters, which becomes part of tags")
+        if not isinstance(self.name, str) or not any(map(str.isalnum, self.name)):
+            raise MethodError(f"name={self.name!r}; expected a name with letters, which becomes part of tags")
         checked_choice(f"{self.name}: reduction", self.reduction, get_args(Reduction), error=MethodError)
         checked_choice(f"{self.name}: rows", self.rows, get_args(Rows), error=MethodError)
         checked_flag(f"{self.name}: signed", self.signed, error=MethodError)
@@ -75,7 +75,8 @@ class ExternalMethod(ModelRun):
         name: Key of the result and ``{method}`` in the logged tags.
         explain: ``(explainer or model, inputs, target, samples) -> maps``, or its dotted path. The maps are a tensor
             or NumPy array ``[N, C, *spatial]``, ``[N, *spatial]`` or ``[N, 1, h, w]``; ``target`` is ``[N]``, and
-            ``samples [N]`` are the numbers of the samples in the probe.
+            ``samples [N]`` are the numbers of the samples in the batch that is explained now: the
+            probe, or a part of a larger one.
         make: ``(model, layers) -> explainer``, or its dotted path: builds what ``explain`` is given in place of the
             model, anew for every observation and every random copy. ``layers`` is a sequence of modules with a
             ``reshape_transform``, see :class:`~saliency_callbacks.types.TargetLayers`.

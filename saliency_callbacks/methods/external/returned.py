@@ -34,6 +34,11 @@ def read_maps(method: ModelMethod, returned: Any, inputs: Tensor) -> Tensor:
             f"method {method.name!r} returned NaN or infinity in {len(rows)} of {len(maps)} maps; expected finite "
             "values. Look for a division by zero, e.g. where a map is scaled by its maximum, or an overflow"
         )
+    if not bool(maps.abs().flatten(1).sum(dim=1).isfinite().all()):
+        raise ExternalMethodError(
+            f"method {method.name!r} returned values up to {float(maps.abs().max()):.1g}, whose sum over a map is "
+            "infinite; expected values that can be added up. Scale the maps, or look for a division by nearly zero"
+        )
     if maps.ndim < inputs.ndim:
         maps = maps.unsqueeze(1)
     return maps if method.signed else maps.abs()
@@ -43,12 +48,30 @@ def _tensor(method: ModelMethod, returned: Any, inputs: Tensor) -> Tensor:
     if isinstance(returned, np.ndarray) and returned.dtype.kind in "biuf":
         # A copy: of a read-only array, or one that the library writes into again, a tensor must not share the memory.
         returned = torch.from_numpy(np.array(returned, dtype=returned.dtype.newbyteorder("="), copy=True))
-    if not isinstance(returned, Tensor) or returned.is_complex() or returned.is_sparse:
-        raise ExternalMethodError(
-            f"method {method.name!r} returned {describe(returned)}; expected {_expected(inputs)}, a real tensor or "
-            "NumPy array. Take the tensor out of what it is in, or convert it"
-        )
+    if not isinstance(returned, Tensor):
+        raise _no_map(method, describe(returned), inputs, "Take the tensor out of what it is in, or convert it")
+    problem = _unusual(returned)
+    if problem is not None:
+        raise _no_map(method, f"a {problem} tensor", inputs, "Convert it")
     return returned.detach().to(inputs.device, torch.promote_types(inputs.dtype, torch.float32), copy=True)
+
+
+def _unusual(tensor: Tensor) -> str | None:
+    """Return what keeps a tensor from being read as numbers, each at its place."""
+    kinds = {
+        "complex": tensor.is_complex(),
+        "nested": tensor.is_nested,
+        "quantized": tensor.is_quantized,
+        "meta": tensor.is_meta,
+        str(tensor.layout).removeprefix("torch."): tensor.layout != torch.strided,
+    }
+    return next((kind for kind, is_so in kinds.items() if is_so), None)
+
+
+def _no_map(method: ModelMethod, given: str, inputs: Tensor, advice: str) -> ExternalMethodError:
+    return ExternalMethodError(
+        f"method {method.name!r} returned {given}; expected {_expected(inputs)}, a real tensor or NumPy array. {advice}"
+    )
 
 
 def _check_shape(method: ModelMethod, maps: Tensor, inputs: Tensor) -> None:

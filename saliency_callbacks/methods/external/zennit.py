@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from saliency_callbacks.config.hydra import plain
 from saliency_callbacks.errors import MethodError
 from saliency_callbacks.methods.external.method import Explainer, ModelRun
-from saliency_callbacks.methods.external.packages import imported, member, resolved_arguments, snake_case
+from saliency_callbacks.methods.external.packages import check_call, imported, member, resolved_arguments, snake_case
 from saliency_callbacks.types import TargetLayers
 
 __all__ = ["ZennitMethod"]
@@ -70,11 +70,15 @@ class ZennitMethod(ModelRun):
         self._set("canonizers", tuple(plain(self.canonizers)))
         for one in ("arguments", "attributor_arguments"):
             self._set(one, resolved_arguments(f"{self.name}: {one}", getattr(self, one)))
-        self._attributor()
         self._canonizers()
         if self.layer is not None:
             raise MethodError(f"{self.name}: layer={self.layer!r}; expected None, as relevance is that of the input")
         super().__post_init__()
+        if kind is not None:
+            given = {"canonizers": self.canonizers} if self.canonizers else {}
+            check_call(f"{self.name}: arguments", kind, **given, **self.arguments)
+        of_run = {"model": None, "composite": None, **self.attributor_arguments}
+        check_call(f"{self.name}: attributor_arguments", self._attributor(), **of_run)
 
     def explainer(self, model: nn.Module, layers: TargetLayers) -> Explainer:
         """Return the attributor for the model as it is now."""

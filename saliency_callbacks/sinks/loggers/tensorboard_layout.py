@@ -13,7 +13,10 @@ _CHARTS: Mapping[str, tuple[str, ...]] = {
     "Drift since the last observation": ("drift_previous",),
     "Drift since the first observation": ("drift_initial",),
     "Similarity with random networks, and its floor": ("similarity", "floor"),
-    "Gain over a random order: what the map shows is removed, or shown alone": ("deletion_gain", "insertion_gain"),
+    "Gain over the same map elsewhere: what the map shows is removed, or shown alone": (
+        "deletion_gain",
+        "insertion_gain",
+    ),
     "Stability of the maps under a little noise": ("stability",),
     "What the cue does, the lower bound of what is watched, and the threshold": (
         "effect",

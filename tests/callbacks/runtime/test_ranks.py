@@ -10,7 +10,7 @@ from torch import nn
 
 from saliency_callbacks.callbacks.runtime.ranks import ALONE, Ranks, share_of
 from saliency_callbacks.engine.settings import Settings
-from saliency_callbacks.errors import RankError, TargetError
+from saliency_callbacks.errors import ExternalMethodError, RankError, TargetError
 from saliency_callbacks.methods import CaptumMethod, ExternalMethod, GradCamMethod
 from saliency_callbacks.methods.registry import resolve_methods
 
@@ -148,3 +148,11 @@ def test_what_failed_on_another_rank_is_left_out_on_all():
     settings = Settings(methods=resolve_methods(["gradient", own]), leaves_out_failing=True)
     model = nn.Sequential(nn.Flatten(), nn.Linear(8, 2))
     assert list(rank.explain(model, torch.rand(4, 2, 2, 2), settings, [0]).maps[0]) == ["gradient"]
+
+
+def test_where_each_rank_has_lost_another_method_all_are_told():
+    rank = Ranks(_Other(reports=[("gradient",)]), shards_probe=True)
+    assert rank.methods_everywhere(["own", "gradient"]) == ("gradient",)
+    with pytest.raises(ExternalMethodError, match=r"rank 0: own; rank 1: gradient\)"):
+        rank.methods_everywhere(["own"])
+    assert ALONE.methods_everywhere(["own"]) == ("own",)

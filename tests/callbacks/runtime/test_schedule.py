@@ -145,6 +145,19 @@ def test_the_line_tells_what_there_is_to_tell():
     assert describe_cost(cost, {}, writing=None, in_background=True) == "an observation takes 0.25 s"
 
 
+def test_methods_that_share_no_pass_are_told_apart():
+    cost = ObservationCost(clock=(clock := Clock()))
+    observe(cost, clock, 0.25)
+    costs = {"occlusion": {"forwards": 65.0, "seconds": 0.1}, "deep_lift": {"forwards": 2.5, "seconds": 0.1}}
+    facts = {"n_passes": 1, "methods": {"a": "A()", **dict.fromkeys(costs, "")}, "external": costs}
+    further = "further forward passes for each sample: occlusion 65, deep_lift 2.5"
+    assert describe_cost(cost, facts, writing=None, in_background=True) == (
+        f"an observation takes 0.25 s; 1 pass for one method; {further}"
+    )
+    alone = {**facts, "n_passes": 0, "methods": costs}
+    assert describe_cost(cost, alone, writing=None, in_background=True) == f"an observation takes 0.25 s; {further}"
+
+
 def test_what_comes_before_the_first_and_after_the_last_step_is_told(monkeypatch):
     said = []
     monkeypatch.setattr(notices, "tell", said.append)

@@ -55,6 +55,21 @@ def test_gains_are_bounded_whatever_the_areas_are() -> None:
         assert math.isnan(found.value) or -1 <= found.lower <= found.value <= found.upper <= 1
 
 
+def test_both_ends_of_an_interval_are_on_the_scale_of_the_mean() -> None:
+    areas, random_areas = torch.tensor([0.1, 0.35, 0.15]), torch.tensor([0.3, 0.2, 0.25])
+    found = gain_over_random(areas, random_areas, low_is_good=True)
+    differences = (random_areas - areas).double()
+    _, lower, upper = mean_interval(differences)
+    scale = float(random_areas.mean()) if differences.mean() > 0 else 1 - float(random_areas.mean())
+    assert (found.lower, found.upper) == pytest.approx((max(-1, lower / scale), min(1, upper / scale)), rel=1e-5)
+    assert found.lower < 0 < found.upper
+
+
+def test_the_gain_of_a_sample_is_bounded_as_well() -> None:
+    found = gain_over_random(torch.tensor([0.0, 0.1]), torch.tensor([1.0, 0.1]), low_is_good=True)
+    assert found.samples.tolist() == [1, 0]
+
+
 def test_there_is_no_gain_where_random_orders_leave_no_room() -> None:
     nothing_left = torch.full((4,), 0.01)
     assert math.isnan(gain_over_random(torch.zeros(4), nothing_left, low_is_good=True).value)

@@ -82,14 +82,19 @@ function blockOf(block) {
   return element("div", { class: "scroll" }, element("table", {}, element("thead", {}, element("tr", {}, heads)), element("tbody", {}, rows.map((row) => element("tr", {}, row.map(cell))))));
 }
 
-function articleOf(run, { tag, moment }, kind, ...inside) {
+// What does not fit into one of two columns.
+function isWide({ table }) {
+  return table !== undefined && table.head.length > 4;
+}
+
+function articleOf(run, { tag, title, moment }, kind, ...inside) {
   const letter = runLetter(run) ? `${runLetter(run)} · ` : "";
-  return element("article", { class: kind }, element("h3", {}, letter, element("span", { class: "tag" }, tag), element("span", { class: "muted" }, ` at ${moment}`)), inside.flat());
+  return element("article", { class: kind }, element("h3", {}, letter, title ?? element("span", { class: "tag" }, tag), element("span", { class: "muted" }, ` at ${moment}`)), inside.flat());
 }
 
 function fillDocuments() {
   const shown = runs.flatMap((run, place) => [
-    ...run.documents.map((text) => ({ id: `${place}/text/${text.tag}`, from: text, make: () => articleOf(place, text, "", text.blocks.map(blockOf)) })),
+    ...run.documents.map((text) => ({ id: `${place}/text/${text.tag}`, from: text, make: () => articleOf(place, text, text.blocks.some(isWide) ? "wide" : "", text.blocks.map(blockOf)) })),
     ...run.pictures.map((picture) => ({ id: `${place}/picture/${picture.tag}`, from: picture, make: () => articleOf(place, picture, "wide",
       element("img", { src: source().picture(picture), alt: `${picture.tag} at ${picture.moment}`, loading: "lazy" })) })),
   ]);
@@ -104,7 +109,7 @@ const READING = [
   ["Colors", "On the shared scale, the strongest color stands for the largest 99th percentile among all maps of a sample in the run, so that maps can be compared across epochs. With one scale per map, every map reaches the strongest color, however weak it is."],
   ["Drift", "1 − Spearman correlation between two signed maps of a sample: 0 means the same ranking of pixels or words, 1 unrelated, 2 reversed. The line is the mean over the samples."],
   ["Similarity and floor", "Similarity compares the model's maps with those of random copies of the model; the floor compares two random copies with each other. A floor above 0.3 means that the maps show the input rather than what the model learned. Methods pass or fail this test; it does not rank them."],
-  ["Gains and stability", "Deletion replaces what a map shows first, insertion everything else; a gain of 0 is no better than a random order that is as smooth, 1 means that the first share holds all the evidence. It depends on what takes the place of what is removed. A high gain does not show that a map is right: an edge detector that knows nothing of the model gains, too. Stability is the rank correlation with the maps of slightly noisy samples; a map that never changes is stable. Neither ranks methods; read them beside similarity and floor."],
+  ["Gains and stability", "Deletion replaces what a map shows first, insertion everything else; a gain of 0 is no better than the same map somewhere else, 1 means that the first share holds all the evidence. It depends on what takes the place of what is removed. A high gain does not show that a map is right: an edge detector that knows nothing of the model gains, too. Stability is the rank correlation with the maps of slightly noisy samples; a map that never changes is stable. Neither ranks methods; read them beside similarity and floor."],
   ["Effect and alarm", "How much inserting the cue into samples of other classes raises the margin of the suspect class, in standard deviations (sd) of the logits. The alarm fires when the lower bound on the mean stays above the threshold. A silent alarm does not rule out a shortcut."],
   ["Difference", "Red where the later map is stronger, blue where the earlier map is stronger, white where they agree or are both empty."],
 ];
