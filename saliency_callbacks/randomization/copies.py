@@ -20,6 +20,7 @@ from saliency_callbacks.randomization.comparison import check_any, compared, nes
 from saliency_callbacks.randomization.result import RandomizationResult
 from saliency_callbacks.randomization.states import Reference, check_randomized, random_maps
 from saliency_callbacks.randomization.steps import steps_of
+from saliency_callbacks.targets.named import NamedTarget
 
 __all__ = ["Conditions", "RandomCopies", "Stamp", "take_stamp"]
 
@@ -34,6 +35,7 @@ class Conditions:
     Args:
         inputs: A name of the inputs that no other inputs have.
         classes: Explained class of each sample, ``[N]``.
+        named: The target, where it has a name and may be of no class; ``None`` otherwise.
         settings: How the copies are explained.
         similarities: Names of the similarities.
         redraw: How weights are drawn.
@@ -41,6 +43,7 @@ class Conditions:
 
     inputs: Any
     classes: Tensor
+    named: NamedTarget | None
     settings: Settings
     similarities: tuple[str, ...]
     redraw: Redraw
@@ -54,13 +57,15 @@ class Conditions:
             reference.settings, forward_context=nullcontext, back_off=None, on_any_rank=Settings.on_any_rank
         )
         similarities = tuple(similarity.name for similarity in reference.similarities)
-        return cls(inputs, reference.explained, settings, similarities, redraw)
+        named = reference.target if isinstance(reference.target, NamedTarget) else None
+        return cls(inputs, reference.explained, named, settings, similarities, redraw)
 
     def change(self, now: Conditions) -> str | None:
         """Return what has changed since these conditions, in words; ``None`` for nothing."""
         is_same = {
             "the inputs": self.inputs == now.inputs,
             "the explained classes": torch.equal(self.classes, now.classes),
+            "the target": self.named == now.named,
             "the target layers": self.settings.target_layers == now.settings.target_layers,
             "the methods": self.settings.methods == now.settings.methods,
             "the similarities": self.similarities == now.similarities,

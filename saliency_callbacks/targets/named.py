@@ -72,6 +72,11 @@ class NamedTarget:
         return False
 
     @property
+    def is_fixed(self) -> bool:
+        """Whether it asks the same of a model whenever it is asked."""
+        return not self.needs_pins
+
+    @property
     def kept(self) -> dict[str, Tensor]:
         """What is pinned, one row a sample; a row that says nothing is still to be found."""
         return {}

@@ -28,12 +28,14 @@ class Prompted(NamedTarget):
         tokens: What the text encoder takes: ids ``[P, T]`` under ``input_ids``, and whatever goes with them.
         rows: The prompt of each sample, ``[N]``.
         compared: Makes a target of the embeddings that pictures are compared with, ``[N, D]``.
+        padding: The token that fills them up to what the encoder takes; ``None`` where a mask tells what is text.
     """
 
     prompts: tuple[str, ...]
     tokens: Mapping[str, Tensor]
     rows: Tensor
     compared: Callable[[Tensor], NamedTarget]
+    padding: int | None = None
 
     def settled(self, embeddings: Tensor) -> NamedTarget:
         """Return the target that compares with embeddings ``[P, D]`` of the prompts."""
@@ -124,6 +126,9 @@ def text_embeddings(model: nn.Module, target: Prompted) -> Tensor:
             f"the prompt {longest[:60]!r} has {ids.shape[1]} tokens, but {type(owner).__name__} takes {limit}; "
             "expected a shorter prompt"
         )
+    if target.padding is not None and limit is not None:
+        # An encoder that is given no mask, as that of SigLIP, has seen nothing but texts of its full length.
+        tokens["input_ids"] = ids = nn.functional.pad(ids, (0, limit - ids.shape[1]), value=target.padding)
     found = encode(**tokens) if encode.__name__ == _ENCODERS[0] else encode(ids)
     embeddings = found if isinstance(found, Tensor) else getattr(found, "pooler_output", None)
     if not isinstance(embeddings, Tensor) or embeddings.ndim != 2:

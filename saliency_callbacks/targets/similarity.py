@@ -106,13 +106,20 @@ class SimilarityTarget(NamedTarget):
         """Whether the reference is that of the first observation, which is yet to come."""
         return isinstance(self.reference, str) and self.reference == "initial"
 
+    @property
+    @override
+    def is_fixed(self) -> bool:
+        return not self.is_open or not self.compares_with_first
+
     @override
     def of(self, samples: Samples) -> NamedTarget:
         texts = self._texts
         if texts is None:
             return self
         rows = torch.zeros(samples.n_samples).long() if self.prompt else label_rows(len(texts), samples)
-        return Prompted(texts, tokenized(texts, self.tokenizer), rows, SimilarityTarget)
+        tokens = tokenized(texts, self.tokenizer)
+        padding = None if "attention_mask" in tokens else getattr(self.tokenizer, "pad_token_id", None)
+        return Prompted(texts, tokens, rows, SimilarityTarget, padding)
 
     @property
     def compares_with_first(self) -> bool:

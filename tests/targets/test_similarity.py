@@ -6,12 +6,14 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from transformers import SiglipConfig, SiglipModel
 
 from saliency_callbacks import explain
 from saliency_callbacks.errors import DegenerateMapWarning, TargetError
 from saliency_callbacks.probe import freeze
 from saliency_callbacks.targets import SimilarityTarget
 from saliency_callbacks.targets.link import Link
+from saliency_callbacks.targets.prompts import text_embeddings
 from saliency_callbacks.targets.resolution import class_target, pins_after, resolve_target, samples_of, target_name
 
 
@@ -232,6 +234,33 @@ def test_prompts(form, rows):
     (gradient,) = torch.autograd.grad(score.sum(), copies)
     torch.testing.assert_close(found["gradient"].score, score.detach())
     torch.testing.assert_close(found["gradient"].values, gradient)
+
+
+class Unmasked:
+    """The tokenizer of SigLIP: texts come with no mask, and padding is a token of its own."""
+
+    model_max_length, pad_token_id = 64, 1
+
+    def __call__(self, texts, *, padding, return_tensors):
+        ids = [[2 + len(word) for word in text.split()] for text in texts]
+        longest = max(map(len, ids))
+        return {"input_ids": torch.tensor([[*each, *[1] * (longest - len(each))] for each in ids])}
+
+
+def test_texts_without_a_mask_have_the_length_that_the_encoder_was_trained_with():
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = SiglipConfig(
+        text_config={**sizes, "vocab_size": 12, "max_position_embeddings": 7},
+        vision_config={**sizes, "image_size": 8, "patch_size": 4},
+    )
+    model = SiglipModel(config).eval()
+    whole = model.get_text_features(torch.tensor([[3, 5, 1, 1, 1, 1, 1]])).pooler_output.detach()
+    for prompts in (["a dog"], ["a dog", "a photo of a cat"]):
+        labels = torch.zeros(1).long()
+        samples = samples_of(freeze(torch.zeros(1, 3, 8, 8), labels=labels))
+        target = SimilarityTarget(prompts=prompts, tokenizer=Unmasked()).of(samples)
+        torch.testing.assert_close(text_embeddings(model, target)[:1], whole)
 
 
 @pytest.mark.parametrize("form", ["tuple", "dict"])

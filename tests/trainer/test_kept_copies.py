@@ -16,7 +16,7 @@ from saliency_callbacks import Draws, RandomizationTest
 from saliency_callbacks.callbacks.randomization import keeping
 from saliency_callbacks.methods import SmoothGrad
 from saliency_callbacks.sinks import MemorySink
-from saliency_callbacks.targets import SimilarityTarget
+from saliency_callbacks.targets import ContrastTarget, SimilarityTarget
 from tests.grouping import grouped
 from tests.trainer.runs import WEIGHTS_ONLY, Classifier, small_net, train_loader, trainer, val_loader
 
@@ -186,19 +186,36 @@ def test_what_they_take_is_told_once(tmp_path: Path, said: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("target", "anew"),
+    [(ContrastTarget("predicted", 3), 1), (SimilarityTarget(torch.arange(10.0)), 1), (SimilarityTarget(), 2)],
+    ids=["pinned", "given", "initial"],
+)
+def test_copies_are_kept_once_a_target_with_a_name_has_found_what_it_asks_for(
+    tmp_path: Path, said: list[str], target: Any, anew: int
+) -> None:
+    sink = _fit(tmp_path, small_net, test := _test(MemorySink(), target=target))
+    assert all(count >= 3 for count in _n_states(sink)[:anew])
+    assert all(count < 3 for count in _n_states(sink)[anew:])
+    assert not any("explained anew" in message for message in said)
+    other = _fit(tmp_path, small_net, _test(MemorySink(), target=target, max_mib=0))
+    _assert_equal(sink, other)
+    conditions = test._keeping._copies.conditions
+    assert conditions.change(replace(conditions, named=ContrastTarget(1, 2))) == "the target"
+
+
+@pytest.mark.parametrize(
     ("changes", "why"),
     [
         ({"randomize": "permute"}, "randomize='permute' derives them from the trained weights"),
         ({"order": "top_down"}, "with order='top_down', they also contain trained weights"),
         ({"target": "predicted"}, "with target='predicted', the explained classes may differ at every test"),
         ({"target": lambda output: output[:, 0]}, "a callable target may return different scores at every test"),
-        ({"target": SimilarityTarget()}, "a callable target may return different scores at every test"),
         (
             {"max_mib": 0.001},
             "keeping the maps of 3 copies would take 0.0091 MiB, more than Draws(max_mib=0.001) allows",
         ),
     ],
-    ids=["permute", "order", "predicted", "function", "similarity", "memory"],
+    ids=["permute", "order", "predicted", "function", "memory"],
 )
 def test_copies_are_not_kept_where_the_settings_forbid_it(
     tmp_path: Path, said: list[str], changes: dict[str, Any], why: str

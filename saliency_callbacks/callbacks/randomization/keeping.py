@@ -17,6 +17,7 @@ from saliency_callbacks.randomization.result import RandomizationResult
 from saliency_callbacks.randomization.states import Reference, explain_reference, weight_layers
 from saliency_callbacks.scores.randomization import is_certain
 from saliency_callbacks.targets.multi_label import MultiLabels
+from saliency_callbacks.targets.named import NamedTarget
 
 __all__ = ["CopyKeeping"]
 
@@ -105,12 +106,14 @@ class CopyKeeping:
         if n_copies == 0 and self._dependence is None:
             self._dependence = "they were found to depend on the trained weights earlier in the run"
         obstacle = self._obstacle(trial, asked) or self._dependence
-        if obstacle is None:
+        # What a target has not found yet, it may have at the next test.
+        is_fixed = not isinstance(trial.target, NamedTarget) or trial.target.is_fixed
+        if obstacle is None and is_fixed:
             result = self._against_kept(trial)
             if result is not None:
                 return result
             obstacle = self._dependence
-        if self._draws.max_mib > 0:
+        if self._draws.max_mib > 0 and obstacle is not None:
             message = f"{self._name}: the random copies are explained anew at every test, because {obstacle}"
             notices.tell_once(("copies anew", self._name), message)
         if self._is_auto and self._dependence is not None:
@@ -128,7 +131,7 @@ class CopyKeeping:
             return "randomize='permute' derives them from the trained weights"
         if asked == "predicted":
             return "with target='predicted', the explained classes may differ at every test"
-        if callable(trial.target) and not isinstance(trial.target, MultiLabels):
+        if callable(trial.target) and not isinstance(trial.target, MultiLabels | NamedTarget):
             return "a callable target may return different scores at every test"
         return None
 

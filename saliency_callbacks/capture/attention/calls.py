@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -26,6 +26,8 @@ class AttentionCall:
         keys: Where the keys come from.
         result: What the attention puts out, in the graph.
         shape: Shape of its weights.
+        n_samples: How many samples the rows ``[N · heads, T, S]`` are of, one after the other; ``None`` where neither
+            their number nor their order is known.
     """
 
     output: Tensor
@@ -33,6 +35,11 @@ class AttentionCall:
     keys: Node | None
     result: Node | None
     shape: tuple[int, ...]
+    n_samples: int | None = field(default=None, kw_only=True)
+
+    def has_unknown_order(self, n_rows: int) -> bool:
+        """Return whether its rows may be those of each head one after the other, rather than those of each sample."""
+        return len(self.shape) == 3 and self.n_samples is None and self.shape[0] > n_rows > 1
 
     def sizes(self, n_rows: int) -> tuple[int, int, int, int]:
         """Return N, heads, T and S.
@@ -42,7 +49,8 @@ class AttentionCall:
         """
         *leading, n_queries, n_tokens = self.shape
         n_leading = math.prod(leading)
-        if len(leading) > 2 or not leading or n_leading % n_rows or (len(leading) == 2 and leading[0] != n_rows):
+        n_samples = leading[0] if len(leading) == 2 else self.n_samples or n_rows
+        if len(leading) > 2 or not leading or n_leading % n_rows or n_samples != n_rows:
             raise LayerError(
                 f"an attention has weights {list(self.shape)} for {n_rows} samples; expected [N, heads, T, S] or "
                 "[N · heads, T, S] over all tokens of a sample. Attention within windows, axes or frames (Swin, "

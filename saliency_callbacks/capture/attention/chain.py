@@ -73,7 +73,26 @@ def chained(recorder: AttentionRecorder, model: nn.Module, rows: Tensor, score: 
             f"and the score; expected at least one. {_INSTEAD}"
         )
     _check_all_seen(model, chain, flow, flow.reaching([source]) & read)
+    _check_orders(chain, len(rows), score)
     return chain
+
+
+def _check_orders(chain: Sequence[AttentionCall], n_rows: int, score: Tensor) -> None:
+    """Refuse weights of which it is not known which are of which sample, where gradients do not prove it either."""
+    unknown = [call for call in chain if call.has_unknown_order(n_rows)]
+    for row in (0, n_rows - 1) if unknown else ():
+        outputs = [call.output for call in unknown]
+        found = torch.autograd.grad(score[row], outputs, retain_graph=True, allow_unused=True)
+        for call, gradient in zip(unknown, found, strict=True):
+            n_heads = call.shape[0] // n_rows
+            own = slice(row * n_heads, (row + 1) * n_heads)
+            reached = None if gradient is None else gradient.flatten(1).ne(0).any(dim=1)
+            if reached is None or not bool(reached[own].any()) or reached.sum() > reached[own].sum():
+                raise LayerError(
+                    f"an attention has weights {list(call.shape)} for {n_rows} samples, and nothing proves which of "
+                    "them are whose; expected [N, heads, T, S], or [N · heads, T, S] with all heads of a sample in a "
+                    f"row. {_INSTEAD}"
+                )
 
 
 def _check_all_seen(model: nn.Module, chain: Sequence[AttentionCall], flow: Dataflow, dependent: set[Node]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -96,8 +97,7 @@ class AttentionRecorder(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         if func is F.multi_head_attention_forward:
-            with self:
-                return _multi_head_attention(*args, **kwargs)
+            return self._look_into(*args, **kwargs)
         if self.at_most is not None and len(self.calls) >= self.at_most:
             raise _EnoughError
         result = func(*args, **kwargs)
@@ -107,6 +107,15 @@ class AttentionRecorder(TorchFunctionMode):
             self._note(result, args, kwargs)
         elif self._softmaxes:
             self._follow(func, (*args, *kwargs.values()), result)
+        return result
+
+    def _look_into(self, query: Tensor, *args: Any, **kwargs: Any) -> Any:
+        n_known = len(self.calls)
+        with self:
+            result = _multi_head_attention(query, *args, **kwargs)
+        # It is given [T, N, K], or [T, K] of one sample, and lays out [N · heads, T, S].
+        n_samples = query.shape[1] if query.ndim == 3 else 1
+        self.calls[n_known:] = [replace(call, n_samples=n_samples) for call in self.calls[n_known:]]
         return result
 
     @override

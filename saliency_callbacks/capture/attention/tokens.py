@@ -84,7 +84,9 @@ class TokenPositions:
         n_queries = last.shape[-2]
         if gradient is None:
             return torch.ones(n_queries, dtype=torch.bool, device=trace.rows.device)
-        return gradient.reshape(-1, n_queries, gradient.shape[-1]).ne(0).any(dim=2).any(dim=0)
+        is_read = gradient.reshape(-1, n_queries, gradient.shape[-1]).ne(0).any(dim=2).any(dim=0)
+        # A gradient of zeros tells nothing: of blocks that add nothing to their input yet, for instance.
+        return is_read if bool(is_read.any()) else torch.ones_like(is_read)
 
     def _find(self, n_tokens: int, n_attentions: int) -> Tensor:
         numbers = torch.arange(n_tokens, device="cpu")

@@ -48,7 +48,7 @@ class Heads:
                         stack.callback(hook.remove)
                 yield
         finally:
-            self._ran = None
+            self._ran = self._configured = None
 
     def has_no_object(self, n_scores: int) -> bool | None:
         """Return whether the last score of each query is that of "no object", as far as the configuration tells.

@@ -72,6 +72,46 @@ class HalfSeen(nn.Module):
         return self.head((tokens + weights @ tokens).mean(dim=1))
 
 
+class ByRows(nn.Module):
+    """Weights [N · heads, T, S], laid out by samples or by heads."""
+
+    def __init__(self, is_by_sample=True):
+        super().__init__()
+        self.patches, self.qkv = nn.Conv2d(3, 16, 4, stride=4), nn.Linear(16, 48)
+        self.head, self.is_by_sample = nn.Linear(16, 3), is_by_sample
+
+    def forward(self, x):
+        tokens = self.patches(x).flatten(2).transpose(1, 2)
+        n, t, _ = tokens.shape
+        order = (2, 0, 3, 1, 4) if self.is_by_sample else (2, 3, 0, 1, 4)
+        q, k, v = self.qkv(tokens).reshape(n, t, 3, 2, 8).permute(order).flatten(1, 2)
+        mixed = (q @ k.mT / 8**0.5).softmax(dim=-1) @ v
+        sizes, back = ((n, 2), (0, 2, 1, 3)) if self.is_by_sample else ((2, n), (1, 2, 0, 3))
+        mixed = mixed.unflatten(0, sizes).permute(back).flatten(2)
+        return self.head((tokens + mixed).mean(dim=1))
+
+
+class Axial(nn.Module):
+    """Attention along the rows of the picture, whose heads and rows look like heads alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches, self.head = nn.Conv2d(3, 16, 4, stride=4), nn.Linear(16, 3)
+        self.attention = nn.MultiheadAttention(16, 2, batch_first=True)
+
+    def forward(self, x):
+        tokens = self.patches(x).permute(0, 2, 3, 1)
+        rows = tokens.flatten(0, 1)
+        return self.head(self.attention(rows, rows, rows)[0].unflatten(0, tokens.shape[:2]).mean(dim=(1, 2)))
+
+
+class Nothing(ByRows):
+    """Its score has a gradient, which is zero."""
+
+    def forward(self, x):
+        return 0 * super().forward(x)
+
+
 def bart():
     config = {"vocab_size": 30, "d_model": 16, "num_labels": 3, "pad_token_id": 0, "eos_token_id": 2}
     sides = {
@@ -93,6 +133,9 @@ CASES = {
     "windows": (swin, r"has weights \[8, 2, 16, 16\] for 2 samples; expected .* Attention within windows"),
     "mixed heads": (lambda: timm.models.cait.Cait(**_TIMM), r"softmaxes over \[2, 2, 16, 16\] that are not multiplied"),
     "a layer": (HalfSeen, "HalfSeen has 1 attentions that can be seen, and 2 other products of two activations"),
+    "heads first": (lambda: ByRows(is_by_sample=False), r"weights \[4, 16, 16\] for 2 samples, and nothing proves"),
+    "no proof": (Nothing, r"weights \[4, 16, 16\] for 2 samples, and nothing proves"),
+    "rows": (Axial, r"weights \[16, 4, 4\] for 2 samples; expected .* Attention within windows"),
     "branches": (TwoStreams, "attention 2 of TwoStreams, .* several streams of tokens"),
 }
 
@@ -110,6 +153,26 @@ def test_attention_of_one_head_written_with_keywords():
     torch.manual_seed(0)
     found = explain(HalfSeen(is_seen=True), images(), methods="attention_rollout", target=1)["attention_rollout"].values
     torch.testing.assert_close(found.flatten(1).sum(dim=1), torch.ones(2))
+
+
+def test_rows_by_samples_are_proved_by_gradients():
+    torch.manual_seed(0)
+    model, other = ByRows(), ByRows(is_by_sample=False)
+    other.load_state_dict(model.state_dict())
+    torch.testing.assert_close(model(images()), other(images()))
+    found = explain(model, images(), methods="gradient_x_attention", target=1)["gradient_x_attention"].values
+    for sample in range(2):
+        # Of one sample there is but one order.
+        (alone,) = explain(other, images()[sample : sample + 1], methods="gradient_x_attention", target=1)[
+            "gradient_x_attention"
+        ].values
+        torch.testing.assert_close(found[sample], alone)
+
+
+def test_where_no_gradient_tells_what_is_read_all_queries_count():
+    torch.manual_seed(0)
+    found = explain(Nothing(), images()[:1], methods="attention_rollout", target=1)["attention_rollout"].values
+    torch.testing.assert_close(found.flatten(1).sum(dim=1), torch.ones(1))
 
 
 def test_an_encoder_with_a_decoder():
