@@ -23,8 +23,10 @@ from saliency_callbacks.callbacks.runtime.ranks import ALONE
 from saliency_callbacks.callbacks.runtime.settings import engine_settings
 from saliency_callbacks.engine.removal import run_removals
 from saliency_callbacks.engine.run import run_engine
+from saliency_callbacks.errors import SaliencyWarning
 from saliency_callbacks.functional.faithfulness.gains import Gain
 from saliency_callbacks.functional.images.blur import gaussian_blur
+from saliency_callbacks.methods import ExternalMethod
 from saliency_callbacks.scores.faithfulness import FaithfulnessResult
 from saliency_callbacks.types import Pass, Quantity, RawMap
 
@@ -310,6 +312,26 @@ def test_a_map_that_knows_the_model_gains() -> None:
     for method in found.methods.values():
         assert method.gains["deletion_gain"].lower > 0.1
         assert method.gains["insertion_gain"].value > 0.2
+
+
+def test_a_method_that_fails_on_noisy_samples_has_gains_and_no_stability() -> None:
+    model, inputs = _network(), _inputs()
+
+    def explained(model: nn.Module, given: Tensor, target: Tensor, samples: Tensor) -> Tensor:
+        if not torch.allclose(given.to(inputs), inputs[samples]):
+            raise ValueError("noise")
+        return given
+
+    settings = engine_settings(
+        ["gradient", ExternalMethod("picky", explained)], ModelReading(), Compute(), on_error="warn"
+    )
+    explanation = run_engine(model, inputs, settings, [0])
+    trial = Trial(model, inputs, len(inputs), settings, 0, Perturbation(), ALONE, explanation)
+    with pytest.warns(SaliencyWarning, match="picky"):
+        found = trial.run().methods
+    assert found["picky"].stability is None
+    assert found["gradient"].stability is not None
+    assert math.isfinite(found["picky"].scores()["deletion_gain"])
 
 
 def test_the_stability_is_the_rank_correlation_of_scipy() -> None:
