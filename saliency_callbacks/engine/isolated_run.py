@@ -173,11 +173,18 @@ class IsolatedRun:
             return error
         also = f". It also changed {_listed(changes)} of the model, which is put back" if changes.names else ""
         told = ExternalMethodError(
-            f"method {self.method.name!r} failed ({type(error).__name__}: {error}){also}; expected maps. Call it "
-            "directly on the same model and inputs to see the cause, or leave it out"
+            f"method {self.method.name!r} failed ({type(error).__name__}: {_text(error)}){also}; expected maps. Call "
+            "it directly on the same model and inputs to see the cause, or leave it out"
         )
         told.__cause__ = error
         return told
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "its message cannot be read"
 
 
 def _listed(changes: Changes) -> str:

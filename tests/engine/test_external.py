@@ -125,6 +125,17 @@ def test_without_a_sign_values_are_absolute() -> None:
     assert torch.equal(found(gradient, method=method)["own"].values, INPUTS)
 
 
+class MuteError(Exception):
+    """What a library raises that has a mistake in its own message."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+def _raised(error: Exception) -> None:
+    raise error
+
+
 RETURNED = {
     "too few samples": (lambda *_: torch.zeros(3, 6, 6), r"maps \[3, 6, 6\] for 4 samples; expected one map for each"),
     "no samples": (lambda *_: torch.zeros(()), r"maps \[\] for 4 samples"),
@@ -143,6 +154,7 @@ RETURNED = {
     "complex": (lambda model, inputs, *_: inputs * 1j, r"a complex tensor; expected .* a real tensor or NumPy array"),
     "objects": (lambda *_: np.array([[["a"]]]), "returned ndarray"),
     "exits": (lambda *_: sys.exit("bye"), r"failed \(SystemExit: bye\); expected maps"),
+    "raises what has no text": (lambda *_: _raised(MuteError()), r"failed \(MuteError: its message cannot be read\)"),
     "raises": (lambda *_: {}["absent"], r"failed \(KeyError: 'absent'\); expected maps"),
 }
 

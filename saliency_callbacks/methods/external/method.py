@@ -64,8 +64,9 @@ class ExternalMethod(ModelRun):
 
     It runs after the shared passes, on the same samples and for the same classes, in evaluation mode and full
     precision, with seeded noise. Its model takes the explained tensor alone, ``[M, C, *spatial]`` (of text inputs the
-    embeddings ``[M, D, T]``); all else that the real model is fed is added. It returns class scores ``[M, K]``, or, if
-    the target is a callable, the explained score ``[M, 1]``, of which ``target`` is 0. Afterwards everything is as
+    embeddings ``[M, D, T]``); all else that the real model is fed is added. It returns class scores ``[M, K]``; of a
+    ``ContrastTarget`` a column for each pair of classes; of another callable the explained score ``[M, 1]``, of which
+    ``target`` is 0. Afterwards everything is as
     before. Changed parameters, modules or ``requires_grad`` are put back and are an error, as are maps of another
     shape, or that are not finite. With ``on_error="warn"`` a callback then leaves out this map only.
 
