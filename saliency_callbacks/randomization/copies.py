@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from saliency_callbacks.capture.weights.digests import weight_digests
 from saliency_callbacks.capture.weights.layers import WeightLayer
 from saliency_callbacks.capture.weights.randomizer import Redraw, randomizer
+from saliency_callbacks.config.nested import leaves
 from saliency_callbacks.engine.logits import run_logits
 from saliency_callbacks.engine.settings import Settings, count_samples
 from saliency_callbacks.randomization.compact import CompactMaps, compacted
@@ -215,8 +216,23 @@ def take_stamp(
         weights.draw(layers, 0)
         check_randomized(model, weights, layers)
         digests = weight_digests(model)
-        outputs = run_logits(model, inputs, replace(settings, samples=range(first, first + 1))).cpu()
+        one = replace(settings, samples=range(first, first + 1))
+        if isinstance(reference.target, NamedTarget):
+            one = replace(one, output_fn=_everything(settings.output_fn))
+        outputs = run_logits(model, inputs, one).cpu()
         return Stamp(digests, outputs, tuple(sorted(weights.unchanged)))
+
+
+def _everything(output_fn: Callable[[Any], Any] | None) -> Callable[[Any], Tensor]:
+    """Return what turns an output for one sample, which need not be class scores, into one row of all its numbers."""
+
+    def of(output: Any) -> Tensor:
+        read = output if output_fn is None else output_fn(output)
+        found = read if isinstance(read, Tensor | Mapping | list | tuple) else vars(read)
+        parts = [part for _, part in leaves(found) if isinstance(part, Tensor) and not part.is_complex()]
+        return torch.cat([part.flatten().to(torch.promote_types(part.dtype, torch.float32)) for part in parts])[None]
+
+    return of
 
 
 def _is_close(one: Tensor, other: Tensor) -> bool:

@@ -113,10 +113,12 @@ class AttentionRecorder(TorchFunctionMode):
         n_known = len(self.calls)
         with self:
             result = _multi_head_attention(query, *args, **kwargs)
-        # It is given [T, N, K], or [T, K] of one sample, and lays out [N · heads, T, S].
-        n_samples = query.shape[1] if query.ndim == 3 else 1
-        self.calls[n_known:] = [replace(call, n_samples=n_samples) for call in self.calls[n_known:]]
-        return result
+            # It is given [T, N, K], or [T, K] of one sample, and lays out [N · heads, T, S].
+            n_samples = query.shape[1] if query.ndim == 3 else 1
+            self.calls[n_known:] = [replace(call, n_samples=n_samples) for call in self.calls[n_known:]]
+            return result
+        # The context inside has been left, and the one around it is to be, too.
+        raise _EnoughError
 
     @override
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> bool:
