@@ -97,7 +97,7 @@ def explained() -> dict[str, Any]:
     return {
         "shape": list(found["peak_cam"].heatmap.shape),
         "is_the_same": found["peak_cam"].values.equal(found["named"].values),
-        "methods": [line.split()[0] for line in table.getvalue().splitlines()] if code == 0 else code,
+        "methods": [line.split()[0] for line in table.getvalue().splitlines() if line] if code == 0 else code,
     }
 
 

@@ -54,7 +54,7 @@ class Trial:
     def run(self) -> FaithfulnessResult:
         """Test all methods; a collective."""
         # A method of another library may have failed on one rank only.
-        names = self._on_all_ranks(self.explanation.maps[0])
+        names = self.ranks.methods_everywhere(self.explanation.maps[0])
         with self.ranks.together():
             maps = {name: self.explanation.maps[0][name] for name in names}
             chance = Chance.of(maps, self.n_samples, self._own, self.settings.seed)

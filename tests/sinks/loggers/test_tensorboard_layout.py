@@ -8,6 +8,8 @@ def test_titles_are_a_format():
             "Drift since the last observation",
             "Drift since the first observation",
             "Similarity with random networks, and its floor",
+            "Gain over the same map elsewhere: what the map shows is removed, or shown alone",
+            "Stability of the maps under a little noise",
             "What the cue does, the lower bound of what is watched, and the threshold",
             "Lift inside the masks",
         ]
