@@ -19,7 +19,7 @@ from saliency_callbacks.engine.run import run_engine
 __all__ = ["measure_faithfulness"]
 
 _THREE = ("gradient", "grad_cam", "layer_cam")
-_MOST = 10.0
+_MOST = 6.0
 """Of each method, in forwards with a gradient."""
 
 

@@ -40,6 +40,10 @@ class Remaining:
     removed: Tensor
     inserted: Tensor
 
+    def without(self, samples: Tensor) -> Remaining:
+        """Return the same with nothing known of some ``samples``, bool ``[N]``."""
+        return Remaining(self.removed.masked_fill(samples, math.nan), self.inserted.masked_fill(samples, math.nan))
+
 
 @dataclass(frozen=True, eq=False)
 class MethodFaithfulness:

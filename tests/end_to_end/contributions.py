@@ -210,7 +210,7 @@ CONTRIBUTIONS: dict[str, dict[str, Sequence[Edit]]] = {
         ],
         "saliency_callbacks/methods/registry.py": [
             after("HiResCAM, LayerCAM, ", "PeakCAM, "),
-            after('    "LayerCAM",\n', '    "PeakCAM",\n'),
+            after('    "LeGrad",\n', '    "PeakCAM",\n'),
             after('    "LayerCAM": "cam",\n', '    "PeakCAM": "cam",\n'),
             after('    "xgrad_cam": partial(_make, "XGradCAM"),\n', '    "peak_cam": partial(_make, "PeakCAM"),\n'),
             after('    "xgrad_cam": Cost(1, (_MAP,)),\n', '    "peak_cam": Cost(1, (_MAP,)),\n'),

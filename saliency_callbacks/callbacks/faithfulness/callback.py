@@ -68,7 +68,7 @@ class FaithfulnessTest(ObservingCallback[PinnedState]):
     A high gain does not show that a map is right, and methods should not be ranked by it: see the page on
     faithfulness in the documentation.
 
-    With the default settings, a test takes 16 forwards of the probe for each method, 8 in its order and 8 in the random
+    With the default settings, a test takes 12 forwards of the probe for each method, 8 in its order and 4 in the random
     one, and 3 for all methods together, besides the explanation, which is shared with the other callbacks of the
     Trainer. ``Perturbation(n_noisy=1)`` adds one explanation of all methods together; multi-pass methods make it
     expensive.

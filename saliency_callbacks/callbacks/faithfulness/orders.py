@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -17,19 +17,22 @@ from saliency_callbacks.functional.counted import degenerate_counted
 from saliency_callbacks.functional.faithfulness.orders import count_removed, elsewhere, removal_order
 from saliency_callbacks.functional.maps import degenerate
 
-__all__ = ["Chance", "Orders", "Part"]
+__all__ = ["Chance", "Orders", "Part", "shares_elsewhere"]
+
+Part = Literal["removed", "shown", "elsewhere"]
+"""What is done with the first positions: removed, shown alone, or removed where the map is somewhere else."""
 
 
-class Part(NamedTuple):
-    """What is done with an order.
+def shares_elsewhere(shares: Sequence[float]) -> tuple[float, ...]:
+    """Return the shares that are removed where a map is somewhere else, for both removing and showing its first ones.
 
-    Args:
-        is_by_chance: Whether it is that of the map somewhere else.
-        is_shown: Whether its first positions are shown alone; else they are removed.
+    To show the first share q of a map that knows nothing is to remove as much as the first 1 - q.
+
+    Example:
+        >>> shares_elsewhere([0.25, 0.75]), shares_elsewhere([0.1])
+        ((0.25, 0.75), (0.1, 0.9))
     """
-
-    is_by_chance: bool
-    is_shown: bool
+    return tuple(sorted({round(one, 6) for share in shares for one in (share, 1 - share)}))
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,13 +86,15 @@ class Orders:
         )
 
     def removals(self, shares: Sequence[float]) -> dict[Part, list[Removal]]:
-        """Return what is removed at each share: the first positions, or all others, here and somewhere else."""
+        """Return what is removed at each share: the first positions, all others, and the first ones somewhere else."""
+        plan: dict[Part, tuple[Callable[..., Tensor], Tensor, Sequence[float]]] = {
+            "removed": (_first, self.turns, shares),
+            "shown": (_all_but_first, self.turns, shares),
+            "elsewhere": (_first, self.by_chance, shares_elsewhere(shares)),
+        }
         return {
-            Part(is_by_chance=turns is self.by_chance, is_shown=remove is _all_but_first): [
-                partial(remove, turns, count_removed(turns, share)) for share in shares
-            ]
-            for turns in (self.turns, self.by_chance)
-            for remove in (_first, _all_but_first)
+            part: [partial(remove, turns, count_removed(turns, share)) for share in of_part]
+            for part, (remove, turns, of_part) in plan.items()
         }
 
 

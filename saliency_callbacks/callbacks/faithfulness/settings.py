@@ -20,8 +20,9 @@ class Perturbation:
     """What is done to the samples to see whether a map tells what the score rests on.
 
     Args:
-        shares: Shares of the positions that are removed, or shown alone, each in (0, 1). Each takes four forwards
-            for each replacement and method: removed and shown, in the order of the map and of the map elsewhere.
+        shares: Shares of the positions that are removed, or shown alone, each in (0, 1). Each takes three forwards
+            for each replacement and method: removed, shown, and removed where the map is elsewhere; four where
+            1 - share is not among the shares.
         replacements: What takes the place of what is removed: ``inpainted`` from its surroundings, ``blurred``, or for
             text inputs the ``mask_token`` or ``pad_token``. By default the first two, and of texts the mask token where
             the tokenizer has one.

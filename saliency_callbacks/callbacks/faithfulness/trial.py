@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from saliency_callbacks.callbacks.faithfulness.orders import Chance, Orders, Part
+from saliency_callbacks.callbacks.faithfulness.orders import Chance, Orders, shares_elsewhere
 from saliency_callbacks.callbacks.faithfulness.settings import Perturbation
 from saliency_callbacks.callbacks.runtime.ranks import Ranks
 from saliency_callbacks.engine.explanation import Explanation, Unscaled
@@ -70,19 +70,26 @@ class Trial:
         whole = self.ranks.all_samples(self.settings, self.n_samples)
         scores = RemovalScores(*(whole(part.cpu()) for part in scores))
         evidence = evidence_left(scores.removed, scores.clean, scores.replaced)
-        left = dict(zip(removals, evidence.split(len(self.perturbation.shares), dim=1), strict=True))
+        parts = evidence.split([len(one) for one in removals.values()], dim=1)
+        left = dict(zip(removals, parts, strict=True))
         methods = {}
         for name, order in orders.items():
             has_no_order = whole(order.is_degenerate.cpu())
             methods[name] = MethodFaithfulness(
-                evidence=_remaining(left, name, has_no_order, is_by_chance=False),
-                by_chance=_remaining(left, name, has_no_order, is_by_chance=True),
+                evidence=Remaining(left[name, "removed"], left[name, "shown"]).without(has_no_order),
+                by_chance=self._by_chance(left[name, "elsewhere"]).without(has_no_order),
                 replacements=replacements,
                 stability=whole(stability[name].cpu()) if name in compared else None,
                 n_forwards=_n_forwards(scores, len(orders)),
             )
         target = whole(self._clean_target.cpu())
         return FaithfulnessResult(methods, tuple(self.perturbation.shares), target, self.explanation.target_layers)
+
+    def _by_chance(self, left: Tensor) -> Remaining:
+        """Return what is left where a map is somewhere else, ``[…, shares_elsewhere, M]``."""
+        shares, found = self.perturbation.shares, shares_elsewhere(self.perturbation.shares)
+        removed, shown = ([found.index(round(one, 6)) for one in side] for side in (shares, [1 - q for q in shares]))
+        return Remaining(left[:, removed], left[:, shown])
 
     def _on_all_ranks(self, found: Mapping[str, Any]) -> list[str]:
         everywhere = set.intersection(*map(set, self.ranks.from_all(tuple(found))))
@@ -129,14 +136,6 @@ class Trial:
             for name in maps.keys() & noisy.keys():
                 found[name].append(similarity.compare(prepared[name], similarity.prepare(noisy[name])))
         return {name: torch.stack(values).nanmean(dim=0) for name, values in found.items() if values}
-
-
-def _remaining(
-    left: Mapping[tuple[str, Part], Tensor], name: str, has_no_order: Tensor, *, is_by_chance: bool
-) -> Remaining:
-    """Return what is left in the order of a method's maps; nothing is known of those that have none."""
-    removed, inserted = (left[name, Part(is_by_chance, is_shown)] for is_shown in (False, True))
-    return Remaining(removed.masked_fill(has_no_order, torch.nan), inserted.masked_fill(has_no_order, torch.nan))
 
 
 def _n_forwards(scores: RemovalScores, n_methods: int) -> float:
