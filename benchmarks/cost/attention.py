@@ -33,7 +33,7 @@ def measure_attention(workload: Workload) -> list[Row]:
     timings = interleave(sides, workload.rounds, workload.clock)
     return [
         cost("attention/shared_pass", timings, ours=shared, other=by_hand, limit=1.2),
-        cost("attention/own_scores", timings, ours=own, other=by_hand, limit=None),
+        cost("attention/own_scores", timings, ours=own, other=by_hand, limit=1.2),
     ]
 
 
