@@ -5,12 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["score_dtype", "widen"]
+__all__ = ["score_dtype", "wide_dtype", "widen"]
+
+
+def wide_dtype(device: torch.device) -> torch.dtype:
+    """Return float64, or float32 on a device that has no float64 (``mps``)."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def widen(values: Tensor) -> Tensor:
     """Return ``values`` in float64, or in float32 on a device that has no float64 (``mps``)."""
-    return values.to(torch.float32 if values.device.type == "mps" else torch.float64)
+    return values.to(wide_dtype(values.device))
 
 
 def score_dtype(values: Tensor) -> torch.dtype:

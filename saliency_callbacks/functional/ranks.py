@@ -5,10 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from saliency_callbacks.functional.precision import widen
-from saliency_callbacks.functional.sorting import sorted_with_order
+from saliency_callbacks.functional.precision import wide_dtype, widen
+from saliency_callbacks.functional.sorting import sorted_with_order, ties
 
 __all__ = ["rank", "rank_counted", "unit_ranks"]
+
+# Below it, float32 has every half of a whole number.
+_EXACT_HALVES = 2**23
 
 
 def rank(values: Tensor) -> Tensor:
@@ -73,38 +76,33 @@ def unit_ranks(values: Tensor, counted: Tensor | None = None) -> Tensor:
     if counted is not None:
         return _unit(rank_counted(flat, counted), widen(counted.sum(dim=1, keepdim=True)))
     ascending, order = sorted_with_order(flat)
-    unit = _unit(_ascending_ranks(ascending), flat.shape[1])
-    return _put_back(unit, order).masked_fill_(~_are_finite(ascending), torch.nan)
+    ranks = _ascending_ranks(ascending, _exact_dtype(ascending))
+    # Infinities and NaN are at the ends.
+    is_finite = ascending[:, :1].isfinite() & ascending[:, -1:].isfinite()
+    return _put_back(_unit(ranks, flat.shape[1], is_finite), order)
 
 
 def _order_ranks(flat: Tensor) -> Tensor:
     """Return the ranks of values ``[N, P]`` none of which is NaN."""
     ascending, order = sorted_with_order(flat)
-    return _put_back(_ascending_ranks(ascending), order)
+    return _put_back(_ascending_ranks(ascending, wide_dtype(ascending.device)), order)
 
 
-def _ascending_ranks(ascending: Tensor) -> Tensor:
+def _ascending_ranks(ascending: Tensor, dtype: torch.dtype) -> Tensor:
     """Return the ranks of values ``[N, P]`` that are sorted already; those of ties, few as a rule, are put right."""
     count = ascending.shape[1]
-    ranks = widen(torch.arange(1, count + 1, device=ascending.device)).repeat(len(ascending), 1)
-    is_tied = torch.zeros_like(ascending, dtype=torch.bool)
-    is_tied[:, 1:] = ascending[:, 1:] == ascending[:, :-1]
-    tied = is_tied.flatten().nonzero()[:, 0]
+    ranks = torch.arange(1, count + 1, device=ascending.device, dtype=dtype).repeat(len(ascending), 1)
+    tied = ties(ascending)
     if len(tied):
         begins = (torch.diff(tied, prepend=tied[:1] - 2) > 1).nonzero()[:, 0]
         lengths = torch.diff(begins, append=begins.new_tensor([len(tied)]))
         # The one before belongs to the run, too.
         first = tied[begins] - 1
-        shared = widen(first % count + 1) + widen(lengths) / 2
+        shared = (first % count + 1).to(dtype) + lengths.to(dtype) / 2
         flat = ranks.view(-1)
         flat[first] = shared
         flat[tied] = shared.repeat_interleave(lengths)
     return ranks
-
-
-def _are_finite(ascending: Tensor) -> Tensor:
-    """Return which rows of sorted values ``[N, P]`` are finite, ``[N, 1]``: infinities and NaN are at the ends."""
-    return ascending[:, :1].isfinite() & ascending[:, -1:].isfinite()
 
 
 def _put_back(ascending: Tensor, order: Tensor) -> Tensor:
@@ -112,8 +110,16 @@ def _put_back(ascending: Tensor, order: Tensor) -> Tensor:
     return ascending.new_empty(order.shape).scatter_(1, order, ascending)
 
 
-def _unit(ranks: Tensor, count: Tensor | int) -> Tensor:
-    """Return the ranks of ``count`` values, centred and scaled to unit length, in float32."""
+def _unit(ranks: Tensor, count: Tensor | int, is_valid: Tensor | None = None) -> Tensor:
+    """Return the ranks of ``count`` values, centred and scaled to unit length, in float32; NaN where not valid."""
     # The mean of ranks is known, and exact: those of a constant are 0 / 0 here.
     centred = ranks - (count + 1) / 2
-    return centred.div_(torch.linalg.vector_norm(centred, dim=1, keepdim=True)).float()
+    length = torch.linalg.vector_norm(centred, dim=1, keepdim=True, dtype=wide_dtype(centred.device))
+    if is_valid is not None:
+        length = length.masked_fill(~is_valid, torch.nan)
+    return centred.div_(length.to(centred.dtype)).float()
+
+
+def _exact_dtype(values: Tensor) -> torch.dtype:
+    """Return the smallest dtype that has every rank of rows ``[N, P]``, half of a whole number."""
+    return torch.float32 if values.shape[1] < _EXACT_HALVES else wide_dtype(values.device)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-__all__ = ["ascending", "kth_smallest", "sorted_with_order"]
+__all__ = ["ascending", "kth_smallest", "sorted_with_order", "ties"]
 
+# Starting threads takes as long as sorting some thousand values.
+_WORTH_THREADS = 2**17
 _HALF = (torch.float16, torch.bfloat16)
 
 
@@ -33,8 +41,26 @@ def sorted_with_order(values: Tensor) -> tuple[Tensor, Tensor]:
         found = values.detach().sort(dim=1)
         return found.values, found.indices
     readable = _readable(values)
-    order = torch.from_numpy(readable.numpy().argsort(axis=1))
+    order = torch.from_numpy(_argsort(readable.numpy()))
     return readable.gather(1, order), order
+
+
+def ties(ascending: Tensor) -> Tensor:
+    """Return where, in the flattened rows ``[N, P]`` of sorted values, one equals the one before it in its row.
+
+    Example:
+        >>> ties(torch.tensor([[1.0, 1.0, 2.0], [2.0, 3.0, 3.0]]))
+        tensor([1, 5])
+    """
+    flat = _readable(ascending).flatten()
+    if flat.device.type == "cpu":
+        array = flat.numpy()
+        found = torch.from_numpy(np.flatnonzero(array[1:] == array[:-1]))
+    else:
+        found = (flat[1:] == flat[:-1]).nonzero()[:, 0]
+    found = found + 1
+    # The first value of a row has none before it.
+    return found[found % ascending.shape[1] != 0]
 
 
 def kth_smallest(values: Tensor, k: int) -> Tensor:
@@ -50,6 +76,22 @@ def kth_smallest(values: Tensor, k: int) -> Tensor:
     array = _readable(values).numpy().copy()
     array.partition(k - 1, axis=1)
     return torch.from_numpy(array[:, k - 1].copy()).to(values.dtype)
+
+
+def _argsort(array: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """Return what sorts each row, some rows at a time in as many threads as torch has: NumPy itself sorts in one."""
+    n_threads = min(torch.get_num_threads(), len(array))
+    if n_threads < 2 or array.size < _WORTH_THREADS:
+        return array.argsort(axis=1)
+    found = np.empty(array.shape, dtype=np.intp)
+
+    def sort(rows: slice) -> None:
+        found[rows] = array[rows].argsort(axis=1)
+
+    borders = np.linspace(0, len(array), n_threads + 1).astype(int).tolist()
+    with ThreadPoolExecutor(n_threads) as pool:
+        list(pool.map(sort, (slice(*ends) for ends in pairwise(borders))))
+    return found
 
 
 def _readable(values: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from saliency_callbacks.functional.sorting import ascending, kth_smallest, sorted_with_order
+from saliency_callbacks.functional.sorting import ascending, kth_smallest, sorted_with_order, ties
 
 DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64]
 
@@ -51,3 +51,31 @@ def test_no_samples_and_no_positions():
     assert ascending(torch.zeros(0, 3)).shape == (0, 3)
     assert ascending(torch.zeros(2, 0)).shape == (2, 0)
     assert kth_smallest(torch.zeros(0, 3), 2).shape == (0,)
+
+
+@pytest.mark.parametrize("rows", [2, 3, 5])
+def test_threads_sort_as_one_does(rows, monkeypatch):
+    monkeypatch.setattr("saliency_callbacks.functional.sorting._WORTH_THREADS", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    values = torch.rand(rows, 50, generator=torch.Generator().manual_seed(0))
+    found, order = sorted_with_order(values)
+    expected = values.sort(dim=1)
+    assert torch.equal(found, expected.values)
+    assert torch.equal(order, expected.indices)
+
+
+def test_ties_are_found_within_rows(values):
+    found = ascending(values)
+    expected = [
+        row * 200 + position
+        for row, numbers in enumerate(found.tolist())
+        for position in range(1, 200)
+        if numbers[position] == numbers[position - 1]
+    ]
+    assert expected
+    assert ties(found).tolist() == expected
+
+
+def test_nan_ties_with_nothing_and_an_infinity_with_itself():
+    values = torch.tensor([[1.0, torch.inf, torch.inf, torch.nan, torch.nan], [torch.nan] * 5])
+    assert ties(values).tolist() == [2]

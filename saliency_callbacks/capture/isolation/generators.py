@@ -25,10 +25,10 @@ def isolated_generators(model: nn.Module, seed: int) -> Iterator[None]:
         model: The model that runs inside.
         seed: Seed of all of them, so that what runs inside is the same every time.
     """
-    found = {id(value): value for module in model.modules() for value in vars(module).values()}
-    restoring = [restore for value in found.values() if (restore := _restoring(value)) is not None]
+    found = _generators(model)
+    restoring = [_restoring(value) for value in found]
     try:
-        for value in found.values():
+        for value in found:
             _seed(value, seed)
         yield
     finally:
@@ -36,27 +36,38 @@ def isolated_generators(model: nn.Module, seed: int) -> Iterator[None]:
             restore()
 
 
-def _restoring(value: Any) -> Callable[[], object] | None:
-    """Return what restores a generator; ``None`` for anything else."""
+def _generators(model: nn.Module) -> list[Any]:
+    """Return the generators, each once."""
+    # A model has thousands of attributes of a few types: each type is looked at once.
+    by_type: dict[type, dict[int, Any]] = {}
+    for module in model.modules():
+        for value in vars(module).values():
+            by_type.setdefault(type(value), {})[id(value)] = value
+    return [value for kind, values in by_type.items() if _is_generator(kind) for value in values.values()]
+
+
+def _is_generator(kind: type) -> bool:
+    # Not one that draws from the operating system, a subclass of `random.Random`.
+    return kind is random.Random or issubclass(kind, (torch.Generator, np.random.RandomState, np.random.Generator))
+
+
+def _restoring(value: Any) -> Callable[[], object]:
     if isinstance(value, torch.Generator):
         return partial(value.set_state, value.get_state())
-    # Not of those that draw from the operating system.
-    if type(value) is random.Random:
+    if isinstance(value, random.Random):
         return partial(value.setstate, value.getstate())
     if isinstance(value, np.random.RandomState):
         return partial(value.set_state, value.get_state())
-    if isinstance(value, np.random.Generator):
-        return partial(setattr, value.bit_generator, "state", value.bit_generator.state)
-    return None
+    return partial(setattr, value.bit_generator, "state", value.bit_generator.state)
 
 
 def _seed(value: Any, seed: int) -> None:
     if isinstance(value, torch.Generator):
         value.manual_seed(seed)
-    elif type(value) is random.Random:
+    elif isinstance(value, random.Random):
         value.seed(seed)
     elif isinstance(value, np.random.RandomState):
         value.seed(seed % 2**32)
-    elif isinstance(value, np.random.Generator):
+    else:
         kind: Any = type(value.bit_generator)
         value.bit_generator.state = kind(seed).state
