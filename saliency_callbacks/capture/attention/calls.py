@@ -60,7 +60,7 @@ class AttentionCall:
         return n_rows, n_leading // n_rows, n_queries, n_tokens
 
     def weights(self, n_rows: int) -> Block:
-        """Return samples → weights ``[n, heads, T, S]`` in float32 or better."""
+        """Return samples → weights ``[n, heads, T, S]`` in float32 or better, to read only."""
         raise NotImplementedError
 
     def gradients(self, gradient: Tensor, n_rows: int) -> Block:
@@ -79,11 +79,13 @@ class ExplicitCall(AttentionCall):
 
     def weights(self, n_rows: int) -> Block:
         """Return the weights themselves."""
-        return _blocks(self.output.detach().reshape(self.sizes(n_rows)))
+        whole = self.output.detach().reshape(self.sizes(n_rows))
+        return lambda rows: whole[rows].to(_wide(whole.dtype))
 
     def gradients(self, gradient: Tensor, n_rows: int) -> Block:
         """Return the gradient itself."""
-        return _blocks(gradient.reshape(self.sizes(n_rows)))
+        whole = gradient.reshape(self.sizes(n_rows))
+        return lambda rows: whole[rows].to(_wide(whole.dtype), copy=True)
 
     @classmethod
     def of(cls, weights: Tensor, factors: tuple[Node | None, Node | None], result: Tensor) -> ExplicitCall:
@@ -165,14 +167,6 @@ class FusedArguments:
     is_causal: bool = False
     scale: float | None = None
     enable_gqa: bool = False
-
-
-def _blocks(whole: Tensor) -> Block:
-    def of(rows: slice) -> Tensor:
-        # A copy, as it is worked on in place.
-        return whole[rows].to(_wide(whole.dtype), copy=True)
-
-    return of
 
 
 def _by_head(tensor: Tensor, n_samples: int, n_heads: int) -> Tensor:

@@ -13,8 +13,10 @@ from torch import Tensor
 
 __all__ = ["attention_weights", "reduced_attention"]
 
-# Elements of the weights that are computed at once: few enough for a processor's cache.
-_BLOCK = 2**18
+# Elements of the weights that are computed at once: on a processor few enough for its cache, elsewhere enough to keep
+# the device busy.
+_AT_ONCE_ON_CPU = 2**16
+_AT_ONCE = 2**24
 
 Block = Callable[[slice], Tensor]
 """Samples → their ``[n, heads, T, S]``."""
@@ -58,7 +60,7 @@ def attention_weights(
 def reduced_attention(
     weights: Block | None, gradients: Block | None, shape: tuple[int, int, int, int], like: Tensor
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Reduce attention weights A and their gradients ∇A over the heads, block by block.
+    """Reduce attention weights A and their gradients ∇A over the heads, some samples at a time.
 
     Args:
         weights: Samples → A; ``None`` where it is not wanted.
@@ -74,32 +76,30 @@ def reduced_attention(
     means = like.new_empty(n_samples, n_queries, n_tokens) if weights is not None else None
     relevance = torch.empty_like(means) if means is not None and gradients is not None else None
     sensitivity = like.new_empty(n_samples, n_tokens) if gradients is not None else None
-    size = max(1, _BLOCK // max(1, n_heads * n_queries * n_tokens))
+    at_once = _AT_ONCE_ON_CPU if like.device.type == "cpu" else _AT_ONCE
+    size = max(1, at_once // max(1, n_heads * n_queries * n_tokens))
     for begin in range(0, n_samples, size):
         rows = slice(begin, min(begin + size, n_samples))
         block = None
         if weights is not None and means is not None:
             block = weights(rows)
-            _mean_over_heads(block, means[rows])
+            _mean(block.flatten(2), means[rows].flatten(1))
         if gradients is not None and sensitivity is not None:
             # Weights are not negative: (∇A ⊙ A)⁺ = (∇A)⁺ ⊙ A.
             positive = gradients(rows).clamp_min_(0)
-            torch.mean(positive, dim=(1, 2), out=sensitivity[rows])
+            _mean(positive.flatten(1, 2), sensitivity[rows])
             if block is not None and relevance is not None:
-                _mean_product_over_heads(positive, block, relevance[rows])
+                _mean(positive.mul_(block).flatten(2), relevance[rows].flatten(1))
     return means, relevance, sensitivity
 
 
-# Head by head, which is up to twice as fast as a reduction over a dimension in the middle.
-def _mean_over_heads(values: Tensor, out: Tensor) -> None:
-    out.copy_(values[:, 0])
-    for head in range(1, values.shape[1]):
-        out.add_(values[:, head])
-    out.div_(values.shape[1])
-
-
-def _mean_product_over_heads(values: Tensor, others: Tensor, out: Tensor) -> None:
-    torch.mul(values[:, 0], others[:, 0], out=out)
-    for head in range(1, values.shape[1]):
-        out.addcmul_(values[:, head], others[:, head])
-    out.div_(values.shape[1])
+def _mean(values: Tensor, out: Tensor) -> None:
+    """Write the mean of ``values [n, K, P]`` over K to ``out [n, P]``, in memory."""
+    if values.device.type != "cpu":
+        # Where products may be taken in less than float32.
+        torch.mean(values, dim=1, out=out)
+        return
+    # Up to twice as fast as a reduction over a dimension in the middle.
+    n_values = values.shape[1]
+    share = values.new_full((len(values), 1, n_values), 1 / max(1, n_values))
+    torch.bmm(share, values, out=out.unsqueeze(1))
