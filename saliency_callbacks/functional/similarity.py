@@ -99,8 +99,10 @@ def inner_products(a: Tensor, b: Tensor) -> Tensor:
         tensor([2.5000, 3.0000])
     """
     rows = max(1, _AT_ONCE // max(1, a.shape[1])) if a.device.type == "cpu" else max(1, len(a))
+    # The same memory for all, which stays in the cache.
+    products = torch.empty_like(b[:rows])
     pairs = zip(a.split(rows), b.split(rows), strict=True)
-    return torch.cat([(left.to(b.dtype) * right).sum(dim=1) for left, right in pairs])
+    return torch.cat([products[: len(left)].copy_(left).mul_(right).sum(dim=1) for left, right in pairs])
 
 
 def cosine(a: Tensor, b: Tensor) -> Tensor:
