@@ -78,9 +78,8 @@ class AttentionObserver:
     def differentiate_own(
         self, scores: Sequence[Tensor], run: Callable[[], list[Tensor]], counted: Tensor | None, loss_scale: LossScale
     ) -> None:
-        """Take the gradients of the layers' own scores, if they are wanted, before those of the model's."""
-        if Quantity.OWN_ATTENTION_GRADIENT in self.quantities:
-            self._own = own_gradients(self._blocks, self._chain, scores, run, counted=counted, loss_scale=loss_scale)
+        """Take the gradients of the layers' own scores, where they are wanted, before those of the model's."""
+        self._own = own_gradients(self._blocks, self._chain, scores, run, counted=counted, loss_scale=loss_scale)
 
     @property
     def outputs(self) -> list[Tensor]:

@@ -165,8 +165,13 @@ def _forward(
 def _differentiate_own(
     subject: Subject, rows: Rows, attention: AttentionObserver, scores: Sequence[tuple[Tensor, Tensor]]
 ) -> None:
+    if Quantity.OWN_ATTENTION_GRADIENT not in attention.quantities:
+        return
+    # One copy for all runs, which go by what the outermost modules returned, not by the input.
+    inputs = subject.inputs.copied(rows.inputs.detach())
+
     def run() -> list[Tensor]:
-        return subject.scores_of(subject.inputs.copied(rows.inputs.detach()), rows.samples, classes)
+        return subject.scores_of(inputs, rows.samples, classes)
 
     classes = [target for _, target in scores]
     counted = subject.inputs.positions
