@@ -1,19 +1,23 @@
 """How methods fare on two small networks, in parameter randomization and in deletion and insertion.
 
-What `saliency-callbacks methods` says of them.
+What `saliency-callbacks methods` says of them: the rows of SANITY and FAITHFULNESS in methods/registry.py are printed
+at the end, with what is said there now where it differs. COSTS need no measurement: tests compare them with the passes.
 
     python -m benchmarks.sanity
 
 Two networks trained on digits, 20 random copies each, 16 digits of the validation data, signed Spearman. The demo's
 network on pictures of 48×48, and a shallower one on scikit-learn's digits of 8×8. Methods of attention are measured on
 a small vision transformer instead, with the latter. Five copies, as a callback draws by default, are few where the maps
-of random networks differ much. Gains and stability are those of 64 digits.
+of random networks differ much. Gains and stability are those of 64 digits, and once more of the maps of other digits
+in place of their own: what it is worth to know where digits are.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
 
 import lightning as L
 import torch
@@ -27,7 +31,7 @@ from saliency_callbacks.callbacks.runtime.settings import engine_settings
 from saliency_callbacks.demo import Digits, SmallCNN
 from saliency_callbacks.engine.run import run_engine
 from saliency_callbacks.methods import BUILT_IN, IntegratedGradients, SmoothGrad
-from saliency_callbacks.methods.catalog import COSTS
+from saliency_callbacks.methods.catalog import COSTS, FAITHFULNESS, SANITY, Faithfulness, Sanity
 from saliency_callbacks.scores.faithfulness import FaithfulnessResult
 from saliency_callbacks.types import Method
 
@@ -149,18 +153,81 @@ def measure_faithfulness(
     *,
     layer: str,
     of_methods: Sequence[str | Method] | None = None,
+    of_others: bool = False,
 ) -> FaithfulnessResult:
-    """Remove what the maps of a network show first, and show only that."""
+    """Remove what the maps of a network show first, and show only that; or what the maps of other digits show."""
     settings = engine_settings(of_methods or methods(), ModelReading(), Compute(), target_layers=layer)
     explanation = run_engine(network, images, settings, [labels])
-    return Trial(network, images, len(images), settings, labels, Perturbation(), ALONE, explanation).run()
+    perturbation = Perturbation()
+    if of_others:
+        others = [next_of_another(labels, place) for place in range(len(labels))]
+        maps = {
+            name: replace(found, raw=replace(found.raw, values=found.values[others]))
+            for name, found in explanation.maps[0].items()
+        }
+        explanation, perturbation = replace(explanation, maps=(maps,)), Perturbation(n_noisy=0)
+    return Trial(network, images, len(images), settings, labels, perturbation, ALONE, explanation).run()
+
+
+def next_of_another(labels: Tensor, place: int) -> int:
+    """Return the next sample with another label."""
+    following = [(place + step) % len(labels) for step in range(1, len(labels))]
+    return next(one for one in following if labels[one] != labels[place])
+
+
+def sanity_of(result: RandomizationResult) -> dict[str, Sanity]:
+    """Return what was measured, as the registry says it."""
+    statuses: dict[str, Literal["passes", "fails"]] = {
+        "depends on the weights": "passes",
+        "does not depend on the weights": "fails",
+    }
+    return {
+        name: Sanity(
+            statuses.get(verdict, "undecided"),
+            round(result.similarity(name).mean, 2) + 0.0,
+            round(result.floor(name).mean, 2) + 0.0,
+        )
+        for name, verdict in result.verdicts.items()
+    }
+
+
+def faithfulness_of(result: FaithfulnessResult) -> dict[str, Faithfulness]:
+    """Return what was measured, as the registry says it."""
+    names = ("deletion_gain", "insertion_gain", "stability")
+    scores = {name: found.scores() for name, found in result.methods.items()}
+    return {name: Faithfulness(*(round(of_method[one], 2) for one in names)) for name, of_method in scores.items()}
+
+
+def worse(one: Sanity, other: Sanity) -> Sanity:
+    """Return the one of two networks on which a method fares worse."""
+    order = ("passes", "undecided", "fails")
+    return max(one, other, key=lambda found: (order.index(found.status), found.similarity))
+
+
+def lower(one: Faithfulness, other: Faithfulness) -> Faithfulness:
+    """Return the lower value of two networks, of each score."""
+    return Faithfulness(
+        min(one.deletion_gain, other.deletion_gain),
+        min(one.insertion_gain, other.insertion_gain),
+        min(one.stability, other.stability),
+    )
+
+
+def report(title: str, rows: Mapping[str, object], published: Mapping[str, object]) -> None:
+    """Print the rows of a table of the registry, and which of them say something else now."""
+    print(title)
+    for name in published:
+        now = "" if rows[name] == published[name] else f"  # now {published[name]}"
+        print(f'    "{name}": {rows[name]},{now}', flush=True)
 
 
 def main() -> None:
-    """Print a table for each network."""
+    """Print tables for each network, and then the rows of the registry."""
     warnings.simplefilter("ignore")
     L.seed_everything(0, verbose=False)
     data = Digits(is_patched=False)
+    sanity: dict[str, Sanity] = {}
+    faithfulness: dict[str, Faithfulness] = {}
     for make, images, labels, epochs, layer in (
         (SmallCNN, data.images, data.labels, 8, "features"),
         (network_on_originals, *originals(), 15, "4"),
@@ -169,10 +236,23 @@ def main() -> None:
         L.seed_everything(0, verbose=False)
         network = make()
         chosen = OF_ATTENTION if make is transformer_on_originals else None
-        print(measure(network, images, labels, epochs=epochs, layer=layer, of_methods=chosen).table(), flush=True)
+        randomized = measure(network, images, labels, epochs=epochs, layer=layer, of_methods=chosen)
+        print(randomized.table(), flush=True)
         rows = slice(N_TRAIN, N_TRAIN + N_REMOVED)
-        found = measure_faithfulness(network, images[rows], labels[rows], layer=layer, of_methods=chosen)
+        found, of_others = (
+            measure_faithfulness(
+                network, images[rows], labels[rows], layer=layer, of_methods=chosen, of_others=are_others
+            )
+            for are_others in (False, True)
+        )
         print(found.table().markdown(), flush=True)
+        print(f"With the maps of other digits:\n{of_others.table().markdown()}", flush=True)
+        for name, one in sanity_of(randomized).items():
+            sanity[name] = worse(sanity.get(name, one), one)
+        for name, measured in faithfulness_of(found).items():
+            faithfulness[name] = lower(faithfulness.get(name, measured), measured)
+    report("SANITY", sanity, SANITY)
+    report("FAITHFULNESS", faithfulness, FAITHFULNESS)
 
 
 if __name__ == "__main__":

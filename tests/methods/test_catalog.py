@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks.sanity import OF_ATTENTION, measure, network_on_originals, originals, transformer_on_originals
+from benchmarks.sanity import (
+    N_REMOVED,
+    N_TRAIN,
+    OF_ATTENTION,
+    faithfulness_of,
+    lower,
+    measure,
+    measure_faithfulness,
+    network_on_originals,
+    originals,
+    transformer_on_originals,
+    worse,
+)
 from saliency_callbacks.capture.attention.observer import ATTENTION
 from saliency_callbacks.demo import Digits, SmallCNN
 from saliency_callbacks.engine.run import run_engine
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.methods import BUILT_IN, SmoothGrad
-from saliency_callbacks.methods.catalog import COSTS, FAITHFULNESS, SANITY, as_table, describe_methods
+from saliency_callbacks.methods.catalog import (
+    COSTS,
+    FAITHFULNESS,
+    SANITY,
+    Faithfulness,
+    Sanity,
+    as_table,
+    describe_methods,
+)
 from saliency_callbacks.types import Pass, Quantity
 
 _STATUS = {"depends on the weights": "passes", "does not depend on the weights": "fails"}
@@ -74,14 +95,55 @@ def test_every_method_was_measured():
     assert SANITY.keys() == FAITHFULNESS.keys() == COSTS.keys() == BUILT_IN.keys()
 
 
-def test_the_published_sanity_is_measured_again():
+@pytest.fixture(scope="module")
+def on_originals():
+    """The network of the benchmark, bit by bit, and how its maps compare with those of random copies."""
     torch.manual_seed(0)
-    result = measure(network_on_originals(), *originals(), epochs=15, layer="4", of_methods=_ONE_PASS)
+    network = network_on_originals()
+    return network, measure(network, *originals(), epochs=15, layer="4", of_methods=_ONE_PASS)
+
+
+def test_the_published_sanity_is_measured_again(on_originals):
+    _, result = on_originals
     for name in _ONE_PASS:
         published = SANITY[name]
         assert _STATUS[result.verdicts[name]] == published.status, name
         assert result.floor(name).mean == pytest.approx(published.floor, abs=0.05), name
         assert result.similarity(name).mean == pytest.approx(published.similarity, abs=0.05), name
+
+
+@pytest.mark.parametrize(
+    ("name", "lower_here"),
+    [
+        ("gradient", ()),
+        ("guided_backprop", ("insertion_gain",)),
+        ("grad_cam_plus_plus", ("deletion_gain", "insertion_gain")),
+        ("hires_cam", ("deletion_gain", "insertion_gain")),
+    ],
+)
+def test_the_published_faithfulness_is_measured_again(on_originals, name, lower_here):
+    """Two that pass parameter randomization and two that fail it. Published is the lower value of two networks."""
+    network, _ = on_originals
+    images, labels = (part[N_TRAIN : N_TRAIN + N_REMOVED] for part in originals())
+    found = faithfulness_of(measure_faithfulness(network, images, labels, layer="4", of_methods=[name]))[name]
+    for score in ("deletion_gain", "insertion_gain", "stability"):
+        assert getattr(found, score) > getattr(FAITHFULNESS[name], score) - 0.05, score
+    for score in lower_here:
+        assert getattr(found, score) == pytest.approx(getattr(FAITHFULNESS[name], score), abs=0.05), score
+
+
+def test_the_page_on_faithfulness_lists_what_was_measured():
+    page = (Path(__file__).parents[2] / "docs/faithfulness.md").read_text(encoding="utf-8")
+    for fact in describe_methods():
+        found = fact.faithfulness
+        told = f"{found.deletion_gain:.2f} | {found.insertion_gain:.2f} | {found.stability:.2f}"
+        assert f"| `{fact.name}` | {fact.sanity.status} | {told} |" in page
+
+
+def test_of_two_networks_the_one_is_published_on_which_a_method_fares_worse():
+    assert worse(Sanity("fails", 0.1, 0.4), Sanity("passes", 0.3, 0.2)).status == "fails"
+    assert worse(Sanity("passes", 0.1, 0.0), Sanity("passes", 0.2, 0.1)).similarity == 0.2
+    assert lower(Faithfulness(0.1, 0.5, 0.9), Faithfulness(0.2, 0.4, 0.8)) == Faithfulness(0.1, 0.4, 0.8)
 
 
 def test_the_published_sanity_of_attention_is_measured_again():

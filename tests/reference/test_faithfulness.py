@@ -117,12 +117,10 @@ def _ranks_of_removal(values: Array, ties: Array) -> npt.NDArray[np.int64]:
 
 
 def _elsewhere(turns: npt.NDArray[np.int64], drawn: Array) -> npt.NDArray[np.int64]:
-    columns = turns.shape[1]
-    offset = 1 + int(drawn[0] * (turns.size - 1))
-    flipped = [axis for axis in range(2) if drawn[1 + axis] >= 0.5]
-    moved = np.roll(turns, (-(offset // columns), -(offset % columns)), axis=(0, 1))
-    # Mirrored around the first row or column, which stays.
-    return np.roll(np.flip(moved, flipped), [1] * len(flipped), axis=flipped)
+    mirrored = np.pad(turns, [(0, 2 * side) for side in turns.shape], mode="symmetric")
+    row, column = (int(one * 2 * side) for one, side in zip(drawn, turns.shape, strict=True))
+    crop = mirrored[row : row + turns.shape[0], column : column + turns.shape[1]]
+    return _ranks_of_removal(-crop, -np.arange(turns.size))
 
 
 def _twin(model: nn.Module, inputs: Tensor, maps: Tensor, fills: list[Callable[..., Array]]) -> dict[str, float]:
@@ -132,7 +130,7 @@ def _twin(model: nn.Module, inputs: Tensor, maps: Tensor, fills: list[Callable[.
 
     size, count = tuple(inputs.shape[2:]), inputs.shape[2] * inputs.shape[3]
     ties = torch.rand((len(inputs), count), generator=torch.Generator().manual_seed(0))
-    drawn = torch.rand((len(inputs), 3), generator=torch.Generator().manual_seed(1))
+    drawn = torch.rand((len(inputs), 2), generator=torch.Generator().manual_seed(1))
     areas: dict[str, list[Array]] = {"removed": [], "shown": [], "random removed": [], "random shown": []}
     images = [image[0].numpy() for image in inputs]
     clean = np.array([score(image) for image in images])
@@ -284,7 +282,11 @@ def _field(cells: int | None, seed: int) -> Tensor:
 
 
 def test_random_maps_gain_nothing_however_smooth_they_are(digits: tuple[nn.Module, Tensor, Tensor]) -> None:
-    """As many intervals as one of 95% allows leave 0 outside, and the mean of each kind is near 0."""
+    """As many intervals as one of 95% allows leave 0 outside, and the mean of each kind is near 0.
+
+    In-painted, where the length of edges matters: with maps moved around a torus, which break where opposite sides
+    meet, 16% leave 0 outside, and maps of one region gain 0.1 in deletion and lose it in insertion.
+    """
     model, images, labels = digits
     sizes = (1, 2, 4, 7, 14, None)
     gains: dict[int | None, list[Gain]] = {cells: [] for cells in sizes}
@@ -296,17 +298,19 @@ def test_random_maps_gain_nothing_however_smooth_they_are(digits: tuple[nn.Modul
             images[rows],
             methods,
             target=labels[rows],
-            perturbation=Perturbation(n_noisy=0),
+            perturbation=Perturbation(replacements=["inpainted"], n_noisy=0),
             seed=seed,
         )
         for cells in sizes:
             gains[cells] += [found.methods[str(cells)].gains[name] for name in ("deletion_gain", "insertion_gain")]
-    for of_size in gains.values():
+    for cells, of_size in gains.items():
+        # In-painting restores most of scattered pixels: where a random order leaves little room, gains vary.
+        most = 0.06 if cells is not None and cells < 7 else 0.12
         # Deletion and insertion apart: what is missing from one is not made up for by the other.
         for half in (of_size[::2], of_size[1::2]):
-            assert abs(math.fsum(gain.value for gain in half) / len(half)) < 0.1
+            assert abs(math.fsum(gain.value for gain in half) / len(half)) < most
     every = [gain for of_size in gains.values() for gain in of_size]
-    assert sum(not gain.lower <= 0 <= gain.upper for gain in every) <= 0.12 * len(every)
+    assert sum(not gain.lower <= 0 <= gain.upper for gain in every) <= 0.08 * len(every)
 
 
 def test_a_map_that_knows_the_model_gains() -> None:

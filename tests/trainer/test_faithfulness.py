@@ -62,7 +62,7 @@ def test_every_tag_is_logged_at_every_epoch_and_can_be_monitored(tmp_path: Path)
     for tag in logged:
         assert float(run.callback_metrics[tag]) == pytest.approx(sink.snapshots[2].scores[tag], nan_ok=True)
     scores = sink.snapshots[2].scores
-    # 8 in its own order and 8 elsewhere, and alone with what all methods share: the samples, and all replaced (2).
+    # 8 in its own order and 4 elsewhere, and alone with what all methods share: the samples, and all replaced (2).
     assert scores["faithfulness/gradient/n_forwards"] == 15
     assert 0 < scores["faithfulness/gradient/stability"] <= 1
     for gain in _GAINS:

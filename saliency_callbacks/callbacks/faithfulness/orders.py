@@ -41,7 +41,7 @@ class Chance:
 
     Args:
         shuffled: Positions in a random order, which decides between those where a map is equal, ``[M, P]``.
-        place: Where the map goes, as numbers in [0, 1), ``[M, 1 + spatial dimensions]``.
+        place: Where the map goes, as numbers in [0, 1), ``[M, spatial dimensions]``.
     """
 
     shuffled: Tensor
@@ -57,7 +57,7 @@ class Chance:
             generator = torch.Generator().manual_seed((seed + number) % 2**63)
             return torch.rand((n_samples, *shape), generator=generator)[own.start : own.stop].to(device)
 
-        return cls(drawn(0, *first.size).flatten(1).argsort(dim=1), drawn(1, 1 + len(first.size)))
+        return cls(drawn(0, *first.size).flatten(1).argsort(dim=1), drawn(1, len(first.size)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -66,7 +66,7 @@ class Trial:
             }
             scores, replacements = self._scores([one for removal in removals.values() for one in removal])
             stability = self._stability(maps)
-        compared = self._on_all_ranks(stability)
+        compared = self.ranks.known_everywhere(stability)
         whole = self.ranks.all_samples(self.settings, self.n_samples)
         scores = RemovalScores(*(whole(part.cpu()) for part in scores))
         evidence = evidence_left(scores.removed, scores.clean, scores.replaced)
@@ -90,10 +90,6 @@ class Trial:
         shares, found = self.perturbation.shares, shares_elsewhere(self.perturbation.shares)
         removed, shown = ([found.index(round(one, 6)) for one in side] for side in (shares, [1 - q for q in shares]))
         return Remaining(left[:, removed], left[:, shown])
-
-    def _on_all_ranks(self, found: Mapping[str, Any]) -> list[str]:
-        everywhere = set.intersection(*map(set, self.ranks.from_all(tuple(found))))
-        return [name for name in found if name in everywhere]
 
     @property
     def _own(self) -> range:

@@ -184,6 +184,12 @@ class Ranks:
             found = run_engine(model, inputs, self.settings(settings, n_samples), targets)
         return self.whole(found, n_samples)
 
+    def known_everywhere(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return those of a rank's names that all ranks have, in its order; maybe none."""
+        own = tuple(names)
+        everyone = self.from_all(own)
+        return tuple(name for name in own if all(name in others for others in everyone))
+
     def methods_everywhere(self, names: Iterable[str]) -> tuple[str, ...]:
         """Return those of a rank's methods that all ranks have: another library's may have failed on one rank only.
 
@@ -191,10 +197,9 @@ class Ranks:
             ExternalMethodError: If none is left, on all ranks.
         """
         own = tuple(names)
-        everyone = self.from_all(own)
-        found = tuple(name for name in own if all(name in others for others in everyone))
+        found = self.known_everywhere(own)
         if not found:
-            listed = "; ".join(f"rank {rank}: {', '.join(others)}" for rank, others in enumerate(everyone))
+            listed = "; ".join(f"rank {rank}: {', '.join(others)}" for rank, others in enumerate(self.from_all(own)))
             raise ExternalMethodError(
                 f"there is no method that found maps on all ranks ({listed}); expected at least one. Each warning "
                 "above says why a method failed; add a built-in method, or explain all samples on every rank, "

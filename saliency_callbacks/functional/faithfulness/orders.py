@@ -63,36 +63,37 @@ def count_removed(order: Tensor, share: float) -> Tensor:
 def elsewhere(order: Tensor, size: Sequence[int], drawn: Tensor, counted: Tensor | None = None) -> Tensor:
     """Return the orders of the same maps somewhere else, which know as little of the sample as a map can.
 
-    They are moved by a random offset, where what leaves at one side comes in at the other, and are mirrored along each
-    axis or not. So they have the shapes of the map's own order, however smooth, sharp or sparse it is.
+    Each map goes on as its own mirror image beyond every side, and is cropped at a random place of that. So it keeps
+    its grain, however smooth, sharp or sparse it is, and has no edge that it did not have; moved around a torus, it
+    would have one where opposite sides meet. Each of its positions is as likely as any other to come to a place.
 
     Args:
         order: ``[N, P]``.
         size: Spatial size, with P positions.
-        drawn: Random numbers in [0, 1) that decide, ``[N, 1 + len(size)]``.
+        drawn: Random numbers in [0, 1) that decide, one for each axis, ``[N, len(size)]``.
         counted: Which positions count, bool ``[N, ...]``; ``None`` for all. Where it is given, the turns of those that
-            count are moved along them.
+            count are moved along them, and what leaves at one end comes in at the other.
 
     Returns:
-        ``int64 [N, P]``.
+        ``int64 [N, P]``; twins follow each other.
 
     Example:
-        >>> elsewhere(torch.tensor([[0, 1, 2, 3]]), (4,), torch.tensor([[0.0, 0.0]]))
-        tensor([[1, 2, 3, 0]])
-        >>> elsewhere(torch.tensor([[0, 1, 2, 3]]), (4,), torch.tensor([[0.0, 0.9]]))
-        tensor([[1, 0, 3, 2]])
+        >>> order = torch.tensor([[0, 1, 2, 3]])
+        >>> elsewhere(order, (4,), torch.tensor([[0.25]]))  # of 2 3 3 2
+        tensor([[0, 2, 3, 1]])
+        >>> elsewhere(order, (4,), torch.tensor([[0.5]]))
+        tensor([[3, 2, 1, 0]])
     """
     if counted is not None:
         return _moved_along(order, counted.flatten(1), drawn[:, 0])
-    offset = _offset(drawn[:, 0], torch.full_like(order[:, 0], order.shape[1]))
     source = torch.zeros_like(order).reshape(-1, *size)
     for axis, length in enumerate(size):
-        stride = prod(size[axis + 1 :])
-        place = torch.arange(length, device=order.device)
-        place = torch.where(drawn[:, 1 + axis, None] < 0.5, place, -place)
-        place = (place + (offset // stride)[:, None]) % length
-        source += stride * place.reshape(-1, *(length if one == axis else 1 for one in range(len(size))))
-    return order.gather(1, source.flatten(1))
+        place = torch.arange(length, device=order.device) + (drawn[:, axis, None] * 2 * length).long()
+        place = place % (2 * length)
+        place = torch.minimum(place, 2 * length - 1 - place)
+        along = [length if one == axis else 1 for one in range(len(size))]
+        source += prod(size[axis + 1 :]) * place.reshape(-1, *along)
+    return _turns(order.gather(1, source.flatten(1)).argsort(dim=1, stable=True))
 
 
 def _moved_along(order: Tensor, within: Tensor, drawn: Tensor) -> Tensor:

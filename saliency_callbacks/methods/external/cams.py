@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,9 +58,7 @@ class GradCamMethod(ModelRun):
 
     def __post_init__(self) -> None:
         kind = self._kind()
-        self._set("name", self.name or f"pytorch_grad_cam_{snake_case(self.cam)}")
-        self._set("stochastic", self.stochastic or self.cam == "RandomCAM")
-        _complete(self)
+        _complete(self, prefix="pytorch_grad_cam", that_draw=("RandomCAM",))
         super().__post_init__()
         _check(self, kind)
 
@@ -128,9 +126,7 @@ class TorchCamMethod(ModelRun):
 
     def __post_init__(self) -> None:
         kind = self._kind()
-        self._set("name", self.name or f"torchcam_{snake_case(self.cam)}")
-        self._set("stochastic", self.stochastic or self.cam in ("SmoothGradCAMpp", "SSCAM"))
-        _complete(self)
+        _complete(self, prefix="torchcam", that_draw=("SmoothGradCAMpp", "SSCAM"))
         super().__post_init__()
         _check(self, kind)
 
@@ -152,11 +148,18 @@ class TorchCamMethod(ModelRun):
         return member(library, self.cam, what="TorchCamMethod: cam")
 
 
-def _complete(method: GradCamMethod | TorchCamMethod) -> None:
-    """Fill in what both take, in the form in which it is used."""
-    for one in ("arguments", "constructor"):
-        object.__setattr__(method, one, resolved_arguments(f"{method.name}: {one}", getattr(method, one)))
-    object.__setattr__(method, "layer", TARGET_LAYERS if method.layer is None else method.layer)
+def _complete(method: GradCamMethod | TorchCamMethod, *, prefix: str, that_draw: Sequence[str]) -> None:
+    """Fill in what both take, in the form in which it is used; some of a library's maps draw random numbers."""
+    name = method.name or f"{prefix}_{snake_case(method.cam)}"
+    found = {
+        "name": name,
+        "stochastic": method.stochastic or method.cam in that_draw,
+        "layer": TARGET_LAYERS if method.layer is None else method.layer,
+        "arguments": resolved_arguments(f"{name}: arguments", method.arguments),
+        "constructor": resolved_arguments(f"{name}: constructor", method.constructor),
+    }
+    for field_name, value in found.items():
+        object.__setattr__(method, field_name, value)
 
 
 def _check(method: GradCamMethod | TorchCamMethod, kind: Any) -> None:

@@ -153,6 +153,7 @@ def test_what_failed_on_another_rank_is_left_out_on_all():
 def test_where_each_rank_has_lost_another_method_all_are_told():
     rank = Ranks(_Other(reports=[("gradient",)]), shards_probe=True)
     assert rank.methods_everywhere(["own", "gradient"]) == ("gradient",)
+    assert rank.known_everywhere(["own"]) == ()
     with pytest.raises(ExternalMethodError, match=r"rank 0: own; rank 1: gradient\)"):
         rank.methods_everywhere(["own"])
     assert ALONE.methods_everywhere(["own"]) == ("own",)
