@@ -21,7 +21,7 @@ from tests.grouping import grouped
 from tests.trainer.runs import small_net
 
 _N_QUERIES = 3
-_N_EPOCHS = 3
+_N_EPOCHS = 2
 
 
 class _Dense(nn.Sequential):
@@ -164,24 +164,23 @@ def _told(snapshot: Snapshot) -> dict[str, Any]:
     return found if seen is None else {**found, "outlines": (seen.masks, seen.boxes, seen.names)}
 
 
+_SHARED = {"shard_probe": True, "internal_batch_size": 2}
+
+
 def explained_ddp(rank: int, root: Path) -> dict[tuple[str, str], dict[str, Any]]:
     found = {(name, "all"): explained("ddp", root, name) for name in CASES}
-    return {**found, **_shared("ddp", root)}
+    found |= {(name, "shared"): explained("ddp", root, name, **_SHARED) for name in CASES}
+    # Fewer samples than ranks.
+    return {**found, ("contrast", "few"): explained("ddp", root, "contrast", 1, **_SHARED)}
 
 
 def explained_fsdp2(rank: int, root: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    return {("contrast", "all"): explained("fsdp2", root, "contrast"), **_shared("fsdp2", root)}
-
-
-def _shared(mode: str, root: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    changes = {"shard_probe": True, "internal_batch_size": 2}
-    found = {(name, "shared"): explained(mode, root, name, **changes) for name in CASES}
-    # Fewer samples than ranks.
-    return {**found, ("contrast", "few"): explained(mode, root, "contrast", 1, **changes)}
+    found = {("contrast", "all"): explained("fsdp2", root, "contrast")}
+    return found | {(name, "shared"): explained("fsdp2", root, name, **_SHARED) for name in ("detection", "prompt")}
 
 
 def _interrupted(mode: str, root: Path, name: str, **changes: Any) -> dict[str, Any]:
-    """Train three epochs at once; and let a training be interrupted in the third, and another one go on from there."""
+    """Train two epochs at once; and let a training be interrupted in the second, and another one go on from there."""
     found: dict[str, Any] = {"pins": [], "metrics": []}
     kept = ModelCheckpoint(root / f"{mode}-interrupted", save_last=True)
     trainings: list[tuple[type[_Task], list[L.Callback], dict[str, Any]]] = [
