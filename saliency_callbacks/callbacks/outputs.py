@@ -191,7 +191,7 @@ def pinned_target(
 ) -> tuple[_Pinned, Target]:
     """Return the state and the target of an observation; what the target has to look up first is kept in the state.
 
-    All ranks must call it.
+    All ranks must call it: the tokenizer of a prompt may fail on one of them alone.
 
     Args:
         state: The state before the observation.
@@ -203,7 +203,8 @@ def pinned_target(
         samples: What the target is told of the probe.
     """
     state = _for_target(state, given, probe)
-    target = resolve_target(given, probe, state.pinned, link_of(state, probe), state.pins, samples)
+    with host.ranks.together():
+        target = resolve_target(given, probe, state.pinned, link_of(state, probe), state.pins, samples)
     if not isinstance(target, NamedTarget):
         return state, target
     if target.needs_pins:
@@ -269,8 +270,7 @@ def _check_classes(kind: Kind, of_classes: str | None, reason: str | None = None
 
 
 def _all_labels(host: Host, probe: Probe) -> Tensor | None:
-    loader = host.dataloader(probe.source, probe.dataloader_idx)
-    dataset: Any = getattr(loader, "dataset", None)
+    dataset: Any = getattr(host.dataloader(probe.source, probe.dataloader_idx), "dataset", None)
     with preserved(dataset):
         return dataset_labels(dataset)
 

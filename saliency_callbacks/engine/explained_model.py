@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import torch
@@ -35,6 +36,7 @@ class ExplainedModel(nn.Module):
     Attributes:
         samples: The samples that are explained now.
         n_rows: Rows that were run so far.
+        n_rows_back: Rows that a gradient was taken of so far.
         columns: Which of the returned scores is explained of each sample, ``[N]``; ``None`` where that is its class.
     """
 
@@ -50,7 +52,7 @@ class ExplainedModel(nn.Module):
     ) -> None:
         super().__init__()
         self.model = model
-        self.n_rows = 0
+        self.n_rows = self.n_rows_back = 0
         self.samples = torch.arange(batch.n_samples, device=batch.explained.device)
         self.training = False
         # As the library may look for a gradient in a part of the model where no weight asks for one.
@@ -79,7 +81,14 @@ class ExplainedModel(nn.Module):
         with self._forward_context():
             # A copy: the model may work in place on what it is fed.
             output = self._batch.call(self.model, self._batch.copied(rows), samples)
-        return self._scores(output, samples)
+        scores = self._scores(output, samples)
+        # A parameter that is returned as it is would keep the hook.
+        if scores.grad_fn is not None:
+            scores.register_hook(partial(self._count_back, len(rows)))
+        return scores
+
+    def _count_back(self, n_rows: int, gradient: Tensor) -> None:
+        self.n_rows_back += n_rows
 
     @override
     def train(self, mode: bool = True) -> Self:

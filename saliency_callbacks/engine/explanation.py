@@ -25,10 +25,12 @@ class Cost:
 
     Args:
         forwards: How often it ran the model for each sample.
+        backwards: How often it took a gradient of it for each sample.
         seconds: How long it took.
     """
 
     forwards: float
+    backwards: float
     seconds: float
 
 

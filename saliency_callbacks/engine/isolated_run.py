@@ -53,10 +53,12 @@ class _Tries:
 
     Args:
         n_rows: Rows that the model was run on.
+        n_rows_back: Rows that a gradient was taken of.
         changes: What the last one changed.
     """
 
     n_rows: int = 0
+    n_rows_back: int = 0
     changes: Changes = field(default_factory=Changes)
 
 
@@ -92,7 +94,9 @@ class IsolatedRun:
             # A library's own program may want to exit.
             told = self._failure(error, tries.changes)
         wait_for(self.clean.score.device)
-        return Outcome(Cost(tries.n_rows / len(self.clean.score), perf_counter() - begin), made, told)
+        n_samples = len(self.clean.score)
+        cost = Cost(tries.n_rows / n_samples, tries.n_rows_back / n_samples, perf_counter() - begin)
+        return Outcome(cost, made, told)
 
     def _isolated(self, settings: Settings, tries: _Tries) -> Unscaled:
         with settings.quiescent(self.model, self.target) as running, warnings.catch_warnings():
@@ -106,6 +110,7 @@ class IsolatedRun:
                     maps = self._maps(explained, layers, batch, running)
                 finally:
                     tries.n_rows += explained.n_rows
+                    tries.n_rows_back += explained.n_rows_back
         if tries.changes.names:
             raise ExternalMethodError(
                 f"method {self.method.name!r} changed {_listed(tries.changes)} of the model, which is put back; "

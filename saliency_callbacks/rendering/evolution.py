@@ -14,6 +14,8 @@ from saliency_callbacks.rendering.contact_sheet import number_slices
 from saliency_callbacks.rendering.contour import draw_contour
 from saliency_callbacks.rendering.grid import Caption, TileGrid
 from saliency_callbacks.rendering.legend import Heading, Style, limited_title
+from saliency_callbacks.rendering.outlines.drawing import draw_marks
+from saliency_callbacks.rendering.outlines.marks import Marks
 from saliency_callbacks.rendering.panel import beside
 from saliency_callbacks.rendering.theme import EDGE, INK
 from saliency_callbacks.rendering.tiles import check_pictures, fit, tile_limit
@@ -38,6 +40,7 @@ def evolution(
     *,
     title: str,
     regions: Sequence[npt.NDArray[np.bool_]] | None = None,
+    marks: Sequence[Sequence[Marks]] | None = None,
     tile: int = 96,
     style: Style = "overlay",
     colormap: str = DEFAULT_COLORMAP,
@@ -55,6 +58,7 @@ def evolution(
         captions: For each moment one for each sample.
         title: Start of each title, e.g. the method.
         regions: For each moment where the maps are highest, ``bool [N, H, W]``, which is outlined.
+        marks: For each moment the boxes and masks that are drawn on its maps; inputs have what is explained alone.
         tile: Side of the square below whose area pictures are enlarged by a whole number. Where there is room, tiles
             are up to twice as large.
         style: Style of the maps.
@@ -92,6 +96,10 @@ def evolution(
         if regions is not None:
             tiles = draw_contour(tiles, regions[index][:count])
         inputs = [fit(given[index, :count], smallest=smallest, largest=largest)] if shows_input else []
+        if marks is not None:
+            shown_marks = [one[:count] for one in marks[index]]
+            tiles = draw_marks(tiles, shown_marks)
+            inputs = [draw_marks(each, [one for one in shown_marks if not one.is_found]) for each in inputs]
         size = TileGrid.of(_joined(inputs, tiles), every_caption).text_size
         tiles = _joined(inputs, number_slices(tiles, sheet, size))
         shown = captions[index][:count]

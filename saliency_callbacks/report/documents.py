@@ -18,6 +18,12 @@ from saliency_callbacks.types.tables import Cell, CellStyle, Table, as_interval
 __all__ = ["documents_of"]
 
 _TITLE = "How far each method can be trusted"
+_TITLE_OF_COSTS = "What methods of other libraries cost"
+_COSTS = ("forwards", "backwards")
+_OF_COSTS = (
+    "Forwards and backwards of the model, for each sample, are counted of methods that run it themselves; all others "
+    "share passes."
+)
 _OF_RANDOMIZATION = ("similarity", "floor")
 _GAINS = ("deletion_gain", "insertion_gain")
 _OF_FAITHFULNESS = (*_GAINS, "stability")
@@ -48,7 +54,7 @@ def documents_of(archives: Sequence[Archive], shown_elsewhere: Collection[str] =
             for tag, blocks in _documents(entry, is_text=is_text):
                 newest[tag] = {"tag": tag, "moment": moment_of(entry), "blocks": blocks}
     shown = [document for tag, document in newest.items() if tag not in shown_elsewhere]
-    return [*_judged_methods(archives), *shown]
+    return [*(_judged_methods(archives) or _costly_methods(archives)), *shown]
 
 
 def _documents(entry: ObservationEntry, *, is_text: bool) -> Iterator[tuple[str, list[dict[str, Any]]]]:
@@ -78,7 +84,7 @@ def _judged_methods(archives: Sequence[Archive]) -> list[dict[str, Any]]:
     for name in tests:
         others = {} if beside is None else found[beside]
         verdicts = {} if beside is None else last[beside]["metadata"].get("verdicts", {})
-        table = _judgement(found[name], others, verdicts, beside)
+        table = _with_costs(_judgement(found[name], others, verdicts, beside), _costs(archives, name))
         title = f"{_TITLE}: {name}" if len(tests) > 1 else _TITLE
         moment = moment_of(last[name])
         documents.append({"tag": f"methods/{name}", "title": title, "moment": moment, "blocks": _blocks(table)})
@@ -117,6 +123,37 @@ def _judgement(
     columns = ("method", *columns, *(score.replace("_", " ") for score in _OF_FAITHFULNESS))
     source = "" if beside is None else f"Similarity, floor and verdict are of the test {beside}. "
     return Table(columns, tuple(rows), note=f"With 95% intervals over the samples. {source}{_CAUTION}")
+
+
+def _costs(archives: Sequence[Archive], own: str | None = None) -> dict[str, Mapping[str, float]]:
+    """Return method → what it last cost, where it runs the model itself; in the archive ``own``, if it is there."""
+    found: dict[str, Mapping[str, float]] = {}
+    for archive in sorted(archives, key=lambda one: one.name == own):
+        for entry in archive.observations:
+            found |= entry["metadata"].get("external") or {}
+    return found
+
+
+def _with_costs(table: Table, costs: Mapping[str, Mapping[str, float]]) -> Table:
+    """Return a table of methods with what those cost that run the model themselves, at its end; as it is without."""
+    found = [costs.get(method.text, {}) for method, *_ in table.rows]
+    if not any(found):
+        return table
+    told = [[Cell(f"{cost[name]:.3g}" if name in cost else "nan") for name in _COSTS] for cost in found]
+    rows = tuple((*row, *cells) for row, cells in zip(table.rows, told, strict=True))
+    return Table((*table.columns, *_COSTS), rows, note=" ".join(filter(None, [table.note, _OF_COSTS])))
+
+
+def _costly_methods(archives: Sequence[Archive]) -> list[dict[str, Any]]:
+    """Return a table of what methods cost that run the model themselves, for a run that does not test any."""
+    costs = _costs(archives)
+    if not costs:
+        return []
+    table = _with_costs(Table(("method",), tuple((Cell(name, "name"),) for name in costs)), costs)
+    with_costs = [entry for one in archives for entry in one.observations if entry["metadata"].get("external")]
+    return [
+        {"tag": "methods/cost", "title": _TITLE_OF_COSTS, "moment": moment_of(with_costs[-1]), "blocks": _blocks(table)}
+    ]
 
 
 def _told(scores: Mapping[str, float], score: str) -> str:

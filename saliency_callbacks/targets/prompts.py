@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from saliency_callbacks.capture.isolation.shards import gathered
 from saliency_callbacks.config.nested import describe
 from saliency_callbacks.errors import TargetError
 from saliency_callbacks.targets.named import NamedTarget, Samples
@@ -129,7 +130,8 @@ def text_embeddings(model: nn.Module, target: Prompted) -> Tensor:
     if target.padding is not None and limit is not None:
         # An encoder that is given no mask, as that of SigLIP, has seen nothing but texts of its full length.
         tokens["input_ids"] = ids = nn.functional.pad(ids, (0, limit - ids.shape[1]), value=target.padding)
-    found = encode(**tokens) if encode.__name__ == _ENCODERS[0] else encode(ids)
+    with gathered(model, owner):
+        found = encode(**tokens) if encode.__name__ == _ENCODERS[0] else encode(ids)
     embeddings = found if isinstance(found, Tensor) else getattr(found, "pooler_output", None)
     if not isinstance(embeddings, Tensor) or embeddings.ndim != 2:
         raise TargetError(f"{encode.__name__} returned {describe(found)}; expected embeddings [P, D]")

@@ -111,7 +111,7 @@ def pins_after(target: Target, pins: Mapping[str, Tensor], outputs: Tensor | Non
     return {**pins, "reference": torch.where(reference.norm(dim=1, keepdim=True) > 0, reference, now)}
 
 
-def outlines_of(target: Target, samples: Samples) -> Outlines | None:
+def outlines_of(target: Target | None, samples: Samples) -> Outlines | None:
     """Return where what was explained lies; ``None`` for a target without a place."""
     return target.outlines(samples) if isinstance(target, NamedTarget) else None
 

@@ -35,6 +35,11 @@ _SCENARIOS = (
     "fast_fsdp2",
     "one_fails",
     "different_data",
+    "explained_ddp",
+    "explained_fsdp2",
+    "interrupted_ddp",
+    "interrupted_fsdp2",
+    "parts_fail",
 )
 _HAS_FSDP2 = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 6)
 

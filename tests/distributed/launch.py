@@ -57,7 +57,7 @@ def results(directory: Path, name: str) -> list[Any]:
 
 
 def _main(directory: Path, names: Sequence[str]) -> None:
-    from tests.distributed import scenarios
+    from tests.distributed import scenarios, target_scenarios
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -69,7 +69,8 @@ def _main(directory: Path, names: Sequence[str]) -> None:
     status = 0
     try:
         for name in names:
-            found = getattr(scenarios, name)(rank, directory)
+            home = scenarios if hasattr(scenarios, name) else target_scenarios
+            found = getattr(home, name)(rank, directory)
             torch.save(found, directory / f"{name}.{rank}.pt")
     except BaseException:
         traceback.print_exc()

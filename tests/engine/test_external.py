@@ -376,12 +376,13 @@ def test_leaves_out_what_fails_where_it_is_to() -> None:
 def test_counts_what_it_costs() -> None:
     def thrice(model: nn.Module, inputs: Tensor, *_: Any) -> Tensor:
         model(torch.cat([inputs, inputs]))
-        model(inputs)
-        return inputs
+        scores = model(inputs.requires_grad_())
+        torch.autograd.grad(scores[:, 0].sum(), inputs, retain_graph=True)
+        return torch.autograd.grad(scores[:, 1].sum(), inputs)[0]
 
     explanation = run_engine(network(), INPUTS, Settings(methods=(ExternalMethod("own", thrice),)), [0])
-    assert explanation.costs["own"].forwards == 3
-    assert explanation.facts["external"]["own"].keys() == {"forwards", "seconds"}
+    assert (explanation.costs["own"].forwards, explanation.costs["own"].backwards) == (3, 2)
+    assert explanation.facts["external"]["own"].keys() == {"forwards", "backwards", "seconds"}
 
 
 def test_says_in_a_training_what_is_costly() -> None:

@@ -106,3 +106,32 @@ def test_numbers_of_several_tests_are_not_mixed(tmp_path):
     tables = [_cells(one["blocks"][0]) for one in documents]
     assert [row[1] for row in tables] == ["0.12 (0.50 to 0.90)", "0.10 (0.50 to 0.90)"]
     assert all(len(row) == 4 for row in tables)
+
+
+_COSTS = {"own": {"forwards": 65.5, "backwards": 0.0, "seconds": 0.1}}
+
+
+def test_what_methods_cost_that_run_the_model_themselves_is_last_in_the_table(tmp_path):
+    scores = {"faithfulness/gradient/deletion_gain": 0.5, "faithfulness/own/deletion_gain": 0.25}
+    methods = {"methods": {"gradient": "Gradient()", "own": "ExternalMethod('own')"}}
+    for name, costs in (("faithfulness", {"own": {"forwards": 3, "seconds": 1}}), ("saliency", _COSTS)):
+        found = scores if name == "faithfulness" else {}
+        snapshot = Snapshot(2, 9, "fit", {}, scores=found, metadata={**methods, "external": costs})
+        DiskSink(tmp_path / name).write(snapshot, {})
+    (document,) = documents_of(read_run(tmp_path).archives)
+    table, note = document["blocks"]
+    assert [head[0][1] for head in table["table"]["head"]][-3:] == ["stability", "forwards", "backwards"]
+    cells = [[cell[0][1] for cell in row] for row in table["table"]["rows"]]
+    # What the test itself has met counts; an earlier version did not count backwards.
+    assert [(row[0], row[-2], row[-1]) for row in cells] == [("gradient", "–", "–"), ("own", "3", "–")]
+    assert table["table"]["numeric"][-2:] == [True, True]
+    assert note["paragraph"][0][1].endswith("all others share passes.")
+
+
+def test_they_have_a_table_of_their_own_where_no_method_is_tested(tmp_path):
+    sink = DiskSink(tmp_path / "saliency")
+    sink.write(Snapshot(2, 9, "fit", {}, scores={}, metadata={"external": _COSTS}), {})
+    sink.write(Snapshot(2, 9, "final", {}, scores={}, metadata={}), {})
+    (document,) = documents_of(read_run(tmp_path).archives)
+    assert (document["title"], document["moment"]) == ("What methods of other libraries cost", "epoch 2")
+    assert _cells(document["blocks"][0]) == ["own", "65.5", "0"]

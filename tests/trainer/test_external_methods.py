@@ -368,7 +368,8 @@ def test_what_it_costs_is_kept(tmp_path: Path) -> None:
     sink = MemorySink()
     fit(tmp_path, SaliencyMonitor(["gradient", CaptumMethod("DeepLift")], 4, sinks=[sink]), max_epochs=1)
     cost = sink.snapshots[-1].metadata["external"]["captum_deep_lift"]
-    assert cost["forwards"] == 2
+    # The sample and its baseline at once, and their gradients.
+    assert (cost["forwards"], cost["backwards"]) == (2, 2)
     assert json.loads(json.dumps(cost)) == cost
 
 

@@ -19,6 +19,7 @@ from saliency_callbacks import Compute, FaithfulnessTest, ModelReading, Probe, S
 from saliency_callbacks.callbacks.runtime import packages
 from saliency_callbacks.callbacks.shared_pass import union
 from saliency_callbacks.errors import ConfigurationError
+from saliency_callbacks.methods import ExternalMethod
 from saliency_callbacks.sinks import MemorySink, read_index
 from tests.grouping import grouped
 from tests.trainer import text_runs
@@ -266,3 +267,15 @@ def test_arguments_are_few_and_groups_are_read_from_mappings() -> None:
     )
     assert test.perturbation.shares == (0.5,)
     assert test.perturbation.n_noisy == 0
+
+
+def test_what_a_method_costs_that_runs_the_model_itself_is_kept(tmp_path: Path) -> None:
+    def own(model: nn.Module, inputs: Tensor, target: Tensor, samples: Tensor) -> Tensor:
+        model(inputs)
+        return torch.autograd.grad(model(inputs.requires_grad_()).sum(), inputs)[0]
+
+    sink = MemorySink()
+    _fit(tmp_path, _test(sink, methods=["gradient", ExternalMethod("own", own)]), max_epochs=1)
+    for snapshot in sink.snapshots:
+        cost = snapshot.metadata["external"]["own"]
+        assert (cost["forwards"], cost["backwards"]) == (2, 1)

@@ -151,6 +151,7 @@ class FaithfulnessTest(ObservingCallback[PinnedState]):
         )
         self.result: FaithfulnessResult | None = None
         self._tested_step: int | None = None
+        self._explained_facts: Mapping[str, Any] = {}
 
     @override
     def _check_model(self, model: nn.Module) -> None:
@@ -221,7 +222,7 @@ class FaithfulnessTest(ObservingCallback[PinnedState]):
             ranks=ranks,
             explanation=explanation,
         )
-        self.result, self._tested_step = trial.run(), host.global_step
+        self.result, self._tested_step, self._explained_facts = trial.run(), host.global_step, explanation.facts
         pinned = self.result.target if state.pinned is None else state.pinned
         return self.result, replace(state, target_layers=self.result.target_layers, pinned=pinned)
 
@@ -233,5 +234,6 @@ class FaithfulnessTest(ObservingCallback[PinnedState]):
             "noise": self.perturbation.noise,
             "n_noisy": self.perturbation.n_noisy,
             "n_passes": (1 + self.perturbation.n_noisy) * len(union(self.settings.methods)),
+            **self._explained_facts,
         }
         return FaithfulnessRecord(moment, self.namespace, result, facts)

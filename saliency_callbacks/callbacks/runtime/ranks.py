@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -208,14 +209,18 @@ class Ranks:
         return found
 
     def whole(self, found: Explanation, n_samples: int) -> Explanation:
-        """Return what was found of all samples, from what each rank has explained."""
-        if not self.shards_probe:
+        """Return what was found of all samples, from what each rank has explained, by the methods that all have."""
+        if self.size == 1:
             return found
         everywhere = self.methods_everywhere(found.maps[0])
+        whole = partial(self._whole, n_samples=n_samples) if self.shards_probe else lambda part: part
         return replace(
             found,
-            maps=tuple({name: self._whole(parts[name], n_samples) for name in everywhere} for parts in found.maps),
-            logits=None if found.logits is None else self.gathered(found.logits, n_samples),
+            maps=tuple({name: whole(parts[name]) for name in everywhere} for parts in found.maps),
+            logits=self.gathered(found.logits, n_samples)
+            if self.shards_probe and found.logits is not None
+            else found.logits,
+            costs={name: cost for name, cost in found.costs.items() if name in everywhere},
         )
 
     def logits(self, model: nn.Module, inputs: Any, settings: Settings) -> Tensor:

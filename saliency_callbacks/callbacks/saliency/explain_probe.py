@@ -15,7 +15,7 @@ from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.appearance import Appearance, SampleNames, wrong_predictions
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation, versions
-from saliency_callbacks.callbacks.saliency.filmstrips import evolutions, summary
+from saliency_callbacks.callbacks.saliency.filmstrips import summary
 from saliency_callbacks.callbacks.saliency.history import Frame, MethodHistory
 from saliency_callbacks.callbacks.saliency.inputs import input_facts
 from saliency_callbacks.callbacks.saliency.localizing import localized
@@ -34,7 +34,6 @@ from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import LayerError, ObservationError
 from saliency_callbacks.localization.settings import Localization
 from saliency_callbacks.probe.batch import ProbeBatch
-from saliency_callbacks.rendering.contact_sheet import sheet_of
 from saliency_callbacks.targets.link import Link, Predictions
 from saliency_callbacks.targets.named import Samples
 from saliency_callbacks.targets.resolution import outlines_of, pins_after, target_name
@@ -122,14 +121,8 @@ class ProbeExplainer:
             moment: When this is.
             state: State after the last observation.
         """
-        stories = evolutions(
-            state.histories,
-            self._shown_probe.for_filmstrips,
-            self._names.samples(),
-            self.appearance,
-            sheet_of(self._inputs.shape[2:]),
-            self._shown_probe.axis_names,
-        )
+        outlines = outlines_of(known_target(state, self.target, self.probe, self._told), self._told)
+        stories = self._shown_probe.evolutions(state.histories, self._names.samples(), outlines)
         return summary(stories, state, model, moment, self.namespace, self.probe.fingerprint)
 
     def wish(self, model: nn.Module, state: MonitorState, host: Host) -> Wish | None:
@@ -164,8 +157,11 @@ class ProbeExplainer:
         )
         snapshot = self._snapshot(model, moment, attributions, predictions, scored, explanation, link=link)
         snapshot = replace(snapshot, localized=found_in, explained=outlines_of(target, self._told))
-        wrong = wrong_predictions(snapshot)
-        frames = {name: self._frame(attribution, snapshot.moment, wrong) for name, attribution in attributions.items()}
+        wrong, spatial = wrong_predictions(snapshot), self._inputs.shape[2:]
+        frames = {
+            name: self._frame(attribution, snapshot.moment, wrong).with_found(found_in.get(name), spatial)
+            for name, attribution in attributions.items()
+        }
         next_state = self._next_state(snapshot, state, scored, explanation, frames)
         next_state = replace(next_state, pins=pins_after(target, state.pins, explanation.logits))
         # Whoever monitors a drift looks for it after the first validation, which may be the first observation.

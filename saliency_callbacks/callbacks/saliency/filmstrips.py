@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from saliency_callbacks.arrays.slices import ContactSheet
 from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation, versions
-from saliency_callbacks.callbacks.saliency.history import Frame, MethodHistory
+from saliency_callbacks.callbacks.saliency.history import Frame
 from saliency_callbacks.callbacks.saliency.state import MonitorState
 from saliency_callbacks.functional.maps import resize
 from saliency_callbacks.rendering.attribution import as_attribution, render
@@ -24,43 +24,17 @@ from saliency_callbacks.rendering.filmstrip import MAX_ROWS, filmstrip
 from saliency_callbacks.rendering.images import display_maps
 from saliency_callbacks.rendering.lazy import LazyPictures
 from saliency_callbacks.rendering.legend import Style
+from saliency_callbacks.rendering.outlines.marks import Marks, marks_note
 from saliency_callbacks.rendering.panel import Caption
 from saliency_callbacks.types import Snapshot
 
-__all__ = ["FramePictures", "evolutions", "summary"]
+__all__ = ["FramePictures", "summary"]
 
 _TILE = 72
 _ANIMATED_TILE = 96
 # Of volumes, whose slices are smaller than their sheet, fewer samples are shown, and larger.
 _SHEET_TILE = 132
 _MOST_SHEETS = 8
-
-
-def evolutions(
-    histories: Mapping[str, MethodHistory],
-    images: npt.NDArray[np.uint8],
-    names: Sequence[str],
-    appearance: Appearance,
-    sheet: ContactSheet | None = None,
-    axis_names: Sequence[str] | None = None,
-) -> dict[str, Callable[[], npt.NDArray[np.uint8]]]:
-    """Return what draws the animation of each method that has several frames.
-
-    Args:
-        histories: Method → what was kept of it.
-        images: The probe as small pictures, ``uint8 [N, H, W, 3]``.
-        names: Names of the samples.
-        appearance: How maps are drawn.
-        sheet: How the slices of volumes are arranged in ``images`` and frames.
-        axis_names: Names of the spatial axes of volumes, where they are known.
-    """
-    return {
-        method: FramePictures(
-            method, history.frames.shown, images, names, history.scale, appearance, sheet, axis_names
-        ).evolution
-        for method, history in histories.items()
-        if history.scale is not None and len(history.frames.shown) > 1
-    }
 
 
 def summary(
@@ -108,6 +82,7 @@ class FramePictures:
         appearance: How maps are drawn.
         sheet: How the slices of volumes are arranged in ``images`` and frames.
         axis_names: Names of the spatial axes of volumes, where they are known.
+        explained: Where what is explained lies; pinned, and thus the same in all frames.
     """
 
     method: str
@@ -118,6 +93,7 @@ class FramePictures:
     appearance: Appearance
     sheet: ContactSheet | None = None
     axis_names: Sequence[str] | None = None
+    explained: Sequence[Marks] = ()
 
     @property
     def _style(self) -> Style:
@@ -132,10 +108,11 @@ class FramePictures:
             self.names[:rows],
             title=self._title(rows),
             regions=self._regions(rows),
+            marks=[self._explained(rows), *self._marks(rows)],
             tile=_TILE if self.sheet is None else _SHEET_TILE,
             sheet=self.sheet,
             style=self._style,
-            scale_note=self.appearance.notes("one scale per sample"),
+            scale_note=self._note(rows),
             **self.appearance.colors,
         )
 
@@ -148,10 +125,11 @@ class FramePictures:
             [self._captions(frame, rows) for frame in self.frames],
             title=self._title(rows),
             regions=self._regions(rows),
+            marks=self._marks(rows),
             tile=_ANIMATED_TILE if self.sheet is None else _SHEET_TILE,
             sheet=self.sheet,
             style=self._style,
-            scale_note=self.appearance.notes("one scale per sample"),
+            scale_note=self._note(rows),
             **self.appearance.colors,
         )
 
@@ -160,6 +138,18 @@ class FramePictures:
         note = None if self.sheet is None else sheet_note(self.sheet, self.axis_names)
         count = None if rows == total else f"first {rows} of {total}"
         return " · ".join(filter(None, [self.method, count, note]))
+
+    def _note(self, rows: int) -> str:
+        lines = marks_note([one for marks in self._marks(rows) for one in marks])
+        return " · ".join(filter(None, [self.appearance.notes("one scale per sample"), lines]))
+
+    def _explained(self, rows: int) -> list[Marks]:
+        return [one[:rows] for one in self.explained]
+
+    def _marks(self, rows: int) -> list[list[Marks]]:
+        """Return what is drawn on the maps of each frame."""
+        found = ([] if frame.found is None else [frame.found.marks(rows)] for frame in self.frames)
+        return [[*self._explained(rows), *marks] for marks in found]
 
     def _captions(self, frame: Frame, rows: int) -> list[Caption]:
         wrong = [None] * rows if frame.wrong is None else frame.wrong[:rows].tolist()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -18,7 +18,9 @@ from typing_extensions import Self, override
 
 from saliency_callbacks.arrays.slices import ContactSheet
 from saliency_callbacks.callbacks.runtime.state import ADDED, Stateful
+from saliency_callbacks.callbacks.saliency.frame_marks import FrameMarks
 from saliency_callbacks.scores.drift import MOST_RANKED, ranks_of_most
+from saliency_callbacks.types import Outlines
 
 __all__ = ["Frame", "Frames", "MethodHistory", "frame_size"]
 
@@ -37,11 +39,13 @@ class Frame(Stateful):
         moment: Title of the column.
         maps: ``float32 [N, width]`` or ``[N, height, width]``, finite.
         wrong: Whether the prediction was wrong, ``bool [N]``; ``None`` where that is not known.
+        found: The boxes and masks that were found in the maps; ``None`` where nothing was looked for.
     """
 
     moment: str
     maps: Tensor
     wrong: Tensor | None = None
+    found: FrameMarks | None = None
 
     @classmethod
     def of(cls, moment: str, maps: Tensor, wrong: Tensor | None = None) -> Self:
@@ -51,6 +55,10 @@ class Frame(Stateful):
             shown = torch.from_numpy(ContactSheet.of(maps.shape[1:]).arranged(shown.numpy()))
         small = torch.nan_to_num(_shrunk(shown), nan=0.0, posinf=0.0, neginf=0.0)
         return cls(moment, small, wrong).rounded()
+
+    def with_found(self, outlines: Outlines | None, spatial: Sequence[int]) -> Self:
+        """Return the frame with what was found in the maps of inputs of a spatial size."""
+        return replace(self, found=FrameMarks.of(outlines, spatial, self.maps.shape[1:]))
 
     def rounded(self) -> Self:
         """Return the frame as a checkpoint rounds it, so that a resumed run draws the same picture."""
@@ -66,7 +74,8 @@ class Frame(Stateful):
         divisor = torch.where(peak > 0, peak, torch.ones_like(peak)).reshape(-1, *[1] * (self.maps.ndim - 1))
         relative = self.maps / divisor
         root = (relative.sign() * relative.abs().sqrt() * _LEVELS).round().to(torch.int8)
-        return {"moment": self.moment, "peak": peak, "relative": root, "wrong": self.wrong}
+        state = {"moment": self.moment, "peak": peak, "relative": root, "wrong": self.wrong}
+        return state if self.found is None else {**state, "found": self.found.state_dict()}
 
     @classmethod
     @override
@@ -77,7 +86,8 @@ class Frame(Stateful):
             # Of an earlier version, which kept larger frames.
             return cls.of(state["moment"], stored.float() * peak, state["wrong"])
         root = stored.float() / _LEVELS
-        return cls(state["moment"], root * root.abs() * peak, state["wrong"])
+        found = FrameMarks.from_state_dict(state["found"]) if "found" in state else None
+        return cls(state["moment"], root * root.abs() * peak, state["wrong"], found)
 
 
 @dataclass(frozen=True)

@@ -84,10 +84,10 @@ class Pictures(LazyPictures):
         self._rendered: dict[str, npt.NDArray[np.uint8]] = {}
         names = [caption.title for caption in captions]
         draw: dict[str, Callable[[], npt.NDArray[np.uint8]]] = {}
+        explained = self._marks()
         for method in snapshot.attributions:
-            strip = FramePictures(
-                method, frames[method], small_images, names, scales[method], appearance, self._sheet, axis_names
-            )
+            look = (scales[method], appearance, self._sheet, axis_names, explained)
+            strip = FramePictures(method, frames[method], small_images, names, *look)
             draw[f"{namespace}/{method}"] = partial(self._panel, method)
             draw[f"{namespace}/{method}/filmstrip"] = strip.filmstrip
             if volumes is not None:

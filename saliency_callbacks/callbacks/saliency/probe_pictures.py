@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,10 +12,14 @@ import torch
 from torch import Tensor
 
 from saliency_callbacks.callbacks.runtime.appearance import Appearance
+from saliency_callbacks.callbacks.saliency.filmstrips import FramePictures
+from saliency_callbacks.callbacks.saliency.history import MethodHistory
 from saliency_callbacks.callbacks.saliency.inputs import axis_names, probe_images, probe_volumes
 from saliency_callbacks.callbacks.saliency.pictures import for_filmstrips, for_panels
 from saliency_callbacks.probe.batch import ProbeBatch
-from saliency_callbacks.types import ProbeView
+from saliency_callbacks.rendering.contact_sheet import sheet_of
+from saliency_callbacks.rendering.outlines.placing import marks_of
+from saliency_callbacks.types import Outlines, ProbeView
 
 __all__ = ["ProbePictures"]
 
@@ -61,6 +66,34 @@ class ProbePictures:
     def axis_names(self) -> tuple[str, ...] | None:
         """Names of the spatial axes, where they are known."""
         return axis_names(self.inputs, self.layout, self.appearance)
+
+    def evolutions(
+        self, histories: Mapping[str, MethodHistory], names: Sequence[str], explained: Outlines | None
+    ) -> dict[str, Callable[[], npt.NDArray[np.uint8]]]:
+        """Return what draws the animation of each method that has several frames.
+
+        Args:
+            histories: Method → what was kept of it.
+            names: Names of the samples.
+            explained: Where what is explained lies.
+        """
+        spatial = self.inputs.shape[2:]
+        marks, sheet = marks_of(explained, spatial), sheet_of(spatial)
+        return {
+            method: FramePictures(
+                method,
+                history.frames.shown,
+                self.for_filmstrips,
+                names,
+                history.scale,
+                self.appearance,
+                sheet,
+                self.axis_names,
+                marks,
+            ).evolution
+            for method, history in histories.items()
+            if history.scale is not None and len(history.frames.shown) > 1
+        }
 
     def view(self, class_names: tuple[str, ...] | None) -> ProbeView:
         """Return what sinks are given of the probe."""

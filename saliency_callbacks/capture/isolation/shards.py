@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["is_sharded", "local", "resharded", "whole", "whole_parameters", "with_local"]
+__all__ = ["gathered", "is_sharded", "local", "resharded", "whole", "whole_parameters", "with_local"]
 
 
 def is_sharded(tensor: Tensor) -> bool:
@@ -82,9 +82,33 @@ def whole_parameters(modules: Iterable[nn.Module]) -> Iterator[Mapping[int, Tens
 
 def resharded(model: nn.Module) -> None:
     """Let every module that FSDP2 has gathered give up its copy, so that the next forward gathers anew."""
-    for module in model.modules():
-        if any(base.__name__ == "FSDPModule" for base in type(module).__mro__):
-            module.reshard()  # type: ignore[operator]
+    for module in _sharding(model):
+        module.reshard()
+
+
+@contextmanager
+def gathered(model: nn.Module, part: nn.Module) -> Iterator[None]:
+    """Gather the weights of ``part`` that only its own forward, or that of what is around it, would gather.
+
+    For a function of a module beside its forward. What is inside of it gathers its weights itself.
+
+    Args:
+        model: The whole model.
+        part: The module in it whose function is called.
+    """
+    around = [module for module in _sharding(model) if any(one is part for one in module.modules())]
+    for module in around:
+        module.unshard()
+    try:
+        yield
+    finally:
+        for module in around:
+            module.reshard()
+
+
+def _sharding(model: nn.Module) -> Iterator[Any]:
+    """Yield the modules that FSDP2 gathers the weights of."""
+    return (one for one in model.modules() if any(base.__name__ == "FSDPModule" for base in type(one).__mro__))
 
 
 def _part_of(tensor: Tensor, like: Any) -> Tensor:

@@ -66,8 +66,10 @@ class ChunkExplainer:
 
     def explained(self, chunk: ProbeBatch) -> Explained:
         """Explain some samples. All ranks must call it, with the same."""
-        samples = told(chunk, self.settings, self.names)
-        target = resolve_target(self.target, chunk, self._pinned(chunk), self.link, samples=samples)
+        pinned = self._pinned(chunk)
+        with self.host.ranks.together():
+            samples = told(chunk, self.settings, self.names)
+            target = resolve_target(self.target, chunk, pinned, self.link, samples=samples)
         found = self.host.ranks.explain(self.model, self.host.to_device(chunk.inputs), self.settings, [target])
         with self.host.ranks.together():
             shown_of = self.showing(chunk)
