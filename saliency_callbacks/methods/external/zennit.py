@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,7 +55,8 @@ class ZennitMethod(ModelRun):
         Anders et al. 2021, arXiv 2106.13200.
     """
 
-    composite: str | Callable[..., Any] | None = "EpsilonPlusFlat"
+    # OmegaConf, in which Hydra keeps an object in a list, knows no unions of callables.
+    composite: Any = "EpsilonPlusFlat"
     arguments: Mapping[str, Any] = field(default_factory=dict, hash=False)
     canonizers: Sequence[Any] = ()
     attributor: str = "Gradient"
