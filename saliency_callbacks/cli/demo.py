@@ -16,9 +16,9 @@ def _parser() -> ArgumentParser:
     parser = make_parser(
         f"""Train a small network on digits where every 0 has a sticker, and watch it learn the sticker.
 
-SaliencyMonitor, RandomizationTest, CueAlarm and ShortcutDiscovery observe the training; ShortcutDiscovery gets no hint
-of the sticker. The demo takes about a minute on a CPU, needs scikit-image, and prints the findings and where the logs
-are.
+SaliencyMonitor, RandomizationTest, FaithfulnessTest, CueAlarm and ShortcutDiscovery observe the training;
+ShortcutDiscovery gets no hint of the sticker. The demo takes about a minute on a CPU, needs scikit-image, and prints
+the findings and where the logs are.
 
 examples:
   {PROGRAM} demo --epochs 8 --directory /tmp/demo

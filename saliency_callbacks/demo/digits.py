@@ -15,13 +15,16 @@ from saliency_callbacks.demo.scenes import SIDE, load_digit_scenes
 from saliency_callbacks.demo.sticker import STICKER
 from saliency_callbacks.probe.probe import Probe
 
-__all__ = ["METHODS", "N_EACH", "STICKER_CLASS", "TESTED", "Digits", "SmallCNN", "make_probe"]
+__all__ = ["FAITHFUL", "METHODS", "N_EACH", "STICKER_CLASS", "TESTED", "Digits", "SmallCNN", "make_probe"]
 
 STICKER_CLASS = 0
 
 METHODS = ("gradient", "integrated_gradients", "hires_cam", "layer_cam")
 TESTED = ("gradient", "input_x_gradient", "hires_cam", "layer_cam", "grad_cam_plus_plus", "guided_backprop")
 """Without integrated gradients, whose 50 passes for each of the random copies would take most of the time."""
+
+FAITHFUL = ("gradient", "layer_cam", "grad_cam_plus_plus", "guided_backprop")
+"""Two that depend on the weights, and two that do not, to see what each kind accounts for of the score."""
 
 N_EACH = 4
 N_SEARCHED = 960

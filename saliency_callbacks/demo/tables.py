@@ -9,6 +9,7 @@ from saliency_callbacks.callbacks.discovery.callback import ShortcutDiscovery
 from saliency_callbacks.demo.digits import METHODS, N_EACH, STICKER_CLASS
 from saliency_callbacks.demo.sticker import STICKER
 from saliency_callbacks.randomization import RandomizationResult
+from saliency_callbacks.scores.faithfulness import FaithfulnessResult
 from saliency_callbacks.sinks import MemorySink
 from saliency_callbacks.types import Snapshot
 
@@ -47,12 +48,15 @@ def epoch_lines(sinks: Mapping[str, MemorySink]) -> Iterator[str]:
             yield f"{snapshot.moment.removeprefix('epoch '):<7}" + "  ".join(values)
 
 
-def verdict_lines(result: RandomizationResult) -> Iterator[str]:
-    """Say of each method whether its maps depend on the weights."""
-    yield f"{'method':<22}{'vs. random copies':>20}{'floor':>16}    verdict"
+def verdict_lines(result: RandomizationResult, faithful: FaithfulnessResult) -> Iterator[str]:
+    """Say of each method whether its maps depend on the weights, and what they account for of the score."""
+    yield f"{'method':<22}{'vs. random copies':>20}{'floor':>8}{'deletion':>11}{'insertion':>11}    verdict"
+    scores = faithful.scores("faithfulness")
     for method, verdict in result.verdicts.items():
         similarity, floor = result.similarity(method), result.floor(method)
-        yield f"{method:<22}{similarity.mean:>20.2f}{floor.mean:>16.2f}    {verdict}"
+        gains = "".join(_gain(scores.get(f"faithfulness/{method}/{name}_gain")) for name in ("deletion", "insertion"))
+        yield f"{method:<22}{similarity.mean:>20.2f}{floor.mean:>8.2f}{gains}    {verdict}"
+    yield "(deletion, insertion: gain over the same map elsewhere; high gains do not show that a map is right)"
 
 
 def alarm_lines(alarm: CueAlarm) -> Iterator[str]:
@@ -76,6 +80,10 @@ def shortcut_lines(discovery: ShortcutDiscovery) -> Iterator[str]:
     yield f"shortcuts found without a hint: {len(discovery.suspicions)}, of which the network uses {n_used}"
     for one in discovery.suspicions:
         yield f"  {one.sentence}, first seen in epoch {one.first_seen}"
+
+
+def _gain(value: float | None) -> str:
+    return f"{'–' if value is None else f'{value:.2f}':>11}"
 
 
 def _mean_of_marked(snapshot: Snapshot, tag: str) -> float:

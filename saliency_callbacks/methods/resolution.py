@@ -5,6 +5,7 @@ Needs no torch before a method is made.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from saliency_callbacks.config.dotted_paths import resolve_object
 from saliency_callbacks.config.hydra import plain
 from saliency_callbacks.errors import MethodError, nearest_names
+from saliency_callbacks.methods import registry
 from saliency_callbacks.methods.registry import BUILT_IN, ENTRY_POINT_GROUP
 
 if TYPE_CHECKING:
@@ -74,15 +76,13 @@ def _by_name(name: str) -> AnyMethod:
 def _by_class_path(config: Mapping[str, Any]) -> AnyMethod:
     path = str(config["class_path"])
     # Without a module it is one of this package.
-    factory = resolve_object(
-        "class_path", path if "." in path else f"saliency_callbacks.methods.{path}", error=MethodError
-    )
+    factory = _own_class(path) if "." not in path else resolve_object("class_path", path, error=MethodError)
     arguments = dict(config.get("init_args") or {})
     try:
         method = factory(**arguments)
     except TypeError as error:
         raise MethodError(
-            f"{path} does not take init_args {arguments} ({error}); expected the arguments of its constructor"
+            f"{path} does not take init_args {arguments} ({error}); expected some of {_constructor_arguments(factory)}"
         ) from error
     if not _is_method(method):
         raise MethodError(
@@ -90,6 +90,20 @@ def _by_class_path(config: Mapping[str, Any]) -> AnyMethod:
             "`requires()` and `attribute()`, or such as ExternalMethod"
         )
     return method  # type: ignore[no-any-return]
+
+
+def _own_class(name: str) -> Any:
+    known = [one for one in registry.__all__ if one[0].isupper() and not one.isupper()]
+    if name not in known:
+        raise MethodError(f"class_path {name!r} is unknown; {nearest_names(name, known)}")
+    return getattr(registry, name)
+
+
+def _constructor_arguments(factory: Any) -> list[str]:
+    try:
+        return list(inspect.signature(factory).parameters)
+    except (TypeError, ValueError):
+        return []
 
 
 def _is_method(value: Any) -> bool:

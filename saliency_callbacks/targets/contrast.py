@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -52,8 +52,8 @@ class ContrastTarget(NamedTarget):
         True
     """
 
-    a: int | str | Tensor
-    b: int | str | Tensor
+    a: int | str | Sequence[int] | Tensor
+    b: int | str | Sequence[int] | Tensor
 
     about_classes = True
 

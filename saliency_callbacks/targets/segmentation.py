@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeGuard
 
@@ -64,7 +64,7 @@ class SegmentationTarget(NamedTarget):
     """
 
     label: int | str
-    region: str | Tensor | None = None
+    region: str | Sequence[Any] | Tensor | None = None
 
     def __post_init__(self) -> None:
         checked_label("label", self.label)

@@ -84,6 +84,7 @@ class SimilarityTarget(NamedTarget):
 
     def __post_init__(self) -> None:
         given = plain(self.reference)
+        object.__setattr__(self, "view", plain(self.view))
         if not isinstance(given, str):
             object.__setattr__(self, "reference", _checked(given))
         elif given not in ("initial", "text"):

@@ -8,6 +8,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from saliency_callbacks.demo import METHODS, TESTED, run_demo
+from saliency_callbacks.demo.digits import FAITHFUL
 from saliency_callbacks.sinks import read_index
 
 
@@ -31,6 +32,7 @@ def test_it_says_what_each_callback_found(tmp_path):
     # How alike the maps of random networks are is drawn by few of them: these two may be undecided, but never pass.
     assert not re.search(r"^(grad_cam_plus_plus|guided_backprop) .*    depends on the weights$", output, re.MULTILINE)
     assert re.search(r"^gradient .*    depends on the weights$", output, flags=re.MULTILINE)
+    assert re.search(r"^gradient +-?[\d.]+ +-?[\d.]+ +0\.[3-9]\d +0\.[3-9]\d ", output, flags=re.MULTILINE), output
     # Nobody has told the discovery of the sticker; it is all that it finds.
     assert re.search(
         r"^shortcuts found without a hint: 1, of which the network uses 1\n"
@@ -46,6 +48,9 @@ def test_it_says_what_each_callback_found(tmp_path):
     assert len(events.Images("saliency/hires_cam")) == 6
     assert {f"randomization/{method}/similarity" for method in TESTED} <= set(events.Tags()["scalars"])
     assert len(events.Tags()["scalars"]) <= 40, "few enough to find something"
+    assert {f"faithfulness/{method}/curves" for method in FAITHFUL} <= set(events.Tags()["images"])
+    (entry, *_, last) = read_index(result.directory / "faithfulness")["observations"]
+    assert (entry["stage"], last["stage"]) == ("initial", "final")
     stages = [entry["stage"] for entry in read_index(result.directory / "saliency")["observations"]]
     assert stages == ["initial", *["fit"] * 5, "final"]
 

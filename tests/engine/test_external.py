@@ -616,7 +616,7 @@ def test_noise_tunnels_and_layers_of_captum() -> None:
     assert maps["tunnel"].values.shape == (4, 3, 6, 6)
     torch.testing.assert_close(maps["activations"].values, model.eval()[0](INPUTS).detach().sum(1, keepdim=True))
     with pytest.raises(ExternalMethodError, match=r"has the layers.*expected one"):
-        explain(model, INPUTS, methods=CaptumMethod("LayerActivation", layer=["0", "2"]))
+        explain(model, INPUTS, methods=CaptumMethod("LayerActivation"), target_layers=["0", "2"])
 
 
 def test_canonizers_write_weights_and_put_them_back() -> None:
@@ -650,6 +650,25 @@ def test_a_library_that_is_missing(
         preset()
 
 
+def _noise(attribution: str, **arguments: Any) -> CaptumMethod:
+    return CaptumMethod("NoiseTunnel", arguments, {"attribution_method": attribution})
+
+
+@pytest.mark.parametrize(
+    "preset",
+    [
+        lambda: TorchCamMethod(
+            "SmoothGradCAMpp", {"eps": 1e-6, "retain_graph": True}, {"std": 0.2, "enable_hooks": True}
+        ),
+        lambda: GradCamMethod("AblationCAM", {"aug_smooth": True}, {"batch_size": 2}),
+        lambda: _noise("IntegratedGradients", n_steps=3, nt_samples=2),
+        lambda: ZennitMethod(attributor="IntegratedGradients", attributor_arguments={"n_iter": 2}),
+    ],
+)
+def test_arguments_of_every_step_are_taken(preset: Callable[[], Any]) -> None:
+    preset()
+
+
 @pytest.mark.parametrize(
     ("preset", "message"),
     [
@@ -668,14 +687,32 @@ def test_a_library_that_is_missing(
         (lambda: CaptumMethod("Attribution"), "explains nothing by itself"),
         (lambda: CaptumMethod("NoiseTunnel"), "expected the name of a class in 'attribution_method'"),
         (lambda: CaptumMethod("DeepLift", constructor={"attribution_method": "Saliency"}), "expected no 'attr"),
-        (lambda: CaptumMethod("IntegratedGradients", {"steps": 3}), r"arguments: .*'steps'; expected arguments of"),
+        (
+            lambda: CaptumMethod("IntegratedGradients", {"steps": 3}),
+            r"takes no 'steps'; expected some of .*did you mean 'n_steps'",
+        ),
         (lambda: CaptumMethod("Occlusion"), "arguments: missing a required argument: 'sliding_window_shapes'"),
         (lambda: CaptumMethod("DeepLift", constructor={"epsilon": 1}), "constructor: .*'epsilon'; expected"),
         (lambda: ZennitMethod("EpsilonGammaBox"), "arguments: missing a required argument: 'low'"),
         (lambda: ZennitMethod(attributor="Attributor"), "Attributor is an abstract class"),
         (lambda: ZennitMethod(attributor_arguments={"steps": 3}), "attributor_arguments: .*'steps'"),
         (lambda: GradCamMethod("GradCAM", {"smooth": True}), "arguments: .*'smooth'"),
-        (lambda: GradCamMethod("ActivationsAndGradients"), "constructor: missing a required argument"),
+        (lambda: GradCamMethod("ActivationsAndGradients"), "is not in pytorch_grad_cam; did you mean 'AblationCAM'"),
+        (lambda: GradCamMethod("AblationCAM", constructor={"batchsize": 2}), "did you mean 'batch_size'"),
+        (lambda: GradCamMethod("GradCAM", {"targets": []}), "'targets' is what the method itself gives"),
+        (lambda: TorchCamMethod("LayerCAM", {"normalised": False}), "takes no 'normalised'; .*'normalized'"),
+        (lambda: TorchCamMethod("ScoreCAM", constructor={"batchsize": 2}), "did you mean 'batch_size'"),
+        (lambda: TorchCamMethod("GradCAM", constructor={"target_layer": "0"}), "'target_layer' is what the method"),
+        (lambda: CaptumMethod("Saliency", {"target": 1}), "'target' is what the method itself gives"),
+        (lambda: CaptumMethod("LayerGradCam", constructor={"layer": "0"}), "'layer' is what the method itself gives"),
+        (lambda: CaptumMethod("LayerGradCam", layer=["0", "1"]), r"layer=\['0', '1'\]; expected one"),
+        (lambda: _noise("Saliency", nt_sample=3), "takes no 'nt_sample'; .*'nt_samples'"),
+        (lambda: _noise("IntegratedGradients", n_step=3), "did you mean 'n_steps'"),
+        (lambda: _noise("Salience"), "attribution_method='Salience' is not in .*did you mean 'Saliency'"),
+        (lambda: _noise("LayerGradCam"), "attribution_method: missing a required argument: 'layer'"),
+        (lambda: ZennitMethod(3), "composite=3 .*expected the name of a class"),
+        (lambda: ZennitMethod(canonizers="SequentialMergeBatchNorm"), "expected a list"),
+        (lambda: ZennitMethod(attributor_arguments={"model": None}), "'model' is what the method itself gives"),
     ],
 )
 def test_wrong_presets(preset: Callable[[], Any], message: str) -> None:

@@ -98,6 +98,8 @@ def test_as_many_points_as_it_takes_in_a_configuration():
         ),
         ({"class_path": "not_there.Gradient"}, r"cannot be imported \(No module named 'not_there'\)"),
         ({"class_path": "Gradient", "init_args": {"stdevs": 1}}, r"Gradient does not take init_args \{'stdevs': 1\}"),
+        ({"class_path": "LeGrad", "init_args": {"layer": 4}}, r"expected some of \['layers', 'score', 'name'\]"),
+        ({"class_path": "LeGradd"}, r"class_path 'LeGradd' is unknown; did you mean 'LeGrad'"),
         ({"class_path": "builtins.dict"}, r"'builtins.dict' creates a dict; expected a saliency method"),
         ({"init_args": {}}, r"is of type dict"),
     ],

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from saliency_callbacks import (
     CueAlarm,
+    FaithfulnessTest,
     Localization,
     Probe,
     RandomizationTest,
@@ -85,6 +86,8 @@ appearance:
 localization:
   mask: otsu
   foreground: 0.9
+  background: 0.2
+  longest_side: 64
 storage:
   save_maps: true
   keep_maps:
@@ -150,6 +153,54 @@ sinks:
   - class_path: saliency_callbacks.sinks.MemorySink
 on_error: raise
 namespace: trust
+"""
+
+_EVERY_ARGUMENT_OF_FAITHFULNESS = """
+methods:
+  - gradient
+  - class_path: saliency_callbacks.methods.LeGrad
+    init_args:
+      layers: 4
+      score: output
+probe: 5
+target:
+  class_path: saliency_callbacks.targets.ContrastTarget
+  init_args:
+    a: label
+    b: second
+target_layers: net.0
+tokenizer: [a, b]
+perturbation:
+  shares: [0.1, 0.5]
+  replacements: blurred
+  noise: 0.1
+  n_noisy: 2
+every_n_epochs: 2
+reading:
+  module: net
+  output_fn: torch.sigmoid
+  attribute_to: 0
+  outputs: logits
+  shared: [mask, 2]
+  layout: NCHW
+  reshape_transform: torch.relu
+  embedding: auto
+  tokenizer: null
+compute:
+  internal_batch_size: 2
+  precision: fast
+  max_seconds_per_observation: 2
+  shard_probe: true
+  seed: 7
+storage:
+  save_maps: false
+  keep_maps: 50
+  directory: kept
+  scalars: ["*/*_gain"]
+sinks:
+  - class_path: saliency_callbacks.sinks.MemorySink
+on_error: raise
+namespace: removed
 """
 
 _EVERY_ARGUMENT_OF_THE_ALARM = """
@@ -321,6 +372,7 @@ namespace: found
 _EVERY_ARGUMENT_OF = {
     SaliencyMonitor: _EVERY_ARGUMENT,
     RandomizationTest: _EVERY_ARGUMENT_OF_THE_TEST,
+    FaithfulnessTest: _EVERY_ARGUMENT_OF_FAITHFULNESS,
     CueAlarm: _EVERY_ARGUMENT_OF_THE_ALARM,
     TokenSaliencyMonitor: _EVERY_ARGUMENT_FOR_TEXTS,
     ShortcutDiscovery: _EVERY_ARGUMENT_OF_THE_DISCOVERY,
@@ -500,7 +552,7 @@ def test_every_argument(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     look = monitor.appearance
     assert (look.style, look.color_scale, look.colormap, look.alpha) == ("signed", "per_map", "viridis", 0.3)
     assert (look.contour, monitor.report) == (0.2, True)
-    assert monitor.localization == Localization("otsu", foreground=0.9)
+    assert monitor.localization == Localization("otsu", 0.9, 0.2, 64)
     assert look.normalization == ((0.5,), (0.2,))
     assert list(look.class_names) == ["a", "b"]
     assert (monitor.storage.save_maps, monitor.on_error, monitor.namespace) == (True, "raise", "look")
@@ -611,4 +663,4 @@ def test_help_prints_the_whole_text_of_every_option(
     for name, text in expected.items():
         assert text, name
         assert text in options[name]
-        assert "as for" not in text.lower(), name
+        assert not re.search("as for|as of :", text.lower()), name

@@ -60,7 +60,7 @@ def run(root: Path, *callbacks: L.Callback) -> None:
 @pytest.mark.parametrize("name", _FILES)
 def test_each_file_makes_callbacks_that_run(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     callbacks = instantiated(composed(tmp_path, name))
-    assert len(callbacks) == (2 if name == "saliency_full" else 1)
+    assert len(callbacks) == (3 if name == "saliency_full" else 1)
     if name == "shortcut_discovery":
         for kind in GENERATORS:
             # What a search proposes is no matter here.

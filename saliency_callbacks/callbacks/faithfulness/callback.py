@@ -15,7 +15,7 @@ from saliency_callbacks.callbacks.faithfulness.record import FaithfulnessRecord,
 from saliency_callbacks.callbacks.faithfulness.settings import Perturbation
 from saliency_callbacks.callbacks.faithfulness.trial import Trial
 from saliency_callbacks.callbacks.fast_precision import with_arithmetic
-from saliency_callbacks.callbacks.outputs import check_target, known_target, pinned_target, told
+from saliency_callbacks.callbacks.outputs import check_target, known_target, link_of, pinned_target, told
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.arguments import OnError, checked_target
 from saliency_callbacks.callbacks.runtime.host import Host
@@ -30,7 +30,7 @@ from saliency_callbacks.engine.wants import union
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.scores.faithfulness import FaithfulnessResult
-from saliency_callbacks.targets.resolution import pins_after
+from saliency_callbacks.targets.resolution import pins_after, target_name
 from saliency_callbacks.targets.similarity import SimilarityTarget
 from saliency_callbacks.types import AnyMethod, Sink
 
@@ -77,10 +77,13 @@ class FaithfulnessTest(ObservingCallback[PinnedState]):
         methods: Names or method objects.
         probe: What is tested: a :class:`~saliency_callbacks.probe.probe.Probe`, or the number of samples to take from
             the validation data. With more than ``Probe(shown=64)``, those that are shown are tested.
-        target: The explained score, as of :class:`~saliency_callbacks.RandomizationTest`.
+        target: The explained score: ``"label"``, ``"initial_prediction"`` (both stay the same over time),
+            ``"predicted"``, a class index, a target of :mod:`saliency_callbacks.targets`, or a callable ``output ->
+            [N]``. By default the label if the probe has labels, else the initial prediction.
         target_layers: Layers for class activation maps: ``"auto"``, a dotted name, a module, or a list of these.
-        tokenizer: For text inputs, as of :class:`~saliency_callbacks.RandomizationTest`; it has to have a mask or
-            padding token.
+        tokenizer: For text inputs: a tokenizer of Hugging Face or of ``tokenizers``, a list of tokens, a dictionary
+            between tokens and ids, a function ids → tokens, or the dotted path of one of these. It has to have a mask
+            or padding token.
         perturbation: What is done to the samples: ``Perturbation(shares, replacements, noise, n_noisy)``.
         every_n_epochs: Epochs between two tests.
         reading: How the model is read: ``ModelReading(module, output_fn, attribute_to, shared, layout,
@@ -172,7 +175,7 @@ class FaithfulnessTest(ObservingCallback[PinnedState]):
     def _observe(self, model: nn.Module, moment: Moment, host: Host) -> Observation[PinnedState]:
         result, state = self._test(model, moment, host)
         tell_of_undefined(result, self.namespace)
-        snapshot = self._record(model, moment, result).tested(self._probe)
+        snapshot = self._record(model, moment, result, state).tested(self._probe)
         return Observation(snapshot, state, curves(result, self.namespace, snapshot.moment))
 
     @override
@@ -180,13 +183,13 @@ class FaithfulnessTest(ObservingCallback[PinnedState]):
         """Say what was found in one table."""
         if self.result is None and not self._is_resumed:
             return None
-        result = self.result
+        result, state = self.result, self.state
         if result is None or host.global_step != self._tested_step:
             notices.tell(
                 f"{self.namespace}: the weights have changed since the last test, so the maps are tested again"
             )
-            result, _ = self._test(model, moment, host)
-        return Observation(self._record(model, moment, result).summarized(), self.state)
+            result, state = self._test(model, moment, host)
+        return Observation(self._record(model, moment, result, state).summarized(), self.state)
 
     @override
     def _wish(self, model: nn.Module, host: Host) -> Wish | None:
@@ -226,9 +229,14 @@ class FaithfulnessTest(ObservingCallback[PinnedState]):
         pinned = self.result.target if state.pinned is None else state.pinned
         return self.result, replace(state, target_layers=self.result.target_layers, pinned=pinned)
 
-    def _record(self, model: nn.Module, moment: Moment, result: FaithfulnessResult) -> FaithfulnessRecord:
+    def _record(
+        self, model: nn.Module, moment: Moment, result: FaithfulnessResult, state: PinnedState
+    ) -> FaithfulnessRecord:
+        link = link_of(state, self._probe)
         facts = {
             "model": type(model).__name__,
+            "target": target_name(self.target, self._probe, link),
+            "outputs": link.kind,
             "methods": {method.name: repr(method) for method in self.settings.methods},
             "probe": self._probe.fingerprint,
             "noise": self.perturbation.noise,

@@ -38,7 +38,7 @@ class Perturbation:
     """
 
     shares: Sequence[float] = (0.25, 0.75)
-    replacements: Sequence[str] = ()
+    replacements: str | Sequence[str] = ()
     noise: float = 0.02
     n_noisy: int = 1
 

@@ -18,7 +18,7 @@ from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
 from saliency_callbacks.callbacks.saliency.filmstrips import summary
 from saliency_callbacks.callbacks.saliency.history import Frame, MethodHistory
 from saliency_callbacks.callbacks.saliency.inputs import input_facts
-from saliency_callbacks.callbacks.saliency.localizing import localized
+from saliency_callbacks.callbacks.saliency.localizing import localization_facts, localized
 from saliency_callbacks.callbacks.saliency.pictures import Pictures
 from saliency_callbacks.callbacks.saliency.probe_pictures import ProbePictures
 from saliency_callbacks.callbacks.saliency.scales import frame_of, scale_of
@@ -227,6 +227,7 @@ class ProbeExplainer:
                 "probe": self.probe.fingerprint,
                 "versions": versions(),
                 **input_facts(self._inputs, self.probe, self.settings, self.appearance),
+                **localization_facts(self.localization),
             },
             probe=self._view,
         )

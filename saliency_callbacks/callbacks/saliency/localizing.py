@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
 
 from torch import Tensor
 
@@ -14,7 +16,7 @@ from saliency_callbacks.localization.settings import Localization
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.types import Attribution, Outlines
 
-__all__ = ["check_localization", "localized"]
+__all__ = ["check_localization", "localization_facts", "localized"]
 
 
 def check_localization(how: Localization, inputs: Tensor) -> None:
@@ -25,6 +27,11 @@ def check_localization(how: Localization, inputs: Tensor) -> None:
     """
     check_dimensions(inputs.ndim - 2, how)
     opencv()
+
+
+def localization_facts(how: Localization | None) -> dict[str, Any]:
+    """Return what is written of how outlines are found; nothing where none are."""
+    return {} if how is None else {"localization": asdict(how)}
 
 
 def localized(

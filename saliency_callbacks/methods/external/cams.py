@@ -11,8 +11,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from saliency_callbacks.methods.external.calls import check_call, inherited
 from saliency_callbacks.methods.external.method import TARGET_LAYERS, Explainer, ModelRun
-from saliency_callbacks.methods.external.packages import check_call, imported, member, resolved_arguments, snake_case
+from saliency_callbacks.methods.external.packages import imported, member, resolved_arguments, snake_case
 from saliency_callbacks.types import TargetLayers
 
 __all__ = ["GradCamMethod", "TorchCamMethod"]
@@ -80,7 +81,9 @@ class GradCamMethod(ModelRun):
         return attribute
 
     def _kind(self) -> Any:
-        return member(_grad_cam(), self.cam, what="GradCamMethod: cam")
+        library, base = _grad_cam(), _grad_cam("base_cam").BaseCAM
+        maps = [name for name, one in vars(library).items() if isinstance(one, type) and issubclass(one, base)]
+        return member(library, self.cam, what="GradCamMethod: cam", known=maps)
 
 
 @dataclass(frozen=True, repr=False)
@@ -164,8 +167,13 @@ def _complete(method: GradCamMethod | TorchCamMethod, *, prefix: str, that_draw:
 
 def _check(method: GradCamMethod | TorchCamMethod, kind: Any) -> None:
     """Check what can be known before there is a model."""
-    check_call(f"{method.name}: constructor", kind, None, [], **method.constructor)
-    check_call(f"{method.name}: arguments", kind.__call__, None, None, None, **method.arguments)
+    what, constructors = method.name, inherited(kind, "__init__")
+    check_call(f"{what}: constructor", kind, method.constructor, n_positional=2, forwards=constructors)
+    is_grad_cam = isinstance(method, GradCamMethod)
+    # TorchCAM takes any, and forgets those that no step of it knows.
+    steps = [] if is_grad_cam else inherited(kind, "__call__", "compute_cams", "_get_weights", "_backprop")
+    own = [] if is_grad_cam else ["targets"]
+    check_call(f"{what}: arguments", kind.__call__, method.arguments, n_positional=3, own=own, forwards=steps)
 
 
 def _reshaping(kind: Any, layers: TargetLayers) -> Mapping[str, Any]:

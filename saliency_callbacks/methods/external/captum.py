@@ -10,8 +10,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from saliency_callbacks.errors import MethodError
+from saliency_callbacks.methods.external.calls import check_call
 from saliency_callbacks.methods.external.method import TARGET_LAYERS, Explainer, ModelRun
-from saliency_callbacks.methods.external.packages import check_call, imported, member, resolved_arguments, snake_case
+from saliency_callbacks.methods.external.packages import imported, member, resolved_arguments, snake_case
 from saliency_callbacks.types import TargetLayers
 
 __all__ = ["CaptumMethod"]
@@ -70,6 +71,10 @@ class CaptumMethod(ModelRun):
         if self.layer is None and "layer" in inspect.signature(kind).parameters:
             self._set("layer", TARGET_LAYERS)
         super().__post_init__()
+        if isinstance(self.layer, tuple) and len(self.layer) != 1:
+            raise MethodError(
+                f"{self.name}: layer={list(self.layer)!r}; expected one, as Captum explains one at a time"
+            )
         self._check(kind)
 
     def explainer(self, model: nn.Module, layers: TargetLayers) -> Explainer:
@@ -83,9 +88,8 @@ class CaptumMethod(ModelRun):
                 "layer at a time. Name it with layer='…'"
             )
         inner = constructor.pop("attribution_method", None)
-        built = kind(model if inner is None else _noisy(inner, model), **constructor)
-        parameters = inspect.signature(built.attribute).parameters
-        takes_target = "target" in parameters or any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+        built = kind(model if inner is None else _inner(inner)(model), **constructor)
+        takes_target = _takes_target(kind)
 
         def attribute(inputs: Tensor, target: Tensor, samples: Tensor) -> Any:
             arguments = {"target": target, **self.arguments} if takes_target else self.arguments
@@ -110,9 +114,17 @@ class CaptumMethod(ModelRun):
                 "is what NoiseTunnel adds noise to"
             )
         constructor = {name: value for name, value in self.constructor.items() if name != "attribution_method"}
-        layer = {} if self.layer is None else {"layer": self.layer}
-        check_call(f"{self.name}: constructor", kind, None, **layer, **constructor)
-        check_call(f"{self.name}: arguments", kind.attribute, None, None, **self.arguments)
+        layer = [] if self.layer is None else ["layer"]
+        check_call(f"{self.name}: constructor", kind, constructor, n_positional=1, own=layer)
+        forwards = []
+        if is_noise:
+            inner = _inner(self.constructor["attribution_method"])
+            check_call(f"{self.name}: attribution_method", inner, {}, n_positional=1)
+            forwards = [inner.attribute]
+        own = ["target"] if _takes_target(kind) else []
+        check_call(
+            f"{self.name}: arguments", kind.attribute, self.arguments, n_positional=2, own=own, forwards=forwards
+        )
 
     def _kind(self) -> Any:
         return member(_captum(), self.attribution, what="CaptumMethod: attribution")
@@ -122,9 +134,13 @@ def _captum() -> Any:
     return imported("captum.attr", preset="CaptumMethod", package="Captum", extra="captum")
 
 
-def _noisy(attribution: Any, model: nn.Module) -> Any:
-    kind = member(_captum(), attribution, what="attribution_method") if isinstance(attribution, str) else attribution
-    return kind(model)
+def _takes_target(kind: Any) -> bool:
+    parameters = inspect.signature(kind.attribute).parameters
+    return "target" in parameters or any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+
+
+def _inner(attribution: Any) -> Any:
+    return member(_captum(), attribution, what="attribution_method") if isinstance(attribution, str) else attribution
 
 
 def _tuples(value: Any) -> Any:

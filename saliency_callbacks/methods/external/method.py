@@ -112,8 +112,9 @@ class ExternalMethod(ModelRun):
     """
 
     name: str
-    explain: Callable[..., Any] | str
-    make: Callable[[nn.Module, TargetLayers], Any] | str | None = None
+    # OmegaConf, in which Hydra keeps an object in a list, knows no unions of callables.
+    explain: Any
+    make: Any = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -129,13 +130,18 @@ class ExternalMethod(ModelRun):
 
     def explainer(self, model: nn.Module, layers: TargetLayers) -> Explainer:
         """Return the function for the model as it is now."""
-        assert callable(self.explain), "resolved at construction"
-        assert self.make is None or callable(self.make), "resolved at construction"
         explain, explained = self.explain, model if self.make is None else self.make(model, layers)
         return lambda inputs, target, samples: explain(explained, inputs, target, samples)
 
 
 def _described(value: Any) -> str:
+    if isinstance(value, Mapping):
+        # In whatever order they were written.
+        items = sorted((repr(name), _described(one)) for name, one in value.items())
+        return f"{{{', '.join(f'{name}: {one}' for name, one in items)}}}"
+    if type(value) in (list, tuple):
+        listed = ", ".join(map(_described, value))
+        return f"[{listed}]" if isinstance(value, list) else f"({listed}{',' * (len(value) == 1)})"
     if callable(value) and hasattr(value, "__qualname__"):
         return f"{value.__module__}.{value.__qualname__}"
     # Of a function's partial, or an object of somebody else's class, only the type.

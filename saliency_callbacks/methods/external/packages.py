@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Iterable, Mapping
 from importlib import import_module
@@ -13,7 +12,7 @@ from saliency_callbacks.config.dotted_paths import resolve_object
 from saliency_callbacks.config.hydra import plain
 from saliency_callbacks.errors import MethodError, nearest_names
 
-__all__ = ["check_call", "imported", "member", "resolved_arguments", "snake_case"]
+__all__ = ["imported", "member", "resolved_arguments", "snake_case"]
 
 
 def imported(module: str, *, preset: str, package: str, extra: str) -> ModuleType:
@@ -65,32 +64,6 @@ def resolved_arguments(what: str, arguments: Any) -> dict[str, Any]:
             f"{what}={given!r} is of type {type(given).__name__}; expected a mapping from names to values"
         )
     return {name: _resolved(f"{what}[{name!r}]", value) for name, value in given.items()}
-
-
-def check_call(what: str, function: Any, *args: Any, **arguments: Any) -> None:
-    """Check that a class or function of a library takes arguments, before it is called.
-
-    Args:
-        what: Whose arguments they are.
-        function: The class or function.
-        args: What it is given by position.
-        arguments: What it is given by name.
-
-    Raises:
-        MethodError: If it does not, or is an abstract class.
-    """
-    name = getattr(function, "__qualname__", type(function).__name__)
-    if inspect.isabstract(function):
-        raise MethodError(f"{what}: {name} is an abstract class; expected one of those that are made from it")
-    try:
-        signature = inspect.signature(function)
-    except ValueError:
-        # Some that are written in C tell nothing.
-        return
-    try:
-        signature.bind(*args, **arguments)
-    except TypeError as error:
-        raise MethodError(f"{what}: {error}; expected arguments of {name}{signature}") from error
 
 
 def snake_case(name: str) -> str:

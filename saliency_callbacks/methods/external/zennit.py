@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from saliency_callbacks.config.hydra import plain
 from saliency_callbacks.errors import MethodError
+from saliency_callbacks.methods.external.calls import check_call
 from saliency_callbacks.methods.external.method import Explainer, ModelRun
-from saliency_callbacks.methods.external.packages import check_call, imported, member, resolved_arguments, snake_case
+from saliency_callbacks.methods.external.packages import imported, member, resolved_arguments, snake_case
 from saliency_callbacks.types import TargetLayers
 
 __all__ = ["ZennitMethod"]
@@ -55,7 +56,8 @@ class ZennitMethod(ModelRun):
         Anders et al. 2021, arXiv 2106.13200.
     """
 
-    composite: str | Callable[..., Any] | None = "EpsilonPlusFlat"
+    # OmegaConf, in which Hydra keeps an object in a list, knows no unions of callables.
+    composite: Any = "EpsilonPlusFlat"
     arguments: Mapping[str, Any] = field(default_factory=dict, hash=False)
     canonizers: Sequence[Any] = ()
     attributor: str = "Gradient"
@@ -67,7 +69,7 @@ class ZennitMethod(ModelRun):
         kind = self._composite()
         named = self.attributor if kind is None else getattr(kind, "__name__", "composite")
         self._set("name", self.name or f"zennit_{snake_case(named)}")
-        self._set("canonizers", tuple(plain(self.canonizers)))
+        self._set("canonizers", _checked_canonizers(plain(self.canonizers)))
         for one in ("arguments", "attributor_arguments"):
             self._set(one, resolved_arguments(f"{self.name}: {one}", getattr(self, one)))
         self._canonizers()
@@ -75,10 +77,10 @@ class ZennitMethod(ModelRun):
             raise MethodError(f"{self.name}: layer={self.layer!r}; expected None, as relevance is that of the input")
         super().__post_init__()
         if kind is not None:
-            given = {"canonizers": self.canonizers} if self.canonizers else {}
-            check_call(f"{self.name}: arguments", kind, **given, **self.arguments)
-        of_run = {"model": None, "composite": None, **self.attributor_arguments}
-        check_call(f"{self.name}: attributor_arguments", self._attributor(), **of_run)
+            own = ["canonizers"] if self.canonizers else []
+            check_call(f"{self.name}: arguments", kind, self.arguments, own=own)
+        of_run = ["model", "composite"]
+        check_call(f"{self.name}: attributor_arguments", self._attributor(), self.attributor_arguments, own=of_run)
 
     def explainer(self, model: nn.Module, layers: TargetLayers) -> Explainer:
         """Return the attributor for the model as it is now."""
@@ -98,7 +100,7 @@ class ZennitMethod(ModelRun):
         return attribute
 
     def _composite(self) -> Any:
-        if self.composite is None or not isinstance(self.composite, str):
+        if self.composite is None or callable(self.composite):
             return self.composite
         return member(_zennit("composites"), self.composite, what="ZennitMethod: composite")
 
@@ -111,6 +113,12 @@ class ZennitMethod(ModelRun):
             kind = member(_zennit("canonizers"), one, what="ZennitMethod: canonizers") if isinstance(one, str) else one
             made.append(kind() if callable(kind) else kind)
         return made
+
+
+def _checked_canonizers(given: Any) -> tuple[Any, ...]:
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise MethodError(f"ZennitMethod: canonizers={given!r}; expected a list, such as ['SequentialMergeBatchNorm']")
+    return tuple(given)
 
 
 def _zennit(module: str) -> Any:
