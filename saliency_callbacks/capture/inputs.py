@@ -215,11 +215,13 @@ def _explained_key(structure: tuple[Any, ...] | Mapping[str, Any], attribute_to:
 def _ambiguity(entries: Mapping[Any, Any], candidates: Sequence[Any]) -> str:
     """Return what to do where not exactly one of the inputs could be explained."""
     if candidates:
+        are_pictures = all(isinstance(key, int) and entries[key].ndim == 3 for key in candidates)
+        advice = ". Pictures [C, H, W] in a list become one tensor first, torch.stack(pictures)" if are_pictures else ""
         return (
             f"{len(candidates)} of the inputs {sorted(map(str, entries))} could be explained: {candidates}; expected "
             "exactly one floating-point tensor [N, C, *spatial]. If the model takes all of them, name the one to "
             f"explain with `attribute_to={candidates[0]!r}` (ModelReading(attribute_to=…) of a callback); if it takes "
-            "only one, choose it with Probe(unpack_batch=…), a function batch -> (inputs, labels)"
+            f"only one, choose it with Probe(unpack_batch=…), a function batch -> (inputs, labels){advice}"
         )
     if any(
         isinstance(value, Tensor) and value.ndim == 2 and not value.is_floating_point() for value in entries.values()

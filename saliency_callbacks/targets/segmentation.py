@@ -24,6 +24,9 @@ __all__ = ["SegmentationTarget", "read_dense"]
 _REGIONS = "None (everywhere), 'predicted', 'mask' (the probe's masks), or a mask [*spatial] or [N, *spatial]"
 _AXES = {1: "length", 2: "height, width", 3: "depth, height, width"}
 _MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
+# Of MaskFormer, Mask2Former and DETR: as many channels as queries, which look like classes.
+_MASKS_OF_QUERIES = ("masks_queries_logits", "pred_masks")
+_SCORES_OF_QUERIES = ("class_queries_logits", "pred_logits", "logits")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -184,7 +187,8 @@ class _Region(NamedTarget):
 def read_dense(output: Any, n_dims: int | None = None) -> Tensor:
     """Return the class scores of every position, ``[N, classes, *spatial]``, of a model's output.
 
-    The output itself, its ``"out"`` or ``logits``, or the first tensor of this form in a tuple, list or dictionary.
+    The output itself, its ``"out"`` or ``logits``, the only tensor of this form in a dictionary, or the first one in a
+    tuple or list.
 
     Args:
         output: What the model returned.
@@ -192,10 +196,10 @@ def read_dense(output: Any, n_dims: int | None = None) -> Tensor:
             queries of a detector, are none of positions. ``None`` for one to three.
 
     Raises:
-        OutputError: If there is none.
+        OutputError: If there is none, or it is not known which.
     """
     if isinstance(output, Mapping):
-        parts = [output.get("out"), output.get("logits"), *output.values()]
+        parts = _named_dense(output, n_dims)
     elif isinstance(output, list | tuple):
         parts = list(output)
     else:
@@ -209,6 +213,29 @@ def read_dense(output: Any, n_dims: int | None = None) -> Tensor:
             "of patches [N, tokens, classes] are laid out with transpose(1, 2).unflatten(2, grid)"
         )
     return found
+
+
+def _named_dense(output: Mapping[str, Any], n_dims: int | None) -> list[Any]:
+    usual = [part for part in (output.get("out"), output.get("logits")) if _is_dense(part, n_dims)]
+    if usual:
+        return usual
+    masks = next((name for name in _MASKS_OF_QUERIES if name in output), None)
+    if masks is not None:
+        scores = next((name for name in _SCORES_OF_QUERIES if name in output), "class_queries_logits")
+        raise OutputError(
+            f"the model returned masks of queries, {masks!r} {describe(output[masks])}, which have no fixed class; "
+            "SegmentationTarget needs class scores of every position. Give output_fn=lambda output: torch.einsum("
+            f"'nqc,nqhw->nchw', output[{scores!r}].softmax(-1)[:, :, :-1], output[{masks!r}].sigmoid()), in a callback "
+            "ModelReading(output_fn=…)"
+        )
+    named = {name: part for name, part in output.items() if _is_dense(part, n_dims)}
+    if len(named) > 1:
+        raise OutputError(
+            f"{list(named)} of the model's output may be class scores of every position; expected 'out', 'logits' or "
+            f"only one. Select it with output_fn=lambda output: output[{next(iter(named))!r}], in a callback "
+            "ModelReading(output_fn=…)"
+        )
+    return list(named.values())
 
 
 def _is_dense(part: Any, n_dims: int | None) -> TypeGuard[Tensor]:

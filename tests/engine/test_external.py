@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import random
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
+import pytorch_grad_cam
 import torch
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
 from saliency_callbacks import explain
@@ -605,6 +609,23 @@ def test_tokens_of_a_transformer_are_maps(preset: Callable[..., Any]) -> None:
     correlation = torch.corrcoef(torch.cat([expected, found["own"].magnitude.flatten(1)]))
     assert found["grad_cam"].values.any()
     assert all(correlation[row, row + 4] > 0.9 for row in range(4) if expected[row].any())
+
+
+def test_classes_of_pytorch_grad_cam_without_a_context() -> None:
+    model = network()
+    maps = explain(model, INPUTS, methods=GradCamMethod("RefineCAM", name="refined", layer=["0", "2"]), target=1)
+    with redirect_stderr(io.StringIO()):
+        expected = pytorch_grad_cam.RefineCAM(model.eval(), [model[0], model[2]])(
+            INPUTS, [ClassifierOutputTarget(1)] * 4
+        )
+    torch.testing.assert_close(maps["refined"].values[:, 0], torch.from_numpy(expected))
+
+
+def test_an_index_error_of_pytorch_grad_cam_is_told() -> None:
+    model = Tokens()
+    with pytest.raises(ExternalMethodError, match=r"failed \(IndexError: too many indices"):
+        explain(model, INPUTS, methods=GradCamMethod("AblationCAM"), target_layers="block")
+    assert not any(module._forward_hooks for module in model.modules())
 
 
 def test_noise_tunnels_and_layers_of_captum() -> None:

@@ -376,6 +376,7 @@ class TestInputs:
             (lambda x: x[:0], None, r"shape \[0, 2, 6, 7\]; expected .* N ≥ 1"),
             (lambda x: x.numpy(), None, r"inputs are of type ndarray; expected a tensor"),
             (lambda x: "x", None, r"inputs are of type str"),
+            (list, None, r"5 of the inputs .* become one tensor first, torch.stack\(pictures\)"),
             (lambda x: (x, x[:, 0, 0]), 2, r"attribute_to=2 is not among the inputs; .*'0', '1'"),
             (lambda x: {"image": x}, "imag", r"attribute_to='imag' is not among the inputs; did you mean 'image'"),
             (lambda x: (x, "text"), 1, r"inputs\[1\] is of type str; expected a tensor"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from pytorch_grad_cam.utils.model_targets import SemanticSegmentationTarget
 from torch import nn
 from torch.nn import functional as F
+from transformers.models.mask2former.modeling_mask2former import Mask2FormerForUniversalSegmentationOutput
 
 from saliency_callbacks import Probe, explain
 from saliency_callbacks.errors import OutputError, TargetError
@@ -200,6 +202,59 @@ def test_scores_of_patches_and_of_queries_are_none_of_positions(images: torch.Te
 
     with pytest.raises(OutputError, match=r"needs class scores of every position \[N, classes, height, width\]"):
         explain(Patches(), images, methods="gradient", target=SegmentationTarget(1))
+
+
+class OfQueries(nn.Module):
+    """Returns the masks of queries and their classes, as Mask2Former or DETR does."""
+
+    def __init__(self, kind: Any, scores: str, masks: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.masks, self.scores, self.kind, self.names = nn.Conv2d(2, 4, 1), nn.Linear(2, 4), kind, (scores, masks)
+
+    def forward(self, images: torch.Tensor) -> Any:
+        scores = self.scores(images.flatten(2).transpose(1, 2)[:, :4])
+        return self.kind(**dict(zip(self.names, (scores, self.masks(images)), strict=True)))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        OfQueries(Mask2FormerForUniversalSegmentationOutput, "class_queries_logits", "masks_queries_logits"),
+        OfQueries(dict, "pred_logits", "pred_masks"),
+        OfQueries(dict, "logits", "pred_masks"),
+    ],
+    ids=["Mask2Former", "DETR", "DETR of transformers"],
+)
+def test_masks_of_queries_are_no_classes(images: torch.Tensor, model: OfQueries) -> None:
+    with pytest.raises(OutputError, match="the model returned masks of queries") as caught:
+        explain(model, images, methods="gradient", target=SegmentationTarget(1))
+    advice = re.search(r"output_fn=(lambda .*sigmoid\(\)\)),", str(caught.value))
+    assert advice is not None
+    found = explain(
+        model,
+        images,
+        methods="gradient",
+        target=SegmentationTarget(1),
+        # As it is advised.
+        output_fn=eval(advice[1]),
+    )["gradient"]
+    scores, masks = (model(images)[name] for name in model.names)
+    expected = (scores.softmax(-1)[:, :, 1, None, None] * masks.sigmoid()).sum(dim=1).mean(dim=(1, 2))
+    torch.testing.assert_close(found.score, expected.detach())
+
+
+def test_which_of_several_is_meant_has_to_be_said(images: torch.Tensor) -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.segmenter = _segmenter()
+
+        def forward(self, images: torch.Tensor) -> Any:
+            return {"depth": images, "classes": self.segmenter(images)}
+
+    with pytest.raises(OutputError, match=r"\['depth', 'classes'\] of the model's output may be class scores"):
+        explain(Two(), images, methods="gradient", target=SegmentationTarget(1))
 
 
 def test_it_is_a_value() -> None:

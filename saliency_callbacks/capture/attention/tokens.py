@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from saliency_callbacks.capture.attention.chain import chained
+from saliency_callbacks.capture.attention.order import lies_in_place
 from saliency_callbacks.capture.attention.recorder import AttentionRecorder
+from saliency_callbacks.capture.hooks import ActivationRecorder
 from saliency_callbacks.capture.inputs import ModelInputs
 from saliency_callbacks.capture.layers.auto import without_zero_weights
 from saliency_callbacks.capture.layers.grids import call_layouts, known_grids
@@ -25,6 +27,18 @@ from saliency_callbacks.errors import LayerError
 __all__ = ["TokenPositions"]
 
 _VIDEO_DIMENSIONS = 3
+
+
+class _Tokens(NamedTuple):
+    """A sequence of tokens.
+
+    Args:
+        layout: Where they lie.
+        name: The module that puts them out; ``None`` where none does.
+    """
+
+    layout: SpatialLayout
+    name: str | None = None
 
 
 class TokenPositions:
@@ -96,20 +110,28 @@ class TokenPositions:
         if space == (n_tokens,):
             return numbers
         # The patches are known by their first attention, mostly.
-        layout = self._layouts(n_attentions).get(n_tokens)
-        if layout is None:
-            known = self._layouts(None)
-            layout, sizes = known.get(n_tokens), sorted(known) or "none"
-        if layout is None:
+        found = self._sequences(n_attentions).get(n_tokens)
+        if found is not None and not self._is_in_place(found, n_tokens, n_attentions):
+            raise LayerError(
+                f"the {n_tokens} tokens of {type(self.model).__name__} do not come from the places of a grid "
+                f"{list(found.layout.spatial)}, row by row: they are shuffled or dropped (for masking), or read in "
+                "another order; expected patches row by row. Give `reshape_transform=` (tokens "
+                f"[N, {n_tokens}, K] -> [N, K, *spatial]) if their order is always the same; otherwise use methods "
+                "that need no attention, e.g. 'gradient'"
+            )
+        if found is None:
+            known = self._sequences(None)
+            found, sizes = known.get(n_tokens), sorted(known) or "none"
+        if found is None:
             raise LayerError(
                 f"an attention of {type(self.model).__name__} is over {n_tokens} tokens, whose places in an input of "
                 f"size {list(space)} are not known; expected a sequence of patches with a grid (sequences that have "
                 f"one: {sizes}). Give `reshape_transform=` (tokens [N, {n_tokens}, K] -> [N, K, *spatial])"
             )
-        return layout.to_map(numbers[None, :, None])[0, 0]
+        return found.layout.to_map(numbers[None, :, None])[0, 0]
 
-    def _layouts(self, n_attentions: int | None) -> Mapping[int, SpatialLayout]:
-        """Number of tokens → layout, of all outputs that are sequences with a map, until some attentions have run."""
+    def _sequences(self, n_attentions: int | None) -> Mapping[int, _Tokens]:
+        """Number of tokens → all outputs that are sequences with a map, until some attentions have run."""
         with self.forward_context():
             if n_attentions is None:
                 trace = Trace.of(self.model, self.inputs)
@@ -125,10 +147,27 @@ class TokenPositions:
             if layout is not None and not layout.n_frames and call.output.ndim == 3
             if layout.order == "tokens" or (layout.order == "channels_last" and len(layout.spatial) == 1)
         }
-        settled = {n_tokens: self._settled(trace, *each) for n_tokens, each in found.items()}
         # Of a model that lays out its patches without a module.
         grids = {math.prod(grid): grid for grid in known_grids(trace) if len(grid) < _VIDEO_DIMENSIONS}
-        return {n_tokens: SpatialLayout("tokens", grid) for n_tokens, grid in grids.items()} | settled
+        unseen = {n_tokens: _Tokens(SpatialLayout("tokens", grid)) for n_tokens, grid in grids.items()}
+        return unseen | {
+            n_tokens: _Tokens(self._settled(trace, name, layout), name) for n_tokens, (name, layout) in found.items()
+        }
+
+    def _is_in_place(self, tokens: _Tokens, n_tokens: int, n_attentions: int) -> bool:
+        """Return whether tokens come from where they lie, as far as is known before an attention mixes them."""
+        if tokens.name is None:
+            return True
+        modules = {tokens.name: self.model.get_submodule(tokens.name)}
+        samples = torch.arange(1, device=self.inputs.explained.device)
+
+        def run(rows: Tensor) -> Tensor:
+            with self.forward_context(), ActivationRecorder(modules) as recorder, AttentionRecorder(n_attentions):
+                self.inputs.call(self.model, rows.clone(), samples)
+            outputs = [call.output.detach() for call in recorder.calls if n_tokens in call.output.shape[:2]]
+            return outputs[-1]
+
+        return lies_in_place(run, self.inputs.explained[:1].detach(), tokens.layout)
 
     def _settled(self, trace: Trace, name: str, layout: SpatialLayout) -> SpatialLayout:
         layout = replace(layout, batch_dim=0)

@@ -70,13 +70,13 @@ class GradCamMethod(ModelRun):
         constructor = {**_reshaping(kind, layers), **self.constructor}
 
         def attribute(inputs: Tensor, target: Tensor, samples: Tensor) -> Any:
-            # It shows progress bars, which would break up that of the training. Its hooks are good for one call.
-            with (
-                redirect_stdout(io.StringIO()),
-                redirect_stderr(io.StringIO()),
-                kind(model, list(layers), **constructor) as cam,
-            ):
-                return cam(inputs, [target_of(index) for index in target.tolist()], **self.arguments)
+            # It shows progress bars, which would break up that of the training.
+            with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+                cam = kind(model, list(layers), **constructor)
+                try:
+                    return cam(inputs, [target_of(index) for index in target.tolist()], **self.arguments)
+                finally:
+                    _release(cam)
 
         return attribute
 
@@ -149,6 +149,18 @@ class TorchCamMethod(ModelRun):
     def _kind(self) -> Any:
         library = imported("torchcam.methods", preset="TorchCamMethod", package="TorchCAM", extra="torchcam")
         return member(library, self.cam, what="TorchCamMethod: cam")
+
+
+def _release(cam: Any) -> None:
+    """Take the hooks of a map of pytorch-grad-cam off the model, as they are good for one call.
+
+    Its own `with` swallows an IndexError, is not there for every class, and fails where gradients are views.
+    """
+    for one in getattr(cam, "base_cam_per_layer", [cam]):
+        kept = getattr(one, "activations_and_grads", None)
+        if kept is not None:
+            kept.activations, kept.gradients = [], []
+            kept.release()
 
 
 def _complete(method: GradCamMethod | TorchCamMethod, *, prefix: str, that_draw: Sequence[str]) -> None:

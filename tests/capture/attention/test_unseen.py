@@ -188,6 +188,66 @@ def test_layers_without_a_score_of_their_own():
         explain(model, images(), methods="legrad", target=1)
 
 
+class InOrder(nn.Module):
+    """Attention over patches in some order."""
+
+    def __init__(self, reorder):
+        super().__init__()
+        self.patches, self.block = nn.Conv2d(3, 16, 4, stride=4), nn.Sequential(nn.LayerNorm(16), nn.Linear(16, 16))
+        self.head, self.reorder = nn.Linear(16, 3), reorder
+
+    def forward(self, x):
+        tokens = self.block(self.reorder(self.patches(x)).flatten(2).transpose(1, 2))
+        return self.head((tokens + F.scaled_dot_product_attention(tokens, tokens, tokens)).mean(dim=1))
+
+
+REORDERED = {
+    "columns": lambda maps: maps.transpose(2, 3),
+    "backwards": lambda maps: maps.flatten(2).flip(2),
+    "mirrored": lambda maps: maps.flip(3),
+    "shuffled": lambda maps: maps.flatten(2)[:, :, torch.randperm(maps.shape[2] * maps.shape[3])],
+}
+
+
+@pytest.mark.parametrize("name", REORDERED)
+def test_tokens_in_another_order_than_row_by_row(name):
+    torch.manual_seed(0)
+    inputs = torch.randn(2, 3, 32, 32)
+    with pytest.raises(LayerError, match=r"the 64 tokens of InOrder do not come from the places of a grid \[8, 8\]"):
+        explain(InOrder(REORDERED[name]).eval(), inputs, methods="attention_rollout", target=1)
+    kept = InOrder(lambda maps: maps).eval()
+    assert explain(kept, inputs, methods="attention_rollout", target=1)["attention_rollout"].values.shape[2:] == (8, 8)
+
+
+def test_another_order_can_be_told():
+    torch.manual_seed(0)
+    model, other = (InOrder(reorder).eval() for reorder in (REORDERED["columns"], lambda maps: maps))
+    other.load_state_dict(model.state_dict())
+    settings = {"methods": "gradient_x_attention", "target": 1}
+    expected = explain(other, images(), **settings)["gradient_x_attention"].values
+    found = explain(
+        model,
+        images(),
+        reshape_transform=lambda tokens: tokens.transpose(1, 2).unflatten(2, (4, 4)).mT,
+        **settings,
+    )["gradient_x_attention"].values
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-7)
+
+
+def test_a_masked_autoencoder_shuffles_its_tokens():
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = transformers.ViTMAEConfig(**sizes, image_size=32, patch_size=4, mask_ratio=0.0)
+    torch.manual_seed(0)
+    with pytest.raises(LayerError, match="the 65 tokens of ViTMAEModel do not come from the places"):
+        explain(
+            transformers.ViTMAEModel(config).eval(),
+            torch.randn(2, 3, 32, 32),
+            methods="attention_rollout",
+            target=1,
+            output_fn=lambda output: output.last_hidden_state[:, 0],
+        )
+
+
 class ReadsAllLayers(nn.Module):
     """Its head reads the mean over what all blocks put out."""
 
