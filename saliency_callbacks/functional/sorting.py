@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -41,7 +37,7 @@ def sorted_with_order(values: Tensor) -> tuple[Tensor, Tensor]:
         found = values.detach().sort(dim=1)
         return found.values, found.indices
     readable = _readable(values)
-    order = torch.from_numpy(_argsort(readable.numpy()))
+    order = _argsort(readable)
     return readable.gather(1, order), order
 
 
@@ -55,7 +51,7 @@ def ties(ascending: Tensor) -> Tensor:
     flat = _readable(ascending).flatten()
     if flat.device.type == "cpu":
         array = flat.numpy()
-        found = torch.from_numpy(np.flatnonzero(array[1:] == array[:-1]))
+        found = torch.from_numpy((array[1:] == array[:-1]).nonzero()[0])
     else:
         found = (flat[1:] == flat[:-1]).nonzero()[:, 0]
     found = found + 1
@@ -78,19 +74,20 @@ def kth_smallest(values: Tensor, k: int) -> Tensor:
     return torch.from_numpy(array[:, k - 1].copy()).to(values.dtype)
 
 
-def _argsort(array: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+def _argsort(values: Tensor) -> Tensor:
     """Return what sorts each row, some rows at a time in as many threads as torch has: NumPy itself sorts in one."""
-    n_threads = min(torch.get_num_threads(), len(array))
-    if n_threads < 2 or array.size < _WORTH_THREADS:
-        return array.argsort(axis=1)
-    found = np.empty(array.shape, dtype=np.intp)
+    n_threads = min(torch.get_num_threads(), len(values))
+    if n_threads < 2 or values.numel() < _WORTH_THREADS:
+        return torch.from_numpy(values.numpy().argsort(axis=1))
+    # Parts of one array, of which each thread fills its own.
+    found = torch.empty(values.shape, dtype=torch.int64)
 
-    def sort(rows: slice) -> None:
-        found[rows] = array[rows].argsort(axis=1)
+    def sort(part: tuple[Tensor, Tensor]) -> None:
+        rows, order = part
+        order.copy_(torch.from_numpy(rows.numpy().argsort(axis=1)))
 
-    borders = np.linspace(0, len(array), n_threads + 1).astype(int).tolist()
     with ThreadPoolExecutor(n_threads) as pool:
-        list(pool.map(sort, (slice(*ends) for ends in pairwise(borders))))
+        list(pool.map(sort, zip(values.chunk(n_threads), found.chunk(n_threads), strict=True)))
     return found
 
 

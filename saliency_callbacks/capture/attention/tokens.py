@@ -22,6 +22,7 @@ from saliency_callbacks.capture.layers.grids import call_layouts, known_grids
 from saliency_callbacks.capture.layers.layout import SpatialLayout
 from saliency_callbacks.capture.layers.maps import LayerMaps
 from saliency_callbacks.capture.layers.trace import Score, Trace
+from saliency_callbacks.capture.norm_gradients import order_gradients
 from saliency_callbacks.errors import LayerError
 
 __all__ = ["TokenPositions"]
@@ -93,6 +94,7 @@ class TokenPositions:
             raise LayerError(
                 "the explained score does not depend on any attention of the model; expected one that it does"
             )
+        order_gradients(trace.score)
         last = chained(recorder, self.model, trace.rows, trace.score)[-1]
         (gradient,) = torch.autograd.grad(trace.score, last.output, allow_unused=True)
         n_queries = last.shape[-2]

@@ -10,6 +10,8 @@ from itertools import permutations
 import torch
 from torch import Tensor
 
+from saliency_callbacks.capture.norm_gradients import order_gradients
+
 __all__ = ["Places", "View", "measure_places", "seen_alike"]
 
 # In parts of the input's size. Half a map is half the input away from the other, as far as its receptive fields are
@@ -95,6 +97,8 @@ def measure_places(rows: Tensor, map_: Tensor) -> Places:
         rows: What was fed.
         map_: A layer's output, of the same graph.
     """
+    if len(rows) == 1:
+        order_gradients(map_)
     n_sides = map_.ndim - 2
     centers = torch.stack(
         [torch.stack([_center(rows, map_, side, part) for part in (0, 1)]) for side in range(n_sides)]

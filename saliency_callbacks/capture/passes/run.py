@@ -19,6 +19,7 @@ from saliency_callbacks.capture.attention.observer import ATTENTION, AttentionOb
 from saliency_callbacks.capture.hooks import ActivationRecorder
 from saliency_callbacks.capture.layers.calls import CallMaps
 from saliency_callbacks.capture.loss_scale import LossScale
+from saliency_callbacks.capture.norm_gradients import order_gradients
 from saliency_callbacks.capture.passes.adaptive import Estimate, measured_by, rounds
 from saliency_callbacks.capture.passes.relu_rules import ReluRuleMode
 from saliency_callbacks.capture.passes.rows import Rows
@@ -225,6 +226,8 @@ def _gradients(
             "the explained score has no gradient: the model, its `output_fn` or the target detaches it, or computes "
             "it under `torch.no_grad()`. Let `forward` record gradients, or choose target layers above that part"
         )
+    if len(score) == 1:
+        order_gradients(score)
     found = loss_scale.gradients(score, [*wrt, *attended], keep_graph=keep_graph)
     gradients, of_attention = found[: len(wrt)], found[len(wrt) :]
     if any(gradient is None for gradient in gradients):
