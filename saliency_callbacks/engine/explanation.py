@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from saliency_callbacks.capture.isolation.full_precision import without_autocast
 from saliency_callbacks.capture.passes.run import Clean
 from saliency_callbacks.functional.counted import normalize_counted
 from saliency_callbacks.functional.maps import normalize, reduce_channels, resize
@@ -55,7 +56,8 @@ class Unscaled:
     @classmethod
     def of(cls, method: Method, clean: Clean, evidence: Mapping[Pass, Evidence], counted: Tensor | None) -> Unscaled:
         """Return the map that a method makes of the evidence, at least in float32."""
-        raw = method.attribute(evidence)
+        with without_autocast(clean.score.device.type):
+            raw = method.attribute(evidence)
         inputs = next(iter(evidence.values())).inputs
         dtype = torch.promote_types(inputs.dtype, torch.float32)
         extras = {name: value.to(dtype) for name, value in raw.extras.items()}

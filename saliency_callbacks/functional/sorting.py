@@ -9,7 +9,7 @@ from torch import Tensor
 
 __all__ = ["ascending", "kth_smallest", "sorted_with_order", "ties"]
 
-# Starting threads takes as long as sorting some thousand values.
+# Below it, starting threads takes longer than they save.
 _WORTH_THREADS = 2**17
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -41,14 +41,14 @@ def sorted_with_order(values: Tensor) -> tuple[Tensor, Tensor]:
     return readable.gather(1, order), order
 
 
-def ties(ascending: Tensor) -> Tensor:
+def ties(sorted_values: Tensor) -> Tensor:
     """Return where, in the flattened rows ``[N, P]`` of sorted values, one equals the one before it in its row.
 
     Example:
         >>> ties(torch.tensor([[1.0, 1.0, 2.0], [2.0, 3.0, 3.0]]))
         tensor([1, 5])
     """
-    flat = _readable(ascending).flatten()
+    flat = _readable(sorted_values).flatten()
     if flat.device.type == "cpu":
         array = flat.numpy()
         found = torch.from_numpy((array[1:] == array[:-1]).nonzero()[0])
@@ -56,7 +56,7 @@ def ties(ascending: Tensor) -> Tensor:
         found = (flat[1:] == flat[:-1]).nonzero()[:, 0]
     found = found + 1
     # The first value of a row has none before it.
-    return found[found % ascending.shape[1] != 0]
+    return found[found % sorted_values.shape[1] != 0]
 
 
 def kth_smallest(values: Tensor, k: int) -> Tensor:

@@ -26,6 +26,9 @@ from saliency_callbacks.targets.selectors import Target
 
 __all__ = ["Trial"]
 
+# How many normal numbers torch draws in another way at the end of a tensor than in its middle.
+_DRAWN_APART = 16
+
 
 @dataclass(frozen=True, eq=False)
 class Trial:
@@ -143,7 +146,9 @@ def _n_forwards(scores: RemovalScores, n_methods: int) -> float:
 def _with_noise(explained: Tensor, positions: Tensor | None, *, level: float, seed: int) -> Tensor:
     """Return explained inputs ``[N, C, *spatial]`` with noise, where they hold anything."""
     generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(explained.shape, generator=generator, dtype=torch.float32).to(explained)
+    # So that the noise of a sample does not depend on how many follow it.
+    drawn = torch.randn(explained.numel() + _DRAWN_APART, generator=generator, dtype=torch.float32)
+    noise = drawn[: explained.numel()].view(explained.shape).to(explained)
     within = explained if positions is None else filled(explained, positions[:, None])
     scale = noise_scale(within, level).reshape(-1, *(1,) * (explained.ndim - 1))
     noisy = explained + scale * noise

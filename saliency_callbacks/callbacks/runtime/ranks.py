@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -188,8 +187,7 @@ class Ranks:
     def known_everywhere(self, names: Iterable[str]) -> tuple[str, ...]:
         """Return those of a rank's names that all ranks have, in its order; maybe none."""
         own = tuple(names)
-        everyone = self.from_all(own)
-        return tuple(name for name in own if all(name in others for others in everyone))
+        return _in_all(own, self.from_all(own))
 
     def methods_everywhere(self, names: Iterable[str]) -> tuple[str, ...]:
         """Return those of a rank's methods that all ranks have: another library's may have failed on one rank only.
@@ -198,9 +196,10 @@ class Ranks:
             ExternalMethodError: If none is left, on all ranks.
         """
         own = tuple(names)
-        found = self.known_everywhere(own)
+        everyone = self.from_all(own)
+        found = _in_all(own, everyone)
         if not found:
-            listed = "; ".join(f"rank {rank}: {', '.join(others)}" for rank, others in enumerate(self.from_all(own)))
+            listed = "; ".join(f"rank {rank}: {', '.join(others)}" for rank, others in enumerate(everyone))
             raise ExternalMethodError(
                 f"there is no method that found maps on all ranks ({listed}); expected at least one. Each warning "
                 "above says why a method failed; add a built-in method, or explain all samples on every rank, "
@@ -213,14 +212,15 @@ class Ranks:
         if self.size == 1:
             return found
         everywhere = self.methods_everywhere(found.maps[0])
-        whole = partial(self._whole, n_samples=n_samples) if self.shards_probe else lambda part: part
+        maps = [{name: parts[name] for name in everywhere} for parts in found.maps]
+        costs = {name: cost for name, cost in found.costs.items() if name in everywhere}
+        if not self.shards_probe:
+            return replace(found, maps=tuple(maps), costs=costs)
         return replace(
             found,
-            maps=tuple({name: whole(parts[name]) for name in everywhere} for parts in found.maps),
-            logits=self.gathered(found.logits, n_samples)
-            if self.shards_probe and found.logits is not None
-            else found.logits,
-            costs={name: cost for name, cost in found.costs.items() if name in everywhere},
+            maps=tuple({name: self._whole(part, n_samples) for name, part in parts.items()} for parts in maps),
+            logits=None if found.logits is None else self.gathered(found.logits, n_samples),
+            costs=costs,
         )
 
     def logits(self, model: nn.Module, inputs: Any, settings: Settings) -> Tensor:
@@ -285,3 +285,7 @@ def _reported(report: _Report) -> Exception:
     # So that it is told once, however many agreements it passes on its way.
     vars(error)["first_report"] = report
     return error
+
+
+def _in_all(own: Sequence[str], everyone: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    return tuple(name for name in own if all(name in others for others in everyone))

@@ -110,7 +110,7 @@ class BlockRecorder:
         """Let the model run on ``tokens`` behind its last block; the blocks before it return zeros."""
         last = blocks[-1]
         returned: dict[int, list[Any]] = {}
-        # The same for all blocks: nothing of it is read.
+        # The same memory for all blocks: it may be written, but is not read.
         nothing = torch.zeros_like(tokens)
         for call in self.calls:
             if call.end > last.end or (call.parent is not None and 0 <= call.parent.end <= last.end):
@@ -120,7 +120,7 @@ class BlockRecorder:
             if call is last or call in blocks:
                 old = block_tokens(call)
                 assert old is not None, "a block has tokens"
-                new = tokens if call is last else nothing.view_as(old)
+                new = tokens if call is last else nothing.detach()
                 output = replace_first(call.output, old, new)
             else:
                 output = _detached(call.output)

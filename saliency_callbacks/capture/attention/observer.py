@@ -15,6 +15,7 @@ from saliency_callbacks.capture.attention.chain import chained
 from saliency_callbacks.capture.attention.own_scores import own_gradients
 from saliency_callbacks.capture.attention.recorder import AttentionRecorder
 from saliency_callbacks.capture.attention.tokens import TokenPositions
+from saliency_callbacks.capture.isolation.full_precision import without_autocast
 from saliency_callbacks.capture.loss_scale import LossScale
 from saliency_callbacks.errors import LayerError
 from saliency_callbacks.functional.attention.weights import reduced_attention
@@ -94,7 +95,7 @@ class AttentionObserver:
             number: Which of the targets.
             gradients: Those with respect to :attr:`outputs`; ``None`` for zeros.
         """
-        with torch.no_grad():
+        with torch.no_grad(), without_autocast(self._chain[0].output.device.type):
             return self._evidence(number, gradients)
 
     def _evidence(self, number: int, gradients: Sequence[Tensor | None]) -> AttentionEvidence:

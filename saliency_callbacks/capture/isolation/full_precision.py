@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from saliency_callbacks.capture.isolation.sigint import restoring
 from saliency_callbacks.errors import ConfigurationError
 
-__all__ = ["full_precision", "undone", "widened"]
+__all__ = ["full_precision", "undone", "widened", "without_autocast"]
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -51,16 +51,27 @@ def undone(forward_context: Callable[[], AbstractContextManager[Any]], device_ty
         forward_context: What a forward is usually run in.
         device_types: Where the model runs, e.g. ``cuda``.
     """
-    with forward_context(), ExitStack() as stack:
-        for device_type in sorted(device_types | {"cpu"}):
-            if torch.is_autocast_enabled(device_type):
-                stack.enter_context(torch.autocast(device_type, enabled=False))
+    with forward_context(), without_autocast(*device_types):
         default = torch.get_default_dtype()
         torch.set_default_dtype(torch.promote_types(default, torch.float32))
         try:
             yield
         finally:
             torch.set_default_dtype(default)
+
+
+@contextmanager
+def without_autocast(*device_types: str) -> Iterator[None]:
+    """Compute in the precision of what is given, also where somebody explains a model inside an autocast.
+
+    Args:
+        device_types: Where it is computed, besides the CPU.
+    """
+    with ExitStack() as stack:
+        for device_type in sorted({*device_types, "cpu"}):
+            if torch.is_autocast_enabled(device_type):
+                stack.enter_context(torch.autocast(device_type, enabled=False))
+        yield
 
 
 def widened(value: Any) -> Any:

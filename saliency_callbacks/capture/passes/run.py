@@ -168,13 +168,12 @@ def _differentiate_own(
 ) -> None:
     if Quantity.OWN_ATTENTION_GRADIENT not in attention.quantities:
         return
-    # One copy for all runs, which go by what the outermost modules returned, not by the input.
-    inputs = subject.inputs.copied(rows.inputs.detach())
+    classes = [target for _, target in scores]
+    inputs = rows.inputs.detach()
 
     def run() -> list[Tensor]:
-        return subject.scores_of(inputs, rows.samples, classes)
+        return subject.scores_of(subject.inputs.copied(inputs), rows.samples, classes)
 
-    classes = [target for _, target in scores]
     counted = subject.inputs.positions
     with subject.backward_context():
         attention.differentiate_own(

@@ -112,7 +112,9 @@ def attention_sensitivity(sensitivity: Sequence[Tensor]) -> Tensor:
 
 
 def _times(row: Tensor, layer: Tensor) -> Tensor:
-    return torch.bmm(row.unsqueeze(1), layer).squeeze(1)
+    # Parts of a model may run in other precisions.
+    dtype = torch.promote_types(row.dtype, layer.dtype)
+    return torch.bmm(row.unsqueeze(1).to(dtype), layer.to(dtype)).squeeze(1)
 
 
 def _checked(layers: Sequence[Tensor]) -> Sequence[Tensor]:
