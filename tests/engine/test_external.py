@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from zennit.core import Hook
+from zennit.rules import Pass
 
 from saliency_callbacks import explain
 from saliency_callbacks.engine.run import run_engine
@@ -605,6 +607,54 @@ def test_tokens_of_a_transformer_are_maps(preset: Callable[..., Any]) -> None:
     correlation = torch.corrcoef(torch.cat([expected, found["own"].magnitude.flatten(1)]))
     assert found["grad_cam"].values.any()
     assert all(correlation[row, row + 4] > 0.9 for row in range(4) if expected[row].any())
+
+
+class Attentive(nn.Module):
+    """Attention between patches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 8, 2, 2)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        tokens = self.patches(inputs).flatten(2).transpose(1, 2)
+        return self.head(self.attention(tokens, tokens, tokens)[0].mean(dim=1))
+
+
+class Scaled(nn.Module):
+    """A module of two inputs, in the middle of a network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale, self.head = Product(), nn.Linear(3 * 6 * 6, 3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.head(self.scale(inputs, inputs + 1).flatten(1))
+
+
+class Product(nn.Module):
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        return first * second
+
+
+def test_rules_of_zennit_on_attention_are_named_and_can_be_left_out() -> None:
+    model = Attentive()
+    with pytest.raises(ExternalMethodError, match=r"rule Pass on the nn\.MultiheadAttention 'attention'.*layer_map"):
+        explain(model, INPUTS, methods=ZennitMethod("EpsilonPlus", name="lrp"))
+    skips = [((nn.MultiheadAttention,), Hook())]
+    assert explain(model, INPUTS, methods=ZennitMethod("EpsilonPlus", {"layer_map": skips}, name="lrp"))["lrp"]
+    assert explain(model, INPUTS, methods=ZennitMethod("ExcitationBackprop", name="lrp"))["lrp"]
+    by_name = {"name_map": [(["model.attention"], Pass())]}
+    with pytest.raises(ExternalMethodError, match="rule Pass on"):
+        explain(model, INPUTS, methods=ZennitMethod("NameMapComposite", by_name, name="lrp"))
+
+
+def test_a_rule_of_zennit_on_a_module_of_several_inputs_is_told() -> None:
+    by_name = {"name_map": [(["model.scale"], Pass())]}
+    with pytest.raises(ExternalMethodError, match=r"on a module with several inputs .*expected a composite"):
+        explain(Scaled(), INPUTS, methods=ZennitMethod("NameMapComposite", by_name, name="lrp"))
 
 
 def test_noise_tunnels_and_layers_of_captum() -> None:

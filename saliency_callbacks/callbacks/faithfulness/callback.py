@@ -20,7 +20,7 @@ from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.arguments import OnError, checked_target
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
-from saliency_callbacks.callbacks.runtime.preconditions import check_labels, check_layers
+from saliency_callbacks.callbacks.runtime.preconditions import check_labels, check_methods
 from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, Storage, engine_settings, settings_of
 from saliency_callbacks.callbacks.runtime.state import PinnedState
 from saliency_callbacks.callbacks.shared_pass.wish import Wish
@@ -158,7 +158,7 @@ class FaithfulnessTest(ObservingCallback[PinnedState]):
 
     @override
     def _check_model(self, model: nn.Module) -> None:
-        check_layers(model, self.settings)
+        check_methods(model, self.settings)
 
     @override
     def _freeze(self, host: Host) -> ProbeBatch | None:
