@@ -23,6 +23,7 @@ from saliency_callbacks.engine.explained_model import ExplainedModel
 from saliency_callbacks.engine.explanation import Cost, Unscaled
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.errors import ExternalMethodError
+from saliency_callbacks.methods.external.method import ModelRun
 from saliency_callbacks.methods.external.returned import read_maps
 from saliency_callbacks.targets.selectors import Target
 from saliency_callbacks.types import ModelMethod, RawMap, TargetLayers
@@ -105,6 +106,8 @@ class IsolatedRun:
             batch = running.read(self.model, self.inputs)
             explained = self._explained_model(batch, running)
             layers = self._target_layers(batch, running)
+            if isinstance(self.method, ModelRun):
+                self.method.check(self.model, layers.modules)
             with unchanged_parameters(self.model) as tries.changes:
                 try:
                     maps = self._maps(explained, layers, batch, running)

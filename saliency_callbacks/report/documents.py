@@ -27,6 +27,8 @@ _OF_COSTS = (
 _OF_RANDOMIZATION = ("similarity", "floor")
 _GAINS = ("deletion_gain", "insertion_gain")
 _OF_FAITHFULNESS = (*_GAINS, "stability")
+_SUMMARY = "summary"
+_OF_UNDEFINED = "Undefined is the share of the samples whose map has no order, or whose score hardly changes."
 _CAUTION = (
     "Similarity and floor near 0 are good: above a floor of 0.3, a map shows the input, not what the model learned, "
     "however high its gains are. A gain of 0 is no better than the same map elsewhere. None of this shows that a map "
@@ -41,20 +43,22 @@ def documents_of(archives: Sequence[Archive], shown_elsewhere: Collection[str] =
     Those of methods have a ``title``, too, which is shown in place of the tag.
 
     Alerts are left out, which are headlines already, and so are texts with marked words: the page shows every word of
-    them in color.
+    them in color. Summaries of tests are left out whose methods are in the table of methods.
 
     Args:
         archives: What the run left.
         shown_elsewhere: Tags that are left out, too.
     """
+    judged = _judged_methods(archives)
     newest: dict[str, dict[str, Any]] = {}
     for archive in archives:
         is_text = archive.probe is not None and archive.probe["tokens"] is not None
         for entry in archive.observations:
             for tag, blocks in _documents(entry, is_text=is_text):
-                newest[tag] = {"tag": tag, "moment": moment_of(entry), "blocks": blocks}
+                if not (archive.name in judged and tag.rpartition("/")[2] == _SUMMARY):
+                    newest[tag] = {"tag": tag, "moment": moment_of(entry), "blocks": blocks}
     shown = [document for tag, document in newest.items() if tag not in shown_elsewhere]
-    return [*(_judged_methods(archives) or _costly_methods(archives)), *shown]
+    return [*(judged.values() or _costly_methods(archives)), *shown]
 
 
 def _documents(entry: ObservationEntry, *, is_text: bool) -> Iterator[tuple[str, list[dict[str, Any]]]]:
@@ -72,22 +76,26 @@ def _blocks(table: Table) -> list[dict[str, Any]]:
     return [table_block(head, rows), *note]
 
 
-def _judged_methods(archives: Sequence[Archive]) -> list[dict[str, Any]]:
-    """Return a table for each test of how faithful maps are, beside the randomization test if there is exactly one."""
+def _judged_methods(archives: Sequence[Archive]) -> dict[str, dict[str, Any]]:
+    """Return a table for each test of how faithful maps are, beside the randomization test if there is exactly one.
+
+    Each is found under the name of its test.
+    """
     last = {archive.name: archive.observations[-1] for archive in archives if archive.observations}
     found = {name: _by_method(entry) for name, entry in last.items()}
     tests = [name for name, scores in found.items() if _has_any(scores, _GAINS)]
     # Which of several belongs to which test is not known.
     randomized = [name for name, scores in found.items() if _has_any(scores, _OF_RANDOMIZATION)]
     beside = randomized[0] if len(randomized) == 1 else None
-    documents = []
+    documents = {}
     for name in tests:
         others = {} if beside is None else found[beside]
         verdicts = {} if beside is None else last[beside]["metadata"].get("verdicts", {})
-        table = _with_costs(_judgement(found[name], others, verdicts, beside), _costs(archives, name))
+        table = _with_undefined(_judgement(found[name], others, verdicts, beside), found[name])
+        table = _with_costs(table, _costs(archives, name))
         title = f"{_TITLE}: {name}" if len(tests) > 1 else _TITLE
         moment = moment_of(last[name])
-        documents.append({"tag": f"methods/{name}", "title": title, "moment": moment, "blocks": _blocks(table)})
+        documents[name] = {"tag": f"methods/{name}", "title": title, "moment": moment, "blocks": _blocks(table)}
     return documents
 
 
@@ -123,6 +131,19 @@ def _judgement(
     columns = ("method", *columns, *(score.replace("_", " ") for score in _OF_FAITHFULNESS))
     source = "" if beside is None else f"Similarity, floor and verdict are of the test {beside}. "
     return Table(columns, tuple(rows), note=f"With 95% intervals over the samples. {source}{_CAUTION}")
+
+
+def _with_undefined(table: Table, scores: Mapping[str, Mapping[str, float]]) -> Table:
+    """Return a table of methods with the share of samples without a gain, at its end; as it is where all have one."""
+    shares = [scores[method.text].get("undefined", math.nan) for method, *_ in table.rows]
+    if not any(share > 0 for share in shares):
+        return table
+    rows = tuple((*row, Cell(_as_share(share))) for row, share in zip(table.rows, shares, strict=True))
+    return Table((*table.columns, "undefined"), rows, note=" ".join(filter(None, [table.note, _OF_UNDEFINED])))
+
+
+def _as_share(share: float) -> str:
+    return "nan" if math.isnan(share) else f"{100 * share:.3g}%"
 
 
 def _costs(archives: Sequence[Archive], own: str | None = None) -> dict[str, Mapping[str, float]]:

@@ -14,7 +14,7 @@ from saliency_callbacks.errors import SaliencyWarning
 from saliency_callbacks.probe import TokenCue
 from saliency_callbacks.report import write_report
 from saliency_callbacks.sinks import DiskSink
-from saliency_callbacks.types import ProbeView, Snapshot
+from saliency_callbacks.types import Cell, ProbeView, Snapshot, Table
 from tests.end_to_end.browsing import MAP, expect, is_hot, look_for_a_method_of_one_run, painted
 from tests.end_to_end.page_runs import EVIL, write_image_run
 from tests.report.maps import attribution
@@ -200,6 +200,28 @@ def test_light_and_dark(show, report):
 def test_a_narrow_window_does_not_scroll_sideways(show, report):
     page = show(report, viewport={"width": 390, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("width", [1400, 700, 400])
+def test_a_wide_table_scrolls_within_its_card(show, tmp_path, width):
+    columns = ("method", *(f"score {number}" for number in range(6)), "verdict")
+    cells = ("grad_cam", *["0.55 (0.41 to 0.68)"] * 6, "does not depend on the weights")
+    write_image_run(tmp_path)
+    tables = {"saliency/wide": Table(columns, (tuple(map(Cell, cells)),))}
+    DiskSink(tmp_path / "saliency").write(Snapshot(3, 39, "final", {}, tables=tables), {})
+    page = show(write_report([tmp_path]), viewport={"width": width, "height": 800})
+    card = page.locator("article", has_text="saliency/wide")
+    left, right, last, height = card.evaluate(
+        """card => {
+            const cells = card.querySelectorAll("td"), last = cells[cells.length - 1];
+            card.querySelector(".scroll").scrollLeft = 10000;
+            const [whole, part] = [card, last].map((each) => each.getBoundingClientRect());
+            return [whole.left, whole.right, part.right, part.height];
+        }"""
+    )
+    assert 0 <= left < last <= right <= width
+    assert height < 50, "two lines of words at most"
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_it_works_in_a_frame_without_an_address(browser, report):

@@ -17,6 +17,8 @@ import pytorch_grad_cam
 import torch
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
+from zennit.core import Hook
+from zennit.rules import Pass
 
 from saliency_callbacks import explain
 from saliency_callbacks.engine.run import run_engine
@@ -626,6 +628,54 @@ def test_an_index_error_of_pytorch_grad_cam_is_told() -> None:
     with pytest.raises(ExternalMethodError, match=r"failed \(IndexError: too many indices"):
         explain(model, INPUTS, methods=GradCamMethod("AblationCAM"), target_layers="block")
     assert not any(module._forward_hooks for module in model.modules())
+
+
+class Attentive(nn.Module):
+    """Attention between patches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 8, 2, 2)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        tokens = self.patches(inputs).flatten(2).transpose(1, 2)
+        return self.head(self.attention(tokens, tokens, tokens)[0].mean(dim=1))
+
+
+class Scaled(nn.Module):
+    """A module of two inputs, in the middle of a network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale, self.head = Product(), nn.Linear(3 * 6 * 6, 3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.head(self.scale(inputs, inputs + 1).flatten(1))
+
+
+class Product(nn.Module):
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        return first * second
+
+
+def test_rules_of_zennit_on_attention_are_named_and_can_be_left_out() -> None:
+    model = Attentive()
+    with pytest.raises(ExternalMethodError, match=r"rule Pass on the nn\.MultiheadAttention 'attention'.*layer_map"):
+        explain(model, INPUTS, methods=ZennitMethod("EpsilonPlus", name="lrp"))
+    skips = [((nn.MultiheadAttention,), Hook())]
+    assert explain(model, INPUTS, methods=ZennitMethod("EpsilonPlus", {"layer_map": skips}, name="lrp"))["lrp"]
+    assert explain(model, INPUTS, methods=ZennitMethod("ExcitationBackprop", name="lrp"))["lrp"]
+    by_name = {"name_map": [(["model.attention"], Pass())]}
+    with pytest.raises(ExternalMethodError, match="rule Pass on"):
+        explain(model, INPUTS, methods=ZennitMethod("NameMapComposite", by_name, name="lrp"))
+
+
+def test_a_rule_of_zennit_on_a_module_of_several_inputs_is_told() -> None:
+    by_name = {"name_map": [(["model.scale"], Pass())]}
+    with pytest.raises(ExternalMethodError, match=r"on a module with several inputs .*expected a composite"):
+        explain(Scaled(), INPUTS, methods=ZennitMethod("NameMapComposite", by_name, name="lrp"))
 
 
 def test_noise_tunnels_and_layers_of_captum() -> None:

@@ -23,6 +23,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from saliency_callbacks import (
     CueAlarm,
+    FaithfulnessTest,
+    Perturbation,
     Probe,
     RandomizationTest,
     SaliencyMonitor,
@@ -41,7 +43,14 @@ from tests.trainer.runs import Augmented, Classifier, RecordingLogger, digits, s
 
 __all__ = ["KINDS", "Fault", "Outcome", "Scene", "is_observed", "outcome", "seed", "without_callback"]
 
-KINDS = ("SaliencyMonitor", "TokenSaliencyMonitor", "RandomizationTest", "CueAlarm", "ShortcutDiscovery")
+KINDS = (
+    "SaliencyMonitor",
+    "TokenSaliencyMonitor",
+    "RandomizationTest",
+    "FaithfulnessTest",
+    "CueAlarm",
+    "ShortcutDiscovery",
+)
 # What is trained, and on what, beside images.
 _WORLDS = ("TokenSaliencyMonitor", "ShortcutDiscovery")
 
@@ -171,6 +180,9 @@ class Scene:
             return RandomizationTest(
                 "gradient", **grouped(RandomizationTest, n_draws=2, cascade_draws=2, **{"probe": 4, **shared})
             )
+        if self.kind == "FaithfulnessTest":
+            few = Perturbation(shares=[0.5], replacements="blurred")
+            return FaithfulnessTest("gradient", **grouped(FaithfulnessTest, perturbation=few, **{"probe": 4, **shared}))
         if self.kind == "ShortcutDiscovery":
             # Not those that are trained on: these are augmented, and cannot be searched.
             images = Probe.from_tensors(*planted_digits(24).tensors)

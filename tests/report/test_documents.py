@@ -1,3 +1,5 @@
+import pytest
+
 from saliency_callbacks.report.documents import documents_of
 from saliency_callbacks.report.facts import facts_of
 from saliency_callbacks.report.runs import read_run
@@ -106,6 +108,39 @@ def test_numbers_of_several_tests_are_not_mixed(tmp_path):
     tables = [_cells(one["blocks"][0]) for one in documents]
     assert [row[1] for row in tables] == ["0.12 (0.50 to 0.90)", "0.10 (0.50 to 0.90)"]
     assert all(len(row) == 4 for row in tables)
+
+
+def test_the_summary_of_a_test_is_not_shown_beside_the_table_of_methods(tmp_path):
+    _write_test(tmp_path, "faithfulness", {**_FAITHFUL, "undefined": 0.0})
+    table = Table(("method", "deletion gain", "undefined"), ((Cell("gradient", "name"), Cell("0.70"), Cell("0")),))
+    tables = {"faithfulness/summary": table, "faithfulness/notes": table}
+    metadata = {"methods": {"gradient": "Gradient()"}}
+    scores = {f"faithfulness/gradient/{score}": value for score, value in _FAITHFUL.items()}
+    end = Snapshot(2, 9, "final", {}, scores=scores, metadata=metadata, tables=tables)
+    DiskSink(tmp_path / "faithfulness").write(end, {})
+    archives = read_run(tmp_path).archives
+    assert [one["tag"] for one in documents_of(archives)] == ["methods/faithfulness", "faithfulness/notes"]
+    # What another callback calls a summary is not in the table.
+    DiskSink(tmp_path / "other").write(Snapshot(2, 9, "final", {}, tables={"other/summary": table}), {})
+    assert "other/summary" in [one["tag"] for one in documents_of(read_run(tmp_path).archives)]
+
+
+def test_the_summary_of_a_test_without_scores_is_shown(tmp_path):
+    tables = {"faithfulness/summary": Table(("method",), ((Cell("gradient", "name"),),))}
+    DiskSink(tmp_path / "faithfulness").write(Snapshot(2, 9, "final", {}, tables=tables), {})
+    assert [one["tag"] for one in documents_of(read_run(tmp_path).archives)] == ["faithfulness/summary"]
+
+
+@pytest.mark.parametrize(("undefined", "told"), [(0.0, None), (1 / 3, "33.3%"), (1.0, "100%")])
+def test_the_table_of_methods_tells_of_samples_without_a_gain(tmp_path, undefined, told):
+    _write_test(tmp_path, "faithfulness", {**_FAITHFUL, "undefined": undefined})
+    (document,) = documents_of(read_run(tmp_path).archives)
+    table, note = document["blocks"]
+    assert ("undefined" in str(table["table"]["head"])) == (told is not None)
+    assert ("Undefined is" in note["paragraph"][0][1]) == (told is not None)
+    if told is not None:
+        assert _cells(table)[-1] == told
+        assert table["table"]["numeric"][-1]
 
 
 _COSTS = {"own": {"forwards": 65.5, "backwards": 0.0, "seconds": 0.1}}

@@ -203,6 +203,48 @@ def test_a_layer_that_does_not_exist_is_an_error_before_the_training(tmp_path: P
         fit(tmp_path, kind(["gradient", GradCamMethod("GradCAM", layer="net.nope")], 4))
 
 
+class Attentive(Classifier):
+    """Attention between the rows of an image."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Flatten())
+        self.attention, self.head = nn.MultiheadAttention(8, 2, batch_first=True), nn.Linear(8, 10)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        rows = inputs[:, 0]
+        return self.head(self.attention(rows, rows, rows)[0].mean(dim=1))
+
+
+@pytest.mark.parametrize("kind", [SaliencyMonitor, RandomizationTest, FaithfulnessTest])
+@pytest.mark.parametrize(
+    ("method", "module", "layers", "message"),
+    [
+        (CaptumMethod("LayerGradCam"), Classifier, ["net.0", LAYER], "has the layers .* expected one"),
+        (ZennitMethod("EpsilonPlus"), Attentive, "auto", "nn.MultiheadAttention 'attention'"),
+    ],
+    ids=["layers", "attention"],
+)
+def test_what_a_method_cannot_explain_is_an_error_before_the_training(
+    tmp_path: Path, kind: Any, method: Any, module: Any, layers: Any, message: str
+) -> None:
+    run = trainer(tmp_path, kind(["gradient", method], 4, target_layers=layers))
+    explained = module()
+    with pytest.raises(ExternalMethodError, match=message):
+        run.fit(explained, train_loader(), val_loader())
+    assert run.global_step == 0
+
+
+def test_a_composite_that_cannot_be_made_is_left_out(tmp_path: Path) -> None:
+    def composite() -> Any:
+        raise ValueError("no rules today")
+
+    sink = MemorySink()
+    monitor = SaliencyMonitor(["gradient", ZennitMethod(composite, name="lrp")], 4, sinks=[sink])
+    with pytest.warns(SaliencyWarning, match="no rules today"):
+        fit(tmp_path, monitor)
+    assert [*sink.latest.attributions] == ["gradient"]
+
+
 def test_what_waits_for_a_drift_waits_also_where_the_method_fails_at_first(tmp_path: Path) -> None:
     monitor = SaliencyMonitor(["gradient", ExternalMethod("own", Unsteady(0, 1))], 4)
     with pytest.warns(SaliencyWarning, match="'own' failed"):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from saliency_callbacks import CueAlarm, ModelReading, RandomizationTest, SaliencyMonitor
+from saliency_callbacks import CueAlarm, FaithfulnessTest, ModelReading, RandomizationTest, SaliencyMonitor
 from saliency_callbacks.callbacks.runtime.appearance import SampleNames
 from saliency_callbacks.errors import OutputError, SaliencyWarning, TargetError
 from saliency_callbacks.probe import PatchCue, Probe
@@ -289,6 +289,34 @@ def test_embeddings_are_no_classes(tmp_path: Path, module: Encoder, data: DataLo
     torch.testing.assert_close(first.attributions["gradient"].score, torch.ones(len(images)))
     largest = float(first.attributions["gradient"].values.abs().max())
     assert largest == 0 if module.normalizes else largest > 1e-4, "no rounding is drawn"
+
+
+@pytest.mark.filterwarnings("ignore::saliency_callbacks.errors.SaliencyWarning")
+@pytest.mark.parametrize(
+    ("module", "target", "told"),
+    [
+        (Encoder(16), None, ("SimilarityTarget('initial')", "embeddings")),
+        (Net(4, nn.Softmax(dim=1)), None, ("label", "softmax")),
+        (Net(4, nn.Softmax(dim=1)), 2, ("2", "softmax")),
+    ],
+    ids=["embeddings", "labels", "a class"],
+)
+def test_all_callbacks_record_what_they_explain(tmp_path: Path, module: Any, target: Any, told: Any) -> None:
+    sinks = [MemorySink() for _ in range(3)]
+    kinds = (RandomizationTest, FaithfulnessTest, SaliencyMonitor)
+    callbacks = [kind("gradient", 4, target, sinks=[sink]) for kind, sink in zip(kinds, sinks, strict=True)]
+    run = trainer(tmp_path, *callbacks, max_epochs=1)
+    run.fit(module, _classes(4), _classes(4))
+    explained = [
+        [one.metadata[name] for name in ("model", "target", "outputs", "methods", "probe")]
+        for sink in sinks
+        for one in sink.snapshots
+        if one.stage != "final" or sink is not sinks[-1]
+    ]
+    # Before the training, after an epoch, and the summaries of both tests.
+    assert len(explained) == 8
+    assert all(one == explained[0] for one in explained)
+    assert tuple(explained[0][1:3]) == told
 
 
 @pytest.mark.filterwarnings("ignore::saliency_callbacks.errors.SaliencyWarning")

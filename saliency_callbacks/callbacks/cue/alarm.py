@@ -29,7 +29,7 @@ from saliency_callbacks.callbacks.runtime.appearance import Appearance, SampleNa
 from saliency_callbacks.callbacks.runtime.arguments import OnError
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
-from saliency_callbacks.callbacks.runtime.preconditions import check_layers
+from saliency_callbacks.callbacks.runtime.preconditions import check_methods
 from saliency_callbacks.callbacks.runtime.schedule import is_due
 from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, Storage, settings_of
 from saliency_callbacks.callbacks.streaming.capacity import Footprints
@@ -184,7 +184,7 @@ class CueAlarm(ObservingCallback[CueState]):
 
     @override
     def _check_model(self, model: nn.Module) -> None:
-        check_layers(model, self.settings)
+        check_methods(model, self.settings)
 
     @override
     def _footprint(self, host: Host) -> Footprints | None:

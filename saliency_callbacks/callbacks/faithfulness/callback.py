@@ -10,6 +10,7 @@ from torch import nn
 from typing_extensions import override
 
 from saliency_callbacks.callbacks.base import ObservingCallback
+from saliency_callbacks.callbacks.explained_facts import explained_facts
 from saliency_callbacks.callbacks.faithfulness.pictures import curves
 from saliency_callbacks.callbacks.faithfulness.record import FaithfulnessRecord, tell_of_undefined
 from saliency_callbacks.callbacks.faithfulness.settings import Perturbation
@@ -20,7 +21,7 @@ from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.arguments import OnError, checked_target
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
-from saliency_callbacks.callbacks.runtime.preconditions import check_labels, check_layers
+from saliency_callbacks.callbacks.runtime.preconditions import check_labels, check_methods
 from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, Storage, engine_settings, settings_of
 from saliency_callbacks.callbacks.runtime.state import PinnedState
 from saliency_callbacks.callbacks.shared_pass.wish import Wish
@@ -30,7 +31,7 @@ from saliency_callbacks.engine.wants import union
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.probe.probe import Probe
 from saliency_callbacks.scores.faithfulness import FaithfulnessResult
-from saliency_callbacks.targets.resolution import pins_after, target_name
+from saliency_callbacks.targets.resolution import pins_after
 from saliency_callbacks.targets.similarity import SimilarityTarget
 from saliency_callbacks.types import AnyMethod, Sink
 
@@ -158,7 +159,7 @@ class FaithfulnessTest(ObservingCallback[PinnedState]):
 
     @override
     def _check_model(self, model: nn.Module) -> None:
-        check_layers(model, self.settings)
+        check_methods(model, self.settings)
 
     @override
     def _freeze(self, host: Host) -> ProbeBatch | None:
@@ -232,13 +233,8 @@ class FaithfulnessTest(ObservingCallback[PinnedState]):
     def _record(
         self, model: nn.Module, moment: Moment, result: FaithfulnessResult, state: PinnedState
     ) -> FaithfulnessRecord:
-        link = link_of(state, self._probe)
         facts = {
-            "model": type(model).__name__,
-            "target": target_name(self.target, self._probe, link),
-            "outputs": link.kind,
-            "methods": {method.name: repr(method) for method in self.settings.methods},
-            "probe": self._probe.fingerprint,
+            **explained_facts(model, self.target, self._probe, self.settings, link_of(state, self._probe)),
             "noise": self.perturbation.noise,
             "n_noisy": self.perturbation.n_noisy,
             "n_passes": (1 + self.perturbation.n_noisy) * len(union(self.settings.methods)),

@@ -8,6 +8,7 @@ from typing import Any
 
 from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.observation import Moment
+from saliency_callbacks.errors import DegenerateMapWarning
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.scores.faithfulness import FaithfulnessResult
 from saliency_callbacks.types import Snapshot
@@ -60,13 +61,21 @@ class FaithfulnessRecord:
 
 
 def tell_of_undefined(result: FaithfulnessResult, namespace: str) -> None:
-    """Say once that some samples have no gain, and why."""
+    """Say once that some samples have no gain, and why; warn of methods without a gain in any of them."""
     n_samples = len(result.target)
     counts = {name: round(found.undefined * n_samples) for name, found in result.methods.items()}
-    if any(counts.values()):
-        told = ", ".join(f"{count} with {name}" for name, count in counts.items() if count)
+    told = ", ".join(f"{count} with {name}" for name, count in counts.items() if 0 < count < n_samples)
+    if told:
         notices.tell_once(
             ("no gain", namespace),
             f"{namespace}: some of {n_samples} samples have no gain ({told}): their score hardly changes when "
             "everything is replaced, or their map is constant or not finite",
+        )
+    for name in (name for name, count in counts.items() if count == n_samples):
+        notices.warn(
+            ("no gain at all", namespace, name),
+            f"{namespace}: none of {n_samples} samples has a gain with {name}: their maps are constant (a "
+            "zero-initialized head), their maps or scores are not finite (diverged training, or fp16 overflow), or "
+            "their scores hardly change when everything is replaced",
+            DegenerateMapWarning,
         )

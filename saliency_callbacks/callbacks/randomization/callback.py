@@ -10,8 +10,9 @@ from torch import nn
 from typing_extensions import override
 
 from saliency_callbacks.callbacks.base import ObservingCallback
+from saliency_callbacks.callbacks.explained_facts import explained_facts
 from saliency_callbacks.callbacks.fast_precision import with_arithmetic
-from saliency_callbacks.callbacks.outputs import check_target, known_target, pinned_target, told
+from saliency_callbacks.callbacks.outputs import check_target, known_target, link_of, pinned_target, told
 from saliency_callbacks.callbacks.randomization.keeping import CopyKeeping
 from saliency_callbacks.callbacks.randomization.pace import Pace, describe_cascade, describe_left_out, shown
 from saliency_callbacks.callbacks.randomization.record import TestRecord, warn_of_untold_verdicts
@@ -22,7 +23,7 @@ from saliency_callbacks.callbacks.runtime import notices
 from saliency_callbacks.callbacks.runtime.arguments import OnError, checked_target
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
-from saliency_callbacks.callbacks.runtime.preconditions import check_labels, check_layers
+from saliency_callbacks.callbacks.runtime.preconditions import check_labels, check_methods
 from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, Storage, engine_settings, settings_of
 from saliency_callbacks.callbacks.shared_pass.wish import Wish
 from saliency_callbacks.callbacks.streaming.tested import freeze_tested
@@ -167,7 +168,7 @@ class RandomizationTest(ObservingCallback[CopiesState]):
 
     @override
     def _check_model(self, model: nn.Module) -> None:
-        check_layers(model, self.settings)
+        check_methods(model, self.settings)
 
     @override
     def _freeze(self, host: Host) -> ProbeBatch | None:
@@ -192,7 +193,7 @@ class RandomizationTest(ObservingCallback[CopiesState]):
             n_layers = len(weight_layers(model, host.to_device(self._probe.inputs), settings))
             notices.tell(f"{self.namespace}: {describe_cascade(self.cascade_settings, pace, n_layers)}")
         warn_of_untold_verdicts(result, self.namespace)
-        return Observation(self._record(model, moment, result).tested(self._probe), state)
+        return Observation(self._record(model, moment, result, state).tested(self._probe), state)
 
     @override
     def _summarize(self, model: nn.Module, moment: Moment, host: Host) -> Observation[CopiesState] | None:
@@ -220,7 +221,8 @@ class RandomizationTest(ObservingCallback[CopiesState]):
                     ("no cascade", self.namespace),
                     f"the cascade is skipped ({type(error).__name__}: {error}); the verdicts do not depend on it",
                 )
-        return Observation(self._record(model, moment, self.result).summarized(tables), self.state, pictures)
+        record = self._record(model, moment, self.result, self.state)
+        return Observation(record.summarized(tables), self.state, pictures)
 
     def _randomize_layerwise(self, model: nn.Module, host: Host) -> tuple[RandomizationResult, Mapping[str, Picture]]:
         settings = self.cascade_settings
@@ -290,11 +292,9 @@ class RandomizationTest(ObservingCallback[CopiesState]):
         pinned = result.target if state.pinned is None else state.pinned
         return result, replace(state, target_layers=result.target_layers, pinned=pinned)
 
-    def _record(self, model: nn.Module, moment: Moment, result: RandomizationResult) -> TestRecord:
+    def _record(self, model: nn.Module, moment: Moment, result: RandomizationResult, state: CopiesState) -> TestRecord:
         facts = {
-            "model": type(model).__name__,
-            "methods": {method.name: repr(method) for method in self.settings.methods},
-            "probe": self._probe.fingerprint,
+            **explained_facts(model, self.target, self._probe, self.settings, link_of(state, self._probe)),
             "n_passes": self._n_explained * len(union(self.settings.methods)),
         }
         return TestRecord(moment, self.namespace, result, facts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
@@ -22,14 +22,14 @@ from saliency_callbacks.config.nested import describe
 from saliency_callbacks.engine.settings import Settings
 from saliency_callbacks.engine.settled import settled
 from saliency_callbacks.errors import ConfigurationError, OutputError, ProbeError, SaliencyError, TargetError
-from saliency_callbacks.methods.external.method import TARGET_LAYERS
+from saliency_callbacks.methods.external.method import TARGET_LAYERS, ModelRun
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.targets.named import NamedTarget
 from saliency_callbacks.targets.selectors import selector
 
 __all__ = [
     "check_labels",
-    "check_layers",
+    "check_methods",
     "check_run",
     "check_runs",
     "check_validation_is_off",
@@ -95,14 +95,29 @@ def settled_on(probe: ProbeBatch, host: Host, settings: Settings, module: str | 
     return replace(asked, shared=found.shared, layout=found.layout)
 
 
-def check_layers(model: nn.Module, settings: Settings) -> None:
-    """Raise a LayerError if a layer that is named, by the callback or a method, does not exist."""
-    named = [settings.target_layers, *(getattr(method, "layer", None) for method in settings.methods)]
+def check_methods(model: nn.Module, settings: Settings) -> None:
+    """Check what can be known of the methods before the model is run.
+
+    Raises:
+        LayerError: If a layer that is named, by the callback or a method, does not exist.
+        ExternalMethodError: If a method cannot explain the model, or these layers of it.
+    """
+    target_layers = _named_layers(model, settings.target_layers)
     if settings.tokens is not None:
-        named.append(settings.tokens.embedding)
-    for layers in named:
-        if layers is not None and layers != TARGET_LAYERS and not is_auto(layers):
-            find_layers(model, list(layers) if isinstance(layers, tuple) else layers)
+        _named_layers(model, settings.tokens.embedding)
+    for method in settings.methods:
+        layer = getattr(method, "layer", None)
+        is_of_callback = isinstance(layer, str) and layer == TARGET_LAYERS
+        layers = target_layers if is_of_callback else _named_layers(model, layer)
+        if isinstance(method, ModelRun):
+            method.check(model, layers)
+
+
+def _named_layers(model: nn.Module, layers: Any) -> Mapping[str, nn.Module]:
+    """Return the layers that are named; none where they are to be found."""
+    if layers is None or is_auto(layers):
+        return {}
+    return find_layers(model, list(layers) if isinstance(layers, tuple) else layers)
 
 
 def check_run(host: Host, callback: _Identified) -> None:

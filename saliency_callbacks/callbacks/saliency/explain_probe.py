@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from saliency_callbacks.callbacks.explained_facts import explained_facts
 from saliency_callbacks.callbacks.fast_precision import Peers, with_arithmetic
 from saliency_callbacks.callbacks.outputs import OutputReading, known_target, link_of, pinned_target, told
 from saliency_callbacks.callbacks.runtime import notices
@@ -36,7 +37,7 @@ from saliency_callbacks.localization.settings import Localization
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.targets.link import Link, Predictions
 from saliency_callbacks.targets.named import Samples
-from saliency_callbacks.targets.resolution import outlines_of, pins_after, target_name
+from saliency_callbacks.targets.resolution import outlines_of, pins_after
 from saliency_callbacks.types import Attribution, Picture, ProbeView, Snapshot
 
 __all__ = ["ProbeExplainer"]
@@ -217,14 +218,10 @@ class ProbeExplainer:
             scores=scored.scores,
             sample_scores=scored.sample_scores,
             metadata={
-                "model": type(model).__name__,
-                "target": target_name(self.target, self.probe, link),
-                "outputs": link.kind,
-                "methods": {method.name: repr(method) for method in self.settings.methods},
+                **explained_facts(model, self.target, self.probe, self.settings, link),
                 "target_layers": list(explanation.target_layers),
                 "n_passes": explanation.n_passes,
                 **explanation.facts,
-                "probe": self.probe.fingerprint,
                 "versions": versions(),
                 **input_facts(self._inputs, self.probe, self.settings, self.appearance),
                 **localization_facts(self.localization),

@@ -15,7 +15,7 @@ from saliency_callbacks.callbacks.runtime.appearance import Appearance
 from saliency_callbacks.callbacks.runtime.arguments import OnError, checked_target, is_auto
 from saliency_callbacks.callbacks.runtime.host import Host
 from saliency_callbacks.callbacks.runtime.observation import Moment, Observation
-from saliency_callbacks.callbacks.runtime.preconditions import check_labels, check_layers
+from saliency_callbacks.callbacks.runtime.preconditions import check_labels, check_methods
 from saliency_callbacks.callbacks.runtime.settings import Compute, ModelReading, Storage, engine_settings, settings_of
 from saliency_callbacks.callbacks.saliency.explain_probe import ProbeExplainer
 from saliency_callbacks.callbacks.saliency.localizing import check_localization
@@ -192,7 +192,7 @@ class SaliencyMonitor(ObservingCallback[MonitorState]):
 
     @override
     def _check_model(self, model: nn.Module) -> None:
-        check_layers(model, self.settings)
+        check_methods(model, self.settings)
 
     @override
     def _accept_probe(self, probe: ProbeBatch, host: Host) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from saliency_callbacks.errors import MethodError
+from saliency_callbacks.errors import ExternalMethodError, MethodError
 from saliency_callbacks.methods.external.calls import check_call
 from saliency_callbacks.methods.external.method import TARGET_LAYERS, Explainer, ModelRun
 from saliency_callbacks.methods.external.packages import imported, member, resolved_arguments, snake_case
@@ -77,16 +77,19 @@ class CaptumMethod(ModelRun):
             )
         self._check(kind)
 
+    def check(self, model: nn.Module, layers: Mapping[str, nn.Module]) -> None:
+        """Refuse several layers."""
+        if len(layers) > 1:
+            raise ExternalMethodError(
+                f"method {self.name!r} has the layers {list(layers)}; expected one, as Captum explains one layer at a "
+                "time. Name it with layer='…'"
+            )
+
     def explainer(self, model: nn.Module, layers: TargetLayers) -> Explainer:
         """Return the attribution for the model as it is now."""
         kind, constructor = self._kind(), dict(self.constructor)
         if layers:
             constructor["layer"] = layers[0]
-        if len(layers) > 1:
-            raise MethodError(
-                f"method {self.name!r} has the layers {list(layers.modules)}; expected one, as Captum explains one "
-                "layer at a time. Name it with layer='…'"
-            )
         inner = constructor.pop("attribution_method", None)
         built = kind(model if inner is None else _inner(inner)(model), **constructor)
         takes_target = _takes_target(kind)

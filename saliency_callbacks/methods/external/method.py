@@ -54,6 +54,17 @@ class ModelRun:
         """Return no pass."""
         return {}
 
+    def check(self, model: nn.Module, layers: Mapping[str, nn.Module]) -> None:
+        """Find what is wrong with a model before it is run: nothing, unless a preset knows better.
+
+        Args:
+            model: The explained model.
+            layers: The layers that the method is about, by name; empty where they are not known yet.
+
+        Raises:
+            ExternalMethodError: If the method cannot explain it.
+        """
+
     def _set(self, field: str, value: Any) -> None:
         object.__setattr__(self, field, value)
 

@@ -10,13 +10,21 @@ import torch
 from torch import Tensor, nn
 
 from saliency_callbacks.config.hydra import plain
-from saliency_callbacks.errors import MethodError
+from saliency_callbacks.errors import ExternalMethodError, MethodError
 from saliency_callbacks.methods.external.calls import check_call
 from saliency_callbacks.methods.external.method import Explainer, ModelRun
 from saliency_callbacks.methods.external.packages import imported, member, resolved_arguments, snake_case
 from saliency_callbacks.types import TargetLayers
 
 __all__ = ["ZennitMethod"]
+
+_ONE_INPUT = (
+    "expected a composite whose rules are on modules with one input. Let gradients through the others as they are, "
+    "e.g. arguments={'layer_map': [((torch.nn.MultiheadAttention,), zennit.core.Hook())]}, or use a composite that has "
+    "no rule for them, e.g. 'ExcitationBackprop'"
+)
+_SEVERAL_INPUTS = "has returned an incorrect number of values"
+"""What torch says of a rule that returns one gradient for several inputs."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -82,11 +90,27 @@ class ZennitMethod(ModelRun):
         of_run = ["model", "composite"]
         check_call(f"{self.name}: attributor_arguments", self._attributor(), self.attributor_arguments, own=of_run)
 
+    def check(self, model: nn.Module, layers: Mapping[str, nn.Module]) -> None:
+        """Refuse attention that a rule for modules of one input is put on.
+
+        zennit counts ``nn.MultiheadAttention`` among the activations, for the file of torch that it is defined in.
+        """
+        of_one_input = (_zennit("core").BasicHook, _zennit("rules").Pass)
+        try:
+            rules = self._rules_of_attention(model)
+        except Exception:
+            # What a composite fails at, the observation tells.
+            return
+        for name, rule in rules.items():
+            if isinstance(rule, of_one_input):
+                raise ExternalMethodError(
+                    f"method {self.name!r} puts the rule {type(rule).__name__} on the nn.MultiheadAttention {name!r}, "
+                    f"which has three inputs; {_ONE_INPUT}"
+                )
+
     def explainer(self, model: nn.Module, layers: TargetLayers) -> Explainer:
         """Return the attributor for the model as it is now."""
-        kind, attributor = self._composite(), self._attributor()
-        given = {"canonizers": self._canonizers()} if self.canonizers else {}
-        composite = None if kind is None else kind(**given, **self.arguments)
+        composite, attributor = self._made_composite(), self._attributor()
 
         def attribute(inputs: Tensor, target: Tensor, samples: Tensor) -> Any:
             def one_hot(output: Tensor) -> Tensor:
@@ -94,10 +118,38 @@ class ZennitMethod(ModelRun):
                 return torch.zeros_like(output).scatter_(1, target.repeat(len(output) // len(target))[:, None], 1)
 
             with attributor(model=model, composite=composite, **self.attributor_arguments) as run:
-                _, relevance = run(inputs, one_hot)
+                try:
+                    _, relevance = run(inputs, one_hot)
+                except RuntimeError as error:
+                    if _SEVERAL_INPUTS not in str(error):
+                        raise
+                    raise ExternalMethodError(
+                        f"method {self.name!r} puts a rule on a module with several inputs ({error}); {_ONE_INPUT}"
+                    ) from error
             return relevance
 
         return attribute
+
+    def _rules_of_attention(self, model: nn.Module) -> Mapping[str, Any]:
+        """Return the rule of every ``nn.MultiheadAttention`` by its name, ``None`` for none."""
+        composite = self._made_composite()
+        if composite is None:
+            return {}
+        # The rule of a module may depend on those that come before it.
+        context: dict[str, Any] = {}
+        # The names that zennit meets them under.
+        named = model.named_modules(prefix="model")
+        rules = [(name, module, composite.module_map(context, name, module)) for name, module in named]
+        return {
+            name.removeprefix("model."): rule
+            for name, module, rule in rules
+            if isinstance(module, nn.MultiheadAttention)
+        }
+
+    def _made_composite(self) -> Any:
+        kind = self._composite()
+        given = {"canonizers": self._canonizers()} if self.canonizers else {}
+        return None if kind is None else kind(**given, **self.arguments)
 
     def _composite(self) -> Any:
         if self.composite is None or callable(self.composite):
