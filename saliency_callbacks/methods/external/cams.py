@@ -82,7 +82,10 @@ class GradCamMethod(ModelRun):
 
     def _kind(self) -> Any:
         library, base = _grad_cam(), _grad_cam("base_cam").BaseCAM
-        maps = [name for name, one in vars(library).items() if isinstance(one, type) and issubclass(one, base)]
+        kinds = {name: one for name, one in vars(library).items() if isinstance(one, type)}
+        # Some are built around another of these maps, and are not of their base.
+        is_around = {name: "base_method" in inspect.signature(one).parameters for name, one in kinds.items()}
+        maps = [name for name, one in kinds.items() if issubclass(one, base) or is_around[name]]
         return member(library, self.cam, what="GradCamMethod: cam", known=maps)
 
 
