@@ -24,7 +24,7 @@ TESTED = ("gradient", "input_x_gradient", "hires_cam", "layer_cam", "grad_cam_pl
 """Without integrated gradients, whose 50 passes for each of the random copies would take most of the time."""
 
 FAITHFUL = ("gradient", "layer_cam", "grad_cam_plus_plus", "guided_backprop")
-"""Two that depend on the weights, and two that do not, to see what each kind accounts for of the score."""
+"""Two that depend on the weights, and two that do not, to see how much of the score each kind accounts for."""
 
 N_EACH = 4
 N_SEARCHED = 960

@@ -49,7 +49,7 @@ def epoch_lines(sinks: Mapping[str, MemorySink]) -> Iterator[str]:
 
 
 def verdict_lines(result: RandomizationResult, faithful: FaithfulnessResult) -> Iterator[str]:
-    """Say of each method whether its maps depend on the weights, and what they account for of the score."""
+    """Say of each method whether its maps depend on the weights, and how much of the score they account for."""
     yield f"{'method':<22}{'vs. random copies':>20}{'floor':>8}{'deletion':>11}{'insertion':>11}    verdict"
     scores = faithful.scores("faithfulness")
     for method, verdict in result.verdicts.items():

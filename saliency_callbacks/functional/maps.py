@@ -118,12 +118,15 @@ def percentile(maps: Tensor, q: float) -> Tensor:
         >>> percentile(torch.arange(1.0, 101.0)[None], 0.99)
         tensor([99.])
     """
+    flat = maps.flatten(1)
+    return torch.where(is_finite(flat), _percentile(flat, q), torch.nan)
+
+
+def _percentile(flat: Tensor, q: float) -> Tensor:
     if not 0 <= q <= 1:
         raise ConfigurationError(f"percentile {q} is outside [0, 1]; give a fraction such as 0.99")
-    flat = maps.flatten(1)
     # The decimal as written: in binary, 0.07 · 100 is a little more than 7 and would round up to the 8th value.
-    smallest = max(1, math.ceil(Fraction(str(float(q))) * flat.shape[1]))
-    return torch.where(is_finite(flat), kth_smallest(flat, smallest), torch.nan)
+    return kth_smallest(flat, max(1, math.ceil(Fraction(str(float(q))) * flat.shape[1])))
 
 
 def normalize(maps: Tensor, q: float = 0.99) -> Tensor:
@@ -148,10 +151,10 @@ def normalize(maps: Tensor, q: float = 0.99) -> Tensor:
     """
     flat = maps.flatten(1)
     peak = flat.amax(dim=1)
-    clip = percentile(maps, q)
+    clip = _percentile(flat, q)
     scale = torch.where(clip > 0, clip, peak)[:, None]
     drawable = (is_finite(flat) & (peak > 0))[:, None]
-    return (flat / scale).clamp(0, 1).masked_fill(~drawable, 0).reshape(maps.shape)
+    return (flat / scale).clamp_(0, 1).masked_fill_(~drawable, 0).reshape(maps.shape)
 
 
 def is_finite(maps: Tensor) -> Tensor:

@@ -21,8 +21,8 @@ _TITLE = "How far each method can be trusted"
 _TITLE_OF_COSTS = "What methods of other libraries cost"
 _COSTS = ("forwards", "backwards")
 _OF_COSTS = (
-    "Forwards and backwards of the model, for each sample, are counted of methods that run it themselves; all others "
-    "share passes."
+    "Forward and backward passes per sample, counted for methods that run the model themselves; the others share "
+    "passes."
 )
 _OF_RANDOMIZATION = ("similarity", "floor")
 _GAINS = ("deletion_gain", "insertion_gain")
@@ -160,7 +160,7 @@ def _with_costs(table: Table, costs: Mapping[str, Mapping[str, float]]) -> Table
     found = [costs.get(method.text, {}) for method, *_ in table.rows]
     if not any(found):
         return table
-    told = [[Cell(f"{cost[name]:.3g}" if name in cost else "nan") for name in _COSTS] for cost in found]
+    told = [[Cell(f"{cost.get(name, math.nan):.3g}") for name in _COSTS] for cost in found]
     rows = tuple((*row, *cells) for row, cells in zip(table.rows, told, strict=True))
     return Table((*table.columns, *_COSTS), rows, note=" ".join(filter(None, [table.note, _OF_COSTS])))
 

@@ -1,4 +1,4 @@
-"""Tables as the page shows them: numbers in columns of their own, and nothing where a number is undefined."""
+"""Tables as the page shows them: numbers in columns of their own, with a minus sign, and a dash where undefined."""
 
 from __future__ import annotations
 
@@ -23,19 +23,23 @@ def table_block(head: Sequence[Spans], rows: Sequence[Sequence[Spans]]) -> dict[
         >>> head, rows = [[["text", "effect"]]], [[[["text", "0.50"]]], [[["text", "nan ± nan"]]]]
         >>> table_block(head, rows)["table"]["rows"]
         [[[['text', '0.50']]], [[['text', '–']]]]
+        >>> table_block([[["text", "gain"]]], [[[["text", "-0.13 (-0.5 to 0.2)"]]]])["table"]["rows"]
+        [[[['text', '−0.13 (−0.5 to 0.2)']]]]
     """
-    shown = [[_defined(spans) for spans in row] for row in rows]
+    shown = [[_readable(spans) for spans in row] for row in rows]
     numeric = [_is_numeric([row[column] for row in shown if column < len(row)]) for column in range(len(head))]
     return {"table": {"head": list(head), "rows": shown, "numeric": numeric}}
 
 
-def _defined(spans: Spans) -> Spans:
-    """Return a cell without what is not a number; a name may be called anything."""
+def _readable(spans: Spans) -> Spans:
+    """Return a cell as numbers are read: no "nan", and no hyphen for a minus; a name may be called anything."""
     if len(spans) != 1 or spans[0][0] == "code":
         return spans
     [[kind, text]] = spans
     text = _SPREAD.sub("", text)
-    return [[kind, _UNDEFINED if text == "nan" else text]]
+    if text == "nan":
+        return [[kind, _UNDEFINED]]
+    return [[kind, text.replace("-", "−") if _NUMBER.fullmatch(text) else text]]
 
 
 def _is_numeric(cells: Sequence[Spans]) -> bool:

@@ -23,14 +23,14 @@ CAUTION = (
 """What has to be said wherever these numbers are shown side by side."""
 
 _INTERVALS = (
-    "With 95% intervals over the samples; undefined are the samples whose map has no order, or whose score hardly "
-    "changes."
+    "With 95% intervals over the samples; undefined are the samples whose map has no order or too few "
+    "positions, or whose score hardly changes."
 )
 
 
 @dataclass(frozen=True, eq=False)
 class Remaining:
-    """The evidence that is left of partly removed samples, in [0, 1]; NaN where a sample has none or its map no order.
+    """The evidence that is left of partly removed samples, in [0, 1]; NaN where it is undefined.
 
     Args:
         removed: After the first positions of an order are replaced, ``[replacements, shares, N]``.
@@ -92,7 +92,7 @@ class MethodFaithfulness:
 
     @property
     def undefined(self) -> float:
-        """Share of the samples without a gain: of a map without an order, or a score that hardly changes."""
+        """Share of the samples without a gain: of a map that orders nothing, or a score that hardly changes."""
         samples = _areas(self.evidence.removed)
         return 1 - float(samples.isfinite().double().mean()) if len(samples) else 1.0
 

@@ -224,6 +224,12 @@ def test_a_wide_table_scrolls_within_its_card(show, tmp_path, width):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_long_names_stay_in_their_cards(show, tmp_path):
+    run = write_image_run(tmp_path / "run", other="a_method_of_another_library_with_all_of_its_settings", n_epochs=2)
+    page = show(write_report([run]))
+    assert page.locator(".chart").evaluate_all("charts => charts.every((one) => one.scrollWidth <= one.clientWidth)")
+
+
 def test_it_works_in_a_frame_without_an_address(browser, report):
     """As the pages of loggers and notebooks show it."""
     page = browser.new_page()

@@ -45,12 +45,13 @@ def test_the_newest_table_of_a_tag_wins_over_an_older_text(tmp_path):
     assert document["blocks"][0]["table"]["rows"] == [[[["text", "2"]]]]
 
 
-def test_columns_of_numbers_are_told_from_others_and_undefined_numbers_are_dashes(tmp_path):
+def test_columns_of_numbers_are_told_from_others_and_written_with_minus_signs_and_dashes(tmp_path):
     columns = ("class", "score", "effect", "share", "word")
     rows = [
         ("1", "a", "0.50 ± 0.10", "40%", "nan"),
         ("2", "b", "nan ± nan", "nan", "x"),
         ("3", "", "0.2 ± nan", "−1", ""),
+        ("4", "a-b", "-0.13 (-0.5 to 0.2)", "-1.5%", ""),
     ]
     cells = tuple((Cell(name, "name"), *map(Cell, rest)) for name, *rest in rows)
     DiskSink(tmp_path).write(Snapshot(0, 9, "fit", {}, tables={"t": Table(columns, cells)}), {})
@@ -58,7 +59,8 @@ def test_columns_of_numbers_are_told_from_others_and_undefined_numbers_are_dashe
     table = document["blocks"][0]["table"]
     assert table["numeric"] == [False, False, True, True, False]
     texts = [["".join(text for _, text in cell) for cell in row] for row in table["rows"]]
-    assert [row[2:4] for row in texts] == [["0.50 ± 0.10", "40%"], ["–", "–"], ["0.2", "−1"]]
+    assert [row[2:4] for row in texts[:3]] == [["0.50 ± 0.10", "40%"], ["–", "–"], ["0.2", "−1"]]
+    assert texts[3][1:4] == ["a-b", "−0.13 (−0.5 to 0.2)", "−1.5%"]
 
 
 def _write_test(root, name, scores, **facts):
@@ -160,7 +162,7 @@ def test_what_methods_cost_that_run_the_model_themselves_is_last_in_the_table(tm
     # What the test itself has met counts; an earlier version did not count backwards.
     assert [(row[0], row[-2], row[-1]) for row in cells] == [("gradient", "–", "–"), ("own", "3", "–")]
     assert table["table"]["numeric"][-2:] == [True, True]
-    assert note["paragraph"][0][1].endswith("all others share passes.")
+    assert note["paragraph"][0][1].endswith("the others share passes.")
 
 
 def test_they_have_a_table_of_their_own_where_no_method_is_tested(tmp_path):

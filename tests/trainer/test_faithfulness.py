@@ -204,6 +204,18 @@ def test_signals_volumes_and_what_is_given_beside(tmp_path: Path, shape: tuple[i
     assert math.isfinite(sink.latest.scores["faithfulness/input_x_gradient/deletion_gain"])
 
 
+def test_two_positions_cannot_be_parted_by_the_default_shares(tmp_path: Path) -> None:
+    rows = [{"inputs": torch.tensor([[1.0, 2.0]]) + row, "offset": torch.zeros(1)} for row in range(8)]
+    loader, found = DataLoader(rows, 8), []
+    for shares in ([0.25, 0.75], [0.5]):
+        sink = MemorySink()
+        test = _test(sink, methods="input_x_gradient", target=0, attribute_to="inputs", n_noisy=0, shares=shares)
+        trainer(tmp_path, test, max_epochs=1).fit(OfPair((1, 2)), loader, loader)
+        found.append(sink.latest.scores)
+    assert [scores["faithfulness/input_x_gradient/undefined"] == 1 for scores in found] == [True, False]
+    assert [math.isnan(scores["faithfulness/input_x_gradient/deletion_gain"]) for scores in found] == [True, False]
+
+
 def _on_texts(root: Path, tokenizer: Any, **changes: Any) -> MemorySink:
     sink = MemorySink()
     test = _test(sink, methods="gradient_norm", probe=4, embedding="auto", tokenizer=tokenizer, **changes)

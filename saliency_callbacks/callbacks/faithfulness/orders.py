@@ -14,7 +14,7 @@ from typing_extensions import Self
 from saliency_callbacks.engine.explanation import Unscaled
 from saliency_callbacks.engine.removal import Removal
 from saliency_callbacks.functional.counted import degenerate_counted
-from saliency_callbacks.functional.faithfulness.orders import count_removed, elsewhere, removal_order
+from saliency_callbacks.functional.faithfulness.orders import count_removed, elsewhere, is_divided, removal_order
 from saliency_callbacks.functional.maps import degenerate
 
 __all__ = ["Chance", "Orders", "Part", "shares_elsewhere"]
@@ -84,6 +84,10 @@ class Orders:
             by_chance=elsewhere(turns, found.size, chance.place, counted),
             is_degenerate=degenerate(maps) if counted is None else degenerate_counted(maps, counted),
         )
+
+    def are_untold(self, shares: Sequence[float]) -> Tensor:
+        """Tell of which samples these shares say nothing, bool ``[M]``: a map has no order, or too few positions."""
+        return self.is_degenerate | ~is_divided(self.turns, shares)
 
     def removals(self, shares: Sequence[float]) -> dict[Part, list[Removal]]:
         """Return what is removed at each share: the first positions, all others, and the first ones somewhere else."""

@@ -69,7 +69,7 @@ def tell_of_undefined(result: FaithfulnessResult, namespace: str) -> None:
         notices.tell_once(
             ("no gain", namespace),
             f"{namespace}: some of {n_samples} samples have no gain ({told}): their score hardly changes when "
-            "everything is replaced, or their map is constant or not finite",
+            "everything is replaced, or their map is constant, not finite, or too small to remove a share of it",
         )
     for name in (name for name, count in counts.items() if count == n_samples):
         notices.warn(

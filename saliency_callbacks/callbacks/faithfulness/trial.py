@@ -77,10 +77,10 @@ class Trial:
         left = dict(zip(removals, parts, strict=True))
         methods = {}
         for name, order in orders.items():
-            has_no_order = whole(order.is_degenerate.cpu())
+            is_untold = whole(order.are_untold(self.perturbation.shares).cpu())
             methods[name] = MethodFaithfulness(
-                evidence=Remaining(left[name, "removed"], left[name, "shown"]).without(has_no_order),
-                by_chance=self._by_chance(left[name, "elsewhere"]).without(has_no_order),
+                evidence=Remaining(left[name, "removed"], left[name, "shown"]).without(is_untold),
+                by_chance=self._by_chance(left[name, "elsewhere"]).without(is_untold),
                 replacements=replacements,
                 stability=whole(stability[name].cpu()) if name in compared else None,
                 n_forwards=_n_forwards(scores, len(orders)),

@@ -86,8 +86,17 @@ class Pictures(LazyPictures):
         draw: dict[str, Callable[[], npt.NDArray[np.uint8]]] = {}
         explained = self._marks()
         for method in snapshot.attributions:
-            look = (scales[method], appearance, self._sheet, axis_names, explained)
-            strip = FramePictures(method, frames[method], small_images, names, *look)
+            strip = FramePictures(
+                method,
+                frames[method],
+                small_images,
+                names,
+                scales[method],
+                appearance,
+                sheet=self._sheet,
+                axis_names=axis_names,
+                explained=explained,
+            )
             draw[f"{namespace}/{method}"] = partial(self._panel, method)
             draw[f"{namespace}/{method}/filmstrip"] = strip.filmstrip
             if volumes is not None:
