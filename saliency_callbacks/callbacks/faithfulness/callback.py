@@ -237,7 +237,7 @@ class FaithfulnessTest(ObservingCallback[PinnedState]):
             "model": type(model).__name__,
             "target": target_name(self.target, self._probe, link),
             "outputs": link.kind,
-            "methods": {method.name: repr(method) for method in self.settings.methods},
+            "methods": self.settings.recorded_methods(),
             "probe": self._probe.fingerprint,
             "noise": self.perturbation.noise,
             "n_noisy": self.perturbation.n_noisy,

@@ -293,7 +293,7 @@ class RandomizationTest(ObservingCallback[CopiesState]):
     def _record(self, model: nn.Module, moment: Moment, result: RandomizationResult) -> TestRecord:
         facts = {
             "model": type(model).__name__,
-            "methods": {method.name: repr(method) for method in self.settings.methods},
+            "methods": self.settings.recorded_methods(),
             "probe": self._probe.fingerprint,
             "n_passes": self._n_explained * len(union(self.settings.methods)),
         }

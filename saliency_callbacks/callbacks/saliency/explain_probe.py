@@ -220,7 +220,7 @@ class ProbeExplainer:
                 "model": type(model).__name__,
                 "target": target_name(self.target, self.probe, link),
                 "outputs": link.kind,
-                "methods": {method.name: repr(method) for method in self.settings.methods},
+                "methods": self.settings.recorded_methods(),
                 "target_layers": list(explanation.target_layers),
                 "n_passes": explanation.n_passes,
                 **explanation.facts,
