@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import Field, dataclass, fields, is_dataclass
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -115,7 +115,7 @@ class NamedTarget:
 
     def __repr__(self) -> str:
         # A subclass may take other arguments, of which nobody knows where it keeps them.
-        kept = [one for one in fields(self) if one.init] if is_dataclass(self) else []
+        kept: list[Field[Any]] = [one for one in fields(self) if one.init] if is_dataclass(self) else []
         values = [(one.name, getattr(self, one.name, one.default), one.default) for one in kept]
         told = [f"{name}={recorded(value)}" for name, value, default in values if not is_same_value(value, default)]
         return f"{type(self).__name__}({', '.join(told)})"
