@@ -28,5 +28,5 @@ def plain(value: Any) -> Any:
         problem = str(error).partition("\n")[0]
         raise ConfigurationError(
             f"Hydra took an object of the configuration apart, and OmegaConf cannot make it again ({problem}); "
-            "expected a dataclass that takes its own fields. Write `_convert_: object` beside the `_target_` of the callback"
+            "expected a dataclass that takes its own fields. Write `_convert_: object` beside the callback's `_target_`"
         ) from error
