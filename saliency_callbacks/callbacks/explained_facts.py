@@ -28,6 +28,6 @@ def explained_facts(model: nn.Module, target: Any, probe: ProbeBatch, settings: 
         "model": type(model).__name__,
         "target": target_name(target, probe, link),
         "outputs": link.kind,
-        "methods": {method.name: repr(method) for method in settings.methods},
+        "methods": settings.recorded_methods(),
         "probe": probe.fingerprint,
     }

@@ -35,7 +35,7 @@ class ExplainedModel(nn.Module):
 
     Attributes:
         samples: The samples that are explained now.
-        n_rows: Rows that were run so far.
+        n_rows: Rows that were run so far. Under ``torch.func.vmap`` those of one slice: torch hides the others.
         n_rows_back: Rows that a gradient was taken of so far.
         columns: Which of the returned scores is explained of each sample, ``[N]``; ``None`` where that is its class.
     """

@@ -20,6 +20,7 @@ from saliency_callbacks.capture.oom import BackOff
 from saliency_callbacks.capture.text.inputs import TokenInputs
 from saliency_callbacks.capture.text.settings import TokenSettings, read_ids
 from saliency_callbacks.config.checks import checked_integer, checked_shared
+from saliency_callbacks.config.recorded import recorded_settings
 from saliency_callbacks.errors import InputError
 from saliency_callbacks.targets.named import NamedTarget
 from saliency_callbacks.targets.selectors import Target
@@ -99,6 +100,10 @@ class Settings:
         object.__setattr__(self, "seed", seed)
         object.__setattr__(self, "shared", checked_shared(self.shared))
         object.__setattr__(self, "layout", checked_layout(self.layout))
+
+    def recorded_methods(self) -> dict[str, str]:
+        """Return what a record of the run keeps of each method, by name."""
+        return {method.name: recorded_settings(method) for method in self.methods}
 
     def samples_of(self, n_samples: int) -> range:
         """Return which of ``n_samples`` are run."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import Field, dataclass, fields, is_dataclass
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from saliency_callbacks.config.nested import describe
+from saliency_callbacks.config.recorded import recorded
 from saliency_callbacks.errors import TargetError, nearest_names
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.types.outlines import Outlines
@@ -115,13 +114,10 @@ class NamedTarget:
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        parameters = inspect.signature(type(self)).parameters
-        values = {name: getattr(self, name) for name in parameters}
-        told = [
-            f"{name}={_shown(value)}"
-            for name, value in values.items()
-            if not is_same_value(value, parameters[name].default)
-        ]
+        # A subclass may take other arguments, of which nobody knows where it keeps them.
+        kept: list[Field[Any]] = [one for one in fields(self) if one.init] if is_dataclass(self) else []
+        values = [(one.name, getattr(self, one.name, one.default), one.default) for one in kept]
+        told = [f"{name}={recorded(value)}" for name, value, default in values if not is_same_value(value, default)]
         return f"{type(self).__name__}({', '.join(told)})"
 
     def __eq__(self, other: object) -> bool:
@@ -176,7 +172,3 @@ def class_index(name: str, label: int | str, samples: Samples) -> int:
             "with Appearance(class_names=…) or a dataset with `classes`"
         )
     raise TargetError(f"{name}={label!r} is no class; {nearest_names(label, names)} Expected one of {names[:20]}")
-
-
-def _shown(value: Any) -> str:
-    return repr(value) if isinstance(value, str | int | float | tuple | list | type(None)) else describe(value)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from saliency_callbacks.config.recorded import recorded
 from saliency_callbacks.probe.batch import ProbeBatch
 from saliency_callbacks.targets.link import LOGITS, Link
 from saliency_callbacks.targets.multi_label import MultiLabels
@@ -119,7 +120,9 @@ def outlines_of(target: Target | None, samples: Samples) -> Outlines | None:
 def target_name(given: Any, probe: ProbeBatch, link: Link = LOGITS) -> str:
     """Return what :func:`resolve_target` explains, in words for a record of the run."""
     given = given_target(given, probe, link)
-    return repr(given) if isinstance(given, NamedTarget) else str(getattr(given, "__qualname__", given))
+    if isinstance(given, NamedTarget):
+        return repr(given)
+    return given if isinstance(given, str) else recorded(given)
 
 
 def given_target(given: Any, probe: ProbeBatch, link: Link) -> Any:

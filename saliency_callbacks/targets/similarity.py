@@ -13,6 +13,7 @@ from typing_extensions import override
 from saliency_callbacks.config.dotted_paths import resolve_object
 from saliency_callbacks.config.hydra import plain
 from saliency_callbacks.config.nested import describe
+from saliency_callbacks.config.recorded import recorded
 from saliency_callbacks.errors import TargetError
 from saliency_callbacks.targets.logits import read_logits
 from saliency_callbacks.targets.named import NamedTarget, Samples
@@ -189,7 +190,7 @@ class SimilarityTarget(NamedTarget):
         given = {"view": self.view, "prompt": self.prompt, "prompts": self.prompts}
         for name, value in given.items():
             if value is not None:
-                return f"SimilarityTarget({name}={describe(value) if name == 'view' else repr(value)})"
+                return f"SimilarityTarget({name}={describe(value) if name == 'view' else recorded(value)})"
         shown = repr(self.reference) if isinstance(self.reference, str) else describe(self.reference)
         return f"SimilarityTarget({shown})"
 

@@ -415,6 +415,35 @@ def test_what_it_costs_is_kept(tmp_path: Path) -> None:
     assert json.loads(json.dumps(cost)) == cost
 
 
+class Untold(ExternalMethod):
+    """A method with a key and objects that nobody can print."""
+
+    def __init__(self, api_key: str) -> None:
+        super().__init__("own", Unprintable())
+        object.__setattr__(self, "api_key", api_key)
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class Unprintable:
+    def __call__(self, model: nn.Module, inputs: Tensor, target: Tensor, samples: Tensor) -> Tensor:
+        return inputs
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize("kind", [SaliencyMonitor, FaithfulnessTest])
+def test_what_nobody_can_print_costs_no_observation_and_no_secret_is_kept(tmp_path: Path, kind: Any) -> None:
+    keyed = CaptumMethod("FeaturePermutation", {"password": "SECRET"}, name="keyed")
+    fit(tmp_path, kind([Untold("SECRET"), keyed], 4), max_epochs=1)
+    kept = [path.read_text(encoding="utf-8") for path in tmp_path.rglob("*") if path.suffix in (".jsonl", ".html")]
+    assert any("explain=<Unprintable>" in text for text in kept)
+    assert any("'password': ***" in text.replace("&#39;", "'") for text in kept)
+    assert not any("SECRET" in text for text in kept)
+
+
 def test_words_of_texts(tmp_path: Path) -> None:
     sink = MemorySink()
     methods = [InputXGradient("sum"), CaptumMethod("InputXGradient", reduction="sum", name="own")]

@@ -25,7 +25,7 @@ from saliency_callbacks import (
     Storage,
 )
 from saliency_callbacks.discovery.kinds import GENERATORS
-from saliency_callbacks.methods import GradCAM, Gradient, IntegratedGradients
+from saliency_callbacks.methods import ExternalMethod, GradCAM, Gradient, IntegratedGradients
 from saliency_callbacks.probe import ChannelShiftCue, PatchCue
 from saliency_callbacks.sinks import DiskSink, MemorySink, read_index
 from saliency_callbacks.targets import SimilarityTarget
@@ -55,6 +55,27 @@ def instantiated(config: DictConfig) -> list[L.Callback]:
 
 def run(root: Path, *callbacks: L.Callback) -> None:
     trainer(root, *callbacks, max_epochs=1).fit(Classifier(), train_loader(), val_loader())
+
+
+class Plain(ExternalMethod):
+    def __init__(self) -> None:
+        super().__init__("own", "torch.ones_like")
+
+
+def test_a_method_with_arguments_of_its_own_is_told_how_to_be_written() -> None:
+    written = {"_target_": "saliency_callbacks.SaliencyMonitor", "methods": [{"_target_": f"{__name__}.Plain"}]}
+    with pytest.raises(InstantiationException, match=r"of `Plain`.*Write `_convert_: object` beside"):
+        instantiate(OmegaConf.create(written))
+    (method,) = instantiate(OmegaConf.create({**written, "_convert_": "object"})).settings.methods
+    assert isinstance(method, Plain)
+
+
+@pytest.mark.parametrize("callback", ["SaliencyMonitor", "FaithfulnessTest"])
+def test_a_target_as_for_the_lightning_cli_is_told_how_to_be_written(callback: str) -> None:
+    target = {"class_path": "saliency_callbacks.targets.ContrastTarget", "init_args": {"a": 0, "b": 1}}
+    written = {"_target_": f"saliency_callbacks.{callback}", "methods": ["gradient"], "target": target}
+    with pytest.raises(InstantiationException, match=r"is a mapping; .*for Hydra write `_target_: saliency"):
+        instantiate(OmegaConf.create(written))
 
 
 @pytest.mark.parametrize("name", _FILES)

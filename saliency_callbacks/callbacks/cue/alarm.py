@@ -281,7 +281,7 @@ class CueAlarm(ObservingCallback[CueState]):
     def _facts(self, model: nn.Module) -> dict[str, Any]:
         return {
             "model": type(model).__name__,
-            "methods": {method.name: repr(method) for method in self.settings.methods},
+            "methods": self.settings.recorded_methods(),
             "n_passes": len({one for method in self.settings.methods for one in method.requires()}),
             "n_forwards": 2 + (self.confirmation.removal is not None),
             "cue": repr(self.cue),

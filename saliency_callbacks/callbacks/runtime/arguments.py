@@ -25,8 +25,13 @@ def checked_target(target: Any) -> Any:
     """Return a callback's ``target``, with a dotted path resolved.
 
     Raises:
-        TargetError: If it is an unknown name.
+        TargetError: If it is an unknown name, or a mapping, of which nobody has made an object.
     """
+    if isinstance(plain(target), Mapping):
+        raise TargetError(
+            f"target={plain(target)!r} is a mapping; expected the object that it describes. A LightningCLI makes it "
+            "from `class_path`; for Hydra write `_target_: saliency_callbacks.targets.…` with its arguments beside it"
+        )
     if not isinstance(target, str) or target in _NAMED_TARGETS:
         return target
     if "." in target or ":" in target:

@@ -6,7 +6,7 @@ Everything here is a collective: all processes must call it, in the same order.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -97,13 +97,11 @@ def gathered(model: nn.Module, part: nn.Module) -> Iterator[None]:
         part: The module in it whose function is called.
     """
     around = [module for module in _sharding(model) if any(one is part for one in module.modules())]
-    for module in around:
-        module.unshard()
-    try:
-        yield
-    finally:
+    with ExitStack() as whole_modules:
         for module in around:
-            module.reshard()
+            module.unshard()
+            whole_modules.callback(module.reshard)
+        yield
 
 
 def _sharding(model: nn.Module) -> Iterator[Any]:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import inspect
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
 
-from saliency_callbacks.methods.external.calls import check_call, inherited
+from saliency_callbacks.methods.external.calls import (
+    check_call,
+    constructors,
+    is_of,
+    names_of,
+    passed_on,
+    wrapped_class,
+)
 from saliency_callbacks.methods.external.method import TARGET_LAYERS, Explainer, ModelRun
-from saliency_callbacks.methods.external.packages import imported, member, resolved_arguments, snake_case
+from saliency_callbacks.methods.external.packages import imported, is_made_from, member, resolved_arguments, snake_case
 from saliency_callbacks.types import TargetLayers
 
 __all__ = ["GradCamMethod", "TorchCamMethod"]
@@ -25,7 +32,8 @@ class GradCamMethod(ModelRun):
 
     It is built and called as ``CAM(model, target_layers, **constructor)(inputs, targets, **arguments)``. Its maps
     ``[N, H, W]`` are scaled to [0, 1], each by itself, and brought to the size of the input. Layers of vision
-    transformers are given a ``reshape_transform``, unless ``constructor`` has one.
+    transformers are given a ``reshape_transform``, unless ``constructor`` has one. As ``FinerCAM`` contrasts classes
+    only where it is given none, it equals its ``base_method`` here; that of TorchCAM contrasts them.
 
     Args:
         cam: Name of a class of ``pytorch_grad_cam``, or the dotted path of another.
@@ -59,9 +67,10 @@ class GradCamMethod(ModelRun):
 
     def __post_init__(self) -> None:
         kind = self._kind()
-        _complete(self, prefix="pytorch_grad_cam", that_draw=("RandomCAM",))
+        _complete(self, kind, prefix="pytorch_grad_cam", that_draw=("RandomCAM",))
         super().__post_init__()
-        _check(self, kind)
+        _check_constructor(self, kind, "pytorch_grad_cam")
+        check_call(f"{self.name}: arguments", _grad_cam_call(kind), self.arguments, n_positional=3)
 
     def explainer(self, model: nn.Module, layers: TargetLayers) -> Explainer:
         """Return the class activation map for the model as it is now."""
@@ -81,11 +90,8 @@ class GradCamMethod(ModelRun):
         return attribute
 
     def _kind(self) -> Any:
-        library, base = _grad_cam(), _grad_cam("base_cam").BaseCAM
-        kinds = {name: one for name, one in vars(library).items() if isinstance(one, type)}
-        # Some are built around another of these maps, and are not of their base.
-        is_around = {name: "base_method" in inspect.signature(one).parameters for name, one in kinds.items()}
-        maps = [name for name, one in kinds.items() if issubclass(one, base) or is_around[name]]
+        library = _grad_cam()
+        maps = [name for name, one in vars(library).items() if _is_cam(one)]
         return member(library, self.cam, what="GradCamMethod: cam", known=maps)
 
 
@@ -132,9 +138,12 @@ class TorchCamMethod(ModelRun):
 
     def __post_init__(self) -> None:
         kind = self._kind()
-        _complete(self, prefix="torchcam", that_draw=("SmoothGradCAMpp", "SSCAM"))
+        _complete(self, kind, prefix="torchcam", that_draw=("SmoothGradCAMpp", "SSCAM"))
         super().__post_init__()
-        _check(self, kind)
+        _check_constructor(self, kind, "torchcam")
+        call, *further = passed_on("torchcam", _steps(kind, self.constructor))
+        own = ["targets"] if is_of("torchcam", call) else []
+        check_call(f"{self.name}: arguments", call, self.arguments, n_positional=3, own=own, forwards=further)
 
     def explainer(self, model: nn.Module, layers: TargetLayers) -> Explainer:
         """Return the class activation map for the model as it is now."""
@@ -159,36 +168,59 @@ def _release(cam: Any) -> None:
 
     Its own `with` swallows an IndexError, is not there for every class, and fails where gradients are views.
     """
-    for one in getattr(cam, "base_cam_per_layer", [cam]):
+    for one in getattr(cam, "base_cam_per_layer", [getattr(cam, "base_cam", cam)]):
         kept = getattr(one, "activations_and_grads", None)
         if kept is not None:
             kept.activations, kept.gradients = [], []
             kept.release()
 
 
-def _complete(method: GradCamMethod | TorchCamMethod, *, prefix: str, that_draw: Sequence[str]) -> None:
+def _complete(method: GradCamMethod | TorchCamMethod, kind: Any, *, prefix: str, that_draw: Sequence[str]) -> None:
     """Fill in what both take, in the form in which it is used; some of a library's maps draw random numbers."""
     name = method.name or f"{prefix}_{snake_case(method.cam)}"
+    constructor = resolved_arguments(f"{name}: constructor", method.constructor)
+    draws = any(is_made_from(one, *that_draw) for one in (kind, wrapped_class(kind, constructor)))
     found = {
         "name": name,
-        "stochastic": method.stochastic or method.cam in that_draw,
+        "stochastic": method.stochastic or draws,
         "layer": TARGET_LAYERS if method.layer is None else method.layer,
         "arguments": resolved_arguments(f"{name}: arguments", method.arguments),
-        "constructor": resolved_arguments(f"{name}: constructor", method.constructor),
+        "constructor": constructor,
     }
     for field_name, value in found.items():
         object.__setattr__(method, field_name, value)
 
 
-def _check(method: GradCamMethod | TorchCamMethod, kind: Any) -> None:
-    """Check what can be known before there is a model."""
-    what, constructors = method.name, inherited(kind, "__init__")
-    check_call(f"{what}: constructor", kind, method.constructor, n_positional=2, forwards=constructors)
-    is_grad_cam = isinstance(method, GradCamMethod)
-    # TorchCAM takes any, and forgets those that no step of it knows.
-    steps = [] if is_grad_cam else inherited(kind, "__call__", "compute_cams", "_get_weights", "_backprop")
-    own = [] if is_grad_cam else ["targets"]
-    check_call(f"{what}: arguments", kind.__call__, method.arguments, n_positional=3, own=own, forwards=steps)
+def _check_constructor(method: GradCamMethod | TorchCamMethod, kind: Any, library: str) -> None:
+    given = method.constructor
+    forwards = list(passed_on(library, constructors(kind, given)))[1:]
+    check_call(f"{method.name}: constructor", kind, given, n_positional=2, forwards=forwards)
+
+
+def _steps(kind: Any, constructor: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield what TorchCAM calls of a class, where each passes its ``**kwargs`` to the next."""
+    yield kind.__call__
+    wrapped = wrapped_class(kind, constructor)
+    if wrapped is not None:
+        yield from _steps(wrapped, {})
+        return
+    for name in ("compute_cams", "_get_weights", "_backprop"):
+        if hasattr(kind, name):
+            yield getattr(kind, name)
+
+
+def _is_cam(kind: Any) -> bool:
+    """Return whether pytorch-grad-cam can be asked for maps of targets by a class."""
+    if not isinstance(kind, type) or names_of(kind)[:2] != ["model", "target_layers"]:
+        return False
+    return "targets" in names_of(_grad_cam_call(kind))
+
+
+def _grad_cam_call(kind: Any) -> Any:
+    """Return the function that tells what a call takes: wrappers pass all of it to their `forward`."""
+    call = kind.__call__
+    is_passed_on = is_of("pytorch_grad_cam", call) and not names_of(call) and hasattr(kind, "forward")
+    return kind.forward if is_passed_on else call
 
 
 def _reshaping(kind: Any, layers: TargetLayers) -> Mapping[str, Any]:

@@ -10,14 +10,22 @@ from typing import Any
 from torch import Tensor, nn
 
 from saliency_callbacks.errors import ExternalMethodError, MethodError
-from saliency_callbacks.methods.external.calls import check_call
+from saliency_callbacks.methods.external.calls import check_call, names_of
 from saliency_callbacks.methods.external.method import TARGET_LAYERS, Explainer, ModelRun
-from saliency_callbacks.methods.external.packages import imported, member, resolved_arguments, snake_case
+from saliency_callbacks.methods.external.packages import imported, is_made_from, member, resolved_arguments, snake_case
 from saliency_callbacks.types import TargetLayers
 
 __all__ = ["CaptumMethod"]
 
-_DRAWING = ("GradientShap", "KernelShap", "Lime", "NoiseTunnel", "ShapleyValueSampling")
+_DRAWING = (
+    "GradientShap",
+    "KernelShap",
+    "LayerGradientShap",
+    "Lime",
+    "NeuronGradientShap",
+    "NoiseTunnel",
+    "ShapleyValueSampling",
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,7 +71,7 @@ class CaptumMethod(ModelRun):
     def __post_init__(self) -> None:
         kind = self._kind()
         self._set("name", self.name or f"captum_{snake_case(self.attribution)}")
-        self._set("stochastic", self.stochastic or self.attribution.removeprefix("Layer") in _DRAWING)
+        self._set("stochastic", self.stochastic or is_made_from(kind, *_DRAWING))
         for one in ("arguments", "constructor"):
             given = resolved_arguments(f"{self.name}: {one}", getattr(self, one))
             # Captum tells tuples from lists, which are all that a configuration has.
@@ -119,15 +127,16 @@ class CaptumMethod(ModelRun):
         constructor = {name: value for name, value in self.constructor.items() if name != "attribution_method"}
         layer = [] if self.layer is None else ["layer"]
         check_call(f"{self.name}: constructor", kind, constructor, n_positional=1, own=layer)
-        forwards = []
-        if is_noise:
-            inner = _inner(self.constructor["attribution_method"])
-            check_call(f"{self.name}: attribution_method", inner, {}, n_positional=1)
-            forwards = [inner.attribute]
-        own = ["target"] if _takes_target(kind) else []
-        check_call(
-            f"{self.name}: arguments", kind.attribute, self.arguments, n_positional=2, own=own, forwards=forwards
-        )
+        what, own = f"{self.name}: arguments", ["target"] if _takes_target(kind) else []
+        if not is_noise:
+            check_call(what, kind.attribute, self.arguments, n_positional=2, own=own)
+            return
+        inner = _inner(self.constructor["attribution_method"])
+        check_call(f"{self.name}: attribution_method", inner, {}, n_positional=1)
+        check_call(what, kind.attribute, self.arguments, n_positional=2, own=own, forwards=[inner.attribute])
+        of_noise = names_of(kind.attribute)
+        passed = {name: value for name, value in self.arguments.items() if name not in of_noise}
+        check_call(what, inner.attribute, passed, n_positional=2, own=own)
 
     def _kind(self) -> Any:
         return member(_captum(), self.attribution, what="CaptumMethod: attribution")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from saliency_callbacks.config.checks import checked_choice, checked_flag
 from saliency_callbacks.config.dotted_paths import resolve_callable
 from saliency_callbacks.config.hydra import plain
+from saliency_callbacks.config.recorded import recorded_settings
 from saliency_callbacks.errors import MethodError
 from saliency_callbacks.types import Pass, Quantity, Reduction, TargetLayers
 
@@ -46,9 +47,7 @@ class ModelRun:
         self._set("layer", tuple(layer) if isinstance(layer, list) else layer)
 
     def __repr__(self) -> str:
-        """Name functions by where they are defined: what is kept of a run must not hold addresses in memory."""
-        listed = (f"{one.name}={_described(getattr(self, one.name))}" for one in fields(self))
-        return f"{type(self).__name__}({', '.join(listed)})"
+        return recorded_settings(self)
 
     def requires(self) -> Mapping[Pass, Quantity]:
         """Return no pass."""
@@ -143,18 +142,3 @@ class ExternalMethod(ModelRun):
         """Return the function for the model as it is now."""
         explain, explained = self.explain, model if self.make is None else self.make(model, layers)
         return lambda inputs, target, samples: explain(explained, inputs, target, samples)
-
-
-def _described(value: Any) -> str:
-    if isinstance(value, Mapping):
-        # In whatever order they were written.
-        items = sorted((repr(name), _described(one)) for name, one in value.items())
-        return f"{{{', '.join(f'{name}: {one}' for name, one in items)}}}"
-    if type(value) in (list, tuple):
-        listed = ", ".join(map(_described, value))
-        return f"[{listed}]" if isinstance(value, list) else f"({listed}{',' * (len(value) == 1)})"
-    if callable(value) and hasattr(value, "__qualname__"):
-        return f"{value.__module__}.{value.__qualname__}"
-    # Of a function's partial, or an object of somebody else's class, only the type.
-    text = repr(value)
-    return f"<{type(value).__name__}>" if " at 0x" in text else text

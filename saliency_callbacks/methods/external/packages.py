@@ -12,7 +12,7 @@ from saliency_callbacks.config.dotted_paths import resolve_object
 from saliency_callbacks.config.hydra import plain
 from saliency_callbacks.errors import MethodError, nearest_names
 
-__all__ = ["imported", "member", "resolved_arguments", "snake_case"]
+__all__ = ["imported", "is_made_from", "member", "resolved_arguments", "snake_case"]
 
 
 def imported(module: str, *, preset: str, package: str, extra: str) -> ModuleType:
@@ -50,6 +50,11 @@ def member(library: ModuleType, name: Any, *, what: str, known: Iterable[str] | 
     if name not in names:
         raise MethodError(f"{what}={name!r} is not in {library.__name__}; {nearest_names(name, names)}")
     return getattr(library, name)
+
+
+def is_made_from(kind: Any, *names: str) -> bool:
+    """Return whether what a library has given is a class of one of these names, or made from one."""
+    return any(base.__name__ in names for base in getattr(kind, "__mro__", ()))
 
 
 def resolved_arguments(what: str, arguments: Any) -> dict[str, Any]:
