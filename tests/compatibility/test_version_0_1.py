@@ -84,13 +84,14 @@ def reported(run: Path) -> dict[str, Any]:
 
 
 def tables_in(report: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The rows of the tables in a report, by their tags."""
+    """The rows of the tables in a report, by their tags, with minus signs as they are on disk."""
     found = {}
     for document in report["documents"]:
         for block in document["blocks"]:
             if "table" in block:
                 rows = [block["table"]["head"], *block["table"]["rows"]]
-                found[document["tag"]] = [" | ".join("".join(text for _, text in cell) for cell in row) for row in rows]
+                words = [" | ".join("".join(text for _, text in cell) for cell in row) for row in rows]
+                found[document["tag"]] = [row.replace("−", "-") for row in words]
     return found
 
 

@@ -216,7 +216,7 @@ CONTRIBUTIONS: dict[str, dict[str, Sequence[Edit]]] = {
             after('    "xgrad_cam": Cost(1, (_MAP,)),\n', '    "peak_cam": Cost(1, (_MAP,)),\n'),
             after('    "xgrad_cam": Sanity("passes", 0.16, 0.04),\n', '    "peak_cam": Sanity("passes", 0.0, 0.0),\n'),
             after(
-                '    "xgrad_cam": Faithfulness(0.27, 0.49, 0.97),\n', '    "peak_cam": Faithfulness(0.1, 0.1, 0.9),\n'
+                '    "xgrad_cam": Faithfulness(0.5, 0.47, 0.97),\n', '    "peak_cam": Faithfulness(0.1, 0.1, 0.9),\n'
             ),
         ],
         "docs/methods.md": [before("| `xgrad_cam` |", "| `peak_cam` | ReLU(Σ_k w_k A^k), w_k = max g^k | 0 |\n")],

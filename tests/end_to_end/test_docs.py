@@ -72,13 +72,17 @@ def test_every_configuration_makes_a_monitor(page: Path) -> None:
         written = yaml.safe_load(block)
         (one,) = written["trainer"]["callbacks"] if "trainer" in written else [written]
         arguments = one.get("init_args", {key: value for key, value in one.items() if key != "_target_"})
-        given = {
-            name: {key: value for key, value in group.items() if key != "_target_"}
-            if isinstance(group, dict)
-            else group
-            for name, group in arguments.items()
-        }
+        given = {name: _made(value) for name, value in arguments.items()}
         assert isinstance(resolve_object("class", one.get("class_path", one.get("_target_")))(**given), SaliencyMonitor)
+
+
+def _made(value: Any) -> Any:
+    """Return an argument as a LightningCLI or Hydra hands it over: a target as an object, settings as a mapping."""
+    if not isinstance(value, dict):
+        return value
+    if "class_path" in value:
+        return resolve_object("target", value["class_path"])(**value.get("init_args", {}))
+    return {key: one for key, one in value.items() if key != "_target_"}
 
 
 def _tables(page: str) -> dict[str, list[list[str]]]:
