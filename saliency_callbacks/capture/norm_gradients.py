@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from torch import Tensor
-from torch.autograd.graph import Node
 
-from saliency_callbacks.capture.layers.dataflow import is_kind, node_of
+from saliency_callbacks.capture.layers.dataflow import Dataflow, is_kind
 
 __all__ = ["order_gradients"]
 
@@ -24,21 +21,11 @@ def order_gradients(output: Tensor) -> None:
     Args:
         output: In the graph; it may be of any number of samples.
     """
-    for node in _below(node_of(output)):
+    for node in Dataflow(output).nodes:
         if is_kind(node, _NORMS):
             node.register_prehook(_contiguous)
 
 
-def _contiguous(gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def _contiguous(gradients: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
     # An output that nothing depends on has none.
-    return tuple(gradient if gradient is None else gradient.contiguous() for gradient in gradients)
-
-
-def _below(start: Node) -> Iterator[Node]:
-    waiting, seen = [start], {start}
-    while waiting:
-        node = waiting.pop()
-        yield node
-        following = {function for function, _ in node.next_functions if function is not None} - seen
-        seen |= following
-        waiting += following
+    return tuple(None if gradient is None else gradient.contiguous() for gradient in gradients)

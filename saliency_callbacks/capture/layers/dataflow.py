@@ -51,10 +51,10 @@ _PICKING = ("Gather", "Index", "IndexSelect", "Sort", "Take", "TakeAlongDim", "T
 
 
 class Dataflow:
-    """The graph below a score.
+    """The graph below a score, or any other tensor of it.
 
     Args:
-        score: What is explained, one number.
+        score: What is explained, one number as a rule.
     """
 
     def __init__(self, score: Tensor) -> None:
