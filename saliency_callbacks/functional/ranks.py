@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -76,33 +78,69 @@ def unit_ranks(values: Tensor, counted: Tensor | None = None) -> Tensor:
     if counted is not None:
         return _unit(rank_counted(flat, counted), widen(counted.sum(dim=1, keepdim=True)))
     ascending, order = sorted_with_order(flat)
-    ranks = _ascending_ranks(ascending, _exact_dtype(ascending))
+    runs = _runs_of_ties(ascending)
+    ranks = _ascending_ranks(ascending, runs, _exact_dtype(ascending))
     # Infinities and NaN are at the ends.
     is_finite = ascending[:, :1].isfinite() & ascending[:, -1:].isfinite()
-    return _put_back(_unit(ranks, flat.shape[1], is_finite), order)
+    length = _length(ascending, runs).masked_fill_(~is_finite, torch.nan)
+    return _put_back(_centred(ranks, flat.shape[1]).div_(length.to(ranks.dtype)).float(), order)
+
+
+class _Runs(NamedTuple):
+    """Where the flattened rows ``[N, P]`` of sorted values have ties.
+
+    Args:
+        tied: Positions of values that equal the one before them, ``[T]``.
+        first: Position of the first value of each run of ties, ``[R]``.
+        repeats: How many values of each run come after its first one, ``[R]``; T in all.
+    """
+
+    tied: Tensor
+    first: Tensor
+    repeats: Tensor
+
+
+def _runs_of_ties(ascending: Tensor) -> _Runs:
+    tied = ties(ascending)
+    begins = (torch.diff(tied, prepend=tied[:1] - 2) > 1).nonzero()[:, 0]
+    # The one before belongs to the run, too.
+    return _Runs(tied, tied[begins] - 1, torch.diff(begins, append=begins.new_tensor([len(tied)])))
 
 
 def _order_ranks(flat: Tensor) -> Tensor:
     """Return the ranks of values ``[N, P]`` none of which is NaN."""
     ascending, order = sorted_with_order(flat)
-    return _put_back(_ascending_ranks(ascending, wide_dtype(ascending.device)), order)
+    return _put_back(_ascending_ranks(ascending, _runs_of_ties(ascending), wide_dtype(ascending.device)), order)
 
 
-def _ascending_ranks(ascending: Tensor, dtype: torch.dtype) -> Tensor:
+def _ascending_ranks(ascending: Tensor, runs: _Runs, dtype: torch.dtype) -> Tensor:
     """Return the ranks of values ``[N, P]`` that are sorted already; those of ties, few as a rule, are put right."""
     count = ascending.shape[1]
     ranks = torch.arange(1, count + 1, device=ascending.device, dtype=dtype).repeat(len(ascending), 1)
-    tied = ties(ascending)
-    if len(tied):
-        begins = (torch.diff(tied, prepend=tied[:1] - 2) > 1).nonzero()[:, 0]
-        lengths = torch.diff(begins, append=begins.new_tensor([len(tied)]))
-        # The one before belongs to the run, too.
-        first = tied[begins] - 1
-        shared = (first % count + 1).to(dtype) + lengths.to(dtype) / 2
+    if len(runs.tied):
+        shared = (runs.first % count + 1).to(dtype) + runs.repeats.to(dtype) / 2
         flat = ranks.view(-1)
-        flat[first] = shared
-        flat[tied] = shared.repeat_interleave(lengths)
+        flat[runs.first] = shared
+        flat[runs.tied] = shared.repeat_interleave(runs.repeats)
     return ranks
+
+
+def _length(ascending: Tensor, runs: _Runs) -> Tensor:
+    """Return the length of the centred ranks of each row, ``[N, 1]``.
+
+    √((P³ - P - Σ (t³ - t)) / 12) of P values, of which t tie with each other in each run: no sum over all values. It is
+    exactly 0 for a constant.
+    """
+    n_rows, count = ascending.shape
+    # Of nearly constant rows little is left of the difference: not in float32, which is all that some devices have.
+    first, tied = runs.first.cpu(), runs.repeats.cpu().double() + 1
+    lost = torch.zeros(n_rows, dtype=torch.float64).index_add_(0, first // count, _cubes(tied))
+    left = _cubes(torch.tensor(float(count), dtype=torch.float64)) - lost
+    return (left / 12).sqrt()[:, None].to(wide_dtype(ascending.device)).to(ascending.device)
+
+
+def _cubes(numbers: Tensor) -> Tensor:
+    return numbers**3 - numbers
 
 
 def _put_back(ascending: Tensor, order: Tensor) -> Tensor:
@@ -110,14 +148,15 @@ def _put_back(ascending: Tensor, order: Tensor) -> Tensor:
     return ascending.new_empty(order.shape).scatter_(1, order, ascending)
 
 
-def _unit(ranks: Tensor, count: Tensor | int, is_valid: Tensor | None = None) -> Tensor:
-    """Return the ranks of ``count`` values, centred and scaled to unit length, in float32; NaN where not valid."""
-    # The mean of ranks is known, and exact: those of a constant are 0 / 0 here.
-    centred = ranks - (count + 1) / 2
-    length = torch.linalg.vector_norm(centred, dim=1, keepdim=True, dtype=wide_dtype(centred.device))
-    if is_valid is not None:
-        length = length.masked_fill(~is_valid, torch.nan)
-    return centred.div_(length.to(centred.dtype)).float()
+def _unit(ranks: Tensor, count: Tensor) -> Tensor:
+    """Return the ranks of ``count`` values, centred and scaled to unit length, in float32."""
+    centred = _centred(ranks, count)
+    return centred.div_(torch.linalg.vector_norm(centred, dim=1, keepdim=True)).float()
+
+
+def _centred(ranks: Tensor, count: Tensor | int) -> Tensor:
+    # The mean of ranks is known, and exact: those of a constant are 0 / 0 later.
+    return ranks.sub_((count + 1) / 2)
 
 
 def _exact_dtype(values: Tensor) -> torch.dtype:

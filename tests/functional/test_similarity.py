@@ -69,6 +69,15 @@ def test_unit_ranks_are_scipys_centred_and_scaled(dtype, levels):
     np.testing.assert_allclose(found[[0, 2]].numpy(), expected[[0, 2]], rtol=1e-6)
 
 
+def test_unit_ranks_of_a_map_that_is_zero_nearly_everywhere_are_scipys():
+    """Nearly all of P³ - P is taken off for ties there."""
+    values = torch.zeros(2, 1_000_000)
+    values[0, 7], values[1, [3, 999_999]] = -1, torch.tensor([1.0, 2.0])
+    ranks = scipy.stats.rankdata(values.numpy(), axis=1) - 500_000.5
+    expected = ranks / np.linalg.norm(ranks, axis=1, keepdims=True)
+    np.testing.assert_allclose(functional.unit_ranks(values).numpy(), expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize(("offset", "scale"), [(0, 1), (1000, 1), (0, 1e-30), (0, 1e15)])
 def test_pearson_is_numpys_for_a_million_values_in_single_precision(offset, scale):
     a = (noise(1, 1_000_000) * scale + offset).float()
