@@ -103,7 +103,7 @@ def _shown(attribution: Attribution, probe: ProbeView | None) -> dict[str, Tenso
         tensor.detach().float().cpu().numpy() for tensor in (attribution.values, attribution.magnitude)
     )
     try:
-        maps = shown_maps(values, magnitude, method_entry(attribution), width)
+        maps = shown_maps(values, magnitude, method_entry(attribution), width, LONGEST_SIDE)
         scales = (maps if width is None else shrink(maps, LONGEST_SIDE)).scales
     except (IndexError, ValueError):  # of shapes that no page shows; the maps are kept all the same
         return {}
