@@ -40,7 +40,7 @@ def linear(maps: Floats, size: Sequence[int]) -> Floats:
     return np.ascontiguousarray(found, dtype=np.float32)
 
 
-def area_mean(maps: Floats, size: Sequence[int]) -> Floats:
+def area_mean(maps: npt.NDArray[np.floating], size: Sequence[int]) -> Floats:
     """Return ``[N, *size]`` of ``[N, *spatial]``: each pixel is the mean of the area that it covers.
 
     Example:

@@ -24,7 +24,7 @@ from saliency_callbacks.sinks.disk.archive import inside
 from saliency_callbacks.sinks.disk.arrays import StoredProbe, open_maps, read_scales, read_shown_maps, read_stored_probe
 from saliency_callbacks.sinks.disk.entries import ObservationEntry, ProbeEntry
 from saliency_callbacks.sinks.disk.outlines import StoredOutlines, read_stored_outlines
-from saliency_callbacks.sinks.disk.shown import LONGEST_SIDE, Maps, Plane, Scales, shrink
+from saliency_callbacks.sinks.disk.shown import LONGEST_SIDE, Maps, Plane, Scales
 
 __all__ = ["LiveRun", "read_method", "read_outlines"]
 
@@ -158,8 +158,7 @@ def read_method(monitor: Monitor, entry: ObservationEntry, method: str) -> Maps:
         ConfigurationError: If they cannot be read.
     """
     with open_maps(monitor.archive.directory, entry) as file:
-        maps = read_shown_maps(file, method, entry["methods"][method], monitor.probe)
-    return maps if monitor.probe.images is None or maps.is_sliced else shrink(maps, LONGEST_SIDE)
+        return read_shown_maps(file, method, entry["methods"][method], monitor.probe, LONGEST_SIDE)
 
 
 def read_outlines(monitor: Monitor, entry: ObservationEntry, method: str, plane: Plane | None) -> dict[str, Any]:

@@ -139,7 +139,10 @@ def with_maps(longest_side: int, most_slices: int = 2**31) -> ReadObservation:
 
     def read(archive: Archive, entry: ObservationEntry, probe: StoredProbe) -> ExplainedObservation:
         with open_maps(archive.directory, entry) as file:
-            shown = {name: read_shown_maps(file, name, facts, probe) for name, facts in entry["methods"].items()}
+            shown = {
+                name: read_shown_maps(file, name, facts, probe, longest_side)
+                for name, facts in entry["methods"].items()
+            }
             outlines = {key: one.shrunk(longest_side) for key, one in read_stored_outlines(file, entry).items()}
             if probe.volumes is not None:
                 depth = probe.volumes.shape[1]

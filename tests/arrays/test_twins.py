@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from torch.nn.functional import interpolate
 
 from saliency_callbacks.arrays.resampling import area_mean, display_maps, linear, nearest
-from saliency_callbacks.arrays.scales import degenerate, finite, full_color, percentile
+from saliency_callbacks.arrays.scales import Extremes, finite, full_color, percentile
 from saliency_callbacks.functional import degenerate as degenerate_of_tensors
 from saliency_callbacks.functional import percentile as percentile_of_tensors
 from saliency_callbacks.rendering import display_maps as display_maps_of_tensors
@@ -66,7 +68,27 @@ def test_the_full_color_of_a_sparse_map_is_its_largest_value():
     assert full_color(values.numpy()).tolist() == [4.0, percentile_of_tensors(values, 0.99)[1]]
 
 
+@pytest.mark.parametrize("spatial", [(1,), (99,), (101,), (30, 40)])
+@pytest.mark.parametrize("zeros", [0.0, 0.5, 0.995, 1.0])
+def test_the_full_color_is_that_of_absolute_values(spatial, zeros):
+    values = maps(*spatial) * (torch.rand(3, *spatial, generator=torch.Generator().manual_seed(1)) >= zeros)
+    before = values.clone()
+    expected = []
+    for one in values:
+        ordered = sorted(one.abs().flatten().tolist())
+        at = ordered[math.ceil(99 * len(ordered) / 100) - 1]
+        expected.append(at if at > 0 else ordered[-1])
+    assert full_color(values.numpy()).tolist() == expected
+    assert torch.equal(values, before), "what is given is not put in order"
+
+
+def test_the_largest_absolute_value_is_found_on_either_side():
+    values = torch.tensor([[1.0, -3.0], [3.0, -1.0], [-2.0, -3.0], [-0.0, -0.0], [float("nan"), -9.0]])
+    expected = values.abs().amax(1)
+    np.testing.assert_array_equal(Extremes.of(values.numpy()).largest, expected.numpy())
+
+
 def test_degenerate_and_finite():
     values = torch.tensor([[0.0, 1.0], [2.0, 2.0], [float("nan"), 1.0], [float("inf"), 1.0], [0.0, 0.0]])
-    assert degenerate(values.numpy()).tolist() == degenerate_of_tensors(values).tolist()
+    assert Extremes.of(values.numpy()).degenerate.tolist() == degenerate_of_tensors(values).tolist()
     assert finite(values.numpy()).tolist() == torch.nan_to_num(values, nan=0.0, posinf=0.0).tolist()

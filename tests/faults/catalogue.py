@@ -13,6 +13,7 @@ from torch import Tensor
 from saliency_callbacks import Probe
 from saliency_callbacks.rendering.lazy import LazyPictures
 from saliency_callbacks.sinks import MemorySink, background
+from tests.faults.full_disk import no_space, taking_half
 from tests.faults.runs import KINDS, Fault, Scene, is_observed, seed
 from tests.trainer.runs import WEIGHTS_ONLY, trainer
 
@@ -111,16 +112,7 @@ def _no_thread(scene: Scene, patch: Any) -> None:
 
 def _full(times: range) -> Any:
     def inject(scene: Scene, patch: Any) -> None:
-        write, calls = Path.write_bytes, []
-
-        def half(path: Path, content: bytes) -> int:
-            calls.append(path)
-            if len(calls) not in times:
-                return write(path, content)
-            write(path, content[: len(content) // 2])
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        patch.setattr(Path, "write_bytes", half)
+        patch.setattr(Path, "open", taking_half(times, no_space))
 
     return inject
 

@@ -18,18 +18,10 @@ _LIMIT = 100
 _PROGRAM = """
 import os, signal, sys
 from pathlib import Path
+from tests.faults.full_disk import taking_half
 from tests.faults.runs import Scene, run
 
-write, calls = Path.write_bytes, []
-
-def half(path, content):
-    calls.append(path)
-    if len(calls) < 12:
-        return write(path, content)
-    write(path, content[: len(content) // 2])
-    os.kill(os.getpid(), signal.SIGKILL)
-
-Path.write_bytes = half
+Path.open = taking_half([12], lambda: os.kill(os.getpid(), signal.SIGKILL))
 run(Scene("SaliencyMonitor", Path(sys.argv[1])), None)
 """
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from saliency_callbacks.arrays.resampling import display_maps
-from saliency_callbacks.arrays.scales import finite, largest
+from saliency_callbacks.arrays.scales import Extremes, finite
 from saliency_callbacks.errors import ConfigurationError, InputError
 from saliency_callbacks.rendering.colormap import overlay
 from saliency_callbacks.rendering.grid import class_captions, mistake_captions
@@ -101,7 +101,7 @@ def _mistakes(file: ArrayFile, method: str, class_name: Callable[[int], str], ti
 
 def _drawn(maps: Any, pictures: Any, captions: list[Caption], title: str) -> npt.NDArray[np.uint8]:
     sizes = np.abs(maps)
-    peak = largest(sizes).reshape(-1, *[1] * (maps.ndim - 1))
+    peak = Extremes.of(sizes).largest.reshape(-1, *[1] * (maps.ndim - 1))
     unit = np.divide(sizes, peak, out=np.zeros_like(sizes), where=peak > 0)
     heat = display_maps(finite(unit), (pictures.shape[1], pictures.shape[2]))
     return panel(

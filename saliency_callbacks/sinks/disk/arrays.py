@@ -71,8 +71,15 @@ def open_maps(directory: Path, entry: ObservationEntry) -> ArrayFile:
     return ArrayFile(inside(directory, entry["file"]), f"the maps of step {entry['step']}")
 
 
-def read_shown_maps(file: ArrayFile, method: str, facts: MethodEntry, probe: StoredProbe) -> Maps:
+def read_shown_maps(file: ArrayFile, method: str, facts: MethodEntry, probe: StoredProbe, longest_side: int) -> Maps:
     """Read the maps of one method as they are shown; of volumes all slices, where the probe has pictures of these.
+
+    Args:
+        file: The file of their observation.
+        method: Name of the method.
+        facts: What the index says of it.
+        probe: What was explained.
+        longest_side: Largest height or width of maps of pictures; those of volumes keep their size.
 
     Raises:
         ConfigurationError: If they cannot be read, or are not those of the probe.
@@ -84,7 +91,7 @@ def read_shown_maps(file: ArrayFile, method: str, facts: MethodEntry, probe: Sto
     magnitude = file.read(f"{method}/magnitude") if facts["reduction"] is None else magnitude_of(values, facts)
     if len(values) != len(probe.ids) or len(magnitude) != len(probe.ids):
         raise ConfigurationError(f"the maps of {method} have {len(values)} samples, but the probe has {len(probe.ids)}")
-    maps = shown_maps(values, magnitude, facts, probe.picture_width)
+    maps = shown_maps(values, magnitude, facts, probe.picture_width, longest_side)
     if maps.is_sliced and probe.volumes is None:
         # Versions that kept the pictures of the middle slice alone.
         depth = maps.cells.shape[1]

@@ -23,7 +23,6 @@ __all__ = [
     "outline_entries",
     "plain",
     "table_entry",
-    "unshared_tensors",
 ]
 
 
@@ -48,22 +47,7 @@ def observation_tensors(snapshot: Snapshot) -> dict[str, Tensor]:
     if snapshot.statistics is not None:
         tensors.update(statistics_tensors(snapshot.statistics))
     tensors.update(_outline_tensors(snapshot))
-    return unshared_tensors(tensors)
-
-
-def unshared_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return tensors on the CPU that safetensors can write: none is a view, and no two share memory."""
-    # Methods do share their targets. Only such tensors are copied: the maps are most of what an observation writes.
-    unshared: dict[str, Tensor] = {}
-    seen: set[int] = set()
-    for name, tensor in tensors.items():
-        whole = tensor.detach().cpu().contiguous()
-        storage = whole.untyped_storage()
-        if storage.data_ptr() in seen or storage.nbytes() != whole.nbytes:
-            whole = whole.clone()
-        seen.add(whole.untyped_storage().data_ptr())
-        unshared[name] = whole
-    return unshared
+    return tensors
 
 
 def method_entry(attribution: Attribution) -> MethodEntry:
@@ -119,7 +103,7 @@ def _shown(attribution: Attribution, probe: ProbeView | None) -> dict[str, Tenso
         tensor.detach().float().cpu().numpy() for tensor in (attribution.values, attribution.magnitude)
     )
     try:
-        maps = shown_maps(values, magnitude, method_entry(attribution), width)
+        maps = shown_maps(values, magnitude, method_entry(attribution), width, LONGEST_SIDE)
         scales = (maps if width is None else shrink(maps, LONGEST_SIDE)).scales
     except (IndexError, ValueError):  # of shapes that no page shows; the maps are kept all the same
         return {}

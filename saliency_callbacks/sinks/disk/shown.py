@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from saliency_callbacks.arrays.resampling import area_mean, display_maps, linear
-from saliency_callbacks.arrays.scales import degenerate, finite, full_color, largest
+from saliency_callbacks.arrays.scales import Extremes, finite, full_color
 from saliency_callbacks.sinks.disk.array_file import Array
 from saliency_callbacks.sinks.disk.entries import MethodEntry
 
@@ -128,10 +128,12 @@ class Maps:
 def magnitude_of(values: Array, facts: MethodEntry) -> Floats:
     """Return the magnitude ``[N, *size]`` that values ``[N, C, *spatial]`` give."""
     assert facts["reduction"] is not None, "otherwise the magnitude is stored"
-    return linear(REDUCTIONS[facts["reduction"]](values.astype(np.float32)), facts["size"])
+    return linear(REDUCTIONS[facts["reduction"]](_single(values)), facts["size"])
 
 
-def shown_maps(values: Array, magnitude: Array, facts: MethodEntry, picture_width: int | None) -> Maps:
+def shown_maps(
+    values: Array, magnitude: Array, facts: MethodEntry, picture_width: int | None, longest_side: int
+) -> Maps:
     """Return the maps of one method as they are shown.
 
     Args:
@@ -139,19 +141,26 @@ def shown_maps(values: Array, magnitude: Array, facts: MethodEntry, picture_widt
         magnitude: ``[N, *spatial]``.
         facts: What the index says of the method.
         picture_width: That of the samples' pictures; ``None`` for text inputs.
+        longest_side: Largest height or width of maps of pictures; larger ones are shrunk as by :func:`shrink`. Maps of
+            volumes keep their size, since slices are cut first.
     """
-    magnitude = magnitude.astype(np.float32)
-    shows_nothing = degenerate(magnitude)
+    heat = _single(magnitude)
+    extremes = Extremes.of(heat)
+    shows_nothing = extremes.degenerate
     if picture_width is None:
-        return _relative(finite(values.astype(np.float32).sum(axis=1, keepdims=True)), shows_nothing)
-    reduction, heat = facts["reduction"], finite(magnitude)
-    if magnitude.ndim >= 3 and reduction is not None and values.shape[2:] != magnitude.shape[1:]:
+        words = finite(_single(values).sum(axis=1, keepdims=True))
+        return _relative(words, Extremes.of(words).largest, words, shows_nothing)
+    if not extremes.finite.all():
+        heat = finite(heat)
+        extremes = Extremes.of(heat)
+    reduction = facts["reduction"]
+    if heat.ndim >= 3 and reduction is not None and values.shape[2:] != heat.shape[1:]:
         # A class activation map is kept at the layer's size; it is interpolated as the magnitude was when it is drawn.
-        small = _relative(finite(REDUCTIONS[reduction](values.astype(np.float32))), shows_nothing)
-        return Maps(small.cells, small.peak, full_color(heat), shows_nothing)
-    if magnitude.ndim == 2:
+        small = finite(REDUCTIONS[reduction](_single(values)))
+        return _relative(small, Extremes.of(small).largest, heat, shows_nothing, longest_side)
+    if heat.ndim == 2:
         heat = display_maps(heat, (1, picture_width))
-    return _relative(heat, shows_nothing)
+    return _relative(heat, extremes.largest, heat, shows_nothing, longest_side)
 
 
 def volume_maps(values: Array, facts: MethodEntry, scales: Scales) -> Maps:
@@ -163,9 +172,10 @@ def volume_maps(values: Array, facts: MethodEntry, scales: Scales) -> Maps:
         scales: What is stored beside them.
     """
     assert facts["reduction"] is not None, "otherwise the magnitude is stored"
-    cells = finite(REDUCTIONS[facts["reduction"]](values.astype(np.float32)))
-    divisor = np.where(scales.peak > 0, scales.peak, np.float32(1)).reshape(-1, 1, 1, 1)
-    return Maps((cells / divisor).astype(np.float16), scales.peak, scales.full, scales.degenerate)
+    cells = finite(REDUCTIONS[facts["reduction"]](_single(values)))
+    return Maps(
+        (cells / _divisor(scales.peak, cells.ndim)).astype(np.float16), scales.peak, scales.full, scales.degenerate
+    )
 
 
 def shrink(maps: Maps, longest_side: int) -> Maps:
@@ -174,19 +184,48 @@ def shrink(maps: Maps, longest_side: int) -> Maps:
     All slices of volumes stay.
     """
     *above, height, width = maps.cells.shape
-    if max(height, width) <= longest_side:
+    size = _size_within(longest_side, height, width)
+    if size == (height, width):
         return maps
-    factor = longest_side / max(height, width)
-    size = max(1, round(height * factor)), max(1, round(width * factor))
-    cells = area_mean(maps.cells.reshape(-1, height, width).astype(np.float32), size).reshape(*above, *size)
+    cells = area_mean(maps.cells.reshape(-1, height, width), size).reshape(*above, *size)
     if maps.is_sliced:
         # The scale is that of a whole volume, of which these may be a part.
         return replace(maps, cells=cells.astype(np.float16))
+    return _shrunk(cells, maps.peak, maps.degenerate)
+
+
+def _relative(
+    maps: Floats,
+    peak: Floats,
+    graded: Floats,
+    shows_nothing: npt.NDArray[np.bool_],
+    longest_side: int | None = None,
+) -> Maps:
+    """Return maps relative to their peak, with the full colors of ``graded`` unless they are shrunk."""
+    divisor = _divisor(peak, maps.ndim)
+    if longest_side is not None:
+        *_, height, width = maps.shape
+        size = _size_within(longest_side, height, width)
+        if maps.ndim == 3 and size != (height, width):
+            # One at a time, so that what is thrown away stays in the processor's cache.
+            relative = ((one / by).astype(np.float16) for one, by in zip(maps[:, None], divisor, strict=True))
+            return _shrunk(np.concatenate([area_mean(one, size) for one in relative]), peak, shows_nothing)
+    return Maps((maps / divisor).astype(np.float16), peak, full_color(graded), shows_nothing)
+
+
+def _shrunk(cells: Floats, peak: Floats, shows_nothing: npt.NDArray[np.bool_]) -> Maps:
     # A fine map fades in the mean, so its full color is taken from the shrunk map.
-    return Maps(cells.astype(np.float16), maps.peak, full_color(cells) * maps.peak, maps.degenerate)
+    return Maps(cells.astype(np.float16), peak, full_color(cells) * peak, shows_nothing)
 
 
-def _relative(maps: Floats, shows_nothing: npt.NDArray[np.bool_]) -> Maps:
-    peak = largest(maps)
-    divisor = np.where(peak > 0, peak, np.float32(1)).reshape(-1, *[1] * (maps.ndim - 1))
-    return Maps((maps / divisor).astype(np.float16), peak, full_color(maps), shows_nothing)
+def _size_within(longest_side: int, height: int, width: int) -> tuple[int, int]:
+    factor = min(1.0, longest_side / max(height, width))
+    return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def _divisor(peak: Floats, dimensions: int) -> Floats:
+    return np.where(peak > 0, peak, np.float32(1)).reshape(-1, *[1] * (dimensions - 1))
+
+
+def _single(values: Array) -> Floats:
+    return values.astype(np.float32, copy=False)

@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 
-import safetensors.torch
-
 from saliency_callbacks.config.secrets import without_secrets
 from saliency_callbacks.errors import ConfigurationError, SaliencyWarning
 from saliency_callbacks.sinks.addresses import is_remote
@@ -23,7 +21,7 @@ from saliency_callbacks.sinks.disk.archive import (
     parse_index,
     parse_observations,
 )
-from saliency_callbacks.sinks.disk.atomic import replace_file
+from saliency_callbacks.sinks.disk.atomic import replace_file, replacing
 from saliency_callbacks.sinks.disk.encoding import (
     finite_or_none,
     method_entry,
@@ -31,11 +29,11 @@ from saliency_callbacks.sinks.disk.encoding import (
     outline_entries,
     plain,
     table_entry,
-    unshared_tensors,
 )
 from saliency_callbacks.sinks.disk.entries import ObservationEntry, ProbeEntry
 from saliency_callbacks.sinks.disk.journal import append_line
 from saliency_callbacks.sinks.disk.retention import KeepMaps, checked_retention
+from saliency_callbacks.sinks.disk.tensor_file import write_tensors
 from saliency_callbacks.sinks.image_files import encode_gif, encode_png, is_animation
 from saliency_callbacks.sinks.names import file_stem, flat_name
 from saliency_callbacks.types import Picture, ProbeView, Snapshot
@@ -93,7 +91,9 @@ class DiskSink:
         """Write one observation; see :class:`~saliency_callbacks.types.Sink`."""
         stem = file_stem(snapshot)
         file = f"maps/{stem}.safetensors"
-        replace_file(inside(self.directory, file), safetensors.torch.save(observation_tensors(snapshot)))
+        tensors = observation_tensors(snapshot)
+        with replacing(inside(self.directory, file)) as opened:
+            write_tensors(opened, tensors)
         written = self._write_pictures(stem, pictures) if self.keeps_pictures else {}
         observation = ObservationEntry(
             epoch=snapshot.epoch,
@@ -161,8 +161,8 @@ class DiskSink:
     def _write_probe(self, probe: ProbeView) -> ProbeEntry:
         file = f"probe-{re.sub(r'[^A-Za-z0-9]', '_', probe.fingerprint)[:12]}.safetensors"
         tensors = {name: getattr(probe, name) for name in ("images", "volumes", "labels", "masks")}
-        content = unshared_tensors({name: tensor for name, tensor in tensors.items() if tensor is not None})
-        replace_file(inside(self.directory, file), safetensors.torch.save(content))
+        with replacing(inside(self.directory, file)) as opened:
+            write_tensors(opened, {name: tensor for name, tensor in tensors.items() if tensor is not None})
         entry = ProbeEntry(
             fingerprint=probe.fingerprint,
             file=file,

@@ -20,7 +20,7 @@ from saliency_callbacks.report.run_contents import read_contents
 from saliency_callbacks.report.runs import Archive, read_run
 from saliency_callbacks.sinks import DiskSink, read_index, read_probe
 from saliency_callbacks.sinks.disk.arrays import StoredProbe, open_maps, read_shown_maps, read_stored_probe
-from saliency_callbacks.sinks.disk.shown import Plane
+from saliency_callbacks.sinks.disk.shown import LONGEST_SIDE, Plane
 from saliency_callbacks.types import ProbeView, Snapshot
 from tests.report.maps import attribution
 
@@ -59,7 +59,7 @@ def _read(directory, method):
     (entry,) = index["observations"]
     probe = read_stored_probe(directory / "saliency", index["probe"])
     with open_maps(directory / "saliency", entry) as file:
-        return read_shown_maps(file, method, entry["methods"][method], probe), probe
+        return read_shown_maps(file, method, entry["methods"][method], probe, LONGEST_SIDE), probe
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

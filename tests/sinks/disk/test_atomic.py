@@ -4,7 +4,8 @@ import stat
 import pytest
 
 from saliency_callbacks.sinks.disk import atomic
-from saliency_callbacks.sinks.disk.atomic import replace_file
+from saliency_callbacks.sinks.disk.atomic import replace_file, replacing
+from tests.faults.full_disk import no_space, taking_half
 
 
 def test_makes_the_directory_and_replaces_the_content(tmp_path):
@@ -33,15 +34,26 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, f
 def test_a_write_cut_short_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     path = tmp_path / "file"
     replace_file(path, b"old")
-
-    def write_half(self, content):
-        with self.open("wb") as file:
-            file.write(content[: len(content) // 2])
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(atomic.Path, "write_bytes", write_half)
+    monkeypatch.setattr(atomic.Path, "open", taking_half([1], no_space))
     with pytest.raises(OSError, match="No space left"):
         replace_file(path, b"something new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("failure", [ValueError("no such type"), KeyboardInterrupt()])
+def test_what_is_interrupted_between_two_pieces_leaves_the_old_file_and_nothing_else(tmp_path, failure):
+    path = tmp_path / "file"
+    replace_file(path, b"old")
+
+    def write():
+        with replacing(path) as file:
+            file.write(b"first")
+            assert path.read_bytes() == b"old"
+            raise failure
+
+    with pytest.raises(type(failure)):
+        write()
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 

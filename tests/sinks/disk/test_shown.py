@@ -13,7 +13,7 @@ from saliency_callbacks.report.monitors import read_monitor, with_maps
 from saliency_callbacks.report.runs import read_run
 from saliency_callbacks.sinks import DiskSink, read_index, read_maps
 from saliency_callbacks.sinks.disk.arrays import open_maps, read_scales
-from saliency_callbacks.sinks.disk.shown import LONGEST_SIDE, SCALE_NAMES, magnitude_of
+from saliency_callbacks.sinks.disk.shown import LONGEST_SIDE, SCALE_NAMES, magnitude_of, shown_maps, shrink
 from saliency_callbacks.types import Attribution, ProbeView, Snapshot
 
 REDUCED = {
@@ -77,6 +77,44 @@ def test_pictures(tmp_path, shape, reduction, size, kind):
     read = read_maps(tmp_path, entry)
     assert read["method/values"].dtype == kind
     torch.testing.assert_close(read["method/magnitude"], attribution.magnitude)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float16])
+@pytest.mark.parametrize("spoiled", [None, 0.0, -1.0, np.nan, np.inf], ids=str)
+@pytest.mark.parametrize("cam", [None, (5, 4), (60, 90)], ids=str)
+@pytest.mark.parametrize("size", [(64, 64), (32, 16), (33, 70), (150, 20)], ids=str)
+def test_maps_that_are_shown_small_are_those_that_are_shrunk_afterwards(size, cam, spoiled, kind):
+    generator = np.random.default_rng(0)
+    values = generator.standard_normal((3, 1, *(cam or size))).astype(kind)
+    magnitude = np.abs(generator.standard_normal((3, *size))) if cam else np.abs(values).max(1)
+    magnitude = magnitude.astype(kind)
+    if spoiled is not None:
+        values[1, 0], magnitude[1, 0, 0] = (spoiled,) * 2
+        magnitude[2] = spoiled
+    facts = {"layer": None, "reduction": "abs_max", "size": list(size)}
+    found = shown_maps(values, magnitude, facts, size[1], 32)
+    expected = shrink(shown_maps(values, magnitude, facts, size[1], 10**6), 32)
+    for name in ("cells", "peak", "full", "degenerate"):
+        one, other = getattr(found, name), getattr(expected, name)
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other, err_msg=name)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_scales_of_a_picture_follow_from_its_cells(sign):
+    magnitude = sign * np.random.default_rng(0).random((2, 40, 60), dtype=np.float32)
+    facts = {"layer": None, "reduction": None, "size": [40, 60]}
+    found = shown_maps(magnitude[:, None], magnitude, facts, 60, 20)
+    peak = np.abs(magnitude).max((1, 2))
+    cells = (magnitude / peak[:, None, None]).astype(np.float16).astype(np.float64)
+    # 20 columns of three; 13 rows, which share some of the 40 above them.
+    rows = [cells[:, row * 40 // 13 : -(-(row + 1) * 40 // 13)].mean(1) for row in range(13)]
+    small = np.stack(rows, 1).reshape(2, 13, 20, 3).mean(3)
+    np.testing.assert_allclose(found.cells, small, atol=1e-3)
+    np.testing.assert_array_equal(found.peak, peak)
+    ordered = np.sort(np.abs(small).reshape(2, -1), axis=1)
+    np.testing.assert_allclose(found.full, ordered[:, int(np.ceil(0.99 * 260)) - 1] * peak, rtol=1e-6)
+    assert found.scales.signed.tolist() == [sign < 0] * 2
 
 
 def test_a_value_that_is_lost_leaves_the_others(tmp_path):

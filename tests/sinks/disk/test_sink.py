@@ -303,7 +303,7 @@ def test_a_failure_in_the_middle_leaves_the_old_observations_whole(
 
     owner, name = {
         "replace": (atomic.os, "replace"),
-        "serializer": (disk_sink.safetensors.torch, "save"),
+        "serializer": (disk_sink, "write_tensors"),
         "picture": (disk_sink, "encode_png"),
     }[failing]
     with monkeypatch.context() as patch:
