@@ -11,6 +11,8 @@ __all__ = ["ascending", "kth_smallest", "sorted_with_order", "ties"]
 
 # Below it, starting threads takes longer than they save.
 _WORTH_THREADS = 2**17
+# A copy of so many takes memory that is at hand already; one of all is made anew, page by page, at twice the time.
+_VALUES_AT_ONCE = 2**20
 _HALF = (torch.float16, torch.bfloat16)
 
 
@@ -69,9 +71,14 @@ def kth_smallest(values: Tensor, k: int) -> Tensor:
     if values.device.type != "cpu":
         # `quantile` refuses more than 16 million values, and `kthvalue` refuses some devices in deterministic mode.
         return values.detach().topk(values.shape[1] - k + 1, dim=1).values[:, -1]
-    array = _readable(values).numpy().copy()
+    parts = _readable(values).split(max(1, _VALUES_AT_ONCE // values.shape[1]))
+    return torch.cat([_kth_of_part(part, k) for part in parts]).to(values.dtype)
+
+
+def _kth_of_part(rows: Tensor, k: int) -> Tensor:
+    array = rows.numpy().copy()
     array.partition(k - 1, axis=1)
-    return torch.from_numpy(array[:, k - 1].copy()).to(values.dtype)
+    return torch.from_numpy(array[:, k - 1].copy())
 
 
 def _argsort(values: Tensor) -> Tensor:

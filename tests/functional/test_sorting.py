@@ -29,6 +29,12 @@ def test_the_kth_smallest(values, k):
     assert torch.equal(values, before)
 
 
+@pytest.mark.parametrize("at_once", [1, 200, 450, 10_000])
+def test_the_kth_smallest_of_some_rows_at_a_time(values, at_once, monkeypatch):
+    monkeypatch.setattr("saliency_callbacks.functional.sorting._VALUES_AT_ONCE", at_once)
+    torch.testing.assert_close(kth_smallest(values, 150), values.kthvalue(150, dim=1).values, rtol=0, atol=0)
+
+
 def test_an_order_puts_values_back(values):
     found, order = sorted_with_order(values)
     back = torch.empty_like(found).scatter_(1, order, found)
