@@ -137,6 +137,8 @@ def wrapped(text: str, size: int, max_width: int, max_lines: int) -> list[str]:
     return [*lines, ellipsize(" ".join(words), size, max_width)] if words else lines
 
 
+# The same words are measured again and again: to fit, to be broken and to be drawn.
+@lru_cache(maxsize=4096)
 def text_width(text: str, size: int) -> int:
     """Return the width in pixels of printable text.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -92,6 +93,8 @@ def _caption_width(captions: Sequence[Caption], tiles: int, narrowest: int) -> i
     return max(least, math.ceil(share * max(rest / (1 - share), narrowest + 2 * MARGIN)))
 
 
+# All filmstrips have the same columns, and keep them from one observation to the next.
+@lru_cache(maxsize=256)
 def name_size(name: str, width: int, legible: int) -> int:
     """Return the size of the name of a column: smaller where one of two lines would be cut, but not by much."""
     least = max(DETAIL_SIZE, round(_LEAST_OF_NAMES * legible))
