@@ -167,13 +167,16 @@ def _compose(
     for row, caption in enumerate(captions):
         _draw_row_caption(canvas, sheet, row, caption)
     _draw_names(canvas, sheet, names)
-    inputs = number_slices(batches[0], slices, sheet.sizes.caption)
-    for left, batch in zip(sheet.lefts, [inputs, *batches[1:]], strict=True):
-        _draw_column(canvas, sheet, left, batch)
+    for left in sheet.lefts:
+        _draw_edges(canvas, sheet, left)
     for row, caption in enumerate(captions):
         if caption.wrong:
             _frame_input(canvas, sheet, row)
-    return np.asarray(canvas)
+    picture = np.array(canvas)
+    inputs = number_slices(batches[0], slices, sheet.sizes.caption)
+    for left, batch in zip(sheet.lefts, [inputs, *batches[1:]], strict=True):
+        _place_column(picture, sheet, left, batch)
+    return picture
 
 
 def _short(names: Sequence[str]) -> list[str]:
@@ -230,12 +233,17 @@ def _draw_line(canvas: Image.Image, position: tuple[int, int], words: str, color
     text.draw(ImageDraw.Draw(canvas), position, words, size=size, color=color, max_width=width)
 
 
-def _draw_column(canvas: Image.Image, sheet: Sheet, left: int, tiles: npt.NDArray[np.uint8]) -> None:
+def _draw_edges(canvas: Image.Image, sheet: Sheet, left: int) -> None:
     pen = ImageDraw.Draw(canvas)
-    for row, tile in enumerate(tiles):
+    for row in range(sheet.rows):
         top = sheet.row(row)
         pen.rectangle((left - 1, top - 1, left + sheet.tile_width, top + sheet.tile_height), outline=EDGE)
-        canvas.paste(Image.fromarray(tile), (left, top))
+
+
+def _place_column(picture: npt.NDArray[np.uint8], sheet: Sheet, left: int, tiles: npt.NDArray[np.uint8]) -> None:
+    for row, tile in enumerate(tiles):
+        top = sheet.row(row)
+        picture[top : top + sheet.tile_height, left : left + sheet.tile_width] = tile
 
 
 def _frame_input(canvas: Image.Image, sheet: Sheet, row: int) -> None:
