@@ -81,7 +81,7 @@ def greyscale(maps: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
         >>> greyscale(np.array([[[0.0, 0.5, 1.0]]]))[0, 0].tolist()
         [[0, 0, 0], [128, 128, 128], [255, 255, 255]]
     """
-    grey = (np.clip(_finite(maps), 0, 1) * 255 + 0.5).astype(np.uint8)
+    grey = (_clipped(maps) * 255 + 0.5).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=-1)
 
 
@@ -137,7 +137,9 @@ def ground(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         >>> ground(np.array([[[[255, 255, 255], [255, 0, 0]]]], dtype=np.uint8))[0, 0].tolist()
         [[140, 140, 140], [29, 29, 29]]
     """
-    grey = (images @ np.array(GROUND, dtype=np.uint16) >> 8).astype(np.uint8)
+    # Three products of whole channels: NumPy has no fast product of matrices of integers.
+    red, green, blue = (images[..., channel] * np.uint16(share) for channel, share in enumerate(GROUND))
+    grey = (red + green + blue >> 8).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=-1)
 
 
@@ -209,8 +211,14 @@ def _finite(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
     return np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=limit, neginf=-limit)
 
 
+def _clipped(maps: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    """Return maps in [0, 1]; NaN becomes 0, which is what `fmax` makes of it."""
+    unit = np.fmax(maps.astype(np.float32, copy=False), 0)
+    return np.fmin(unit, 1, out=unit)
+
+
 def _entries(maps: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
-    unit = np.clip(_finite(maps), 0, 1)
+    unit = _clipped(maps)
     unit *= 256
     return np.minimum(unit, 255, out=unit).astype(np.uint8)
 

@@ -54,7 +54,8 @@ def fit(
     side = math.sqrt(height * width)
     factor = min(math.ceil(smallest / side), longest_side // max(height, width))
     if factor > 1:
-        return pictures.repeat(factor, axis=1).repeat(factor, axis=2)
+        # Columns first: then the larger of the two copies whole rows.
+        return pictures.repeat(factor, axis=2).repeat(factor, axis=1)
     return _shrunk(pictures, min(largest / side, longest_side / max(height, width)))
 
 

@@ -133,6 +133,14 @@ def test_greyscale_runs_from_black_to_white():
     assert colors.greyscale(np.array([[[0, 0.5, 1]]]))[0, 0, :, 1].tolist() == [0, 128, 255]
 
 
+def test_the_ground_is_the_luma_of_every_color():
+    levels = (0, 1, 2, 127, 128, 254, 255)
+    every = [(red, green, blue) for red in levels for green in levels for blue in levels]
+    found = colors.ground(np.array(every, dtype=np.uint8)[None, None])
+    expected = [(30 * red + 101 * green + 10 * blue) // 256 for red, green, blue in every]
+    assert found[0, 0].tolist() == [[grey] * 3 for grey in expected]
+
+
 def test_what_is_not_finite_never_reaches_a_picture():
     odd = np.array([[[np.nan, np.inf, -np.inf, 0.0]]])
     grey = np.full((1, 1, 4, 3), 90, np.uint8)
