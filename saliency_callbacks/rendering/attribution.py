@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from saliency_callbacks.errors import InputError
 from saliency_callbacks.functional.maps import percentile, resize, signed_map
 from saliency_callbacks.rendering import colormap as colors
-from saliency_callbacks.rendering.images import display_maps, finite
+from saliency_callbacks.rendering.images import at_size, display_maps, finite
 from saliency_callbacks.rendering.legend import Style, check_style
 from saliency_callbacks.rendering.tiles import check_pictures
 from saliency_callbacks.types import Attribution
@@ -72,7 +72,7 @@ def render(
     size = images.shape[1], images.shape[2]
     if style in ("signed", "signed_color"):
         return _render_signed(attribution, size, style, scale)
-    heat = display_maps(_heat(attribution, scale), size)
+    heat = at_size(_heat(attribution, scale), size)
     if style == "greyscale":
         return colors.greyscale(heat)
     if style == "heatmap":
@@ -114,8 +114,9 @@ def signed_scale(values: Tensor) -> Tensor:
 
 
 def _heat(attribution: Attribution, scale: Tensor | None) -> Tensor:
+    """Return finite maps in [0, 1]."""
     if scale is None:
-        return attribution.heatmap
+        return finite(attribution.heatmap)
     magnitude = finite(attribution.magnitude)
     divisor = _per_sample(scale, len(magnitude)).view(-1, *[1] * (magnitude.ndim - 1))
     # What has no scale is divided by infinity.

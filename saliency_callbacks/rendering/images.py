@@ -6,6 +6,7 @@ and its map one of the same slices.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -19,7 +20,7 @@ from saliency_callbacks.arrays.slices import ContactSheet
 from saliency_callbacks.errors import InputError
 from saliency_callbacks.rendering.trace import draw_traces
 
-__all__ = ["MOST_PICTURE_CHANNELS", "display_images", "display_maps", "display_slices", "finite"]
+__all__ = ["MOST_PICTURE_CHANNELS", "at_size", "display_images", "display_maps", "display_slices", "finite"]
 
 # A float batch whose maximum lies between the two is a measurement on a scale of its own, not 8-bit pixels.
 _EIGHT_BIT_MAXIMUM = (127, 255)
@@ -125,8 +126,12 @@ def display_maps(maps: Tensor, size: tuple[int, int]) -> npt.NDArray[np.float32]
         >>> display_maps(torch.tensor([[[0.0, 1.0]]]), (2, 4))[0].tolist()
         [[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0]]
     """
-    _check_dimensions(maps, maps.ndim - 1, "[N, *spatial]")
-    values = finite(maps)
+    return at_size(finite(maps), size)
+
+
+def at_size(values: Tensor, size: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """Do what `display_maps` does with maps that `finite` returned, without looking at each value once more."""
+    _check_dimensions(values, values.ndim - 1, "[N, *spatial]")
     height, width = size
     if values.ndim == 4:
         values = torch.from_numpy(ContactSheet.of(values.shape[1:]).arranged(values.numpy()))
@@ -148,7 +153,7 @@ def finite(values: Tensor) -> Tensor:
     """
     single = values.detach().float().cpu()
     # Both of NaN are NaN. Much faster than to look at each value, of which all are finite as a rule.
-    if not single.numel() or all(extreme.isfinite() for extreme in single.aminmax()):
+    if not single.numel() or all(math.isfinite(extreme.item()) for extreme in single.aminmax()):
         return single
     return torch.nan_to_num(single, nan=0.0, posinf=0.0, neginf=0.0)
 
