@@ -167,6 +167,7 @@ class IsolatedRun:
             return TargetLayers()
         modules = find_layers(self.model, list(self.layers) if isinstance(self.layers, tuple) else self.layers)
         maps = LayerMaps(self.model, batch, modules, running.reshape_transform, running.forward_context)
+        maps.check_places()
         first = torch.arange(1, device=batch.explained.device)
         with torch.no_grad(), running.forward_context(), ActivationRecorder(modules) as recorder:
             batch.call(self.model, batch.copied(batch.explained[:1]), first)

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from saliency_callbacks.capture.attention.chain import chained
-from saliency_callbacks.capture.attention.order import lies_in_place
 from saliency_callbacks.capture.attention.recorder import AttentionRecorder
 from saliency_callbacks.capture.hooks import ActivationRecorder
 from saliency_callbacks.capture.inputs import ModelInputs
@@ -21,6 +20,7 @@ from saliency_callbacks.capture.layers.auto import without_zero_weights
 from saliency_callbacks.capture.layers.grids import call_layouts, known_grids
 from saliency_callbacks.capture.layers.layout import SpatialLayout
 from saliency_callbacks.capture.layers.maps import LayerMaps
+from saliency_callbacks.capture.layers.order import lies_in_place
 from saliency_callbacks.capture.layers.trace import Score, Trace
 from saliency_callbacks.capture.norm_gradients import order_gradients
 from saliency_callbacks.errors import LayerError

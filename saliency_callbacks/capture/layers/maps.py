@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from saliency_callbacks.capture.hooks import ActivationRecorder, LayerCall
 from saliency_callbacks.capture.inputs import ModelInputs
+from saliency_callbacks.capture.isolation.rng import isolated_rng
 from saliency_callbacks.capture.layers.auto import find_target_layer
 from saliency_callbacks.capture.layers.calls import CallMaps, choose_calls
 from saliency_callbacks.capture.layers.find import find_layers
 from saliency_callbacks.capture.layers.grids import call_layouts
 from saliency_callbacks.capture.layers.layout import SpatialLayout, find_layout, has_channels_first, keeps_aspect
+from saliency_callbacks.capture.layers.order import lies_elsewhere
 from saliency_callbacks.capture.layers.trace import Score, Trace
 from saliency_callbacks.errors import LayerError
 
@@ -25,6 +28,9 @@ __all__ = ["LayerMaps"]
 
 _N_NAMED = 5
 _VIDEO_DIMENSIONS = 3
+# Layer → sizes of inputs of which its map was found in place. Training does not change that, and looking again at every
+# explanation would cost a few forwards each time.
+_IN_PLACE: MutableMapping[nn.Module, set[tuple[int, ...]]] = WeakKeyDictionary()
 
 
 class LayerMaps:
@@ -72,15 +78,17 @@ class LayerMaps:
         """Resolve ``target_layers``; ``"auto"`` runs the model on ``n_rows`` samples.
 
         Raises:
-            LayerError: If a layer is unknown or does not depend on the explained input, or ``"auto"`` finds none.
+            LayerError: If a layer is unknown or does not depend on the explained input, or ``"auto"`` finds none; or
+                if a map does not lie where its shape says.
         """
-        if isinstance(target_layers, str) and target_layers == "auto":
+        is_auto = isinstance(target_layers, str) and target_layers == "auto"
+        if is_auto:
             with forward_context():
                 target_layers = find_target_layer(model, inputs, score, n_rows=n_rows)
-            return cls(model, inputs, find_layers(model, target_layers), reshape_transform, forward_context)
         maps = cls(model, inputs, find_layers(model, target_layers), reshape_transform, forward_context)
-        if not isinstance(inputs.structure, Tensor):
+        if not is_auto and not isinstance(inputs.structure, Tensor):
             maps._check_dependent()
+        maps.check_places()
         return maps
 
     def calls(self, name: str, n_calls: int) -> CallMaps:
@@ -101,6 +109,39 @@ class LayerMaps:
         if name not in self._layouts:
             self._layouts[name] = self._find_layout(name, output)
         return self._layouts[name].to_map(output)
+
+    def check_places(self) -> None:
+        """Check that no map comes from other places of the input than its layout says; of each layer once.
+
+        Layers that run several times, and maps that a ``reshape_transform`` makes, are not looked at.
+
+        Raises:
+            LayerError: If one does.
+        """
+        if self.reshape_transform is not None:
+            return
+        size = tuple(self.inputs.explained.shape[2:])
+        for name, module in self.layers.items():
+            if size not in _IN_PLACE.setdefault(module, set()):
+                self._check_places(name)
+                _IN_PLACE[module].add(size)
+
+    def _check_places(self, name: str) -> None:
+        first = self.inputs.explained[:1].detach()
+        try:
+            outputs = self._outputs(name, first)
+            layout = self._find_layout(name, outputs[-1]) if len(outputs) == 1 else None
+            is_elsewhere = layout is not None and lies_elsewhere(partial(self._output, name), first, layout)
+        except Exception:
+            # Of a model that does not run on one sample, or a layer without a map, nothing is known here.
+            return
+        if is_elsewhere:
+            raise LayerError(
+                f"the output {list(outputs[-1].shape)} of layer {name!r} has the shape of a map, but its positions "
+                "are in an order of their own: those that change with a half of the input do not lie in that half of "
+                f"the map; expected them as they lie in the input, row by row. Choose a layer where they do, or give "
+                "`reshape_transform=` (output -> [N, K, *spatial]) that puts them in place"
+            )
 
     def framewise(self) -> frozenset[str]:
         """Return the names of layers whose output was read and has the frames of a video as rows."""
@@ -177,17 +218,22 @@ class LayerMaps:
 
     def frames_last(self, name: str, layout: SpatialLayout) -> bool:
         """Return whether the tokens of all frames at one place come in turn, by where a change of one frame shows."""
-        first = self.inputs.explained[:1]
+        first = self.inputs.explained[:1].detach()
         changed = first.clone()
         changed[:, :, 0] = changed[:, :, 0].flip(-1, -2) + 1
-        outputs = []
-        for rows in (first.clone(), changed):
-            with torch.no_grad(), self.forward_context(), ActivationRecorder({name: self.layers[name]}) as recorder:
-                self.inputs.call(self.model, rows, torch.arange(1, device=rows.device))
-            outputs.append(recorder.outputs[name].detach().float())
-        change = (outputs[1] - outputs[0]).abs()
+        change = (self._output(name, changed).float() - self._output(name, first).float()).abs()
         shares = [one.to_map(change)[:, :, 0].sum() for one in (layout, replace(layout, frames_last=True))]
         return bool(shares[1] > shares[0])
+
+    def _output(self, name: str, rows: Tensor) -> Tensor:
+        return self._outputs(name, rows)[-1]
+
+    def _outputs(self, name: str, rows: Tensor) -> list[Tensor]:
+        """Return what each call of a layer puts out for one sample, with the same random numbers each time."""
+        recorder = ActivationRecorder({name: self.layers[name]})
+        with torch.no_grad(), isolated_rng(0), self.forward_context(), recorder:
+            self.inputs.call(self.model, rows.clone(), torch.arange(1, device=rows.device))
+        return [call.output.detach() for call in recorder.calls]
 
     def _is_settled(self, name: str, output: Tensor) -> bool:
         """Whether the type of a layer, or of the last one in it, says that its output has channels first."""
