@@ -164,6 +164,29 @@ def test_two_moments_compare(show, report):
     assert painted(page, tile, kind="difference") == [[255, 255, 255, 255]] * 3
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0.0101, 0.0142, ["0.010", "0.012", "0.014"]),
+        (0.5, 0.5001, ["0.50000", "0.50005", "0.50010"]),
+        (-2e-7, 3e-7, ["−2e−7", "0", "2e−7"]),
+        (100_000, 300_000, ["100000", "200000", "300000"]),
+        (1_000_000, 3_000_000, ["1e6", "2e6", "3e6"]),
+    ],
+)
+def test_ticks_of_a_chart_tell_apart_and_are_not_cut(show, tmp_path, low, high, ticks):
+    write_image_run(tmp_path)
+    sink = DiskSink(tmp_path / "cue" / "another")
+    for step, effect in ((1, low), (2, high)):
+        sink.write(Snapshot(step, step, "fit", {}, scores={"cue/another/accuracy_drop": effect}), {})
+    page = show(write_report([tmp_path]))
+    chart = page.locator("[data-chart='accuracy_drop']")
+    labels = chart.locator(".tick.of-values")
+    expect(labels).to_have_text(ticks)
+    left = chart.locator("svg").bounding_box()["x"]
+    assert all(label.bounding_box()["x"] >= left for label in labels.all())
+
+
 def test_a_chart_tells_values_and_jumps(show, report):
     page = show(report)
     chart = page.locator("[data-chart='drift_previous']")

@@ -11,7 +11,7 @@ function percent(share) {
 function number(value) {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);
-  if (size !== 0 && (size < 0.005 || size >= 10000)) return value.toExponential(1).replace("-", "−");
+  if (size !== 0 && (size < 0.005 || size >= 10000)) return value.toExponential(1).replaceAll("-", "−");
   return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2).replace("-", "−");
 }
 

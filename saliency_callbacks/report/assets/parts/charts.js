@@ -1,14 +1,32 @@
 // Scores over the steps: small multiples with one marker for the moment that is shown.
 
-const SIZE = { width: 340, height: 150, left: 34, right: 10, top: 8, bottom: 20 };
+const SIZE = { width: 340, height: 150, right: 10, top: 8, bottom: 20 };
+const TICK_LABEL = { narrowest: 29, perCharacter: 6, gap: 5, mostFixed: 6 };
 
+// Of all ticks alike, with as many digits as tell one from the next.
 function niceTicks(low, high) {
   const rough = (high - low) / 3;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough) * power;
-  const ticks = [];
-  for (let tick = Math.ceil(low / step - 1e-9) * step; tick <= high + step * 1e-6; tick += step) ticks.push(Math.abs(tick) < step / 1e6 ? 0 : tick);
-  return ticks;
+  const values = [];
+  for (let tick = Math.ceil(low / step - 1e-9) * step; tick <= high + step * 1e-6; tick += step) values.push(Math.abs(tick) < step / 1e6 ? 0 : tick);
+  const digits = digitsOf(step);
+  const texts = (write) => values.map((value) => write(value).replaceAll("-", "−").replace("+", ""));
+  const fixed = texts((value) => value === 0 ? "0" : value.toFixed(Math.max(0, digits)));
+  const scientific = texts((value) => value === 0 ? "0" : value.toExponential(Math.max(0, Math.floor(Math.log10(Math.abs(value)) + 1e-9) + digits)));
+  const chosen = longest(fixed) <= Math.max(TICK_LABEL.mostFixed, longest(scientific)) ? fixed : scientific;
+  return values.map((value, place) => ({ value, text: chosen[place] }));
+}
+
+function longest(texts) {
+  return Math.max(...texts.map((text) => text.length));
+}
+
+// How many digits after the point a number has; below zero, how many zeros it ends with.
+function digitsOf(step) {
+  let digits = -Math.floor(Math.log10(step) + 1e-9);
+  while (Math.abs(step * 10 ** digits - Math.round(step * 10 ** digits)) > 1e-6) digits += 1;
+  return digits;
 }
 
 // The same score of both runs in one chart; lines of the second are dashed.
@@ -37,16 +55,18 @@ function drawChart(chart, moments) {
   if (chart.low === null) low -= 0.06 * (high - low);
   if (chart.high === null) high += 0.06 * (high - low);
   const [first, last] = [Math.min(...steps), Math.max(...steps)];
-  const x = (step) => SIZE.left + ((step - first) / Math.max(1, last - first)) * (SIZE.width - SIZE.left - SIZE.right);
+  const ticks = niceTicks(low, high);
+  const left = TICK_LABEL.gap + Math.max(TICK_LABEL.narrowest, TICK_LABEL.perCharacter * longest(ticks.map(({ text }) => text)));
+  const x = (step) => left + ((step - first) / Math.max(1, last - first)) * (SIZE.width - left - SIZE.right);
   const y = (value) => SIZE.height - SIZE.bottom - ((value - low) / (high - low)) * (SIZE.height - SIZE.top - SIZE.bottom);
   const drawing = svg("svg", { viewBox: `0 0 ${SIZE.width} ${SIZE.height}`, role: "img", "aria-label": `${chart.title} over the epochs` });
-  for (const tick of niceTicks(low, high)) {
-    drawing.append(svg("line", { class: tick === 0 ? "gridline zero" : "gridline", x1: SIZE.left, x2: SIZE.width - SIZE.right, y1: y(tick), y2: y(tick) }),
-      label(number(tick).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, ""), SIZE.left - 5, y(tick) + 3.5, "end"));
+  for (const { value, text } of ticks) {
+    drawing.append(svg("line", { class: value === 0 ? "gridline zero" : "gridline", x1: left, x2: SIZE.width - SIZE.right, y1: y(value), y2: y(value) }),
+      label(text, left - TICK_LABEL.gap, y(value) + 3.5, "end", "tick of-values"));
   }
   drawMoments(drawing, moments, x);
   if (chart.threshold !== null && chart.threshold !== undefined) {
-    drawing.append(svg("line", { class: "threshold", x1: SIZE.left, x2: SIZE.width - SIZE.right, y1: y(chart.threshold), y2: y(chart.threshold) }),
+    drawing.append(svg("line", { class: "threshold", x1: left, x2: SIZE.width - SIZE.right, y1: y(chart.threshold), y2: y(chart.threshold) }),
       label(`threshold ${number(chart.threshold)}`, SIZE.width - SIZE.right, y(chart.threshold) - 4, "end", "threshold-label"));
   }
   for (const { step } of chart.since) {
