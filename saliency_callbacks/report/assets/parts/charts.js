@@ -1,7 +1,7 @@
 // Scores over the steps: small multiples with one marker for the moment that is shown.
 
 const SIZE = { width: 340, height: 150, right: 10, top: 8, bottom: 20 };
-const TICK_LABEL = { narrowest: 29, perCharacter: 6, gap: 5, mostFixed: 6 };
+const TICK_LABEL = { narrowest: 29, perCharacter: 7.5, gap: 5, mostFixed: 6 };
 
 // Of all ticks alike, with as many digits as tell one from the next.
 function niceTicks(low, high) {
