@@ -75,6 +75,8 @@ def unit_ranks(values: Tensor, counted: Tensor | None = None) -> Tensor:
         tensor([-1.])
     """
     flat = values.flatten(1)
+    if not flat.shape[1]:
+        return flat.float()
     if counted is not None:
         return _unit(rank_counted(flat, counted), widen(counted.sum(dim=1, keepdim=True)))
     ascending, order = sorted_with_order(flat)

@@ -69,6 +69,10 @@ def test_unit_ranks_are_scipys_centred_and_scaled(dtype, levels):
     np.testing.assert_allclose(found[[0, 2]].numpy(), expected[[0, 2]], rtol=1e-6)
 
 
+def test_unit_ranks_of_no_positions():
+    assert functional.unit_ranks(torch.zeros(3, 0)).shape == (3, 0)
+
+
 def test_unit_ranks_of_a_map_that_is_zero_nearly_everywhere_are_scipys():
     """Nearly all of P³ - P is taken off for ties there."""
     values = torch.zeros(2, 1_000_000)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -20,7 +20,7 @@ from saliency_callbacks.capture.layers.calls import CallMaps, choose_calls
 from saliency_callbacks.capture.layers.find import find_layers
 from saliency_callbacks.capture.layers.grids import call_layouts
 from saliency_callbacks.capture.layers.layout import SpatialLayout, find_layout, has_channels_first, keeps_aspect
-from saliency_callbacks.capture.layers.order import lies_elsewhere
+from saliency_callbacks.capture.layers.order import HalfChanged, Order, halves_changed, most_varied, order_of
 from saliency_callbacks.capture.layers.trace import Score, Trace
 from saliency_callbacks.errors import LayerError
 
@@ -28,9 +28,10 @@ __all__ = ["LayerMaps"]
 
 _N_NAMED = 5
 _VIDEO_DIMENSIONS = 3
-# Layer → sizes of inputs of which its map was found in place. Training does not change that, and looking again at every
-# explanation would cost a few forwards each time.
-_IN_PLACE: MutableMapping[nn.Module, set[tuple[int, ...]]] = WeakKeyDictionary()
+# Model → layer → names and sizes of inputs of which its map was found in place. Training does not change that, and
+# looking again at every explanation would cost a few forwards each time.
+_Seen = tuple[int | str | None, tuple[int, ...]]
+_IN_PLACE: MutableMapping[nn.Module, MutableMapping[nn.Module, set[_Seen]]] = WeakKeyDictionary()
 
 
 class LayerMaps:
@@ -120,28 +121,46 @@ class LayerMaps:
         """
         if self.reshape_transform is not None:
             return
-        size = tuple(self.inputs.explained.shape[2:])
-        for name, module in self.layers.items():
-            if size not in _IN_PLACE.setdefault(module, set()):
-                self._check_places(name)
-                _IN_PLACE[module].add(size)
+        known = _IN_PLACE.setdefault(self.model, WeakKeyDictionary())
+        seen = self.inputs.attribute_to, tuple(self.inputs.explained.shape[2:])
+        names = [name for name, module in self.layers.items() if seen not in known.get(module, ())]
+        for name, (shape, order) in self._orders(names).items():
+            if order is Order.ANOTHER:
+                raise LayerError(
+                    f"the output {list(shape)} of layer {name!r} has the shape of a map, but its positions are in an "
+                    "order of their own: those that change with a half of the input do not lie side by side; expected "
+                    "them as they lie in the input, row by row. Choose a layer where they do, or give "
+                    "`reshape_transform=` (output -> [N, K, *spatial]) that puts them in place"
+                )
+            if order is Order.AS_THE_INPUT:
+                known.setdefault(self.layers[name], set()).add(seen)
 
-    def _check_places(self, name: str) -> None:
-        first = self.inputs.explained[:1].detach()
+    def _orders(self, names: Sequence[str]) -> dict[str, tuple[torch.Size, Order]]:
+        """Return the shape of each layer's output for one sample, and what is known of the order of its positions."""
+        if not names:
+            return {}
         try:
-            outputs = self._outputs(name, first)
-            layout = self._find_layout(name, outputs[-1]) if len(outputs) == 1 else None
-            is_elsewhere = layout is not None and lies_elsewhere(partial(self._output, name), first, layout)
+            number = most_varied(self.inputs.explained)
+            sample = self.inputs.explained[number : number + 1].detach()
+            before = self._outputs(names, sample, number)
+            changed = [
+                (one.dim, self._outputs(names, one.first, number), self._outputs(names, one.last, number))
+                for one in halves_changed(sample)
+            ]
         except Exception:
-            # Of a model that does not run on one sample, or a layer without a map, nothing is known here.
-            return
-        if is_elsewhere:
-            raise LayerError(
-                f"the output {list(outputs[-1].shape)} of layer {name!r} has the shape of a map, but its positions "
-                "are in an order of their own: those that change with a half of the input do not lie in that half of "
-                f"the map; expected them as they lie in the input, row by row. Choose a layer where they do, or give "
-                "`reshape_transform=` (output -> [N, K, *spatial]) that puts them in place"
-            )
+            # Of a model that does not run on one sample, nothing is known.
+            return {}
+        orders = {}
+        for name in names:
+            every = [before[name], *(outputs[name] for _, *halves in changed for outputs in halves)]
+            if any(len(outputs) != 1 for outputs in every):
+                continue
+            # One without a map says so when its map is read.
+            with suppress(LayerError):
+                layout = self._find_layout(name, before[name][0])
+                halves = [HalfChanged(dim, first[name][0], last[name][0]) for dim, first, last in changed]
+                orders[name] = before[name][0].shape, order_of(before[name][0], halves, layout)
+        return orders
 
     def framewise(self) -> frozenset[str]:
         """Return the names of layers whose output was read and has the frames of a video as rows."""
@@ -226,14 +245,20 @@ class LayerMaps:
         return bool(shares[1] > shares[0])
 
     def _output(self, name: str, rows: Tensor) -> Tensor:
-        return self._outputs(name, rows)[-1]
+        return self._outputs([name], rows)[name][-1]
 
-    def _outputs(self, name: str, rows: Tensor) -> list[Tensor]:
-        """Return what each call of a layer puts out for one sample, with the same random numbers each time."""
-        recorder = ActivationRecorder({name: self.layers[name]})
+    def _outputs(self, names: Sequence[str], rows: Tensor, number: int = 0) -> dict[str, list[Tensor]]:
+        """Return what each call of some layers puts out for one sample, with the same random numbers each time.
+
+        Args:
+            names: The layers.
+            rows: What is fed, ``[1, C, *spatial]``.
+            number: Which sample this is; its further inputs are fed as they are.
+        """
+        recorder = ActivationRecorder({name: self.layers[name] for name in names})
         with torch.no_grad(), isolated_rng(0), self.forward_context(), recorder:
-            self.inputs.call(self.model, rows.clone(), torch.arange(1, device=rows.device))
-        return [call.output.detach() for call in recorder.calls]
+            self.inputs.call(self.model, rows.clone(), torch.arange(number, number + 1, device=rows.device))
+        return {name: [call.output.detach() for call in recorder.calls if call.name == name] for name in names}
 
     def _is_settled(self, name: str, output: Tensor) -> bool:
         """Whether the type of a layer, or of the last one in it, says that its output has channels first."""

@@ -1,13 +1,14 @@
-"""Whether tokens come from the places of the input that they are taken to lie at.
+"""Whether the positions of a map come from the places of the input that they are taken to lie at.
 
 Shapes do not tell: tokens that are shuffled, as for masking, regrouped for pooling, read backwards, or column by
-column, have the same. So halves of the input are changed, along each dimension, and the tokens that change with them
+column, have the same. So halves of the input are changed, along each dimension, and the positions that change with them
 are looked at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from enum import Enum
 from typing import NamedTuple
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from saliency_callbacks.capture.layers.layout import SpatialLayout
 
-__all__ = ["lies_elsewhere", "lies_in_place"]
+__all__ = ["HalfChanged", "Order", "halves_changed", "lies_in_place", "most_varied", "order_of"]
 
 # Of tokens in any other order, half; of patches, all; of what a deep convolutional network puts out, more than this.
 _LEAST_SHARE = 0.6
@@ -23,97 +24,136 @@ _LEAST_SHARE = 0.6
 # well fill a few tokens with what it has found at other ones.
 _LEAST_DIFFERENCE = 0.7
 _FEWEST = 4
-# Positions in their order have all of that difference, and those in another one as much on either side.
-_LEAST_AGREEMENT = 0.5
+# Between what maps in order have, and what others have.
+_LEAST_AGREEMENT = 0.65
+# In parts of the mean change. What changes less answers to neither half, as padding does.
+_LEAST_CHANGE = 1e-3
 
-Run = Callable[[Tensor], Tensor]
+
+class Order(Enum):
+    """What is known of the order of a map's positions."""
+
+    AS_THE_INPUT = "as the input"
+    """As that of the input, as far as any position answers to one half alone."""
+    ANOTHER = "another"
+    """Sure to be another one."""
+    UNKNOWN = "unknown"
+    """Nothing, as the map does not change, or not to numbers."""
 
 
-class _Changes(NamedTuple):
-    """How much each position of a map changes with either half of the input along a dimension, ``[*spatial]``.
+class HalfChanged(NamedTuple):
+    """An input whose halves along a dimension were changed.
 
     Args:
-        dim: The dimension of the map, from 0.
-        first: With the first half, in parts of the whole change.
-        last: With the other half, likewise.
+        dim: The dimension, of ``[1, C, *spatial]``.
+        first: With another first half.
+        last: With another last half.
     """
 
     dim: int
     first: Tensor
     last: Tensor
 
-    @property
-    def share(self) -> float:
-        """How much of the change with the first half lies in the first half of the map; a middle does not count."""
-        first, last = _halves(self.first, self.dim)
-        return float(first / (first + last))
 
-    @property
-    def difference(self) -> float:
-        """How far positions change with one half alone, in [0, 1]: 0 where all change with both alike."""
-        return float((self.first - self.last).abs().sum() / 2)
-
-    @property
-    def agreement(self) -> float:
-        """How much of that difference lies as the halves do, in [-1, 1]: 0 for a random order, -1 for a reverse one."""
-        difference = self.first - self.last
-        (of_first, of_last), (size_of_first, size_of_last) = (
-            _halves(one, self.dim) for one in (difference, difference.abs())
-        )
-        return float((of_first - of_last) / (size_of_first + size_of_last))
+def most_varied(rows: Tensor) -> int:
+    """Return which of some samples ``[N, C, *spatial]`` varies most; the first ones may be blank, or no numbers."""
+    spread = rows.detach().flatten(1).float().std(dim=1)
+    return int(spread.nan_to_num(0, posinf=0).argmax())
 
 
-def lies_in_place(run: Run, rows: Tensor, layout: SpatialLayout) -> bool:
+def halves_changed(sample: Tensor) -> list[HalfChanged]:
+    """Change the halves of a sample ``[1, C, *spatial]``, by noise, along each dimension that has halves."""
+    scale = float(sample.float().std())
+    generator = torch.Generator("cpu").manual_seed(0)
+    noise = torch.randn(sample.shape, generator=generator, device="cpu").to(sample) * (scale if scale > 0 else 1)
+    changed = []
+    for dim in range(2, sample.ndim):
+        size = sample.shape[dim]
+        if size > 1:
+            halves = torch.arange(size, device=sample.device) < size // 2
+            halves = halves.reshape([-1 if axis == dim else 1 for axis in range(sample.ndim)])
+            changed.append(HalfChanged(dim, sample + noise * halves, sample + noise * ~halves))
+    return changed
+
+
+def order_of(before: Tensor, changed: Sequence[HalfChanged], layout: SpatialLayout) -> Order:
+    """Return what the changes of a map tell of the order of its positions.
+
+    Each position answers to the first half, the last one, or both: r = (f - l) / (f + l) in [-1, 1]. Where most answer
+    to one half alone (mean |r|), those of the first half have to come first: (Σ r before a cut - Σ r behind it) / Σ |r|
+    for the best cut, as padding may have moved the middle. Maps in order have nearly all of it, others half or less.
+
+    Args:
+        before: What a layer puts out for one sample.
+        changed: What it puts out after each change.
+        layout: How that is read as a map.
+    """
+    map_ = _map(before, layout)
+    found = [
+        _answers(_size(_map(one.first, layout) - map_), _size(_map(one.last, layout) - map_), one.dim - 2)
+        for one in changed
+        if map_.shape[one.dim] >= _FEWEST
+    ]
+    if any(one is None for one in found):
+        return Order.UNKNOWN
+    is_another = any(
+        one.difference > _LEAST_DIFFERENCE and one.agreement < _LEAST_AGREEMENT for one in found if one is not None
+    )
+    return Order.ANOTHER if is_another else Order.AS_THE_INPUT
+
+
+def lies_in_place(run: Callable[[Tensor], Tensor], sample: Tensor, layout: SpatialLayout) -> bool:
     """Return whether the tokens of half of the input are those that change with it, along every dimension.
 
     Args:
         run: What is fed ``[1, C, *spatial]`` → tokens that no attention has mixed yet.
-        rows: One sample.
+        sample: What is changed, ``[1, C, *spatial]``.
         layout: Where the tokens are taken to lie.
     """
-    return not any(changes.share < _LEAST_SHARE for changes in _changes(run, rows, layout))
-
-
-def lies_elsewhere(run: Run, rows: Tensor, layout: SpatialLayout) -> bool:
-    """Return whether the tokens of half of the input are sure to be others than those that are taken to lie there.
-
-    For maps that may be mixed: where positions change with both halves, nothing is sure. Measured 968 times, over the
-    layers of one model of most families of timm and torchvision, maps in order agreed with the halves by .75 or more
-    wherever the difference was above .5; those in another order, all of Hiera, by .16 or less.
-
-    Args:
-        run: What is fed ``[1, C, *spatial]`` → tokens, drawing the same random numbers each time.
-        rows: One sample.
-        layout: Where the tokens are taken to lie.
-    """
-    return any(
-        changes.difference > _LEAST_DIFFERENCE and changes.agreement < _LEAST_AGREEMENT
-        for changes in _changes(run, rows, layout)
-        if changes.first.shape[changes.dim] >= _FEWEST
+    # Changed without a gradient: a first part of the model that records none is seen, too.
+    before = _map(run(sample), layout)
+    return not any(
+        _share_of_first_half(_map(run(one.first), layout) - before, one.dim) < _LEAST_SHARE
+        for one in halves_changed(sample)
+        if before.shape[one.dim] > 1
     )
 
 
-def _changes(run: Run, rows: Tensor, layout: SpatialLayout) -> Iterator[_Changes]:
-    # Changed without a gradient: a first part of the model that records none is seen, too.
-    before = _map(run(rows), layout)
-    generator = torch.Generator("cpu").manual_seed(0)
-    noise = torch.randn(rows.shape, generator=generator, device="cpu").to(rows) * rows.std()
-    for dim in range(2, rows.ndim):
-        if min(rows.shape[dim], before.shape[dim]) > 1:
-            halves = torch.arange(rows.shape[dim], device=rows.device) < rows.shape[dim] // 2
-            halves = halves.reshape([-1 if axis == dim else 1 for axis in range(rows.ndim)])
-            first, last = (_map(run(rows + noise * half), layout) for half in (halves, ~halves))
-            yield _Changes(dim - 2, _size(first - before), _size(last - before))
+class _Answers(NamedTuple):
+    """How positions answer to the halves along a dimension.
+
+    Args:
+        difference: Mean |r|, in [0, 1]: 0 where all answer to both halves alike.
+        agreement: How much of that comes in the order of the halves, in [-1, 1].
+    """
+
+    difference: float
+    agreement: float
+
+
+def _answers(first: Tensor, last: Tensor, dim: int) -> _Answers | None:
+    """Return the answers to changes of sizes ``[*spatial]``; ``None`` where there are none."""
+    first, last = first / first.mean(), last / last.mean()
+    does_answer = first + last > 2 * _LEAST_CHANGE
+    if not bool(does_answer.any()):
+        return None
+    answers = torch.where(does_answer, (first - last) / (first + last), 0).movedim(dim, 0)
+    whole = answers.abs().sum()
+    ahead = answers.reshape(len(answers), -1).sum(dim=1).cumsum(dim=0)
+    agreement = (2 * ahead - ahead[-1]).max() / whole
+    return _Answers(float(whole / does_answer.sum()), float(agreement))
+
+
+def _share_of_first_half(change: Tensor, dim: int) -> float:
+    size = _size(change).movedim(dim - 2, 0)
+    half = len(size) // 2
+    # A middle does not count.
+    first, last = size[:half].sum(), size[len(size) - half :].sum()
+    return float(first / (first + last))
 
 
 def _size(change: Tensor) -> Tensor:
-    size = change[0].float().cpu().double().square().sum(dim=0)
-    return size / size.sum()
-
-
-def _halves(values: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    size, half = values.shape[dim], values.shape[dim] // 2
-    return values.narrow(dim, 0, half).sum(), values.narrow(dim, size - half, half).sum()
+    return change[0].float().cpu().double().square().sum(dim=0)
 
 
 def _map(output: Tensor, layout: SpatialLayout) -> Tensor:

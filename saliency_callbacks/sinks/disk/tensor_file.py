@@ -21,7 +21,9 @@ __all__ = ["write_tensors"]
 _DTYPES = {
     torch.uint64: "U64", torch.int64: "I64", torch.float64: "F64", torch.complex64: "C64", torch.float32: "F32",
     torch.uint32: "U32", torch.int32: "I32", torch.bfloat16: "BF16", torch.float16: "F16", torch.uint16: "U16",
-    torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
+    torch.int16: "I16", torch.float8_e5m2fnuz: "F8_E5M2FNUZ", torch.float8_e4m3fnuz: "F8_E4M3FNUZ",
+    torch.float8_e8m0fnu: "F8_E8M0", torch.float8_e4m3fn: "F8_E4M3", torch.float8_e5m2: "F8_E5M2", torch.int8: "I8",
+    torch.uint8: "U8", torch.bool: "BOOL",
 }  # fmt: skip
 _PLACES = {dtype: place for place, dtype in enumerate(_DTYPES)}
 
@@ -65,7 +67,9 @@ def _header(tensors: Mapping[str, Tensor]) -> bytes:
 
 
 def _content(tensor: Tensor) -> memoryview:
-    whole = tensor.detach().cpu().contiguous()
-    # NumPy has no bfloat16.
-    array = (whole.view(torch.int16) if whole.dtype == torch.bfloat16 else whole).numpy()
+    whole = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous()
+    # NumPy has neither bfloat16 nor any float of 8 bits.
+    is_foreign = whole.is_floating_point() and whole.dtype not in (torch.float64, torch.float32, torch.float16)
+    bits = torch.int16 if whole.element_size() > 1 else torch.uint8
+    array = (whole.view(bits) if is_foreign else whole).numpy()
     return array.astype(array.dtype.newbyteorder("<"), copy=False).data

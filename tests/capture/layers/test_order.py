@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 import timm
 import torch
@@ -9,7 +11,6 @@ import transformers
 from torch import nn
 
 from saliency_callbacks import explain
-from saliency_callbacks.capture.layers import maps
 from saliency_callbacks.errors import LayerError
 
 ELSEWHERE = "are in an order of their own"
@@ -175,14 +176,104 @@ def test_a_masked_autoencoder_shuffles_its_tokens():
         grad_cam(model, pictures(), output_fn=lambda output: output.last_hidden_state[:, 0])
 
 
-def test_a_layer_is_looked_at_once(monkeypatch):
-    looked = []
-    monkeypatch.setattr(maps, "lies_elsewhere", lambda run, rows, layout: looked.append(layout.spatial) or False)
-    model = Transformer()
-    for _ in range(2):
+class Padded(nn.Module):
+    """Slices are added at the end, as networks that halve their input often ask for."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = nn.Conv3d(1, 4, 3, padding=1), nn.Conv3d(4, 8, 2, 2)
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, x):
+        padded = nn.functional.pad(x, (0, 0, 0, 0, 0, -x.shape[2] % 32))
+        return self.head(self.second(self.first(padded).relu()).relu().mean(dim=(2, 3, 4)))
+
+
+class Sinks(nn.Module):
+    """The flattest patches get a large norm, as those of trained vision transformers do."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.patches, self.last, self.head = nn.Conv2d(3, 16, 4, 4), nn.Identity(), nn.Linear(16, 3)
+
+    def forward(self, x):
+        tokens, variance = self.patches(x).flatten(2).mT, nn.functional.unfold(x, 4, stride=4).var(dim=1)
+        is_sink = torch.zeros_like(variance).scatter_(1, (-variance).topk(4, 1).indices, 1.0)
+        return self.head(self.last(tokens + 5 * is_sink[..., None]).mean(dim=1))
+
+
+class Causal(nn.Module):
+    """Dilated convolutions that see the past only."""
+
+    def __init__(self, seed):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.convs = nn.ModuleList(nn.Conv1d(2 if d == 1 else 16, 16, 5, dilation=d) for d in (1, 2, 4, 8, 16))
+        self.last, self.head = nn.Identity(), nn.Linear(16, 3)
+
+    def forward(self, x):
+        for conv in self.convs:
+            x = conv(nn.functional.pad(x, (4 * conv.dilation[0], 0))).relu()
+        return self.head(self.last(x).mean(dim=2))
+
+
+WORKING = {
+    "padded": (Padded, (1, 20, 32, 32), ["second"]),
+    "tokens of large norm": (Sinks, (3, 64, 64), ["last"]),
+    **{f"causal {seed}": (lambda seed=seed: Causal(seed), (2, 200), ["last"]) for seed in range(8)},
+}
+
+
+@pytest.mark.filterwarnings("ignore::saliency_callbacks.errors.DegenerateMapWarning")
+@pytest.mark.parametrize("name", WORKING)
+def test_no_false_alarm(name):
+    make, shape, layers = WORKING[name]
+    grad_cam(make(), torch.randn(2, *shape, generator=torch.Generator().manual_seed(0)), target_layers=layers)
+
+
+@pytest.mark.filterwarnings("ignore::saliency_callbacks.errors.DegenerateMapWarning")
+@pytest.mark.parametrize("first", [0.0, 1.0, torch.nan, torch.inf])
+def test_a_first_sample_that_tells_nothing_settles_nothing(first):
+    inputs, model = pictures(), Transformer(ORDERS["columns"])
+    inputs[0] = first
+    with suppress(LayerError):
+        grad_cam(model, inputs, target_layers=["blocks.1"])
+    with pytest.raises(LayerError, match=ELSEWHERE):
         grad_cam(model, pictures(), target_layers=["blocks.1"])
-        grad_cam(model, pictures(side=16), target_layers=["blocks.1"])
-    assert looked == [(8, 8), (4, 4)]
+
+
+def test_two_models_with_one_layer():
+    class Seen(nn.Module):
+        def __init__(self, conv, view):
+            super().__init__()
+            self.conv, self.head, self.view = conv, nn.Linear(8, 3), view
+
+        def forward(self, x):
+            return self.head(self.conv(self.view(x)).relu().mean(dim=(2, 3)))
+
+    torch.manual_seed(0)
+    conv = nn.Conv2d(3, 8, 3, padding=1)
+    grad_cam(Seen(conv, lambda x: x), pictures(), target_layers=["conv"])
+    with pytest.raises(LayerError, match=ELSEWHERE):
+        grad_cam(Seen(conv, lambda x: x.flip(2)), pictures(), target_layers=["conv"])
+
+
+@pytest.mark.parametrize("n_layers", [1, 2])
+def test_all_layers_are_looked_at_once_in_five_forwards(n_layers):
+    class Counting(Transformer):
+        def forward(self, x):
+            rows.append(len(x))
+            return super().forward(x)
+
+    rows, model = [], Counting()
+    layers = ["patches", "blocks.0.linear1"][:n_layers]
+    for side in (SIDE, SIDE, 16, 16):
+        grad_cam(model, pictures(side=side), target_layers=layers)
+    traces = rows.count(1) - 2 * 5
+    assert traces == (0 if n_layers == 1 else 4)
+    assert rows.count(2) == 4
 
 
 def test_a_layer_that_sees_a_picture_and_its_mirror_image_is_left_to_its_calls():

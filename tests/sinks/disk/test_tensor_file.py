@@ -16,7 +16,8 @@ from saliency_callbacks.sinks.disk.tensor_file import write_tensors
 
 TYPES = [
     torch.bool, torch.uint8, torch.int8, torch.int16, torch.uint16, torch.int32, torch.uint32, torch.int64,
-    torch.uint64, torch.float16, torch.bfloat16, torch.float32, torch.float64,
+    torch.uint64, torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64,
+    torch.float8_e4m3fn, torch.float8_e4m3fnuz, torch.float8_e5m2, torch.float8_e5m2fnuz, torch.float8_e8m0fnu,
 ]  # fmt: skip
 
 
@@ -33,6 +34,13 @@ def random(*shape, dtype=torch.float32, seed=0):
 def test_every_type_is_written_byte_by_byte_as_safetensors_does():
     tensors = {f"{place % 3}/{dtype}": random(3, 5, dtype=dtype) for place, dtype in enumerate(TYPES)}
     assert written(tensors) == safetensors.torch.save(tensors)
+
+
+def test_lazily_conjugated_and_negated_numbers_are_written_as_they_are():
+    numbers = torch.complex(random(3), random(3, seed=1))
+    found = safetensors.torch.load(written({"conjugate": numbers.conj(), "negative": numbers.conj().imag}))
+    assert torch.equal(found["conjugate"], torch.complex(numbers.real, -numbers.imag))
+    assert torch.equal(found["negative"], -numbers.imag)
 
 
 @pytest.mark.parametrize(
