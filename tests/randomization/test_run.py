@@ -222,6 +222,10 @@ class TestNothingIsLeftBehind:
 class TestCost:
     """Forwards: one row to find the layers, then all rows once a state, for all methods together."""
 
+    @pytest.fixture(autouse=True)
+    def _map_is_known_to_be_in_place(self, model, inputs):
+        run(model, inputs, methods="grad_cam", target_layers="late")
+
     @pytest.mark.parametrize("methods", [["gradient"], POINT_METHODS], ids=["one", "five"])
     @pytest.mark.parametrize(("order", "states"), [("full", 1), ("top_down", 4), ("bottom_up", 4), ("independent", 5)])
     def test_one_pass_a_state(self, model, inputs, methods, order, states):
