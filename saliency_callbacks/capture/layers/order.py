@@ -24,8 +24,8 @@ _LEAST_SHARE = 0.6
 # well fill a few tokens with what it has found at other ones.
 _LEAST_DIFFERENCE = 0.7
 _FEWEST = 4
-# Over the layers of one model of most families of timm and torchvision, maps in order had .95 or more; those of the first
-# stages of Hiera had half of it or less.
+# Over the layers of one model of most families of timm and torchvision, maps in order had .95 or more; those of the
+# first stages of Hiera had half of it or less.
 _LEAST_AGREEMENT = 0.65
 # In parts of the mean change. What changes less answers to neither half, as padding does.
 _LEAST_CHANGE = 1e-3
