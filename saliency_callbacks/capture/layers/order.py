@@ -22,8 +22,12 @@ __all__ = ["HalfChanged", "Order", "halves_changed", "lies_in_place", "most_vari
 _LEAST_SHARE = 0.6
 # Each position has to answer to one half of the input and hardly to the other, and there have to be some: attention may
 # well fill a few tokens with what it has found at other ones.
-_LEAST_DIFFERENCE = 0.7
-_FEWEST = 4
+_LEAST_DIFFERENCE = 0.8
+_FEWEST = 8
+# Of a map that is zero nearly everywhere, as behind a ReLU, a few positions say nothing about the others.
+_LEAST_ANSWERS, _LEAST_SHARE_OF_ANSWERS = 40, 0.5
+# Few channels may change more with one half than with the other by chance, each position in its own way.
+_FEWEST_CHANNELS = 16
 # Over the layers of one model of most families of timm and torchvision, maps in order had .95 or more; those of the
 # first stages of Hiera had half of it or less.
 _LEAST_AGREEMENT = 0.65
@@ -84,6 +88,9 @@ def order_of(before: Tensor, changed: Sequence[HalfChanged], layout: SpatialLayo
     to one half alone (mean |r|), those of the first half have to come first: (Σ r before a cut - Σ r behind it) / Σ |r|
     for the best cut, as padding may have moved the middle. Maps in order have nearly all of it, others half or less.
 
+    Another order is sure where this holds of all positions alike and of each as far as it changes: a few that change
+    most tell little, and many that hardly change tell nothing.
+
     Args:
         before: What a layer puts out for one sample.
         changed: What it puts out after each change.
@@ -93,13 +100,11 @@ def order_of(before: Tensor, changed: Sequence[HalfChanged], layout: SpatialLayo
     found = [
         _answers(_size(_map(one.first, layout) - map_), _size(_map(one.last, layout) - map_), one.dim - 2)
         for one in changed
-        if map_.shape[one.dim] >= _FEWEST
+        if map_.shape[one.dim] >= _FEWEST and map_.shape[1] >= _FEWEST_CHANNELS
     ]
-    if any(one is None for one in found):
+    if None in found:
         return Order.UNKNOWN
-    is_another = any(
-        one.difference > _LEAST_DIFFERENCE and one.agreement < _LEAST_AGREEMENT for one in found if one is not None
-    )
+    is_another = any(all(map(_is_another, ways)) for ways in found if ways)
     return Order.ANOTHER if is_another else Order.AS_THE_INPUT
 
 
@@ -132,17 +137,33 @@ class _Answers(NamedTuple):
     agreement: float
 
 
-def _answers(first: Tensor, last: Tensor, dim: int) -> _Answers | None:
-    """Return the answers to changes of sizes ``[*spatial]``; ``None`` where there are none."""
+def _answers(first: Tensor, last: Tensor, dim: int) -> tuple[_Answers, ...] | None:
+    """Return the answers to changes of sizes ``[*spatial]``, of all positions alike and of each as far as it changes.
+
+    None of them where few positions change, and ``None`` where no position does.
+    """
     first, last = first / first.mean(), last / last.mean()
-    does_answer = first + last > 2 * _LEAST_CHANGE
+    changes = first + last
+    does_answer = changes > 2 * _LEAST_CHANGE
     if not bool(does_answer.any()):
         return None
-    answers = torch.where(does_answer, (first - last) / (first + last), 0).movedim(dim, 0)
-    whole = answers.abs().sum()
-    ahead = answers.reshape(len(answers), -1).sum(dim=1).cumsum(dim=0)
+    n_answers = int(does_answer.sum())
+    if n_answers < max(_LEAST_ANSWERS, _LEAST_SHARE_OF_ANSWERS * does_answer.numel()):
+        return ()
+    answers = torch.where(does_answer, (first - last) / changes, 0)
+    return _weighted(answers, does_answer, dim), _weighted(answers, changes, dim)
+
+
+def _weighted(answers: Tensor, weights: Tensor, dim: int) -> _Answers:
+    weighted = (answers * weights).movedim(dim, 0)
+    whole = weighted.abs().sum()
+    ahead = weighted.reshape(len(weighted), -1).sum(dim=1).cumsum(dim=0)
     agreement = (2 * ahead - ahead[-1]).max() / whole
-    return _Answers(float(whole / does_answer.sum()), float(agreement))
+    return _Answers(float(whole / weights.sum()), float(agreement))
+
+
+def _is_another(answers: _Answers) -> bool:
+    return answers.difference > _LEAST_DIFFERENCE and answers.agreement < _LEAST_AGREEMENT
 
 
 def _share_of_first_half(change: Tensor, dim: int) -> float:

@@ -90,7 +90,7 @@ def test_a_convolution_that_sees_the_picture_turned(turned):
             return super().forward(turned(x))
 
     torch.manual_seed(0)
-    model = Turned(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))
+    model = Turned(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 3))
     with pytest.raises(LayerError, match=ELSEWHERE):
         grad_cam(model, pictures(), target_layers=["0"])
 
@@ -101,7 +101,7 @@ def test_a_volume_whose_slices_come_last_inside():
             return super().forward(x.permute(0, 1, 3, 4, 2))
 
     torch.manual_seed(0)
-    model = Permuted(nn.Conv3d(1, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(4, 3))
+    model = Permuted(nn.Conv3d(1, 16, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(16, 3))
     volumes = torch.randn(2, 1, 8, 8, 8, generator=torch.Generator().manual_seed(0))
     with pytest.raises(LayerError, match=ELSEWHERE):
         grad_cam(model, volumes, target_layers=["0"])
@@ -113,7 +113,7 @@ def test_a_signal_that_is_read_backwards():
             return super().forward(x.flip(2))
 
     torch.manual_seed(0)
-    model = Reversed(nn.Conv1d(2, 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(8, 3))
+    model = Reversed(nn.Conv1d(2, 16, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(16, 3))
     signals = torch.randn(2, 2, 40, generator=torch.Generator().manual_seed(0))
     with pytest.raises(LayerError, match=ELSEWHERE):
         grad_cam(model, signals, target_layers=["0"])
@@ -248,13 +248,13 @@ def test_two_models_with_one_layer():
     class Seen(nn.Module):
         def __init__(self, conv, view):
             super().__init__()
-            self.conv, self.head, self.view = conv, nn.Linear(8, 3), view
+            self.conv, self.head, self.view = conv, nn.Linear(16, 3), view
 
         def forward(self, x):
             return self.head(self.conv(self.view(x)).relu().mean(dim=(2, 3)))
 
     torch.manual_seed(0)
-    conv = nn.Conv2d(3, 8, 3, padding=1)
+    conv = nn.Conv2d(3, 16, 3, padding=1)
     grad_cam(Seen(conv, lambda x: x), pictures(), target_layers=["conv"])
     with pytest.raises(LayerError, match=ELSEWHERE):
         grad_cam(Seen(conv, lambda x: x.flip(2)), pictures(), target_layers=["conv"])
