@@ -1,32 +1,16 @@
 // Scores over the steps: small multiples with one marker for the moment that is shown.
 
 const SIZE = { width: 340, height: 150, right: 10, top: 8, bottom: 20 };
-const TICK_LABEL = { narrowest: 29, perCharacter: 7.5, gap: 5, mostFixed: 6 };
+const TICK_LABEL = { narrowest: 29, perCharacter: 7.5, gap: 5 };
 
-// Of all ticks alike, with as many digits as tell one from the next.
 function niceTicks(low, high) {
   const rough = (high - low) / 3;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough) * power;
-  const values = [];
-  for (let tick = Math.ceil(low / step - 1e-9) * step; tick <= high + step * 1e-6; tick += step) values.push(Math.abs(tick) < step / 1e6 ? 0 : tick);
-  const digits = digitsOf(step);
-  const texts = (write) => values.map((value) => write(value).replaceAll("-", "−").replace("+", ""));
-  const fixed = texts((value) => value === 0 ? "0" : value.toFixed(Math.max(0, digits)));
-  const scientific = texts((value) => value === 0 ? "0" : value.toExponential(Math.max(0, Math.floor(Math.log10(Math.abs(value)) + 1e-9) + digits)));
-  const chosen = longest(fixed) <= Math.max(TICK_LABEL.mostFixed, longest(scientific)) ? fixed : scientific;
-  return values.map((value, place) => ({ value, text: chosen[place] }));
-}
-
-function longest(texts) {
-  return Math.max(...texts.map((text) => text.length));
-}
-
-// How many digits after the point a number has; below zero, how many zeros it ends with.
-function digitsOf(step) {
-  let digits = -Math.floor(Math.log10(step) + 1e-9);
-  while (Math.abs(step * 10 ** digits - Math.round(step * 10 ** digits)) > 1e-6) digits += 1;
-  return digits;
+  const ticks = [];
+  for (let tick = Math.ceil(low / step - 1e-9) * step; tick <= high + step * 1e-6; tick += step) ticks.push(Math.abs(tick) < step / 1e6 ? 0 : tick);
+  // Nine digits tell ticks apart, and leave out what floats do not hold.
+  return ticks.map((value) => ({ value, text: String(Number(value.toPrecision(9))).replaceAll("-", "−") }));
 }
 
 // The same score of both runs in one chart; lines of the second are dashed.
@@ -56,7 +40,7 @@ function drawChart(chart, moments) {
   if (chart.high === null) high += 0.06 * (high - low);
   const [first, last] = [Math.min(...steps), Math.max(...steps)];
   const ticks = niceTicks(low, high);
-  const left = TICK_LABEL.gap + Math.max(TICK_LABEL.narrowest, TICK_LABEL.perCharacter * longest(ticks.map(({ text }) => text)));
+  const left = TICK_LABEL.gap + Math.max(TICK_LABEL.narrowest, TICK_LABEL.perCharacter * Math.max(...ticks.map(({ text }) => text.length)));
   const x = (step) => left + ((step - first) / Math.max(1, last - first)) * (SIZE.width - left - SIZE.right);
   const y = (value) => SIZE.height - SIZE.bottom - ((value - low) / (high - low)) * (SIZE.height - SIZE.top - SIZE.bottom);
   const drawing = svg("svg", { viewBox: `0 0 ${SIZE.width} ${SIZE.height}`, role: "img", "aria-label": `${chart.title} over the epochs` });
