@@ -181,7 +181,7 @@ def test_ticks_of_a_chart_tell_apart_and_are_not_cut(show, tmp_path, low, high, 
         sink.write(Snapshot(step, step, "fit", {}, scores={"cue/another/accuracy_drop": effect}), {})
     page = show(write_report([tmp_path]))
     chart = page.locator("[data-chart='accuracy_drop']")
-    labels = chart.locator(".tick.of-values")
+    labels = chart.locator(".tick[text-anchor=end]")
     expect(labels).to_have_text(ticks)
     left = chart.locator("svg").bounding_box()["x"]
     begins = [label.bounding_box()["x"] - left for label in labels.all()]

@@ -1,7 +1,6 @@
 // Scores over the steps: small multiples with one marker for the moment that is shown.
 
-const SIZE = { width: 340, height: 150, right: 10, top: 8, bottom: 20 };
-const TICK_LABEL = { narrowest: 29, perCharacter: 7.5, gap: 5 };
+const SIZE = { width: 340, height: 150, right: 330, top: 8, bottom: 130, gap: 5, digit: 7.5 };
 
 function niceTicks(low, high) {
   const rough = (high - low) / 3;
@@ -9,8 +8,7 @@ function niceTicks(low, high) {
   const step = [1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough) * power;
   const ticks = [];
   for (let tick = Math.ceil(low / step - 1e-9) * step; tick <= high + step * 1e-6; tick += step) ticks.push(Math.abs(tick) < step / 1e6 ? 0 : tick);
-  // Nine digits tell ticks apart, and leave out what floats do not hold.
-  return ticks.map((value) => ({ value, text: String(Number(value.toPrecision(9))).replaceAll("-", "−") }));
+  return ticks.map((value) => ({ value, text: `${+value.toPrecision(9)}`.replaceAll("-", "−") }));
 }
 
 // The same score of both runs in one chart; lines of the second are dashed.
@@ -40,26 +38,26 @@ function drawChart(chart, moments) {
   if (chart.high === null) high += 0.06 * (high - low);
   const [first, last] = [Math.min(...steps), Math.max(...steps)];
   const ticks = niceTicks(low, high);
-  const left = TICK_LABEL.gap + Math.max(TICK_LABEL.narrowest, TICK_LABEL.perCharacter * Math.max(...ticks.map(({ text }) => text.length)));
-  const x = (step) => left + ((step - first) / Math.max(1, last - first)) * (SIZE.width - left - SIZE.right);
-  const y = (value) => SIZE.height - SIZE.bottom - ((value - low) / (high - low)) * (SIZE.height - SIZE.top - SIZE.bottom);
+  const left = SIZE.gap + SIZE.digit * Math.max(4, ...ticks.map(({ text }) => text.length));
+  const x = (step) => left + ((step - first) / Math.max(1, last - first)) * (SIZE.right - left);
+  const y = (value) => SIZE.bottom - ((value - low) / (high - low)) * (SIZE.bottom - SIZE.top);
+  const across = (value, name) => svg("line", { class: name, x1: left, x2: SIZE.right, y1: y(value), y2: y(value) });
   const drawing = svg("svg", { viewBox: `0 0 ${SIZE.width} ${SIZE.height}`, role: "img", "aria-label": `${chart.title} over the epochs` });
   for (const { value, text } of ticks) {
-    drawing.append(svg("line", { class: value === 0 ? "gridline zero" : "gridline", x1: left, x2: SIZE.width - SIZE.right, y1: y(value), y2: y(value) }),
-      label(text, left - TICK_LABEL.gap, y(value) + 3.5, "end", "tick of-values"));
+    drawing.append(across(value, value ? "gridline" : "gridline zero"), label(text, left - SIZE.gap, y(value) + 3.5, "end"));
   }
   drawMoments(drawing, moments, x);
-  if (chart.threshold !== null && chart.threshold !== undefined) {
-    drawing.append(svg("line", { class: "threshold", x1: left, x2: SIZE.width - SIZE.right, y1: y(chart.threshold), y2: y(chart.threshold) }),
-      label(`threshold ${number(chart.threshold)}`, SIZE.width - SIZE.right, y(chart.threshold) - 4, "end", "threshold-label"));
+  if ((chart.threshold ?? null) !== null) {
+    drawing.append(across(chart.threshold, "threshold"),
+      label(`threshold ${number(chart.threshold)}`, SIZE.right, y(chart.threshold) - 4, "end", "threshold-label"));
   }
   for (const { step } of chart.since) {
     const isLate = x(step) > SIZE.width * 0.7;
-    drawing.append(svg("line", { class: "alarm-line", x1: x(step), x2: x(step), y1: SIZE.top, y2: SIZE.height - SIZE.bottom }),
+    drawing.append(svg("line", { class: "alarm-line", x1: x(step), x2: x(step), y1: SIZE.top, y2: SIZE.bottom }),
       label("alarm on", x(step) + (isLate ? -4 : 4), SIZE.top + 8, isLate ? "end" : "start", "alarm-label"));
   }
   chart.series.forEach((series) => drawing.append(lineOf(series, namesOf(chart).indexOf(series.name), x, y)));
-  const marker = svg("line", { class: "marker", y1: SIZE.top - 4, y2: SIZE.height - SIZE.bottom });
+  const marker = svg("line", { class: "marker", y1: SIZE.top - 4, y2: SIZE.bottom });
   drawing.append(marker);
   return { drawing, marker, x, first, last };
 }
